@@ -1,0 +1,1 @@
+//! Notices to people: routing, silences, the durable outbox and the channels.

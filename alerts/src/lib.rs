@@ -1,0 +1,1 @@
+//! Rules to states to notices.

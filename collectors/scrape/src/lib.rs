@@ -1,0 +1,1 @@
+//! The Prometheus scraper: exposition formats, targets, staleness.

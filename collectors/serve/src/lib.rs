@@ -1,0 +1,1 @@
+//! The guarded accept loop behind every HTTP port.

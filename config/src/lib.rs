@@ -1,0 +1,1 @@
+//! Loading, layering and checking configuration and platform presets.

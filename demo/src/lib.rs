@@ -1,0 +1,1 @@
+//! The platform simulator: real OTLP, /metrics and /health traffic on loopback.

@@ -1,0 +1,52 @@
+//! The vocabulary of watchfire: what a span, a sample, a probe, an alert and a reading *are*.
+//! Every other crate speaks in these types; nothing here reads a file, opens a socket, asks the time or awaits.
+//!
+//! Types to know
+//! - [`Timestamp`] (milliseconds, wall clock) for samples and alerts; [`Nanos`] for the times inside spans.
+//! - [`Labels`]: sorted, unique, cheap to clone; [`Selector`] matches them.
+//! - [`SeriesSink`] and [`SeriesSource`]: how samples enter and leave the store. [`SpanVisitor`]: how spans enter it.
+//! - [`Request`] and [`Reading`]: everything a view, the HTTP API or an attached terminal can ask, and the answer.
+//! - [`Notice`]: what an alert transition says to people. [`Topology`]: who depends on whom, right now.
+//! - [`Meter`]: watchfire's own counters; each refusal has a `reason`.
+//! - [`harmless`]: the one place where text from outside is made safe to show.
+//!
+//! Invariants
+//! - Values only: no function here performs I/O, and only parsing can fail.
+//! - A figure that is not known is `None`, never zero; a state that is not known is `Unknown`, never healthy.
+//! - Siblings (collectors, store, alerts, views, promql) never see each other; what crosses between them is defined here.
+//!
+//! To add a word to the vocabulary: one file named after it, one `mod` and one `pub use` line here.
+
+mod clock;
+mod duration;
+mod harmless;
+mod histogram;
+mod labels;
+mod log;
+mod meter;
+mod notice;
+mod probe;
+pub mod reading;
+mod sample;
+mod series;
+mod span;
+mod time;
+mod topology;
+
+pub use clock::{Clock, ClockReading};
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use harmless::{harmless, harmless_limited};
+pub use histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, NativeHistogram};
+pub use labels::{Label, Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, MatcherError, Selector};
+pub use log::{LogRecord, LogSink, Severity as LogSeverity};
+pub use meter::{Counter, Gauge, Meter};
+pub use notice::{Cause, Evidence, Notice, NoticeState, Severity};
+pub use probe::{CheckReport, DependencyReport, HealthState, ProbeSink};
+pub use reading::{Reading, Request};
+pub use sample::{ORDINARY_NAN, STALE_NAN, Value, is_stale};
+pub use series::{
+    Appended, Exemplar, Metadata, MetricKind, OriginId, SeriesData, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError,
+};
+pub use span::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, TraceId};
+pub use time::{Nanos, TimeRange, Timestamp};
+pub use topology::{Dependency, Topology};

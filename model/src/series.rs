@@ -1,0 +1,176 @@
+//! How samples enter the store ([`SeriesSink`]) and how the query engine reads them ([`SeriesSource`]).
+
+use crate::{Labels, Selector, SpanId, TimeRange, Timestamp, TraceId, Value};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// Dense, never reused within one run; good as an index into a caller's own column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesId(pub u32);
+
+/// Who writes: one scrape target, one OTLP resource, the span signals, the evaluator. Series of one origin share their timestamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OriginId(pub u32);
+
+/// Type of a metric family, as its metadata says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricKind {
+    Counter,
+    Gauge,
+    Histogram,
+    GaugeHistogram,
+    Summary,
+    Info,
+    StateSet,
+    #[default]
+    Unknown,
+}
+
+/// HELP, TYPE and UNIT of a metric family.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    #[serde(rename = "type")]
+    pub kind: MetricKind,
+    pub help: String,
+    pub unit: String,
+}
+
+/// A sample that points at a trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar {
+    pub at: Timestamp,
+    pub value: f64,
+    pub trace_id: Option<TraceId>,
+    pub span_id: Option<SpanId>,
+    pub labels: Labels,
+}
+
+/// What became of the samples of one append. Everything not stored is under a reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    pub stored: usize,
+    pub out_of_order: usize,
+    /// Same time, other value.
+    pub duplicate: usize,
+    /// More than ten minutes ahead of the wall clock.
+    pub future: usize,
+    /// Older than what is kept.
+    pub old: usize,
+    /// The series limit stands in the way of a new series.
+    pub series_limit: usize,
+}
+
+/// Where samples go. Implemented by the store; cheap to call from any thread, never blocks on readers for long.
+pub trait SeriesSink: Send + Sync {
+    /// Names a writer. The same name gives the same origin.
+    fn origin(&self, name: &str) -> OriginId;
+
+    /// Registers a series; `None` when the series limit refuses a new one (known ones are always found).
+    fn series(&self, origin: OriginId, labels: &Labels, kind: MetricKind) -> Option<SeriesId>;
+
+    /// Appends one row: samples of one origin at one time. A [`STALE_NAN`](crate::STALE_NAN) ends a series.
+    /// `now` is the wall clock, against which future samples are refused.
+    fn append(&self, origin: OriginId, at: Timestamp, now: Timestamp, row: &[(SeriesId, Value)]) -> Appended;
+
+    /// Remembers HELP, TYPE and UNIT of a family.
+    fn describe(&self, family: &str, metadata: Metadata);
+
+    /// Keeps an exemplar (bounded; oldest go first).
+    fn exemplar(&self, series: SeriesId, exemplar: Exemplar);
+}
+
+/// One series as a reader sees it, borrowed for the length of a visit.
+/// `times` ascends strictly; `values[i]` belongs to `times[i]`. Stale markers are included: readers decide.
+/// Where `histograms` is not empty it has the same length as `times`, and `Some` entries win over `values`.
+#[derive(Clone, Copy, Debug)]
+pub struct SeriesView<'a> {
+    pub id: SeriesId,
+    pub labels: &'a Labels,
+    pub times: &'a [Timestamp],
+    pub values: &'a [f64],
+    pub histograms: &'a [Option<Arc<crate::NativeHistogram>>],
+}
+
+impl SeriesView<'_> {
+    pub fn to_owned_data(&self) -> SeriesData {
+        SeriesData {
+            labels: self.labels.clone(),
+            times: self.times.to_vec(),
+            values: (0..self.times.len())
+                .map(|i| match self.histograms.get(i).cloned().flatten() {
+                    Some(h) => Value::Histogram(h),
+                    None => Value::Float(self.values[i]),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A series copied out of a source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesData {
+    pub labels: Labels,
+    pub times: Vec<Timestamp>,
+    pub values: Vec<Value>,
+}
+
+/// Why a source could not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceError {
+    /// The query touches more samples than allowed.
+    TooManySamples {
+        limit: usize,
+    },
+    Timeout,
+    Unavailable(String),
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SourceError::TooManySamples { limit } => write!(f, "query needs more than {limit} samples"),
+            SourceError::Timeout => f.write_str("query timed out"),
+            SourceError::Unavailable(why) => write!(f, "source unavailable: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {}
+
+/// What the query engine reads. Implemented by the live store, by history, by remote engines and by test fixtures.
+pub trait SeriesSource: Send + Sync {
+    /// Visits every matching series that has at least one sample in `range` (left-open), with the samples of that range only.
+    ///
+    /// # Errors
+    /// When a limit or the transport stands in the way; nothing partial is an answer then.
+    fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError>;
+
+    /// Changes whenever a series appears or disappears; `None` when plans over this source cannot be cached.
+    fn generation(&self) -> Option<u64> {
+        None
+    }
+
+    /// Names of labels on matching series, sorted.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError>;
+
+    /// Values of one label on matching series, sorted.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError>;
+
+    /// Metadata by family name.
+    fn metadata(&self) -> Vec<(String, Metadata)> {
+        Vec::new()
+    }
+
+    /// Exemplars of matching series.
+    fn exemplars(&self, _selector: &Selector, _range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
+        Vec::new()
+    }
+}

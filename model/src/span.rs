@@ -1,0 +1,206 @@
+//! Spans on their way from the wire into columns. Everything here is borrowed from the request's bytes.
+
+use crate::Nanos;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Sixteen bytes, never all zero.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TraceId(pub [u8; 16]);
+
+/// Eight bytes; all zero means "no span" (a root's parent).
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpanId(pub [u8; 8]);
+
+macro_rules! hex_id {
+    ($type:ident, $bytes:literal) => {
+        impl $type {
+            /// From hexadecimal text, upper or lower case.
+            pub fn parse(text: &str) -> Option<Self> {
+                if text.len() != 2 * $bytes || !text.is_ascii() {
+                    return None;
+                }
+                let mut id = [0; $bytes];
+                for (i, byte) in id.iter_mut().enumerate() {
+                    *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+                }
+                Some($type(id))
+            }
+
+            pub fn is_zero(&self) -> bool {
+                self.0 == [0; $bytes]
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(d)?;
+                $type::parse(&text).ok_or_else(|| serde::de::Error::custom(concat!("not ", $bytes, " hexadecimal bytes")))
+            }
+        }
+    };
+}
+hex_id!(TraceId, 16);
+hex_id!(SpanId, 8);
+
+/// OTLP span kind; the discriminants are those of the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum SpanKind {
+    #[default]
+    Unspecified = 0,
+    Internal = 1,
+    Server = 2,
+    Client = 3,
+    Producer = 4,
+    Consumer = 5,
+}
+
+impl SpanKind {
+    /// Unknown enum values count as unspecified.
+    pub fn from_wire(value: u64) -> Self {
+        match value {
+            1 => SpanKind::Internal,
+            2 => SpanKind::Server,
+            3 => SpanKind::Client,
+            4 => SpanKind::Producer,
+            5 => SpanKind::Consumer,
+            _ => SpanKind::Unspecified,
+        }
+    }
+
+    /// The label value of the collector's span metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            SpanKind::Unspecified => "SPAN_KIND_UNSPECIFIED",
+            SpanKind::Internal => "SPAN_KIND_INTERNAL",
+            SpanKind::Server => "SPAN_KIND_SERVER",
+            SpanKind::Client => "SPAN_KIND_CLIENT",
+            SpanKind::Producer => "SPAN_KIND_PRODUCER",
+            SpanKind::Consumer => "SPAN_KIND_CONSUMER",
+        }
+    }
+}
+
+/// OTLP status code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum SpanStatus {
+    #[default]
+    Unset = 0,
+    Ok = 1,
+    Error = 2,
+}
+
+impl SpanStatus {
+    pub fn from_wire(value: u64) -> Self {
+        match value {
+            1 => SpanStatus::Ok,
+            2 => SpanStatus::Error,
+            _ => SpanStatus::Unset,
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            SpanStatus::Unset => "STATUS_CODE_UNSET",
+            SpanStatus::Ok => "STATUS_CODE_OK",
+            SpanStatus::Error => "STATUS_CODE_ERROR",
+        }
+    }
+}
+
+/// A scalar attribute value, borrowed from the wire.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AttributeValue<'a> {
+    Str(&'a str),
+    Int(i64),
+    Double(f64),
+    Bool(bool),
+    /// Arrays, maps and bytes: present, not looked into.
+    Other,
+}
+
+impl AttributeValue<'_> {
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            AttributeValue::Str(s) => Some(s),
+            _ => None,
+        }
+    }
+}
+
+/// The resource that the following spans belong to.
+#[derive(Clone, Copy, Debug)]
+pub struct ResourceView<'a> {
+    /// The whole `Resource` message as it came, for the detail pane.
+    pub raw: &'a [u8],
+    /// The `attributes` of the resource, scalars decoded. The whole list; call order is wire order.
+    pub attributes: &'a [(&'a str, AttributeValue<'a>)],
+}
+
+/// One span. Ids and times are decoded; attributes are handed over undecoded in `body` and, where asked, by [`attributes`](Self::attributes).
+#[derive(Clone, Copy)]
+pub struct SpanView<'a> {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub parent_id: SpanId,
+    pub name: &'a str,
+    pub kind: SpanKind,
+    pub status: SpanStatus,
+    pub start: Nanos,
+    pub end: Nanos,
+    pub flags: u32,
+    pub trace_state: &'a str,
+    /// The whole `Span` message as it came, minus nothing.
+    pub body: &'a [u8],
+    /// Ranges of `body` that hold encoded `KeyValue` attributes, in wire order (without tag and length).
+    pub attribute_ranges: &'a [(u32, u32)],
+    /// Linked (trace, span) pairs, at most 128.
+    pub links: &'a [(TraceId, SpanId)],
+}
+
+/// What became of one trace request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    pub accepted: u64,
+    /// Count per reason, e.g. `("zero trace id", 2)`.
+    pub rejected: Vec<(&'static str, u64)>,
+    /// Things that were repaired, e.g. invalid UTF-8.
+    pub warnings: Vec<(&'static str, u64)>,
+}
+
+impl Receipt {
+    pub fn rejected_total(&self) -> u64 {
+        self.rejected.iter().map(|(_, n)| n).sum()
+    }
+}
+
+/// The store's side of the trace walk. Called in wire order by one thread: a resource, then its spans.
+pub trait SpanVisitor: Send {
+    fn resource(&mut self, resource: &ResourceView<'_>);
+    fn scope(&mut self, name: &str, version: &str);
+    fn span(&mut self, span: &SpanView<'_>);
+    /// The request is over; `received` is the wall clock at its arrival.
+    fn end_of_request(&mut self, received: crate::Timestamp);
+}

@@ -1,0 +1,1 @@
+//! Live telemetry in bounded memory: series, spans, logs and the signals derived from them.

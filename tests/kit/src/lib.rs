@@ -1,0 +1,11 @@
+//! Builders, a simulated clock and recording fakes for every crate's tests.
+//!
+//! Types to know: [`SimClock`] is time that only moves when told to; [`MemorySource`] is a `SeriesSource` over plain vectors.
+//!
+//! Invariants: depends on the model only, so every crate can use it in its tests without a cycle; nothing here sleeps.
+
+mod clock;
+mod source;
+
+pub use clock::SimClock;
+pub use source::MemorySource;

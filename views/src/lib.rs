@@ -1,0 +1,1 @@
+//! The terminal: a view is a function of a snapshot and its own cursor.
