@@ -203,4 +203,6 @@ pub trait SpanVisitor: Send {
     fn span(&mut self, span: &SpanView<'_>);
     /// The request is over; `received` is the wall clock at its arrival.
     fn end_of_request(&mut self, received: crate::Timestamp);
+    /// Called by the owner thread at least every 250 ms, between requests: publish what is due.
+    fn tick(&mut self, now: crate::Timestamp);
 }
