@@ -44,6 +44,8 @@ pub enum Request {
     Changes {
         since: Timestamp,
     },
+    /// What a rule would have done over past data.
+    Backtest(BacktestQuery),
     /// Known metric names and label names, for completion.
     Vocabulary,
 }
@@ -69,6 +71,7 @@ pub enum Reading {
     Query(QueryResult),
     QueryRange(QueryResult),
     Changes(Changes),
+    Backtest(Backtest),
     Vocabulary(Vocabulary),
 }
 
@@ -769,6 +772,39 @@ impl From<&SeriesData> for QuerySeries {
             histograms: Vec::new(),
         }
     }
+}
+
+/// A rule to try on the past.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BacktestQuery {
+    pub expression: String,
+    pub for_seconds: f64,
+    pub keep_firing_for_seconds: f64,
+    pub start: Timestamp,
+    pub end: Timestamp,
+    pub step_ms: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Backtest {
+    pub episodes: Vec<Episode>,
+    /// Notifications a person would have had (firing episodes).
+    pub pages: usize,
+    pub evaluations: usize,
+    pub warnings: Vec<String>,
+}
+
+/// One alert from pending to resolved, as a backtest saw it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Episode {
+    pub labels: Labels,
+    pub pending_at: Timestamp,
+    pub fired_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub peak_value: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
