@@ -28,6 +28,7 @@ mod notice;
 mod probe;
 pub mod reading;
 mod sample;
+mod secret;
 mod series;
 mod span;
 mod time;
@@ -44,6 +45,7 @@ pub use notice::{Cause, Evidence, Notice, NoticeState, Severity};
 pub use probe::{CheckReport, DependencyReport, HealthState, ProbeSink};
 pub use reading::{Reading, Request};
 pub use sample::{ORDINARY_NAN, STALE_NAN, Value, is_stale};
+pub use secret::Secret;
 pub use series::{
     Appended, Exemplar, Metadata, MetricKind, OriginId, SeriesData, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError,
 };

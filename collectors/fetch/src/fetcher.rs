@@ -1,0 +1,186 @@
+//! One request, its redirects, and its body read with a limit.
+
+use crate::resolver::Guarded;
+use crate::{FetchError, Guard, Resolver, TlsError, TlsSettings, client_config};
+use bytes::Bytes;
+use http::header::{HeaderMap, LOCATION};
+use http::{Method, StatusCode};
+use reqwest::{Client, Url};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// How far redirects are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirects {
+    /// Hops; 0 hands the redirect itself to the caller.
+    pub limit: usize,
+    /// Also to link-local addresses and from outside to this machine.
+    pub anywhere: bool,
+}
+
+/// What to ask for.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub method: Method,
+    pub url: Url,
+    pub headers: HeaderMap,
+    /// Headers that grant access: sent to the target itself, dropped when a redirect leaves it.
+    pub credentials: HeaderMap,
+}
+
+/// Sends orders; cheap to clone, keeps connections alive between them.
+#[derive(Clone)]
+pub struct Fetcher {
+    /// One client per guard, since the guard is part of how connections are made.
+    clients: Arc<[OnceLock<Client>; 3]>,
+    resolver: Arc<Resolver>,
+    tls: rustls::ClientConfig,
+    redirects: Redirects,
+}
+
+impl Fetcher {
+    /// # Errors
+    /// When the TLS settings name files that cannot be used.
+    pub fn new(resolver: Arc<Resolver>, tls: &TlsSettings, redirects: Redirects) -> Result<Self, TlsError> {
+        Ok(Fetcher { clients: Arc::default(), resolver, tls: client_config(tls)?, redirects })
+    }
+
+    /// Sends the order and follows redirects (GET and HEAD only). The body is not read yet.
+    ///
+    /// # Errors
+    /// When there is no answer, or a redirect leads where it must not.
+    pub async fn send(&self, order: &Order) -> Result<Answer, FetchError> {
+        let (mut guard, mut url, mut trusted) = (Guard::Open, order.url.clone(), true);
+        for hop in 0.. {
+            let mut request = self.client(guard)?.request(order.method.clone(), url.clone()).headers(order.headers.clone());
+            if trusted {
+                request = request.headers(order.credentials.clone());
+            }
+            let response = request.send().await.map_err(|e| FetchError::from_reqwest(&e))?;
+            let follow = self.redirects.limit > 0 && is_redirect(response.status()) && matches!(order.method, Method::GET | Method::HEAD);
+            let Some(location) = response.headers().get(LOCATION).filter(|_| follow) else {
+                return Ok(Answer { response });
+            };
+            if hop == self.redirects.limit {
+                return Err(FetchError::Redirect(format!("more than {} hops", self.redirects.limit)));
+            }
+            let next = location.to_str().ok().and_then(|l| url.join(l).ok());
+            let next = next.ok_or_else(|| FetchError::Redirect("the Location header is not a URL".to_owned()))?;
+            if !matches!(next.scheme(), "http" | "https") {
+                return Err(FetchError::Redirect(format!("scheme {:?}; only http and https are followed", next.scheme())));
+            }
+            if !self.redirects.anywhere {
+                // Without a known peer the stricter rule holds.
+                guard = response.remote_addr().map_or(Guard::NoLocal, |peer| Guard::after(peer.ip()));
+                check_literal(guard, &next)?;
+            }
+            trusted = trusted && same_party(&url, &next);
+            url = next;
+        }
+        unreachable!("the loop returns at the redirect limit")
+    }
+
+    fn client(&self, guard: Guard) -> Result<&Client, FetchError> {
+        let slot = &self.clients[guard as usize];
+        if let Some(client) = slot.get() {
+            return Ok(client);
+        }
+        let client = Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            .tls_info(true)
+            .dns_resolver(Arc::new(Guarded { resolver: self.resolver.clone(), guard }))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .gzip(true)
+            .zstd(false)
+            .pool_max_idle_per_host(2)
+            .pool_idle_timeout(Duration::from_secs(150))
+            .build()
+            .map_err(|e| FetchError::from_reqwest(&e))?;
+        Ok(slot.get_or_init(|| client))
+    }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Addresses written as such never pass a resolver, so they are checked here.
+fn check_literal(guard: Guard, url: &Url) -> Result<(), FetchError> {
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_start_matches('[').trim_end_matches(']').parse() {
+        Ok(address) if !guard.permits(address) => Err(FetchError::Redirect(format!("to {address}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether credentials may go along: same host and port, or the step from http to https on one host.
+fn same_party(from: &Url, to: &Url) -> bool {
+    if from.host_str() != to.host_str() {
+        return false;
+    }
+    match (from.scheme(), to.scheme()) {
+        ("http", "https") => true,
+        (a, b) => a == b && from.port_or_known_default() == to.port_or_known_default(),
+    }
+}
+
+/// An answer whose body is still on the wire.
+#[derive(Debug)]
+pub struct Answer {
+    response: reqwest::Response,
+}
+
+/// A body, and whether there was more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    pub bytes: Bytes,
+    pub cut: bool,
+}
+
+impl Answer {
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub fn header(&self, name: http::HeaderName) -> Option<&str> {
+        self.response.headers().get(name).and_then(|v| v.to_str().ok())
+    }
+
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.response.remote_addr()
+    }
+
+    /// The peer's own certificate as DER, over https.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.response.extensions().get::<reqwest::tls::TlsInfo>().and_then(|info| info.peer_certificate())
+    }
+
+    /// The next piece of the decompressed body.
+    ///
+    /// # Errors
+    /// When the connection breaks or the compression is damaged.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+        self.response.chunk().await.map_err(|e| FetchError::from_reqwest(&e))
+    }
+
+    /// Reads at most `limit` decompressed bytes; the rest is not read.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    pub async fn read(mut self, limit: usize) -> Result<Body, FetchError> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            let room = limit - bytes.len();
+            if chunk.len() > room {
+                bytes.extend_from_slice(&chunk[..room]);
+                return Ok(Body { bytes: bytes.into(), cut: true });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Body { bytes: bytes.into(), cut: false })
+    }
+}

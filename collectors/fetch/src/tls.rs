@@ -1,0 +1,123 @@
+//! TLS of the client side: whom to trust, and who we are.
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The `tls_config` block of a scrape job or a probe. Empty: the system's authorities, or Mozilla's where the system has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSettings {
+    /// PEM file of authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of our own certificate chain, for mutual TLS.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file of the key to `cert_file`.
+    pub key_file: Option<PathBuf>,
+    /// Accept every certificate. The connection is then encrypted to nobody in particular.
+    pub insecure_skip_verify: bool,
+}
+
+/// A TLS setting cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("cannot read {path}: {why}")]
+    File { path: String, why: String },
+    #[error("{path} holds no certificate")]
+    NoCertificate { path: String },
+    #[error("cert_file and key_file must be given together")]
+    HalfPair,
+    #[error("TLS configuration: {0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+/// A client configuration from settings. Reads the named files.
+///
+/// # Errors
+/// When a file cannot be read, holds nothing useful, or certificate and key do not fit.
+pub fn client_config(settings: &TlsSettings) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let builder = if settings.insecure_skip_verify {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
+    } else {
+        builder.with_root_certificates(roots(settings.ca_file.as_deref())?)
+    };
+    Ok(match (&settings.cert_file, &settings.key_file) {
+        (Some(cert), Some(key)) => {
+            let key = PrivateKeyDer::from_pem_file(key).map_err(|e| file_error(key, &e))?;
+            builder.with_client_auth_cert(certificates(cert)?, key)?
+        }
+        (None, None) => builder.with_no_client_auth(),
+        _ => return Err(TlsError::HalfPair),
+    })
+}
+
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    if let Some(path) = ca_file {
+        for certificate in certificates(path)? {
+            store.add(certificate)?;
+        }
+        return Ok(store);
+    }
+    let (added, _) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if added == 0 {
+        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    Ok(store)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Vec<_> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(|e| file_error(path, &e))?;
+    if found.is_empty() { Err(TlsError::NoCertificate { path: path.display().to_string() }) } else { Ok(found) }
+}
+
+fn file_error(path: &Path, error: &rustls::pki_types::pem::Error) -> TlsError {
+    TlsError::File { path: path.display().to_string(), why: error.to_string() }
+}
+
+/// Checks signatures, not who signed.
+#[derive(Debug)]
+struct AcceptAny(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AcceptAny {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
