@@ -1,1 +1,32 @@
-//! The guarded accept loop behind every HTTP port.
+//! The guarded accept loop behind every HTTP port of watchfire: [`serve`] takes a listener and a tower service, and nothing that a client does
+//! or omits to do costs more than its own connection.
+//!
+//! Types to know
+//! - [`Guard`]: every limit of one port, with safe defaults; [`Http2`] its window sizes.
+//! - [`serve`]: runs a service under a guard until the token is cancelled, then drains.
+//! - [`Listener`]: TCP or a Unix socket; the rules are the same.
+//! - [`read_body`] / [`BodyError`]: at most N bytes of a request, for any service behind the guard.
+//! - [`Refusal`]: what was refused and in which words; a port renders it in its own dialect through [`Guard::render`].
+//!
+//! Invariants
+//! - Loopback is no boundary: `Host` and `Origin` are checked on every request, and no answer ever carries a CORS header.
+//! - Every wait has an end: header, body, write, idle, connection age and drain. Every count has a limit: connections, streams, headers, bytes.
+//! - Whatever is refused counts under `watchfire_http_rejected_total{reason}` or `watchfire_connections_*_total`.
+//! - No TLS and no authentication here: those are the service's, this crate only decides who may speak at all.
+//!
+//! To add a check on requests: one function in `admission.rs` that returns a [`Refusal`], and its reason in the table of that file.
+
+mod accept;
+mod admission;
+mod body;
+mod connection;
+mod guard;
+mod host;
+mod registry;
+mod stream;
+
+pub use accept::serve;
+pub use admission::HttpService;
+pub use body::{BodyError, read_body};
+pub use guard::{Guard, Http2, Refusal, RequestHead, plain_refusal};
+pub use stream::Listener;

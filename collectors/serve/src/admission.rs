@@ -1,0 +1,140 @@
+//! Who may speak at all: header sizes, `Host`, `Origin`. What passes reaches the service with a guarded body.
+
+use crate::accept::Port;
+use crate::body::{Answered, Guarded};
+use crate::connection::{Activity, InFlight};
+use crate::guard::{Guard, Refusal, RequestHead};
+use crate::host::is_allowed_host;
+use axum::body::Body;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tower::{Service, ServiceExt};
+use watchfire_model::harmless_limited;
+
+/// Text quoted from a request is cut here.
+const QUOTED: usize = 100;
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What a guarded port runs: an `axum::Router` or any tower service like it.
+pub trait HttpService: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static {}
+
+impl<S> HttpService for S where S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static {}
+
+/// The door of one connection.
+pub(crate) struct Admission<S> {
+    port: Arc<Port<S>>,
+    activity: Arc<Activity>,
+}
+
+impl<S: HttpService> Admission<S> {
+    pub(crate) fn new(port: Arc<Port<S>>, activity: Arc<Activity>) -> Self {
+        Admission { port, activity }
+    }
+
+    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Result<Response<Answered>, Infallible> {
+        let in_flight = InFlight::new(&self.activity);
+        let guard = &self.port.guard;
+        let (head, body) = request.into_parts();
+        let response = match check(&head, guard) {
+            Ok(()) => {
+                let body = Guarded::new(body, guard, in_flight.clone(), self.port.rejected_slow.clone());
+                let request = Request::from_parts(head, Body::new(body));
+                self.port.service.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+            }
+            Err(refusal) => {
+                self.port.rejected(refusal.reason);
+                if is_grpc(&head.headers) { grpc_refusal(&refusal) } else { (guard.render)(&head, &refusal) }
+            }
+        };
+        Ok(response.map(|body| Answered::new(body, in_flight)))
+    }
+}
+
+fn check(head: &RequestHead, guard: &Guard) -> Result<(), Refusal> {
+    headers_fit(head, guard)?;
+    host_is_ours(head, guard)?;
+    origin_is_welcome(head, guard)
+}
+
+fn headers_fit(head: &RequestHead, guard: &Guard) -> Result<(), Refusal> {
+    let uri = head.uri.path_and_query().map_or(0, |p| p.as_str().len()) + head.uri.authority().map_or(0, |a| a.as_str().len());
+    let lines: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
+    let text = if uri + lines > guard.max_header_bytes {
+        format!("headers exceed {} KiB", guard.max_header_bytes >> 10)
+    } else if head.headers.len() > guard.max_headers {
+        format!("headers exceed {} lines", guard.max_headers)
+    } else {
+        return Ok(());
+    };
+    Err(Refusal { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason: "headers", text })
+}
+
+fn host_is_ours(head: &RequestHead, guard: &Guard) -> Result<(), Refusal> {
+    let refuse = |host: &str| {
+        let text = format!("host \"{}\" is not allowed", harmless_limited(host, QUOTED));
+        Err(Refusal { status: StatusCode::FORBIDDEN, reason: "host", text })
+    };
+    let mut named = false;
+    for value in head.headers.get_all(header::HOST) {
+        named = true;
+        match value.to_str() {
+            Ok(host) if is_allowed_host(host, &guard.allowed_hosts) => {}
+            _ => return refuse(&String::from_utf8_lossy(value.as_bytes())),
+        }
+    }
+    if let Some(authority) = head.uri.authority() {
+        named = true;
+        if !is_allowed_host(authority.as_str(), &guard.allowed_hosts) {
+            return refuse(authority.as_str());
+        }
+    }
+    // Browsers always name the host; only tools speaking HTTP/1.0 or bare HTTP/2 may leave it out.
+    if !named && head.version == Version::HTTP_11 {
+        return Err(Refusal { status: StatusCode::BAD_REQUEST, reason: "host", text: "missing host header".to_owned() });
+    }
+    Ok(())
+}
+
+fn origin_is_welcome(head: &RequestHead, guard: &Guard) -> Result<(), Refusal> {
+    let listed = |origin: &HeaderValue| {
+        origin.to_str().is_ok_and(|o| guard.allowed_origins.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(o)))
+    };
+    let quoted = match head.headers.get(header::ORIGIN) {
+        Some(origin) if listed(origin) => return Ok(()),
+        Some(origin) => String::from_utf8_lossy(origin.as_bytes()).into_owned(),
+        None if head.headers.get(FETCH_SITE).is_some_and(|site| site == "cross-site") => "cross-site".to_owned(),
+        None => return Ok(()),
+    };
+    let text = format!("origin \"{}\" is not allowed", harmless_limited(&quoted, QUOTED));
+    Err(Refusal { status: StatusCode::FORBIDDEN, reason: "origin", text })
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// A refusal as gRPC tells it: HTTP 200, the status in the headers, no body.
+fn grpc_refusal(refusal: &Refusal) -> Response<Body> {
+    let code = match refusal.status {
+        StatusCode::FORBIDDEN => "7",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "8",
+        _ => "3",
+    };
+    let mut message = String::with_capacity(refusal.text.len());
+    for byte in refusal.text.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => message.push(char::from(byte)),
+            _ => message.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static(code));
+    if let Ok(message) = HeaderValue::from_str(&message) {
+        headers.insert(HeaderName::from_static("grpc-message"), message);
+    }
+    response
+}

@@ -1,0 +1,202 @@
+//! Bodies: coming in, bounded in time here and in bytes by [`read_body`]; going out, counted until the last byte.
+
+use crate::connection::InFlight;
+use crate::guard::Guard;
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep_until};
+use watchfire_model::Counter;
+
+/// Why a request body could not be read to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// More than `limit` bytes; answer 413.
+    TooLong { limit: usize },
+    /// The client sends too slowly; answer 408. Already counted.
+    Slow(String),
+    /// The connection broke or the framing is wrong; answer 400 if anybody still listens.
+    Broken(String),
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BodyError::TooLong { limit } if limit % (1 << 20) == 0 => write!(f, "request exceeds {} MiB", limit >> 20),
+            BodyError::TooLong { limit } => write!(f, "request exceeds {limit} bytes"),
+            BodyError::Slow(why) => f.write_str(why),
+            BodyError::Broken(why) => write!(f, "cannot read the request body: {why}"),
+        }
+    }
+}
+
+impl Error for BodyError {}
+
+impl BodyError {
+    /// The body error somewhere behind an error of a body that went through other layers.
+    pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a BodyError> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+/// Reads a body of at most `limit` bytes. A longer one is given up at the first byte too many, or at once if it announces its length.
+///
+/// # Errors
+/// [`BodyError`]: too long, too slow, or broken.
+pub async fn read_body(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit {
+        return Err(BodyError::TooLong { limit });
+    }
+    let mut first: Option<Bytes> = None;
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| BodyError::find(&e).cloned().unwrap_or_else(|| BodyError::Broken(e.to_string())))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > limit {
+            return Err(BodyError::TooLong { limit });
+        }
+        match first.take() {
+            None if rest.is_empty() => first = Some(data),
+            None => rest.extend_from_slice(&data),
+            Some(head) => {
+                rest.reserve(announced.max(head.len() + data.len()));
+                rest.extend_from_slice(&head);
+                rest.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| rest.freeze()))
+}
+
+/// A request body that must keep coming.
+pub(crate) struct Guarded {
+    body: Incoming,
+    in_flight: Arc<InFlight>,
+    slow: Counter,
+    body_timeout: Duration,
+    window: Duration,
+    window_bytes: u64,
+    received: u64,
+    /// Set by the first wait: the body's end of time, and the timer of the current window.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl Guarded {
+    pub(crate) fn new(body: Incoming, guard: &Guard, in_flight: Arc<InFlight>, slow: Counter) -> Self {
+        if body.is_end_stream() {
+            in_flight.body_complete();
+        }
+        Guarded {
+            body,
+            in_flight,
+            slow,
+            body_timeout: guard.body_timeout,
+            window: guard.body_window,
+            window_bytes: guard.body_min_rate.saturating_mul(guard.body_window.as_secs().max(1)),
+            received: 0,
+            waiting: None,
+        }
+    }
+
+    fn too_slow(&self, why: String) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.slow.add(1);
+        Poll::Ready(Some(Err(BodyError::Slow(why))))
+    }
+}
+
+impl HttpBody for Guarded {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.received += frame.data_ref().map_or(0, |d| d.len() as u64);
+                if this.body.is_end_stream() {
+                    this.in_flight.body_complete();
+                }
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            Poll::Ready(Some(Err(e))) => return Poll::Ready(Some(Err(BodyError::Broken(e.to_string())))),
+            Poll::Ready(None) => {
+                this.in_flight.body_complete();
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {}
+        }
+        let (window, body_timeout) = (this.window, this.body_timeout);
+        loop {
+            let (end, timer) = this.waiting.get_or_insert_with(|| {
+                let now = Instant::now();
+                (now + body_timeout, Box::pin(sleep_until(now + window.min(body_timeout))))
+            });
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            if now >= *end {
+                return this.too_slow(format!("body read timed out after {body_timeout:?}"));
+            }
+            if this.received < this.window_bytes {
+                let rate = this.window_bytes / window.as_secs().max(1);
+                return this.too_slow(format!("body came slower than {rate} bytes per second for {window:?}"));
+            }
+            this.received = 0;
+            timer.as_mut().reset((now + window).min(*end));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A response body that keeps its connection "being served" until it is out.
+pub(crate) struct Answered {
+    body: Body,
+    _in_flight: Arc<InFlight>,
+}
+
+impl Answered {
+    pub(crate) fn new(body: Body, in_flight: Arc<InFlight>) -> Self {
+        Answered { body, _in_flight: in_flight }
+    }
+}
+
+impl HttpBody for Answered {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

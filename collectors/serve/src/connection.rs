@@ -1,0 +1,216 @@
+//! One connection: what it is doing, how long it may, and how it ends.
+
+use crate::accept::Port;
+use crate::admission::Admission;
+use crate::guard::Guard;
+use crate::stream::{Socket, Watched};
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use std::io::IoSlice;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// Milliseconds that mean "not now".
+const NEVER: u64 = u64::MAX;
+/// What a connection gets between being asked to reconnect and being closed.
+const AGE_GRACE: Duration = Duration::from_secs(30);
+
+/// What a connection is doing, as its socket, its requests and the accept loop tell it. Times are milliseconds since the accept.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    accepted: Instant,
+    /// Requests whose head has arrived and whose answer is not out yet.
+    in_flight: AtomicUsize,
+    /// Those of them whose body has arrived too.
+    complete: AtomicUsize,
+    served_any: AtomicBool,
+    http2: AtomicBool,
+    read_any: AtomicBool,
+    /// When the last answer went out.
+    resting_since: AtomicU64,
+    /// When the first byte of a head that is not complete yet came in.
+    head_since: AtomicU64,
+    /// Cancelled when the connection has to make room.
+    pub(crate) evicted: CancellationToken,
+}
+
+/// Why a connection without a request ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expiry {
+    /// Bytes of a head came, its end did not.
+    Head,
+    /// Nothing came after the accept.
+    Silent,
+    /// Nothing came after an answer.
+    Idle,
+}
+
+impl Activity {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Activity {
+            accepted: Instant::now(),
+            in_flight: AtomicUsize::new(0),
+            complete: AtomicUsize::new(0),
+            served_any: AtomicBool::new(false),
+            http2: AtomicBool::new(false),
+            read_any: AtomicBool::new(false),
+            resting_since: AtomicU64::new(0),
+            head_since: AtomicU64::new(NEVER),
+            evicted: CancellationToken::new(),
+        })
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    }
+
+    /// Bytes came in.
+    pub(crate) fn received(&self, bytes: &[u8]) {
+        if !self.read_any.swap(true, Ordering::Relaxed) && bytes.starts_with(b"PRI") {
+            self.http2.store(true, Ordering::Relaxed);
+        }
+        if self.in_flight.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NEVER {
+            self.head_since.store(self.elapsed(), Ordering::Relaxed);
+        }
+    }
+
+    /// How far this connection is from deserving its place: 0 has no request, 1 has one that is still coming in, 2 is being served.
+    pub(crate) fn rank(&self) -> u8 {
+        if self.in_flight.load(Ordering::Relaxed) == 0 {
+            0
+        } else if self.complete.load(Ordering::Relaxed) == 0 {
+            1
+        } else {
+            2
+        }
+    }
+
+    fn expiry(&self, guard: &Guard) -> Option<(Instant, Expiry)> {
+        if self.in_flight.load(Ordering::Relaxed) > 0 || self.http2.load(Ordering::Relaxed) {
+            return None;
+        }
+        let at = |millis: u64, timeout| self.accepted + Duration::from_millis(millis) + timeout;
+        let head_since = self.head_since.load(Ordering::Relaxed);
+        Some(if head_since != NEVER {
+            (at(head_since, guard.header_timeout), Expiry::Head)
+        } else if self.served_any.load(Ordering::Relaxed) {
+            (at(self.resting_since.load(Ordering::Relaxed), guard.idle_timeout), Expiry::Idle)
+        } else {
+            (at(0, guard.header_timeout), Expiry::Silent)
+        })
+    }
+}
+
+/// A request on its way; counts for its connection until the answer is out.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    activity: Arc<Activity>,
+    complete: AtomicBool,
+}
+
+impl InFlight {
+    pub(crate) fn new(activity: &Arc<Activity>) -> Arc<Self> {
+        activity.in_flight.fetch_add(1, Ordering::Relaxed);
+        activity.served_any.store(true, Ordering::Relaxed);
+        activity.head_since.store(NEVER, Ordering::Relaxed);
+        Arc::new(InFlight { activity: activity.clone(), complete: AtomicBool::new(false) })
+    }
+
+    /// The whole request is here.
+    pub(crate) fn body_complete(&self) {
+        if !self.complete.swap(true, Ordering::Relaxed) {
+            self.activity.complete.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if *self.complete.get_mut() {
+            self.activity.complete.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.activity.resting_since.store(self.activity.elapsed(), Ordering::Relaxed);
+        self.activity.head_since.store(NEVER, Ordering::Relaxed);
+        self.activity.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn run<S: crate::admission::HttpService>(socket: Socket, activity: Arc<Activity>, port: Arc<Port<S>>, cancel: CancellationToken) {
+    let guard = &port.guard;
+    let socket = Arc::new(socket);
+    let io = TokioIo::new(Watched::new(socket.clone(), activity.clone(), guard.write_timeout));
+    let admission = Arc::new(Admission::new(port.clone(), activity.clone()));
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let admission = admission.clone();
+        async move { admission.handle(request).await }
+    });
+    let builder = port.builder();
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let retire_at = activity.accepted + guard.max_age;
+    let mut close_at: Option<Instant> = None;
+    loop {
+        // Deadlines only ever begin now or later, so no expiry can come before the shortest of them has passed.
+        let soonest = Instant::now() + guard.header_timeout.min(guard.idle_timeout);
+        let expiry = activity.expiry(guard);
+        let wake = match close_at {
+            Some(at) => at,
+            None => expiry.map_or(soonest, |(at, _)| at.min(soonest)).min(retire_at),
+        };
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(port = port.name, %error, "connection ended early");
+                }
+                return;
+            }
+            () = activity.evicted.cancelled() => return,
+            () = cancel.cancelled(), if close_at.is_none() => {
+                connection.as_mut().graceful_shutdown();
+                close_at = Some(Instant::now() + guard.drain_timeout);
+            }
+            () = sleep_until(wake) => {
+                let now = Instant::now();
+                if close_at.is_some_and(|at| at <= now) {
+                    return;
+                }
+                if close_at.is_none() && retire_at <= now {
+                    connection.as_mut().graceful_shutdown();
+                    close_at = Some(now + AGE_GRACE);
+                    continue;
+                }
+                match activity.expiry(guard) {
+                    Some((at, Expiry::Head)) if at <= now => {
+                        port.rejected_slow.add(1);
+                        answer_slow_head(&socket, guard.header_timeout);
+                        return;
+                    }
+                    Some((at, Expiry::Silent)) if at <= now => {
+                        port.rejected_slow.add(1);
+                        return;
+                    }
+                    Some((at, Expiry::Idle)) if at <= now && close_at.is_none() => {
+                        connection.as_mut().graceful_shutdown();
+                        close_at = Some(now + guard.write_timeout);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// Says why before closing. Best effort: what the socket does not take at once is not worth waiting for.
+fn answer_slow_head(socket: &Socket, timeout: Duration) {
+    let text = format!("header read timed out after {timeout:?}\n");
+    let head = format!(
+        "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\r\n",
+        text.len()
+    );
+    let _ = socket.try_write(&[IoSlice::new(head.as_bytes()), IoSlice::new(text.as_bytes())]);
+}
