@@ -1,1 +1,20 @@
-//! Loading, layering and checking configuration and platform presets.
+//! Loading, layering and checking configuration, and the platform presets. Data in, checked values out: nothing here opens a socket
+//! or starts a task, and every refusal says file, line, column and the nearest name that would have been right.
+//!
+//! Types to know
+//! - [`Platform`]: services, calls, queues, breakers, objectives, routes, rules and scenarios of one platform, as data.
+//!   [`load_platform`] takes the name of a built-in one or a directory.
+//! - [`ConfigError`]: what is wrong and where.
+//!
+//! Invariants
+//! - Unknown keys are errors, never ignored; a value out of range is refused where it stands, not where it hurts.
+//! - The watcher and the simulator read the same [`Platform`]. Nothing in it is code: a further platform is a directory.
+//!
+//! To add a platform: a directory under `platforms/` and one line in `platform/roster.rs`; a user's own needs only the directory.
+
+mod diagnosis;
+mod duration_text;
+pub mod platform;
+
+pub use diagnosis::{ConfigError, nearest};
+pub use platform::{Platform, Scenario, load_platform, platform_names};
