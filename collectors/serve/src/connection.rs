@@ -31,7 +31,7 @@ pub(crate) struct Activity {
     served_any: AtomicBool,
     http2: AtomicBool,
     read_any: AtomicBool,
-    /// When the last answer went out.
+    /// When the last byte of an answer went out.
     resting_since: AtomicU64,
     /// When the first byte of a head that is not complete yet came in.
     head_since: AtomicU64,
@@ -77,6 +77,11 @@ impl Activity {
         if self.in_flight.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NEVER {
             self.head_since.store(self.elapsed(), Ordering::Relaxed);
         }
+    }
+
+    /// Bytes went out; an answer still on its way is no rest.
+    pub(crate) fn sent(&self) {
+        self.resting_since.store(self.elapsed(), Ordering::Relaxed);
     }
 
     /// How far this connection is from deserving its place: 0 has no request, 1 has one that is still coming in, 2 is being served.
@@ -141,7 +146,12 @@ impl Drop for InFlight {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn run<S: crate::admission::HttpService>(socket: Socket, activity: Arc<Activity>, port: Arc<Port<S>>, cancel: CancellationToken) {
+pub(crate) async fn run<S: crate::admission::HttpService>(
+    socket: Socket,
+    activity: Arc<Activity>,
+    port: Arc<Port<S>>,
+    cancel: CancellationToken,
+) {
     let guard = &port.guard;
     let socket = Arc::new(socket);
     let io = TokioIo::new(Watched::new(socket.clone(), activity.clone(), guard.write_timeout));

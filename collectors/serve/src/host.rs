@@ -5,11 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The host without its port: `[::1]:80` and `localhost:80` lose the `:80`.
 fn without_port(host: &str) -> &str {
-    if host.starts_with('[') {
-        return host.find(']').map_or(host, |end| &host[..=end]);
-    }
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && (!name.starts_with('[') || name.ends_with(']')) => name,
         _ => host,
     }
 }

@@ -114,6 +114,7 @@ impl Watched {
             match self.socket.try_write(bufs) {
                 Ok(written) => {
                     self.stuck = None;
+                    self.activity.sent();
                     return Poll::Ready(Ok(written));
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
