@@ -4,6 +4,7 @@
 //! Types to know
 //! - [`Platform`]: services, calls, queues, breakers, objectives, routes, rules and scenarios of one platform, as data.
 //!   [`load_platform`] takes the name of a built-in one or a directory.
+//! - [`Config`]: the configuration; [`Config::load`] layers defaults, file, environment and flags, [`Loaded`] remembers the origin of each value.
 //! - [`ConfigError`]: what is wrong and where.
 //!
 //! Invariants
@@ -12,9 +13,17 @@
 //!
 //! To add a platform: a directory under `platforms/` and one line in `platform/roster.rs`; a user's own needs only the directory.
 
+mod config;
 mod diagnosis;
 mod duration_text;
+mod listen;
 pub mod platform;
+mod secret;
+mod size;
 
+pub use config::*;
 pub use diagnosis::{ConfigError, nearest};
 pub use platform::{Platform, Scenario, load_platform, platform_names};
+pub use listen::Listen;
+pub use secret::Secret;
+pub use size::ByteSize;

@@ -1,0 +1,282 @@
+//! The configuration: what it holds, where each value came from, and how it is written.
+
+mod file;
+mod layers;
+mod limits;
+mod paths;
+mod settings;
+mod text;
+
+pub use layers::{Loaded, Origin};
+pub use limits::{ApiLimits, Limits, OtlpLimits, ProbeLimits, QueryLimits, RuleLimits, ScrapeLimits, StoreLimits};
+pub use paths::{Paths, paths};
+pub use settings::{SETTINGS, Setting, SettingKind};
+pub use text::{config_schema, init_text, platform_schema};
+
+use crate::listen::Listen;
+use crate::secret::Secret;
+use crate::size::ByteSize;
+use crate::{ConfigError, duration_text};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything that can be configured. [`Config::load`] fills it from defaults, file, environment and flags.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Name or directory of the platform to watch.
+    pub platform: Option<String>,
+    /// Host on which the platform's documented ports are probed and scraped; empty: its services are only waited for.
+    pub platform_host: String,
+    pub headless: bool,
+    pub otlp_grpc: Listen,
+    pub otlp_http: Listen,
+    pub api: Listen,
+    /// Collectors to watch themselves.
+    pub collector: Vec<String>,
+    /// Prometheus targets: URLs, or jobs.
+    pub scrape: Vec<ScrapeJob>,
+    /// Health endpoints: URLs, or checks.
+    pub probe: Vec<Probe>,
+    /// Prometheus rule files.
+    pub rules: Vec<PathBuf>,
+    pub alertmanager: Option<String>,
+    pub state_dir: PathBuf,
+    pub memory_limit: ByteSize,
+    #[serde(with = "duration_text")]
+    pub evaluation_interval: Duration,
+    /// Receivers in use: `desktop`, `terminal`, or names of `[receivers.NAME]`; `none`.
+    pub notify: Vec<String>,
+    pub remote_write_receiver: bool,
+    pub log_level: String,
+    /// Refuse what would otherwise only be warned about.
+    pub strict: bool,
+    /// How each receiver is reached; read by the notifiers.
+    pub receivers: BTreeMap<String, toml::Table>,
+    /// Who hears which severity; read by the router.
+    pub route: Vec<toml::Table>,
+    /// What is known of a service beyond the preset.
+    pub services: BTreeMap<String, ServiceOverride>,
+    pub ui: Ui,
+    pub security: Security,
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            platform: None,
+            platform_host: "127.0.0.1".to_owned(),
+            headless: false,
+            otlp_grpc: Listen::loopback(4317),
+            otlp_http: Listen::loopback(4318),
+            api: Listen::loopback(9499),
+            collector: Vec::new(),
+            scrape: Vec::new(),
+            probe: Vec::new(),
+            rules: Vec::new(),
+            alertmanager: None,
+            state_dir: PathBuf::new(),
+            memory_limit: ByteSize::mebibytes(512),
+            evaluation_interval: Duration::from_secs(15),
+            notify: vec!["desktop".to_owned()],
+            remote_write_receiver: false,
+            log_level: "info".to_owned(),
+            strict: false,
+            receivers: BTreeMap::new(),
+            route: Vec::new(),
+            services: BTreeMap::new(),
+            ui: Ui::default(),
+            security: Security::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A Prometheus scrape job. A plain URL stands for a job with that one target.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScrapeJob {
+    /// Value of the `job` label; empty: the target's host.
+    pub name: String,
+    pub urls: Vec<String>,
+    /// Files of targets in Prometheus `file_sd` format; globs allowed in the last part.
+    pub file_sd: Vec<PathBuf>,
+    #[serde(with = "duration_text::optional", skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Duration>,
+    #[serde(with = "duration_text::optional", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    pub labels: BTreeMap<String, String>,
+    pub honor_labels: bool,
+    pub bearer_token_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScrapeJobTable {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    urls: Vec<String>,
+    #[serde(default)]
+    file_sd: Vec<PathBuf>,
+    #[serde(default, with = "duration_text::optional")]
+    interval: Option<Duration>,
+    #[serde(default, with = "duration_text::optional")]
+    timeout: Option<Duration>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    honor_labels: bool,
+    #[serde(default)]
+    bearer_token_file: Option<PathBuf>,
+}
+
+impl<'de> Deserialize<'de> for ScrapeJob {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        file::text_or_table(deserializer, "a URL or a scrape job", ScrapeJob::of_url, |t: ScrapeJobTable| ScrapeJob {
+            name: t.name,
+            urls: t.urls,
+            file_sd: t.file_sd,
+            interval: t.interval,
+            timeout: t.timeout,
+            labels: t.labels,
+            honor_labels: t.honor_labels,
+            bearer_token_file: t.bearer_token_file,
+        })
+    }
+}
+
+impl ScrapeJob {
+    pub fn of_url(url: String) -> Self {
+        ScrapeJob {
+            name: String::new(),
+            urls: vec![url],
+            file_sd: Vec::new(),
+            interval: None,
+            timeout: None,
+            labels: BTreeMap::new(),
+            honor_labels: false,
+            bearer_token_file: None,
+        }
+    }
+}
+
+/// A health check. A plain URL stands for a check named after its path on a service named after its host.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Probe {
+    /// `http://`, `https://`, `tcp://` or `grpc://`.
+    pub url: String,
+    /// Empty: the URL's host.
+    pub service: String,
+    /// Empty: the URL's path.
+    pub check: String,
+    #[serde(with = "duration_text::optional", skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Duration>,
+    #[serde(with = "duration_text::optional", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    pub owner: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProbeTable {
+    url: String,
+    #[serde(default)]
+    service: String,
+    #[serde(default)]
+    check: String,
+    #[serde(default, with = "duration_text::optional")]
+    interval: Option<Duration>,
+    #[serde(default, with = "duration_text::optional")]
+    timeout: Option<Duration>,
+    #[serde(default)]
+    owner: String,
+}
+
+impl<'de> Deserialize<'de> for Probe {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        file::text_or_table(deserializer, "a URL or a probe", Probe::of_url, |t: ProbeTable| Probe {
+            url: t.url,
+            service: t.service,
+            check: t.check,
+            interval: t.interval,
+            timeout: t.timeout,
+            owner: t.owner,
+        })
+    }
+}
+
+impl Probe {
+    pub fn of_url(url: String) -> Self {
+        Probe { url, service: String::new(), check: String::new(), interval: None, timeout: None, owner: String::new() }
+    }
+}
+
+/// Corrections to a service of the preset, or facts about one that no preset knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceOverride {
+    /// Base URL for its probes and metrics: `http://users.internal:8001`.
+    pub url: Option<String>,
+    pub owner: Option<String>,
+    /// Share of traces it keeps, 0 to 1; rates are divided by it.
+    pub sampling: Option<f64>,
+    /// Leave it out of probing and scraping.
+    pub ignore: bool,
+}
+
+/// The terminal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ui {
+    /// `auto`, `dark`, `light`, or a theme file.
+    pub theme: String,
+    /// A keymap file; empty: the keys of the documentation.
+    pub keymap: String,
+    pub mouse: bool,
+    /// Wall-clock zone on screen: `local`, `utc`, or an IANA name.
+    pub timezone: String,
+}
+
+impl Default for Ui {
+    fn default() -> Self {
+        Ui { theme: "auto".to_owned(), keymap: String::new(), mouse: false, timezone: "local".to_owned() }
+    }
+}
+
+/// Tokens and TLS, for ports that others can reach.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Security {
+    /// Bearer token that every request to a port beyond loopback must carry.
+    pub token: Option<Secret>,
+    pub token_file: Option<PathBuf>,
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    /// Certificates that clients must present.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Listen beyond loopback without token or certificates, under a red banner.
+    pub allow_unauthenticated: bool,
+    /// Host names under which the ports may be addressed, besides loopback ones.
+    pub allowed_hosts: Vec<String>,
+}
+
+impl Config {
+    /// Layers defaults, the file, the environment and flags, and checks the result.
+    ///
+    /// `path`: the file given by `--config`, which must exist then; `None` takes the one of [`paths`] if there is one.
+    /// `environment`: all variables; those named `WATCHFIRE_...` are read. `flags`: pairs such as `("otlp-grpc", "127.0.0.1:0")`, a repeated
+    /// flag as repeated pairs, a switch as `("headless", "true")`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, not only the first thing.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Loaded, Vec<ConfigError>> {
+        layers::load(path, environment, flags)
+    }
+}

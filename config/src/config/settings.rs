@@ -1,0 +1,160 @@
+//! The list of every scalar and list setting: one table for variables, flags, `config init`, `config show` and the JSON schema.
+
+use crate::listen::Listen;
+use crate::size::ByteSize;
+use watchfire_model::parse_duration;
+
+/// What a setting holds, and so how a variable or flag is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingKind {
+    Text,
+    Path,
+    Bool,
+    Count,
+    Duration,
+    Size,
+    /// An address to listen on, or `off`.
+    Address,
+    /// Comma-separated in a variable, repeated as a flag.
+    TextList,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Dotted key in the file.
+    pub key: &'static str,
+    pub kind: SettingKind,
+    /// The flag's long name, without dashes; `None` where there is none.
+    pub flag: Option<&'static str>,
+    pub doc: &'static str,
+}
+
+impl Setting {
+    /// `WATCHFIRE_OTLP_GRPC` for `otlp_grpc`, `WATCHFIRE_LIMITS_STORE_SPANS` for `limits.store.spans`.
+    pub fn variable(&self) -> String {
+        format!("WATCHFIRE_{}", self.key.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// Reads the text of a variable or flag.
+    pub(super) fn read(&self, texts: &[String]) -> Result<toml::Value, String> {
+        let text = texts.last().map(String::as_str).unwrap_or_default();
+        Ok(match self.kind {
+            SettingKind::Text | SettingKind::Path => toml::Value::String(text.to_owned()),
+            SettingKind::Bool => toml::Value::Boolean(read_bool(text)?),
+            SettingKind::Count => {
+                let count: u32 = text.trim().parse().map_err(|_| format!("{text:?} is not a whole number"))?;
+                toml::Value::Integer(i64::from(count))
+            }
+            SettingKind::Duration => {
+                let duration =
+                    parse_duration(text.trim()).map_err(|_| format!("{text:?} is not a duration; write it like \"250ms\", \"30s\" or \"1h30m\""))?;
+                toml::Value::String(watchfire_model::format_duration(duration))
+            }
+            SettingKind::Size => toml::Value::String(text.parse::<ByteSize>()?.to_string()),
+            SettingKind::Address => toml::Value::String(text.parse::<Listen>()?.to_string()),
+            SettingKind::TextList => {
+                let items = texts.iter().flat_map(|t| t.split(',')).map(str::trim).filter(|t| !t.is_empty());
+                toml::Value::Array(items.map(|t| toml::Value::String(t.to_owned())).collect())
+            }
+        })
+    }
+}
+
+fn read_bool(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" | "" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+const fn run(key: &'static str, kind: SettingKind, flag: &'static str, doc: &'static str) -> Setting {
+    Setting { key, kind, flag: Some(flag), doc }
+}
+
+const fn file(key: &'static str, kind: SettingKind, doc: &'static str) -> Setting {
+    Setting { key, kind, flag: None, doc }
+}
+
+use SettingKind::{Address, Bool, Count, Duration, Path, Size, Text, TextList};
+
+/// Every setting, in the order in which `config init` writes them. Tables of free shape (`receivers`, `route`, `services`) are not here.
+pub const SETTINGS: &[Setting] = &[
+    run("platform", Text, "platform", "Platform to watch: the name of a built-in one, or a directory with a platform.toml"),
+    file("platform_host", Text, "Host on which the platform's documented ports are probed and scraped; empty: wait for its telemetry only"),
+    run("headless", Bool, "headless", "Collect and evaluate without a terminal"),
+    run("otlp_grpc", Address, "otlp-grpc", "Where OTLP over gRPC is received; \"off\" to not listen, port 0 to pick one"),
+    run("otlp_http", Address, "otlp-http", "Where OTLP over HTTP is received"),
+    run("api", Address, "api", "Where the HTTP API answers"),
+    run("collector", TextList, "collector", "OpenTelemetry collectors to watch themselves (URL of their metrics)"),
+    run("scrape", TextList, "scrape", "Prometheus targets (URLs); as [[scrape]] tables with more detail"),
+    run("probe", TextList, "probe", "Health endpoints (http, https, tcp or grpc URLs); as [[probe]] tables with more detail"),
+    run("rules", TextList, "rules", "Prometheus rule files"),
+    run("alertmanager", Text, "alertmanager", "URL of an Alertmanager that gets every alert"),
+    run("state_dir", Path, "state-dir", "Alert states, silences and the outbox live here"),
+    run("memory_limit", Size, "memory-limit", "Telemetry kept in memory"),
+    run("evaluation_interval", Duration, "evaluation-interval", "How often rule groups without an interval of their own are evaluated"),
+    run("notify", TextList, "notify", "Receivers in use: desktop, terminal, none, or names of [receivers.NAME]"),
+    run("remote_write_receiver", Bool, "remote-write-receiver", "Accept Prometheus remote write at /api/v1/write"),
+    run("log_level", Text, "log-level", "error, warn, info, debug or trace"),
+    run("strict", Bool, "strict", "Refuse what would otherwise only be warned about"),
+    file("ui.theme", Text, "auto, dark, light, or a theme file"),
+    file("ui.keymap", Text, "A keymap file; empty: the documented keys"),
+    file("ui.mouse", Bool, "Take mouse events from the terminal"),
+    file("ui.timezone", Text, "local, utc, or an IANA name"),
+    file("security.token", Text, "Bearer token for ports beyond loopback; better in a file of its own"),
+    file("security.token_file", Path, "File that holds the token"),
+    file("security.tls_certificate", Path, "Certificate chain (PEM)"),
+    file("security.tls_key", Path, "Private key (PEM)"),
+    file("security.tls_client_ca", Path, "Certificates that clients must present (PEM)"),
+    file("security.allow_unauthenticated", Bool, "Listen beyond loopback without token or certificates"),
+    file("security.allowed_hosts", TextList, "Host names under which the ports may be addressed"),
+    file("limits.otlp.message", Size, "One message, before and after decompression"),
+    file("limits.otlp.in_flight", Size, "All requests being worked on"),
+    file("limits.otlp.items_per_request", Count, "Spans, points or records in one request"),
+    file("limits.otlp.attributes", Count, "Attributes of one item"),
+    file("limits.otlp.events", Count, "Events of one span"),
+    file("limits.otlp.links", Count, "Links of one span"),
+    file("limits.otlp.value", Size, "One attribute value"),
+    file("limits.otlp.key", Size, "One attribute key"),
+    file("limits.otlp.name", Size, "One span or metric name"),
+    file("limits.otlp.log_body", Size, "One log body"),
+    file("limits.otlp.depth", Count, "Nesting of attribute values"),
+    file("limits.store.spans", Count, "Spans kept"),
+    file("limits.store.logs", Count, "Log records kept"),
+    file("limits.store.series", Count, "Series kept; known ones go on when it is reached"),
+    file("limits.store.exemplars", Count, "Exemplars kept"),
+    file("limits.store.retention", Duration, "Age at which samples go"),
+    file("limits.store.spans_per_trace", Count, "Spans of one trace that are shown"),
+    file("limits.scrape.interval", Duration, "Between two scrapes of a target"),
+    file("limits.scrape.timeout", Duration, "For one scrape"),
+    file("limits.scrape.body", Size, "One exposition"),
+    file("limits.scrape.samples", Count, "Samples of one scrape"),
+    file("limits.scrape.labels", Count, "Labels of one sample"),
+    file("limits.scrape.name", Size, "One label name"),
+    file("limits.scrape.value", Size, "One label value"),
+    file("limits.scrape.redirects", Count, "Redirects followed"),
+    file("limits.probe.interval", Duration, "Between two probes of a check"),
+    file("limits.probe.timeout", Duration, "For one probe"),
+    file("limits.probe.body", Size, "One health body"),
+    file("limits.probe.redirects", Count, "Redirects followed"),
+    file("limits.probe.parallel", Count, "Probes at the same time"),
+    file("limits.probe.failures", Count, "Failures in a row before a check counts as down"),
+    file("limits.rules.alerts_per_rule", Count, "Alerts of one rule"),
+    file("limits.rules.alerts", Count, "Alerts of all rules"),
+    file("limits.rules.resend_delay", Duration, "Between two sends of a firing alert to an Alertmanager"),
+    file("limits.rules.outage_tolerance", Duration, "Absence after which pending alerts begin anew"),
+    file("limits.query.timeout", Duration, "For one query"),
+    file("limits.query.samples", Count, "Samples one query may touch"),
+    file("limits.query.lookback", Duration, "How far an instant query looks back"),
+    file("limits.query.text", Size, "One expression"),
+    file("limits.query.depth", Count, "Nesting of one expression"),
+    file("limits.query.points", Count, "Points per series of a range query"),
+    file("limits.query.parallel", Count, "Queries at the same time"),
+    file("limits.api.connections", Count, "Connections at the same time"),
+    file("limits.api.header_timeout", Duration, "For the head of a request"),
+    file("limits.api.body_timeout", Duration, "For the body of a request"),
+    file("limits.api.idle_timeout", Duration, "For the next request on a connection"),
+    file("limits.api.headers", Size, "All headers of a request"),
+];
