@@ -1,1 +1,5 @@
 //! Rules to states to notices.
+
+mod nearest;
+pub mod template;
+mod yaml;

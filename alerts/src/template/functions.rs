@@ -1,0 +1,404 @@
+//! The functions of alert templates: Go's builtins and those Prometheus adds.
+
+use super::TemplateContext;
+use super::format::{float_general, sprintf};
+use super::humanize;
+use super::value::{Sample, TemplateValue, time_text};
+use regex::Regex;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use watchfire_model::{Label, METRIC_NAME, Value, parse_duration};
+
+type Outcome = Result<TemplateValue, String>;
+
+/// What a parameter accepts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parameter {
+    Any,
+    Str,
+    Sample,
+    List,
+}
+
+pub(super) struct Function {
+    name: &'static str,
+    pub parameters: &'static [Parameter],
+    /// More arguments of any type may follow.
+    pub variadic: bool,
+}
+
+const fn function(name: &'static str, parameters: &'static [Parameter], variadic: bool) -> Function {
+    Function { name, parameters, variadic }
+}
+
+use Parameter::{Any, List, Str};
+#[rustfmt::skip]
+const FUNCTIONS: [Function; 49] = [
+    // Handled where they are executed: they do not evaluate every argument, or need the templates.
+    function("and", &[Any], true), function("or", &[Any], true), function("tmpl", &[Str, Any], false),
+    function("not", &[Any], false), function("len", &[Any], false), function("index", &[Any], true), function("slice", &[Any], true),
+    function("print", &[], true), function("println", &[], true), function("printf", &[Str], true),
+    function("html", &[], true), function("js", &[], true), function("urlquery", &[], true), function("call", &[Any], true),
+    function("eq", &[Any, Any], true), function("ne", &[Any, Any], false),
+    function("lt", &[Any, Any], false), function("le", &[Any, Any], false),
+    function("gt", &[Any, Any], false), function("ge", &[Any, Any], false),
+    function("query", &[Str], false), function("first", &[List], false), function("label", &[Str, Parameter::Sample], false),
+    function("value", &[Parameter::Sample], false), function("strvalue", &[Parameter::Sample], false),
+    function("sortByLabel", &[Str, List], false), function("args", &[], true),
+    function("reReplaceAll", &[Str, Str, Str], false), function("match", &[Str, Str], false),
+    function("safeHtml", &[Str], false), function("title", &[Str], false), function("toUpper", &[Str], false), function("toLower", &[Str], false),
+    function("graphLink", &[Str], false), function("tableLink", &[Str], false),
+    function("stripPort", &[Str], false), function("stripDomain", &[Str], false),
+    function("humanize", &[Any], false), function("humanize1024", &[Any], false), function("humanizeDuration", &[Any], false),
+    function("humanizePercentage", &[Any], false), function("humanizeTimestamp", &[Any], false),
+    function("toTime", &[Any], false), function("toDuration", &[Any], false), function("now", &[], false),
+    function("pathPrefix", &[], false), function("externalURL", &[], false), function("parseDuration", &[Str], false),
+    function("urlQueryEscape", &[Str], false),
+];
+
+pub(super) fn lookup(name: &str) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|f| f.name == name)
+}
+
+pub(super) fn is_known(name: &str) -> bool {
+    lookup(name).is_some()
+}
+
+impl Parameter {
+    fn accepts(self, value: &TemplateValue) -> Result<(), String> {
+        let expected = match (self, value) {
+            (Any, _) | (Str, TemplateValue::Str(_)) | (Parameter::Sample, TemplateValue::Sample(_)) | (List, TemplateValue::List(_)) => {
+                return Ok(());
+            }
+            (Str, _) => "string",
+            (Parameter::Sample, _) => "*template.sample",
+            (List, _) => "template.queryResult",
+        };
+        Err(format!("wrong type for value; expected {expected}; got {}", value.type_name()))
+    }
+}
+
+/// Checks number and types of the arguments, then calls. `and`, `or` and `tmpl` do not come here.
+pub(super) fn call(name: &str, arguments: &[TemplateValue], context: &TemplateContext<'_>) -> Outcome {
+    let function = lookup(name).ok_or_else(|| format!("function {name:?} not defined"))?;
+    let least = function.parameters.len();
+    if arguments.len() < least || (!function.variadic && arguments.len() > least) {
+        let at_least = if function.variadic { "at least " } else { "" };
+        return Err(format!("wrong number of args for {name}: want {at_least}{least} got {}", arguments.len()));
+    }
+    for (parameter, argument) in function.parameters.iter().zip(arguments) {
+        parameter.accepts(argument)?;
+    }
+    apply(name, arguments, context).map_err(|e| format!("error calling {name}: {e}"))
+}
+
+fn str_of(value: &TemplateValue) -> &str {
+    match value {
+        TemplateValue::Str(s) => s,
+        _ => "",
+    }
+}
+
+fn apply(name: &str, a: &[TemplateValue], context: &TemplateContext<'_>) -> Outcome {
+    let text = |s: String| Ok(TemplateValue::text(s));
+    match name {
+        "not" => Ok(TemplateValue::Bool(!a[0].truth())),
+        "len" => length(&a[0]),
+        "index" => a[1..].iter().try_fold(a[0].clone(), |from, key| index(&from, key)),
+        "slice" => slice(a),
+        "print" => text(print(a)),
+        "println" => {
+            let words: Vec<String> = a.iter().map(TemplateValue::print).collect();
+            text(format!("{}\n", words.join(" ")))
+        }
+        "printf" => text(sprintf(str_of(&a[0]), &a[1..])),
+        "html" => text(html(&print(a))),
+        "js" => text(js(&print(a))),
+        "urlquery" => text(query_escape(&print(a))),
+        "call" => Err("no function values exist here".to_owned()),
+        "eq" => {
+            for other in &a[1..] {
+                if equal(&a[0], other)? {
+                    return Ok(TemplateValue::Bool(true));
+                }
+            }
+            Ok(TemplateValue::Bool(false))
+        }
+        "ne" => equal(&a[0], &a[1]).map(|e| TemplateValue::Bool(!e)),
+        "lt" => less(&a[0], &a[1]).map(TemplateValue::Bool),
+        "le" => Ok(TemplateValue::Bool(less(&a[0], &a[1])? || equal(&a[0], &a[1])?)),
+        "gt" => Ok(TemplateValue::Bool(!(less(&a[0], &a[1])? || equal(&a[0], &a[1])?))),
+        "ge" => less(&a[0], &a[1]).map(|l| TemplateValue::Bool(!l)),
+        "query" => query(str_of(&a[0]), context),
+        "first" => match &a[0] {
+            TemplateValue::List(items) => items.first().cloned().ok_or_else(|| "first() called on vector with no elements".to_owned()),
+            _ => Ok(TemplateValue::Missing),
+        },
+        "label" => sample_label(&a[1], str_of(&a[0])),
+        "strvalue" => sample_label(&a[0], "__value__"),
+        "value" => match &a[0] {
+            TemplateValue::Sample(s) => Ok(s.value.clone()),
+            _ => Ok(TemplateValue::Missing),
+        },
+        "sortByLabel" => sort_by_label(str_of(&a[0]), &a[1]),
+        "args" => {
+            let entries: BTreeMap<String, TemplateValue> = a.iter().enumerate().map(|(i, v)| (format!("arg{i}"), v.clone())).collect();
+            Ok(TemplateValue::Map { entries: Rc::new(entries), strings: false })
+        }
+        "reReplaceAll" => text(regex(str_of(&a[0]))?.replace_all(str_of(&a[2]), str_of(&a[1])).into_owned()),
+        "match" => Ok(TemplateValue::Bool(regex(str_of(&a[0]))?.is_match(str_of(&a[1])))),
+        "safeHtml" => Ok(a[0].clone()),
+        "title" => text(title(str_of(&a[0]))),
+        "toUpper" => text(str_of(&a[0]).to_uppercase()),
+        "toLower" => text(str_of(&a[0]).to_lowercase()),
+        "graphLink" => text(format!("/graph?g0.expr={}&g0.tab=0", query_escape(str_of(&a[0])))),
+        "tableLink" => text(format!("/graph?g0.expr={}&g0.tab=1", query_escape(str_of(&a[0])))),
+        "stripPort" => text(split_host_port(str_of(&a[0])).map_or_else(|| str_of(&a[0]).to_owned(), |(host, _)| host.to_owned())),
+        "stripDomain" => text(strip_domain(str_of(&a[0]))),
+        "humanize" => text(humanize::humanize(number(&a[0])?)),
+        "humanize1024" => text(humanize::humanize_1024(number(&a[0])?)),
+        "humanizeDuration" => text(humanize::humanize_duration(number(&a[0])?)),
+        "humanizePercentage" => text(humanize::humanize_percentage(number(&a[0])?)),
+        "humanizeTimestamp" => {
+            let v = number(&a[0])?;
+            text(if v.is_finite() { time_text(nanos(v)?) } else { float_general(v, 4) })
+        }
+        "toTime" => Ok(TemplateValue::Time(nanos(number(&a[0])?)?)),
+        "toDuration" => Ok(TemplateValue::Duration(nanos(number(&a[0])?)?)),
+        "now" => Ok(TemplateValue::Float(context.at.seconds())),
+        "pathPrefix" => text(url_path(context.external_url).to_owned()),
+        "externalURL" => text(context.external_url.to_owned()),
+        "parseDuration" => parse_duration(str_of(&a[0])).map(|d| TemplateValue::Float(d.as_secs_f64())).map_err(|e| e.to_string()),
+        "urlQueryEscape" => text(query_escape(str_of(&a[0]))),
+        other => Err(format!("function {other:?} not defined")),
+    }
+}
+
+/// Go's `Sprint`: a space between operands when neither is a string.
+fn print(arguments: &[TemplateValue]) -> String {
+    let mut out = String::new();
+    let mut previous_text = true;
+    for (i, argument) in arguments.iter().enumerate() {
+        let is_text = matches!(argument, TemplateValue::Str(_));
+        if i > 0 && !is_text && !previous_text {
+            out.push(' ');
+        }
+        out.push_str(&argument.print());
+        previous_text = is_text;
+    }
+    out
+}
+
+fn length(value: &TemplateValue) -> Outcome {
+    let length = match value {
+        TemplateValue::Str(s) => s.len(),
+        TemplateValue::Map { entries, .. } => entries.len(),
+        TemplateValue::List(items) => items.len(),
+        other => return Err(format!("len of type {}", other.type_name())),
+    };
+    Ok(TemplateValue::Int(length as i64))
+}
+
+fn index(from: &TemplateValue, key: &TemplateValue) -> Outcome {
+    let position = |length: usize| match key {
+        TemplateValue::Int(i) => {
+            usize::try_from(*i).ok().filter(|i| *i < length).ok_or_else(|| format!("index out of range: {i}"))
+        }
+        other => Err(format!("cannot index slice/array with type {}", other.type_name())),
+    };
+    match from {
+        TemplateValue::Map { .. } => match key {
+            TemplateValue::Str(name) => from.field(name),
+            other => Err(format!("value has type {}; should be string", other.type_name())),
+        },
+        TemplateValue::List(items) => Ok(items[position(items.len())?].clone()),
+        TemplateValue::Str(s) => Ok(TemplateValue::Int(i64::from(s.as_bytes()[position(s.len())?]))),
+        TemplateValue::Nil | TemplateValue::Missing => Err("index of untyped nil".to_owned()),
+        other => Err(format!("can't index item of type {}", other.type_name())),
+    }
+}
+
+fn slice(a: &[TemplateValue]) -> Outcome {
+    let length = match &a[0] {
+        TemplateValue::Str(s) => s.len(),
+        TemplateValue::List(items) => items.len(),
+        other => return Err(format!("can't slice item of type {}", other.type_name())),
+    };
+    let bound = |i: usize, default: usize| match a.get(i) {
+        None => Ok(default),
+        Some(TemplateValue::Int(n)) => {
+            usize::try_from(*n).ok().filter(|n| *n <= length).ok_or_else(|| format!("index out of range: {n}"))
+        }
+        Some(other) => Err(format!("cannot index slice/array with type {}", other.type_name())),
+    };
+    let (from, to) = (bound(1, 0)?, bound(2, length)?);
+    if from > to {
+        return Err(format!("invalid slice index: {from} > {to}"));
+    }
+    match &a[0] {
+        TemplateValue::Str(s) => Ok(TemplateValue::text(String::from_utf8_lossy(&s.as_bytes()[from..to]))),
+        TemplateValue::List(items) => Ok(TemplateValue::List(items[from..to].into())),
+        _ => Ok(TemplateValue::Missing),
+    }
+}
+
+fn equal(x: &TemplateValue, y: &TemplateValue) -> Result<bool, String> {
+    use TemplateValue::{Bool, Duration, Float, Int, Missing, Nil, Str};
+    match (x, y) {
+        (Bool(x), Bool(y)) => Ok(x == y),
+        (Int(x) | Duration(x), Int(y) | Duration(y)) => Ok(x == y),
+        (Float(x), Float(y)) => Ok(x == y),
+        (Str(x), Str(y)) => Ok(x == y),
+        (Nil | Missing, Nil | Missing) => Ok(true),
+        (Nil | Missing, _) | (_, Nil | Missing) => Ok(false),
+        (Bool(_) | Int(_) | Float(_) | Str(_), Bool(_) | Int(_) | Float(_) | Str(_)) => Err("incompatible types for comparison".to_owned()),
+        _ => Err(format!("non-comparable types {}: {}, {}: {}", x.print(), x.type_name(), y.type_name(), y.print())),
+    }
+}
+
+fn less(x: &TemplateValue, y: &TemplateValue) -> Result<bool, String> {
+    use TemplateValue::{Duration, Float, Int, Str};
+    match (x, y) {
+        (Int(x) | Duration(x), Int(y) | Duration(y)) => Ok(x < y),
+        (Float(x), Float(y)) => Ok(x < y),
+        (Str(x), Str(y)) => Ok(x < y),
+        (Int(_) | Float(_) | Str(_), Int(_) | Float(_) | Str(_)) => Err("incompatible types for comparison".to_owned()),
+        _ => Err("invalid type for comparison".to_owned()),
+    }
+}
+
+fn query(expression: &str, context: &TemplateContext<'_>) -> Outcome {
+    let vector = (context.query)(expression)?;
+    let samples: Vec<TemplateValue> = vector
+        .into_iter()
+        .map(|(labels, value)| {
+            let entries = labels.iter().map(|Label { name, value }| (name.to_string(), TemplateValue::Str(Rc::from(&**value)))).collect();
+            let value = match value {
+                Value::Float(f) => TemplateValue::Float(f),
+                Value::Histogram(h) => TemplateValue::Histogram(h),
+            };
+            TemplateValue::Sample(Rc::new(Sample { labels: TemplateValue::Map { entries: Rc::new(entries), strings: true }, value }))
+        })
+        .collect();
+    Ok(TemplateValue::List(samples.into()))
+}
+
+fn sample_label(sample: &TemplateValue, name: &str) -> Outcome {
+    match sample {
+        TemplateValue::Sample(s) => s.labels.field(name),
+        _ => Ok(TemplateValue::Missing),
+    }
+}
+
+fn sort_by_label(label: &str, list: &TemplateValue) -> Outcome {
+    let TemplateValue::List(items) = list else { return Ok(list.clone()) };
+    let mut items = items.to_vec();
+    items.sort_by_key(|item| sample_label(item, label).map(|v| v.print()).unwrap_or_default());
+    Ok(TemplateValue::List(items.into()))
+}
+
+fn regex(pattern: &str) -> Result<Regex, String> {
+    regex::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(|e| format!("regexp: {e}"))
+}
+
+/// What the humanizing functions take: numbers, texts that read as one, durations.
+fn number(value: &TemplateValue) -> Result<f64, String> {
+    match value {
+        TemplateValue::Float(f) => Ok(*f),
+        TemplateValue::Int(i) => Ok(*i as f64),
+        TemplateValue::Duration(nanos) => Ok(*nanos as f64 / 1e9),
+        TemplateValue::Str(s) => match s.to_ascii_lowercase().trim_start_matches(['+', '-']) {
+            "inf" | "infinity" if s.starts_with('-') => Ok(f64::NEG_INFINITY),
+            "inf" | "infinity" => Ok(f64::INFINITY),
+            "nan" => Ok(f64::NAN),
+            _ => s.parse().map_err(|_| format!("strconv.ParseFloat: parsing {:?}: invalid syntax", &**s)),
+        },
+        other => Err(format!("can't convert {} to float", other.type_name())),
+    }
+}
+
+fn nanos(seconds: f64) -> Result<i64, String> {
+    let nanos = seconds * 1e9;
+    if nanos.is_finite() && nanos.abs() < i64::MAX as f64 { Ok(nanos as i64) } else { Err(format!("{seconds} is out of range")) }
+}
+
+/// Upper case for each letter that starts a word; a word starts behind anything that is no letter, digit or underscore.
+fn title(text: &str) -> String {
+    let mut previous = ' ';
+    text.chars()
+        .map(|c| {
+            let boundary = if previous.is_ascii() { !(previous.is_ascii_alphanumeric() || previous == '_') } else { previous.is_whitespace() };
+            previous = c;
+            if boundary { c.to_uppercase().next().unwrap_or(c) } else { c }
+        })
+        .collect()
+}
+
+/// Go's `net.SplitHostPort`: host without brackets, port.
+fn split_host_port(text: &str) -> Option<(&str, &str)> {
+    let (host, port) = text.rsplit_once(':')?;
+    if let Some(inner) = host.strip_prefix('[') {
+        let inner = inner.strip_suffix(']')?;
+        return (!inner.contains(['[', ']']) && !port.contains(['[', ']'])).then_some((inner, port));
+    }
+    (!host.contains([':', '[', ']']) && !port.contains(['[', ']'])).then_some((host, port))
+}
+
+fn strip_domain(text: &str) -> String {
+    let (host, port) = split_host_port(text).unwrap_or((text, ""));
+    if host.parse::<std::net::IpAddr>().is_ok() {
+        return text.to_owned();
+    }
+    let first = host.split('.').next().unwrap_or("");
+    if port.is_empty() { first.to_owned() } else { format!("{first}:{port}") }
+}
+
+fn url_path(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find('/').map_or("", |i| &rest[i..]);
+    path.split(['?', '#']).next().unwrap_or("")
+}
+
+/// Go's `url.QueryEscape`.
+pub(crate) fn query_escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for b in text.bytes() {
+        match b {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(b as char),
+            b' ' => out.push('+'),
+            b => out.push_str(&format!("%{b:02X}")),
+        }
+    }
+    out
+}
+
+fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            '\0' => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn js(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\'' => out.push_str("\\'"),
+            '"' => out.push_str("\\\""),
+            '<' | '>' | '&' | '=' => out.push_str(&format!("\\u{:04X}", c as u32)),
+            c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04X}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out
+}

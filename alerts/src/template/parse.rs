@@ -1,0 +1,386 @@
+//! From tokens to a tree. Unknown functions and variables are found here, as Go does, so a bad template fails when its file is loaded.
+
+use super::functions;
+use super::lex::{self, Piece, Token, TokenKind};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Control structures inside control structures, and parentheses inside parentheses.
+const MAX_NESTING: usize = 100;
+
+pub(super) struct Template {
+    pub root: Rc<[Node]>,
+    pub named: HashMap<String, Rc<[Node]>>,
+}
+
+pub(super) enum Node {
+    Text(String),
+    Action(Pipe),
+    If { condition: Pipe, body: Vec<Node>, otherwise: Vec<Node> },
+    With { value: Pipe, body: Vec<Node>, otherwise: Vec<Node> },
+    Range { over: Pipe, body: Vec<Node>, otherwise: Vec<Node> },
+    Call { name: String, argument: Option<Pipe> },
+    Break,
+    Continue,
+}
+
+pub(super) struct Pipe {
+    /// Variables set by it, with their `$`.
+    pub variables: Vec<String>,
+    /// `=` instead of `:=`.
+    pub assigns: bool,
+    pub commands: Vec<Vec<Argument>>,
+}
+
+pub(super) enum Argument {
+    Dot,
+    Nil,
+    Bool(bool),
+    Text(String),
+    Number(Number),
+    Field(Vec<String>),
+    Variable(String, Vec<String>),
+    Function(String),
+    Pipe(Box<Pipe>, Vec<String>),
+}
+
+/// A constant whose type depends on where it is used, as in Go.
+#[derive(Clone, Copy)]
+pub(super) struct Number {
+    pub int: Option<i64>,
+    pub float: Option<f64>,
+    /// Written like a float (`1.0`, `1e3`).
+    pub is_float: bool,
+}
+
+pub(super) fn parse(text: &str) -> Result<Template, String> {
+    let pieces = lex::pieces(text).map_err(located)?;
+    let mut parser = Parser { pieces: pieces.into_iter().peekable(), variables: root_variables(true), named: HashMap::new(), depth: 0, loops: 0 };
+    let (root, end) = parser.nodes()?;
+    match end {
+        End::Eof => Ok(Template { root: root.into(), named: parser.named }),
+        End::End(line) => Err(located((line, "unexpected {{end}}".to_owned()))),
+        End::Else(line, _) => Err(located((line, "unexpected {{else}}".to_owned()))),
+    }
+}
+
+/// What Prometheus declares in front of every alert template; templates defined inside see only `$`.
+fn root_variables(alert: bool) -> Vec<String> {
+    let names: &[&str] = if alert { &["$", "$labels", "$externalLabels", "$externalURL", "$value"] } else { &["$"] };
+    names.iter().map(|s| (*s).to_owned()).collect()
+}
+
+fn located((line, message): (usize, String)) -> String {
+    format!("{line}: {message}")
+}
+
+struct Parser {
+    pieces: std::iter::Peekable<std::vec::IntoIter<Piece>>,
+    variables: Vec<String>,
+    named: HashMap<String, Rc<[Node]>>,
+    depth: usize,
+    loops: usize,
+}
+
+enum End {
+    Eof,
+    End(usize),
+    /// `else`, with the tokens after it.
+    Else(usize, Vec<Token>),
+}
+
+impl Parser {
+    fn nodes(&mut self) -> Result<(Vec<Node>, End), String> {
+        self.depth += 1;
+        if self.depth > MAX_NESTING {
+            return Err(format!("1: nested deeper than {MAX_NESTING}"));
+        }
+        let mut out = Vec::new();
+        let end = loop {
+            let Some(piece) = self.pieces.next() else { break End::Eof };
+            let tokens = match piece {
+                Piece::Text(text) => {
+                    out.push(Node::Text(text));
+                    continue;
+                }
+                Piece::Action(tokens) => tokens,
+            };
+            let line = tokens.first().map_or(1, |t| t.line);
+            let keyword = match tokens.first().map(|t| &t.kind) {
+                Some(TokenKind::Word(word)) => word.as_str(),
+                Some(_) => "",
+                None => return Err(located((line, "missing value for command".to_owned()))),
+            };
+            let rest = || tokens[1..].to_vec();
+            match keyword {
+                "end" if tokens.len() == 1 => break End::End(line),
+                "else" => break End::Else(line, rest()),
+                "if" | "with" | "range" => {
+                    let node = self.control(keyword, rest(), line)?;
+                    out.push(node);
+                }
+                "break" | "continue" if tokens.len() == 1 => {
+                    if self.loops == 0 {
+                        return Err(located((line, format!("{{{{{keyword}}}}} outside {{{{range}}}}"))));
+                    }
+                    out.push(if keyword == "break" { Node::Break } else { Node::Continue });
+                }
+                "define" | "block" => {
+                    if let Some(call) = self.define(keyword == "block", rest(), line)? {
+                        out.push(call);
+                    }
+                }
+                "template" => out.push(self.call(rest(), line)?),
+                _ => {
+                    let pipe = self.pipe(tokens, line, false)?;
+                    out.push(Node::Action(pipe));
+                }
+            }
+        };
+        self.depth -= 1;
+        Ok((out, end))
+    }
+
+    fn control(&mut self, keyword: &str, tokens: Vec<Token>, line: usize) -> Result<Node, String> {
+        let scope = self.variables.len();
+        let head = self.pipe(tokens, line, keyword == "range")?;
+        self.loops += usize::from(keyword == "range");
+        let (body, end) = self.nodes()?;
+        self.loops -= usize::from(keyword == "range");
+        let otherwise = match end {
+            End::Eof => return Err(located((line, format!("unexpected EOF: {{{{{keyword}}}}} is not closed")))),
+            End::End(_) => Vec::new(),
+            End::Else(at, rest) => match rest.first().map(|t| t.kind.clone()) {
+                None => match self.nodes()? {
+                    (nodes, End::End(_)) => nodes,
+                    (_, End::Else(at, _)) => return Err(located((at, "expected end; found {{else}}".to_owned()))),
+                    (_, End::Eof) => return Err(located((line, format!("unexpected EOF: {{{{{keyword}}}}} is not closed")))),
+                },
+                Some(TokenKind::Word(word)) if word == keyword && keyword != "range" => {
+                    self.depth += 1;
+                    if self.depth > MAX_NESTING {
+                        return Err(located((at, format!("nested deeper than {MAX_NESTING}"))));
+                    }
+                    let nested = vec![self.control(keyword, rest[1..].to_vec(), at)?];
+                    self.depth -= 1;
+                    nested
+                }
+                Some(_) => return Err(located((at, "unexpected token after {{else}}".to_owned()))),
+            },
+        };
+        self.variables.truncate(scope);
+        Ok(match keyword {
+            "if" => Node::If { condition: head, body, otherwise },
+            "with" => Node::With { value: head, body, otherwise },
+            _ => Node::Range { over: head, body, otherwise },
+        })
+    }
+
+    fn define(&mut self, block: bool, tokens: Vec<Token>, line: usize) -> Result<Option<Node>, String> {
+        let Some(TokenKind::Text(name)) = tokens.first().map(|t| t.kind.clone()) else {
+            return Err(located((line, "template name must be a quoted string".to_owned())));
+        };
+        let argument = match (block, tokens.len()) {
+            (false, 1) => None,
+            (false, _) => return Err(located((line, "unexpected token in define clause".to_owned()))),
+            (true, _) => Some(self.pipe(tokens[1..].to_vec(), line, false)?),
+        };
+        let outer = std::mem::replace(&mut self.variables, root_variables(false));
+        let loops = std::mem::take(&mut self.loops);
+        let (body, end) = self.nodes()?;
+        self.variables = outer;
+        self.loops = loops;
+        if !matches!(end, End::End(_)) {
+            return Err(located((line, "unexpected EOF: {{define}} is not closed".to_owned())));
+        }
+        self.named.insert(name.clone(), body.into());
+        Ok(block.then_some(Node::Call { name, argument }))
+    }
+
+    fn call(&mut self, tokens: Vec<Token>, line: usize) -> Result<Node, String> {
+        let Some(TokenKind::Text(name)) = tokens.first().map(|t| t.kind.clone()) else {
+            return Err(located((line, "template name must be a quoted string".to_owned())));
+        };
+        let argument = if tokens.len() > 1 { Some(self.pipe(tokens[1..].to_vec(), line, false)?) } else { None };
+        Ok(Node::Call { name, argument })
+    }
+
+    /// A whole pipeline; declares its variables for what follows.
+    fn pipe(&mut self, tokens: Vec<Token>, line: usize, range: bool) -> Result<Pipe, String> {
+        let mut cursor = Cursor { tokens: &tokens, at: 0, line };
+        let (variables, assigns) = cursor.declarations(range)?;
+        if assigns && let Some(unknown) = variables.iter().find(|v| !self.variables.contains(v)) {
+            return Err(located((line, format!("undefined variable {unknown:?}"))));
+        }
+        let commands = cursor.commands(&self.variables, 0)?;
+        if cursor.at < tokens.len() {
+            return Err(located((line, "unexpected token in operand".to_owned())));
+        }
+        if !assigns {
+            self.variables.extend(variables.iter().cloned());
+        }
+        Ok(Pipe { variables, assigns, commands })
+    }
+}
+
+struct Cursor<'a> {
+    tokens: &'a [Token],
+    at: usize,
+    line: usize,
+}
+
+impl Cursor<'_> {
+    fn peek(&self) -> Option<&TokenKind> {
+        self.tokens.get(self.at).map(|t| &t.kind)
+    }
+
+    fn symbol(&self, ahead: usize) -> Option<&'static str> {
+        match self.tokens.get(self.at + ahead).map(|t| &t.kind) {
+            Some(TokenKind::Symbol(s)) => Some(s),
+            _ => None,
+        }
+    }
+
+    fn fail<T>(&self, message: impl Into<String>) -> Result<T, String> {
+        Err(located((self.tokens.get(self.at).map_or(self.line, |t| t.line), message.into())))
+    }
+
+    fn declarations(&mut self, range: bool) -> Result<(Vec<String>, bool), String> {
+        let Some(TokenKind::Variable(first)) = self.peek().cloned() else { return Ok((Vec::new(), false)) };
+        match (self.symbol(1), self.tokens.get(self.at + 2).map(|t| &t.kind), self.symbol(3)) {
+            (Some(sign @ (":=" | "=")), _, _) => {
+                self.at += 2;
+                Ok((vec![first], sign == "="))
+            }
+            (Some(","), Some(TokenKind::Variable(second)), Some(sign @ (":=" | "="))) if range => {
+                let second = second.clone();
+                self.at += 4;
+                Ok((vec![first, second], sign == "="))
+            }
+            (Some(","), _, _) => self.fail("too many declarations in command"),
+            _ => Ok((Vec::new(), false)),
+        }
+    }
+
+    fn commands(&mut self, variables: &[String], depth: usize) -> Result<Vec<Vec<Argument>>, String> {
+        if depth > MAX_NESTING {
+            return self.fail(format!("nested deeper than {MAX_NESTING}"));
+        }
+        let mut commands = Vec::new();
+        loop {
+            let mut arguments = Vec::new();
+            while let Some(argument) = self.argument(variables, depth)? {
+                arguments.push(argument);
+            }
+            if arguments.is_empty() {
+                return self.fail("missing value for command");
+            }
+            if !commands.is_empty() && !matches!(arguments[0], Argument::Function(_) | Argument::Field(_) | Argument::Variable(..)) {
+                return self.fail(format!("non executable command in pipeline stage {}", commands.len() + 1));
+            }
+            if matches!(arguments[0], Argument::Nil) {
+                return self.fail("nil is not a command");
+            }
+            commands.push(arguments);
+            if self.symbol(0) == Some("|") {
+                self.at += 1;
+            } else {
+                return Ok(commands);
+            }
+        }
+    }
+
+    /// Fields directly behind an operand: `.A.B`.
+    fn chain(&mut self) -> Vec<String> {
+        let mut fields = Vec::new();
+        while let Some(Token { kind: TokenKind::Field(name), spaced: false, .. }) = self.tokens.get(self.at) {
+            fields.push(name.clone());
+            self.at += 1;
+        }
+        fields
+    }
+
+    fn argument(&mut self, variables: &[String], depth: usize) -> Result<Option<Argument>, String> {
+        let Some(kind) = self.peek().cloned() else { return Ok(None) };
+        let argument = match kind {
+            TokenKind::Symbol("(") => {
+                self.at += 1;
+                let commands = self.commands(variables, depth + 1)?;
+                if self.symbol(0) != Some(")") {
+                    return self.fail("unclosed left paren");
+                }
+                self.at += 1;
+                Argument::Pipe(Box::new(Pipe { variables: Vec::new(), assigns: false, commands }), self.chain())
+            }
+            TokenKind::Symbol("|" | ")") => return Ok(None),
+            TokenKind::Symbol(other) => return self.fail(format!("unexpected {other:?} in operand")),
+            TokenKind::Dot => {
+                self.at += 1;
+                Argument::Dot
+            }
+            TokenKind::Field(first) => {
+                self.at += 1;
+                let mut fields = vec![first];
+                fields.extend(self.chain());
+                Argument::Field(fields)
+            }
+            TokenKind::Variable(name) => {
+                if !variables.contains(&name) {
+                    return self.fail(format!("undefined variable {name:?}"));
+                }
+                self.at += 1;
+                Argument::Variable(name, self.chain())
+            }
+            TokenKind::Text(text) => {
+                self.at += 1;
+                Argument::Text(text)
+            }
+            TokenKind::Char(c) => {
+                self.at += 1;
+                Argument::Number(Number { int: Some(i64::from(u32::from(c))), float: Some(f64::from(u32::from(c))), is_float: false })
+            }
+            TokenKind::Number(text) => {
+                let Some(number) = Number::parse(&text) else { return self.fail(format!("bad number syntax: {text:?}")) };
+                self.at += 1;
+                Argument::Number(number)
+            }
+            TokenKind::Word(word) => {
+                let argument = match word.as_str() {
+                    "true" => Argument::Bool(true),
+                    "false" => Argument::Bool(false),
+                    "nil" => Argument::Nil,
+                    name if functions::is_known(name) => Argument::Function(word),
+                    name => return self.fail(format!("function {name:?} not defined")),
+                };
+                self.at += 1;
+                argument
+            }
+        };
+        if let Some(next) = self.tokens.get(self.at) {
+            let separated = next.spaced || matches!(next.kind, TokenKind::Symbol("|" | ")"));
+            if !separated {
+                return self.fail("unexpected token after operand");
+            }
+        }
+        Ok(Some(argument))
+    }
+}
+
+impl Number {
+    fn parse(text: &str) -> Option<Number> {
+        let (sign, digits) = match text.strip_prefix('-') {
+            Some(rest) => (-1, rest),
+            None => (1, text.strip_prefix('+').unwrap_or(text)),
+        };
+        let plain = digits.replace('_', "");
+        let lower = plain.to_ascii_lowercase();
+        let radix = |prefix: &str, radix: u32| lower.strip_prefix(prefix).and_then(|d| i64::from_str_radix(d, radix).ok());
+        let based = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| radix("0b", 2));
+        let octal = || (lower.len() > 1 && lower.starts_with('0')).then(|| i64::from_str_radix(&lower[1..], 8).ok()).flatten();
+        let int = based.or_else(octal).or_else(|| lower.parse::<i64>().ok());
+        let float = int.map(|i| i as f64).or_else(|| lower.parse::<f64>().ok().filter(|f| f.is_finite()));
+        let is_float = based.is_none() && lower.contains(['.', 'e', 'p']);
+        let int = int.or_else(|| float.filter(|f| f.fract() == 0.0 && f.abs() < 9e18).map(|f| f as i64));
+        float.map(|f| Number { int: int.map(|i| sign * i), float: Some(sign as f64 * f), is_float })
+    }
+}

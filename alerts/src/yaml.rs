@@ -1,0 +1,264 @@
+//! A YAML document as a tree that knows where each part stands. Scalars keep their text: Prometheus decodes every scalar
+//! of a rule file into a string or a duration, so `1.10` must not become `1.1` on the way.
+
+use granit_parser::{Event, Parser, ScalarStyle, options};
+use std::collections::HashMap;
+
+/// Documents beyond this are refused before they are looked at.
+const MAX_BYTES: usize = 8 << 20;
+/// Nodes of the written document.
+const MAX_NODES: usize = 200_000;
+/// Nodes that aliases may add by repetition: what a "billion laughs" document wants millions of.
+const MAX_ALIASED: usize = 20_000;
+const MAX_DEPTH: usize = 64;
+
+/// A problem at a place; line and column count from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct YamlError {
+    pub line: usize,
+    pub column: usize,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Node {
+    pub kind: Kind,
+    pub line: usize,
+    pub column: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Kind {
+    Null,
+    Scalar(String),
+    Sequence(Vec<Node>),
+    Mapping(Vec<(Node, Node)>),
+}
+
+impl Node {
+    pub fn error(&self, message: impl Into<String>) -> YamlError {
+        YamlError { line: self.line, column: self.column, message: message.into() }
+    }
+
+    /// The text of a scalar; null is the empty text, as Go's decoder has it.
+    pub fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar(text) => Some(text),
+            Kind::Null => Some(""),
+            _ => None,
+        }
+    }
+
+    pub fn kind_word(&self) -> &'static str {
+        match self.kind {
+            Kind::Null => "null",
+            Kind::Scalar(_) => "a scalar",
+            Kind::Sequence(_) => "a list",
+            Kind::Mapping(_) => "a map",
+        }
+    }
+}
+
+/// The first document of a text, and whether more follow. An empty text is `Null`.
+pub(crate) fn parse(text: &str) -> Result<(Node, bool), YamlError> {
+    if text.len() > MAX_BYTES {
+        return Err(YamlError {
+            line: 1,
+            column: 1,
+            message: format!("file is {} bytes; at most {MAX_BYTES} are read: split it", text.len()),
+        });
+    }
+    let settings = options! { emit_comments: false, flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
+    let mut builder = Builder::default();
+    let mut documents = 0;
+    for next in Parser::new_from_str_with_options(text, settings) {
+        let (event, span) = next.map_err(|e| YamlError {
+            line: e.marker().line(),
+            column: e.marker().col() + 1,
+            message: format!("yaml: {}", e.info()),
+        })?;
+        let (line, column) = (span.start.line(), span.start.col() + 1);
+        match event {
+            Event::DocumentStart(..) => {
+                documents += 1;
+                if documents > 1 {
+                    break;
+                }
+            }
+            Event::Scalar(value, style, anchor, tag) => {
+                let plain = style == ScalarStyle::Plain && tag.is_none();
+                let null = plain && matches!(&*value, "" | "~" | "null" | "Null" | "NULL");
+                let kind = if null { Kind::Null } else { Kind::Scalar(value.into_owned()) };
+                builder.leaf(Node { kind, line, column }, anchor)?;
+            }
+            Event::SequenceStart(_, anchor, _) => builder.open(Node { kind: Kind::Sequence(Vec::new()), line, column }, anchor)?,
+            Event::MappingStart(_, anchor, _) => builder.open(Node { kind: Kind::Mapping(Vec::new()), line, column }, anchor)?,
+            Event::SequenceEnd | Event::MappingEnd => builder.close()?,
+            Event::Alias(id) => builder.alias(id, line, column)?,
+            _ => {}
+        }
+    }
+    Ok((builder.root.unwrap_or(Node { kind: Kind::Null, line: 1, column: 1 }), documents > 1))
+}
+
+struct Open {
+    node: Node,
+    key: Option<Node>,
+    anchor: usize,
+}
+
+#[derive(Default)]
+struct Builder {
+    stack: Vec<Open>,
+    root: Option<Node>,
+    anchors: HashMap<usize, (Node, usize)>,
+    nodes: usize,
+    aliased: usize,
+}
+
+impl Builder {
+    fn open(&mut self, node: Node, anchor: usize) -> Result<(), YamlError> {
+        self.count(&node)?;
+        if self.stack.len() >= MAX_DEPTH {
+            return Err(node.error(format!("yaml: nested deeper than {MAX_DEPTH}")));
+        }
+        self.stack.push(Open { node, key: None, anchor });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), YamlError> {
+        match self.stack.pop() {
+            Some(open) => self.place(open.node, open.anchor),
+            None => Ok(()),
+        }
+    }
+
+    fn leaf(&mut self, node: Node, anchor: usize) -> Result<(), YamlError> {
+        self.count(&node)?;
+        self.place(node, anchor)
+    }
+
+    fn count(&mut self, node: &Node) -> Result<(), YamlError> {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES { Err(node.error(format!("yaml: more than {MAX_NODES} values: split the file"))) } else { Ok(()) }
+    }
+
+    fn alias(&mut self, id: usize, line: usize, column: usize) -> Result<(), YamlError> {
+        let at = |message: String| YamlError { line, column, message };
+        let Some((node, size)) = self.anchors.get(&id) else {
+            return Err(at("yaml: alias refers to a value that contains it".to_owned()));
+        };
+        self.aliased += size;
+        if self.aliased > MAX_ALIASED {
+            return Err(at(format!("yaml: aliases repeat more than {MAX_ALIASED} values (excessive aliasing)")));
+        }
+        let mut node = node.clone();
+        node.line = line;
+        node.column = column;
+        self.place(node, 0)
+    }
+
+    fn place(&mut self, node: Node, anchor: usize) -> Result<(), YamlError> {
+        if anchor != 0 {
+            let size = size(&node);
+            self.aliased += size / 16;
+            self.anchors.insert(anchor, (node.clone(), size));
+        }
+        let Some(parent) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut parent.node.kind {
+            Kind::Sequence(items) => items.push(node),
+            Kind::Mapping(entries) => match parent.key.take() {
+                None => parent.key = Some(node),
+                Some(key) => place_entry(entries, key, node)?,
+            },
+            Kind::Null | Kind::Scalar(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Adds a key; `<<` merges maps underneath the keys already there, and a repeated key is an error.
+fn place_entry(entries: &mut Vec<(Node, Node)>, key: Node, value: Node) -> Result<(), YamlError> {
+    if key.text() == Some("<<") {
+        let merged = match value.kind {
+            Kind::Mapping(inner) => vec![inner],
+            Kind::Sequence(items) => items
+                .into_iter()
+                .map(|item| match item.kind {
+                    Kind::Mapping(inner) => Ok(inner),
+                    _ => Err(item.error("yaml: map merge requires a map or a list of maps")),
+                })
+                .collect::<Result<_, _>>()?,
+            _ => return Err(value.error("yaml: map merge requires a map or a list of maps")),
+        };
+        for (k, v) in merged.into_iter().flatten() {
+            if !entries.iter().any(|(have, _)| have.text() == k.text()) {
+                entries.push((k, v));
+            }
+        }
+        return Ok(());
+    }
+    if let Some(first) = entries.iter().find(|(have, _)| have.text().is_some() && have.text() == key.text()) {
+        return Err(key.error(format!("mapping key {:?} already defined at line {}", key.text().unwrap_or(""), first.0.line)));
+    }
+    entries.push((key, value));
+    Ok(())
+}
+
+fn size(node: &Node) -> usize {
+    match &node.kind {
+        Kind::Null | Kind::Scalar(_) => 1,
+        Kind::Sequence(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Kind::Mapping(entries) => 1 + entries.iter().map(|(k, v)| size(k) + size(v)).sum::<usize>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scalars_keep_their_text_and_place() -> Result<(), YamlError> {
+        let (root, more) = parse("a: 1.10\nb:\n  - true\n  - 'null'\n  - ~\n")?;
+        assert!(!more);
+        let Kind::Mapping(entries) = root.kind else { panic!("not a map") };
+        assert_eq!(entries[0].1.text(), Some("1.10"));
+        let Kind::Sequence(items) = &entries[1].1.kind else { panic!("not a list") };
+        assert_eq!(items[0].kind, Kind::Scalar("true".to_owned()));
+        assert_eq!(items[1].kind, Kind::Scalar("null".to_owned()));
+        assert_eq!(items[2].kind, Kind::Null);
+        assert_eq!((items[1].line, items[1].column), (4, 5));
+        Ok(())
+    }
+
+    #[test]
+    fn alias_bombs_depth_and_repeated_keys_are_refused_with_their_place() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for i in 1..9 {
+            let previous = format!("*a{}", i - 1);
+            bomb.push_str(&format!("a{i}: &a{i} [{}]\n", vec![previous; 10].join(", ")));
+        }
+        let error = parse(&bomb).expect_err("a bomb");
+        assert!(error.message.contains("aliases repeat"), "{error:?}");
+        assert!(error.line <= 6);
+        assert!(parse(&"[".repeat(5000)).is_err());
+        assert!(parse(&(0..500).map(|i| format!("{}a:\n", " ".repeat(i))).collect::<String>()).is_err());
+        let twice = parse("a: 1\nb: 2\na: 3\n").expect_err("repeated key");
+        assert_eq!((twice.line, twice.column), (3, 1));
+        assert!(parse("a: &x [*x]\n").is_err());
+        assert!(parse("a: *nowhere\n").is_err());
+    }
+
+    #[test]
+    fn merges_fill_in_what_is_not_said() -> Result<(), YamlError> {
+        let (root, _) = parse("base: &b {x: 1, y: 2}\nuse:\n  x: 3\n  <<: *b\n")?;
+        let Kind::Mapping(entries) = root.kind else { panic!("not a map") };
+        let Kind::Mapping(used) = &entries[1].1.kind else { panic!("not a map") };
+        let read: Vec<_> = used.iter().map(|(k, v)| (k.text().unwrap_or(""), v.text().unwrap_or(""))).collect();
+        assert_eq!(read, [("x", "3"), ("y", "2")]);
+        Ok(())
+    }
+}
