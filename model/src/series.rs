@@ -147,6 +147,24 @@ pub trait SeriesSource: Send + Sync {
     /// When a limit or the transport stands in the way; nothing partial is an answer then.
     fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError>;
 
+    /// True when samples may know when their counting began; only then is [`select_with_starts`](Self::select_with_starts) asked.
+    fn has_start_times(&self) -> bool {
+        false
+    }
+
+    /// As [`select`](Self::select), with the start timestamp of each sample: as many as `times` (zero where unknown), or none at all.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    fn select_with_starts(
+        &self,
+        selector: &Selector,
+        range: TimeRange,
+        visit: &mut dyn FnMut(SeriesView<'_>, &[Timestamp]),
+    ) -> Result<(), SourceError> {
+        self.select(selector, range, &mut |view| visit(view, &[]))
+    }
+
     /// Changes whenever a series appears or disappears; `None` when plans over this source cannot be cached.
     fn generation(&self) -> Option<u64> {
         None
