@@ -184,3 +184,52 @@ impl Answer {
         Ok(Body { bytes: bytes.into(), cut: false })
     }
 }
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// The value of an `Authorization` header for user and password (RFC 7617), marked as sensitive.
+pub fn basic_authorization(user: &str, password: &str) -> http::HeaderValue {
+    let text = format!("{user}:{password}");
+    let mut out = String::from("Basic ");
+    for chunk in text.as_bytes().chunks(3) {
+        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let letter = BASE64[(bits >> (18 - 6 * place) & 63) as usize];
+            out.push(if place <= chunk.len() { char::from(letter) } else { '=' });
+        }
+    }
+    let mut value = http::HeaderValue::try_from(out).unwrap_or(http::HeaderValue::from_static("Basic"));
+    value.set_sensitive(true);
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_password_are_encoded() {
+        for (user, password, header) in [
+            ("Aladdin", "open sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            ("a", "b", "Basic YTpi"),
+            ("", "", "Basic Og=="),
+            ("ab", "c", "Basic YWI6Yw=="),
+        ] {
+            assert_eq!(basic_authorization(user, password), header);
+        }
+    }
+
+    #[test]
+    fn credentials_stay_with_their_party() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        for (from, to, same) in [
+            ("http://h:1/a", "http://h:1/b", true),
+            ("http://h/a", "https://h/a", true),
+            ("https://h/a", "http://h/a", false),
+            ("http://h:1/a", "http://h:2/a", false),
+            ("http://h/a", "http://g/a", false),
+        ] {
+            assert_eq!(same_party(&url(from), &url(to)), same, "{from} {to}");
+        }
+    }
+}

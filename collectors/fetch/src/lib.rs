@@ -20,7 +20,7 @@ mod resolver;
 mod tls;
 
 pub use error::FetchError;
-pub use fetcher::{Answer, Body, Fetcher, Order, Redirects};
+pub use fetcher::{Answer, Body, Fetcher, Order, Redirects, basic_authorization};
 pub use guard::Guard;
 pub use resolver::Resolver;
 pub use tls::{TlsError, TlsSettings, client_config};

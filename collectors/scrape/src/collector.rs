@@ -1,0 +1,207 @@
+//! Pointing watchfire at an OpenTelemetry collector: where its own metrics and its health check are, what its metrics say, and the snippet
+//! that makes it send here. Metric names: OpenTelemetry Collector, internal telemetry.
+
+use crate::job::{Job, JobError};
+use std::time::Duration;
+
+const METRICS_PORT: u16 = 8888;
+const HEALTH_PORT: u16 = 13133;
+
+/// What `--collector URL` sets up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Collector {
+    /// `host:port` of its metrics; the name of its node on the map.
+    pub instance: String,
+    /// Scrapes the collector's own metrics, as job `otelcol`.
+    pub job: Job,
+    /// URL of its `health_check` extension.
+    pub health_url: String,
+}
+
+impl Collector {
+    /// From `http://host:port`. Without a port the metrics are at 8888; the health check is at 13133 of the same host.
+    ///
+    /// # Errors
+    /// When the text is not an http or https URL.
+    pub fn from_url(text: &str) -> Result<Collector, JobError> {
+        let written = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let fail = |what: String| JobError { job: text.to_owned(), what };
+        let mut url = reqwest::Url::parse(&written).map_err(|e| fail(format!("not a URL: {e}; write http://host:8888")))?;
+        // A written port stands in the text even where it is the scheme's own.
+        let authority = written.split("://").nth(1).unwrap_or_default().split('/').next().unwrap_or_default();
+        let port_written = authority
+            .rsplit('@')
+            .next()
+            .unwrap_or_default()
+            .rsplit(':')
+            .next()
+            .is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
+            && authority.contains(':');
+        if !port_written && url.set_port(Some(METRICS_PORT)).is_err() {
+            return Err(fail("the URL has no host".to_owned()));
+        }
+        url.set_fragment(Some("otelcol"));
+        let mut job = Job::from_url(url.as_str())?;
+        job.scrape_interval = Duration::from_secs(10);
+        let instance = job.static_configs[0].targets[0].clone();
+        let health_url = format!("{}://{}:{HEALTH_PORT}/", url.scheme(), url.host_str().unwrap_or("127.0.0.1"));
+        Ok(Collector { instance, job, health_url })
+    }
+}
+
+/// Totals of one collector, from its own metrics. Absent metrics stay `None`: a collector without a queue has no queue of length 0.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CollectorStatus {
+    pub accepted_spans: Option<f64>,
+    pub accepted_metric_points: Option<f64>,
+    pub accepted_log_records: Option<f64>,
+    pub refused: Option<f64>,
+    pub dropped: Option<f64>,
+    pub sent: Option<f64>,
+    pub send_failed: Option<f64>,
+    pub enqueue_failed: Option<f64>,
+    /// Batches waiting in all exporters' queues, and what they can hold.
+    pub queue_size: Option<f64>,
+    pub queue_capacity: Option<f64>,
+    pub uptime_seconds: Option<f64>,
+}
+
+/// The metrics read into a [`CollectorStatus`], without `otelcol_` and `_total`.
+/// Newer collectors count drops of processors as `incoming` minus `outgoing`; those that say `dropped` are read here.
+pub const STATUS_METRICS: [&str; 22] = [
+    "receiver_accepted_spans",
+    "receiver_accepted_metric_points",
+    "receiver_accepted_log_records",
+    "receiver_refused_spans",
+    "receiver_refused_metric_points",
+    "receiver_refused_log_records",
+    "processor_refused_spans",
+    "processor_refused_metric_points",
+    "processor_refused_log_records",
+    "processor_dropped_spans",
+    "processor_dropped_metric_points",
+    "processor_dropped_log_records",
+    "exporter_sent_spans",
+    "exporter_sent_metric_points",
+    "exporter_sent_log_records",
+    "exporter_send_failed_spans",
+    "exporter_send_failed_metric_points",
+    "exporter_send_failed_log_records",
+    "exporter_enqueue_failed_spans",
+    "exporter_queue_size",
+    "exporter_queue_capacity",
+    "process_uptime",
+];
+
+impl CollectorStatus {
+    /// Adds up samples of one collector: (metric name, value). Names outside `otelcol_*` are passed over.
+    pub fn from_samples<'a>(samples: impl IntoIterator<Item = (&'a str, f64)>) -> Self {
+        let mut status = CollectorStatus::default();
+        for (name, value) in samples {
+            let Some(name) = name.strip_prefix("otelcol_") else { continue };
+            let name = name.strip_suffix("_total").unwrap_or(name);
+            // Translations of OTLP names add the unit.
+            let name = name.strip_suffix("_seconds").unwrap_or(name);
+            let name = name.strip_suffix("__batches_").or_else(|| name.strip_suffix("_batches")).unwrap_or(name);
+            let field = match name {
+                "receiver_accepted_spans" => &mut status.accepted_spans,
+                "receiver_accepted_metric_points" => &mut status.accepted_metric_points,
+                "receiver_accepted_log_records" => &mut status.accepted_log_records,
+                "exporter_queue_size" => &mut status.queue_size,
+                "exporter_queue_capacity" => &mut status.queue_capacity,
+                "process_uptime" => &mut status.uptime_seconds,
+                n if n.starts_with("receiver_refused_") || n.starts_with("processor_refused_") => &mut status.refused,
+                n if n.starts_with("processor_dropped_") => &mut status.dropped,
+                n if n.starts_with("exporter_sent_") => &mut status.sent,
+                n if n.starts_with("exporter_send_failed_") => &mut status.send_failed,
+                n if n.starts_with("exporter_enqueue_failed_") => &mut status.enqueue_failed,
+                _ => continue,
+            };
+            if value.is_finite() {
+                *field = Some(field.unwrap_or(0.0) + value);
+            }
+        }
+        status
+    }
+
+    /// Share of the queues in use; `None` without queues.
+    pub fn queue_ratio(&self) -> Option<f64> {
+        let (size, capacity) = (self.queue_size?, self.queue_capacity?);
+        (capacity > 0.0).then(|| size / capacity)
+    }
+}
+
+/// The collector configuration that sends everything here: paste and merge.
+pub fn exporter_snippet(grpc: &str, http: &str) -> String {
+    format!(
+        "# Add to the OpenTelemetry collector's configuration.
+exporters:
+  otlp/watchfire:
+    endpoint: {grpc}
+    tls:
+      insecure: true
+  # Or over HTTP:
+  # otlphttp/watchfire:
+  #   endpoint: http://{http}
+
+service:
+  pipelines:
+    # Add otlp/watchfire to the exporters that are there already.
+    traces:
+      exporters: [otlp/watchfire]
+    metrics:
+      exporters: [otlp/watchfire]
+    logs:
+      exporters: [otlp/watchfire]
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collector_url_gives_metrics_and_health() {
+        for (url, metrics, health) in [
+            ("http://127.0.0.1", "127.0.0.1:8888", "http://127.0.0.1:13133/"),
+            ("http://otel:9888/metrics", "otel:9888", "http://otel:13133/"),
+            ("otel", "otel:8888", "http://otel:13133/"),
+            ("http://[::1]", "[::1]:8888", "http://[::1]:13133/"),
+            ("http://otel:80", "otel:80", "http://otel:13133/"),
+        ] {
+            let collector = Collector::from_url(url).unwrap();
+            assert_eq!((collector.instance.as_str(), collector.health_url.as_str()), (metrics, health), "{url}");
+            assert_eq!(collector.job.job_name, "otelcol");
+            assert_eq!(collector.job.metrics_path, "/metrics");
+        }
+        assert!(Collector::from_url("ftp://otel").is_err());
+    }
+
+    #[test]
+    fn own_metrics_of_old_and_new_collectors_add_up() {
+        let status = CollectorStatus::from_samples([
+            ("otelcol_receiver_accepted_spans", 10.0),
+            ("otelcol_receiver_accepted_spans_total", 5.0),
+            ("otelcol_receiver_refused_log_records_total", 2.0),
+            ("otelcol_exporter_queue_size", 300.0),
+            ("otelcol_exporter_queue_capacity", 1000.0),
+            ("otelcol_exporter_send_failed_spans__spans__total", 7.0),
+            ("otelcol_process_uptime_seconds_total", 12.5),
+            ("go_goroutines", 9.0),
+        ]);
+        assert_eq!(status.accepted_spans, Some(15.0));
+        assert_eq!((status.refused, status.dropped, status.send_failed), (Some(2.0), None, Some(7.0)));
+        assert_eq!(status.queue_ratio(), Some(0.3));
+        assert_eq!(status.uptime_seconds, Some(12.5));
+        assert_eq!(CollectorStatus::default().queue_ratio(), None);
+    }
+
+    #[test]
+    fn the_snippet_is_yaml_that_names_our_ports() {
+        let snippet = exporter_snippet("127.0.0.1:4317", "127.0.0.1:4318");
+        let value: serde_json::Value = serde_saphyr::from_str(&snippet).unwrap();
+        assert_eq!(value["exporters"]["otlp/watchfire"]["endpoint"], "127.0.0.1:4317");
+        assert!(snippet.contains("http://127.0.0.1:4318"));
+    }
+}

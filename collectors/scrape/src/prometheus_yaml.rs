@@ -1,0 +1,205 @@
+//! The `scrape_configs` of a `prometheus.yml`, as far as watchfire obeys them; everything left aside is named.
+
+use crate::job::{Job, JobError};
+use serde_json::{Map, Value};
+
+/// Jobs of a Prometheus configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Imported {
+    pub jobs: Vec<Job>,
+    /// Sections and keys that have no effect here, as paths: `alerting`, `scrape_configs[node].kubernetes_sd_configs`.
+    pub ignored: Vec<String>,
+}
+
+/// A Prometheus configuration that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    #[error("not YAML: {0}")]
+    Yaml(String),
+    #[error("{0} is not what Prometheus expects there")]
+    Shape(String),
+    #[error(transparent)]
+    Job(#[from] JobError),
+}
+
+/// Keys that a job takes over from `global` where it has none of its own.
+const INHERITED: [&str; 8] = [
+    "scrape_interval",
+    "scrape_timeout",
+    "body_size_limit",
+    "sample_limit",
+    "label_limit",
+    "label_name_length_limit",
+    "label_value_length_limit",
+    "target_limit",
+];
+
+impl Job {
+    /// Reads the text of a `prometheus.yml`.
+    ///
+    /// # Errors
+    /// When the text is no YAML, has the wrong shape, or a job cannot run.
+    pub fn from_prometheus_yaml(text: &str) -> Result<Imported, ImportError> {
+        let root: Value = serde_saphyr::from_str(text).map_err(|e| ImportError::Yaml(e.to_string()))?;
+        let Value::Object(mut root) = root else { return Err(ImportError::Shape("the file".to_owned())) };
+        let mut ignored = Vec::new();
+        let mut global = match root.remove("global") {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(map)) => map,
+            Some(_) => return Err(ImportError::Shape("global".to_owned())),
+        };
+        let configs = match root.remove("scrape_configs") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(_) => return Err(ImportError::Shape("scrape_configs".to_owned())),
+        };
+        ignored.extend(root.keys().cloned());
+        let mut defaults = Map::new();
+        for key in INHERITED {
+            if let Some(value) = global.remove(key) {
+                defaults.insert(key.to_owned(), value);
+            }
+        }
+        // Prometheus's own default, so that a file means here what it means there.
+        defaults.entry("scrape_interval").or_insert_with(|| "1m".into());
+        ignored.extend(global.keys().map(|k| format!("global.{k}")));
+
+        let mut jobs = Vec::new();
+        for (index, config) in configs.into_iter().enumerate() {
+            let Value::Object(config) = config else { return Err(ImportError::Shape(format!("scrape_configs[{index}]"))) };
+            jobs.push(job(config, &defaults, index, &mut ignored)?);
+        }
+        Ok(Imported { jobs, ignored })
+    }
+}
+
+fn job(mut config: Map<String, Value>, defaults: &Map<String, Value>, index: usize, ignored: &mut Vec<String>) -> Result<Job, ImportError> {
+    let name = config.get("job_name").and_then(Value::as_str).map_or_else(|| index.to_string(), str::to_owned);
+    let place = format!("scrape_configs[{name}]");
+    for (key, value) in defaults {
+        if !config.contains_key(key) {
+            config.insert(key.clone(), value.clone());
+        }
+    }
+    // A short interval bounds an inherited timeout, as in Prometheus.
+    let known = keys_of(&Job::default());
+    config.retain(|key, value| keep(key, value, &known, &place, ignored));
+    for (key, sample) in [
+        ("tls_config", serde_json::to_value(watchfire_fetch::TlsSettings::default())),
+        ("basic_auth", serde_json::to_value(crate::BasicAuth::default())),
+        ("authorization", serde_json::to_value(crate::Authorization::default())),
+    ] {
+        if let (Some(Value::Object(inner)), Ok(Value::Object(sample))) = (config.get_mut(key), sample) {
+            inner.retain(|k, v| keep(k, v, &sample, &format!("{place}.{key}"), ignored));
+        }
+    }
+    if let Some(Value::Object(headers)) = config.remove("http_headers") {
+        config.insert("http_headers".to_owned(), flatten_headers(headers, &place, ignored));
+    }
+    let mut job: Job = serde_json::from_value(Value::Object(config)).map_err(|e| JobError { job: name.clone(), what: e.to_string() })?;
+    if job.scrape_timeout.is_some_and(|t| t > job.scrape_interval) && defaults.contains_key("scrape_timeout") {
+        job.scrape_timeout = None;
+    }
+    job.check()?;
+    Ok(job)
+}
+
+fn keys_of(job: &Job) -> Map<String, Value> {
+    match serde_json::to_value(job) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+fn keep(key: &str, value: &Value, known: &Map<String, Value>, place: &str, ignored: &mut Vec<String>) -> bool {
+    // `labels` is a key of ours, not of Prometheus's scrape_config.
+    let ours = known.contains_key(key) && key != "labels" && key != "allow_local_redirects";
+    if !ours {
+        ignored.push(format!("{place}.{key}"));
+    }
+    ours && !value.is_null()
+}
+
+/// Prometheus writes `name: {values: [..], secrets: [..], files: [..]}`; the first value or secret is sent.
+fn flatten_headers(headers: Map<String, Value>, place: &str, ignored: &mut Vec<String>) -> Value {
+    let mut flat = Map::new();
+    for (name, value) in headers {
+        let first = |key: &str| value.get(key).and_then(|l| l.get(0)).and_then(Value::as_str).map(str::to_owned);
+        match first("values").or_else(|| first("secrets")).or_else(|| value.as_str().map(str::to_owned)) {
+            Some(text) => {
+                flat.insert(name, text.into());
+            }
+            None => ignored.push(format!("{place}.http_headers.{name}")),
+        }
+    }
+    Value::Object(flat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_prometheus_file_becomes_jobs_and_names_what_is_left_aside() {
+        let imported = Job::from_prometheus_yaml(
+            r#"
+global:
+  scrape_interval: 30s
+  evaluation_interval: 1m
+  external_labels: {region: eu}
+rule_files: [a.yml]
+scrape_configs:
+  - job_name: node
+    scrape_interval: 5s
+    static_configs:
+      - targets: ['localhost:9100', 'localhost:9101']
+        labels: {env: dev}
+    relabel_configs:
+      - source_labels: [__address__]
+        regex: '(.*):\d+'
+        target_label: host
+    tls_config: {insecure_skip_verify: true, server_name: x}
+  - job_name: pods
+    kubernetes_sd_configs: [{role: pod}]
+    file_sd_configs: [{files: ['targets/*.json']}]
+    body_size_limit: 10MB
+    http_headers: {X-Scope: {values: [team-a]}}
+"#,
+        )
+        .unwrap();
+        assert_eq!(imported.jobs.len(), 2);
+        assert_eq!(imported.jobs[0].scrape_interval, Duration::from_secs(5));
+        assert_eq!(imported.jobs[0].static_configs[0].targets.len(), 2);
+        assert_eq!(imported.jobs[1].scrape_interval, Duration::from_secs(30));
+        assert_eq!(imported.jobs[1].body_size_limit.0, 10 << 20);
+        assert_eq!(imported.jobs[1].http_headers["X-Scope"].expose(), "team-a");
+        let mut ignored = imported.ignored;
+        ignored.sort();
+        assert_eq!(
+            ignored,
+            [
+                "global.evaluation_interval",
+                "global.external_labels",
+                "rule_files",
+                "scrape_configs[node].tls_config.server_name",
+                "scrape_configs[pods].kubernetes_sd_configs"
+            ]
+        );
+    }
+
+    #[test]
+    fn files_that_are_not_prometheus_files_are_refused() {
+        for text in [
+            "[]",
+            "scrape_configs: 3",
+            "global: x",
+            "scrape_configs: [{job_name: a, scrape_interval: often}]",
+            "a: [",
+            "scrape_configs: [{scheme: http}]",
+        ] {
+            assert!(Job::from_prometheus_yaml(text).is_err(), "{text}");
+        }
+        assert_eq!(Job::from_prometheus_yaml("global: {}").unwrap().jobs, []);
+    }
+}

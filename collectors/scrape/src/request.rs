@@ -1,0 +1,173 @@
+//! One scrape on the wire: the request Prometheus would send, and the answer held to the limits.
+
+use crate::exposition::{Format, Protocol, accept};
+use crate::job::Job;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use watchfire_fetch::{FetchError, Fetcher, Order, basic_authorization};
+use watchfire_model::Secret;
+
+/// Body bytes a scrape may hold before it draws on the budget all scrapes share.
+const FREE_BYTES: usize = 256 << 10;
+/// What it draws at a time.
+const PORTION: usize = 256 << 10;
+
+/// Why a scrape brought no body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScrapeError {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("no complete answer within {0:?}")]
+    Timeout(Duration),
+    #[error("server returned HTTP status {0}")]
+    Status(String),
+    #[error("body size limit exceeded: more than {0}")]
+    BodyLimit(crate::ByteSize),
+    #[error("too much scrape data in flight; the next scrape is tried as usual")]
+    InFlight,
+    #[error("{0}")]
+    Credentials(String),
+    #[error("{0}")]
+    Format(String),
+}
+
+impl ScrapeError {
+    /// The value of a `reason` label.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            ScrapeError::Fetch(e) => e.reason(),
+            ScrapeError::Timeout(_) => "timeout",
+            ScrapeError::Status(_) => "status",
+            ScrapeError::BodyLimit(_) => "body_limit",
+            ScrapeError::InFlight => "in_flight",
+            ScrapeError::Credentials(_) => "credentials",
+            ScrapeError::Format(_) => "format",
+        }
+    }
+}
+
+/// A body with what its header says it is.
+pub(crate) struct Page {
+    pub(crate) body: Vec<u8>,
+    pub(crate) format: Format,
+    /// The content type that was not understood, where the fallback was taken.
+    pub(crate) fallback: Option<(String, Protocol)>,
+    /// Held until the body is dropped.
+    _budget: Vec<OwnedSemaphorePermit>,
+}
+
+/// The bytes of bodies all scrapes together may hold.
+#[derive(Clone)]
+pub(crate) struct BodyBudget(Arc<Semaphore>);
+
+impl BodyBudget {
+    pub(crate) fn new(bytes: usize) -> Self {
+        BodyBudget(Arc::new(Semaphore::new(bytes / PORTION)))
+    }
+}
+
+/// Scrapes once. The caller sets the deadline.
+pub(crate) async fn fetch(
+    fetcher: &Fetcher,
+    job: &Job,
+    url: &reqwest::Url,
+    timeout: Duration,
+    expected: usize,
+    budget: &BodyBudget,
+) -> Result<Page, ScrapeError> {
+    let order = Order {
+        method: http::Method::GET,
+        url: url.clone(),
+        headers: headers(job, timeout),
+        credentials: credentials(job).await.map_err(ScrapeError::Credentials)?,
+    };
+    let mut answer = fetcher.send(&order).await?;
+    if answer.status() != http::StatusCode::OK {
+        return Err(ScrapeError::Status(answer.status().to_string()));
+    }
+    let content_type = answer.header(CONTENT_TYPE).unwrap_or_default().to_owned();
+    let (format, fallback) = match (Format::of_content_type(&content_type), job.fallback_scrape_protocol) {
+        (Some(format), _) => (format, None),
+        (None, Some(protocol)) => (protocol.format(), Some((content_type, protocol))),
+        (None, None) if content_type.is_empty() => {
+            return Err(ScrapeError::Format("the answer has no Content-Type and fallback_scrape_protocol is not set".to_owned()));
+        }
+        (None, None) => {
+            return Err(ScrapeError::Format(format!(
+                "content type {content_type:?} is no metrics format and fallback_scrape_protocol is not set"
+            )));
+        }
+    };
+    let limit = if job.body_size_limit.0 == 0 { usize::MAX } else { job.body_size_limit.0 };
+    let mut body = Vec::with_capacity(expected.min(limit).min(FREE_BYTES));
+    let mut held = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > limit {
+            return Err(ScrapeError::BodyLimit(job.body_size_limit));
+        }
+        while body.len() + chunk.len() > FREE_BYTES + held.len() * PORTION {
+            held.push(budget.0.clone().try_acquire_owned().map_err(|_| ScrapeError::InFlight)?);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Page { body, format, fallback, _budget: held })
+}
+
+fn headers(job: &Job, timeout: Duration) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static(accept(job.scrape_native_histograms)));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(if job.enable_compression { "gzip" } else { "identity" }));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("watchfire/", env!("CARGO_PKG_VERSION"))));
+    if let Ok(seconds) = HeaderValue::try_from(timeout.as_secs_f64().to_string()) {
+        headers.insert(HeaderName::from_static("x-prometheus-scrape-timeout-seconds"), seconds);
+    }
+    headers
+}
+
+/// Headers that grant access. Files are read every time, so that rotated tokens work.
+async fn credentials(job: &Job) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &job.http_headers {
+        let name = HeaderName::try_from(name.as_str()).map_err(|e| format!("http_headers: {e}"))?;
+        let mut value = HeaderValue::try_from(value.expose()).map_err(|_| format!("http_headers: the value of {name} cannot be sent"))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    if let Some(basic) = &job.basic_auth {
+        let user = match &basic.username_file {
+            Some(path) => read(path).await?,
+            None => basic.username.clone(),
+        };
+        let password = either(basic.password.as_ref(), basic.password_file.as_deref()).await?;
+        headers.insert(AUTHORIZATION, basic_authorization(&user, &password));
+    } else if let Some(authorization) = &job.authorization {
+        let secret = either(authorization.credentials.as_ref(), authorization.credentials_file.as_deref()).await?;
+        headers.insert(AUTHORIZATION, secret_header(&format!("{} {secret}", authorization.kind))?);
+    } else if job.bearer_token.is_some() || job.bearer_token_file.is_some() {
+        let secret = either(job.bearer_token.as_ref(), job.bearer_token_file.as_deref()).await?;
+        headers.insert(AUTHORIZATION, secret_header(&format!("Bearer {secret}"))?);
+    }
+    Ok(headers)
+}
+
+fn secret_header(text: &str) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::try_from(text).map_err(|_| "the credentials cannot be sent as a header".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+async fn either(secret: Option<&Secret>, file: Option<&Path>) -> Result<String, String> {
+    match (secret, file) {
+        (_, Some(path)) => read(path).await,
+        (Some(secret), None) => Ok(secret.expose().to_owned()),
+        (None, None) => Ok(String::new()),
+    }
+}
+
+async fn read(path: &Path) -> Result<String, String> {
+    let text = tokio::fs::read_to_string(path).await.map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    Ok(text.trim().to_owned())
+}
