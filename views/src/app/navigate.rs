@@ -1,0 +1,158 @@
+//! Where one is, in views and in time.
+
+use super::{App, Effects, Held, cx};
+use crate::effect::Effect;
+use crate::readings::Kind;
+use crate::view::Place;
+use crate::views::ViewId;
+use watchfire_model::Timestamp;
+
+/// The longest trail back.
+const TRAIL: usize = 50;
+
+/// The order in which problems are visited.
+const PROBLEM_VIEWS: [ViewId; 5] = [ViewId::Services, ViewId::Alerts, ViewId::Breakers, ViewId::Queues, ViewId::Health];
+
+impl App {
+    /// To the top of another tab. The way back is forgotten.
+    pub(crate) fn switch(&mut self, view: ViewId) -> Effects {
+        if self.place.view == view {
+            while self.views[view as usize].back() {}
+        } else {
+            self.last = Some(self.place.clone());
+        }
+        self.trail.clear();
+        self.place = Place { view, subject: None };
+        self.views[view as usize].open(None);
+        vec![Effect::Refresh]
+    }
+
+    /// Deeper, with a way back.
+    pub(crate) fn descend(&mut self, place: Place) -> Effects {
+        if self.place != place {
+            self.trail.push(self.place.clone());
+            if self.trail.len() > TRAIL {
+                self.trail.remove(0);
+            }
+            self.last = Some(self.place.clone());
+        }
+        self.place = place;
+        self.views[self.place.view as usize].open(self.place.subject.as_deref());
+        vec![Effect::Refresh]
+    }
+
+    /// Closes the innermost thing; at the first page `quit` leaves.
+    pub(crate) fn back(&mut self, quit: bool) -> Effects {
+        let view = self.place.view as usize;
+        if self.views[view].back() {
+            return vec![Effect::Refresh];
+        }
+        if !quit && !self.settings[view].filter.is_empty() {
+            self.set_filter("");
+            return vec![Effect::Refresh];
+        }
+        if let Some(place) = self.trail.pop() {
+            // The view is as it was left, unless it was used for something else in between.
+            let reopen = place.subject.is_some();
+            self.last = Some(std::mem::replace(&mut self.place, place));
+            if reopen {
+                self.views[self.place.view as usize].open(self.place.subject.as_deref());
+            }
+            return vec![Effect::Refresh];
+        }
+        if quit { vec![Effect::Quit] } else { Vec::new() }
+    }
+
+    /// To the next problem of this view, then of the next view that has one.
+    pub(crate) fn problem(&mut self, forward: bool) -> Effects {
+        let was_hunting = std::mem::replace(&mut self.hunting, true);
+        let refresh = if was_hunting { Vec::new() } else { vec![Effect::Refresh] };
+        let now = self.shown_time();
+        let here = cx(&self.readings, &self.settings, &self.place, now, self.at);
+        if self.views[self.place.view as usize].problem(forward, &here) {
+            return refresh;
+        }
+        let count = PROBLEM_VIEWS.len();
+        let start = PROBLEM_VIEWS.iter().position(|v| *v == self.place.view);
+        for step in 1..=count {
+            let index = match (start, forward) {
+                (Some(s), true) => (s + step) % count,
+                (Some(s), false) => (s + count - step) % count,
+                (None, true) => step - 1,
+                (None, false) => count - step,
+            };
+            let view = PROBLEM_VIEWS[index];
+            let place = Place { view, subject: None };
+            let there = cx(&self.readings, &self.settings, &place, now, self.at);
+            self.views[view as usize].rewind();
+            if self.views[view as usize].problem(forward, &there) {
+                if view != self.place.view {
+                    self.last = Some(self.place.clone());
+                    self.trail.clear();
+                }
+                self.place = place;
+                return vec![Effect::Refresh];
+            }
+        }
+        self.say("no problem known in any view", false);
+        refresh
+    }
+
+    /// Moves the time cursor by seconds; past now is live.
+    pub(crate) fn scrub(&mut self, seconds: i64) -> Effects {
+        let from = self.at.unwrap_or(self.now());
+        let to = Timestamp::from_millis(from.millis().saturating_add(seconds * 1000));
+        self.set_time((to < self.now()).then_some(to))
+    }
+
+    pub(crate) fn set_time(&mut self, at: Option<Timestamp>) -> Effects {
+        if at.is_some_and(|at| at > self.now()) {
+            self.say("that is in the future", true);
+            return Vec::new();
+        }
+        if at.is_none() && self.at.is_none() {
+            self.say("live already", false);
+            return Vec::new();
+        }
+        self.at = at;
+        self.thaw();
+        // What changed is asked relative to the cursor, so it is another question now.
+        self.readings.forget(Kind::Changes);
+        self.dirty = true;
+        vec![Effect::Refresh]
+    }
+
+    /// To the newest change before the cursor, or the first one after it.
+    pub(crate) fn to_change(&mut self, forward: bool) -> Effects {
+        let now = self.shown_time();
+        let listed = self.readings.services().map(|s| s.changes.as_slice()).unwrap_or_default();
+        let recent = self.readings.changes().map(|c| c.changes.as_slice()).unwrap_or_default();
+        let times = listed.iter().chain(recent).map(|c| c.at);
+        let target = if forward { times.filter(|t| *t > now).min() } else { times.filter(|t| *t < now).max() };
+        match target {
+            Some(at) => self.set_time(Some(at)),
+            None if forward => self.set_time(None),
+            None => {
+                self.say("no change known before this; c lists changes over a longer time", false);
+                Vec::new()
+            }
+        }
+    }
+
+    pub(crate) fn freeze(&mut self) {
+        if self.held.is_some() {
+            self.thaw();
+        } else {
+            self.held = Some(Held { since: self.now(), newest: Vec::new(), count: 0 });
+        }
+        self.dirty = true;
+    }
+
+    fn thaw(&mut self) {
+        if let Some(held) = self.held.take() {
+            for (request, answer) in held.newest {
+                self.receive(&request, answer);
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Where text meets cells. Every widget writes through [`Canvas`], so text from outside is made harmless in one place: [`safe`].
+
+use crate::look::{Glyphs, Look, Role};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use std::borrow::Cow;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// A letter may carry eight marks and a `+`; more characters than this per column cannot be seen.
+const CHARACTERS_PER_COLUMN: usize = 10;
+
+/// The one gate between telemetry and anything a person sees: cells, the plain log, exports, the clipboard.
+pub(crate) fn safe(text: &str, limit: usize) -> Cow<'_, str> {
+    watchfire_model::harmless_limited(text, limit)
+}
+
+/// A rectangle of the frame with coordinates of its own. Writing outside of it is cut, never an error.
+pub(crate) struct Canvas<'a> {
+    buffer: &'a mut Buffer,
+    area: Rect,
+    look: &'a Look,
+}
+
+impl<'a> Canvas<'a> {
+    pub(crate) fn new(buffer: &'a mut Buffer, area: Rect, look: &'a Look) -> Self {
+        let area = area.intersection(buffer.area);
+        Canvas { buffer, area, look }
+    }
+
+    pub(crate) fn width(&self) -> u16 {
+        self.area.width
+    }
+
+    pub(crate) fn height(&self) -> u16 {
+        self.area.height
+    }
+
+    pub(crate) fn look(&self) -> &'a Look {
+        self.look
+    }
+
+    pub(crate) fn style(&self, role: Role) -> Style {
+        self.look.style(role)
+    }
+
+    /// A part of this canvas, cut to it.
+    pub(crate) fn part(&mut self, x: u16, y: u16, width: u16, height: u16) -> Canvas<'_> {
+        let x = x.min(self.area.width);
+        let y = y.min(self.area.height);
+        let area = Rect {
+            x: self.area.x + x,
+            y: self.area.y + y,
+            width: width.min(self.area.width - x),
+            height: height.min(self.area.height - y),
+        };
+        Canvas { buffer: self.buffer, area, look: self.look }
+    }
+
+    /// Writes text into at most `width` columns, cut with an ellipsis. Returns the columns used.
+    pub(crate) fn text(&mut self, x: u16, y: u16, width: u16, text: &str, style: Style) -> u16 {
+        let width = width.min(self.area.width.saturating_sub(x));
+        if width == 0 || y >= self.area.height || text.is_empty() {
+            return 0;
+        }
+        let columns = usize::from(width);
+        let shown = safe(text, columns * CHARACTERS_PER_COLUMN);
+        let shown = if self.look.glyphs == Glyphs::Ascii { crate::look::to_ascii(shown) } else { shown };
+        let (left, top) = (self.area.x + x, self.area.y + y);
+        let ellipsis = if self.look.glyphs == Glyphs::Ascii { '>' } else { '…' };
+        if shown.is_ascii() {
+            let cut = shown.len() > columns;
+            let kept = if cut { &shown.as_bytes()[..columns - 1] } else { shown.as_bytes() };
+            let mut at = left;
+            for byte in kept {
+                self.buffer[(at, top)].set_char(char::from(*byte)).set_style(style);
+                at += 1;
+            }
+            if cut {
+                self.buffer[(at, top)].set_char(ellipsis).set_style(style);
+                at += 1;
+            }
+            return at - left;
+        }
+        let total = clusters(&shown).map(|(_, w)| w).take(columns * CHARACTERS_PER_COLUMN).sum::<usize>();
+        let limit = if total > columns { columns - 1 } else { columns };
+        let mut used = 0;
+        for (cluster, cluster_width) in clusters(&shown) {
+            if used + cluster_width > limit {
+                break;
+            }
+            if cluster_width == 0 {
+                continue;
+            }
+            let at = left + used as u16;
+            self.buffer[(at, top)].set_symbol(cluster).set_style(style);
+            for extra in 1..cluster_width {
+                self.buffer[(at + extra as u16, top)].reset();
+                self.buffer[(at + extra as u16, top)].set_style(style);
+            }
+            used += cluster_width;
+        }
+        if total > columns {
+            self.buffer[(left + used as u16, top)].set_char(ellipsis).set_style(style);
+            used += 1;
+        }
+        used as u16
+    }
+
+    /// As [`Canvas::text`], flush with the right end of the `width` columns.
+    pub(crate) fn right(&mut self, x: u16, y: u16, width: u16, text: &str, style: Style) {
+        let used = display_width(text).min(usize::from(width)) as u16;
+        self.text(x + width - used, y, used, text, style);
+    }
+
+    /// Starts a run of differently styled pieces.
+    pub(crate) fn pen(&mut self, x: u16, y: u16) -> Pen<'_, 'a> {
+        Pen { canvas: self, x, y }
+    }
+
+    /// Lays a style over cells already written: selection, marks.
+    pub(crate) fn patch(&mut self, x: u16, y: u16, width: u16, height: u16, style: Style) {
+        let part = self.part(x, y, width, height);
+        let area = part.area;
+        part.buffer.set_style(area, style);
+    }
+
+    /// Empties the canvas, for what lies on top of other things.
+    pub(crate) fn clear(&mut self) {
+        for y in self.area.top()..self.area.bottom() {
+            for x in self.area.left()..self.area.right() {
+                self.buffer[(x, y)].reset();
+                self.buffer[(x, y)].set_style(self.look.style(Role::Text));
+            }
+        }
+    }
+
+    /// One character; for drawings.
+    pub(crate) fn dot(&mut self, x: u16, y: u16, symbol: char, style: Style) {
+        if x < self.area.width && y < self.area.height {
+            let symbol = if self.look.glyphs == Glyphs::Ascii { crate::look::ascii_for(symbol) } else { symbol };
+            self.buffer[(self.area.x + x, self.area.y + y)].set_char(symbol).set_style(style);
+        }
+    }
+
+    /// A frame of single lines round the whole canvas with a title on it.
+    pub(crate) fn frame(&mut self, title: &str) {
+        let (w, h) = (self.width(), self.height());
+        if w < 2 || h < 2 {
+            return;
+        }
+        let style = self.style(Role::Faint);
+        for x in 1..w - 1 {
+            self.dot(x, 0, '─', style);
+            self.dot(x, h - 1, '─', style);
+        }
+        for y in 1..h - 1 {
+            self.dot(0, y, '│', style);
+            self.dot(w - 1, y, '│', style);
+        }
+        for (x, y, c) in [(0, 0, '╭'), (w - 1, 0, '╮'), (0, h - 1, '╰'), (w - 1, h - 1, '╯')] {
+            self.dot(x, y, c, style);
+        }
+        if !title.is_empty() {
+            let strong = self.style(Role::Strong);
+            self.text(2, 0, w.saturating_sub(4), &format!(" {title} "), strong);
+        }
+    }
+}
+
+/// Writes pieces one after another on one line.
+pub(crate) struct Pen<'p, 'a> {
+    canvas: &'p mut Canvas<'a>,
+    x: u16,
+    y: u16,
+}
+
+impl Pen<'_, '_> {
+    pub(crate) fn put(&mut self, text: &str, role: Role) -> &mut Self {
+        let style = self.canvas.style(role);
+        self.styled(text, style)
+    }
+
+    pub(crate) fn styled(&mut self, text: &str, style: Style) -> &mut Self {
+        let width = self.canvas.width().saturating_sub(self.x);
+        self.x += self.canvas.text(self.x, self.y, width, text, style);
+        self
+    }
+
+    /// Writes into exactly `width` columns: what is shorter is followed by blanks.
+    pub(crate) fn column(&mut self, width: u16, text: &str, role: Role) -> &mut Self {
+        let style = self.canvas.style(role);
+        self.canvas.text(self.x, self.y, width, text, style);
+        self.x += width;
+        self
+    }
+
+    pub(crate) fn gap(&mut self, columns: u16) -> &mut Self {
+        self.x = self.x.saturating_add(columns);
+        self
+    }
+
+    pub(crate) fn x(&self) -> u16 {
+        self.x
+    }
+}
+
+/// Columns that `text` takes when shown. Only for text that is ours or short.
+pub(crate) fn display_width(text: &str) -> usize {
+    if text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        return text.len();
+    }
+    clusters(&safe(text, 4096)).map(|(_, width)| width).sum()
+}
+
+/// Grapheme clusters with the columns every terminal agrees on: where a cluster's width is not the sum of its characters'
+/// (emoji joined by ZWJ, variation selectors), its characters are shown one by one.
+fn clusters(text: &str) -> impl Iterator<Item = (&str, usize)> {
+    text.graphemes(true).flat_map(|cluster| {
+        let by_character: usize = cluster.chars().map(|c| c.width().unwrap_or(0)).sum();
+        let whole = cluster.width() == by_character;
+        let characters = if whole { "" } else { cluster };
+        whole
+            .then_some((cluster, by_character))
+            .into_iter()
+            .chain(characters.char_indices().map(move |(i, c)| (&characters[i..i + c.len_utf8()], c.width().unwrap_or(0))))
+    })
+}
+
+/// Text broken into lines of at most `width` columns, at blanks where possible; never more than `limit` lines.
+pub(crate) fn wrap(text: &str, width: u16, limit: usize) -> Vec<String> {
+    let width = usize::from(width).max(1);
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    let mut used = 0;
+    for word in safe(text, width * limit * 4).split(' ') {
+        let length = display_width(word);
+        if used > 0 && used + 1 + length > width {
+            lines.push(std::mem::take(&mut line));
+            used = 0;
+            if lines.len() >= limit {
+                return lines;
+            }
+        }
+        if used > 0 {
+            line.push(' ');
+            used += 1;
+        }
+        for (cluster, cluster_width) in clusters(word) {
+            if used + cluster_width > width {
+                lines.push(std::mem::take(&mut line));
+                used = 0;
+                if lines.len() >= limit {
+                    return lines;
+                }
+            }
+            line.push_str(cluster);
+            used += cluster_width;
+        }
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(text: &str, width: u16) -> String {
+        let look = Look::plain();
+        let mut buffer = Buffer::empty(Rect::new(0, 0, width, 1));
+        let area = buffer.area;
+        Canvas::new(&mut buffer, area, &look).text(0, 0, width, text, Style::default());
+        buffer.content().iter().map(|c| c.symbol()).collect()
+    }
+
+    #[test]
+    fn text_is_cut_with_an_ellipsis() {
+        assert_eq!(drawn("content-service", 8), "content…");
+        assert_eq!(drawn("content", 8), "content ");
+        assert_eq!(drawn("日本語です", 5), "日 本 …");
+    }
+
+    #[test]
+    fn control_characters_become_pictures() {
+        assert_eq!(drawn("a\x1b[31m\r", 10), "a␛[31m␍   ");
+        assert_eq!(drawn("x\u{202e}y", 12), "x<U+202E>y  ");
+    }
+
+    #[test]
+    fn joined_emoji_take_the_columns_of_their_parts() {
+        assert_eq!(display_width("👩‍💻"), 4);
+        assert_eq!(display_width("é"), 1);
+    }
+
+    #[test]
+    fn long_words_are_broken() {
+        assert_eq!(wrap("ab cdefgh i", 4, 9), ["ab", "cdef", "gh i"]);
+    }
+}

@@ -1,0 +1,186 @@
+//! The `:` line: commands with their completion.
+
+use crate::action::Action;
+use crate::view::Place;
+use crate::views::ViewId;
+use std::time::Duration;
+use watchfire_model::{Timestamp, parse_duration};
+
+/// What a command line asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Order {
+    Go(Place, Option<String>),
+    At(Option<Timestamp>),
+    Theme(String),
+    Export(String),
+    Act(Action),
+    /// Handed to the view under a topic, as if it had asked.
+    Tell(&'static str, String),
+    CopySnippet,
+}
+
+/// Commands beside the names of views: name, what follows, what it does.
+pub(crate) const COMMANDS: [(&str, &str, &str); 15] = [
+    ("service", "NAME", "the page of one service"),
+    ("trace", "ID", "a trace by its id, a span id or a correlation id"),
+    ("query", "PROMQL", "ask in Explore"),
+    ("at", "-10m | 03:10:31 | live", "move the time cursor of every view"),
+    ("live", "", "time cursor back to now"),
+    ("changes", "[10m]", "what changed within that time"),
+    ("theme", "NAME", "change colours"),
+    ("export", "mermaid | dot | svg | text | csv", "write this view to a file"),
+    ("silence", "DURATION [COMMENT]", "silence the selected alert"),
+    ("acknowledge", "[NAME]", "acknowledge the selected alert"),
+    ("otlp", "", "copy the collector's exporter block"),
+    ("refresh", "", "read everything again"),
+    ("help", "", "keys that work here"),
+    ("quit", "", "leave watchfire"),
+    ("q", "", "leave watchfire"),
+];
+
+/// Short names of views.
+const ALIASES: [(&str, ViewId); 9] = [
+    ("svc", ViewId::Services),
+    ("s", ViewId::Services),
+    ("t", ViewId::Traces),
+    ("lat", ViewId::Latency),
+    ("br", ViewId::Breakers),
+    ("al", ViewId::Alerts),
+    ("slos", ViewId::Slo),
+    ("log", ViewId::Logs),
+    ("promql", ViewId::Explore),
+];
+
+/// Reads a command line. `now` is the wall clock.
+///
+/// # Errors
+/// In words, with what would have been understood.
+pub(crate) fn parse(line: &str, now: Timestamp) -> Result<Order, String> {
+    let line = line.trim().trim_start_matches(':');
+    let (word, rest) = line.split_once(char::is_whitespace).map_or((line, ""), |(w, r)| (w, r.trim()));
+    let word = word.to_ascii_lowercase();
+    let place = |view, subject: &str| Place { view, subject: (!subject.is_empty()).then(|| subject.to_owned()) };
+    let needs = |what: &str| if rest.is_empty() { Err(format!(":{word} needs {what}")) } else { Ok(()) };
+    match word.as_str() {
+        "" => Err("an empty command".to_owned()),
+        "q" | "quit" | "exit" => Ok(Order::Act(Action::ForceQuit)),
+        "service" => needs("the name of a service").map(|()| Order::Go(place(ViewId::Service, rest), None)),
+        "trace" | "id" => needs("an id").map(|()| Order::Go(place(ViewId::Traces, &format!("id:{rest}")), None)),
+        "query" => needs("an expression").map(|()| Order::Go(place(ViewId::Explore, rest), None)),
+        "explore" | "promql" => Ok(Order::Go(place(ViewId::Explore, rest), None)),
+        "map" | "latency" | "lat" => {
+            let view = if word == "map" { ViewId::Map } else { ViewId::Latency };
+            Ok(Order::Go(place(view, rest), None))
+        }
+        "at" => needs("a time: -10m, 03:10:31 or live").and_then(|()| time(rest, now)).map(Order::At),
+        "live" => Ok(Order::At(None)),
+        "changes" => Ok(Order::Go(place(ViewId::Changes, rest), None)),
+        "theme" => needs("a name").map(|()| Order::Theme(rest.to_owned())),
+        "export" => Ok(Order::Export(if rest.is_empty() { "text" } else { rest }.to_ascii_lowercase())),
+        "silence" => Ok(Order::Tell("silence", if rest.is_empty() { "1h".to_owned() } else { rest.to_owned() })),
+        "acknowledge" | "ack" => Ok(Order::Tell("acknowledge", rest.to_owned())),
+        "otlp" => Ok(Order::CopySnippet),
+        _ => {
+            let view = ViewId::from_name(&word).or_else(|| ALIASES.iter().find(|(a, _)| *a == word).map(|(_, v)| *v));
+            if let Some(view) = view {
+                return Ok(Order::Go(Place { view, subject: None }, Some(rest.trim_start_matches('/').to_owned())));
+            }
+            Action::from_name(&word)
+                .map(Order::Act)
+                .ok_or_else(|| format!("no command `{word}`{}", nearest(&word).map_or_else(String::new, |n| format!("; did you mean :{n}?"))))
+        }
+    }
+}
+
+/// A point in time: `-10m`, `03:10`, `03:10:31`, `live`, Unix seconds. A time of day later than now was yesterday.
+pub(crate) fn time(text: &str, now: Timestamp) -> Result<Option<Timestamp>, String> {
+    let bad = || format!("`{text}` is not a time; write -10m, 03:10:31 or live");
+    if matches!(text, "live" | "now" | "0") {
+        return Ok(None);
+    }
+    if let Some(back) = text.strip_prefix('-') {
+        let back = parse_duration(back).map_err(|_| bad())?;
+        return Ok((back > Duration::ZERO).then(|| now.saturating_sub(back)));
+    }
+    if text.contains(':') {
+        let mut parts = text.trim_end_matches('Z').split(':').map(|p| p.parse::<i64>().ok().filter(|n| (0..60).contains(n)));
+        let (hours, minutes) = (parts.next().flatten().ok_or_else(bad)?, parts.next().flatten().ok_or_else(bad)?);
+        let seconds = parts.next().map_or(Some(0), |p| p).ok_or_else(bad)?;
+        if hours > 23 || parts.next().is_some() {
+            return Err(bad());
+        }
+        let day = 86_400_000;
+        let today = now.millis().div_euclid(day) * day + (hours * 3600 + minutes * 60 + seconds) * 1000;
+        return Ok(Some(Timestamp::from_millis(if today > now.millis() { today - day } else { today })));
+    }
+    let seconds: f64 = text.parse().map_err(|_| bad())?;
+    let at = Timestamp::from_seconds(seconds);
+    if seconds > 1e9 && at <= now { Ok(Some(at)) } else { Err(bad()) }
+}
+
+/// What could stand at the end of the line: whole lines.
+pub(crate) fn complete(line: &str, services: &[&str], themes: &[String]) -> Vec<String> {
+    let Some((word, rest)) = line.split_once(' ') else {
+        let mut names: Vec<&str> = ViewId::ALL.iter().map(|v| v.name()).chain(COMMANDS.iter().map(|c| c.0)).collect();
+        names.sort_unstable();
+        names.dedup();
+        return names.into_iter().filter(|n| n.starts_with(line)).map(str::to_owned).collect();
+    };
+    let from = |values: Vec<&str>| values.into_iter().filter(|v| v.contains(rest)).map(|v| format!("{word} {v}")).collect();
+    match word {
+        "service" | "map" | "latency" => from(services.to_vec()),
+        "theme" => from(themes.iter().map(String::as_str).collect()),
+        "export" => from(vec!["mermaid", "dot", "svg", "text", "csv"]),
+        "at" => from(vec!["-1m", "-10m", "-1h", "live"]),
+        "changes" => from(vec!["5m", "15m", "1h"]),
+        "silence" => from(vec!["30m", "1h", "4h", "1d"]),
+        _ => {
+            // Views take a filter; its usual beginning is a service.
+            let Some(part) = rest.rsplit(' ').next().and_then(|p| p.strip_prefix("service=")) else { return Vec::new() };
+            let head = &line[..line.len() - part.len()];
+            services.iter().filter(|s| s.contains(part)).map(|s| format!("{head}{s}")).collect()
+        }
+    }
+}
+
+fn nearest(word: &str) -> Option<&'static str> {
+    let shared = |a: &str| a.chars().zip(word.chars()).take_while(|(x, y)| x == y).count();
+    ViewId::ALL.iter().map(|v| v.name()).chain(COMMANDS.iter().map(|c| c.0)).max_by_key(|n| shared(n)).filter(|n| shared(n) >= 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000); // 22:13:20 UTC
+
+    #[test]
+    fn commands_are_understood() {
+        assert_eq!(parse(":q", NOW), Ok(Order::Act(Action::ForceQuit)));
+        assert_eq!(parse("traces service=x dur>500ms", NOW).ok(), {
+            Some(Order::Go(Place { view: ViewId::Traces, subject: None }, Some("service=x dur>500ms".to_owned())))
+        });
+        assert_eq!(parse("service checkout", NOW), Ok(Order::Go(Place { view: ViewId::Service, subject: Some("checkout".to_owned()) }, None)));
+        assert_eq!(parse("at -10m", NOW), Ok(Order::At(Some(Timestamp::from_millis(NOW.millis() - 600_000)))));
+        assert_eq!(parse("svc", NOW), Ok(Order::Go(Place { view: ViewId::Services, subject: None }, Some(String::new()))));
+        assert!(parse("traecs", NOW).unwrap_err().contains("did you mean :trace"));
+        assert!(parse("theme", NOW).unwrap_err().contains("needs"));
+    }
+
+    #[test]
+    fn times_are_understood() {
+        assert_eq!(time("22:13", NOW), Ok(Some(Timestamp::from_millis(1_699_999_980_000))));
+        assert_eq!(time("23:00:00", NOW), Ok(Some(Timestamp::from_millis(1_699_916_400_000))), "yesterday");
+        assert_eq!(time("live", NOW), Ok(None));
+        for bad in ["x", "25:00", "1:2:3:4", "-x", "3", "10:99"] {
+            assert!(time(bad, NOW).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lines_are_completed() {
+        assert_eq!(complete("que", &[], &[]), ["query", "queues"]);
+        assert_eq!(complete("service so", &["social-service", "user-service"], &[]), ["service social-service"]);
+        assert_eq!(complete("traces error service=us", &["social-service", "user-service"], &[]), ["traces error service=user-service"]);
+    }
+}

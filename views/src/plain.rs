@@ -1,0 +1,124 @@
+//! `--plain`: what changes, one line each, for screen readers, pipes and logs. No cursor moves, nothing repeated.
+
+use crate::canvas::safe;
+use crate::number;
+use std::collections::BTreeMap;
+use watchfire_model::reading::{Alert, AlertState, Alerts, Breakers, Services, Status};
+use watchfire_model::{HealthState, Reading, Timestamp};
+
+const LINE: usize = 400;
+
+/// Remembers what was said, and says only what is new.
+#[derive(Debug, Default)]
+pub struct Log {
+    overall: Option<HealthState>,
+    services: BTreeMap<String, HealthState>,
+    breakers: BTreeMap<String, String>,
+    alerts: BTreeMap<String, AlertState>,
+    banners: Vec<String>,
+}
+
+impl Log {
+    /// Lines for what this reading changes, oldest matter first. Each begins with the time and ends without a line end.
+    pub fn lines(&mut self, reading: &Reading, now: Timestamp) -> Vec<String> {
+        let news = match reading {
+            Reading::Status(status) => self.status(status),
+            Reading::Services(services) => self.services(services),
+            Reading::Breakers(breakers) => self.breakers(breakers),
+            Reading::Alerts(alerts) => self.alerts(alerts),
+            _ => Vec::new(),
+        };
+        news.into_iter().map(|text| format!("{} UTC  {}", number::clock(now), safe(&text, LINE))).collect()
+    }
+
+    fn status(&mut self, status: &Status) -> Vec<String> {
+        let mut news = Vec::new();
+        if self.overall.replace(status.overall) != Some(status.overall) {
+            let firing: usize = status.firing.values().sum();
+            news.push(format!("overall {}, {} services, {firing} alerts firing", status.overall.word(), status.services));
+        }
+        news.extend(status.banners.iter().filter(|b| !self.banners.contains(b)).map(|b| format!("notice: {b}")));
+        self.banners.clone_from(&status.banners);
+        news
+    }
+
+    fn services(&mut self, services: &Services) -> Vec<String> {
+        let mut news = Vec::new();
+        for row in &services.services {
+            let before = self.services.insert(row.name.clone(), row.state);
+            if before == Some(row.state) || (before.is_none() && row.state == HealthState::Healthy) {
+                continue;
+            }
+            let why = if row.why.is_empty() { String::new() } else { format!(": {}", row.why.join("; ")) };
+            news.push(format!(
+                "service {} {}{why}, {} calls, {} errors, p95 {}",
+                row.name,
+                row.state.word(),
+                number::rate(row.rate),
+                number::percent_sign(row.error_ratio),
+                number::latency_known(row.p95_seconds)
+            ));
+        }
+        self.services.retain(|name, _| services.services.iter().any(|row| row.name == *name));
+        news
+    }
+
+    fn breakers(&mut self, breakers: &Breakers) -> Vec<String> {
+        let mut news = Vec::new();
+        for breaker in &breakers.breakers {
+            let key = format!("{} {}", breaker.service, breaker.breaker);
+            let before = self.breakers.insert(key.clone(), breaker.state.clone());
+            if before.as_ref() == Some(&breaker.state) || (before.is_none() && breaker.state == "closed") {
+                continue;
+            }
+            let inferred = if breaker.inferred { ", inferred from spans" } else { "" };
+            news.push(format!("breaker {key} {}{inferred}", breaker.state));
+        }
+        news
+    }
+
+    fn alerts(&mut self, alerts: &Alerts) -> Vec<String> {
+        let mut news = Vec::new();
+        for alert in &alerts.alerts {
+            let key = if alert.fingerprint.is_empty() { format!("{} {:?}", alert.name, alert.labels) } else { alert.fingerprint.clone() };
+            if self.alerts.insert(key, alert.state) != Some(alert.state) {
+                news.push(alert_line(alert));
+            }
+        }
+        news
+    }
+}
+
+fn alert_line(alert: &Alert) -> String {
+    let state = match alert.state {
+        AlertState::Firing => "firing",
+        AlertState::Pending => "pending",
+        AlertState::Resolved => "resolved",
+    };
+    let service = ["service", "service_name", "queue", "job"].iter().map(|l| alert.labels.value(l)).find(|v| !v.is_empty());
+    let on = service.map_or_else(String::new, |s| format!(" on {s}"));
+    let cause = alert.cause.as_ref().map_or_else(String::new, |c| format!(", caused by {}", if c.alert.is_empty() { &c.service } else { &c.alert }));
+    let summary = alert.annotations.value("summary");
+    let summary = if summary.is_empty() { String::new() } else { format!(": {summary}") };
+    format!("alert {} {state}, {}{on}{cause}{summary}", alert.name, alert.severity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watchfire_model::reading::ServiceRow;
+
+    #[test]
+    fn only_changes_are_said() {
+        let mut log = Log::default();
+        let now = Timestamp::from_millis(11_564_000);
+        let reading = |state| {
+            let row = ServiceRow { name: "social\x1b[2J".into(), state, why: vec!["breaker open".into()], ..ServiceRow::default() };
+            Reading::Services(Services { services: vec![row], changes: vec![] })
+        };
+        assert!(log.lines(&reading(HealthState::Healthy), now).is_empty());
+        let lines = log.lines(&reading(HealthState::Unhealthy), now);
+        assert_eq!(lines, ["03:12:44 UTC  service social␛[2J unhealthy: breaker open, – calls, – errors, p95 –"]);
+        assert!(log.lines(&reading(HealthState::Unhealthy), now).is_empty());
+    }
+}

@@ -1,0 +1,318 @@
+//! What stands round every view: header, tabs, crumbs, banners, key strip, help, the first minute.
+
+mod help;
+mod welcome;
+
+pub(crate) use help::help;
+pub(crate) use welcome::{exporter_snippet, welcome, welcome_strip};
+
+use crate::action::Action;
+use crate::app::{Held, nothing_received};
+use crate::canvas::{Canvas, display_width};
+use crate::keymap::Keymap;
+use crate::look::{ColorDepth, Glyphs, Role, severity_state, state_glyph};
+use crate::number;
+use crate::readings::Kind;
+use crate::view::{Cx, Place};
+use crate::views::ViewId;
+use watchfire_model::reading::Status;
+use watchfire_model::{HealthState, Severity, Timestamp};
+
+/// What the shell draws from.
+pub(crate) struct Parts<'a> {
+    pub(crate) cx: &'a Cx<'a>,
+    pub(crate) status: Option<&'a Status>,
+    pub(crate) place: &'a Place,
+    pub(crate) trail: &'a [Place],
+    pub(crate) keymap: &'a Keymap,
+    pub(crate) wall: Timestamp,
+    pub(crate) held: Option<&'a Held>,
+}
+
+impl Parts<'_> {
+    fn key(&self, action: Action) -> String {
+        self.keymap.keys(self.place.view.name(), action).first().cloned().unwrap_or_default()
+    }
+}
+
+pub(crate) fn too_small(canvas: &mut Canvas<'_>) {
+    let style = canvas.style(Role::Text);
+    for (y, line) in ["watchfire needs 40x10", "make the window larger"].iter().enumerate() {
+        let width = canvas.width();
+        canvas.text(0, y as u16, width, line, style);
+    }
+}
+
+/// The first line: is it bad, how bad, since when; what fits of the rest.
+pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
+    let width = canvas.width();
+    let (clock, clock_role) = time_mark(parts);
+    let clock_width = display_width(&clock) as u16;
+    let room = width.saturating_sub(clock_width + 2);
+    let style = canvas.style(clock_role);
+    canvas.right(0, 0, width.saturating_sub(1), &clock, style);
+    let mut left = canvas.part(0, 0, room, 1);
+    let mut pen = left.pen(1, 0);
+    if width >= 60 {
+        pen.put("watchfire", Role::Strong).gap(2);
+    }
+    let Some(status) = parts.status else {
+        match &parts.cx.readings.slot(Kind::Status).error {
+            Some(error) => pen.put("? UNKNOWN", Role::Unknown).gap(2).put(&error.to_string(), Role::Dim),
+            None => pen.put("? UNKNOWN", Role::Unknown).gap(2).put("reading …", Role::Dim),
+        };
+        return;
+    };
+    let state = status.overall;
+    let role = Role::from(state);
+    pen.put(state_glyph(state), role).gap(1).put(&state.word().to_uppercase(), role);
+    if let Some(since) = status.overall_since {
+        pen.gap(1).put(&number::since(Some(since), parts.cx.now), Role::Text);
+    }
+    pen.gap(3);
+    if nothing_received(status) {
+        pen.put("nothing received yet", Role::Dim);
+        return;
+    }
+    counts(&mut pen, status);
+    if status.simulated {
+        pen.gap(3).put("SIMULATED", Role::Banner);
+    }
+    let mut x = pen.x() + 3;
+    for text in figures(status) {
+        let needed = display_width(&text) as u16;
+        if x + needed > room {
+            break;
+        }
+        let dim = left.style(Role::Dim);
+        left.text(x, 0, needed, &text, dim);
+        x += needed + 3;
+    }
+}
+
+fn counts(pen: &mut crate::canvas::Pen<'_, '_>, status: &Status) {
+    let mut first = true;
+    for severity in Severity::ALL {
+        let count = status.firing.get(severity.word()).copied().unwrap_or(0);
+        if count == 0 {
+            continue;
+        }
+        if !std::mem::take(&mut first) {
+            pen.put(" · ", Role::Dim);
+        }
+        pen.put(&format!("{count} {}", severity.word()), Role::from(severity_state(severity)));
+    }
+    let other: usize = status.firing.iter().filter(|(word, _)| !Severity::ALL.iter().any(|s| s.word() == *word)).map(|(_, n)| n).sum();
+    if other > 0 {
+        pen.put(if first { "" } else { " · " }, Role::Dim).put(&format!("{other} other"), Role::Degraded);
+        first = false;
+    }
+    if first {
+        pen.put("nothing fires", Role::Dim);
+    }
+    if status.held > 0 {
+        pen.put(&format!(" ({} explained)", status.held), Role::Dim);
+    }
+    if status.pending > 0 {
+        pen.put(&format!(" · {} pending", status.pending), Role::Dim);
+    }
+}
+
+/// Figures of the header, most useful first.
+fn figures(status: &Status) -> Vec<String> {
+    let ingest = &status.ingest;
+    let mut figures = Vec::new();
+    if let Some(rate) = ingest.spans_per_second {
+        figures.push(format!("{} spans/s", number::count(rate.round())));
+    }
+    if let Some(rate) = ingest.samples_per_second {
+        figures.push(format!("{} samples/s", number::count(rate.round())));
+    }
+    if ingest.memory_limit_bytes > 0 {
+        figures.push(format!("{} of {}", number::bytes(ingest.memory_bytes), number::bytes(ingest.memory_limit_bytes)));
+    }
+    if let Some(platform) = &status.platform {
+        figures.push(platform.clone());
+    }
+    figures
+}
+
+fn time_mark(parts: &Parts<'_>) -> (String, Role) {
+    if let Some(since) = parts.status.and_then(|s| s.disconnected_since) {
+        let age = parts.wall.since(since).as_secs();
+        return (format!("✖ disconnected {:02}:{:02}, frozen at {}", age / 60, age % 60, number::clock(since)), Role::Unhealthy);
+    }
+    if let Some(held) = parts.held {
+        return (
+            format!("‖ frozen {} · {} held", number::span(parts.wall.since(held.since)), number::count(held.count as f64)),
+            Role::Paused,
+        );
+    }
+    if let Some(at) = parts.cx.at {
+        return (format!("‖ at {} UTC  -{}", number::moment(at, parts.wall), number::span(parts.wall.since(at))), Role::Paused);
+    }
+    let source = parts.status.and_then(|s| s.source.as_deref()).map_or(String::new(), |url| {
+        let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+        format!("{host} ")
+    });
+    let lost = parts.cx.readings.slot(Kind::Status).error.as_ref();
+    match lost {
+        Some(error) if parts.status.is_some() => (format!("✖ {error}"), Role::Unhealthy),
+        _ => (format!("● {source}live {} UTC", number::clock(parts.wall)), Role::Dim),
+    }
+}
+
+/// Draws the tabs and says where each is: left, right, view.
+pub(crate) fn tabs(canvas: &mut Canvas<'_>, parts: &Parts<'_>) -> Vec<(u16, u16, ViewId)> {
+    let width = usize::from(canvas.width());
+    let active = parts.trail.iter().chain(std::iter::once(parts.place)).map(|p| p.view).rfind(|v| (*v as usize) < ViewId::TABS);
+    let all = &ViewId::ALL[..ViewId::TABS];
+    let label = |view: &ViewId| {
+        let key = view.tab_action().map(|a| parts.keymap.keys("", a).first().cloned().unwrap_or_default()).unwrap_or_default();
+        (key, view.title())
+    };
+    let length = |views: &[ViewId]| views.iter().map(|v| display_width(&label(v).0) + 2 + v.title().len()).sum::<usize>();
+    let nine = &all[..9];
+    let (shown, full) = if length(all) < width {
+        (all, true)
+    } else if length(nine) <= width && active.is_none_or(|a| nine.contains(&a)) {
+        (nine, true)
+    } else {
+        (all, false)
+    };
+    let mut places = Vec::new();
+    let mut pen = canvas.pen(1, 0);
+    for view in shown {
+        let (key, title) = label(view);
+        let left = pen.x();
+        let is_active = active == Some(*view);
+        pen.put(&key, if is_active { Role::Active } else { Role::Key });
+        if full || is_active {
+            pen.gap(1).put(title, if is_active { Role::Active } else { Role::Dim });
+        }
+        places.push((left, pen.x(), *view));
+        pen.gap(1);
+    }
+    places
+}
+
+/// The way from the tab to here, when there is one.
+pub(crate) fn crumbs(parts: &Parts<'_>, inner: &[String]) -> Vec<String> {
+    let name = |place: &Place| match &place.subject {
+        Some(subject) => match subject.split_once(':') {
+            Some(("id", id)) => format!("{} {id}", place.view.title()),
+            _ => format!("{} {subject}", place.view.title()),
+        },
+        None => place.view.title().to_owned(),
+    };
+    let mut all: Vec<String> = parts.trail.iter().chain(std::iter::once(parts.place)).map(name).collect();
+    all.extend(inner.iter().cloned());
+    if !parts.cx.filter.is_empty() {
+        all.push(format!("/ {}", parts.cx.filter.text));
+    }
+    if parts.cx.faults_only {
+        all.push("! faults only".to_owned());
+    }
+    if all.len() > 1 || parts.place.subject.is_some() { all } else { Vec::new() }
+}
+
+pub(crate) fn crumb_line(canvas: &mut Canvas<'_>, crumbs: &[String]) {
+    let width = usize::from(canvas.width());
+    // The innermost crumbs matter most; outer ones make room.
+    let mut first = 0;
+    let total = |from: usize| crumbs[from..].iter().map(|c| display_width(c) + 3).sum::<usize>();
+    while first + 1 < crumbs.len() && total(first) + 2 > width {
+        first += 1;
+    }
+    let mut pen = canvas.pen(1, 0);
+    if first > 0 {
+        pen.put("… › ", Role::Faint);
+    }
+    for (i, crumb) in crumbs.iter().enumerate().skip(first) {
+        let last = i + 1 == crumbs.len();
+        pen.put(crumb, if last { Role::Strong } else { Role::Dim });
+        if !last {
+            pen.put(" › ", Role::Faint);
+        }
+    }
+}
+
+/// Up to two lines of what the user must know. Returns how many were used.
+pub(crate) fn banners(canvas: &mut Canvas<'_>, parts: &Parts<'_>) -> u16 {
+    let Some(status) = parts.status else { return 0 };
+    let style = canvas.style(Role::Banner);
+    let width = canvas.width().saturating_sub(2);
+    match status.banners.as_slice() {
+        [] => 0,
+        [one] => {
+            canvas.text(1, 0, width, &format!("▲ {one}"), style);
+            1
+        }
+        [one, rest @ ..] => {
+            let more = if rest.len() > 1 { format!(" (+{} more)", rest.len()) } else { String::new() };
+            let line = if rest.len() > 1 { format!("▲ {one}{more}") } else { format!("▲ {one} · {}", rest[0]) };
+            canvas.text(1, 0, width, &line, style);
+            1
+        }
+    }
+}
+
+/// The last line: only keys that work here, and how many rows there are.
+pub(crate) fn strip(canvas: &mut Canvas<'_>, parts: &Parts<'_>, hints: &[(Action, &'static str)], tally: &str) {
+    let width = canvas.width();
+    let tally_width = display_width(tally) as u16;
+    let room = width.saturating_sub(tally_width + 2);
+    let problems = parts.status.is_some_and(|s| s.overall != HealthState::Healthy);
+    let mut keys: Vec<(Action, &str)> = hints.to_vec();
+    if parts.cx.at.is_some() {
+        keys.insert(0, (Action::Live, "live"));
+    }
+    if parts.held.is_some() {
+        keys.insert(0, (Action::Freeze, "go on"));
+    }
+    if problems {
+        keys.push((Action::NextProblem, "next problem"));
+    }
+    keys.extend([(Action::Filter, "filter"), (Action::Command, "command"), (Action::Help, "help")]);
+    let dim = canvas.style(Role::Dim);
+    let mut left = canvas.part(0, 0, room, 1);
+    let mut x = 1;
+    let help_width = 8;
+    for (action, label) in keys {
+        let key = parts.key(action);
+        if key.is_empty() {
+            continue;
+        }
+        let needed = (display_width(&key) + 1 + display_width(label)) as u16;
+        let reserve = if action == Action::Help { 0 } else { help_width };
+        if x + needed + reserve > room {
+            continue;
+        }
+        let mut pen = left.pen(x, 0);
+        pen.put(&key, Role::Key).gap(1).put(label, Role::Dim);
+        x += needed + 2;
+    }
+    canvas.right(0, 0, width.saturating_sub(1), tally, dim);
+}
+
+pub(crate) fn message(canvas: &mut Canvas<'_>, text: &str, is_error: bool) {
+    let (sign, role) = if is_error { ("✖", Role::Unhealthy) } else { ("✓", Role::Healthy) };
+    let mut pen = canvas.pen(1, 0);
+    pen.put(sign, role).gap(1).put(text, Role::Text);
+}
+
+/// What the terminal can show, in words.
+pub(crate) fn capabilities(depth: ColorDepth, glyphs: Glyphs) -> String {
+    let colours = match depth {
+        ColorDepth::Mono => "no colours",
+        ColorDepth::Ansi16 => "16 colours",
+        ColorDepth::Ansi256 => "256 colours",
+        ColorDepth::TrueColor => "true colour",
+    };
+    let characters = match glyphs {
+        Glyphs::Ascii => "ASCII",
+        Glyphs::Block => "blocks",
+        Glyphs::Braille => "braille",
+    };
+    format!("{colours}, {characters}")
+}

@@ -1,0 +1,88 @@
+//! Help, generated from the keymap: first the keys of this view, then those that work everywhere.
+
+use super::{Parts, capabilities};
+use crate::action::Action;
+use crate::canvas::Canvas;
+use crate::command::COMMANDS;
+use crate::look::Role;
+use crate::views::ViewId;
+
+enum Row {
+    Title(String),
+    Key(String, String),
+    Blank,
+}
+
+pub(crate) fn help(canvas: &mut Canvas<'_>, parts: &Parts<'_>, fields: &[&str], scroll: u16) {
+    let (width, height) = (canvas.width().min(110), canvas.height());
+    let left = (canvas.width() - width) / 2;
+    let mut part = canvas.part(left, 0, width, height);
+    part.clear();
+    part.frame(&format!("help: {}", parts.place.view.title()));
+    let rows = rows(parts, fields, &capabilities(part.look().depth, part.look().glyphs));
+    let mut inner = part.part(2, 1, width.saturating_sub(4), height.saturating_sub(2));
+    // Two columns where there is room.
+    let columns: u16 = if inner.width() >= 90 { 2 } else { 1 };
+    let column_width = inner.width() / columns;
+    let visible = usize::from(inner.height());
+    let per_column = rows.len().div_ceil(usize::from(columns));
+    let furthest = per_column.saturating_sub(visible.saturating_sub(1));
+    let scroll = usize::from(scroll).min(furthest);
+    for column in 0..columns {
+        let start = usize::from(column) * per_column;
+        let end = (start + per_column).min(rows.len());
+        for (line, row) in rows[start.min(rows.len())..end].iter().skip(scroll).take(visible).enumerate() {
+            let mut line = inner.part(column * column_width, line as u16, column_width.saturating_sub(1), 1);
+            match row {
+                Row::Title(text) => {
+                    line.pen(0, 0).put(text, Role::Heading);
+                }
+                Row::Key(keys, text) => {
+                    line.pen(0, 0).column(14, keys, Role::Key).put(text, Role::Text);
+                }
+                Row::Blank => {}
+            }
+        }
+    }
+    let dim = part.style(Role::Dim);
+    let foot = if furthest > 0 { " j k scroll · any other key closes " } else { " any key closes " };
+    part.text(2, height.saturating_sub(1), width.saturating_sub(4), foot, dim);
+}
+
+fn rows(parts: &Parts<'_>, fields: &[&str], capabilities: &str) -> Vec<Row> {
+    let view = parts.place.view.name();
+    let mut rows = vec![Row::Title(format!("in {}", parts.place.view.title()))];
+    let key = |action: Action| {
+        let keys = parts.keymap.keys(view, action);
+        (!keys.is_empty()).then(|| Row::Key(keys.iter().take(3).cloned().collect::<Vec<_>>().join(" "), action.long().to_owned()))
+    };
+    let here = parts.keymap.of_view(view);
+    rows.extend(here.iter().filter_map(|a| key(*a)));
+    rows.push(Row::Key("⇧ letter".to_owned(), "sort by the column of that letter; again turns it round".to_owned()));
+    if !fields.is_empty() {
+        rows.push(Row::Key("/ fields".to_owned(), fields.join(" ")));
+        rows.push(Row::Key("/ signs".to_owned(), "= != ~ !~ < > <= >=  ! or ( )  500ms 5% 1.4k".to_owned()));
+    }
+    rows.push(Row::Blank);
+    rows.push(Row::Title("everywhere".to_owned()));
+    rows.extend(Action::ALL.iter().filter(|a| !here.contains(a)).filter_map(|a| key(*a)));
+    rows.push(Row::Blank);
+    rows.push(Row::Title("commands".to_owned()));
+    for (name, rest, text) in COMMANDS.iter().filter(|(name, _, _)| *name != "q") {
+        rows.push(Row::Key(format!(":{name}"), if rest.is_empty() { (*text).to_owned() } else { format!("{rest}  {text}") }));
+    }
+    let views: Vec<&str> = ViewId::ALL.iter().map(|v| v.name()).collect();
+    rows.push(Row::Key(":VIEW".to_owned(), format!("[FILTER]  {}", views.join(" "))));
+    rows.push(Row::Blank);
+    rows.push(Row::Title("signs".to_owned()));
+    for (sign, text) in [
+        ("✖ ▲ ● ?", "unhealthy, degraded, healthy, unknown"),
+        ("~ ≈", "fewer than 30 spans; computed from sampled traces"),
+        ("–", "not known"),
+        ("terminal", capabilities),
+        ("select text", "hold shift while dragging"),
+    ] {
+        rows.push(Row::Key(sign.to_owned(), text.to_owned()));
+    }
+    rows
+}

@@ -1,0 +1,380 @@
+//! Lists of rows: sorting, filtering, selection by identity, and a window of rows that is drawn. Rows outside of it are never built.
+
+use crate::action::Action;
+use crate::canvas::{Canvas, display_width};
+use crate::filter::Fields;
+use crate::look::Role;
+use crate::readings::Kind;
+use crate::view::Cx;
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::marker::PhantomData;
+use watchfire_model::HealthState;
+
+/// One column. Narrow screens drop the columns of the highest rank first.
+pub(crate) struct Column {
+    pub(crate) title: &'static str,
+    pub(crate) width: u16,
+    pub(crate) right: bool,
+    /// 0 is always shown.
+    pub(crate) rank: u8,
+    /// Share in the columns left over.
+    pub(crate) grow: u16,
+    pub(crate) sort: Option<char>,
+}
+
+impl Column {
+    pub(crate) const fn left(title: &'static str, width: u16) -> Column {
+        Column { title, width, right: false, rank: 0, grow: 0, sort: None }
+    }
+
+    pub(crate) const fn right(title: &'static str, width: u16) -> Column {
+        Column { title, width, right: true, rank: 0, grow: 0, sort: None }
+    }
+
+    pub(crate) const fn rank(self, rank: u8) -> Column {
+        Column { rank, ..self }
+    }
+
+    pub(crate) const fn grow(self, grow: u16) -> Column {
+        Column { grow, ..self }
+    }
+
+    pub(crate) const fn sort(self, letter: char) -> Column {
+        Column { sort: Some(letter), ..self }
+    }
+}
+
+/// A kind of row.
+pub(crate) trait Rows {
+    type Row: Fields;
+    const COLUMNS: &'static [Column];
+    /// The reading that rows come from.
+    const KIND: Kind;
+
+    /// What tells a row from others, also after a new reading.
+    fn key(row: &Self::Row) -> Cow<'_, str>;
+
+    /// Ascending by a column; unknown values last.
+    fn compare(a: &Self::Row, b: &Self::Row, column: usize) -> Ordering;
+
+    /// Where the row stands before any sorting: lower first.
+    fn place(row: &Self::Row) -> u8 {
+        badness(Self::state(row))
+    }
+
+    fn state(row: &Self::Row) -> HealthState;
+
+    fn is_problem(row: &Self::Row) -> bool {
+        matches!(Self::state(row), HealthState::Unhealthy | HealthState::Degraded)
+    }
+}
+
+/// Worst first; what is not known comes last, after what is fine.
+pub(crate) fn badness(state: HealthState) -> u8 {
+    match state {
+        HealthState::Unhealthy => 0,
+        HealthState::Degraded => 1,
+        HealthState::Healthy => 2,
+        HealthState::Unknown => 3,
+    }
+}
+
+/// Ascending, with what is not known last in both directions.
+pub(crate) fn by_value(a: Option<f64>, b: Option<f64>) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) => a.total_cmp(&b),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => Ordering::Equal,
+    }
+}
+
+/// Which rows are shown, in which order, and where the cursor is.
+pub(crate) struct Table<R> {
+    order: Vec<u32>,
+    total: usize,
+    selected: usize,
+    key: Option<String>,
+    offset: usize,
+    page: usize,
+    /// Column and whether it descends.
+    sort: Option<(usize, bool)>,
+    stamp: Option<(u64, u64, bool, Option<(usize, bool)>)>,
+    /// Where the last frame put the columns: index, x, width.
+    fitted: Vec<(usize, u16, u16)>,
+    rewound: bool,
+    rows: PhantomData<R>,
+}
+
+impl<R: Rows> Default for Table<R> {
+    fn default() -> Self {
+        Table {
+            order: Vec::new(),
+            total: 0,
+            selected: 0,
+            key: None,
+            offset: 0,
+            page: 10,
+            sort: None,
+            stamp: None,
+            fitted: Vec::new(),
+            rewound: false,
+            rows: PhantomData,
+        }
+    }
+}
+
+impl<R: Rows> Table<R> {
+    /// Brings order and cursor up to date with the rows; cheap when nothing changed.
+    pub(crate) fn refresh(&mut self, rows: &[R::Row], cx: &Cx<'_>) {
+        let stamp = Some((cx.readings.generation(R::KIND), cx.filter_stamp, cx.faults_only, self.sort));
+        if self.stamp == stamp && self.total == rows.len() {
+            return;
+        }
+        self.stamp = stamp;
+        self.total = rows.len();
+        let shown = |row: &R::Row| (!cx.faults_only || R::is_problem(row)) && cx.filter.accepts(row);
+        self.order = (0..rows.len() as u32).filter(|i| shown(&rows[*i as usize])).collect();
+        let at = |i: &u32| &rows[*i as usize];
+        match self.sort {
+            None => self.order.sort_by_key(|i| R::place(at(i))),
+            Some((column, false)) => self.order.sort_by(|a, b| R::compare(at(a), at(b), column)),
+            Some((column, true)) => self.order.sort_by(|a, b| R::compare(at(b), at(a), column)),
+        }
+        if let Some(key) = &self.key
+            && let Some(position) = self.order.iter().position(|i| R::key(at(i)) == *key)
+        {
+            self.selected = position;
+        }
+        self.selected = self.selected.min(self.order.len().saturating_sub(1));
+        self.key = self.order.get(self.selected).map(|i| R::key(at(i)).into_owned());
+    }
+
+    pub(crate) fn selected<'r>(&self, rows: &'r [R::Row]) -> Option<&'r R::Row> {
+        self.order.get(self.selected).and_then(|i| rows.get(*i as usize))
+    }
+
+    pub(crate) fn selected_key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// Rows in the order shown.
+    pub(crate) fn shown<'r>(&'r self, rows: &'r [R::Row]) -> impl Iterator<Item = &'r R::Row> {
+        self.order.iter().filter_map(|i| rows.get(*i as usize))
+    }
+
+    /// Puts the cursor on a row by its key, now or as soon as it arrives.
+    pub(crate) fn select(&mut self, key: &str) {
+        self.key = Some(key.to_owned());
+        self.stamp = None;
+    }
+
+    pub(crate) fn tally(&self) -> String {
+        if self.total == 0 { String::new() } else { format!("{} of {}", self.order.len(), self.total) }
+    }
+
+    fn jump(&mut self, to: usize, rows: &[R::Row]) {
+        self.selected = to.min(self.order.len().saturating_sub(1));
+        self.key = self.selected(rows).map(|row| R::key(row).into_owned());
+    }
+
+    /// Moves the cursor or changes the order.
+    pub(crate) fn update(&mut self, action: Action, rows: &[R::Row]) -> bool {
+        let page = self.page.max(1);
+        let to = match action {
+            Action::Up => self.selected.saturating_sub(1),
+            Action::Down => self.selected + 1,
+            Action::PageUp => self.selected.saturating_sub(page),
+            Action::PageDown => self.selected + page,
+            Action::HalfUp => self.selected.saturating_sub(page.div_ceil(2)),
+            Action::HalfDown => self.selected + page.div_ceil(2),
+            Action::Top => 0,
+            Action::Bottom => usize::MAX,
+            Action::SortNext => {
+                let sortable: Vec<usize> = (0..R::COLUMNS.len()).filter(|c| R::COLUMNS[*c].sort.is_some()).collect();
+                let next = match self.sort {
+                    None => sortable.first().copied(),
+                    Some((column, _)) => sortable.into_iter().find(|c| *c > column),
+                };
+                self.sort = next.map(|c| (c, R::COLUMNS[c].right));
+                return true;
+            }
+            Action::SortReverse => {
+                self.sort = self.sort.map(|(column, descending)| (column, !descending));
+                return true;
+            }
+            _ => return false,
+        };
+        self.jump(to, rows);
+        true
+    }
+
+    /// Sorts by the column of a letter; the same letter again turns the order round, a third time ends it.
+    pub(crate) fn letter(&mut self, letter: char) -> bool {
+        let Some(column) = R::COLUMNS.iter().position(|c| c.sort == Some(letter)) else { return false };
+        let first = R::COLUMNS[column].right;
+        self.sort = match self.sort {
+            Some((c, d)) if c == column && d == first => Some((column, !first)),
+            Some((c, _)) if c == column => None,
+            _ => Some((column, first)),
+        };
+        true
+    }
+
+    /// A click at a place of the table: a heading sorts, a row is selected. True when the row was selected already.
+    pub(crate) fn click(&mut self, x: u16, y: u16, rows: &[R::Row]) -> bool {
+        if y == 0 {
+            let hit = self.fitted.iter().find(|(_, left, width)| (*left..left + width).contains(&x)).map(|(c, _, _)| *c);
+            if let Some(letter) = hit.and_then(|c| R::COLUMNS[c].sort) {
+                self.letter(letter);
+            }
+            return false;
+        }
+        let position = self.offset + usize::from(y) - 1;
+        if position >= self.order.len() {
+            return false;
+        }
+        let again = position == self.selected;
+        self.jump(position, rows);
+        again
+    }
+
+    /// To the next problem after the cursor; false when there is none.
+    pub(crate) fn problem(&mut self, forward: bool, rows: &[R::Row], cx: &Cx<'_>) -> bool {
+        self.refresh(rows, cx);
+        let rewound = std::mem::take(&mut self.rewound);
+        let is_problem = |p: &usize| rows.get(self.order[*p] as usize).is_some_and(R::is_problem);
+        let count = self.order.len();
+        let found = match (forward, rewound) {
+            (true, true) => (0..count).find(is_problem),
+            (true, false) => (self.selected + 1..count).find(is_problem),
+            (false, true) => (0..count).rev().find(is_problem),
+            (false, false) => (0..self.selected.min(count)).rev().find(is_problem),
+        };
+        found.inspect(|p| self.jump(*p, rows)).is_some()
+    }
+
+    /// The next search for a problem begins at the first row, or the last.
+    pub(crate) fn rewind(&mut self) {
+        self.rewound = true;
+    }
+
+    /// Draws headings and the rows that fit. `cell` writes one column of one row into `(x, width)` of the line it is given.
+    pub(crate) fn draw(
+        &mut self,
+        canvas: &mut Canvas<'_>,
+        rows: &[R::Row],
+        cx: &Cx<'_>,
+        mut cell: impl FnMut(&mut Canvas<'_>, &R::Row, usize, u16, u16),
+    ) {
+        let width = canvas.width();
+        self.fitted = fit(R::COLUMNS, width.saturating_sub(2));
+        self.headings(canvas);
+        let height = usize::from(canvas.height().saturating_sub(1));
+        self.page = height;
+        if self.selected >= self.order.len() {
+            self.selected = 0;
+        }
+        self.offset = window(self.selected, self.offset, height, self.order.len());
+        let (selected_style, marked_style) = (canvas.style(Role::Selected), canvas.style(Role::Marked));
+        let visible = self.order.iter().enumerate().skip(self.offset).take(height);
+        for (line, (position, index)) in visible.enumerate() {
+            let Some(row) = rows.get(*index as usize) else { continue };
+            let y = line as u16 + 1;
+            let mut part = canvas.part(0, y, width, 1);
+            for (column, x, column_width) in &self.fitted {
+                cell(&mut part, row, *column, *x, *column_width);
+            }
+            if !cx.marks.is_empty() && cx.marks.contains(R::key(row).as_ref()) {
+                part.dot(0, 0, '»', marked_style);
+                part.patch(0, 0, width, 1, marked_style);
+            }
+            if position == self.selected {
+                part.patch(0, 0, width, 1, selected_style);
+            }
+        }
+    }
+
+    fn headings(&self, canvas: &mut Canvas<'_>) {
+        let (style, key) = (canvas.style(Role::Heading), canvas.style(Role::Key));
+        for (column, x, width) in &self.fitted {
+            let definition = &R::COLUMNS[*column];
+            let arrow = match self.sort {
+                Some((c, true)) if c == *column => "▾",
+                Some((c, false)) if c == *column => "▴",
+                _ => "",
+            };
+            let title = format!("{}{arrow}", definition.title);
+            let used = display_width(&title).min(usize::from(*width)) as u16;
+            let left = if definition.right { x + width - used } else { *x };
+            canvas.text(left, 0, *width, &title, style);
+            if let Some(offset) = definition.sort.and_then(|s| definition.title.chars().position(|c| c == s))
+                && (offset as u16) < used
+            {
+                canvas.patch(left + offset as u16, 0, 1, 1, key);
+            }
+        }
+    }
+}
+
+/// The first row to show so that the selected one is visible and as little as possible moves.
+pub(crate) fn window(selected: usize, offset: usize, height: usize, rows: usize) -> usize {
+    let last = rows.saturating_sub(height.max(1));
+    if selected < offset {
+        selected.min(last)
+    } else if selected >= offset + height {
+        (selected + 1).saturating_sub(height).min(last)
+    } else {
+        offset.min(last)
+    }
+}
+
+/// Chooses columns for a width: `(index, x, width)`. One blank stands at the left and two between columns, one before right-aligned ones.
+pub(crate) fn fit(columns: &[Column], width: u16) -> Vec<(usize, u16, u16)> {
+    let mut kept: Vec<usize> = (0..columns.len()).collect();
+    let gap = |i: usize| if columns[i].right { 1 } else { 2 };
+    let needed = |kept: &[usize]| kept.iter().map(|i| columns[*i].width + gap(*i)).sum::<u16>().saturating_sub(1);
+    while needed(&kept) > width {
+        let Some(worst) = kept.iter().copied().filter(|i| columns[*i].rank > 0).max_by_key(|i| (columns[*i].rank, *i)) else { break };
+        kept.retain(|i| *i != worst);
+    }
+    let spare = width.saturating_sub(needed(&kept));
+    let shares: u16 = kept.iter().map(|i| columns[*i].grow).sum();
+    let mut x = 1;
+    let mut out = Vec::with_capacity(kept.len());
+    for (n, i) in kept.into_iter().enumerate() {
+        let column = &columns[i];
+        let extra = if shares == 0 { 0 } else { (u32::from(spare) * u32::from(column.grow) / u32::from(shares)) as u16 };
+        if n > 0 {
+            x += gap(i);
+        }
+        out.push((i, x, column.width + extra));
+        x += column.width + extra;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_follows_the_cursor_and_else_stays() {
+        assert_eq!(window(0, 0, 10, 100), 0);
+        assert_eq!(window(10, 0, 10, 100), 1);
+        assert_eq!(window(5, 3, 10, 100), 3);
+        assert_eq!(window(2, 3, 10, 100), 2);
+        assert_eq!(window(99, 0, 10, 100), 90);
+        assert_eq!(window(0, 90, 10, 5), 0);
+        assert_eq!(window(3, 0, 0, 5), 4);
+    }
+
+    #[test]
+    fn narrow_screens_drop_the_least_important_columns() {
+        const COLUMNS: [Column; 3] = [Column::left("A", 10).grow(1), Column::right("B", 6).rank(1), Column::left("C", 8).rank(2)];
+        assert_eq!(fit(&COLUMNS, 40).len(), 3);
+        assert_eq!(fit(&COLUMNS, 20), [(0, 1, 13), (1, 15, 6)]);
+        assert_eq!(fit(&COLUMNS, 5), [(0, 1, 10)]);
+    }
+}

@@ -1,0 +1,173 @@
+//! What a view is: a function of readings and its own cursor. It asks the world for things only through [`Out`].
+
+use crate::action::Action;
+use crate::canvas::Canvas;
+use crate::effect::Effect;
+use crate::filter::Filter;
+use crate::look::Role;
+use crate::readings::{Kind, Readings};
+use crate::views::ViewId;
+use std::collections::BTreeSet;
+use watchfire_model::{Request, Timestamp};
+
+/// What a view may look at.
+pub(crate) struct Cx<'a> {
+    pub(crate) readings: &'a Readings,
+    /// The time the screen describes: the cursor, or now.
+    pub(crate) now: Timestamp,
+    pub(crate) at: Option<Timestamp>,
+    pub(crate) filter: &'a Filter,
+    /// Grows whenever the filter changes.
+    pub(crate) filter_stamp: u64,
+    pub(crate) faults_only: bool,
+    pub(crate) marks: &'a BTreeSet<String>,
+}
+
+/// Where one is: a view, and what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) view: ViewId,
+    pub(crate) subject: Option<String>,
+}
+
+/// A question to the person, answered on the prompt line and handed back to [`View::answer`].
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) topic: &'static str,
+    pub(crate) label: String,
+    pub(crate) text: String,
+    /// Offer metric and label names while typing.
+    pub(crate) promql: bool,
+}
+
+/// What a view wants done.
+#[derive(Debug, Default)]
+pub(crate) struct Out {
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) go: Option<Place>,
+    pub(crate) message: Option<String>,
+    pub(crate) ask: Option<Ask>,
+    pub(crate) filter: Option<String>,
+}
+
+impl Out {
+    pub(crate) fn go(&mut self, view: ViewId, subject: Option<String>) {
+        self.go = Some(Place { view, subject });
+    }
+
+    pub(crate) fn say(&mut self, message: impl Into<String>) {
+        self.message = Some(message.into());
+    }
+}
+
+/// One screen. `update` returns whether it knew what to do with the action.
+pub(crate) trait View {
+    /// What must be read for this screen, most important first.
+    fn wants(&self, cx: &Cx<'_>) -> Vec<Request>;
+
+    /// Called when the view is entered, with what it is about.
+    fn open(&mut self, subject: Option<&str>) {
+        let _ = subject;
+    }
+
+    /// What is open inside of the view, outermost first.
+    fn crumbs(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Fields of the `/` filter.
+    fn fields(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
+        let _ = (action, cx, out);
+        false
+    }
+
+    /// A Shift-letter that is bound to nothing: sort by the column of that letter.
+    fn letter(&mut self, letter: char, cx: &Cx<'_>) -> bool {
+        let _ = (letter, cx);
+        false
+    }
+
+    /// A click at a place of the body.
+    fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
+        let _ = (x, y, cx, out);
+        false
+    }
+
+    fn answer(&mut self, topic: &'static str, text: &str, cx: &Cx<'_>, out: &mut Out) {
+        let _ = (topic, text, cx, out);
+    }
+
+    /// Closes the innermost thing that is open inside of the view.
+    fn back(&mut self) -> bool {
+        false
+    }
+
+    /// Moves the cursor to the next (or previous) problem of this view; false at the end.
+    fn problem(&mut self, forward: bool, cx: &Cx<'_>) -> bool {
+        let _ = (forward, cx);
+        false
+    }
+
+    /// The next search for a problem begins at the first row (or the last).
+    fn rewind(&mut self) {}
+
+    /// Keys worth showing at the bottom, most useful first.
+    fn hints(&self, cx: &Cx<'_>) -> Vec<(Action, &'static str)>;
+
+    /// What stands at the right end of the key strip: `11 of 11`.
+    fn tally(&self, cx: &Cx<'_>) -> String {
+        let _ = cx;
+        String::new()
+    }
+
+    /// The service under the cursor, for keys that open it elsewhere.
+    fn service(&self, cx: &Cx<'_>) -> Option<String> {
+        let _ = cx;
+        None
+    }
+
+    /// What `y` copies.
+    fn copy(&self, cx: &Cx<'_>) -> Option<String> {
+        let _ = cx;
+        None
+    }
+
+    /// What `:export FORMAT` writes: a file name and its text, or why not.
+    fn export(&self, format: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
+        let _ = (format, cx);
+        Err("nothing to export here; the map exports mermaid, dot, svg and text, other views csv".to_owned())
+    }
+
+    fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>);
+}
+
+/// Says why there is nothing: an error, still reading, or `none` with what to do about it.
+pub(crate) fn blank(canvas: &mut Canvas<'_>, cx: &Cx<'_>, kind: Kind, none: &str, advice: &str) {
+    let slot = cx.readings.slot(kind);
+    let (x, y) = (3, if canvas.height() > 4 { 1 } else { 0 });
+    let width = canvas.width().saturating_sub(x + 1);
+    match (&slot.error, &slot.reading) {
+        (Some(error), None) => {
+            canvas.pen(x, y).put("✖ ", Role::Unhealthy).put("cannot read: ", Role::Strong).put(&error.to_string(), Role::Text);
+            let dim = canvas.style(Role::Dim);
+            canvas.text(x, y + 1, width, "watchfire keeps asking; F5 asks now", dim);
+        }
+        (None, None) => {
+            let dim = canvas.style(Role::Dim);
+            canvas.text(x, y, width, "reading …", dim);
+        }
+        _ => {
+            let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));
+            let none = if cx.filter.is_empty() { none.to_owned() } else { format!("nothing matches  {}", cx.filter.text) };
+            let advice = if cx.filter.is_empty() { advice } else { "/ changes the filter, Esc clears it" };
+            canvas.text(x, y, width, &none, text);
+            for (i, line) in crate::canvas::wrap(advice, width, 4).iter().enumerate() {
+                canvas.text(x, y + 1 + i as u16, width, line, dim);
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Why an alert fires: its value against the threshold over the last hour, its cause, its evidence.
+
+use super::{notified, silence_of, state_word, subject};
+use crate::canvas::{Canvas, wrap};
+use crate::chart::{Axes, Line, lines};
+use crate::look::{Role, severity_glyph, severity_state};
+use crate::number;
+use crate::view::Cx;
+use std::time::Duration;
+use watchfire_model::reading::{Alert, AlertState, Alerts};
+use watchfire_model::{Timestamp, format_duration};
+
+/// `0.184 (threshold 0.05)`.
+pub(super) fn value_sentence(alert: &Alert, value: f64) -> String {
+    match alert.threshold {
+        Some(threshold) => format!("value {} (threshold {})", number::digits(value), number::digits(threshold)),
+        None => format!("value {}", number::digits(value)),
+    }
+}
+
+pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
+    let (width, height) = (canvas.width(), canvas.height());
+    let text_width = width.saturating_sub(2);
+    let tone = if alert.state == AlertState::Firing { severity_state(alert.severity).into() } else { Role::Dim };
+    let mut pen = canvas.pen(1, 0);
+    pen.put(severity_glyph(alert.severity), tone).gap(1).put(&alert.name, Role::Strong).gap(2).put(subject(alert), Role::Text).gap(2);
+    pen.put(state_word(alert), tone).put(&format!(" {}", number::since(alert.active_at, cx.now)), Role::Text);
+    pen.put(&format!("   {}", alert.severity), Role::Dim);
+    let mut y = 1;
+    let mut row = |canvas: &mut Canvas<'_>, name: &str, value: &str, role: Role, limit: usize| {
+        if value.is_empty() {
+            return;
+        }
+        for (i, line) in wrap(value, width.saturating_sub(15), limit).iter().enumerate() {
+            if y >= height {
+                return;
+            }
+            canvas.pen(1, y).column(13, if i == 0 { name } else { "" }, Role::Dim).put(line, role);
+            y += 1;
+        }
+    };
+    row(canvas, "summary", alert.annotations.value("summary"), Role::Text, 2);
+    row(canvas, "", alert.annotations.value("description"), Role::Text, 3);
+    row(canvas, "impact", alert.annotations.value("impact"), Role::Text, 2);
+    if let Some(cause) = &alert.cause {
+        row(canvas, "caused by", &format!("{} {}", cause.alert, cause.reason), Role::Accent, 2);
+    }
+    if let Some(value) = alert.value {
+        row(canvas, "value", value_sentence(alert, value).trim_start_matches("value "), Role::Text, 1);
+    }
+    row(canvas, "rule", &alert.expression, Role::Text, 3);
+    if alert.for_seconds > 0.0 {
+        let held = format_duration(Duration::from_secs_f64(alert.for_seconds.min(1e9)));
+        row(canvas, "must hold", &format!("{held}, group {}", alert.group), Role::Text, 1);
+    }
+    row(canvas, "notified", &notified(alert), Role::Text, 1);
+    if let Some(by) = &alert.acknowledged_by {
+        row(canvas, "acknowledged", by, Role::Text, 1);
+    }
+    if let Some(silence) = silence_of(alert, reading) {
+        let until = number::moment(silence.ends_at, cx.now);
+        row(canvas, "silenced", &format!("until {until} by {} {}", silence.created_by, silence.comment), Role::Degraded, 1);
+    }
+    if let Some(evidence) = &alert.evidence {
+        row(canvas, "traces", &evidence.trace_ids.iter().take(3).cloned().collect::<Vec<_>>().join("  "), Role::Accent, 1);
+        row(canvas, "operation", evidence.top_operation.as_deref().unwrap_or(""), Role::Text, 1);
+        row(canvas, "nearby", &evidence.surroundings.join(" · "), Role::Text, 2);
+        row(canvas, "explains", &evidence.dependents.join(", "), Role::Text, 2);
+        row(canvas, "open with", &evidence.command, Role::Dim, 1);
+    }
+    row(canvas, "runbook", alert.annotations.value("runbook_url"), Role::Accent, 1);
+    let labels: Vec<String> = alert.labels.iter().filter(|l| &*l.name != "alertname").map(|l| format!("{}={}", l.name, l.value)).collect();
+    row(canvas, "labels", &labels.join(" "), Role::Dim, 2);
+    let left = height.saturating_sub(y + 1);
+    if left >= 5 && !alert.history.is_empty() {
+        history(&mut canvas.part(1, y + 1, text_width, left.min(16)), alert, cx.now);
+    }
+}
+
+/// The value of the rule over time, with its threshold.
+fn history(canvas: &mut Canvas<'_>, alert: &Alert, now: Timestamp) {
+    let start = alert.history.first().map_or(now, |(at, _)| *at);
+    let axes = Axes { start, end: now.max(start), threshold: alert.threshold, label: number::digits };
+    lines(canvas, &[Line { points: &alert.history, role: Role::Series1 }], &axes);
+}

@@ -1,0 +1,271 @@
+//! The rule lab: change the expression, how long it must hold or the threshold, and see at once what the past would have paged.
+
+use crate::action::Action;
+use crate::canvas::{Canvas, wrap};
+use crate::chart::{Axes, Line, lines};
+use crate::effect::Effect;
+use crate::look::Role;
+use crate::number;
+use crate::readings::Kind;
+use crate::view::{Ask, Cx, Out};
+use std::time::Duration;
+use watchfire_model::reading::{Alert, BacktestQuery, Episode};
+use watchfire_model::{Request, Timestamp, format_duration, parse_duration};
+
+const RANGES: [i64; 5] = [3_600_000, 6 * 3_600_000, 24 * 3_600_000, 3 * 86_400_000, 7 * 86_400_000];
+/// Time points of a backtest; more would not be seen.
+const POINTS: i64 = 480;
+
+pub(super) struct Lab {
+    pub(super) name: String,
+    expression: String,
+    hold: Duration,
+    range: usize,
+    /// As the rule has it, to compare with.
+    original: (String, Duration),
+    scroll: usize,
+}
+
+impl Lab {
+    pub(super) fn of(alert: &Alert) -> Lab {
+        let hold = Duration::from_secs_f64(alert.for_seconds.clamp(0.0, 1e9));
+        Lab {
+            name: alert.name.clone(),
+            expression: alert.expression.clone(),
+            hold,
+            range: 1,
+            original: (alert.expression.clone(), hold),
+            scroll: 0,
+        }
+    }
+
+    pub(super) fn hints() -> Vec<(Action, &'static str)> {
+        vec![
+            (Action::Edit, "expression"),
+            (Action::EditFor, "for"),
+            (Action::MoreHops, "threshold up"),
+            (Action::FewerHops, "down"),
+            (Action::RangeLonger, "longer"),
+            (Action::Copy, "copy rule"),
+        ]
+    }
+
+    /// Ends are whole steps, so that the question stays the same for a while.
+    fn span(&self, cx: &Cx<'_>) -> (Timestamp, Timestamp, i64) {
+        let length = RANGES[self.range];
+        let step = (length / POINTS / 15_000).max(1) * 15_000;
+        let end = cx.now.millis() - cx.now.millis().rem_euclid(step);
+        (Timestamp::from_millis(end - length), Timestamp::from_millis(end), step)
+    }
+
+    pub(super) fn wants(&self, cx: &Cx<'_>) -> Vec<Request> {
+        let (start, end, step_ms) = self.span(cx);
+        let mut wants = vec![Request::Backtest(BacktestQuery {
+            expression: self.expression.clone(),
+            for_seconds: self.hold.as_secs_f64(),
+            keep_firing_for_seconds: 0.0,
+            start,
+            end,
+            step_ms,
+        })];
+        if let Some((left, _, _)) = split(&self.expression) {
+            wants.push(Request::QueryRange { expression: left.to_owned(), start, end, step_ms });
+        }
+        wants
+    }
+
+    pub(super) fn update(&mut self, action: Action, _: &Cx<'_>, out: &mut Out) -> bool {
+        match action {
+            Action::Edit => {
+                let label = format!("{} expression", self.name);
+                out.ask = Some(Ask { topic: "expression", label, text: self.expression.clone(), promql: true });
+            }
+            Action::EditFor => {
+                let text = format_duration(self.hold);
+                out.ask = Some(Ask { topic: "for", label: format!("{} for", self.name), text, promql: false });
+            }
+            Action::MoreHops | Action::FewerHops => {
+                let Some((left, sign, value)) = split(&self.expression) else {
+                    out.say("the expression does not end in a comparison with a number; i edits it");
+                    return true;
+                };
+                let factor = if action == Action::MoreHops { 1.1 } else { 1.0 / 1.1 };
+                self.expression = format!("{left} {sign} {}", tidy(value * factor));
+                out.effects.push(Effect::Refresh);
+            }
+            Action::RangeLonger | Action::RangeShorter => {
+                let longer = action == Action::RangeLonger;
+                self.range = if longer { (self.range + 1).min(RANGES.len() - 1) } else { self.range.saturating_sub(1) };
+                out.effects.push(Effect::Refresh);
+            }
+            Action::Copy => out.effects.push(Effect::Copy(format!(
+                "- alert: {}\n  expr: {}\n  for: {}",
+                self.name,
+                self.expression,
+                format_duration(self.hold)
+            ))),
+            Action::Up => self.scroll = self.scroll.saturating_sub(1),
+            Action::Down => self.scroll += 1,
+            _ => return false,
+        }
+        true
+    }
+
+    pub(super) fn answer(&mut self, topic: &'static str, text: &str, out: &mut Out) {
+        match topic {
+            "expression" if !text.is_empty() => self.expression = text.to_owned(),
+            "for" => match parse_duration(text) {
+                Ok(hold) => self.hold = hold,
+                Err(error) => out.say(error.to_string()),
+            },
+            _ => {}
+        }
+    }
+
+    pub(super) fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
+        let (width, height) = (canvas.width(), canvas.height());
+        let changed = |same: bool| if same { Role::Text } else { Role::Accent };
+        let expression = wrap(&self.expression, width.saturating_sub(9), 3);
+        let mut y = 0;
+        for (i, line) in expression.iter().enumerate() {
+            let name = if i == 0 { "expr" } else { "" };
+            canvas.pen(1, y).column(7, name, Role::Dim).put(line, changed(self.expression == self.original.0));
+            y += 1;
+        }
+        let (start, end, _) = self.span(cx);
+        let range = number::span_short(end.since(start));
+        canvas
+            .pen(1, y)
+            .column(7, "for", Role::Dim)
+            .put(&format_duration(self.hold), changed(self.hold == self.original.1))
+            .put(&format!("   over the last {range}"), Role::Dim);
+        y += 2;
+        let slot = cx.readings.slot(Kind::Backtest);
+        let current = slot.request.as_ref().is_some_and(|r| self.wants(cx).first() == Some(r));
+        if let Some(error) = &slot.error {
+            for line in wrap(&error.to_string(), width.saturating_sub(4), 4) {
+                canvas.pen(1, y).put("✖ ", Role::Unhealthy).put(&line, Role::Text);
+                y += 1;
+            }
+            return;
+        }
+        let Some(backtest) = cx.readings.backtest() else {
+            canvas.pen(1, y).put("working through the past …", Role::Dim);
+            return;
+        };
+        let weeks = end.since(start).as_secs_f64() / 604_800.0;
+        let plural = if backtest.pages == 1 { "" } else { "s" };
+        canvas
+            .pen(1, y)
+            .put(&format!("would have paged {} time{plural}", backtest.pages), Role::Strong)
+            .put(&format!("   {} a week at this rate", number::digits(backtest.pages as f64 / weeks.max(1e-9))), Role::Text)
+            .put(&format!("   {} evaluations", backtest.evaluations), Role::Dim)
+            .put(if current { "" } else { "   working …" }, Role::Unknown);
+        y += 1;
+        for warning in backtest.warnings.iter().take(2) {
+            canvas.pen(1, y).put(&format!("▲ {warning}"), Role::Degraded);
+            y += 1;
+        }
+        let left = height.saturating_sub(y);
+        let chart_height = if left >= 12 { (left / 2).min(14) } else { 0 };
+        if chart_height > 0 {
+            self.chart(cx, &mut canvas.part(1, y + 1, width.saturating_sub(2), chart_height), start, end);
+            bars(&mut canvas.part(1, y + 1 + chart_height, width.saturating_sub(2), 1), &backtest.episodes, start, end);
+            y += chart_height + 2;
+        }
+        self.episodes(&backtest.episodes, cx, &mut canvas.part(0, y, width, height.saturating_sub(y)));
+    }
+
+    fn chart(&self, cx: &Cx<'_>, canvas: &mut Canvas<'_>, start: Timestamp, end: Timestamp) {
+        let Some((left, _, threshold)) = split(&self.expression) else { return };
+        let same = matches!(&cx.readings.slot(Kind::QueryRange).request, Some(Request::QueryRange { expression, .. }) if expression == left);
+        let Some(result) = cx.readings.query_range().filter(|_| same) else { return };
+        let series: Vec<Line<'_>> =
+            result.series.iter().take(6).enumerate().map(|(i, s)| Line { points: &s.points, role: Role::series(i) }).collect();
+        lines(canvas, &series, &Axes { start, end, threshold: Some(threshold), label: number::digits });
+    }
+
+    fn episodes(&mut self, episodes: &[Episode], cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
+        let heading = canvas.style(Role::Heading);
+        canvas.text(1, 0, 60, "PENDING   FIRED     ENDED     FOR      PEAK     LABELS", heading);
+        let rows = usize::from(canvas.height().saturating_sub(1));
+        self.scroll = self.scroll.min(episodes.len().saturating_sub(rows));
+        for (i, episode) in episodes.iter().rev().skip(self.scroll).take(rows).enumerate() {
+            let clock = |at: Option<Timestamp>| at.map_or_else(|| number::UNKNOWN.to_owned(), number::clock);
+            let length = episode.ended_at.unwrap_or(cx.now).since(episode.pending_at);
+            let labels: Vec<String> = episode.labels.iter().map(|l| format!("{}={}", l.name, l.value)).collect();
+            let role = if episode.fired_at.is_some() { Role::Unhealthy } else { Role::Dim };
+            canvas
+                .pen(1, i as u16 + 1)
+                .column(10, &number::clock(episode.pending_at), Role::Text)
+                .column(10, &clock(episode.fired_at), role)
+                .column(10, &clock(episode.ended_at), Role::Text)
+                .column(9, &number::span(length), Role::Text)
+                .column(9, &episode.peak_value.map_or_else(|| number::UNKNOWN.to_owned(), number::digits), Role::Text)
+                .put(&labels.join(" "), Role::Dim);
+        }
+        if episodes.is_empty() {
+            canvas.pen(1, 1).put("nothing would have happened", Role::Dim);
+        }
+    }
+}
+
+/// When it was pending and when it fired, beneath the chart.
+fn bars(canvas: &mut Canvas<'_>, episodes: &[Episode], start: Timestamp, end: Timestamp) {
+    let left = 9;
+    let width = canvas.width().saturating_sub(left);
+    let dim = canvas.style(Role::Dim);
+    canvas.right(0, 0, 7, "fires", dim);
+    let length = (end.millis() - start.millis()).max(1);
+    let column = |at: Timestamp| {
+        ((at.millis() - start.millis()).clamp(0, length) * i64::from(width.saturating_sub(1)) / length) as u16
+    };
+    for episode in episodes {
+        let last = episode.ended_at.unwrap_or(end);
+        let fired = episode.fired_at.map(column);
+        for x in column(episode.pending_at)..=column(last) {
+            let fires = fired.is_some_and(|f| x >= f);
+            let style = canvas.style(if fires { Role::Unhealthy } else { Role::Degraded });
+            canvas.dot(left + x, 0, if fires { '█' } else { '▁' }, style);
+        }
+    }
+}
+
+/// Left side, sign and number of an expression that ends in a comparison with a number.
+fn split(expression: &str) -> Option<(&str, &str, f64)> {
+    for sign in [">=", "<=", "==", "!=", ">", "<"] {
+        if let Some((left, right)) = expression.rsplit_once(sign)
+            && let Ok(value) = right.trim().parse::<f64>()
+            && value.is_finite()
+            && !left.trim().is_empty()
+        {
+            return Some((left.trim(), sign, value));
+        }
+    }
+    None
+}
+
+/// Three digits, as a person would write the threshold.
+fn tidy(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let scale = 10f64.powi(2 - value.abs().log10().floor() as i32);
+    let rounded = (value * scale).round() / scale;
+    format!("{rounded}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_is_found_and_moved() {
+        assert_eq!(split("sum(rate(x[5m])) / 2 > 0.05"), Some(("sum(rate(x[5m])) / 2", ">", 0.05)));
+        assert_eq!(split("up == 0"), Some(("up", "==", 0.0)));
+        assert_eq!(split("absent(up)"), None);
+        assert_eq!(split("a > b"), None);
+        assert_eq!(tidy(0.05 * 1.1), "0.055");
+        assert_eq!(tidy(1100.0), "1100");
+    }
+}

@@ -1,0 +1,273 @@
+//! Services: rate, errors and latency of each, and in words what is wrong.
+
+use crate::action::Action;
+use crate::canvas::Canvas;
+use crate::chart::sparkline;
+use crate::filter::{Field, Fields};
+use crate::look::{Role, state_glyph};
+use crate::number;
+use crate::readings::Kind;
+use crate::table::{Column, Rows, Table, badness, by_value};
+use crate::view::{Cx, Out, View, blank};
+use crate::views::ViewId;
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use watchfire_model::reading::{Change, ServiceRow};
+use watchfire_model::{HealthState, Request};
+
+#[derive(Default)]
+pub(crate) struct Services {
+    table: Table<Kinds>,
+}
+
+struct Kinds;
+
+const NAME: usize = 0;
+const RATE: usize = 1;
+const ERRORS: usize = 2;
+const P50: usize = 3;
+const P95: usize = 4;
+const P99: usize = 5;
+const TREND: usize = 6;
+const SATURATION: usize = 7;
+const OWNER: usize = 8;
+const VERSION: usize = 9;
+const SPANS: usize = 10;
+const WHY: usize = 11;
+
+impl Rows for Kinds {
+    type Row = ServiceRow;
+    const KIND: Kind = Kind::Services;
+    const COLUMNS: &'static [Column] = &[
+        Column::left("SERVICE", 18).grow(1).sort('S'),
+        Column::right("RATE", 7).sort('R'),
+        Column::right("ERR%", 6).sort('%'),
+        Column::right("P50", 6).rank(3).sort('5'),
+        Column::right("P95", 6).sort('P'),
+        Column::right("P99", 7).rank(1).sort('9'),
+        Column::left("15 MIN", 8).rank(2),
+        Column::left("BUSIEST", 11).rank(4).sort('B'),
+        Column::left("OWNER", 12).rank(5).sort('O'),
+        Column::left("VERSION", 9).rank(6).sort('V'),
+        Column::right("SPANS", 7).rank(7).sort('N'),
+        Column::left("WHY", 15).grow(3).sort('W'),
+    ];
+
+    fn key(row: &ServiceRow) -> Cow<'_, str> {
+        Cow::Borrowed(&row.name)
+    }
+
+    fn compare(a: &ServiceRow, b: &ServiceRow, column: usize) -> Ordering {
+        match column {
+            NAME => a.name.cmp(&b.name),
+            RATE => by_value(a.rate, b.rate),
+            ERRORS => by_value(a.error_ratio, b.error_ratio),
+            P50 => by_value(a.p50_seconds, b.p50_seconds),
+            P95 => by_value(a.p95_seconds, b.p95_seconds),
+            P99 => by_value(a.p99_seconds, b.p99_seconds),
+            SATURATION => by_value(a.saturation, b.saturation),
+            OWNER => a.owner.cmp(&b.owner),
+            VERSION => a.version.cmp(&b.version),
+            SPANS => by_value(a.sample_count, b.sample_count),
+            _ => badness(a.state).cmp(&badness(b.state)),
+        }
+    }
+
+    fn state(row: &ServiceRow) -> HealthState {
+        row.state
+    }
+}
+
+impl Fields for ServiceRow {
+    fn field(&self, name: &str) -> Option<Field<'_>> {
+        Some(match name {
+            "service" | "name" => Field::text(&self.name),
+            "state" => Field::text(self.state.word()),
+            "owner" => Field::text(self.owner.as_deref().unwrap_or("")),
+            "version" => Field::text(self.version.as_deref().unwrap_or("")),
+            "rate" => Field::Number(self.rate),
+            "err" => Field::Number(self.error_ratio),
+            "p50" => Field::Number(self.p50_seconds),
+            "p95" | "dur" => Field::Number(self.p95_seconds),
+            "p99" => Field::Number(self.p99_seconds),
+            "busy" => Field::Number(self.saturation),
+            "error" => Field::Flag(matches!(self.state, HealthState::Unhealthy | HealthState::Degraded)),
+            "simulated" => Field::Flag(self.simulated),
+            _ => return None,
+        })
+    }
+
+    fn words(&self) -> Vec<Cow<'_, str>> {
+        let mut words: Vec<Cow<'_, str>> = vec![Cow::Borrowed(&self.name), Cow::Borrowed(self.state.word())];
+        words.extend(self.owner.iter().chain(&self.why).map(|w| Cow::Borrowed(w.as_str())));
+        words
+    }
+}
+
+impl View for Services {
+    fn wants(&self, _: &Cx<'_>) -> Vec<Request> {
+        vec![Request::Services]
+    }
+
+    fn fields(&self) -> &'static [&'static str] {
+        &["service", "state", "owner", "version", "rate", "err", "p50", "p95", "p99", "dur", "busy", "error", "simulated"]
+    }
+
+    fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
+        let rows = rows(cx);
+        self.table.refresh(rows, cx);
+        match action {
+            Action::Open => {
+                if let Some(row) = self.table.selected(rows) {
+                    out.go(ViewId::Service, Some(row.name.clone()));
+                }
+                true
+            }
+            action => self.table.update(action, rows),
+        }
+    }
+
+    fn letter(&mut self, letter: char, _: &Cx<'_>) -> bool {
+        self.table.letter(letter)
+    }
+
+    fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
+        if self.table.click(x, y, rows(cx)) {
+            return self.update(Action::Open, cx, out);
+        }
+        true
+    }
+
+    fn problem(&mut self, forward: bool, cx: &Cx<'_>) -> bool {
+        let rows = rows(cx);
+        self.table.problem(forward, rows, cx)
+    }
+
+    fn rewind(&mut self) {
+        self.table.rewind();
+    }
+
+    fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
+        vec![(Action::Open, "open"), (Action::ItsMap, "map"), (Action::ItsTraces, "traces"), (Action::Changes, "changes")]
+    }
+
+    fn tally(&self, _: &Cx<'_>) -> String {
+        self.table.tally()
+    }
+
+    fn service(&self, _: &Cx<'_>) -> Option<String> {
+        self.table.selected_key().map(str::to_owned)
+    }
+
+    fn copy(&self, cx: &Cx<'_>) -> Option<String> {
+        let row = self.table.selected(rows(cx))?;
+        Some(format!(
+            "{} {} rate {} errors {} p50 {} p95 {} p99 {} {}",
+            row.name,
+            row.state.word(),
+            number::rate(row.rate),
+            number::percent_sign(row.error_ratio),
+            number::latency_known(row.p50_seconds),
+            number::latency_known(row.p95_seconds),
+            number::latency_known(row.p99_seconds),
+            row.why.join("; ")
+        ))
+    }
+
+    fn export(&self, _: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
+        let mut csv = String::from("service,state,rate,error_ratio,p50_seconds,p95_seconds,p99_seconds,owner,why\n");
+        for row in self.table.shown(rows(cx)) {
+            let figures = [row.rate, row.error_ratio, row.p50_seconds, row.p95_seconds, row.p99_seconds];
+            let figures: Vec<String> = figures.iter().map(|f| f.map_or_else(String::new, |v| v.to_string())).collect();
+            let texts = [row.owner.clone().unwrap_or_default(), row.why.join("; ")].map(|t| super::csv_field(&t));
+            csv.push_str(&format!("{},{},{},{}\n", super::csv_field(&row.name), row.state.word(), figures.join(","), texts.join(",")));
+        }
+        Ok(("services.csv".to_owned(), csv))
+    }
+
+    fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
+        let Some(services) = cx.readings.services() else {
+            return blank(canvas, cx, Kind::Services, "", "");
+        };
+        let rows = &services.services;
+        self.table.refresh(rows, cx);
+        let (width, height) = (canvas.width(), canvas.height());
+        // Changes stand below the rows, as far as both fit; rows come first.
+        let wanted = if services.changes.is_empty() { 0 } else { (services.changes.len() as u16).min(6) + 1 };
+        let listed = (rows.len() as u16).saturating_add(1);
+        let spare = height.saturating_sub(listed);
+        let below = if spare > 1 { wanted.min(spare) } else { 0 };
+        let mut upper = canvas.part(0, 0, width, height - below);
+        if self.table.shown(rows).next().is_none() {
+            blank(&mut upper, cx, Kind::Services, "no services yet", "send spans to the OTLP ports of the header's first page, or start watchfire demo");
+        } else {
+            self.table.draw(&mut upper, rows, cx, |canvas, row, column, x, width| cell(canvas, row, column, x, width));
+        }
+        if below > 1 {
+            changes(&mut canvas.part(0, height - below + 1, width, below - 1), &services.changes, cx);
+        }
+    }
+}
+
+fn rows<'a>(cx: &Cx<'a>) -> &'a [ServiceRow] {
+    cx.readings.services().map(|s| s.services.as_slice()).unwrap_or_default()
+}
+
+/// Draws one figure of one service; also used by pages that show a single one.
+fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width: u16) {
+    let text = canvas.style(Role::Text);
+    let dim = canvas.style(Role::Dim);
+    let percentile = |value| number::percentile(value, row.sample_count, row.sampling_ratio);
+    match column {
+        NAME => {
+            let style = canvas.style(row.state.into());
+            canvas.text(x, 0, 1, state_glyph(row.state), style);
+            let name = if row.state == HealthState::Unhealthy { canvas.style(Role::Strong) } else { text };
+            canvas.text(x + 2, 0, width.saturating_sub(2), &row.name, name);
+        }
+        RATE => canvas.right(x, 0, width, &number::rate(row.rate), text),
+        ERRORS => {
+            let role = match row.error_ratio {
+                Some(e) if e >= 0.05 => Role::Unhealthy,
+                Some(e) if e >= 0.01 => Role::Degraded,
+                _ => Role::Text,
+            };
+            let style = canvas.style(role);
+            canvas.right(x, 0, width, &number::percent(row.error_ratio), style);
+        }
+        P50 => canvas.right(x, 0, width, &percentile(row.p50_seconds), text),
+        P95 => canvas.right(x, 0, width, &percentile(row.p95_seconds), text),
+        P99 => canvas.right(x, 0, width, &percentile(row.p99_seconds), text),
+        TREND => sparkline(canvas, x, 0, width, &row.sparkline, row.state.into()),
+        SATURATION => {
+            let name = row.saturation_of.as_deref().unwrap_or("");
+            let shown = row.saturation.map_or_else(|| number::UNKNOWN.to_owned(), |s| format!("{name} {}", number::percent_sign(Some(s))));
+            let role = if row.saturation.is_some_and(|s| s > 0.8) { Role::Degraded } else { Role::Dim };
+            let style = canvas.style(role);
+            canvas.text(x, 0, width, &shown, style);
+        }
+        OWNER => {
+            canvas.text(x, 0, width, row.owner.as_deref().unwrap_or(number::UNKNOWN), dim);
+        }
+        VERSION => {
+            canvas.text(x, 0, width, row.version.as_deref().unwrap_or(number::UNKNOWN), dim);
+        }
+        SPANS => canvas.right(x, 0, width, &number::counted(row.sample_count), dim),
+        _ => {
+            let style = if row.state == HealthState::Healthy { dim } else { text };
+            let why = if row.why.is_empty() && row.state == HealthState::Unknown { "no telemetry".to_owned() } else { row.why.join(" · ") };
+            canvas.text(x, 0, width, &why, style);
+        }
+    }
+}
+
+/// `What changed since 03:09`, newest first, as many as fit.
+fn changes(canvas: &mut Canvas<'_>, changes: &[Change], cx: &Cx<'_>) {
+    let oldest = changes.iter().take(usize::from(canvas.height())).map(|c| c.at).min().unwrap_or(cx.now);
+    let clock = number::clock(oldest);
+    let title = format!("What changed since {}", clock.get(..5).unwrap_or(&clock));
+    canvas.pen(1, 0).put(&title, Role::Heading);
+    for (y, change) in changes.iter().take(usize::from(canvas.height())).enumerate() {
+        super::changes::line(&mut canvas.part(28, y as u16, u16::MAX, 1), change, cx.now);
+    }
+}
