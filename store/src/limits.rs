@@ -1,0 +1,85 @@
+//! Every bound of the store, in one place.
+
+use std::time::Duration;
+
+/// What the store may hold. Memory is shared out by fixed parts, so that a flood of one signal cannot push out another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreLimits {
+    /// Bytes for everything the store keeps. Default 512 MiB.
+    pub memory_bytes: u64,
+    /// Part of the memory for spans (columns, compressed bodies). Default 0.5.
+    pub spans_share: f64,
+    /// Part of the memory for series. Default 0.35.
+    pub series_share: f64,
+    /// Part of the memory for logs. Default 0.1. What is left over (0.05) is for indexes, the join and exemplars.
+    pub logs_share: f64,
+    /// Part of the span memory that evicted segments may leave behind for errors, slow and pinned traces. Default 0.5.
+    pub kept_share: f64,
+    /// Live series. New ones beyond are refused, known ones keep updating. Default 100,000.
+    pub series: usize,
+    /// Writers with their own timestamp column; further ones share a column. Default 20,000.
+    pub origins: usize,
+    /// Log records. Default 200,000.
+    pub logs: usize,
+    /// Exemplars, all series together. Default 10,000.
+    pub exemplars: usize,
+    /// Metric families with HELP, TYPE and UNIT. Default 20,000.
+    pub families: usize,
+    /// Health checks remembered. Default 10,000.
+    pub checks: usize,
+    /// Age at which samples, spans and logs go, if memory did not already bound them. Default 6 h.
+    pub retention: Duration,
+    /// How far ahead of the wall clock a sample may be. Default 10 min, as Prometheus.
+    pub ahead: Duration,
+    /// Traces a person may pin. Default 1,000; the oldest pin goes first.
+    pub pinned: usize,
+    /// Traces with an error or a slow span that eviction spares. Default 65,536; the oldest go first.
+    pub notable: usize,
+    /// Spans of one trace that are shown; the rest is counted. Default 10,000.
+    pub spans_per_trace: usize,
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        StoreLimits {
+            memory_bytes: 512 << 20,
+            spans_share: 0.5,
+            series_share: 0.35,
+            logs_share: 0.1,
+            kept_share: 0.5,
+            series: 100_000,
+            origins: 20_000,
+            logs: 200_000,
+            exemplars: 10_000,
+            families: 20_000,
+            checks: 10_000,
+            retention: Duration::from_secs(6 * 3600),
+            ahead: Duration::from_secs(600),
+            pinned: 1000,
+            notable: 65_536,
+            spans_per_trace: 10_000,
+        }
+    }
+}
+
+impl StoreLimits {
+    pub fn span_bytes(&self) -> usize {
+        part(self.memory_bytes, self.spans_share)
+    }
+
+    pub fn kept_bytes(&self) -> usize {
+        part(self.span_bytes() as u64, self.kept_share)
+    }
+
+    pub fn series_bytes(&self) -> usize {
+        part(self.memory_bytes, self.series_share)
+    }
+
+    pub fn log_bytes(&self) -> usize {
+        part(self.memory_bytes, self.logs_share)
+    }
+}
+
+fn part(whole: u64, share: f64) -> usize {
+    (whole as f64 * share.clamp(0.0, 1.0)) as usize
+}

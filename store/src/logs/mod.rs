@@ -1,0 +1,6 @@
+//! Log records: a ring bounded by number and bytes, and the templates they share.
+
+mod patterns;
+mod ring;
+
+pub(crate) use ring::LogRing;

@@ -1,0 +1,185 @@
+//! The ring of log records. Full chunks are shared with readers, so a reader holds the lock only while it copies pointers.
+
+use super::patterns::Patterns;
+use crate::StoreLimits;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use watchfire_model::reading::{LogLine, LogQuery, Logs};
+use watchfire_model::{Counter, LogRecord, LogSeverity, Meter, Timestamp, TraceId};
+
+const CHUNK: usize = 512;
+/// Lines returned when the question names no limit, and the most there ever are.
+const LIMIT: usize = 500;
+const MOST: usize = 10_000;
+/// Matching lines whose templates are counted, newest first.
+const PATTERN_LINES: usize = 20_000;
+const PATTERNS: usize = 50;
+/// Bytes of a body that are kept.
+const BODY: usize = 64 << 10;
+
+#[derive(Default)]
+struct Ring {
+    full: VecDeque<(Arc<Vec<LogRecord>>, usize)>,
+    open: Vec<LogRecord>,
+    open_bytes: usize,
+    bytes: usize,
+    count: usize,
+}
+
+pub(crate) struct LogRing {
+    limits: StoreLimits,
+    ring: Mutex<Ring>,
+    received: Counter,
+    evicted: Counter,
+    cut: Counter,
+}
+
+fn size(record: &LogRecord) -> usize {
+    size_of::<LogRecord>()
+        + record.body.capacity()
+        + record.event_name.as_ref().map_or(0, String::capacity)
+        + record.attributes.iter().map(|(k, v)| 48 + k.capacity() + v.capacity()).sum::<usize>()
+}
+
+impl LogRing {
+    pub fn new(limits: &StoreLimits, meter: &Meter) -> Self {
+        LogRing {
+            limits: limits.clone(),
+            ring: Mutex::default(),
+            received: meter.counter("watchfire_logs_total", &[]),
+            evicted: meter.counter("watchfire_logs_evicted_total", &[("reason", "memory")]),
+            cut: meter.counter("watchfire_truncated_total", &[("reason", "log_body")]),
+        }
+    }
+
+    pub fn push(&self, records: Vec<LogRecord>) {
+        self.received.add(records.len() as u64);
+        let mut ring = self.ring.lock();
+        for mut record in records {
+            if record.body.len() > BODY {
+                let end = (0..=BODY).rev().find(|i| record.body.is_char_boundary(*i)).unwrap_or(0);
+                record.body.truncate(end);
+                record.body.push('…');
+                record.body.shrink_to_fit();
+                self.cut.add(1);
+            }
+            let bytes = size(&record);
+            ring.open.push(record);
+            ring.open_bytes += bytes;
+            ring.bytes += bytes;
+            ring.count += 1;
+            if ring.open.len() >= CHUNK || ring.open_bytes >= self.limits.log_bytes() / 8 {
+                let (chunk, chunk_bytes) = (std::mem::take(&mut ring.open), std::mem::take(&mut ring.open_bytes));
+                ring.full.push_back((Arc::new(chunk), chunk_bytes));
+            }
+        }
+        while (ring.count > self.limits.logs || ring.bytes > self.limits.log_bytes())
+            && let Some((chunk, bytes)) = ring.full.pop_front()
+        {
+            ring.count -= chunk.len();
+            ring.bytes -= bytes;
+            self.evicted.add(chunk.len() as u64);
+        }
+    }
+
+    /// Drops chunks that are older than the retention.
+    pub fn maintain(&self, now: Timestamp) {
+        let cutoff = now.saturating_sub(self.limits.retention);
+        let mut ring = self.ring.lock();
+        while let Some((chunk, bytes)) = ring.full.front()
+            && chunk.iter().all(|r| r.at < cutoff)
+        {
+            let (count, bytes) = (chunk.len(), *bytes);
+            ring.count -= count;
+            ring.bytes -= bytes;
+            ring.full.pop_front();
+            self.evicted.add(count as u64);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.ring.lock().count
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.ring.lock().bytes
+    }
+
+    pub fn received(&self) -> u64 {
+        self.received.get()
+    }
+
+    fn chunks(&self) -> Vec<Arc<Vec<LogRecord>>> {
+        let ring = self.ring.lock();
+        let mut chunks: Vec<_> = ring.full.iter().map(|(chunk, _)| chunk.clone()).collect();
+        if !ring.open.is_empty() {
+            chunks.push(Arc::new(ring.open.clone()));
+        }
+        chunks
+    }
+
+    /// The newest matching lines, oldest first, and the templates of all that match.
+    pub fn read(&self, query: &LogQuery, at: Option<Timestamp>) -> Logs {
+        let limit = query.limit.unwrap_or(LIMIT).min(MOST);
+        let least = query.severity.as_deref().map(severity);
+        let trace = query.trace_id.as_deref().map(TraceId::parse);
+        let contains = query.contains.as_deref().map(str::to_lowercase);
+        let until = query.end.into_iter().chain(at).min().unwrap_or(Timestamp::MAX);
+        let from = query.start.unwrap_or(Timestamp::MIN);
+        let fits = |record: &LogRecord| {
+            record.at >= from
+                && record.at <= until
+                && query.service.as_deref().is_none_or(|s| s == &*record.service)
+                && least.is_none_or(|least| record.severity >= least)
+                && trace.is_none_or(|trace| trace.is_some() && record.trace_id == trace)
+                && contains.as_deref().is_none_or(|text| record.body.to_lowercase().contains(text))
+        };
+        let chunks = self.chunks();
+        let mut patterns = Patterns::default();
+        let mut found: Vec<&LogRecord> = Vec::new();
+        for record in chunks.iter().rev().flat_map(|c| c.iter().rev()).filter(|r| fits(r)).take(PATTERN_LINES.max(limit)) {
+            patterns.add(&record.body);
+            if found.len() < limit {
+                found.push(record);
+            }
+        }
+        found.sort_by_key(|r| r.at);
+        Logs { logs: found.into_iter().map(line).collect(), patterns: patterns.top(PATTERNS) }
+    }
+
+    /// The trace that the newest log line with this text (in its body or as an attribute) belongs to.
+    pub fn trace_of(&self, text: &str) -> Option<TraceId> {
+        let chunks = self.chunks();
+        let mut newest = chunks.iter().rev().flat_map(|c| c.iter().rev());
+        newest.find_map(|r| r.trace_id.filter(|_| r.attributes.iter().any(|(_, v)| v == text) || r.body.contains(text)))
+    }
+}
+
+fn severity(word: &str) -> LogSeverity {
+    match word.to_ascii_uppercase().as_str() {
+        "TRACE" => LogSeverity::Trace,
+        "DEBUG" => LogSeverity::Debug,
+        "INFO" => LogSeverity::Info,
+        "WARN" | "WARNING" => LogSeverity::Warn,
+        "ERROR" => LogSeverity::Error,
+        "FATAL" | "CRITICAL" => LogSeverity::Fatal,
+        _ => LogSeverity::Unspecified,
+    }
+}
+
+fn line(record: &LogRecord) -> LogLine {
+    let mut attributes: std::collections::BTreeMap<String, String> = record.attributes.iter().rev().cloned().collect();
+    if let Some(name) = &record.event_name {
+        attributes.insert("event.name".to_owned(), name.clone());
+    }
+    LogLine {
+        time: record.at.seconds(),
+        service: record.service.to_string(),
+        severity: record.severity.name().to_owned(),
+        body: record.body.clone(),
+        trace_id: record.trace_id.map(|id| id.to_string()),
+        span_id: record.span_id.map(|id| id.to_string()),
+        attributes,
+    }
+}

@@ -1,0 +1,89 @@
+//! What fails lately, and examples to open.
+
+use super::detail::Body;
+use crate::spans::segment::{Segment, SpanRow};
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+use std::sync::Arc;
+use watchfire_model::TraceId;
+use watchfire_model::reading::attribute::Scalar;
+
+/// Failing spans whose message is read, newest first.
+const LOOKED_AT: usize = 1000;
+const SHOWN: usize = 10;
+const MESSAGE: usize = 200;
+
+/// Messages of the newest failing spans of a service with their count, most frequent first.
+pub(crate) fn top_errors(segments: &[Arc<Segment>], service: &str) -> Vec<(String, u64)> {
+    let mut counts: HashMap<String, u64, FixedState> = HashMap::default();
+    let mut left = LOOKED_AT;
+    for segment in segments.iter().rev() {
+        let failing: Vec<usize> = segment.rows().rev().filter(|r| r.failed() && r.service() == service).map(|r| r.row).take(left).collect();
+        left -= failing.len();
+        segment.bodies(failing.into_iter().rev(), |row, bytes| {
+            *counts.entry(message(&Body::decode(bytes), &segment.row(row))).or_default() += 1;
+            true
+        });
+        if left == 0 {
+            break;
+        }
+    }
+    let mut all: Vec<_> = counts.into_iter().collect();
+    all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    all.truncate(SHOWN);
+    all
+}
+
+fn message(body: &Body, row: &SpanRow<'_>) -> String {
+    let text = |value: Option<&Scalar>| value.map(Scalar::to_string).filter(|t| !t.is_empty());
+    let exception = body.events.iter().find(|e| e.name == "exception");
+    let of_exception = exception.and_then(|e| {
+        let kind = text(e.attributes.get("exception.type"));
+        let words = text(e.attributes.get("exception.message"));
+        match (kind, words) {
+            (Some(kind), Some(words)) => Some(format!("{kind}: {words}")),
+            (kind, words) => kind.or(words),
+        }
+    });
+    let stated = Some(body.status_message.clone()).filter(|m| !m.is_empty());
+    let kind = || text(body.attributes.get("error.type"));
+    let code = || {
+        let code = body.attributes.get("http.response.status_code").or_else(|| body.attributes.get("http.status_code"));
+        text(code).map(|c| format!("HTTP {c}"))
+    };
+    let words = stated.or(of_exception).or_else(kind).or_else(code).unwrap_or_else(|| format!("{} failed", row.operation().name));
+    words.chars().take(MESSAGE).collect()
+}
+
+/// Which traces make a good example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Example {
+    /// The newest with a failing span of the service.
+    Error,
+    /// The slowest recent ones through the service.
+    Slow,
+}
+
+/// Ids of traces that show the trouble of a service, best example first.
+pub(crate) fn examples(segments: &[Arc<Segment>], service: &str, which: Example, limit: usize) -> Vec<String> {
+    let mut found: Vec<(u64, u128)> = Vec::new();
+    let mut looked = 0;
+    for segment in segments.iter().rev() {
+        let wanted: Vec<bool> = segment.operations.iter().map(|o| &*o.service == service).collect();
+        for row in segment.rows().rev().filter(|r| wanted[segment.columns.operations[r.row] as usize]) {
+            match which {
+                Example::Error if row.failed() => found.push((row.start(), row.trace())),
+                Example::Slow => found.push((row.duration(), row.trace())),
+                Example::Error => {}
+            }
+        }
+        looked += segment.len();
+        if (which == Example::Error && found.len() >= 4 * limit) || looked >= 200_000 {
+            break;
+        }
+    }
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    let mut seen: HashSet<u128, FixedState> = HashSet::default();
+    let unique = found.into_iter().filter(|(_, id)| seen.insert(*id)).take(limit);
+    unique.map(|(_, id)| TraceId(id.to_be_bytes()).to_string()).collect()
+}

@@ -1,0 +1,177 @@
+//! What the slow or failing spans have in common: attributes that are over-represented in a selection against all other spans of the same time.
+
+use crate::spans::segment::{Segment, SpanRow};
+use crate::spans::wire::{AnyText, Fields, Wire, key_value, scalar, text};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use std::sync::Arc;
+use watchfire_model::reading::{ExplainQuery, Explanation, Finding};
+use watchfire_model::{AttributeValue, TraceId};
+
+/// Spans of each side whose attributes are counted; beyond, every n-th is. Findings are shares, so a sample of this size is off by less than one percent.
+const SAMPLE: usize = 40_000;
+/// Pairs told apart, values told apart per attribute: an attribute with more (ids, times) explains nothing.
+const PAIRS: usize = 50_000;
+const VALUES: usize = 200;
+const KEYS: usize = 1000;
+const LONGEST: usize = 120;
+const SHOWN: usize = 20;
+const EXAMPLES: usize = 5;
+
+#[derive(Default)]
+struct Counts {
+    /// By attribute: by value, (selected, others).
+    by_key: HashMap<Vec<u8>, HashMap<Vec<u8>, (u32, u32), FixedState>, FixedState>,
+    pairs: usize,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Counts {
+    fn add(&mut self, selected: bool) {
+        if !self.by_key.contains_key(&self.key[..]) {
+            if self.by_key.len() >= KEYS {
+                return;
+            }
+            self.by_key.insert(self.key.clone(), HashMap::default());
+        }
+        let Some(values) = self.by_key.get_mut(&self.key[..]) else { return };
+        if let Some(count) = values.get_mut(&self.value[..]) {
+            if selected { count.0 += 1 } else { count.1 += 1 }
+        } else if values.len() <= VALUES && self.pairs < PAIRS {
+            // One more than the bound marks the attribute as too varied.
+            self.pairs += 1;
+            values.insert(self.value.clone(), if selected { (1, 0) } else { (0, 1) });
+        }
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8], selected: bool) {
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        self.value.clear();
+        self.value.extend_from_slice(&value[..value.len().min(LONGEST)]);
+        self.add(selected);
+    }
+
+    fn attributes(&mut self, message: &[u8], number: u32, selected: bool) {
+        for field in Fields::new(message) {
+            let (n, Wire::Bytes(item)) = field else { continue };
+            if n != number {
+                continue;
+            }
+            let (key, any) = key_value(item);
+            match scalar(any) {
+                AttributeValue::Str(text) => self.put(key, text.as_bytes(), selected),
+                AttributeValue::Int(i) => self.put(key, i.to_string().as_bytes(), selected),
+                AttributeValue::Bool(b) => self.put(key, if b { b"true" } else { b"false" }, selected),
+                AttributeValue::Double(_) => {}
+                AttributeValue::Other => {
+                    if let AnyText::Text(bytes) = text(any) {
+                        self.put(key, bytes, selected);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Compares the selected spans with the others.
+pub(crate) fn explain(segments: &[Arc<Segment>], query: &ExplainQuery) -> Explanation {
+    let nanos = |t: watchfire_model::Timestamp| u64::try_from(t.0).unwrap_or(0).saturating_mul(1_000_000);
+    let (from, until) = (nanos(query.start), if query.end.0 == 0 { u64::MAX } else { nanos(query.end).saturating_add(999_999) });
+    let least = query.min_duration_ms.map_or(0, |ms| (ms * 1e6) as u64);
+    let most = query.max_duration_ms.map_or(u64::MAX, |ms| (ms * 1e6) as u64);
+    let is_selected = |row: &SpanRow<'_>| row.duration() >= least && row.duration() <= most && (!query.errors_only || row.failed());
+    let mut selected: Vec<(u32, u32)> = Vec::new();
+    let mut others: Vec<(u32, u32)> = Vec::new();
+    for (s, segment) in segments.iter().enumerate() {
+        let fits = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|w| w == value);
+        let wanted: Vec<bool> =
+            segment.operations.iter().map(|o| fits(&query.service, &o.service) && fits(&query.operation, &o.name)).collect();
+        if !wanted.contains(&true) {
+            continue;
+        }
+        for row in segment.rows() {
+            if row.start() <= from || row.start() > until || !wanted[segment.columns.operations[row.row] as usize] {
+                continue;
+            }
+            if is_selected(&row) { selected.push((s as u32, row.row as u32)) } else { others.push((s as u32, row.row as u32)) }
+        }
+    }
+    let mut examples: Vec<(u64, u128)> = selected
+        .iter()
+        .map(|(s, r)| (segments[*s as usize].columns.durations[*r as usize], segments[*s as usize].columns.trace_ids[*r as usize]))
+        .collect();
+    examples.sort_unstable_by(|a, b| b.cmp(a));
+    examples.dedup_by_key(|(_, id)| *id);
+    let sampled_selected = thin(&selected);
+    let sampled_others = thin(&others);
+    let mut counts = Counts::default();
+    count(segments, &sampled_selected, true, &mut counts);
+    count(segments, &sampled_others, false, &mut counts);
+    Explanation {
+        selected: selected.len() as u64,
+        others: others.len() as u64,
+        findings: findings(&counts, sampled_selected.len(), sampled_others.len()),
+        example_traces: examples.iter().take(EXAMPLES).map(|(_, id)| TraceId(id.to_be_bytes()).to_string()).collect(),
+    }
+}
+
+/// At most [`SAMPLE`] rows, in runs: a block that is opened is used whole, because opening it is what costs.
+fn thin(rows: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    const RUN: usize = 500;
+    if rows.len() <= SAMPLE {
+        return rows.to_vec();
+    }
+    let stride = rows.len() as f64 / SAMPLE as f64;
+    rows.chunks(RUN)
+        .enumerate()
+        .filter(|(i, _)| (*i as f64 / stride) as usize != ((*i as f64 + 1.0) / stride) as usize)
+        .flat_map(|(_, run)| run.iter().copied())
+        .collect()
+}
+
+fn count(segments: &[Arc<Segment>], rows: &[(u32, u32)], selected: bool, counts: &mut Counts) {
+    for group in rows.chunk_by(|a, b| a.0 == b.0) {
+        let segment = &segments[group[0].0 as usize];
+        segment.bodies(group.iter().map(|(_, row)| *row as usize), |row, body| {
+            let span = segment.row(row);
+            counts.attributes(body, 9, selected);
+            counts.attributes(&span.resource().raw, 1, selected);
+            counts.put(b"span.name", span.operation().name.as_bytes(), selected);
+            counts.put(b"span.kind", super::tree::kind_word(span.kind()).as_bytes(), selected);
+            true
+        });
+    }
+}
+
+fn findings(counts: &Counts, selected: usize, others: usize) -> Vec<Finding> {
+    if selected == 0 {
+        return Vec::new();
+    }
+    let mut all = Vec::new();
+    for (key, values) in counts.by_key.iter().filter(|(_, values)| values.len() <= VALUES) {
+        for (value, (in_selected, in_others)) in values {
+            let share_selected = f64::from(*in_selected) / selected as f64;
+            let share_others = if others == 0 { 0.0 } else { f64::from(*in_others) / others as f64 };
+            let difference = share_selected - share_others;
+            // Two proportions, pooled: how many standard errors they are apart. Chance alone reaches three among many attributes.
+            let (n, m) = (selected as f64, others as f64);
+            let pooled = (f64::from(*in_selected) + f64::from(*in_others)) / (n + m);
+            let error = (pooled * (1.0 - pooled) * (1.0 / n + if m > 0.0 { 1.0 / m } else { 0.0 })).sqrt();
+            let significant = others == 0 || error == 0.0 || difference / error >= 3.0;
+            if difference > 0.02 && significant {
+                all.push(Finding {
+                    attribute: String::from_utf8_lossy(key).into_owned(),
+                    value: String::from_utf8_lossy(value).into_owned(),
+                    share_selected,
+                    share_others,
+                    score: difference * share_selected.sqrt(),
+                });
+            }
+        }
+    }
+    all.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| (&a.attribute, &a.value).cmp(&(&b.attribute, &b.value))));
+    all.truncate(SHOWN);
+    all
+}

@@ -1,0 +1,324 @@
+//! Series: columns over shared timestamps, found through an index.
+//!
+//! Locks: the index has one, each origin has one. A writer holds the lock of its own origin for one row. A reader holds the index for one lookup,
+//! then one origin at a time while its series are visited, never two locks at once. So a slow query delays at most the writer whose series it is
+//! looking at, by one selector visit, and a scrape of one target never waits for the scrape of another. Samples are not snapshotted: copying columns for every
+//! query would cost more than the microseconds a writer may wait.
+
+mod column;
+mod exemplars;
+mod index;
+mod origin;
+mod select;
+
+use crate::StoreLimits;
+use exemplars::Exemplars;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use index::{Home, Index};
+use origin::Origin;
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use watchfire_model::{
+    Appended, Counter, Exemplar, Labels, Metadata, Meter, MetricKind, OriginId, Selector, SeriesId, SeriesSink, Timestamp, Value,
+};
+
+/// Dead series whose labels are remembered, so that a writer that cached the id can come back.
+const REMEMBERED: usize = 10_000;
+
+type Lists = HashMap<Selector, (u64, Arc<[(Home, SeriesId)]>), FixedState>;
+
+#[derive(Debug, Default)]
+struct Remembered {
+    labels: HashMap<SeriesId, Labels, FixedState>,
+    order: VecDeque<SeriesId>,
+}
+
+/// The live series of the store.
+pub(crate) struct SeriesBook {
+    limits: StoreLimits,
+    index: RwLock<Index>,
+    /// By series id; a dead series has no home.
+    homes: RwLock<Vec<Option<Home>>>,
+    origins: RwLock<Vec<Arc<RwLock<Origin>>>>,
+    names: RwLock<HashMap<Box<str>, u32, FixedState>>,
+    lists: RwLock<Lists>,
+    remembered: Mutex<Remembered>,
+    metadata: RwLock<BTreeMap<String, Metadata>>,
+    exemplars: Exemplars,
+    next_id: AtomicU32,
+    grown: AtomicUsize,
+    counted: AtomicUsize,
+    refused: Refused,
+    samples: Counter,
+}
+
+struct Refused {
+    series: Counter,
+    out_of_order: Counter,
+    duplicate: Counter,
+    future: Counter,
+    old: Counter,
+    dropped: Counter,
+}
+
+impl SeriesBook {
+    pub fn new(limits: &StoreLimits, meter: &Meter) -> Self {
+        let sample = |reason| meter.counter("watchfire_samples_refused_total", &[("reason", reason)]);
+        SeriesBook {
+            exemplars: Exemplars::new(limits.exemplars),
+            limits: limits.clone(),
+            index: RwLock::default(),
+            homes: RwLock::default(),
+            origins: RwLock::default(),
+            names: RwLock::default(),
+            lists: RwLock::default(),
+            remembered: Mutex::default(),
+            metadata: RwLock::default(),
+            next_id: AtomicU32::new(0),
+            grown: AtomicUsize::new(0),
+            counted: AtomicUsize::new(0),
+            refused: Refused {
+                series: meter.counter("watchfire_series_refused_total", &[("reason", "series")]),
+                out_of_order: sample("out_of_order"),
+                duplicate: sample("duplicate"),
+                future: sample("future"),
+                old: sample("old"),
+                dropped: meter.counter("watchfire_rows_evicted_total", &[("reason", "memory")]),
+            },
+            samples: meter.counter("watchfire_samples_appended_total", &[]),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.index.read().len()
+    }
+
+    pub fn refused(&self) -> u64 {
+        self.refused.series.get()
+    }
+
+    pub fn samples(&self) -> u64 {
+        self.samples.get()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.counted.load(Ordering::Relaxed) + self.grown.load(Ordering::Relaxed) + self.index.read().bytes() + self.exemplars.bytes()
+    }
+
+    fn origin_cell(&self, origin: u32) -> Option<Arc<RwLock<Origin>>> {
+        self.origins.read().get(origin as usize).cloned()
+    }
+
+    fn register(&self, origin: u32, labels: &Labels, known_id: Option<SeriesId>) -> Option<SeriesId> {
+        let mut index = self.index.write();
+        if let Some(id) = index.find(labels) {
+            return Some(id);
+        }
+        if index.len() >= self.limits.series {
+            self.refused.series.add(1);
+            return None;
+        }
+        let cell = self.origin_cell(origin)?;
+        let labels = index.intern(labels);
+        let id = known_id.unwrap_or_else(|| SeriesId(self.next_id.fetch_add(1, Ordering::Relaxed)));
+        // Lock order: index, then origin. Readers and appenders never ask for the index while they hold an origin.
+        let home = Home { origin, column: cell.write().add(id, labels.clone()) };
+        let mut homes = self.homes.write();
+        if homes.len() <= id.0 as usize {
+            homes.resize(id.0 as usize + 1, None);
+        }
+        homes[id.0 as usize] = Some(home);
+        drop(homes);
+        index.insert(id, labels, home);
+        Some(id)
+    }
+
+    /// A writer still holds the id of a series that was dropped for silence: it comes back under the same id.
+    fn revive(&self, origin: u32, id: SeriesId) -> Option<Home> {
+        let labels = {
+            let mut remembered = self.remembered.lock();
+            let labels = remembered.labels.remove(&id)?;
+            remembered.order.retain(|known| *known != id);
+            labels
+        };
+        let revived = self.register(origin, &labels, Some(id))?;
+        self.homes.read().get(revived.0 as usize).copied().flatten()
+    }
+
+    fn bury(&self, dead: &[SeriesId]) {
+        if dead.is_empty() {
+            return;
+        }
+        let mut index = self.index.write();
+        let mut remembered = self.remembered.lock();
+        for id in dead {
+            if let Some(labels) = index.labels(*id) {
+                remembered.labels.insert(*id, labels.clone());
+                remembered.order.push_back(*id);
+                if remembered.order.len() > REMEMBERED
+                    && let Some(oldest) = remembered.order.pop_front()
+                {
+                    remembered.labels.remove(&oldest);
+                }
+            }
+            if let Some(home) = index.home(*id) {
+                if let Some(cell) = self.origin_cell(home.origin) {
+                    cell.write().remove(home.column);
+                }
+                if let Some(slot) = self.homes.write().get_mut(id.0 as usize) {
+                    *slot = None;
+                }
+            }
+        }
+        drop(remembered);
+        index.remove(dead);
+    }
+
+    /// Drops what is older than the retention, then what does not fit into the memory, oldest first. `empty` columns go too.
+    pub fn maintain(&self, now: Timestamp) {
+        let cells: Vec<_> = self.origins.read().clone();
+        let cutoff = now.saturating_sub(self.limits.retention);
+        let mut dead = Vec::new();
+        for cell in &cells {
+            dead.extend(cell.write().trim(cutoff, true));
+        }
+        let mut bytes: usize = self.recount(&cells);
+        let budget = self.limits.series_bytes();
+        let mut rounds = 0;
+        while bytes + self.index.read().bytes() > budget && rounds < 24 {
+            rounds += 1;
+            let Some(oldest) = cells.iter().filter_map(|c| c.read().oldest()).min() else { break };
+            let newest = cells.iter().filter_map(|c| c.read().newest()).max().unwrap_or(now).min(now);
+            let span = newest.0.saturating_sub(oldest.0);
+            if span <= 0 {
+                break;
+            }
+            let cutoff = Timestamp(oldest.0 + (span / 8).max(1));
+            for cell in &cells {
+                dead.extend(cell.write().trim(cutoff, false));
+            }
+            self.refused.dropped.add(1);
+            bytes = self.recount(&cells);
+        }
+        self.bury(&dead);
+    }
+
+    /// Registered series that never got a sample; called rarely, so that a registration is not swept before its first row.
+    pub fn sweep_empty(&self) {
+        let cells: Vec<_> = self.origins.read().clone();
+        let empty: Vec<SeriesId> = cells.iter().flat_map(|c| c.read().empty().collect::<Vec<_>>()).collect();
+        self.bury(&empty);
+    }
+
+    fn recount(&self, cells: &[Arc<RwLock<Origin>>]) -> usize {
+        let bytes = cells.iter().map(|c| c.read().bytes()).sum();
+        self.grown.store(0, Ordering::Relaxed);
+        self.counted.store(bytes, Ordering::Relaxed);
+        bytes
+    }
+
+    /// Thins the rows of an origin that are older than `before` to one per `step` milliseconds.
+    pub fn coarsen(&self, origin: OriginId, before: Timestamp, step: i64) {
+        if let Some(cell) = self.origin_cell(origin.0) {
+            cell.write().coarsen(before, step);
+        }
+    }
+
+    pub fn over_budget(&self) -> bool {
+        self.bytes() > self.limits.series_bytes() + self.limits.series_bytes() / 16
+    }
+}
+
+impl SeriesSink for SeriesBook {
+    fn origin(&self, name: &str) -> OriginId {
+        if let Some(id) = self.names.read().get(name) {
+            return OriginId(*id);
+        }
+        let mut names = self.names.write();
+        if let Some(id) = names.get(name) {
+            return OriginId(*id);
+        }
+        let mut origins = self.origins.write();
+        if origins.len() >= self.limits.origins.max(1) {
+            // Sharing a timestamp column is correct, only less compact; a new column per name would let senders grow memory at will.
+            return OriginId((FixedState::default().hash_one(name) % origins.len() as u64) as u32);
+        }
+        let id = origins.len() as u32;
+        origins.push(Arc::default());
+        names.insert(name.into(), id);
+        OriginId(id)
+    }
+
+    fn series(&self, origin: OriginId, labels: &Labels, _kind: MetricKind) -> Option<SeriesId> {
+        if let Some(id) = self.index.read().find(labels) {
+            return Some(id);
+        }
+        self.register(origin.0, labels, None)
+    }
+
+    fn append(&self, origin: OriginId, at: Timestamp, now: Timestamp, row: &[(SeriesId, Value)]) -> Appended {
+        let mut out = Appended::default();
+        if at > now.saturating_add(self.limits.ahead) {
+            out.future = row.len();
+            self.refused.future.add(row.len() as u64);
+            return out;
+        }
+        if at < now.saturating_sub(self.limits.retention) {
+            out.old = row.len();
+            self.refused.old.add(row.len() as u64);
+            return out;
+        }
+        let mut strangers = false;
+        let mut grown = 0;
+        if let Some(cell) = self.origin_cell(origin.0) {
+            let homes = self.homes.read();
+            let home = |id: SeriesId| homes.get(id.0 as usize).copied().flatten();
+            strangers = row.iter().any(|(id, _)| home(*id).is_none_or(|h| h.origin != origin.0));
+            let own = row.iter().filter_map(|(id, value)| {
+                let h = home(*id)?;
+                (h.origin == origin.0).then_some((h.column, *id, value))
+            });
+            if !strangers || own.clone().next().is_some() {
+                grown += cell.write().append(at, own, &mut out);
+            }
+        }
+        if strangers {
+            for (id, value) in row {
+                let known = self.homes.read().get(id.0 as usize).copied().flatten();
+                if known.is_some_and(|h| h.origin == origin.0) {
+                    continue;
+                }
+                match known.or_else(|| self.revive(origin.0, *id)) {
+                    Some(home) => {
+                        if let Some(cell) = self.origin_cell(home.origin) {
+                            grown += cell.write().append(at, std::iter::once((home.column, *id, value)), &mut out);
+                        }
+                    }
+                    None => out.series_limit += 1,
+                }
+            }
+        }
+        self.samples.add(out.stored as u64);
+        self.refused.out_of_order.add(out.out_of_order as u64);
+        self.refused.duplicate.add(out.duplicate as u64);
+        if self.grown.fetch_add(grown, Ordering::Relaxed) + grown > self.limits.series_bytes() / 16 && self.over_budget() {
+            self.maintain(now);
+        }
+        out
+    }
+
+    fn describe(&self, family: &str, metadata: Metadata) {
+        let mut families = self.metadata.write();
+        if families.len() < self.limits.families || families.contains_key(family) {
+            families.insert(family.to_owned(), metadata);
+        }
+    }
+
+    fn exemplar(&self, series: SeriesId, exemplar: Exemplar) {
+        self.exemplars.push(series, exemplar);
+    }
+}

@@ -1,0 +1,89 @@
+//! Reading: which series a selector means, and their samples.
+
+use super::SeriesBook;
+use super::index::Home;
+use super::origin::Scratch;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use watchfire_model::{Exemplar, Labels, Metadata, Selector, SeriesId, SeriesSource, SeriesView, SourceError, TimeRange};
+
+/// Selectors whose id lists are remembered. Rules and dashboards use far fewer; past this the lists are dropped and built again.
+const LISTS: usize = 1024;
+
+impl SeriesBook {
+    /// The series a selector means, by home. Remembered until a series of that metric (or any, where the selector names none) appears or goes.
+    fn list(&self, selector: &Selector) -> Arc<[(Home, SeriesId)]> {
+        let index = self.index.read();
+        let stamp = index.stamp(selector);
+        if let Some((of, list)) = self.lists.read().get(selector)
+            && *of == stamp
+        {
+            return list.clone();
+        }
+        let mut list: Vec<(Home, SeriesId)> = index.matching(selector).into_iter().filter_map(|id| Some((index.home(id)?, id))).collect();
+        list.sort_unstable();
+        let list: Arc<[_]> = list.into();
+        let mut lists = self.lists.write();
+        if lists.len() >= LISTS {
+            lists.clear();
+        }
+        lists.insert(selector.clone(), (stamp, list.clone()));
+        list
+    }
+}
+
+impl SeriesSource for SeriesBook {
+    fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError> {
+        let list = self.list(selector);
+        let mut scratch = Scratch::default();
+        for group in list.chunk_by(|a, b| a.0.origin == b.0.origin) {
+            let Some(cell) = self.origin_cell(group[0].0.origin) else { continue };
+            let origin = cell.read();
+            for (home, id) in group {
+                origin.visit(home.column, *id, range, &mut scratch, visit);
+            }
+        }
+        Ok(())
+    }
+
+    fn generation(&self) -> Option<u64> {
+        Some(self.index.read().generation())
+    }
+
+    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        if selectors.is_empty() {
+            names.extend(self.index.read().label_names().map(|n| n.to_string()));
+        }
+        for selector in selectors {
+            self.select(selector, range, &mut |view| names.extend(view.labels.iter().map(|l| l.name.to_string())))?;
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        let mut values: BTreeSet<String> = BTreeSet::new();
+        if selectors.is_empty() {
+            values.extend(self.index.read().label_values(name).map(|v| v.to_string()));
+        }
+        for selector in selectors {
+            self.select(selector, range, &mut |view| values.extend(view.labels.get(name).map(str::to_owned)))?;
+        }
+        Ok(values.into_iter().collect())
+    }
+
+    fn metadata(&self) -> Vec<(String, Metadata)> {
+        self.metadata.read().iter().map(|(family, metadata)| (family.clone(), metadata.clone())).collect()
+    }
+
+    fn exemplars(&self, selector: &Selector, range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
+        let mut ids: Vec<SeriesId> = self.list(selector).iter().map(|(_, id)| *id).collect();
+        ids.sort_unstable();
+        let found = self.exemplars.of(&ids, range);
+        let index = self.index.read();
+        found
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter_map(|group| Some((index.labels(group[0].0)?.clone(), group.iter().map(|(_, e)| e.clone()).collect())))
+            .collect()
+    }
+}

@@ -1,0 +1,305 @@
+//! Latency histograms with an integer index: 32 exponential buckets per octave, the layout of a native histogram of schema 5 in seconds.
+//!
+//! The bucket of a duration is found with one multiplication, one table look-up and one comparison; no logarithm. Because the buckets *are* those of schema 5
+//! (Prometheus native histograms), publishing copies counts and loses nothing. Every bucket is 2.2 % wide, so a value read back at its middle is at
+//! most 1.1 % off. The classic buckets are counted beside them, exactly, because their bounds (2 ms, 100 ms ...) are not powers of 2^(1/32).
+
+use std::sync::Arc;
+use std::sync::LazyLock;
+use watchfire_model::{BucketSpan, CounterResetHint, NativeHistogram};
+
+/// Classic upper bounds in seconds: the default list of the collector's span metrics and service graph connectors, and between and beyond them the
+/// bounds that thresholds are commonly set at (1, 25, 250, 300, 500 ms; 3, 30, 60 s). `+Inf` follows.
+pub const CLASSIC_BOUNDS: [f64; 24] = [
+    0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.8, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0, 15.0, 30.0,
+    60.0,
+];
+
+const CLASSIC: usize = CLASSIC_BOUNDS.len() + 1;
+const CLASSIC_NANOS: [u64; CLASSIC_BOUNDS.len()] = {
+    let mut nanos = [0; CLASSIC_BOUNDS.len()];
+    let mut i = 0;
+    while i < nanos.len() {
+        nanos[i] = (CLASSIC_BOUNDS[i] * 1e9 + 0.5) as u64;
+        i += 1;
+    }
+    nanos
+};
+
+/// Buckets per octave.
+const PER_OCTAVE: usize = 32;
+/// Schema of the published native histogram.
+const SCHEMA: i32 = 5;
+/// Durations beyond 18 years count as 18 years.
+const LONGEST: u64 = 1 << 59;
+/// 2^64 / 10^9, rounded down: nanoseconds times this, shifted right by 30, are units of 2^-34 s.
+const UNITS_PER_NANO: u64 = 18_446_744_073;
+/// The power of two that one unit is, in seconds.
+const UNIT_EXPONENT: i32 = -34;
+
+struct Table {
+    /// `2^(k/32)` scaled to 2^63, for k in 0..=32.
+    bounds: [u64; PER_OCTAVE + 1],
+    /// For each of 128 equal parts of an octave: the number of bounds below its start. A part is narrower than a bucket, so one comparison finishes the job.
+    below: [u8; 128],
+    /// First classic bucket that a value with this bit length may belong to.
+    classic: [u8; 65],
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let mut table = Table { bounds: [0; PER_OCTAVE + 1], below: [0; 128], classic: [0; 65] };
+    for (k, bound) in table.bounds.iter_mut().enumerate() {
+        *bound = if k == PER_OCTAVE { u64::MAX } else { ((k as f64 / PER_OCTAVE as f64).exp2() * (1u64 << 63) as f64) as u64 };
+    }
+    for (part, below) in table.below.iter_mut().enumerate() {
+        let start = (1u64 << 63) + ((part as u64) << 56);
+        *below = table.bounds.iter().filter(|b| **b < start).count() as u8;
+    }
+    for (bits, first) in table.classic.iter_mut().enumerate() {
+        let least = if bits == 0 { 0 } else { 1u64 << (bits - 1) };
+        *first = CLASSIC_NANOS.iter().filter(|b| **b < least).count() as u8;
+    }
+    table
+});
+
+/// Index of the bucket `(2^((i-1)/32), 2^(i/32)]` seconds that holds a duration; `None` for zero.
+#[inline]
+fn bucket(table: &Table, nanos: u64) -> Option<i32> {
+    let units = ((u128::from(nanos.min(LONGEST)) * u128::from(UNITS_PER_NANO)) >> 30) as u64;
+    if units == 0 {
+        return None;
+    }
+    let zeros = units.leading_zeros();
+    let mantissa = units << zeros;
+    let below = table.below[(mantissa >> 56) as usize & 0x7f] as usize;
+    let within = below + usize::from(mantissa > table.bounds[below]);
+    let exponent = 63 - zeros as i32 + UNIT_EXPONENT;
+    Some(exponent * PER_OCTAVE as i32 + within as i32)
+}
+
+/// Counts of durations, weighted by sampling.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram {
+    count: f64,
+    /// Seconds.
+    sum: f64,
+    zeros: f64,
+    /// Index of `counts[0]`; a multiple of 32.
+    base: i32,
+    counts: Vec<f64>,
+    classic: [f64; CLASSIC],
+}
+
+impl Histogram {
+    pub fn new() -> Self {
+        Histogram::default()
+    }
+
+    /// Counts one duration `weight` times.
+    #[inline]
+    pub fn observe(&mut self, nanos: u64, weight: f64) {
+        let table = &*TABLE;
+        self.count += weight;
+        self.sum += nanos as f64 * 1e-9 * weight;
+        let mut class = table.classic[64 - nanos.leading_zeros() as usize] as usize;
+        while class < CLASSIC_NANOS.len() && nanos > CLASSIC_NANOS[class] {
+            class += 1;
+        }
+        self.classic[class] += weight;
+        match bucket(table, nanos) {
+            None => self.zeros += weight,
+            Some(index) => {
+                let offset = index.wrapping_sub(self.base) as usize;
+                match self.counts.get_mut(offset) {
+                    Some(count) => *count += weight,
+                    None => self.grow(index, weight),
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, index: i32, weight: f64) {
+        let octave = index.div_euclid(PER_OCTAVE as i32) * PER_OCTAVE as i32;
+        if self.counts.is_empty() {
+            self.base = octave;
+        } else if octave < self.base {
+            let more = (self.base - octave) as usize;
+            self.counts.splice(0..0, std::iter::repeat_n(0.0, more));
+            self.base = octave;
+        }
+        let length = (index - self.base) as usize / PER_OCTAVE * PER_OCTAVE + PER_OCTAVE;
+        if self.counts.len() < length {
+            self.counts.reserve_exact(length - self.counts.len());
+            self.counts.resize(length, 0.0);
+        }
+        self.counts[(index - self.base) as usize] += weight;
+    }
+
+    pub fn count(&self) -> f64 {
+        self.count
+    }
+
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum
+    }
+
+    /// Adds another histogram; exact, in any order.
+    pub fn merge(&mut self, other: &Histogram) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.zeros += other.zeros;
+        for (mine, theirs) in self.classic.iter_mut().zip(&other.classic) {
+            *mine += theirs;
+        }
+        for (i, count) in other.counts.iter().enumerate().filter(|(_, c)| **c != 0.0) {
+            let index = other.base + i as i32;
+            match self.counts.get_mut(index.wrapping_sub(self.base) as usize) {
+                Some(mine) => *mine += count,
+                None => self.grow(index, *count),
+            }
+        }
+    }
+
+    /// The duration in seconds that a share `q` (0 to 1) of the observations does not exceed; `None` without observations.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        if self.count <= 0.0 {
+            return None;
+        }
+        let rank = q.clamp(0.0, 1.0) * self.count;
+        let mut seen = self.zeros;
+        if seen >= rank && self.zeros > 0.0 {
+            return Some(0.0);
+        }
+        let mut last = 0.0;
+        for (i, count) in self.counts.iter().enumerate().filter(|(_, c)| **c > 0.0) {
+            seen += count;
+            // The middle of the bucket on the logarithmic scale: at most 1.1 % from any value in it.
+            last = ((f64::from(self.base + i as i32) - 0.5) / PER_OCTAVE as f64).exp2();
+            if seen >= rank {
+                break;
+            }
+        }
+        Some(last)
+    }
+
+    /// Cumulative counts for [`CLASSIC_BOUNDS`] and `+Inf`.
+    pub fn classic(&self) -> impl Iterator<Item = f64> {
+        self.classic.iter().scan(0.0, |total, count| {
+            *total += count;
+            Some(*total)
+        })
+    }
+
+    /// The native histogram (schema 5) with these counts.
+    pub fn native(&self) -> Arc<NativeHistogram> {
+        let mut spans: Vec<BucketSpan> = Vec::new();
+        let mut buckets = Vec::with_capacity(self.counts.iter().filter(|c| **c > 0.0).count());
+        let mut next = 0;
+        for (i, count) in self.counts.iter().enumerate().filter(|(_, c)| **c > 0.0) {
+            let index = self.base + i as i32;
+            match spans.last_mut() {
+                Some(span) if index == next => span.length += 1,
+                Some(_) => spans.push(BucketSpan { offset: index - next, length: 1 }),
+                None => spans.push(BucketSpan { offset: index, length: 1 }),
+            }
+            next = index + 1;
+            buckets.push(*count);
+        }
+        spans.shrink_to_fit();
+        Arc::new(NativeHistogram {
+            counter_reset: CounterResetHint::Unknown,
+            schema: SCHEMA,
+            zero_threshold: 0.0,
+            zero_count: self.zeros,
+            count: self.count,
+            sum: self.sum,
+            positive_spans: spans,
+            positive_buckets: buckets,
+            ..NativeHistogram::default()
+        })
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + 8 * self.counts.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bounds_belong_to_the_bucket_below_them() {
+        for exponent in -20..10 {
+            let seconds = 2f64.powi(exponent);
+            let nanos = (seconds * 1e9) as u64;
+            if nanos as f64 == seconds * 1e9 {
+                assert_eq!(bucket(&TABLE, nanos), Some(exponent * 32), "{seconds}");
+                // The scaling is exact to ten digits: a bound itself never slips up, a value a billionth above it may not be told apart.
+                assert_eq!(bucket(&TABLE, nanos + nanos / 1_000_000_000 + 1), Some(exponent * 32 + 1), "{seconds}");
+            }
+        }
+        assert_eq!(bucket(&TABLE, 0), None);
+        assert!(bucket(&TABLE, u64::MAX).is_some());
+    }
+
+    #[test]
+    fn classic_bounds_include_their_own_value() {
+        for (i, bound) in CLASSIC_NANOS.iter().enumerate() {
+            let mut h = Histogram::new();
+            h.observe(*bound, 1.0);
+            h.observe(*bound + 1, 1.0);
+            assert_eq!(h.classic().nth(i), Some(1.0), "{bound}");
+            assert_eq!(h.classic().nth(i + 1), Some(2.0), "{bound}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_duration_lies_inside_its_bucket(nanos in 1u64..1 << 58) {
+            let index = bucket(&TABLE, nanos).unwrap();
+            let seconds = nanos as f64 / 1e9;
+            let upper = (f64::from(index) / 32.0).exp2();
+            let lower = (f64::from(index - 1) / 32.0).exp2();
+            // Tiny durations have few bits in units of 2^-34 s; from a microsecond on the bounds hold to seven digits.
+            let slack = if nanos < 1000 { 0.05 } else { 1e-7 * 1000.0f64.max(1e6 / nanos as f64) };
+            prop_assert!(seconds <= upper * (1.0 + slack) && seconds > lower * (1.0 - slack), "{lower} < {seconds} <= {upper}");
+        }
+
+        #[test]
+        fn quantiles_are_within_a_hundredth_and_a_half_of_an_exact_sort(mut values in prop::collection::vec(20_000u64..60_000_000_000, 1..400), q in 0.01f64..1.0) {
+            let mut h = Histogram::new();
+            values.iter().for_each(|v| h.observe(*v, 1.0));
+            values.sort_unstable();
+            let rank = ((q * values.len() as f64).ceil() as usize).clamp(1, values.len());
+            let exact = values[rank - 1] as f64 / 1e9;
+            let read = h.quantile(q).unwrap();
+            prop_assert!((read / exact - 1.0).abs() <= 0.016, "{read} for {exact}");
+        }
+
+        #[test]
+        fn merging_equals_observing_everything(a in prop::collection::vec(0u64..u64::MAX, 0..100), b in prop::collection::vec(0u64..u64::MAX, 0..100)) {
+            let (mut left, mut right, mut both) = (Histogram::new(), Histogram::new(), Histogram::new());
+            a.iter().for_each(|v| { left.observe(*v, 1.0); both.observe(*v, 1.0) });
+            b.iter().for_each(|v| { right.observe(*v, 1.0); both.observe(*v, 1.0) });
+            left.merge(&right);
+            let (mut merged, mut direct) = ((*left.native()).clone(), (*both.native()).clone());
+            merged.sum = 0.0;
+            direct.sum = 0.0;
+            prop_assert_eq!(merged, direct);
+            prop_assert!(left.classic().eq(both.classic()));
+        }
+
+        #[test]
+        fn native_buckets_add_up_to_the_count(values in prop::collection::vec(0u64..u64::MAX, 0..200)) {
+            let mut h = Histogram::new();
+            values.iter().for_each(|v| h.observe(*v, 2.0));
+            let native = h.native();
+            prop_assert_eq!(native.zero_count + native.positive_buckets.iter().sum::<f64>(), native.count);
+            prop_assert_eq!(native.positive_spans.iter().map(|s| s.length as usize).sum::<usize>(), native.positive_buckets.len());
+        }
+    }
+}

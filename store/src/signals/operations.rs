@@ -1,0 +1,174 @@
+//! RED per operation: calls, errors and durations of each (service, span name, kind), split by status.
+
+use super::histogram::Histogram;
+use super::publish::Published;
+use super::services::Services;
+use super::{OVERFLOW, SignalSettings};
+use crate::spans::intern::{Operation, bounded};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::{SpanKind, Timestamp};
+
+/// Spans an operation must have had before "slow" means anything.
+const ENOUGH: f64 = 200.0;
+
+/// Calls with one status.
+#[derive(Default)]
+pub(crate) struct Cell {
+    pub durations: Histogram,
+    pub calls: Published,
+    pub latency: Published,
+}
+
+pub(crate) struct OperationState {
+    pub identity: Arc<Operation>,
+    pub service: u32,
+    /// By status code: unset, ok, error.
+    pub cells: [Option<Box<Cell>>; 3],
+    /// Nanoseconds above which a span counts as slow.
+    pub slow: u64,
+    pub last_seen: Timestamp,
+    /// Place in the dictionary of the open segment, and which segment that is.
+    pub local: (u32, u16),
+    /// Seen at this publication's p99 update.
+    judged: f64,
+}
+
+pub(crate) struct Operations {
+    table: HashTable<u32>,
+    states: Vec<Option<OperationState>>,
+    free: Vec<u32>,
+    hasher: FixedState,
+    live: usize,
+    /// Something was counted that has never been published.
+    pub fresh: bool,
+}
+
+impl Operations {
+    pub fn new() -> Self {
+        Operations { table: HashTable::new(), states: Vec::new(), free: Vec::new(), hasher: FixedState::default(), live: 0, fresh: false }
+    }
+
+    #[inline]
+    pub fn get_mut(&mut self, id: u32) -> &mut OperationState {
+        self.states[id as usize].as_mut().expect("operations in use are only removed between requests")
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut OperationState> {
+        self.states.iter_mut().flatten()
+    }
+
+    #[inline]
+    pub fn find(&mut self, service: u32, name: &str, kind: SpanKind, services: &mut Services, settings: &SignalSettings) -> u32 {
+        let name = bounded(name);
+        let hash = self.hasher.hash_one((service, kind, name));
+        let same = |id: &u32| {
+            self.states[*id as usize].as_ref().is_some_and(|s| s.service == service && s.identity.kind == kind && *s.identity.name == *name)
+        };
+        match self.table.find(hash, same) {
+            Some(id) => *id,
+            None => self.add(hash, service, name, kind, services, settings),
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, hash: u64, service: u32, name: &str, kind: SpanKind, services: &mut Services, settings: &SignalSettings) -> u32 {
+        let owner = services.get_mut(service);
+        if self.live >= settings.operations || owner.operations >= settings.operations_per_service {
+            if let Some(id) = owner.overflow_operations[kind as usize] {
+                return id;
+            }
+            let id = self.insert(service, &owner.seen.name, OVERFLOW, kind, true);
+            services.get_mut(service).overflow_operations[kind as usize] = Some(id);
+            return id;
+        }
+        owner.operations += 1;
+        self.live += 1;
+        let id = self.insert(service, &owner.seen.name, name, kind, false);
+        let (states, hasher) = (&self.states, &self.hasher);
+        self.table.insert_unique(hash, id, |id| match &states[*id as usize] {
+            Some(s) => hasher.hash_one((s.service, s.identity.kind, &*s.identity.name)),
+            None => 0,
+        });
+        id
+    }
+
+    fn insert(&mut self, service: u32, service_name: &Arc<str>, name: &str, kind: SpanKind, overflow: bool) -> u32 {
+        let state = Some(OperationState {
+            identity: Arc::new(Operation { service: service_name.clone(), name: name.into(), kind, overflow }),
+            service,
+            cells: [None, None, None],
+            slow: u64::MAX,
+            last_seen: Timestamp::MIN,
+            local: (0, 0),
+            judged: 0.0,
+        });
+        match self.free.pop() {
+            Some(id) => {
+                self.states[id as usize] = state;
+                id
+            }
+            None => {
+                self.states.push(state);
+                (self.states.len() - 1) as u32
+            }
+        }
+    }
+
+    /// Counts one span.
+    #[inline]
+    pub fn observe(&mut self, id: u32, status: usize, nanos: u64, weight: f64, at: Timestamp) -> bool {
+        let state = self.states[id as usize].as_mut().expect("operations in use are only removed between requests");
+        state.last_seen = at;
+        let cell = match &mut state.cells[status] {
+            Some(cell) => cell,
+            empty => {
+                self.fresh = true;
+                empty.insert(Box::default())
+            }
+        };
+        cell.durations.observe(nanos, weight);
+        nanos > state.slow
+    }
+
+    /// Decides anew from when on a span of each operation is slow.
+    pub fn judge_slowness(&mut self) {
+        for state in self.states.iter_mut().flatten() {
+            let count: f64 = state.cells.iter().flatten().map(|c| c.durations.count()).sum();
+            if count < ENOUGH || count < state.judged * 1.05 {
+                continue;
+            }
+            state.judged = count;
+            let mut all = Histogram::new();
+            state.cells.iter().flatten().for_each(|c| all.merge(&c.durations));
+            // The upper end of the bucket, so that a constant latency is not slow against itself.
+            state.slow = all.quantile(0.99).map_or(u64::MAX, |seconds| (seconds * 1.012 * 1e9) as u64);
+        }
+    }
+
+    /// Removes operations that were silent for `idle`; `end` is called for each, to end its series.
+    pub fn sweep(&mut self, now: Timestamp, idle: Duration, services: &mut Services, mut end: impl FnMut(&mut OperationState)) {
+        for id in 0..self.states.len() {
+            let Some(state) = self.states[id].as_mut().filter(|s| now.since(s.last_seen) > idle && s.last_seen > Timestamp::MIN) else {
+                continue;
+            };
+            end(state);
+            let service = services.get_mut(state.service);
+            if state.identity.overflow {
+                service.overflow_operations[state.identity.kind as usize] = None;
+            } else {
+                let hash = self.hasher.hash_one((state.service, state.identity.kind, &*state.identity.name));
+                if let Ok(entry) = self.table.find_entry(hash, |held| *held as usize == id) {
+                    entry.remove();
+                }
+                service.operations -= 1;
+                self.live -= 1;
+            }
+            self.states[id] = None;
+            self.free.push(id as u32);
+        }
+    }
+}

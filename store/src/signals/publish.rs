@@ -1,0 +1,146 @@
+//! From counters to series: one row of samples per interval, all under one timestamp.
+//!
+//! A counter that appears gets a zero one interval earlier, so that `rate` and `increase` are right from its first sample on: without it the first
+//! increase of every new operation and edge would be lost.
+
+use super::histogram::{CLASSIC_BOUNDS, Histogram};
+use std::sync::Arc;
+use watchfire_model::{Labels, METRIC_NAME, MetricKind, NativeHistogram, OriginId, STALE_NAN, SeriesId, SeriesSink, Timestamp, Value};
+
+/// The series of one counter, gauge or histogram, once they are registered.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    /// For a histogram: native, `_sum`, `_count`, then a `_bucket` per bound and `+Inf`.
+    ids: Vec<SeriesId>,
+    /// The count that `native` was made of.
+    count: f64,
+    native: Option<Arc<NativeHistogram>>,
+    /// Refused by the series limit; asked again after this time.
+    again: Option<Timestamp>,
+}
+
+/// How long a refused series waits before it asks again, milliseconds.
+const ASK_AGAIN: i64 = 30_000;
+
+/// Collects the rows of one publication.
+pub(crate) struct Row<'a> {
+    sink: &'a dyn SeriesSink,
+    origin: OriginId,
+    at: Timestamp,
+    /// Where the zero of a new counter goes.
+    zero_at: Timestamp,
+    row: &'a mut Vec<(SeriesId, Value)>,
+    zeros: Vec<(SeriesId, Value)>,
+    /// Series refused by the limit.
+    pub refused: u64,
+}
+
+impl<'a> Row<'a> {
+    pub fn new(sink: &'a dyn SeriesSink, origin: OriginId, at: Timestamp, zero_at: Timestamp, row: &'a mut Vec<(SeriesId, Value)>) -> Self {
+        row.clear();
+        Row { sink, origin, at, zero_at, row, zeros: Vec::new(), refused: 0 }
+    }
+
+    fn register(&mut self, published: &mut Published, series: impl Iterator<Item = (Labels, MetricKind)>) -> bool {
+        if !published.ids.is_empty() {
+            return true;
+        }
+        if published.again.is_some_and(|again| self.at < again) {
+            return false;
+        }
+        for (labels, kind) in series {
+            match self.sink.series(self.origin, &labels, kind) {
+                Some(id) => published.ids.push(id),
+                None => {
+                    published.ids.clear();
+                    published.again = Some(Timestamp(self.at.0.saturating_add(ASK_AGAIN)));
+                    self.refused += 1;
+                    return false;
+                }
+            }
+        }
+        published.again = None;
+        true
+    }
+
+    pub fn counter(&mut self, published: &mut Published, value: f64, labels: impl FnOnce() -> Labels) {
+        let new = published.ids.is_empty();
+        if new {
+            let labels = labels();
+            if !self.register(published, std::iter::once((labels, MetricKind::Counter))) {
+                return;
+            }
+            self.zeros.push((published.ids[0], Value::Float(0.0)));
+        }
+        self.row.push((published.ids[0], Value::Float(value)));
+    }
+
+    pub fn gauge(&mut self, published: &mut Published, value: f64, labels: impl FnOnce() -> Labels) {
+        if published.ids.is_empty() {
+            let labels = labels();
+            if !self.register(published, std::iter::once((labels, MetricKind::Gauge))) {
+                return;
+            }
+        }
+        self.row.push((published.ids[0], Value::Float(value)));
+    }
+
+    /// A histogram under its own name natively, and under `_bucket`, `_sum`, `_count` in the classic way. `labels` gives the set for a metric name.
+    pub fn histogram(&mut self, published: &mut Published, name: &str, histogram: &Histogram, labels: impl Fn(&str) -> Labels) {
+        if published.ids.is_empty() {
+            let base = labels(name);
+            let suffixed = |suffix: &str| labels(&format!("{name}{suffix}"));
+            let buckets: Vec<Labels> = {
+                let bucket = suffixed("_bucket");
+                let with = |le: &str| {
+                    let mut builder = bucket.to_builder();
+                    builder.set("le", le);
+                    builder.build()
+                };
+                CLASSIC_BOUNDS.iter().map(|bound| with(&bound_text(*bound))).chain([with("+Inf")]).collect()
+            };
+            let all = [base, suffixed("_sum"), suffixed("_count")].into_iter().chain(buckets).map(|l| (l, MetricKind::Histogram));
+            if !self.register(published, all) {
+                return;
+            }
+            self.zeros.push((published.ids[0], Value::Histogram(Histogram::new().native())));
+            self.zeros.extend(published.ids[1..].iter().map(|id| (*id, Value::Float(0.0))));
+        }
+        let native = match &published.native {
+            Some(native) if published.count == histogram.count() => native.clone(),
+            _ => {
+                published.count = histogram.count();
+                published.native.insert(histogram.native()).clone()
+            }
+        };
+        let ids = &published.ids;
+        self.row.push((ids[0], Value::Histogram(native)));
+        self.row.push((ids[1], Value::Float(histogram.sum_seconds())));
+        self.row.push((ids[2], Value::Float(histogram.count())));
+        self.row.extend(ids[3..].iter().copied().zip(histogram.classic().map(Value::Float)));
+    }
+
+    /// Ends the series.
+    pub fn end(&mut self, published: &mut Published) {
+        self.row.extend(published.ids.drain(..).map(|id| (id, Value::Float(STALE_NAN))));
+        published.native = None;
+    }
+
+    /// Appends what was collected; returns the number of samples.
+    pub fn send(self, now: Timestamp) -> usize {
+        if !self.zeros.is_empty() {
+            self.sink.append(self.origin, self.zero_at, now, &self.zeros);
+        }
+        self.sink.append(self.origin, self.at, now, self.row).stored
+    }
+}
+
+/// The text of an `le` label: shortest decimal that reads back the same, with a fraction, as OpenMetrics writes floats.
+pub(crate) fn bound_text(bound: f64) -> String {
+    format!("{bound:?}")
+}
+
+/// Labels with a metric name.
+pub(crate) fn labelled(name: &str, pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied().chain([(METRIC_NAME, name)]))
+}

@@ -1,0 +1,250 @@
+//! Span bodies, up to 256 KiB of them one after the other, compressed once the block is full.
+
+use arc_swap::ArcSwap;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Bytes after which a block is closed.
+pub(crate) const BLOCK_BYTES: usize = 256 << 10;
+
+#[derive(Debug)]
+enum Body {
+    Plain(Vec<u8>),
+    /// lz4 block format; uncompressed length beside it.
+    Packed(Box<[u8]>, usize),
+}
+
+/// Bodies of consecutive rows of a segment: each a varint length and the bytes.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// First row within the segment.
+    pub first: u32,
+    body: ArcSwap<Body>,
+}
+
+impl Block {
+    pub fn new(first: u32, bytes: Vec<u8>) -> Self {
+        Block { first, body: ArcSwap::from_pointee(Body::Plain(bytes)) }
+    }
+
+    /// Compresses in place; readers see the old form until it is done. Returns the bytes saved.
+    pub fn pack(&self) -> usize {
+        let body = self.body.load_full();
+        let Body::Plain(bytes) = &*body else { return 0 };
+        let held = bytes.capacity();
+        let packed = lz4_flex::block::compress(bytes);
+        let kept = if packed.len() < bytes.len() {
+            Body::Packed(packed.into_boxed_slice(), bytes.len())
+        } else {
+            Body::Plain(bytes.as_slice().to_vec())
+        };
+        self.body.store(Arc::new(kept));
+        held.saturating_sub(self.bytes())
+    }
+
+    /// The bodies as one run of bytes.
+    pub fn bodies(&self) -> Bodies {
+        let body = self.body.load_full();
+        match &*body {
+            Body::Plain(_) => Bodies { plain: Some(body), unpacked: Vec::new() },
+            Body::Packed(packed, length) => {
+                Bodies { plain: None, unpacked: lz4_flex::block::decompress(packed, *length).unwrap_or_default() }
+            }
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + 32
+            + match &**self.body.load() {
+                Body::Plain(bytes) => bytes.capacity(),
+                Body::Packed(bytes, _) => bytes.len(),
+            }
+    }
+}
+
+/// An open block for reading.
+pub(crate) struct Bodies {
+    plain: Option<Arc<Body>>,
+    unpacked: Vec<u8>,
+}
+
+impl Bodies {
+    fn bytes(&self) -> &[u8] {
+        match self.plain.as_deref() {
+            Some(Body::Plain(bytes)) => bytes,
+            _ => &self.unpacked,
+        }
+    }
+
+    /// The bodies in row order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.bytes();
+        std::iter::from_fn(move || {
+            let (length, used) = length(rest)?;
+            let body = rest.get(used..used + length)?;
+            rest = &rest[used + length..];
+            Some(body)
+        })
+    }
+}
+
+fn length(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut value = 0usize;
+    for (i, byte) in bytes.iter().take(5).enumerate() {
+        value |= ((byte & 0x7f) as usize) << (7 * i);
+        if *byte < 0x80 {
+            return Some((value, i + 1));
+        }
+    }
+    None
+}
+
+/// Spans whose body is longer than this are cut item by item; ordinary ones are copied as they are.
+const LONG: usize = 16 << 10;
+/// Attributes, events and links kept per span (OpenTelemetry span limits), bytes kept per text value.
+const ITEMS: usize = 128;
+const VALUE: usize = 4096;
+
+/// What was left out of a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub items: u64,
+    pub values: u64,
+}
+
+/// Appends what the columns do not already say about a span. Ids, times and, where `named`, name and kind are left out: ids do not compress.
+/// `attributes` is where the first attribute begins, if there is one.
+pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8], first_attribute: Option<usize>, attributes: usize, named: bool) -> Cut {
+    if body.len() > LONG || attributes > ITEMS {
+        return put_long_body(out, body, named);
+    }
+    // Ids and times come before the first attribute when fields are in order; where they are not, a repeated id in the body does no harm.
+    let end = first_attribute.map_or(body.len(), |start| start.min(body.len()));
+    let mut head = [(0usize, 0usize); 8];
+    let mut heads = 0;
+    let mut fields = super::wire::Fields::new(body);
+    let mut at = 0;
+    let mut kept = 0;
+    while at < end && heads < head.len() {
+        let Some((number, _)) = fields.next() else { break };
+        let next = body.len() - fields.rest().len();
+        if next > end {
+            break;
+        }
+        if !left_out(number, named) {
+            head[heads] = (at, next);
+            heads += 1;
+            kept += next - at;
+        }
+        at = next;
+    }
+    super::wire::put_varint(out, (kept + body.len() - at) as u64);
+    for (from, to) in &head[..heads] {
+        out.extend_from_slice(&body[*from..*to]);
+    }
+    out.extend_from_slice(&body[at..]);
+    Cut::default()
+}
+
+#[inline]
+fn left_out(number: u32, named: bool) -> bool {
+    matches!(number, 1 | 2 | 4 | 7 | 8) || (named && matches!(number, 5 | 6))
+}
+
+#[cold]
+fn put_long_body(out: &mut Vec<u8>, body: &[u8], named: bool) -> Cut {
+    use super::wire::{Fields, Wire, put_bytes, put_varint};
+    let mut cut = Cut::default();
+    let mut kept = Vec::with_capacity(LONG);
+    let mut counts = [0usize; 16];
+    let mut dropped_attributes = 0u64;
+    let mut fields = Fields::new(body);
+    let mut at = 0;
+    while let Some((number, value)) = fields.next() {
+        let next = body.len() - fields.rest().len();
+        let whole = &body[at..next];
+        at = next;
+        match (number, value) {
+            (n, _) if left_out(n, named) => {}
+            (9 | 11 | 13, Wire::Bytes(item)) => {
+                let count = &mut counts[number as usize];
+                *count += 1;
+                if *count > ITEMS {
+                    cut.items += 1;
+                    dropped_attributes += u64::from(number == 9);
+                } else if item.len() > VALUE {
+                    cut.values += 1;
+                    if number == 9 {
+                        put_bytes(&mut kept, 9, &short_attribute(item));
+                    } else if item.len() <= 8 * VALUE {
+                        kept.extend_from_slice(whole);
+                    } else {
+                        put_bytes(&mut kept, number, &short_event(item));
+                    }
+                } else {
+                    kept.extend_from_slice(whole);
+                }
+            }
+            (10, Wire::Varint(n)) => dropped_attributes += n,
+            (_, Wire::Bytes(text)) if text.len() > 4 * VALUE => cut.values += 1,
+            _ => kept.extend_from_slice(whole),
+        }
+    }
+    if dropped_attributes > 0 {
+        put_varint(&mut kept, 10 << 3);
+        put_varint(&mut kept, dropped_attributes.min(u64::from(u32::MAX)));
+    }
+    put_varint(out, kept.len() as u64);
+    out.extend_from_slice(&kept);
+    cut
+}
+
+/// A `KeyValue` whose value is cut, with a note of how long it was.
+fn short_attribute(item: &[u8]) -> Vec<u8> {
+    use super::wire::{AnyText, key_value, put_bytes};
+    let (key, value) = key_value(item);
+    let note = match super::wire::text(value) {
+        AnyText::Text(text) => {
+            let head = Cow::from(String::from_utf8_lossy(&text[..text.len().min(VALUE)]));
+            format!("{}...({})", head.trim_end_matches('\u{fffd}'), size(text.len()))
+        }
+        AnyText::Other => format!("...({})", size(value.len())),
+    };
+    let mut any = Vec::with_capacity(note.len() + 8);
+    put_bytes(&mut any, 1, note.as_bytes());
+    let mut out = Vec::with_capacity(any.len() + 64);
+    put_bytes(&mut out, 1, &key[..key.len().min(256)]);
+    put_bytes(&mut out, 2, &any);
+    out
+}
+
+/// An event or link without attributes that are too long.
+fn short_event(item: &[u8]) -> Vec<u8> {
+    use super::wire::{Fields, Wire, put_bytes};
+    let mut out = Vec::with_capacity(VALUE);
+    let mut fields = Fields::new(item);
+    let mut at = 0;
+    while let Some((number, value)) = fields.next() {
+        let next = item.len() - fields.rest().len();
+        match value {
+            Wire::Bytes(bytes) if bytes.len() > VALUE => {
+                if matches!(number, 3 | 4) {
+                    put_bytes(&mut out, number, &short_attribute(bytes));
+                }
+            }
+            _ if out.len() < 8 * VALUE => out.extend_from_slice(&item[at..next]),
+            _ => {}
+        }
+        at = next;
+    }
+    out
+}
+
+fn size(bytes: usize) -> String {
+    match bytes {
+        b if b >= 1 << 20 => format!("{} MiB", b >> 20),
+        b if b >= 1 << 10 => format!("{} KiB", b >> 10),
+        b => format!("{b} B"),
+    }
+}

@@ -1,0 +1,200 @@
+//! What is held of spans, and in which order it goes.
+//!
+//! 1. Ordinary spans, oldest segment first. 2. What such a segment leaves behind (spans of traces with an error or a slow span), oldest first, within their own part of the
+//! memory. 3. Pinned traces, oldest first, within half of that part. Every span that goes is counted under the reason it went.
+
+use super::segment::{FAILED, SLOW, Segment};
+use crate::StoreLimits;
+use arc_swap::ArcSwap;
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use watchfire_model::{Counter, Meter};
+
+/// Receives segments when they are sealed: the seam to history on disk. Called on the ingest thread; must not block.
+pub trait SegmentSink: Send + Sync {
+    fn sealed(&self, segment: &Arc<Segment>);
+}
+
+/// A set that forgets its oldest members.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    limit: usize,
+    set: HashSet<u128, FixedState>,
+    order: VecDeque<u128>,
+}
+
+impl Recent {
+    fn new(limit: usize) -> Self {
+        Recent { limit, set: HashSet::default(), order: VecDeque::new() }
+    }
+
+    pub fn add(&mut self, id: u128) {
+        if self.set.insert(id) {
+            self.order.push_back(id);
+            if self.order.len() > self.limit
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.set.remove(&oldest);
+            }
+        }
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = u128> {
+        self.order.iter().copied()
+    }
+
+    pub fn has(&self, id: u128) -> bool {
+        self.set.contains(&id)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Rescued {
+    /// Errors and slow traces, oldest first.
+    notable: VecDeque<Arc<Segment>>,
+    notable_bytes: usize,
+    /// Pinned traces, oldest first.
+    pinned: VecDeque<Arc<Segment>>,
+    pinned_bytes: usize,
+}
+
+/// The spans a reader sees: oldest first, the still open segment as a copy at the end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshot {
+    pub segments: Vec<Arc<Segment>>,
+}
+
+pub(crate) struct Held {
+    limits: StoreLimits,
+    /// Bytes of sealed segments and of the blocks of the open one.
+    bytes: AtomicUsize,
+    /// Spans in live segments, the open one included.
+    pub live: AtomicU64,
+    pub rescued_spans: AtomicU64,
+    pub snapshot: ArcSwap<Snapshot>,
+    rescued: Mutex<Rescued>,
+    pub notable: Mutex<Recent>,
+    pub pinned: Mutex<Recent>,
+    pub sink: Mutex<Option<Arc<dyn SegmentSink>>>,
+    evicted_ordinary: Counter,
+    evicted_notable: Counter,
+    evicted_pinned: Counter,
+    pub evicted_age: Counter,
+}
+
+impl Held {
+    pub fn new(limits: &StoreLimits, meter: &Meter) -> Self {
+        let evicted = |reason| meter.counter("watchfire_spans_evicted_total", &[("reason", reason)]);
+        Held {
+            limits: limits.clone(),
+            bytes: AtomicUsize::new(0),
+            live: AtomicU64::new(0),
+            rescued_spans: AtomicU64::new(0),
+            snapshot: ArcSwap::default(),
+            rescued: Mutex::default(),
+            notable: Mutex::new(Recent::new(limits.notable)),
+            pinned: Mutex::new(Recent::new(limits.pinned)),
+            sink: Mutex::new(None),
+            evicted_ordinary: evicted("ordinary"),
+            evicted_notable: evicted("error_or_slow"),
+            evicted_pinned: evicted("pinned"),
+            evicted_age: evicted("age"),
+        }
+    }
+
+    pub fn evicted(&self) -> u64 {
+        self.evicted_ordinary.get() + self.evicted_notable.get() + self.evicted_pinned.get() + self.evicted_age.get()
+    }
+
+    pub fn bytes(&self) -> usize {
+        let rescued = self.rescued.lock();
+        self.bytes.load(Ordering::Relaxed) + rescued.notable_bytes + rescued.pinned_bytes
+    }
+
+    pub fn retention(&self) -> std::time::Duration {
+        self.limits.retention
+    }
+
+    pub fn grew(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn saved(&self, bytes: usize) {
+        // Saturating: a block may be counted packed when its segment went before the packing was done.
+        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| Some(held.saturating_sub(bytes)));
+    }
+
+    pub fn spans(&self) -> u64 {
+        self.live.load(Ordering::Relaxed) + self.rescued_spans.load(Ordering::Relaxed)
+    }
+
+    pub fn over_budget(&self) -> bool {
+        self.bytes() > self.limits.span_bytes()
+    }
+
+    /// Everything readable, oldest first; rescued spans are the oldest.
+    pub fn read(&self) -> Vec<Arc<Segment>> {
+        let snapshot = self.snapshot.load_full();
+        let rescued = self.rescued.lock();
+        let mut all = Vec::with_capacity(rescued.pinned.len() + rescued.notable.len() + snapshot.segments.len());
+        all.extend(rescued.pinned.iter().cloned());
+        all.extend(rescued.notable.iter().cloned());
+        drop(rescued);
+        all.extend(snapshot.segments.iter().cloned());
+        all
+    }
+
+    /// A segment leaves the live ones: what is notable or pinned in it stays, the rest is gone.
+    pub fn rescue(&self, segment: &Segment) {
+        let (mut notable_rows, mut pinned_rows) = (Vec::new(), Vec::new());
+        {
+            let (notable, pinned) = (self.notable.lock(), self.pinned.lock());
+            for row in segment.rows() {
+                if pinned.has(row.trace()) {
+                    pinned_rows.push(row.row);
+                } else if row.has(FAILED | SLOW) || notable.has(row.trace()) {
+                    notable_rows.push(row.row);
+                }
+            }
+        }
+        self.evicted_ordinary.add((segment.len() - notable_rows.len() - pinned_rows.len()) as u64);
+        let (notable, pinned) = (segment.salvage(&notable_rows), segment.salvage(&pinned_rows));
+        let mut rescued = self.rescued.lock();
+        for segment in [notable].into_iter().flatten() {
+            self.rescued_spans.fetch_add(segment.len() as u64, Ordering::Relaxed);
+            rescued.notable_bytes += segment.bytes();
+            rescued.notable.push_back(Arc::new(segment));
+        }
+        for segment in [pinned].into_iter().flatten() {
+            self.rescued_spans.fetch_add(segment.len() as u64, Ordering::Relaxed);
+            rescued.pinned_bytes += segment.bytes();
+            rescued.pinned.push_back(Arc::new(segment));
+        }
+        let budget = self.limits.kept_bytes();
+        while rescued.notable_bytes + rescued.pinned_bytes > budget
+            && let Some(oldest) = rescued.notable.pop_front()
+        {
+            rescued.notable_bytes -= oldest.bytes();
+            let pinned = self.pinned.lock();
+            let rows: Vec<usize> = oldest.rows().filter(|r| pinned.has(r.trace())).map(|r| r.row).collect();
+            drop(pinned);
+            self.rescued_spans.fetch_sub((oldest.len() - rows.len()) as u64, Ordering::Relaxed);
+            self.evicted_notable.add((oldest.len() - rows.len()) as u64);
+            if let Some(kept) = oldest.salvage(&rows) {
+                rescued.pinned_bytes += kept.bytes();
+                rescued.pinned.push_back(Arc::new(kept));
+            }
+        }
+        while rescued.pinned_bytes > budget / 2
+            && let Some(oldest) = rescued.pinned.pop_front()
+        {
+            rescued.pinned_bytes -= oldest.bytes();
+            self.rescued_spans.fetch_sub(oldest.len() as u64, Ordering::Relaxed);
+            self.evicted_pinned.add(oldest.len() as u64);
+        }
+    }
+}

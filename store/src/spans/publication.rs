@@ -1,0 +1,177 @@
+//! Which series the signals become, under which names.
+
+use super::engine::SpanEngine;
+use crate::signals::board::Board;
+use crate::signals::edges::{Connection, EdgeState};
+use crate::signals::operations::OperationState;
+use crate::signals::publish::{Row, labelled};
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::{Metadata, MetricKind, SeriesSink, SpanStatus, Timestamp};
+
+const CALLS: &str = "traces_span_metrics_calls_total";
+const DURATION: &str = "traces_span_metrics_duration_seconds";
+const REQUESTS: &str = "traces_service_graph_request_total";
+const FAILED: &str = "traces_service_graph_request_failed_total";
+const SERVER: &str = "traces_service_graph_request_server_seconds";
+const CLIENT: &str = "traces_service_graph_request_client_seconds";
+const RECEIVED: &str = "watchfire_spans_received_total";
+const RATIO: &str = "watchfire_sampling_ratio";
+const SERVICE: &str = "watchfire_service_info";
+const NODE: &str = "watchfire_node_info";
+
+/// How often idle operations and edges are looked for and old rows thinned, milliseconds.
+const SWEEP_MILLIS: i64 = 30_000;
+/// How long a service is described after its last span.
+const DESCRIBED: Duration = Duration::from_secs(900);
+
+/// HELP and TYPE of the derived families.
+pub(crate) const FAMILIES: [(&str, MetricKind, &str, &str); 10] = [
+    (CALLS, MetricKind::Counter, "Calls by operation and status, derived from spans and corrected for sampling.", ""),
+    (DURATION, MetricKind::Histogram, "Duration of calls by operation and status, derived from spans.", "seconds"),
+    (REQUESTS, MetricKind::Counter, "Calls from one service to another, derived from pairs of spans.", ""),
+    (FAILED, MetricKind::Counter, "Calls from one service to another that failed on either side.", ""),
+    (
+        SERVER,
+        MetricKind::Histogram,
+        "Duration of calls as the server saw them; as the client saw them where the server sends no spans.",
+        "seconds",
+    ),
+    (CLIENT, MetricKind::Histogram, "Duration of calls as the client saw them.", "seconds"),
+    (RECEIVED, MetricKind::Counter, "Spans received, not corrected for sampling.", ""),
+    (RATIO, MetricKind::Gauge, "Spans received over spans they stand for.", "ratio"),
+    (SERVICE, MetricKind::Info, "Version and namespace of a service, and whether it is simulated.", ""),
+    (NODE, MetricKind::Info, "What a node without spans of its own is.", ""),
+];
+
+impl SpanEngine {
+    /// Describes the derived families to whoever asks for metadata.
+    pub(crate) fn describe(sink: &dyn SeriesSink) {
+        for (name, kind, help, unit) in FAMILIES {
+            sink.describe(name, Metadata { kind, help: help.to_owned(), unit: unit.to_owned() });
+        }
+    }
+
+    /// Writes one sample to every derived series, at `now`.
+    pub(crate) fn publish(&mut self, now: Timestamp) {
+        let interval = self.settings.interval;
+        let before = now.saturating_sub(interval);
+        let zero_at = self.published_at.filter(|at| *at < now && *at >= now.saturating_sub(2 * interval)).unwrap_or(before);
+        self.operations.judge_slowness();
+        let series = self.series.clone();
+        let mut buffer = std::mem::take(&mut self.row);
+        let mut row = Row::new(&*series, self.origin, now, zero_at, &mut buffer);
+        // First what ends: a series takes one sample per row.
+        if now.0.saturating_sub(self.swept_at.0) >= SWEEP_MILLIS {
+            self.swept_at = now;
+            self.edges.sweep(now, self.settings.idle, |state| state.series.iter_mut().for_each(|p| row.end(p)));
+            self.operations.sweep(now, self.settings.idle, &mut self.services, |state| {
+                for cell in state.cells.iter_mut().flatten() {
+                    row.end(&mut cell.calls);
+                    row.end(&mut cell.latency);
+                }
+            });
+            series.coarsen(self.origin, now.saturating_sub(self.settings.coarse_after), self.settings.coarse_step.as_millis() as i64);
+            series.maintain(now);
+        }
+        for state in self.operations.iter_mut() {
+            publish_operation(&mut row, state);
+        }
+        for state in self.edges.iter_mut() {
+            publish_edge(&mut row, state);
+        }
+        self.publish_services(&mut row, now);
+        row.send(now);
+        self.row = buffer;
+        self.operations.fresh = false;
+        self.edges.fresh = false;
+        self.published_at = Some(now);
+        let histograms: usize =
+            self.operations.iter_mut().flat_map(|s| s.cells.iter().flatten().map(|c| c.durations.bytes())).sum::<usize>()
+                + self.edges.iter().map(|e| e.server.bytes() + e.client.bytes()).sum::<usize>();
+        self.board.store(Arc::new(Board {
+            services: self.services.all().iter().filter(|s| s.seen.spans > 0).map(|s| s.seen.clone()).collect(),
+            edges: self.edges.iter().map(|e| e.edge.clone()).collect(),
+            bytes: self.table_bytes() + histograms,
+        }));
+    }
+
+    fn publish_services(&mut self, row: &mut Row<'_>, now: Timestamp) {
+        for service in self.services.all_mut() {
+            let seen = &mut service.seen;
+            if seen.spans == 0 {
+                continue;
+            }
+            let (spans, weighted) = service.published;
+            if seen.spans > spans {
+                seen.first_seen = seen.first_seen.min(now);
+                seen.last_seen = now;
+                let represented = seen.weighted - weighted;
+                seen.sampling_ratio = (represented > 0.0).then(|| ((seen.spans - spans) as f64 / represented).min(1.0));
+                service.published = (seen.spans, seen.weighted);
+            }
+            if now.since(seen.last_seen) > DESCRIBED {
+                row.end(&mut service.series.received);
+                row.end(&mut service.series.ratio);
+                row.end(&mut service.series.info);
+                service.series.info_of = None;
+                continue;
+            }
+            let name = &*seen.name;
+            row.counter(&mut service.series.received, seen.spans as f64, || labelled(RECEIVED, &[("service_name", name)]));
+            if let Some(ratio) = seen.sampling_ratio {
+                row.gauge(&mut service.series.ratio, ratio, || labelled(RATIO, &[("service_name", name)]));
+            }
+            let info = (seen.version.clone(), seen.namespace.clone(), seen.simulated);
+            if service.series.info_of.as_ref() != Some(&info) {
+                row.end(&mut service.series.info);
+                service.series.info_of = Some(info);
+            }
+            let simulated = if seen.simulated { "true" } else { "false" };
+            row.gauge(&mut service.series.info, 1.0, || {
+                labelled(
+                    SERVICE,
+                    &[("service_name", name), ("version", &seen.version), ("namespace", &seen.namespace), ("simulated", simulated)],
+                )
+            });
+        }
+    }
+}
+
+fn publish_operation(row: &mut Row<'_>, state: &mut OperationState) {
+    let identity = &state.identity;
+    for (cell, status) in state.cells.iter_mut().zip([SpanStatus::Unset, SpanStatus::Ok, SpanStatus::Error]) {
+        let Some(cell) = cell else { continue };
+        let pairs = [
+            ("service_name", &*identity.service),
+            ("span_name", &*identity.name),
+            ("span_kind", identity.kind.label()),
+            ("status_code", status.label()),
+        ];
+        row.counter(&mut cell.calls, cell.durations.count(), || labelled(CALLS, &pairs));
+        row.histogram(&mut cell.latency, DURATION, &cell.durations, |name| labelled(name, &pairs));
+    }
+}
+
+fn publish_edge(row: &mut Row<'_>, state: &mut EdgeState) {
+    let edge = &state.edge;
+    let pairs = [("client", &*edge.client), ("server", &*edge.server), ("connection_type", edge.connection.label())];
+    let [requests, failed, server, client, node] = &mut state.series;
+    row.counter(requests, state.requests, || labelled(REQUESTS, &pairs));
+    row.counter(failed, state.failed, || labelled(FAILED, &pairs));
+    if state.server.count() > 0.0 {
+        row.histogram(server, SERVER, &state.server, |name| labelled(name, &pairs));
+    }
+    if state.client.count() > 0.0 {
+        row.histogram(client, CLIENT, &state.client, |name| labelled(name, &pairs));
+    }
+    if matches!(edge.connection, Connection::Database | Connection::VirtualNode) {
+        let kind = match edge.protocol.node_kind() {
+            watchfire_model::reading::NodeKind::Database => "database",
+            watchfire_model::reading::NodeKind::Cache => "cache",
+            watchfire_model::reading::NodeKind::Queue => "queue",
+            watchfire_model::reading::NodeKind::External | watchfire_model::reading::NodeKind::Service => "external",
+        };
+        row.gauge(node, 1.0, || labelled(NODE, &[("node", &edge.server), ("kind", kind), ("system", &edge.system)]));
+    }
+}

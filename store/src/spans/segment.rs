@@ -1,0 +1,250 @@
+//! Some thousand spans as columns, with their own small dictionaries: complete in itself, never changed once sealed.
+
+use super::block::{BLOCK_BYTES, Block};
+use super::intern::{Operation, Resource, Scope};
+use std::sync::Arc;
+use watchfire_model::{SpanId, SpanKind, SpanStatus, Timestamp, TraceId};
+
+/// Rows after which a segment is sealed.
+pub(crate) const SEGMENT_ROWS: usize = 8192;
+/// Bytes of bodies after which a segment is sealed.
+pub(crate) const SEGMENT_BYTES: usize = 4 * BLOCK_BYTES;
+
+/// Status code of the span, as on the wire.
+const STATUS: u8 = 3;
+/// Received before; listed, not counted.
+pub(crate) const REPEATED: u8 = 4;
+/// Slower than the 99th percentile of its operation.
+pub(crate) const SLOW: u8 = 8;
+/// Counts as an error, by its status or by a setting of its service.
+pub(crate) const FAILED: u8 = 16;
+/// Its times made no sense: the end was before the start, or out of reach.
+pub(crate) const MENDED: u8 = 32;
+
+/// Columns of one segment. Row `i` of every column belongs to the same span.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Columns {
+    pub trace_ids: Vec<u128>,
+    pub span_ids: Vec<u64>,
+    pub parents: Vec<u64>,
+    /// Nanoseconds since the epoch, as the sender says.
+    pub starts: Vec<u64>,
+    /// Nanoseconds.
+    pub durations: Vec<u64>,
+    pub operations: Vec<u16>,
+    pub resources: Vec<u16>,
+    pub scopes: Vec<u16>,
+    pub flags: Vec<u8>,
+}
+
+/// Bytes of one row in the columns.
+const ROW_BYTES: usize = 16 + 4 * 8 + 3 * 2 + 1;
+
+impl Columns {
+    pub fn len(&self) -> usize {
+        self.flags.len()
+    }
+
+    pub fn clear(&mut self) {
+        self.trace_ids.clear();
+        self.span_ids.clear();
+        self.parents.clear();
+        self.starts.clear();
+        self.durations.clear();
+        self.operations.clear();
+        self.resources.clear();
+        self.scopes.clear();
+        self.flags.clear();
+    }
+
+    pub fn push_row(&mut self, from: &Columns, row: usize) {
+        self.trace_ids.push(from.trace_ids[row]);
+        self.span_ids.push(from.span_ids[row]);
+        self.parents.push(from.parents[row]);
+        self.starts.push(from.starts[row]);
+        self.durations.push(from.durations[row]);
+        self.operations.push(from.operations[row]);
+        self.resources.push(from.resources[row]);
+        self.scopes.push(from.scopes[row]);
+        self.flags.push(from.flags[row]);
+    }
+}
+
+/// Sealed spans. What history would write to disk, and what every reading of spans goes through.
+#[derive(Debug)]
+pub struct Segment {
+    pub(crate) columns: Columns,
+    pub(crate) operations: Box<[Arc<Operation>]>,
+    pub(crate) resources: Box<[Arc<Resource>]>,
+    pub(crate) scopes: Box<[Arc<Scope>]>,
+    pub(crate) blocks: Box<[Arc<Block>]>,
+    /// When the first and the last span arrived.
+    pub(crate) received: (Timestamp, Timestamp),
+}
+
+impl Segment {
+    /// Number of spans.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// When the first and the last span arrived.
+    pub fn received(&self) -> (Timestamp, Timestamp) {
+        self.received
+    }
+
+    /// Bytes held; resources shared with other segments are not counted.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.len() * ROW_BYTES
+            + 8 * (self.operations.len() + self.resources.len() + self.scopes.len())
+            + self.blocks.iter().map(|b| 8 + b.bytes()).sum::<usize>()
+    }
+
+    /// The span of one row, without its body.
+    pub fn row(&self, row: usize) -> SpanRow<'_> {
+        SpanRow { segment: self, row }
+    }
+
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = SpanRow<'_>> + ExactSizeIterator {
+        (0..self.len()).map(|row| SpanRow { segment: self, row })
+    }
+
+    /// Calls `visit` with the body of each of `rows` (ascending); each block is unpacked at most once. `visit` says whether to go on.
+    pub fn bodies(&self, rows: impl IntoIterator<Item = usize>, mut visit: impl FnMut(usize, &[u8]) -> bool) {
+        let mut rows = rows.into_iter().peekable();
+        for (i, block) in self.blocks.iter().enumerate() {
+            let first = block.first as usize;
+            let end = self.blocks.get(i + 1).map_or(self.len(), |next| next.first as usize);
+            while rows.peek().is_some_and(|r| *r < first) {
+                rows.next();
+            }
+            if !rows.peek().is_some_and(|r| *r < end) {
+                continue;
+            }
+            let bodies = block.bodies();
+            for (row, body) in (first..end).zip(bodies.iter()) {
+                if rows.peek() == Some(&row) {
+                    rows.next();
+                    if !visit(row, body) {
+                        return;
+                    }
+                }
+                if !rows.peek().is_some_and(|r| *r < end) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// A segment with only the rows that `keep` names; `None` if there are none.
+    pub(crate) fn salvage(&self, keep: &[usize]) -> Option<Segment> {
+        if keep.is_empty() {
+            return None;
+        }
+        let mut columns = Columns::default();
+        keep.iter().for_each(|row| columns.push_row(&self.columns, *row));
+        let mut blocks = Vec::new();
+        let mut bytes = Vec::new();
+        let (mut first, mut done) = (0u32, 0u32);
+        self.bodies(keep.iter().copied(), |_, body| {
+            super::wire::put_varint(&mut bytes, body.len() as u64);
+            bytes.extend_from_slice(body);
+            done += 1;
+            if bytes.len() >= BLOCK_BYTES {
+                blocks.push(Arc::new(Block::new(first, std::mem::take(&mut bytes))));
+                first = done;
+            }
+            true
+        });
+        if !bytes.is_empty() {
+            blocks.push(Arc::new(Block::new(first, bytes)));
+        }
+        blocks.iter().for_each(|block| {
+            block.pack();
+        });
+        Some(Segment {
+            columns,
+            operations: self.operations.clone(),
+            resources: self.resources.clone(),
+            scopes: self.scopes.clone(),
+            blocks: blocks.into(),
+            received: self.received,
+        })
+    }
+}
+
+/// One span, as far as the columns know it.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanRow<'a> {
+    pub(crate) segment: &'a Segment,
+    pub(crate) row: usize,
+}
+
+impl<'a> SpanRow<'a> {
+    pub(crate) fn trace(&self) -> u128 {
+        self.segment.columns.trace_ids[self.row]
+    }
+
+    pub fn trace_id(&self) -> TraceId {
+        TraceId(self.trace().to_be_bytes())
+    }
+
+    pub fn span_id(&self) -> SpanId {
+        SpanId(self.segment.columns.span_ids[self.row].to_be_bytes())
+    }
+
+    pub fn parent_id(&self) -> SpanId {
+        SpanId(self.segment.columns.parents[self.row].to_be_bytes())
+    }
+
+    pub fn is_root(&self) -> bool {
+        self.segment.columns.parents[self.row] == 0
+    }
+
+    /// Nanoseconds since the epoch, as the sender says.
+    pub fn start(&self) -> u64 {
+        self.segment.columns.starts[self.row]
+    }
+
+    /// Nanoseconds.
+    pub fn duration(&self) -> u64 {
+        self.segment.columns.durations[self.row]
+    }
+
+    pub fn operation(&self) -> &'a Operation {
+        &self.segment.operations[self.segment.columns.operations[self.row] as usize]
+    }
+
+    pub fn service(&self) -> &'a str {
+        &self.operation().service
+    }
+
+    pub fn kind(&self) -> SpanKind {
+        self.operation().kind
+    }
+
+    pub fn resource(&self) -> &'a Resource {
+        &self.segment.resources[self.segment.columns.resources[self.row] as usize]
+    }
+
+    pub fn scope(&self) -> &'a Scope {
+        &self.segment.scopes[self.segment.columns.scopes[self.row] as usize]
+    }
+
+    pub fn status(&self) -> SpanStatus {
+        SpanStatus::from_wire(u64::from(self.segment.columns.flags[self.row] & STATUS))
+    }
+
+    pub(crate) fn has(&self, flag: u8) -> bool {
+        self.segment.columns.flags[self.row] & flag != 0
+    }
+
+    pub fn failed(&self) -> bool {
+        self.has(FAILED)
+    }
+}

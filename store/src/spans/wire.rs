@@ -1,0 +1,139 @@
+//! The little of protobuf that stored span bodies need: fields one after the other, and scalar attributes, all borrowed.
+//! Tolerant where prost is not: text that is not UTF-8 costs only itself, and nesting is bounded.
+
+use watchfire_model::AttributeValue;
+
+/// The value of one field as the wire has it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wire<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Bytes(&'a [u8]),
+    Fixed32(u32),
+}
+
+/// Walks the fields of one message. Ends at the first byte that does not parse.
+#[derive(Clone, Debug)]
+pub struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    pub fn new(message: &'a [u8]) -> Self {
+        Fields { rest: message }
+    }
+
+    /// What has not been walked yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Option<u64> {
+        let (first, rest) = self.rest.split_first()?;
+        if *first < 0x80 {
+            self.rest = rest;
+            return Some(u64::from(*first));
+        }
+        let mut value = 0u64;
+        for (i, byte) in self.rest.iter().take(10).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * i);
+            if *byte < 0x80 {
+                self.rest = &self.rest[i + 1..];
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.rest.split_at_checked(count)?;
+        self.rest = tail;
+        Some(head)
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (u32, Wire<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let tag = self.varint()?;
+        let number = u32::try_from(tag >> 3).ok().filter(|n| *n > 0)?;
+        let value = match tag & 7 {
+            0 => Wire::Varint(self.varint()?),
+            1 => Wire::Fixed64(u64::from_le_bytes(self.take(8)?.try_into().ok()?)),
+            2 => {
+                let length = usize::try_from(self.varint()?).ok()?;
+                Wire::Bytes(self.take(length)?)
+            }
+            5 => Wire::Fixed32(u32::from_le_bytes(self.take(4)?.try_into().ok()?)),
+            _ => return None,
+        };
+        Some((number, value))
+    }
+}
+
+/// Key and undecoded `AnyValue` of one encoded `KeyValue`; the last of repeated fields wins, as protobuf says.
+pub fn key_value(message: &[u8]) -> (&[u8], &[u8]) {
+    let (mut key, mut value) = (&[][..], &[][..]);
+    for field in Fields::new(message) {
+        match field {
+            (1, Wire::Bytes(bytes)) => key = bytes,
+            (2, Wire::Bytes(bytes)) => value = bytes,
+            _ => {}
+        }
+    }
+    (key, value)
+}
+
+/// The scalar inside an encoded `AnyValue`. Arrays, maps, bytes and text that is not UTF-8 are `Other`.
+pub fn scalar(any_value: &[u8]) -> AttributeValue<'_> {
+    let mut found = AttributeValue::Other;
+    for field in Fields::new(any_value) {
+        found = match field {
+            (1, Wire::Bytes(bytes)) => std::str::from_utf8(bytes).map_or(AttributeValue::Other, AttributeValue::Str),
+            (2, Wire::Varint(v)) => AttributeValue::Bool(v != 0),
+            (3, Wire::Varint(v)) => AttributeValue::Int(v as i64),
+            (4, Wire::Fixed64(v)) => AttributeValue::Double(f64::from_bits(v)),
+            (5 | 6 | 7, Wire::Bytes(_)) => AttributeValue::Other,
+            _ => found,
+        };
+    }
+    found
+}
+
+/// Decodes one `KeyValue` whose value is a scalar; `None` when the key is not text.
+pub fn attribute(message: &[u8]) -> Option<(&str, AttributeValue<'_>)> {
+    let (key, value) = key_value(message);
+    Some((std::str::from_utf8(key).ok()?, scalar(value)))
+}
+
+/// Appends a varint.
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends a length-delimited field.
+pub fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    put_varint(out, u64::from(number) << 3 | 2);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// The text of an `AnyValue`, as bytes.
+pub enum AnyText<'a> {
+    Text(&'a [u8]),
+    Other,
+}
+
+pub fn text(any_value: &[u8]) -> AnyText<'_> {
+    match Fields::new(any_value).last() {
+        Some((1, Wire::Bytes(bytes))) => AnyText::Text(bytes),
+        _ => AnyText::Other,
+    }
+}

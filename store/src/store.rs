@@ -1,0 +1,251 @@
+//! The store as a whole.
+
+use crate::StoreLimits;
+use crate::checks::Checks;
+use crate::logs::LogRing;
+use crate::reads::errors::{Example, examples, top_errors};
+use crate::reads::{explain, search, tree};
+use crate::series::SeriesBook;
+use crate::signals::SignalSettings;
+use crate::signals::board::Board;
+use crate::signals::edges::ObservedEdge;
+use crate::signals::services::ServiceSeen;
+use crate::spans::SpanEngine;
+use crate::spans::held::{Held, SegmentSink};
+use crate::topology::{LiveGraph, unhealthy};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use watchfire_model::reading::{ExplainQuery, Explanation, LogQuery, Logs, Trace, TraceQuery, Traces};
+use watchfire_model::{
+    Appended, CheckReport, Clock, Dependency, Exemplar, Labels, LogRecord, LogSink, Metadata, Meter, MetricKind, OriginId, ProbeSink,
+    Selector, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Topology, TraceId, Value,
+};
+
+/// Live telemetry: series, spans, logs, checks. Shared; every method may be called from any thread.
+pub struct Store {
+    limits: StoreLimits,
+    meter: Meter,
+    clock: Arc<dyn Clock>,
+    series: Arc<SeriesBook>,
+    held: Arc<Held>,
+    logs: LogRing,
+    checks: Checks,
+    board: Arc<ArcSwap<Board>>,
+    graph: LiveGraph,
+}
+
+/// What the store holds, and what it had to refuse or let go.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    pub memory_bytes: u64,
+    pub memory_limit_bytes: u64,
+    pub span_bytes: u64,
+    pub series_bytes: u64,
+    pub log_bytes: u64,
+    /// Histograms, join table, buffers.
+    pub table_bytes: u64,
+    pub spans_held: u64,
+    pub spans_evicted: u64,
+    /// Since the start.
+    pub spans_received: u64,
+    pub series: u64,
+    pub series_refused: u64,
+    pub samples_appended: u64,
+    pub logs_held: u64,
+    pub logs_received: u64,
+    pub checks: u64,
+}
+
+impl Store {
+    pub fn new(limits: StoreLimits, meter: Meter, clock: Arc<dyn Clock>) -> Arc<Store> {
+        let series = Arc::new(SeriesBook::new(&limits, &meter));
+        SpanEngine::describe(&*series);
+        Arc::new(Store {
+            held: Arc::new(Held::new(&limits, &meter)),
+            logs: LogRing::new(&limits, &meter),
+            checks: Checks::new(&limits, series.clone(), &meter),
+            board: Arc::default(),
+            graph: LiveGraph::default(),
+            series,
+            limits,
+            meter,
+            clock,
+        })
+    }
+
+    /// The receiver of spans, to be owned by one thread. One per store: a second one would replace the first one's spans for readers.
+    pub fn span_engine(&self, settings: SignalSettings) -> SpanEngine {
+        SpanEngine::new(settings, self.series.clone(), self.held.clone(), self.board.clone(), &self.meter)
+    }
+
+    /// Names who is offered sealed segments; replaces the one before.
+    pub fn set_segment_sink(&self, sink: Arc<dyn SegmentSink>) {
+        *self.held.sink.lock() = Some(sink);
+    }
+
+    pub fn limits(&self) -> &StoreLimits {
+        &self.limits
+    }
+
+    /// Drops what is too old. The span engine does it for series while it runs; logs and a store without an engine need this call, every minute or so.
+    pub fn maintain(&self, now: Timestamp) {
+        self.series.maintain(now);
+        self.series.sweep_empty();
+        self.logs.maintain(now);
+    }
+
+    /// Traces that meet the query, as of `at`.
+    pub fn traces(&self, query: &TraceQuery, at: Option<Timestamp>) -> Traces {
+        let pinned: std::collections::HashSet<u128> = self.held.pinned.lock().all().collect();
+        search::traces(&self.held.read(), query, at, |id| pinned.contains(&id))
+    }
+
+    /// One trace with all that is known of it. `text` is a trace id, a span id, a prefix of either (four digits at least), or a
+    /// correlation id: the value of any span attribute, or text in a log line that belongs to a trace.
+    pub fn trace(&self, text: &str) -> Option<Trace> {
+        let segments = self.held.read();
+        let id = tree::resolve(&segments, text).or_else(|| self.logs.trace_of(text.trim()).map(|id| u128::from_be_bytes(id.0)))?;
+        let mut trace = tree::trace(&segments, id, self.limits.spans_per_trace)?;
+        let of_trace = LogQuery { trace_id: Some(trace.trace_id.clone()), limit: Some(1000), ..LogQuery::default() };
+        trace.logs = self.logs.read(&of_trace, None).logs;
+        trace.pinned = self.held.pinned.lock().has(id);
+        Some(trace)
+    }
+
+    /// Keeps a trace for as long as memory allows at all.
+    pub fn pin(&self, trace: TraceId) {
+        self.held.pinned.lock().add(u128::from_be_bytes(trace.0));
+    }
+
+    /// What the selected spans have in common that the others of the same time have not.
+    pub fn explain(&self, query: &ExplainQuery) -> Explanation {
+        explain::explain(&self.held.read(), query)
+    }
+
+    /// Log lines that meet the query, as of `at`, and the templates they share.
+    pub fn logs(&self, query: &LogQuery, at: Option<Timestamp>) -> Logs {
+        self.logs.read(query, at)
+    }
+
+    /// Messages of the newest failing spans of a service with their count, most frequent first.
+    pub fn top_errors(&self, service: &str) -> Vec<(String, u64)> {
+        top_errors(&self.held.read(), service)
+    }
+
+    /// Ids of traces that show the trouble of a service.
+    pub fn example_traces(&self, service: &str, which: Example, limit: usize) -> Vec<String> {
+        examples(&self.held.read(), service, which, limit)
+    }
+
+    /// The newest report of every check.
+    pub fn checks(&self) -> Vec<CheckReport> {
+        self.checks.all()
+    }
+
+    /// Every service that sent spans, as of the last publication.
+    pub fn services_seen(&self) -> Vec<ServiceSeen> {
+        self.board.load().services.clone()
+    }
+
+    /// Every edge of the last [`idle`](SignalSettings::idle) time, as of the last publication; its figures are series.
+    pub fn observed_edges(&self) -> Vec<ObservedEdge> {
+        self.board.load().edges.clone()
+    }
+
+    pub fn usage(&self) -> Usage {
+        let board = self.board.load();
+        let (span_bytes, series_bytes, log_bytes) = (self.held.bytes() as u64, self.series.bytes() as u64, self.logs.bytes() as u64);
+        let table_bytes = board.bytes as u64;
+        Usage {
+            memory_bytes: span_bytes + series_bytes + log_bytes + table_bytes,
+            memory_limit_bytes: self.limits.memory_bytes,
+            span_bytes,
+            series_bytes,
+            log_bytes,
+            table_bytes,
+            spans_held: self.held.spans(),
+            spans_evicted: self.held.evicted(),
+            spans_received: board.services.iter().map(|s| s.spans).sum(),
+            series: self.series.len() as u64,
+            series_refused: self.series.refused(),
+            samples_appended: self.series.samples(),
+            logs_held: self.logs.len() as u64,
+            logs_received: self.logs.received(),
+            checks: self.checks.len() as u64,
+        }
+    }
+}
+
+impl SeriesSink for Store {
+    fn origin(&self, name: &str) -> OriginId {
+        self.series.origin(name)
+    }
+
+    fn series(&self, origin: OriginId, labels: &Labels, kind: MetricKind) -> Option<SeriesId> {
+        self.series.series(origin, labels, kind)
+    }
+
+    fn append(&self, origin: OriginId, at: Timestamp, now: Timestamp, row: &[(SeriesId, Value)]) -> Appended {
+        self.series.append(origin, at, now, row)
+    }
+
+    fn describe(&self, family: &str, metadata: Metadata) {
+        self.series.describe(family, metadata);
+    }
+
+    fn exemplar(&self, series: SeriesId, exemplar: Exemplar) {
+        self.series.exemplar(series, exemplar);
+    }
+}
+
+impl SeriesSource for Store {
+    fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError> {
+        self.series.select(selector, range, visit)
+    }
+
+    fn generation(&self) -> Option<u64> {
+        self.series.generation()
+    }
+
+    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        self.series.label_names(selectors, range)
+    }
+
+    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        self.series.label_values(name, selectors, range)
+    }
+
+    fn metadata(&self) -> Vec<(String, Metadata)> {
+        self.series.metadata()
+    }
+
+    fn exemplars(&self, selector: &Selector, range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
+        self.series.exemplars(selector, range)
+    }
+}
+
+impl LogSink for Store {
+    fn logs(&self, records: Vec<LogRecord>) {
+        self.logs.push(records);
+    }
+}
+
+impl ProbeSink for Store {
+    fn probe(&self, report: CheckReport) {
+        self.checks.report(report, self.clock.now());
+    }
+
+    fn forget(&self, service: &str, check: &str) {
+        self.checks.forget(service, check, self.clock.now());
+    }
+}
+
+impl Topology for Store {
+    fn dependencies(&self, service: &str) -> Vec<Dependency> {
+        self.graph.dependencies(service, &self.series, &self.board.load().edges, self.clock.now())
+    }
+
+    fn unhealthy(&self) -> Vec<(String, String)> {
+        unhealthy(&self.checks)
+    }
+}

@@ -1,0 +1,96 @@
+//! The live dependency graph, read from the edge series: those derived here and those that a collector or a mesh derived before.
+
+use crate::checks::Checks;
+use crate::series::SeriesBook;
+use crate::signals::edges::ObservedEdge;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::{Dependency, HealthState, Selector, SeriesSource, TimeRange, Timestamp};
+
+/// What counts as now: edges with calls in this time, and their failures in it.
+const RECENT: Duration = Duration::from_secs(300);
+/// How long the graph is not drawn again, milliseconds. Cause analysis asks for many services at once.
+const STANDS: i64 = 1000;
+
+/// By client: by server, (calls, failures) within [`RECENT`].
+type Graph = BTreeMap<String, BTreeMap<String, (f64, f64)>>;
+
+#[derive(Default)]
+pub(crate) struct LiveGraph {
+    drawn: Mutex<Option<(Timestamp, Arc<Graph>)>>,
+}
+
+impl LiveGraph {
+    pub fn dependencies(&self, service: &str, series: &SeriesBook, edges: &[ObservedEdge], now: Timestamp) -> Vec<Dependency> {
+        let graph = self.graph(series, edges, now);
+        let of_service = graph.get(service).into_iter().flatten();
+        of_service
+            .map(|(server, (calls, failures))| Dependency {
+                client: service.to_owned(),
+                server: server.clone(),
+                error_ratio: (*calls > 0.0).then(|| (failures / calls).clamp(0.0, 1.0)),
+            })
+            .collect()
+    }
+
+    fn graph(&self, series: &SeriesBook, edges: &[ObservedEdge], now: Timestamp) -> Arc<Graph> {
+        let mut drawn = self.drawn.lock();
+        if let Some((at, graph)) = &*drawn
+            && (0..STANDS).contains(&now.0.saturating_sub(at.0))
+        {
+            return graph.clone();
+        }
+        let graph = Arc::new(draw(series, edges, now));
+        *drawn = Some((now, graph.clone()));
+        graph
+    }
+}
+
+fn draw(series: &SeriesBook, edges: &[ObservedEdge], now: Timestamp) -> Graph {
+    let mut graph = Graph::new();
+    let range = TimeRange::new(now.saturating_sub(RECENT), now);
+    for (metric, failures) in [("traces_service_graph_request_total", false), ("traces_service_graph_request_failed_total", true)] {
+        let _ = series.select(&Selector::metric(metric), range, &mut |view| {
+            let (client, server) = (view.labels.value("client"), view.labels.value("server"));
+            let increase = increase(view.values);
+            if client.is_empty() || server.is_empty() || (increase <= 0.0 && !failures) {
+                return;
+            }
+            // The collector splits the total by a label `failed` and counts failures again under their own name.
+            let edge = graph.entry(client.to_owned()).or_default().entry(server.to_owned()).or_default();
+            if failures { edge.1 += increase } else { edge.0 += increase }
+        });
+    }
+    // Edges seen since the last publication have no increase yet.
+    for edge in edges.iter().filter(|e| now.since(e.last_seen) <= RECENT) {
+        graph.entry(edge.client.to_string()).or_default().entry(edge.server.to_string()).or_default();
+    }
+    // Failures alone (no calls in this time) make no edge.
+    graph.values_mut().for_each(|servers| {
+        let seen = |client_server: &(f64, f64)| client_server.0 > 0.0 || client_server.1 == 0.0;
+        servers.retain(|_, counts| seen(counts));
+    });
+    graph
+}
+
+/// By how much a counter grew, resets included.
+fn increase(values: &[f64]) -> f64 {
+    let real = values.iter().copied().filter(|v| v.is_finite());
+    let mut last = None;
+    let mut total = 0.0;
+    for value in real {
+        if let Some(last) = last {
+            total += if value >= last { value - last } else { value };
+        }
+        last = Some(value);
+    }
+    total
+}
+
+/// Services whose newest check says unhealthy, with the reason.
+pub(crate) fn unhealthy(checks: &Checks) -> Vec<(String, String)> {
+    let all = checks.all().into_iter().filter(|c| c.state == HealthState::Unhealthy);
+    all.map(|c| (c.service, format!("check {} is unhealthy: {}", c.check, c.detail))).collect()
+}

@@ -1,0 +1,216 @@
+//! RED, edges and sampling, from encoded spans to series.
+
+#[path = "../testing/build.rs"]
+mod build;
+#[path = "../testing/walk.rs"]
+mod walk;
+
+use build::*;
+use std::time::Duration;
+use watchfire_model::{Labels, Selector, SeriesSource, TimeRange, Timestamp, Value};
+use watchfire_store::{SignalSettings, StoreLimits};
+
+const REQUESTS: &str = "traces_service_graph_request_total";
+const CALLS: &str = "traces_span_metrics_calls_total";
+const SECONDS: Duration = Duration::from_secs(1);
+
+fn edges(bench: &Bench) -> Vec<String> {
+    let edge = |l: &Labels| format!("{} -> {} [{}]", l.value("client"), l.value("server"), l.value("connection_type"));
+    bench.newest(REQUESTS).iter().map(|(l, v)| format!("{} {}", edge(l), v.as_float().unwrap_or(f64::NAN))).collect()
+}
+
+#[test]
+fn red_series_have_the_names_and_labels_of_the_collector() {
+    let mut bench = Bench::new();
+    bench.send("shop", vec![span(1, 1, 0, "GET /cart", SERVER).takes(100), span(1, 2, 1, "db", INTERNAL).fails("boom")]);
+    bench.pass(3 * SECONDS);
+    let labels =
+        [("service_name", "shop"), ("span_name", "GET /cart"), ("span_kind", "SPAN_KIND_SERVER"), ("status_code", "STATUS_CODE_UNSET")];
+    assert_eq!(bench.value(CALLS, &labels), Some(1.0));
+    assert_eq!(bench.value(CALLS, &[("span_kind", "SPAN_KIND_INTERNAL"), ("status_code", "STATUS_CODE_ERROR")]), Some(1.0));
+    let le = |le| [labels[0], labels[1], labels[2], ("le", le)];
+    assert_eq!(
+        bench.value("traces_span_metrics_duration_seconds_bucket", &le("0.1")),
+        Some(1.0),
+        "a duration belongs to the bucket it bounds"
+    );
+    assert_eq!(bench.value("traces_span_metrics_duration_seconds_bucket", &le("0.05")), Some(0.0));
+    assert_eq!(bench.value("traces_span_metrics_duration_seconds_bucket", &le("+Inf")), Some(1.0));
+    assert_eq!(bench.value("traces_span_metrics_duration_seconds_count", &labels), Some(1.0));
+    let sum = bench.value("traces_span_metrics_duration_seconds_sum", &labels).expect("a sum");
+    assert!((sum - 0.1).abs() < 1e-12);
+    let native = bench.newest("traces_span_metrics_duration_seconds");
+    assert!(
+        native
+            .iter()
+            .any(|(l, v)| l.value("span_name") == "GET /cart" && matches!(v, Value::Histogram(h) if h.count == 1.0 && h.schema == 5))
+    );
+}
+
+#[test]
+fn a_new_counter_starts_at_zero_one_interval_before_its_first_value() {
+    let mut bench = Bench::new();
+    bench.send("shop", (0..5).map(|i| span(i + 1, 1, 0, "op", SERVER)).collect());
+    bench.pass(SECONDS);
+    let mut samples = Vec::new();
+    let range = TimeRange::new(Timestamp(0), Timestamp::MAX);
+    bench.store.select(&Selector::metric(CALLS), range, &mut |view| samples.extend(view.values.to_vec())).expect("answer");
+    assert_eq!(&samples[..2], &[0.0, 5.0], "published within a second, with the zero before it");
+}
+
+#[test]
+fn both_halves_of_a_call_make_one_edge_in_either_order() {
+    for client_first in [true, false] {
+        let mut bench = Bench::new();
+        let client = vec![span(1, 1, 0, "call", CLIENT).takes(30)];
+        let server = vec![span(1, 2, 1, "serve", SERVER).takes(20).fails("no")];
+        if client_first {
+            bench.send("web", client);
+            bench.send("api", server);
+        } else {
+            bench.send("api", server);
+            bench.send("web", client);
+        }
+        bench.pass(15 * SECONDS);
+        assert_eq!(edges(&bench), ["web -> api [] 1"]);
+        assert_eq!(bench.value("traces_service_graph_request_failed_total", &[("client", "web")]), Some(1.0));
+        let server = bench.value("traces_service_graph_request_server_seconds_sum", &[("client", "web")]).expect("server seconds");
+        let client = bench.value("traces_service_graph_request_client_seconds_sum", &[("client", "web")]).expect("client seconds");
+        assert!((server - 0.02).abs() < 1e-9 && (client - 0.03).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn consumers_are_joined_by_parent_and_by_links_across_traces() {
+    let mut bench = Bench::new();
+    let topic = || text("messaging.destination.name", "orders");
+    bench.send("shop", vec![span(1, 1, 0, "send", PRODUCER).with(topic()).with(text("messaging.system", "kafka"))]);
+    bench.send("billing", vec![span(7, 2, 0, "process", CONSUMER).links(1, 1)]);
+    bench.send("mail", vec![span(1, 3, 1, "process", CONSUMER)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> billing [messaging_system] 1", "shop -> mail [messaging_system] 1"]);
+    let edge = &bench.store.observed_edges()[0];
+    assert_eq!((edge.destination.as_deref(), &*edge.system), (Some("orders"), "kafka"));
+}
+
+#[test]
+fn silent_peers_become_nodes_under_the_name_their_caller_states() {
+    let cases: Vec<(Vec<opentelemetry_proto::tonic::common::v1::KeyValue>, &str)> = vec![
+        (
+            vec![text("db.system.name", "postgresql"), text("db.namespace", "orders"), text("server.address", "pg-1")],
+            "app -> orders [database] 1",
+        ),
+        (vec![text("db.system", "mysql"), text("db.name", "users")], "app -> users [database] 1"),
+        (vec![text("db.system", "redis"), text("db.namespace", "0")], "app -> redis [database] 1"),
+        (vec![text("peer.service", "ledger"), text("db.name", "x"), text("db.system", "mysql")], "app -> ledger [database] 1"),
+        (vec![text("service.peer.name", "new"), text("peer.service", "old")], "app -> new [virtual_node] 1"),
+        (vec![text("peer.service", "stripe"), text("server.address", "api.stripe.com")], "app -> stripe [virtual_node] 1"),
+        (vec![text("server.address", "api.example.com"), int("server.port", 8443)], "app -> api.example.com:8443 [virtual_node] 1"),
+        (vec![text("server.address", "api.example.com"), int("server.port", 443)], "app -> api.example.com [virtual_node] 1"),
+        (vec![text("net.peer.name", "legacy"), int("net.peer.port", 9000)], "app -> legacy:9000 [virtual_node] 1"),
+        (vec![text("network.peer.address", "10.0.0.1")], "app -> 10.0.0.1 [virtual_node] 1"),
+        (vec![text("http.url", "https://u@maps.example.org:8080/x?y")], "app -> maps.example.org:8080 [virtual_node] 1"),
+        (vec![text("rpc.system", "grpc"), text("rpc.service", "pkg.Svc")], "app -> pkg.Svc [virtual_node] 1"),
+    ];
+    for (attributes, expected) in cases {
+        let mut bench = Bench::new();
+        let mut client = span(1, 1, 0, "call", CLIENT);
+        client.attributes = attributes;
+        bench.send("app", vec![client]);
+        bench.pass(15 * SECONDS);
+        assert_eq!(edges(&bench), [expected]);
+    }
+}
+
+#[test]
+fn nothing_is_drawn_for_peers_without_a_name_or_for_callers_that_are_not_known() {
+    let mut bench = Bench::new();
+    bench.send("app", vec![span(1, 1, 0, "call", CLIENT), span(2, 2, 0, "root", SERVER), span(3, 3, 99, "orphan", SERVER)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), [""; 0]);
+    assert_eq!(bench.meter.counter("watchfire_join_expired_total", &[("reason", "server_missing")]).get(), 1);
+    let mut bench = Bench::with(StoreLimits::default(), SignalSettings { user_node: true, ..SignalSettings::default() });
+    bench.send("app", vec![span(2, 2, 0, "root", SERVER)]);
+    bench.pass(2 * SECONDS);
+    assert_eq!(edges(&bench), ["user -> app [virtual_node] 1"]);
+}
+
+#[test]
+fn counts_are_weighted_by_the_sampling_threshold_or_the_configured_ratio() {
+    let settings = SignalSettings { sampling_ratios: [("tenth".to_owned(), 0.1)].into(), ..SignalSettings::default() };
+    let mut bench = Bench::with(StoreLimits::default(), settings);
+    let mut quarter = span(1, 1, 0, "op", SERVER);
+    quarter.trace_state = "ot=th:c".into();
+    bench.send("stated", vec![quarter]);
+    bench.send("tenth", vec![span(2, 2, 0, "op", SERVER)]);
+    bench.send("whole", vec![span(3, 3, 0, "op", SERVER)]);
+    bench.pass(2 * SECONDS);
+    for (service, calls, ratio) in [("stated", 4.0, 0.25), ("tenth", 10.0, 0.1), ("whole", 1.0, 1.0)] {
+        assert_eq!(bench.value(CALLS, &[("service_name", service)]), Some(calls));
+        assert_eq!(bench.value("watchfire_sampling_ratio", &[("service_name", service)]), Some(ratio));
+        assert_eq!(bench.value("watchfire_spans_received_total", &[("service_name", service)]), Some(1.0));
+    }
+}
+
+#[test]
+fn spans_that_are_sent_again_do_not_count_again() {
+    let mut bench = Bench::new();
+    let spans = vec![span(1, 1, 0, "call", CLIENT), span(1, 2, 1, "serve", SERVER)];
+    bench.send("app", spans.clone());
+    bench.send("app", spans);
+    bench.pass(15 * SECONDS);
+    assert_eq!(bench.value(CALLS, &[("span_name", "call")]), Some(1.0));
+    assert_eq!(edges(&bench), ["app -> app [] 1"]);
+    assert_eq!(bench.meter.counter("watchfire_spans_repeated_total", &[]).get(), 2);
+}
+
+#[test]
+fn client_errors_fail_a_server_only_where_that_is_asked_for() {
+    for (asked, expected) in [(false, "STATUS_CODE_UNSET"), (true, "STATUS_CODE_ERROR")] {
+        let services = if asked { [String::from("api")].into() } else { Default::default() };
+        let mut bench = Bench::with(StoreLimits::default(), SignalSettings { http_4xx_is_error: services, ..SignalSettings::default() });
+        bench.send("api", vec![span(1, 1, 0, "op", SERVER).with(int("http.status_code", 404))]);
+        bench.pass(2 * SECONDS);
+        assert_eq!(bench.newest(CALLS)[0].0.value("status_code"), expected);
+    }
+}
+
+#[test]
+fn names_beyond_the_bound_fold_into_one() {
+    let mut bench = Bench::with(StoreLimits::default(), SignalSettings { operations_per_service: 10, ..SignalSettings::default() });
+    bench.send("app", (0..100).map(|i| span(1, i + 1, 0, &format!("GET /user/{i}"), SERVER)).collect());
+    bench.pass(2 * SECONDS);
+    assert_eq!(bench.newest(CALLS).len(), 11);
+    assert_eq!(bench.value(CALLS, &[("span_name", "__overflow__")]), Some(90.0));
+    let trace = bench.store.trace(&"0".repeat(31).add("1")).expect("the trace");
+    assert_eq!(trace.spans.iter().filter(|s| s.name == "GET /user/99").count(), 1, "the true name is kept with the span");
+}
+
+use std::ops::Add;
+
+#[test]
+fn a_service_is_described_with_version_and_simulation() {
+    let mut bench = Bench::new();
+    let mut from = resource_spans("demo", vec![span(1, 1, 0, "op", SERVER)]);
+    from.resource.as_mut().expect("resource").attributes.push(boolean("watchfire.simulated", true));
+    bench.request(vec![from]);
+    bench.pass(2 * SECONDS);
+    let labels = [("service_name", "demo"), ("version", "1.2.3"), ("simulated", "true")];
+    assert_eq!(bench.value("watchfire_service_info", &labels), Some(1.0));
+    let seen = &bench.store.services_seen()[0];
+    assert!(seen.simulated && &*seen.version == "1.2.3" && seen.spans == 1);
+}
+
+#[test]
+fn idle_operations_and_edges_end_with_a_stale_marker() {
+    let mut bench = Bench::with(StoreLimits::default(), SignalSettings { idle: Duration::from_secs(20), ..SignalSettings::default() });
+    bench.send("web", vec![span(1, 1, 0, "call", CLIENT)]);
+    bench.send("api", vec![span(1, 2, 1, "serve", SERVER)]);
+    bench.pass(90 * SECONDS);
+    for metric in [CALLS, REQUESTS, "traces_span_metrics_duration_seconds"] {
+        assert!(bench.newest(metric).iter().all(|(_, v)| v.is_stale()), "{metric}");
+    }
+    bench.send("web", vec![span(2, 1, 0, "call", CLIENT)]);
+    bench.pass(2 * SECONDS);
+    assert_eq!(bench.value(CALLS, &[("span_name", "call")]), Some(1.0), "and begin again");
+}
