@@ -306,6 +306,9 @@ pub struct Queue {
     /// Messages per second that arrive besides those of operations (schedulers, other regions).
     #[serde(default)]
     pub arrivals: f64,
+    /// Handling belongs to the trace of the sender; otherwise it is a trace of its own, linked to the sender's.
+    #[serde(default)]
+    pub same_trace: bool,
     #[serde(default)]
     pub assumed: bool,
 }
