@@ -1,0 +1,248 @@
+//! The evaluator: one node at a time over all steps, in columns.
+//!
+//! - [`block`]: intermediate results. [`select`]: selectors to blocks. [`ranges`]: functions of windows, over selectors and subqueries.
+//! - [`calls`]: functions of vectors and scalars. [`labels`]: label functions. [`histograms`]: quantiles of both kinds of histogram. [`info`].
+//! - [`aggregate`], [`ranked`]: aggregations. [`binary`]: operators and matching.
+
+pub(crate) mod aggregate;
+pub(crate) mod binary;
+pub(crate) mod block;
+mod calls;
+mod fused;
+pub(crate) mod hash;
+mod histograms;
+mod info;
+mod labels;
+mod ranges;
+mod ranked;
+pub(crate) mod select;
+
+use crate::annotations::Notes;
+use crate::ast::{At, Expr, Modifiers};
+use crate::engine::{Interrupt, Plans};
+use crate::error::EvalError;
+use crate::parser::QueryTimes;
+use block::Block;
+use std::cell::Cell;
+use std::rc::Rc;
+use watchfire_model::SeriesSource;
+
+pub type Outcome<T> = Result<T, EvalError>;
+
+/// How many samples are held, and whether to go on.
+pub struct Budget<'a> {
+    pub limit: usize,
+    live: Rc<Cell<usize>>,
+    peak: Cell<usize>,
+    ticks: Cell<usize>,
+    pub interrupt: Option<&'a (dyn Fn() -> Option<Interrupt> + Sync)>,
+}
+
+/// Samples accounted to a block, given back when it goes.
+#[derive(Default)]
+pub struct Lease {
+    live: Option<Rc<Cell<usize>>>,
+    held: usize,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(live) = &self.live {
+            live.set(live.get().saturating_sub(self.held));
+        }
+    }
+}
+
+/// Ticks between two looks at the interrupt.
+const TICKS: usize = 256;
+
+impl<'a> Budget<'a> {
+    pub fn new(limit: usize, interrupt: Option<&'a (dyn Fn() -> Option<Interrupt> + Sync)>) -> Self {
+        Budget { limit, live: Rc::default(), peak: Cell::new(0), ticks: Cell::new(0), interrupt }
+    }
+
+    pub fn lease(&self) -> Lease {
+        Lease { live: Some(self.live.clone()), held: 0 }
+    }
+
+    /// Accounts more samples to a lease.
+    pub fn hold(&self, lease: &mut Lease, samples: usize) -> Outcome<()> {
+        lease.held += samples;
+        let live = self.live.get() + samples;
+        self.live.set(live);
+        self.peak.set(self.peak.get().max(live));
+        if live > self.limit { Err(EvalError::TooManySamples { limit: self.limit }) } else { Ok(()) }
+    }
+
+    /// Called for every unit of work; looks at the interrupt now and then.
+    #[inline]
+    pub fn tick(&self, work: usize) -> Outcome<()> {
+        let ticks = self.ticks.get() + work;
+        if ticks < TICKS {
+            self.ticks.set(ticks);
+            return Ok(());
+        }
+        self.ticks.set(0);
+        self.check()
+    }
+
+    pub fn check(&self) -> Outcome<()> {
+        match self.interrupt.and_then(|interrupt| interrupt()) {
+            None => Ok(()),
+            Some(Interrupt::Timeout) => Err(EvalError::Timeout),
+            Some(Interrupt::Canceled) => Err(EvalError::Canceled),
+        }
+    }
+
+    pub fn peak(&self) -> usize {
+        self.peak.get()
+    }
+}
+
+/// What stays the same during one query.
+pub struct Context<'a> {
+    pub source: &'a dyn SeriesSource,
+    pub plans: &'a Plans,
+    pub lookback: i64,
+    pub subquery_step: i64,
+    pub notes: Notes,
+    pub budget: Budget<'a>,
+    pub times: QueryTimes,
+    pub start: i64,
+    pub end: i64,
+    pub is_range: bool,
+}
+
+/// The evaluation times: `start`, `start + interval`, ...
+#[derive(Clone, Copy, Debug)]
+pub struct Steps {
+    pub start: i64,
+    pub interval: i64,
+    pub count: usize,
+}
+
+impl Steps {
+    pub fn at(&self, step: usize) -> i64 {
+        self.start + self.interval * step as i64
+    }
+
+    pub fn end(&self) -> i64 {
+        self.at(self.count - 1)
+    }
+}
+
+/// A value at every step.
+pub enum Val {
+    Scalar(Vec<f64>),
+    Vector(Block),
+    Text(String),
+}
+
+#[derive(Clone, Copy)]
+pub struct Evaluator<'a> {
+    pub ctx: &'a Context<'a>,
+    pub steps: Steps,
+}
+
+impl<'a> Evaluator<'a> {
+    pub fn eval(&self, expr: &Expr) -> Outcome<Val> {
+        if self.steps.count > 1 && !matches!(expr, Expr::Number { .. } | Expr::Text { .. }) && is_invariant(expr) {
+            let once = Evaluator { ctx: self.ctx, steps: Steps { count: 1, ..self.steps } };
+            return Ok(match once.eval_node(expr)? {
+                Val::Scalar(values) => Val::Scalar(vec![values[0]; self.steps.count]),
+                Val::Vector(block) => {
+                    let mut block = block;
+                    let more = block.samples() * (self.steps.count - 1);
+                    self.ctx.budget.hold(&mut block.lease, more)?;
+                    Val::Vector(block.broadcast(self.steps.count))
+                }
+                Val::Text(text) => Val::Text(text),
+            });
+        }
+        self.eval_node(expr)
+    }
+
+    fn eval_node(&self, expr: &Expr) -> Outcome<Val> {
+        self.ctx.budget.tick(1)?;
+        match expr {
+            Expr::Number { value, .. } => Ok(Val::Scalar(vec![*value; self.steps.count])),
+            Expr::Text { value, .. } => Ok(Val::Text(value.clone())),
+            Expr::Paren { expr, .. } => self.eval(expr),
+            Expr::Unary { negative, expr, .. } => self.unary(*negative, expr),
+            Expr::Vector(selector) => self.select_vector(selector).map(Val::Vector),
+            Expr::Call(call) => self.call(call),
+            Expr::Aggregate(aggregate) => self.aggregate(aggregate).map(Val::Vector),
+            Expr::Binary(binary) => self.binary(binary, expr.span()),
+            Expr::Matrix(_) | Expr::Subquery(_) => Err(EvalError::execution("a range vector can only be an argument of a function")),
+        }
+    }
+
+    pub fn eval_vector(&self, expr: &Expr) -> Outcome<Block> {
+        match self.eval(expr)? {
+            Val::Vector(block) => Ok(block),
+            _ => Err(EvalError::execution("expected an instant vector")),
+        }
+    }
+
+    pub fn eval_scalar(&self, expr: &Expr) -> Outcome<Vec<f64>> {
+        match self.eval(expr)? {
+            Val::Scalar(values) => Ok(values),
+            _ => Err(EvalError::execution("expected a scalar")),
+        }
+    }
+
+    pub fn block(&self) -> Block {
+        Block::new(self.steps.count, self.ctx.budget.lease())
+    }
+
+    fn unary(&self, negative: bool, expr: &Expr) -> Outcome<Val> {
+        let value = self.eval(expr)?;
+        if !negative {
+            return Ok(value);
+        }
+        Ok(match value {
+            Val::Scalar(values) => Val::Scalar(values.into_iter().map(|v| -v).collect()),
+            Val::Vector(mut block) => {
+                for v in &mut block.floats {
+                    if !watchfire_model::is_stale(*v) {
+                        *v = -*v;
+                    }
+                }
+                for h in block.histograms.iter_mut().flatten() {
+                    let mut negated = (**h).clone();
+                    crate::histogram::arithmetic::multiply(&mut negated, -1.0);
+                    *h = std::sync::Arc::new(negated);
+                }
+                block.drop_names();
+                Val::Vector(block)
+            }
+            Val::Text(text) => Val::Text(text),
+        })
+    }
+
+    /// Offset in milliseconds and, with `@`, the time it pins to.
+    pub fn modifiers(&self, modifiers: &Modifiers) -> Outcome<(i64, Option<i64>)> {
+        let offset = match &modifiers.offset {
+            Some(offset) => offset.millis(self.ctx.times, true).map_err(EvalError::Execution)?,
+            None => 0,
+        };
+        let at = modifiers.at.map(|at| match at {
+            At::Time(t) => t,
+            At::Start => self.ctx.start,
+            At::End => self.ctx.end,
+        });
+        Ok((offset, at))
+    }
+}
+
+/// True when the value is the same at every step.
+pub fn is_invariant(expr: &Expr) -> bool {
+    match expr {
+        Expr::Number { .. } | Expr::Text { .. } => true,
+        Expr::Vector(v) => v.modifiers.at.is_some(),
+        Expr::Matrix(m) => m.vector.modifiers.at.is_some(),
+        Expr::Subquery(s) => s.modifiers.at.is_some(),
+        Expr::Call(c) => !c.function.depends_on_time && c.args.iter().all(is_invariant),
+        Expr::Aggregate(_) | Expr::Binary(_) | Expr::Unary { .. } | Expr::Paren { .. } => expr.children().into_iter().all(is_invariant),
+    }
+}

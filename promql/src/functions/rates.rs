@@ -1,0 +1,522 @@
+//! `rate`, `increase`, `delta`, `irate`, `idelta`: extrapolated, anchored and smoothed, of floats and of histograms.
+//! Follows Prometheus `promql/functions.go`.
+
+use super::over_time::{Cell, WindowContext};
+use super::window::Split;
+use crate::annotations::{Note, Operation};
+use crate::histogram::arithmetic::{IncompatibleSchema, add, divide, multiply, subtract, to_schema};
+use crate::histogram::buckets::{compact, uses_custom_buckets};
+use crate::histogram::reset::is_reset;
+use std::sync::Arc;
+use watchfire_model::{CounterResetHint, NativeHistogram, Timestamp};
+
+/// True when a start timestamp says that a counter began anew between two samples. Zero means unknown.
+pub fn is_start_reset(previous_start: i64, previous_at: i64, start: i64, at: i64) -> bool {
+    if start == 0 || start >= at || start < previous_at {
+        return false;
+    }
+    if start > previous_at {
+        return true;
+    }
+    // A start at the sample before: a delta, unless that sample's own start is unknown or impossible.
+    previous_start <= previous_at && previous_start != 0 && previous_start != previous_at
+}
+
+fn starts_overlap(previous_start: i64, previous_at: i64, start: i64) -> bool {
+    start != 0 && start < previous_at && start != previous_start
+}
+
+/// `rate`, `increase` and `delta`.
+pub fn rate(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_second: bool) -> Option<Cell> {
+    if window.is_mixed() {
+        ctx.note(&Note::MixedFloatsHistograms(ctx.metric()));
+        return None;
+    }
+    if ctx.anchored || ctx.smoothed {
+        return if window.histograms.is_empty() {
+            extended(window, ctx, counter, per_second)
+        } else {
+            extended_histogram(window, ctx, counter, per_second)
+        };
+    }
+    if window.histograms.is_empty() {
+        return extrapolated(window, ctx, counter, per_second).map(Cell::Float);
+    }
+    extrapolated_histogram(window, ctx, counter, per_second)
+}
+
+/// Times a rate is extrapolated over.
+struct Extent {
+    first: i64,
+    last: i64,
+    samples: usize,
+}
+
+impl Extent {
+    /// The factor from the sampled increase to that of the whole window.
+    /// `zero_at` is how long before the first sample a counter would have been zero, where that is known.
+    fn factor(&self, ctx: &WindowContext<'_>, zero_at: Option<f64>, started_at: Option<i64>) -> f64 {
+        let mut sampled = (self.last - self.first) as f64 / 1000.0;
+        let average = if self.samples > 1 { sampled / (self.samples - 1) as f64 } else { 0.0 };
+        let threshold = average * 1.1;
+        let mut to_start = (self.first - ctx.start) as f64 / 1000.0;
+        let mut to_end = (ctx.end - self.last) as f64 / 1000.0;
+        if let Some(start) = started_at {
+            to_start = 0.0;
+            sampled = (self.last - start) as f64 / 1000.0;
+        } else {
+            if to_start >= threshold {
+                to_start = average / 2.0;
+            }
+            if let Some(zero) = zero_at {
+                to_start = if zero < to_start { zero } else { to_start };
+            }
+        }
+        if to_end >= threshold {
+            to_end = average / 2.0;
+        }
+        if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled }
+    }
+
+    fn sampled(&self) -> f64 {
+        (self.last - self.first) as f64 / 1000.0
+    }
+}
+
+/// The first sample's start timestamp, when it lies inside the window before the sample.
+fn start_inside(starts: &[Timestamp], first: i64, ctx: &WindowContext<'_>) -> Option<i64> {
+    starts.first().map(|t| t.0).filter(|start| *start != 0 && *start > ctx.start && *start < first)
+}
+
+#[inline]
+fn extrapolated(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_second: bool) -> Option<f64> {
+    let values = window.floats;
+    let times = window.float_times;
+    let (first_value, last_value) = (*values.first()?, *values.last()?);
+    let extent = Extent { first: times[0].0, last: times[times.len() - 1].0, samples: values.len() };
+    let mut result = last_value - first_value;
+    let mut started = None;
+    if counter {
+        if window.float_starts.is_empty() {
+            result += reset_correction(values);
+        } else {
+            result += correction_with_starts(window, ctx);
+            started = start_inside(window.float_starts, extent.first, ctx);
+        }
+    }
+    if let Some(_start) = started {
+        result += first_value;
+    } else if values.len() < 2 {
+        return None;
+    }
+    let zero_at = (counter && result > 0.0 && first_value >= 0.0).then(|| extent.sampled() * (first_value / result));
+    let mut factor = extent.factor(ctx, zero_at.filter(|_| started.is_none()), started);
+    if per_second {
+        factor /= ctx.range_seconds;
+    }
+    Some(result * factor)
+}
+
+/// What a counter had reached before each reset.
+#[inline]
+pub fn reset_correction(values: &[f64]) -> f64 {
+    let mut correction = 0.0;
+    for pair in values.windows(2) {
+        if pair[1] < pair[0] {
+            correction += pair[0];
+        }
+    }
+    correction
+}
+
+fn correction_with_starts(window: &Split<'_>, ctx: &WindowContext<'_>) -> f64 {
+    let mut correction = 0.0;
+    let mut noted = false;
+    for i in 1..window.floats.len() {
+        let (before, now) = (window.floats[i - 1], window.floats[i]);
+        let (before_at, at) = (window.float_times[i - 1].0, window.float_times[i].0);
+        let (before_start, start) = (window.float_starts[i - 1].0, window.float_starts[i].0);
+        if !noted && starts_overlap(before_start, before_at, start) {
+            noted = true;
+            ctx.note(&Note::StartTimeOverlap(ctx.metric()));
+        }
+        if now < before || is_start_reset(before_start, before_at, start, at) {
+            correction += before;
+        }
+    }
+    correction
+}
+
+fn extrapolated_histogram(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_second: bool) -> Option<Cell> {
+    let (times, histograms) = (window.histogram_times, window.histograms);
+    let extent = Extent { first: times[0].0, last: times[times.len() - 1].0, samples: times.len() };
+    let mut result = None;
+    if histograms.len() > 1 {
+        result = Some(histogram_increase(window, ctx, counter)?);
+    }
+    let started = if counter { start_inside(window.histogram_starts, extent.first, ctx) } else { None };
+    if started.is_some() {
+        match &mut result {
+            Some(result) => {
+                if !combined(add(result, &histograms[0]), ctx, Operation::Addition) {
+                    return None;
+                }
+            }
+            None => result = Some((*histograms[0]).clone()),
+        }
+    }
+    let mut result = result?;
+    let zero_at = (counter && result.count > 0.0 && histograms[0].count >= 0.0)
+        .then(|| extent.sampled() * (histograms[0].count / result.count));
+    let mut factor = extent.factor(ctx, zero_at.filter(|_| started.is_none()), started);
+    if per_second {
+        factor /= ctx.range_seconds;
+    }
+    multiply(&mut result, factor);
+    Some(Cell::Histogram(Arc::new(result)))
+}
+
+/// Notes what a combination remarked; false when it could not be made.
+fn combined(outcome: Result<crate::histogram::arithmetic::Remarks, IncompatibleSchema>, ctx: &WindowContext<'_>, op: Operation) -> bool {
+    match outcome {
+        Ok(remarks) => {
+            if remarks.reconciled {
+                ctx.note(&Note::MismatchedCustomBuckets(op));
+            }
+            true
+        }
+        Err(IncompatibleSchema) => {
+            ctx.note(&Note::MixedExponentialCustom(ctx.metric()));
+            false
+        }
+    }
+}
+
+/// Last minus first, corrected for resets.
+fn histogram_increase(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool) -> Option<NativeHistogram> {
+    let histograms = window.histograms;
+    let gauge = |h: &NativeHistogram| h.counter_reset == CounterResetHint::Gauge;
+    let (first, last) = (&*histograms[0], &*histograms[histograms.len() - 1]);
+    let start_reset = |i: usize| {
+        window.histogram_starts.len() > i
+            && is_start_reset(
+                window.histogram_starts[i - 1].0,
+                window.histogram_times[i - 1].0,
+                window.histogram_starts[i].0,
+                window.histogram_times[i].0,
+            )
+    };
+    let empty;
+    let mut before = first;
+    // After a reset the first sample does not matter, not even by its layout.
+    if counter && (start_reset(1) || is_reset(&histograms[1], first)) {
+        let second = &histograms[1];
+        empty = NativeHistogram { schema: second.schema, custom_values: second.custom_values.clone(), ..NativeHistogram::default() };
+        before = &empty;
+    }
+    let custom = uses_custom_buckets(before);
+    let mixed = || {
+        ctx.note(&Note::MixedExponentialCustom(ctx.metric()));
+    };
+    if uses_custom_buckets(last) != custom {
+        mixed();
+        return None;
+    }
+    let mut schema = last.schema.min(before.schema);
+    let mut not_counter = counter && (gauge(first) || gauge(last));
+    if counter {
+        for h in &histograms[1..histograms.len() - 1] {
+            not_counter |= gauge(h);
+            schema = schema.min(h.schema);
+            if uses_custom_buckets(h) != custom {
+                mixed();
+                return None;
+            }
+        }
+    }
+    if not_counter {
+        ctx.note(&Note::NotCounter(ctx.metric()));
+    }
+    let mut result = last.clone();
+    to_schema(&mut result, schema);
+    if !combined(subtract(&mut result, before), ctx, Operation::Subtraction) {
+        return None;
+    }
+    if counter {
+        let mut noted = false;
+        for i in 1..histograms.len() {
+            let now = &*histograms[i];
+            if !noted
+                && window.histogram_starts.len() > i
+                && starts_overlap(window.histogram_starts[i - 1].0, window.histogram_times[i - 1].0, window.histogram_starts[i].0)
+            {
+                noted = true;
+                ctx.note(&Note::StartTimeOverlap(ctx.metric()));
+            }
+            if (start_reset(i) || is_reset(now, before)) && !combined(add(&mut result, before), ctx, Operation::Addition) {
+                return None;
+            }
+            before = now;
+        }
+    } else if !gauge(first) || !gauge(last) {
+        ctx.note(&Note::NotGauge(ctx.metric()));
+    }
+    result.counter_reset = CounterResetHint::Gauge;
+    compact(&mut result);
+    Some(result)
+}
+
+/// The value between two samples; a reset in between counts from zero.
+pub fn interpolate(before: (i64, f64), after: (i64, f64), at: i64, counter: bool) -> f64 {
+    let from = if counter && after.1 < before.1 { 0.0 } else { before.1 };
+    from + (after.1 - from) * (at - before.0) as f64 / (after.0 - before.0) as f64
+}
+
+/// First and last sample that matter for an anchored or smoothed window, if it has any.
+fn extended_bounds(times: &[Timestamp], ctx: &WindowContext<'_>) -> Option<(usize, usize)> {
+    let mut last = times.len().checked_sub(1)?;
+    let first = times[..last].partition_point(|t| t.0 <= ctx.start).saturating_sub(1);
+    if ctx.smoothed {
+        last = times[..last].partition_point(|t| t.0 < ctx.end);
+    }
+    if times[last].0 <= ctx.start || (ctx.smoothed && times[first].0 > ctx.end) {
+        return None;
+    }
+    Some((first, last))
+}
+
+fn extended(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_second: bool) -> Option<Cell> {
+    let (times, values) = (window.float_times, window.floats);
+    let (mut first, mut last) = extended_bounds(times, ctx)?;
+    let (left, right) = float_bounds(times, values, (first, last), (ctx.start, ctx.end), ctx.smoothed, counter);
+    let mut result = right - left;
+    if counter {
+        // What the boundaries already account for is left out.
+        if times[first].0 <= ctx.start {
+            first += 1;
+        }
+        let mut end = last + 1;
+        if times[last].0 >= ctx.end {
+            end = last;
+        }
+        last = end;
+        let mut before = left;
+        for v in values.get(first..last).unwrap_or(&[]) {
+            if *v < before {
+                result += before;
+            }
+            before = *v;
+        }
+        if right < before {
+            result += before;
+        }
+    }
+    if per_second {
+        result /= ctx.range_seconds;
+    }
+    Some(Cell::Float(result))
+}
+
+/// Values at the two ends: picked, or interpolated when smoothed.
+pub fn float_bounds(
+    times: &[Timestamp],
+    values: &[f64],
+    (first, last): (usize, usize),
+    (start, end): (i64, i64),
+    smoothed: bool,
+    counter: bool,
+) -> (f64, f64) {
+    let point = |i: usize| (times[i].0, values[i]);
+    let left = if smoothed && times[first].0 < start && first + 1 < times.len() {
+        interpolate(point(first), point(first + 1), start, counter)
+    } else {
+        values[first]
+    };
+    let right = if smoothed && last > 0 && times[last].0 > end {
+        interpolate(point(last - 1), point(last), end, counter)
+    } else {
+        values[last]
+    };
+    (left, right)
+}
+
+/// The histogram between two others; a reset in between counts from zero.
+pub fn interpolate_histograms(
+    before: (i64, &NativeHistogram),
+    after: (i64, &NativeHistogram),
+    at: i64,
+    counter: bool,
+    reconciled: &mut dyn FnMut(Operation),
+) -> Result<NativeHistogram, IncompatibleSchema> {
+    if at == before.0 {
+        return Ok(before.1.clone());
+    }
+    if at == after.0 {
+        return Ok(after.1.clone());
+    }
+    let fraction = (at - before.0) as f64 / (after.0 - before.0) as f64;
+    let mut result = after.1.clone();
+    if counter && is_reset(after.1, before.1) {
+        multiply(&mut result, fraction);
+        return Ok(result);
+    }
+    if subtract(&mut result, before.1)?.reconciled {
+        reconciled(Operation::Subtraction);
+    }
+    multiply(&mut result, fraction);
+    if add(&mut result, before.1)?.reconciled {
+        reconciled(Operation::Addition);
+    }
+    Ok(result)
+}
+
+fn extended_histogram(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_second: bool) -> Option<Cell> {
+    let (times, histograms) = (window.histogram_times, window.histograms);
+    let (first, last) = extended_bounds(times, ctx)?;
+    let gauge = |h: &NativeHistogram| h.counter_reset == CounterResetHint::Gauge;
+    let custom = uses_custom_buckets(&histograms[first]);
+    for h in &histograms[first..=last.max(first)] {
+        if uses_custom_buckets(h) != custom {
+            ctx.note(&Note::MixedExponentialCustom(ctx.metric()));
+            return None;
+        }
+        if counter && gauge(h) {
+            ctx.note(&Note::NotCounter(ctx.metric()));
+        }
+    }
+    let point = |i: usize| (times[i].0, &*histograms[i]);
+    let between = |a: usize, at: i64| {
+        let outcome = interpolate_histograms(point(a), point(a + 1), at, counter, &mut |op| ctx.note(&Note::MismatchedCustomBuckets(op)));
+        if outcome.is_err() {
+            ctx.note(&Note::MixedExponentialCustom(ctx.metric()));
+        }
+        outcome.ok()
+    };
+    let left = if ctx.smoothed && times[first].0 < ctx.start && first + 1 < times.len() {
+        between(first, ctx.start)?
+    } else {
+        (*histograms[first]).clone()
+    };
+    let right = if ctx.smoothed && last > 0 && times[last].0 > ctx.end { between(last - 1, ctx.end)? } else { (*histograms[last]).clone() };
+    if !counter && !(gauge(&left) && gauge(&right)) {
+        ctx.note(&Note::NotGauge(ctx.metric()));
+    }
+    let mut result = right.clone();
+    if !combined(subtract(&mut result, &left), ctx, Operation::Subtraction) {
+        return None;
+    }
+    if counter
+        && let Some(correction) = extended_correction(window, ctx, (first, last), &left, &right)?
+        && !combined(add(&mut result, &correction), ctx, Operation::Addition)
+    {
+        return None;
+    }
+    if per_second {
+        divide(&mut result, ctx.range_seconds);
+    }
+    result.counter_reset = CounterResetHint::Gauge;
+    compact(&mut result);
+    Some(Cell::Histogram(Arc::new(result)))
+}
+
+/// What was reached before each reset between the boundaries. The outer option is `None` when histograms do not combine.
+#[allow(clippy::option_option)]
+fn extended_correction(
+    window: &Split<'_>,
+    ctx: &WindowContext<'_>,
+    (first, last): (usize, usize),
+    left: &NativeHistogram,
+    right: &NativeHistogram,
+) -> Option<Option<NativeHistogram>> {
+    let (times, histograms) = (window.histogram_times, window.histograms);
+    let mut from = first + 1;
+    let mut before = left;
+    if ctx.smoothed && times[first].0 < ctx.start && from < histograms.len() && is_reset(&histograms[from], &histograms[first]) {
+        // The left end was interpolated across this reset: it is in the value already.
+        before = &histograms[from];
+        from += 1;
+    }
+    // `right` stands for the last sample, with its hint; between the two nothing may be counted twice.
+    if from > last {
+        return Some(None);
+    }
+    let mut correction: Option<NativeHistogram> = None;
+    let mut count = |h: &NativeHistogram| match &mut correction {
+        Some(sum) => combined(add(sum, h), ctx, Operation::Addition),
+        None => {
+            correction = Some(h.clone());
+            true
+        }
+    };
+    for h in &histograms[from..last] {
+        if is_reset(h, before) && !count(before) {
+            return None;
+        }
+        before = h;
+    }
+    if is_reset(right, before) && !count(before) {
+        return None;
+    }
+    Some(correction)
+}
+
+/// `irate` and `idelta`: the last two samples, whatever they are.
+pub fn instant(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool) -> Option<Cell> {
+    #[derive(Clone, Copy)]
+    struct Last<'a> {
+        at: i64,
+        start: i64,
+        float: f64,
+        histogram: Option<&'a NativeHistogram>,
+    }
+    let mut last: Vec<Last<'_>> = Vec::with_capacity(4);
+    let starts = |list: &[Timestamp], i: usize| list.get(i).map_or(0, |t| t.0);
+    for i in window.floats.len().saturating_sub(2)..window.floats.len() {
+        last.push(Last { at: window.float_times[i].0, start: starts(window.float_starts, i), float: window.floats[i], histogram: None });
+    }
+    for i in window.histograms.len().saturating_sub(2)..window.histograms.len() {
+        last.push(Last {
+            at: window.histogram_times[i].0,
+            start: starts(window.histogram_starts, i),
+            float: 0.0,
+            histogram: Some(&window.histograms[i]),
+        });
+    }
+    last.sort_by_key(|s| s.at);
+    let [.., before, now] = last.as_slice() else { return None };
+    let seconds = (now.at - before.at) as f64 / 1000.0;
+    if seconds == 0.0 {
+        return None;
+    }
+    let start_reset = is_start_reset(before.start, before.at, now.start, now.at);
+    match (before.histogram, now.histogram) {
+        (None, None) => {
+            let reset = counter && (now.float < before.float || start_reset);
+            let change = if reset { now.float } else { now.float - before.float };
+            Some(Cell::Float(if counter { change / seconds } else { change }))
+        }
+        (Some(b), Some(n)) => {
+            let gauges = [b, n].map(|h| h.counter_reset == CounterResetHint::Gauge);
+            if counter && (gauges[0] || gauges[1]) {
+                ctx.note(&Note::NotCounter(ctx.metric()));
+            }
+            if !counter && !(gauges[0] && gauges[1]) {
+                ctx.note(&Note::NotGauge(ctx.metric()));
+            }
+            let mut result = n.clone();
+            if !(counter && (start_reset || is_reset(n, b))) && !combined(subtract(&mut result, b), ctx, Operation::Subtraction) {
+                return None;
+            }
+            result.counter_reset = CounterResetHint::Gauge;
+            compact(&mut result);
+            if counter {
+                divide(&mut result, seconds);
+            }
+            Some(Cell::Histogram(Arc::new(result)))
+        }
+        _ => {
+            ctx.note(&Note::MixedFloatsHistograms(ctx.metric()));
+            None
+        }
+    }
+}
