@@ -1,0 +1,87 @@
+//! Alertmanager, API v2: firing alerts again every minute with an end in the future, resolved ones for 15 minutes, as Prometheus does
+//! (`rules/manager.go`, `notifier/`). The 15 minutes survive a restart, because what was sent when is in the journal.
+
+use super::webhook::{Authorization, posted};
+use super::{Channel, Delivery, Failure, Habits, Http, Outcome, Probe, http};
+use crate::message::Message;
+use crate::secret::Secret;
+use crate::settings::one_secret;
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::NoticeState;
+
+/// Prometheus's resend delay, and how long it repeats a resolve.
+const RESEND: Duration = Duration::from_secs(60);
+const RESOLVED: Duration = Duration::from_secs(15 * 60);
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertmanagerSettings {
+    /// Base URL; `/api/v2/alerts` is added unless it is there.
+    pub url: String,
+    pub bearer_token: Option<Secret>,
+    pub bearer_token_file: Option<PathBuf>,
+    pub bearer_token_env: Option<String>,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub password_file: Option<PathBuf>,
+    pub password_env: Option<String>,
+}
+
+pub struct Alertmanager {
+    url: reqwest::Url,
+    authorization: Authorization,
+    http: Http,
+}
+
+impl Alertmanager {
+    /// # Errors
+    /// When the address is not an http URL.
+    pub fn new(settings: &AlertmanagerSettings, http: Http) -> Result<Self, String> {
+        let base = settings.url.trim_end_matches('/');
+        let whole = if base.ends_with("/api/v2/alerts") { base.to_owned() } else { format!("{base}/api/v2/alerts") };
+        let url = http::url("alertmanager url", &whole)?;
+        let bearer = one_secret("bearer_token", &settings.bearer_token, &settings.bearer_token_file, &settings.bearer_token_env)?;
+        let password = one_secret("password", &settings.password, &settings.password_file, &settings.password_env)?;
+        Ok(Alertmanager { url, authorization: Authorization::new(bearer, settings.username.clone(), password)?, http })
+    }
+
+    async fn send(&self, message: &Message) -> Result<(), Failure> {
+        let alerts: Vec<Value> = message
+            .alerts
+            .iter()
+            .map(|alert| {
+                let notice = &*alert.notice;
+                let ends_at = match notice.state {
+                    NoticeState::Resolved => notice.ends_at,
+                    NoticeState::Firing => message.at.saturating_add(notice.ends_at.since(alert.queued_at).max(4 * RESEND)),
+                };
+                posted(&notice.labels, &notice.annotations, notice.starts_at, ends_at, &notice.generator_url)
+            })
+            .collect();
+        if alerts.is_empty() {
+            return Ok(());
+        }
+        let mut headers = HeaderMap::new();
+        self.authorization.add(&mut headers)?;
+        self.http.post(&self.url, headers, "application/json", Value::Array(alerts).to_string().into_bytes()).await
+    }
+}
+
+impl Channel for Alertmanager {
+    fn habits(&self) -> Habits {
+        Habits { immediate: true, most: 256, resend: Some((RESEND, RESOLVED)), ..Habits::default() }
+    }
+
+    fn deliver(self: Arc<Self>, message: Arc<Message>) -> Delivery {
+        Box::pin(async move { Outcome::of(&message, self.send(&message).await) })
+    }
+
+    fn probe(self: Arc<Self>) -> Probe {
+        Box::pin(async move { Ok(format!("posts to {}", self.url.host_str().unwrap_or("?"))) })
+    }
+}

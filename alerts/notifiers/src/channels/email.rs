@@ -1,0 +1,169 @@
+//! E-mail over SMTP. Recipients come from configuration only; everything a header takes from outside has been made one harmless line.
+
+use super::{Channel, Delivery, Failure, Outcome, Probe, destination, fixed_destination};
+use crate::message::Message;
+use crate::secret::Secret;
+use crate::settings::{Settings, one_secret};
+use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::harmless_limited;
+
+/// Bytes of a body.
+const BODY: usize = 64 << 10;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EmailSettings {
+    /// `host:port` of the server that takes the mail.
+    pub smarthost: String,
+    pub from: String,
+    pub to: Vec<String>,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub password_file: Option<PathBuf>,
+    pub password_env: Option<String>,
+    pub security: Security,
+    /// What we call ourselves in EHLO.
+    pub hello: Option<String>,
+}
+
+/// How the connection is protected. There is no "if possible": a downgrade would go unnoticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Security {
+    #[default]
+    Starttls,
+    Tls,
+    /// Only towards a loopback address or when credentials are not used.
+    None,
+}
+
+pub struct Email {
+    host: String,
+    port: u16,
+    from: Mailbox,
+    to: Vec<String>,
+    allowed: Vec<String>,
+    username: Option<String>,
+    password: Option<Secret>,
+    security: Security,
+    hello: ClientId,
+    timeout: Duration,
+}
+
+impl Email {
+    /// # Errors
+    /// When an address does not parse, credentials would travel in clear text, or recipients are templates without an allow-list.
+    pub fn new(settings: &EmailSettings, all: &Settings) -> Result<Self, String> {
+        let (host, port) = settings
+            .smarthost
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?)))
+            .ok_or_else(|| format!("email smarthost {:?} is not host:port", settings.smarthost))?;
+        let from = settings.from.parse().map_err(|e| format!("email from {:?}: {e}", settings.from))?;
+        if settings.to.is_empty() {
+            return Err("email needs at least one recipient in `to`".to_owned());
+        }
+        for recipient in &settings.to {
+            fixed_destination("email recipient", recipient, all)?;
+            if !recipient.contains("{{") {
+                recipient.parse::<Mailbox>().map_err(|e| format!("email recipient {recipient:?}: {e}"))?;
+            }
+        }
+        let password = one_secret("password", &settings.password, &settings.password_file, &settings.password_env)?;
+        let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if settings.security == Security::None && password.is_some() && !loopback {
+            return Err("email: security = \"none\" would send the password in clear text; use starttls or tls".to_owned());
+        }
+        Ok(Email {
+            host,
+            port,
+            from,
+            to: settings.to.clone(),
+            allowed: all.allow_label_destinations.clone(),
+            username: settings.username.clone(),
+            password,
+            security: settings.security,
+            hello: settings.hello.clone().map_or_else(ClientId::default, ClientId::Domain),
+            timeout: all.limits.attempt_timeout,
+        })
+    }
+
+    fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, Failure> {
+        let tls = || TlsParameters::new(self.host.clone()).map_err(|e| Failure::retry(format!("TLS: {e}")));
+        let tls = match self.security {
+            Security::Starttls => Tls::Required(tls()?),
+            Security::Tls => Tls::Wrapper(tls()?),
+            Security::None => Tls::None,
+        };
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(self.host.clone())
+            .port(self.port)
+            .tls(tls)
+            .hello_name(self.hello.clone())
+            .timeout(Some(self.timeout));
+        if let (Some(name), Some(password)) = (&self.username, &self.password) {
+            builder = builder.credentials(Credentials::new(name.clone(), password.reveal().map_err(Failure::retry)?));
+        }
+        Ok(builder.build())
+    }
+
+    fn mail(&self, message: &Message) -> Result<lettre::Message, Failure> {
+        let refused =
+            |e: &dyn std::fmt::Display| Failure::Refused(format!("cannot compose the mail: {}", harmless_limited(&e.to_string(), 200)));
+        // The same message has the same id, so a mail store that has it already can tell.
+        let mut builder = lettre::Message::builder()
+            .from(self.from.clone())
+            .message_id(Some(format!("<{}@watchfire.invalid>", message.key)))
+            .subject(harmless_limited(&message.title(), 160).into_owned())
+            .date(std::time::UNIX_EPOCH + Duration::from_millis(u64::try_from(message.at.millis()).unwrap_or(0)));
+        for recipient in &self.to {
+            let address = destination(recipient, message, &self.allowed)?;
+            builder = builder.to(address.parse().map_err(|e| refused(&e))?);
+        }
+        builder.header(ContentType::TEXT_PLAIN).body(message.plain(BODY)).map_err(|e| refused(&e))
+    }
+
+    async fn send(&self, message: &Message) -> Result<(), Failure> {
+        let mail = self.mail(message)?;
+        self.transport()?.send(mail).await.map(|_| ()).map_err(|error| {
+            let reason = format!("{}:{} {}", self.host, self.port, harmless_limited(&chain(&error), 200));
+            // 5xx is final; everything else (4xx, connection, TLS, time) may pass.
+            if error.is_permanent() { Failure::Refused(reason) } else { Failure::retry(reason) }
+        })
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(&format!(": {inner}"));
+        source = inner.source();
+    }
+    text
+}
+
+impl Channel for Email {
+    fn deliver(self: Arc<Self>, message: Arc<Message>) -> Delivery {
+        Box::pin(async move { Outcome::of(&message, self.send(&message).await) })
+    }
+
+    fn probe(self: Arc<Self>) -> Probe {
+        Box::pin(async move {
+            let transport = self.transport().map_err(|f| f.reason().to_owned())?;
+            match transport.test_connection().await {
+                Ok(true) => Ok(format!("{}:{} answers", self.host, self.port)),
+                Ok(false) => Err(format!("{}:{} does not answer NOOP", self.host, self.port)),
+                Err(error) => Err(harmless_limited(&chain(&error), 200).into_owned()),
+            }
+        })
+    }
+}

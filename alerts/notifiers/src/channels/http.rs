@@ -1,0 +1,169 @@
+//! One POST, safely: no redirects, 64 KiB of answer at most, TLS verified, and errors that never show the address's secrets.
+
+use super::{Failure, Retry};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{StatusCode, Url};
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::harmless_limited;
+
+/// Bytes of an answer that are read; the rest is left on the wire and the connection closed.
+const ANSWER_BYTES: usize = 64 << 10;
+/// Characters of an answer that are quoted in an error.
+const QUOTED: usize = 100;
+/// No receiver may ask for more patience than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// An HTTP client for one channel.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: reqwest::Client,
+}
+
+impl Http {
+    /// # Errors
+    /// When the TLS settings are refused.
+    pub fn new(timeout: Duration) -> Result<Self, String> {
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|e| format!("TLS: {e}"))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(timeout)
+            .connect_timeout(timeout)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .user_agent(concat!("watchfire/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|e| format!("HTTP client: {e}"))?;
+        Ok(Http { client })
+    }
+
+    /// Posts and takes any 2xx for success.
+    ///
+    /// # Errors
+    /// 408, 429, 5xx and everything below HTTP may pass; other answers will not change.
+    pub async fn post(&self, url: &Url, headers: HeaderMap, content_type: &'static str, body: Vec<u8>) -> Result<(), Failure> {
+        let request = self.client.post(url.clone()).headers(headers).header(CONTENT_TYPE, content_type).body(body);
+        let mut response = request.send().await.map_err(|e| Failure::retry(transport(url, e)))?;
+        let status = response.status();
+        let after = response.headers().get(RETRY_AFTER).and_then(retry_after);
+        let location = response.headers().get("location").and_then(|l| l.to_str().ok()).map(str::to_owned);
+        let mut answer = Vec::new();
+        while answer.len() < ANSWER_BYTES {
+            match response.chunk().await {
+                Ok(Some(chunk)) => answer.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES - answer.len())]),
+                Ok(None) => break,
+                // The status is the answer; the body is only quoted.
+                Err(_) if status.is_success() && !answer.is_empty() => break,
+                Err(e) => return Err(Failure::retry(transport(url, e))),
+            }
+        }
+        judge(url, status, after, location, &answer)
+    }
+}
+
+fn judge(url: &Url, status: StatusCode, after: Option<Duration>, location: Option<String>, answer: &[u8]) -> Result<(), Failure> {
+    if status.is_success() {
+        return Ok(());
+    }
+    let host = place(url);
+    if status.is_redirection() {
+        let target = location.and_then(|l| url.join(&l).ok()).map(|u| place(&u)).unwrap_or_else(|| "nowhere".to_owned());
+        return Err(Failure::Refused(format!("{host} redirects to {target}; redirects are not followed, configure the final address")));
+    }
+    let text = String::from_utf8_lossy(answer);
+    let quoted = harmless_limited(text.trim(), QUOTED);
+    let reason = if quoted.is_empty() { format!("{host} answered {status}") } else { format!("{host} answered {status}: {quoted}") };
+    match status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Err(Failure::Retry(Retry { reason, after })),
+        s if s.is_server_error() => Err(Failure::Retry(Retry { reason, after })),
+        _ => Err(Failure::Refused(reason)),
+    }
+}
+
+/// Host and port: the path of a webhook is often its password.
+fn place(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("?");
+    let shown = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    harmless_limited(&shown, QUOTED).into_owned()
+}
+
+fn transport(url: &Url, error: reqwest::Error) -> String {
+    let kind = if error.is_timeout() {
+        "timed out"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else {
+        "failed"
+    };
+    let error = error.without_url();
+    let mut deepest: &dyn std::error::Error = &error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    format!("{} {kind}: {}", place(url), harmless_limited(&deepest.to_string(), QUOTED))
+}
+
+/// `Retry-After` as seconds; its date form is not worth trusting two clocks for.
+fn retry_after(value: &HeaderValue) -> Option<Duration> {
+    value.to_str().ok()?.trim().parse().ok().map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT))
+}
+
+/// An address from configuration.
+///
+/// # Errors
+/// When it is not an http or https URL; the text does not show it.
+pub fn url(what: &str, text: &str) -> Result<Url, String> {
+    let url = Url::parse(text.trim()).map_err(|e| format!("{what} is not a URL: {e}"))?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        other => Err(format!("{what}: scheme {other:?} is not supported; use http or https")),
+    }
+}
+
+/// A header from configuration.
+///
+/// # Errors
+/// When the name or the value holds characters that would end the header, such as line breaks.
+pub fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let shown = harmless_limited(name, 40).into_owned();
+    let name =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("header name {shown:?} holds characters that are not allowed"))?;
+    let mut value = HeaderValue::from_str(value).map_err(|_| format!("the value of header {shown:?} holds control characters"))?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_sorted_into_those_that_may_pass_and_those_that_will_not() {
+        let url = Url::parse("https://hooks.example/services/SECRET").unwrap();
+        let judged = |status: u16| judge(&url, StatusCode::from_u16(status).unwrap(), None, None, b"no\x1b[31m");
+        for status in [200, 202, 204] {
+            assert_eq!(judged(status), Ok(()));
+        }
+        for status in [408, 429, 500, 502, 503, 504] {
+            assert!(matches!(judged(status), Err(Failure::Retry(_))), "{status}");
+        }
+        for status in [301, 307, 400, 401, 403, 404, 410, 413, 422] {
+            assert!(matches!(judged(status), Err(Failure::Refused(_))), "{status}");
+        }
+        let text = judged(404).unwrap_err().reason().to_owned();
+        assert_eq!(text, "hooks.example answered 404 Not Found: no␛[31m");
+    }
+
+    #[test]
+    fn header_injection_from_configuration_is_an_error() {
+        assert!(header("X-Team", "ops").is_ok());
+        for (name, value) in [("X-Team", "a\r\nX-Evil: 1"), ("X-Team", "a\0"), ("X Team", "a"), ("X\n", "a")] {
+            assert!(header(name, value).is_err(), "{name:?} {value:?}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Slack, through an incoming webhook. Slack knows no keys: after a crash within the moment of sending, a message may come twice.
+
+use super::{Channel, Delivery, Failure, Http, Outcome, Probe, fixed_destination, http};
+use crate::message::{Message, runbook};
+use crate::secret::Secret;
+use crate::settings::{Settings, one_secret};
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use watchfire_model::{NoticeState, Severity};
+
+/// Slack takes one message a second per webhook.
+const PACE: Duration = Duration::from_secs(1);
+/// Bytes of text: Slack cuts at 40,000 characters.
+const TEXT: usize = 12_000;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SlackSettings {
+    pub url: Option<Secret>,
+    pub url_file: Option<PathBuf>,
+    pub url_env: Option<String>,
+    /// Where the webhook allows another channel than its own.
+    pub channel: Option<String>,
+    pub username: Option<String>,
+}
+
+pub struct Slack {
+    url: Secret,
+    channel: Option<String>,
+    allowed: Vec<String>,
+    username: String,
+    http: Http,
+    last: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl Slack {
+    /// # Errors
+    /// When the address is missing or malformed, or the channel is a template without an allow-list.
+    pub fn new(settings: &SlackSettings, all: &Settings, http: Http) -> Result<Self, String> {
+        let url = one_secret("url", &settings.url, &settings.url_file, &settings.url_env)?.ok_or("slack needs url, url_file or url_env")?;
+        if let Secret::Inline(text) = &url {
+            http::url("url", text)?;
+        }
+        fixed_destination("slack channel", settings.channel.as_deref().unwrap_or(""), all)?;
+        Ok(Slack {
+            url,
+            channel: settings.channel.clone(),
+            allowed: all.allow_label_destinations.clone(),
+            username: settings.username.clone().unwrap_or_else(|| "watchfire".to_owned()),
+            http,
+            last: tokio::sync::Mutex::new(None),
+        })
+    }
+
+    async fn send(&self, message: &Message) -> Result<(), Failure> {
+        let url = self.url.reveal().and_then(|u| http::url("url", &u)).map_err(Failure::retry)?;
+        let channel = self.channel.as_deref().map(|c| super::destination(c, message, &self.allowed)).transpose()?;
+        let mut last = self.last.lock().await;
+        if let Some(at) = *last {
+            tokio::time::sleep_until(at + PACE).await;
+        }
+        let result = self.http.post(&url, HeaderMap::new(), "application/json", self.body(message, channel).to_string().into_bytes()).await;
+        *last = Some(Instant::now());
+        result
+    }
+
+    fn body(&self, message: &Message, channel: Option<String>) -> Value {
+        let color = match (message.state(), message.severity()) {
+            _ if message.note.is_some() => "#6b7280",
+            (NoticeState::Resolved, _) => "#2e9e5b",
+            (_, Severity::Critical) => "#d32f2f",
+            (_, Severity::High | Severity::Security) => "#e8590c",
+            (_, Severity::Warning) => "#f2a600",
+            _ => "#3b82c4",
+        };
+        let mut text = String::new();
+        let texts = message.texts();
+        for (index, part) in texts.iter().enumerate() {
+            let mut shown = if texts.len() > 1 { format!("{}\n", escaped(&part.title)) } else { String::new() };
+            shown.push_str(&escaped(&part.body()));
+            if let Some(url) = message.alerts.get(index).and_then(|a| runbook(&a.notice)) {
+                shown = shown.replace(&format!("runbook: {}", escaped(url)), &format!("<{}|runbook>", escaped(url)));
+            }
+            if text.len() + shown.len() > TEXT && index > 0 {
+                text.push_str(&format!("\n... and {} more alerts", texts.len() - index));
+                break;
+            }
+            if index > 0 {
+                text.push('\n');
+            }
+            text.push_str(&shown);
+        }
+        let title = escaped(&message.title());
+        let mut body = json!({
+            "username": self.username, "text": title, "mrkdwn": false, "link_names": false, "unfurl_links": false, "unfurl_media": false,
+            // No field is read as markup; links come only from angle brackets, and those are ours.
+            "attachments": [{"color": color, "fallback": title, "text": text, "mrkdwn_in": []}],
+        });
+        if let Some(channel) = channel {
+            body["channel"] = Value::String(channel);
+        }
+        body
+    }
+}
+
+impl Channel for Slack {
+    fn deliver(self: Arc<Self>, message: Arc<Message>) -> Delivery {
+        Box::pin(async move { Outcome::of(&message, self.send(&message).await) })
+    }
+
+    fn probe(self: Arc<Self>) -> Probe {
+        Box::pin(async move {
+            let url = self.url.reveal().and_then(|u| http::url("url", &u))?;
+            Ok(format!("posts to {}", url.host_str().unwrap_or("?")))
+        })
+    }
+}
+
+/// The three characters that Slack reads control sequences from.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

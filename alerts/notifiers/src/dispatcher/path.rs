@@ -1,0 +1,310 @@
+//! The task of one delivery path: plan, journal, send, record; on failure wait, with growing patience.
+
+use super::handle::{PathReport, PathState, Shared};
+use super::plan::{Due, plan};
+use super::until;
+use crate::channels::{Outcome, Retry};
+use crate::journal::{Change, Composed, DeadLetter, State};
+use crate::message::{Message, MessageAlert, stable_key};
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::{Evidence, Labels, Notice, NoticeState, Severity, Timestamp, harmless_limited};
+
+/// The clock is looked at this often: tokio's timers stand still while the machine sleeps, and tests move time by hand.
+const LOOK: Duration = Duration::from_secs(1);
+/// Alert raised on the other paths when one has given up.
+const GAVE_UP: &str = "WatchfireNotificationsFail";
+
+/// What is known about a path.
+#[derive(Debug, Default)]
+pub(super) struct PathStatus {
+    /// Of the last attempt or probe.
+    last: Option<Result<String, String>>,
+    failures: u32,
+    not_before: Option<Timestamp>,
+    failed_group: Option<String>,
+    /// Dead letters were written, and the others told.
+    gave_up: bool,
+    counted_silences: BTreeSet<(String, u64)>,
+}
+
+impl PathStatus {
+    pub fn report(&self, path: &str) -> PathReport {
+        let (works, detail) = match &self.last {
+            Some(Ok(found)) => (true, found.clone()),
+            Some(Err(reason)) => (false, reason.clone()),
+            None => (false, "not tried yet".to_owned()),
+        };
+        PathReport { path: path.to_owned(), works, detail }
+    }
+
+    pub fn retry_now(&mut self) {
+        self.not_before = None;
+    }
+}
+
+pub(super) async fn run(shared: Arc<Shared>, path: Arc<PathState>) {
+    probe(&path).await;
+    loop {
+        let changed = path.changed.notified();
+        let now = shared.now();
+        let (not_before, failed) = {
+            let status = path.status.lock();
+            (status.not_before, status.failed_group.clone())
+        };
+        let planned = plan(&shared.journal.state().read(), &path.traits, &shared.routing, now, failed.as_deref(), false);
+        settle(&shared, &path, planned.drops, planned.silenced).await;
+        let waiting = not_before.filter(|at| *at > now.steady);
+        if let (Some(due), None) = (&planned.due, waiting) {
+            attempt(&shared, &path, due, shared.limits.attempt_timeout).await;
+            if !shared.cancel.is_cancelled() {
+                continue;
+            }
+        } else {
+            let next = waiting.or(planned.next).map_or(LOOK, |at| until(at, now.steady).min(LOOK));
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(next.max(Duration::from_millis(1))) => {}
+                () = shared.cancel.cancelled() => {}
+            }
+        }
+        if shared.cancel.is_cancelled() {
+            drain(&shared, &path).await;
+            return;
+        }
+    }
+}
+
+/// Sends what is owed without waiting for groups; one failure ends it, the journal keeps the rest.
+async fn drain(shared: &Shared, path: &PathState) {
+    let deadline = tokio::time::Instant::now() + shared.limits.drain;
+    while tokio::time::Instant::now() < deadline {
+        let failed = path.status.lock().failed_group.clone();
+        let planned = plan(&shared.journal.state().read(), &path.traits, &shared.routing, shared.now(), failed.as_deref(), true);
+        let Some(due) = planned.due else { return };
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        if !attempt(shared, path, &due, left.min(shared.limits.attempt_timeout)).await {
+            return;
+        }
+    }
+}
+
+async fn probe(path: &PathState) {
+    let found = tokio::time::timeout(Duration::from_secs(5), path.channel.clone().probe()).await;
+    let found = found.unwrap_or_else(|_| Err("no answer within 5 s".to_owned()));
+    path.status.lock().last = Some(found);
+}
+
+/// Counts what a silence holds back, once, and forgets what nobody needs to hear.
+async fn settle(shared: &Shared, path: &PathState, drops: Vec<String>, silenced: Vec<(String, u64)>) {
+    let counter = shared.meter.counter("watchfire_notifications_dropped_total", &[("path", &path.traits.name), ("reason", "silenced")]);
+    {
+        let mut status = path.status.lock();
+        status.counted_silences.retain(|entry| silenced.contains(entry));
+        for entry in silenced {
+            if status.counted_silences.insert(entry) {
+                counter.add(1);
+            }
+        }
+    }
+    if !drops.is_empty() {
+        shared.journal.commit_async(vec![Change::Dropped { path: path.traits.name.clone(), fingerprints: drops }]).await;
+    }
+}
+
+/// One attempt; true when everything in it is settled.
+async fn attempt(shared: &Shared, path: &PathState, due: &Due, limit: Duration) -> bool {
+    let name = &path.traits.name;
+    let key = match &due.key {
+        Some(key) => key.clone(),
+        None => {
+            // Hash of receiver, group and a number that is never used twice.
+            let number = shared.journal.state().read().counter + 1;
+            let key = stable_key(&[name, &due.group_key, &number.to_string(), &format!("{:?}", due.members)]);
+            let composed =
+                Composed { path: name.clone(), group_key: due.group_key.clone(), key: key.clone(), members: due.members.clone() };
+            shared.journal.commit_async(vec![Change::Compose(composed)]).await;
+            key
+        }
+    };
+    let now = shared.now();
+    let message = Arc::new(message(&shared.journal.state().read(), path, due, key, &shared.external_url, now));
+    let calls = if path.traits.habits.call_per_alert { u32::try_from(message.alerts.len()).unwrap_or(u32::MAX).max(1) } else { 1 };
+    let sent = message.clone();
+    let outcome = match shared.journal.faults().at("send") {
+        Err(error) => Outcome { retry: Some(Retry { reason: error.to_string(), after: None }), ..Outcome::default() },
+        Ok(()) => {
+            // In a task of its own a panic of a channel is a failed attempt.
+            let task = tokio::spawn(path.channel.clone().deliver(sent));
+            let abort = task.abort_handle();
+            let failed = |reason: String| Outcome { retry: Some(Retry { reason, after: None }), ..Outcome::default() };
+            match tokio::time::timeout(limit.saturating_mul(calls) + Duration::from_millis(500), task).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => failed("the channel panicked".to_owned()),
+                Err(_) => {
+                    abort.abort();
+                    failed(format!("no answer within {} s", limit.as_secs_f64()))
+                }
+            }
+        }
+    };
+    record(shared, path, due, &message, outcome).await
+}
+
+fn message(state: &State, path: &PathState, due: &Due, key: String, external_url: &str, now: super::Now) -> Message {
+    let cells = state.cells.get(&path.traits.name);
+    let alert = |fingerprint: &str, changed: bool| {
+        let cell = cells?.get(fingerprint)?;
+        Some(MessageAlert {
+            notice: cell.notice.clone(),
+            changed,
+            told: cell.sent_state,
+            acknowledged_by: state.acknowledged_by(fingerprint, now.wall).map(|a| a.by.clone()),
+            handle: cell.handle,
+            queued_at: cell.queued_at,
+        })
+    };
+    let new = due.members.iter().filter_map(|(fingerprint, _)| alert(fingerprint, true));
+    let context = due.context.iter().filter_map(|fingerprint| alert(fingerprint, false));
+    Message {
+        key,
+        path: path.traits.name.clone(),
+        receiver: path.traits.receiver.clone(),
+        group_key: due.group_key.clone(),
+        group_labels: due.group_labels.clone(),
+        alerts: new.chain(context).collect(),
+        note: None,
+        external_url: external_url.to_owned(),
+        at: now.steady,
+    }
+}
+
+async fn record(shared: &Shared, path: &PathState, due: &Due, message: &Message, outcome: Outcome) -> bool {
+    let name = &path.traits.name;
+    let count = |what: &str, labels: &[(&str, &str)], n: usize| {
+        let all: Vec<(&str, &str)> = labels.iter().copied().chain([("path", name.as_str())]).collect();
+        shared.meter.counter(what, &all).add(n as u64);
+    };
+    let now = shared.now();
+    let revision = |fingerprint: &str| due.members.iter().find(|(f, _)| f == fingerprint).map(|(_, revision)| *revision);
+    let mut changes = Vec::new();
+    let delivered: Vec<(String, u64, Option<u32>)> =
+        outcome.delivered.iter().filter_map(|(f, handle)| Some((f.clone(), revision(f)?, *handle))).collect();
+    if !delivered.is_empty() {
+        count("watchfire_notifications_total", &[], delivered.len());
+        let acknowledged: Vec<String> =
+            message.alerts.iter().filter(|a| a.acknowledged_by.is_some()).map(|a| a.notice.fingerprint.clone()).collect();
+        changes.push(Change::Sent { path: name.clone(), group_key: due.group_key.clone(), at: now.steady, alerts: delivered.clone() });
+        if !acknowledged.is_empty() {
+            changes.push(Change::Acknowledged { path: name.clone(), fingerprints: acknowledged });
+        }
+    }
+    let mut dead: Vec<(String, String)> = outcome.refused;
+    let too_old = due.queued_at.saturating_add(shared.limits.give_up_after) <= now.steady;
+    if let Some(retry) = outcome.retry.as_ref().filter(|_| too_old) {
+        let done: BTreeSet<&str> = outcome.delivered.iter().map(|(f, _)| f.as_str()).collect();
+        let left = due.members.iter().filter(|(f, _)| !done.contains(f.as_str()));
+        dead.extend(left.map(|(f, _)| {
+            (f.clone(), format!("given up after {}: {}", watchfire_model::format_duration(shared.limits.give_up_after), retry.reason))
+        }));
+    }
+    for (fingerprint, reason) in &dead {
+        let alert = message.alerts.iter().find(|a| a.notice.fingerprint == *fingerprint).map(|a| a.notice.name()).unwrap_or_default();
+        let alert = harmless_limited(alert, 200).into_owned();
+        tracing::error!(path = name, alert, reason, "notification given up");
+        changes.push(Change::Dead(DeadLetter {
+            path: name.clone(),
+            alert,
+            fingerprint: fingerprint.clone(),
+            reason: reason.clone(),
+            at: now.wall,
+        }));
+    }
+    count("watchfire_notifications_dropped_total", &[("reason", "dead_letter")], dead.len());
+    if !changes.is_empty() {
+        if let Err(error) = shared.journal.faults().at("mark-sent") {
+            tracing::warn!(%error, "mark sent");
+        }
+        shared.journal.commit_async(changes).await;
+    }
+    let (tell, over) = {
+        let mut status = path.status.lock();
+        match (&outcome.retry, dead.first()) {
+            (Some(retry), _) => {
+                status.failures += 1;
+                status.failed_group = Some(due.group_key.clone());
+                let wait = retry.after.unwrap_or_else(|| backoff(status.failures, shared.limits.backoff_min, shared.limits.backoff_max));
+                status.not_before = Some(now.steady.saturating_add(wait));
+                status.last = Some(Err(retry.reason.clone()));
+                count("watchfire_notification_failures_total", &[], 1);
+                tracing::warn!(path = name, reason = retry.reason, wait = wait.as_secs_f64(), "notification not delivered");
+            }
+            (None, first) => {
+                status.failures = 0;
+                status.failed_group = None;
+                status.not_before = None;
+                status.last = Some(match first {
+                    Some((_, reason)) => Err(reason.clone()),
+                    None => Ok("delivered".to_owned()),
+                });
+            }
+        }
+        let tell = !dead.is_empty() && !status.gave_up;
+        let over = dead.is_empty() && outcome.retry.is_none() && status.gave_up;
+        status.gave_up = (status.gave_up || tell) && !over;
+        (tell, over)
+    };
+    if tell || over {
+        let reason = dead.first().map(|(_, reason)| reason.clone()).unwrap_or_default();
+        let notice = gave_up(name, &reason, if tell { NoticeState::Firing } else { NoticeState::Resolved }, now.wall);
+        shared.journal.commit_async(vec![shared.addressed(notice, now.steady, Some(name))]).await;
+    }
+    outcome.retry.is_none()
+}
+
+/// What the other paths hear when this one fails for good.
+fn gave_up(path: &str, reason: &str, state: NoticeState, now: Timestamp) -> Notice {
+    Notice {
+        fingerprint: stable_key(&[GAVE_UP, path]),
+        // Grows with time, over restarts too.
+        revision: u64::try_from(now.millis()).unwrap_or(0),
+        state,
+        severity: Severity::High,
+        labels: Labels::from_pairs([("alertname", GAVE_UP), ("severity", "high"), ("path", path)]),
+        annotations: Labels::from_pairs([
+            ("summary", format!("Notifications over {path} were given up; they are in the list of dead letters").as_str()),
+            ("description", reason),
+        ]),
+        active_at: now,
+        starts_at: now,
+        ends_at: now,
+        generator_url: String::new(),
+        cause: None,
+        evidence: Evidence { surroundings: vec![reason.to_owned()], command: "watchfire notify test".to_owned(), ..Evidence::default() },
+    }
+}
+
+/// Doubles from the shortest to the longest wait, a fifth more or less.
+pub(super) fn backoff(failures: u32, shortest: Duration, longest: Duration) -> Duration {
+    let doubled = shortest.saturating_mul(1u32.checked_shl(failures.saturating_sub(1).min(30)).unwrap_or(u32::MAX)).min(longest);
+    // The standard library seeds every such hasher from the system's randomness.
+    let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
+    doubled.mul_f64(0.8 + 0.4 * random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_doubles_from_one_second_to_five_minutes_and_varies_by_a_fifth() {
+        for (failures, seconds) in [(1, 1.0), (2, 2.0), (3, 4.0), (9, 256.0), (10, 300.0), (60, 300.0), (u32::MAX, 300.0)] {
+            for _ in 0..100 {
+                let wait = backoff(failures, Duration::from_secs(1), Duration::from_secs(300)).as_secs_f64();
+                assert!((seconds * 0.8..=seconds * 1.2 + 0.001).contains(&wait), "{failures}: {wait}");
+            }
+        }
+    }
+}

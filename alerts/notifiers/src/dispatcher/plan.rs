@@ -1,0 +1,244 @@
+//! What a delivery path should do next: a pure function of the durable state, the routing table and the time.
+
+use crate::channels::Habits;
+use crate::journal::{Cell, Composed, State};
+use crate::routing::{Routing, Timing};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use watchfire_model::{Labels, NoticeState, Severity, Timestamp};
+
+/// Groups of one path that are due together beyond this number become one message: a storm must not take hours to tell.
+pub const STORM_GROUPS: usize = 8;
+/// The group key of such a message.
+pub const STORM_KEY: &str = "storm";
+/// Alerts that still fire and are repeated in a message to complete the picture.
+const CONTEXT: usize = 50;
+
+/// The same moment twice: steady for schedules, wall clock for silences and calendars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Follows time since boot, so a corrected wall clock moves no schedule.
+    pub steady: Timestamp,
+    pub wall: Timestamp,
+}
+
+/// What the planner knows about a path.
+#[derive(Clone, Debug)]
+pub struct PathTraits {
+    pub name: String,
+    pub receiver: String,
+    pub habits: Habits,
+    /// Quieter alerts do not use this path.
+    pub at_least: Severity,
+    pub send_resolved: bool,
+}
+
+/// A message to send now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub group_key: String,
+    pub group_labels: Labels,
+    /// (fingerprint, revision) of what is new, oldest first.
+    pub members: Vec<(String, u64)>,
+    /// Fingerprints that still fire in the same group.
+    pub context: Vec<String>,
+    /// The key of an earlier attempt at exactly this message.
+    pub key: Option<String>,
+    pub queued_at: Timestamp,
+}
+
+/// What to do now, and when to look again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub due: Option<Due>,
+    /// Entries that nobody needs to hear any more.
+    pub drops: Vec<String>,
+    /// (fingerprint, revision) of entries that a silence holds back at present.
+    pub silenced: Vec<(String, u64)>,
+    pub next: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct Group<'a> {
+    labels: Labels,
+    pending: Vec<&'a Cell>,
+    firing: Vec<&'a Cell>,
+    first: Option<Timestamp>,
+    flushed: Option<Timestamp>,
+    repeat: Option<Timestamp>,
+    timing: Timing,
+    severity: Option<Severity>,
+}
+
+/// Plans for one path. `failed` is the group whose last attempt failed: others that are due go first. `draining` ignores all waiting.
+pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, failed: Option<&str>, draining: bool) -> Plan {
+    let mut plan = Plan::default();
+    let Some(cells) = state.cells.get(&path.name) else { return plan };
+    let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
+    let mut wanted: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut later = |at: Timestamp| plan.next = Some(plan.next.map_or(at, |next: Timestamp| next.min(at)));
+    for (fingerprint, cell) in cells {
+        let timing = timing(path, routing, cell);
+        let key = if path.habits.immediate { "" } else { cell.destination.group_key.as_str() };
+        let group = groups.entry(key).or_default();
+        group.labels = if path.habits.immediate { Labels::empty() } else { cell.destination.group_labels.clone() };
+        group.timing = timing;
+        group.flushed = group.flushed.max(cell.sent_at);
+        if cell.dead || cell.notice.severity < path.at_least {
+            continue;
+        }
+        let firing = cell.notice.state == NoticeState::Firing;
+        let acknowledged = state.acknowledged_by(fingerprint, now.wall).is_some();
+        let silenced = state.silenced_by(&cell.notice.labels, now.wall).is_some();
+        let told = cell.sent_state == Some(NoticeState::Firing);
+        if firing && told && !cell.is_owed() {
+            group.firing.push(cell);
+        }
+        let muted =
+            || routing.muted(cell.destination.route, &path.receiver, &cell.notice, now.wall) || routing.inhibited(&cell.notice, state);
+        let since = if cell.is_owed() {
+            if !firing && !path.send_resolved {
+                plan.drops.push(fingerprint.clone());
+                continue;
+            }
+            // An end is told to whoever was told of the beginning, whatever is silenced by now.
+            if !(!firing && told) {
+                if silenced {
+                    plan.silenced.push((fingerprint.clone(), cell.notice.revision));
+                    if !firing {
+                        plan.drops.push(fingerprint.clone());
+                    }
+                    continue;
+                }
+                if muted() || (firing && acknowledged) {
+                    continue;
+                }
+            }
+            Some(cell.queued_at)
+        } else if firing && told && acknowledged && path.habits.acknowledgements && !cell.acknowledged {
+            Some(Timestamp::MIN)
+        } else {
+            None
+        };
+        if let Some(since) = since {
+            group.pending.push(cell);
+            group.first = Some(group.first.map_or(since, |first| first.min(since)));
+            group.severity = group.severity.max(Some(cell.notice.severity));
+            wanted.insert(fingerprint, cell.notice.revision);
+            continue;
+        }
+        let Some(at) = repeat_at(path, cell, timing, now) else { continue };
+        if acknowledged && !path.habits.acknowledgements && path.habits.resend.is_none() || silenced || (at <= now.steady && muted()) {
+            continue;
+        }
+        group.repeat = Some(group.repeat.map_or(at, |repeat| repeat.min(at)));
+        if at <= now.steady {
+            group.pending.push(cell);
+            group.severity = group.severity.max(Some(cell.notice.severity));
+            wanted.insert(fingerprint, cell.notice.revision);
+        }
+    }
+    // What may be under way already is finished first, unchanged, as long as it still holds.
+    let mut under_way: Vec<&Composed> = state
+        .composed
+        .values()
+        .filter(|c| c.path == path.name && c.members.iter().all(|(f, revision)| wanted.get(f.as_str()) == Some(revision)))
+        .collect();
+    under_way.sort_by_key(|c| failed == Some(c.group_key.as_str()));
+    let mut ready: Vec<(&str, &Group<'_>)> = Vec::new();
+    let taken: BTreeSet<&str> = under_way.iter().flat_map(|c| c.members.iter().map(|(f, _)| f.as_str())).collect();
+    for (key, group) in &groups {
+        if group.pending.iter().all(|c| taken.contains(c.notice.fingerprint.as_str())) {
+            if let Some(at) = group.repeat {
+                later(at);
+            }
+            continue;
+        }
+        let due = match group.first {
+            Some(first) => {
+                let waited = first.saturating_add(group.timing.group_wait);
+                let paced = group.flushed.map_or(Timestamp::MIN, |at| at.min(now.steady).saturating_add(group.timing.group_interval));
+                waited.max(paced)
+            }
+            None => group.repeat.unwrap_or(now.steady),
+        };
+        if due <= now.steady || draining {
+            ready.push((key, group));
+        } else {
+            later(due);
+        }
+    }
+    let resumed = under_way.first().filter(|c| failed != Some(c.group_key.as_str()) || ready.is_empty());
+    plan.due = match resumed {
+        Some(composed) => Some(resume(composed, cells, &groups, path)),
+        None => pick(ready, &taken, path, failed),
+    };
+    plan
+}
+
+fn timing(path: &PathTraits, routing: &Routing, cell: &Cell) -> Timing {
+    let timing = routing.timing(cell.destination.route);
+    if path.habits.immediate { Timing { group_wait: Duration::ZERO, group_interval: Duration::ZERO, ..timing } } else { timing }
+}
+
+/// When a message about this alert is due again although nothing changed.
+fn repeat_at(path: &PathTraits, cell: &Cell, timing: Timing, now: Now) -> Option<Timestamp> {
+    let sent = cell.sent_at?.min(now.steady);
+    if cell.is_owed() || cell.sent_state != Some(cell.notice.state) {
+        return None;
+    }
+    let firing = cell.notice.state == NoticeState::Firing;
+    match path.habits.resend {
+        Some((pace, _)) if firing && !cell.held => Some(sent.saturating_add(pace)),
+        Some((pace, resolved_for)) if !firing => {
+            let at = sent.saturating_add(pace);
+            (at <= cell.queued_at.saturating_add(resolved_for)).then_some(at)
+        }
+        Some(_) => None,
+        None => (firing && !cell.held).then(|| sent.saturating_add(timing.repeat_interval)),
+    }
+}
+
+fn resume(composed: &Composed, cells: &BTreeMap<String, Cell>, groups: &BTreeMap<&str, Group<'_>>, path: &PathTraits) -> Due {
+    let queued_at = composed.members.iter().filter_map(|(f, _)| cells.get(f)).map(|c| c.queued_at).min().unwrap_or_default();
+    let group = groups.get(if path.habits.immediate { "" } else { composed.group_key.as_str() });
+    Due {
+        group_key: composed.group_key.clone(),
+        group_labels: group.map(|g| g.labels.clone()).unwrap_or_default(),
+        members: composed.members.clone(),
+        context: Vec::new(),
+        key: Some(composed.key.clone()),
+        queued_at,
+    }
+}
+
+fn pick(mut ready: Vec<(&str, &Group<'_>)>, taken: &BTreeSet<&str>, path: &PathTraits, failed: Option<&str>) -> Option<Due> {
+    if ready.is_empty() {
+        return None;
+    }
+    ready.sort_by_key(|(key, group)| (failed == Some(*key), std::cmp::Reverse(group.severity), group.first.or(group.repeat)));
+    let storm = ready.len() > STORM_GROUPS;
+    let groups = if storm { &ready[..] } else { &ready[..1] };
+    let mut members: Vec<&Cell> = groups
+        .iter()
+        .flat_map(|(_, group)| group.pending.iter().copied())
+        .filter(|c| !taken.contains(c.notice.fingerprint.as_str()))
+        .collect();
+    members.sort_by_key(|c| (c.queued_at, std::cmp::Reverse(c.notice.severity)));
+    members.truncate(path.habits.most);
+    let chosen: BTreeSet<&str> = members.iter().map(|c| c.notice.fingerprint.as_str()).collect();
+    let context = if storm || path.habits.immediate {
+        Vec::new()
+    } else {
+        let rest = groups[0].1.firing.iter().map(|c| c.notice.fingerprint.as_str()).filter(|f| !chosen.contains(f));
+        rest.take(CONTEXT).map(str::to_owned).collect()
+    };
+    Some(Due {
+        group_key: if storm { STORM_KEY.to_owned() } else { groups[0].0.to_owned() },
+        group_labels: if storm { Labels::empty() } else { groups[0].1.labels.clone() },
+        queued_at: members.first().map(|c| c.queued_at).unwrap_or_default(),
+        members: members.iter().map(|c| (c.notice.fingerprint.clone(), c.notice.revision)).collect(),
+        context,
+        key: None,
+    })
+}

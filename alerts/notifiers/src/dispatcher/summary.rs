@@ -1,0 +1,164 @@
+//! The daily summary of each person who wants one, and the slow housekeeping: dropping what is over and done with.
+
+use super::handle::{PathState, Shared};
+use crate::channels::Outcome;
+use crate::journal::{Change, State, Transition};
+use crate::message::{Message, Text, stable_key};
+use crate::routing::Receiver;
+use chrono::{NaiveTime, TimeZone};
+use chrono_tz::Tz;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::{Labels, NoticeState, Severity, Timestamp, format_duration, harmless_limited};
+
+const LOOK: Duration = Duration::from_secs(5);
+const HOUSEKEEPING: Duration = Duration::from_secs(600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Alerts named in a summary.
+const NAMED: usize = 10;
+
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut kept = shared.now().steady;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = shared.cancel.cancelled() => return,
+        }
+        let now = shared.now();
+        for receiver in shared.routing.receivers() {
+            let since = due(receiver, &shared.journal.state().read(), now.wall);
+            if let Some(since) = since {
+                send(&shared, receiver, since, now.wall).await;
+            }
+        }
+        if now.steady.since(kept) >= HOUSEKEEPING {
+            kept = now.steady;
+            let before = now.wall.saturating_sub(shared.limits.keep_resolved);
+            shared.journal.commit_async(vec![Change::Expire { before, now: now.wall }]).await;
+        }
+    }
+}
+
+/// When the summary's time of day has passed since it was last sent: the beginning of what it covers.
+fn due(receiver: &Receiver, state: &State, now: Timestamp) -> Option<Timestamp> {
+    let zone = receiver.quiet.as_ref()?.zone;
+    let slot = last_slot(zone, receiver.summary?, now)?;
+    match state.summaries.get(&receiver.name) {
+        // An hour late is late; after a longer absence the next one covers it.
+        None => (now.since(slot) < Duration::from_secs(3600)).then(|| slot.saturating_sub(DAY)),
+        Some(sent) if *sent < slot => Some((*sent).max(slot.saturating_sub(7 * DAY))),
+        Some(_) => None,
+    }
+}
+
+/// The last moment not after `now` at which the zone's clock showed this minute of the day.
+fn last_slot(zone: Tz, minute: u32, now: Timestamp) -> Option<Timestamp> {
+    let local = crate::routing::local(zone, now)?;
+    let time = NaiveTime::from_num_seconds_from_midnight_opt((minute % 1440) * 60, 0)?;
+    (0..3).find_map(|days| {
+        let day = local.date_naive() - chrono::Days::new(days);
+        let slot = zone.from_local_datetime(&day.and_time(time)).earliest()?;
+        let slot = Timestamp(slot.timestamp_millis());
+        (slot <= now).then_some(slot)
+    })
+}
+
+async fn send(shared: &Shared, receiver: &Receiver, since: Timestamp, now: Timestamp) {
+    let text = {
+        let state = shared.journal.state().read();
+        text(&state, since, now)
+    };
+    let names: Vec<&str> = receiver.channels.iter().filter(|c| c.summary).map(|c| c.path.as_str()).collect();
+    let mut delivered = names.is_empty();
+    for path in shared.paths.iter().filter(|p| names.contains(&p.traits.name.as_str())) {
+        let message = note(path, text.clone(), since, now, &shared.external_url);
+        let outcome = tokio::time::timeout(shared.limits.attempt_timeout, path.channel.clone().deliver(Arc::new(message))).await;
+        match outcome {
+            Ok(Outcome { retry: None, .. }) => delivered = true,
+            Ok(Outcome { retry: Some(retry), .. }) => {
+                tracing::warn!(path = path.traits.name, reason = retry.reason, "summary not delivered")
+            }
+            Err(_) => tracing::warn!(path = path.traits.name, "summary not delivered in time"),
+        }
+    }
+    // Without any success it is tried again at the next look, within the hour.
+    if delivered || now.since(since) > DAY + Duration::from_secs(3600) {
+        shared.journal.commit_async(vec![Change::Summary { person: receiver.name.clone(), at: now }]).await;
+    }
+}
+
+fn note(path: &PathState, text: Text, since: Timestamp, now: Timestamp, external_url: &str) -> Message {
+    Message {
+        key: stable_key(&["summary", &path.traits.name, &since.millis().to_string()]),
+        path: path.traits.name.clone(),
+        receiver: path.traits.receiver.clone(),
+        group_key: "summary".to_owned(),
+        group_labels: Labels::empty(),
+        alerts: Vec::new(),
+        note: Some(text),
+        external_url: external_url.to_owned(),
+        at: now,
+    }
+}
+
+/// What happened since then, in words and counts.
+fn text(state: &State, since: Timestamp, now: Timestamp) -> Text {
+    let recent: Vec<&Transition> = state.history.iter().filter(|t| t.at > since).collect();
+    let fired: Vec<&&Transition> = recent.iter().filter(|t| t.state == NoticeState::Firing && !t.held).collect();
+    let resolved = recent.iter().filter(|t| t.state == NoticeState::Resolved).count();
+    let firing: std::collections::BTreeSet<&str> = state
+        .cells
+        .values()
+        .flat_map(BTreeMap::values)
+        .filter(|c| c.notice.state == NoticeState::Firing && !c.held)
+        .map(|c| c.notice.fingerprint.as_str())
+        .collect();
+    let mut facts: Vec<(&'static str, String)> = Vec::new();
+    let mut by_severity: BTreeMap<std::cmp::Reverse<Severity>, usize> = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
+    for transition in &fired {
+        *by_severity.entry(std::cmp::Reverse(transition.severity)).or_default() += 1;
+        *by_name.entry(&transition.alert).or_default() += 1;
+    }
+    if !by_severity.is_empty() {
+        facts.push(("by severity", by_severity.iter().map(|(s, n)| format!("{n} {}", s.0)).collect::<Vec<_>>().join(", ")));
+    }
+    let mut names: Vec<(&str, usize)> = by_name.into_iter().collect();
+    names.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+    for (name, count) in names.iter().take(NAMED) {
+        facts.push(("fired", format!("{count} x {}", harmless_limited(name, 120))));
+    }
+    if names.len() > NAMED {
+        facts.push(("fired", format!("... and {} more rules", names.len() - NAMED)));
+    }
+    let hours = format_duration(Duration::from_secs(now.since(since).as_secs() / 60 * 60));
+    Text {
+        title: format!("Summary of {hours}: {} fired, {resolved} resolved, {} still firing", fired.len(), firing.len()),
+        summary: if fired.is_empty() { "Nothing fired.".to_owned() } else { String::new() },
+        facts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn a_summary_is_due_once_a_day_at_the_persons_own_time() {
+        let settings: Settings = toml::from_str(
+            "[[people]]\nname = \"alex\"\ntimezone = \"Europe/Berlin\"\ndaily_summary = \"08:00\"\n[[people.channels]]\nchannel = { type = \"terminal\" }",
+        )
+        .unwrap();
+        let routing = crate::routing::Routing::new(&settings).unwrap();
+        let alex = &routing.receivers()[0];
+        let at = |text: &str| Timestamp(chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis());
+        let mut state = State::default();
+        assert_eq!(due(alex, &state, at("2026-07-01T05:59:00Z")), None);
+        assert_eq!(due(alex, &state, at("2026-07-01T06:01:00Z")), Some(at("2026-06-30T06:00:00Z")));
+        state.apply(&Change::Summary { person: "alex".to_owned(), at: at("2026-07-01T06:01:00Z") });
+        assert_eq!(due(alex, &state, at("2026-07-02T05:59:00Z")), None);
+        assert_eq!(due(alex, &state, at("2026-07-02T06:00:05Z")), Some(at("2026-07-01T06:01:00Z")));
+    }
+}

@@ -1,0 +1,173 @@
+//! The state directory: ours alone, held by one process, written without following links.
+
+use super::JournalError;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A checked and locked directory; the lock lives as long as this value.
+#[derive(Debug)]
+pub struct StateDirectory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl StateDirectory {
+    /// Creates (0700) or checks the directory, then locks it.
+    ///
+    /// # Errors
+    /// [`JournalError::Unsafe`] when the path is a link, not a directory, somebody else's, or writable by everybody;
+    /// [`JournalError::InUse`] when another process holds it.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let failed = |what: &str, error: io::Error| JournalError::Io { what: format!("{what} {}", path.display()), error };
+        match path.symlink_metadata() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| failed("cannot create", e))?;
+            }
+            Err(e) => return Err(failed("cannot look at", e)),
+            Ok(_) => {}
+        }
+        let metadata = path.symlink_metadata().map_err(|e| failed("cannot look at", e))?;
+        let refuse = |why: String| Err(JournalError::Unsafe { path: path.to_owned(), why });
+        if metadata.is_symlink() {
+            return refuse("it is a symbolic link; name the directory itself".to_owned());
+        }
+        if !metadata.is_dir() {
+            return refuse("it is not a directory".to_owned());
+        }
+        let me = rustix::process::geteuid().as_raw();
+        if metadata.uid() != me {
+            return refuse(format!("it belongs to user {}, and this process runs as user {me}", metadata.uid()));
+        }
+        if metadata.mode() & 0o002 != 0 {
+            return refuse(format!("everybody may write to it (mode {:04o}); run `chmod 700`", metadata.mode() & 0o7777));
+        }
+        let lock_path = path.join("lock");
+        let mut lock = options().read(true).write(true).create(true).open(&lock_path).map_err(|e| failed("cannot open the lock in", e))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                lock.take(32).read_to_string(&mut pid).map_err(|e| failed("cannot read the lock in", e))?;
+                return Err(JournalError::InUse { path: path.to_owned(), pid: pid.trim().to_owned() });
+            }
+            Err(TryLockError::Error(e)) => return Err(failed("cannot lock", e)),
+        }
+        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(|e| failed("cannot write the lock in", e))?;
+        Ok(StateDirectory { path: path.to_owned(), _lock: lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new file that must not exist yet, for writing.
+    pub fn create(&self, name: &str) -> io::Result<File> {
+        options().write(true).create_new(true).open(self.path.join(name))
+    }
+
+    /// An existing file, for reading and writing.
+    pub fn reopen(&self, name: &str) -> io::Result<File> {
+        options().read(true).write(true).open(self.path.join(name))
+    }
+
+    /// The whole of an existing file.
+    pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        options().read(true).open(self.path.join(name))?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    /// Removes a file; one that is already gone is fine.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        match std::fs::remove_file(self.path.join(name)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes creations, renames and removals durable.
+    pub fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// File names, sorted.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn refusal(path: &Path) -> String {
+        StateDirectory::open(path).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn a_missing_directory_is_made_private() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/b");
+        let _held = StateDirectory::open(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o700);
+        assert_eq!(path.join("lock").metadata().unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn links_and_world_writable_directories_are_refused_by_path_and_mode() {
+        let parent = tempfile::tempdir().unwrap();
+        let real = parent.path().join("real");
+        std::fs::create_dir(&real).unwrap();
+        let link = parent.path().join("link");
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert!(refusal(&link).contains("symbolic link"));
+        std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let text = refusal(&real);
+        assert!(text.contains("0777") && text.contains("real"), "{text}");
+        let file = parent.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(refusal(&file).contains("not a directory"));
+    }
+
+    #[test]
+    fn a_second_process_is_told_who_holds_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let _held = StateDirectory::open(parent.path()).unwrap();
+        let Err(JournalError::InUse { pid, .. }) = StateDirectory::open(parent.path()) else { panic!("not refused") };
+        assert_eq!(pid, std::process::id().to_string());
+    }
+
+    #[test]
+    fn planted_links_are_never_followed() {
+        let parent = tempfile::tempdir().unwrap();
+        let victim = parent.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        let state = parent.path().join("state");
+        let held = StateDirectory::open(&state).unwrap();
+        std::os::unix::fs::symlink(&victim, state.join("planted")).unwrap();
+        assert!(held.create("planted").is_err());
+        assert!(held.reopen("planted").is_err());
+        assert!(held.read("planted").is_err());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    }
+}

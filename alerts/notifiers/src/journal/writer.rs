@@ -1,0 +1,306 @@
+//! The one thread that writes, and group commit.
+
+use super::directory::StateDirectory;
+use super::faults::Faults;
+use super::log::SegmentLog;
+use super::payload::{self, AlertStates};
+use super::state::{Acknowledgement, Cell, Change, State};
+use super::{JournalError, banner_bytes};
+use parking_lot::{Mutex, RwLock};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use watchfire_model::reading::Silence;
+use watchfire_model::{Counter, Gauge, Meter, Timestamp};
+
+/// Commits that may wait for the disk; more wait for a place.
+const WAITING: usize = 1024;
+/// Commits and bytes that share one sync.
+const GROUP: usize = 256;
+const GROUP_BYTES: usize = 8 << 20;
+/// How often a failed journal is tried anew.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What was found at start.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The evaluator's records by its keys.
+    pub alert_states: Vec<(String, Vec<u8>)>,
+    /// Entries that still wait to be sent.
+    pub outbox: Vec<Cell>,
+    pub silences: Vec<Silence>,
+    pub acknowledgements: Vec<Acknowledgement>,
+    /// What was lost or repaired, one sentence each.
+    pub banners: Vec<String>,
+}
+
+struct Commit {
+    payload: Vec<u8>,
+    states: AlertStates,
+    changes: Vec<Change>,
+    done: Box<dyn FnOnce(bool) + Send>,
+}
+
+/// The journal with its state. Dropping it writes what is waiting and ends the thread.
+#[derive(Debug)]
+pub struct Journal {
+    commits: Option<SyncSender<Commit>>,
+    thread: Option<JoinHandle<()>>,
+    state: Arc<RwLock<State>>,
+    trouble: Arc<Mutex<Option<String>>>,
+    faults: Faults,
+}
+
+impl Journal {
+    /// Opens the directory, or keeps everything in memory when there is none. `changed` is called after every batch of applied commits.
+    ///
+    /// # Errors
+    /// When the directory is refused or in use; damage to the files is not an error, it is repaired and reported.
+    pub fn open(
+        directory: Option<&Path>,
+        now: Timestamp,
+        meter: &Meter,
+        faults: Faults,
+        changed: Box<dyn Fn() + Send>,
+    ) -> Result<(Journal, Recovered), JournalError> {
+        let mut state = State::default();
+        let mut banners = Vec::new();
+        let mut unreadable = 0u64;
+        let log = match directory {
+            Some(path) => {
+                let directory = StateDirectory::open(path)?;
+                let (log, damage) = SegmentLog::open(directory, now, faults.clone(), &mut |bytes| {
+                    if payload::apply(bytes, &mut state).is_none() {
+                        unreadable += 1;
+                    }
+                })?;
+                banners = damage.banners;
+                meter.counter("watchfire_journal_lost_records_total", &[]).add(damage.lost_records + unreadable);
+                meter.counter("watchfire_journal_cut_bytes_total", &[]).add(damage.cut_bytes);
+                if unreadable > 0 {
+                    banners.push(format!("journal: {unreadable} records cannot be understood; were they written by another version?"));
+                }
+                Some(log)
+            }
+            None => None,
+        };
+        // Without a journal a counter that began at one again would repeat keys that receivers have seen.
+        state.counter = state.counter.max(u64::try_from(now.millis()).unwrap_or(0));
+        let recovered = Recovered {
+            alert_states: state.alert_states.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            outbox: state.cells.values().flat_map(|c| c.values()).filter(|c| c.is_owed()).cloned().collect(),
+            silences: state.silences.values().map(|s| s.silence.clone()).collect(),
+            acknowledgements: state.acknowledgements.values().cloned().collect(),
+            banners,
+        };
+        let state = Arc::new(RwLock::new(state));
+        let trouble = Arc::new(Mutex::new(match directory {
+            Some(_) => None,
+            None => Some("state is kept in memory only: no state directory is set".to_owned()),
+        }));
+        let (sender, receiver) = sync_channel(WAITING);
+        let mut writer = Writer {
+            log,
+            state: state.clone(),
+            trouble: trouble.clone(),
+            durable: meter.gauge("watchfire_state_durable", &[]),
+            disk: meter.gauge("watchfire_journal_bytes", &[]),
+            failures: meter.counter("watchfire_journal_failures_total", &[]),
+            changed,
+        };
+        writer.report(None);
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(&receiver))
+            .map_err(|error| JournalError::Io { what: "cannot start the journal thread".to_owned(), error })?;
+        Ok((Journal { commits: Some(sender), thread: Some(thread), state, trouble, faults }, recovered))
+    }
+
+    /// The state as of the last finished commit.
+    pub fn state(&self) -> &RwLock<State> {
+        &self.state
+    }
+
+    /// Why what is committed now would not survive a crash, if so.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    /// Commits and calls `done` with whether it is durable; the state has changed by then. Blocks only while [`WAITING`] others wait.
+    pub fn submit(&self, states: AlertStates, changes: Vec<Change>, done: impl FnOnce(bool) + Send + 'static) {
+        if let Err(error) = self.faults.at("commit") {
+            tracing::warn!(%error, "journal");
+        }
+        let payload = payload::encode(&states, &changes);
+        let commit = Commit { payload, states, changes, done: Box::new(done) };
+        if let Some(commits) = &self.commits {
+            // The thread ends only after this sender is gone.
+            let _ = commits.send(commit);
+        }
+    }
+
+    /// Commits and waits: true when it is on disk, false when it is held in memory only. Not for async code.
+    pub fn commit(&self, states: AlertStates, changes: Vec<Change>) -> bool {
+        let (sender, receiver) = sync_channel(1);
+        self.submit(states, changes, move |durable| {
+            let _ = sender.send(durable);
+        });
+        receiver.recv().unwrap_or(false)
+    }
+
+    /// As [`commit`](Self::commit), for async code.
+    pub async fn commit_async(&self, changes: Vec<Change>) -> bool {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.submit(AlertStates::default(), changes, move |durable| {
+            let _ = sender.send(durable);
+        });
+        receiver.await.unwrap_or(false)
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.commits = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the journal thread panicked");
+        }
+    }
+}
+
+struct Writer {
+    log: Option<SegmentLog>,
+    state: Arc<RwLock<State>>,
+    trouble: Arc<Mutex<Option<String>>>,
+    durable: Gauge,
+    disk: Gauge,
+    failures: Counter,
+    changed: Box<dyn Fn() + Send>,
+}
+
+impl Writer {
+    fn run(&mut self, commits: &Receiver<Commit>) {
+        loop {
+            let first = if self.log.as_ref().is_none_or(SegmentLog::is_sound) {
+                match commits.recv() {
+                    Ok(commit) => commit,
+                    Err(_) => return,
+                }
+            } else {
+                match commits.recv_timeout(RETRY) {
+                    Ok(commit) => commit,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.rewrite();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => {
+                        self.rewrite();
+                        return;
+                    }
+                }
+            };
+            let mut bytes = first.payload.len();
+            let mut group = vec![first];
+            while group.len() < GROUP && bytes < GROUP_BYTES {
+                match commits.try_recv() {
+                    Ok(commit) => {
+                        bytes += commit.payload.len();
+                        group.push(commit);
+                    }
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            self.write(group);
+        }
+    }
+
+    fn write(&mut self, group: Vec<Commit>) {
+        let durable = match &mut self.log {
+            None => false,
+            Some(log) if !log.is_sound() => false,
+            Some(log) => match log.append(group.iter().map(|c| c.payload.as_slice())) {
+                Ok(()) => true,
+                Err(error) => {
+                    self.failed(&error);
+                    false
+                }
+            },
+        };
+        let mut done = Vec::with_capacity(group.len());
+        {
+            let mut state = self.state.write();
+            for commit in group {
+                for change in &commit.changes {
+                    state.apply(change);
+                }
+                payload::apply_states(commit.states, &mut state);
+                done.push(commit.done);
+            }
+        }
+        for done in done {
+            done(durable);
+        }
+        (self.changed)();
+        let rewrite = self.log.as_ref().is_some_and(|log| log.is_sound() && log.wants_rewrite());
+        if rewrite {
+            self.rewrite();
+        }
+        if let Some(log) = &self.log {
+            self.disk.set(log.disk_bytes() as f64);
+        }
+    }
+
+    /// Writes the whole state to a new file. After a failure this is what makes it durable again.
+    fn rewrite(&mut self) {
+        let Some(log) = &mut self.log else { return };
+        let state = self.state.read();
+        let was_sound = log.is_sound();
+        let result = log.rewrite(payload::snapshot(&state));
+        let sound = log.is_sound();
+        drop(state);
+        match result {
+            Ok(()) if !was_sound => {
+                tracing::info!("the journal is durable again");
+                self.report(None);
+            }
+            Ok(()) => {}
+            Err(error) if sound && !was_sound => {
+                tracing::warn!(%error, "the journal is durable again; older files could not be removed");
+                self.report(None);
+            }
+            // Either file is whole, and the log goes on in one of them.
+            Err(error) if sound => tracing::warn!(%error, "the journal could not be written anew"),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        self.failures.add(1);
+        let text = format!(
+            "state is not durable: {error} while writing the journal. Alerts are still evaluated and sent, but a crash now could repeat or lose some; \
+             free space or repair the disk, it recovers by itself"
+        );
+        if self.trouble.lock().as_deref() != Some(text.as_str()) {
+            tracing::error!("{text}");
+        }
+        self.report(Some(text));
+    }
+
+    fn report(&mut self, trouble: Option<String>) {
+        let sound = self.log.as_ref().is_some_and(SegmentLog::is_sound);
+        self.durable.set(if sound && trouble.is_none() { 1.0 } else { 0.0 });
+        if let Some(log) = &self.log {
+            self.disk.set(log.disk_bytes() as f64);
+            *self.trouble.lock() = trouble;
+            tracing::debug!(disk = banner_bytes(log.disk_bytes()), "journal");
+        }
+    }
+}

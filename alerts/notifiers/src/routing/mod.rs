@@ -1,0 +1,47 @@
+//! Who hears what: a tree of conditions over labels, from our own routes or from an `alertmanager.yml`.
+//!
+//! A decision depends on labels only, so it can be asked for and explained without an alert; whether somebody is *currently* left in peace
+//! (quiet hours, mute intervals, inhibition) is asked again whenever a message is about to be sent.
+
+mod alertmanager_file;
+mod calendar;
+mod matchers;
+mod own;
+mod tree;
+
+pub(crate) use calendar::local;
+pub use calendar::{QuietHours, TimeInterval};
+pub use matchers::parse_matchers;
+pub use tree::{Explanation, GroupBy, Hop, InhibitRule, Node, Receiver, ReceiverChannel, Routing, Timing};
+
+use crate::settings::Settings;
+
+impl Routing {
+    /// Builds the table.
+    ///
+    /// # Errors
+    /// One sentence that names the receiver, route or file and what is wrong with it.
+    pub fn new(settings: &Settings) -> Result<Routing, String> {
+        let mut routing = match &settings.alertmanager_config {
+            Some(path) => {
+                let shown = path.display();
+                let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {shown}: {e}"))?;
+                alertmanager_file::load(&text).map_err(|e| format!("{shown}: {e}"))?
+            }
+            None => own::load(settings)?,
+        };
+        own::add_alertmanagers(&mut routing, settings);
+        routing.check()?;
+        Ok(routing)
+    }
+
+    /// From the text of an `alertmanager.yml` alone.
+    ///
+    /// # Errors
+    /// As [`Routing::new`].
+    pub fn from_alertmanager_yml(text: &str) -> Result<Routing, String> {
+        let routing = alertmanager_file::load(text)?;
+        routing.check()?;
+        Ok(routing)
+    }
+}

@@ -1,0 +1,286 @@
+//! The route tree, its receivers, and the decisions.
+
+use super::calendar::{QuietHours, TimeInterval};
+use crate::journal::{Destination, State};
+use crate::settings::ChannelSettings;
+use chrono_tz::Tz;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use watchfire_model::{Labels, Matcher, Notice, NoticeState, Severity, Timestamp};
+
+/// When messages of a group go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// From the first alert of a group to its first message.
+    pub group_wait: Duration,
+    /// Between messages about a group.
+    pub group_interval: Duration,
+    /// Until a group that did not change is told again.
+    pub repeat_interval: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Timing {
+            group_wait: Duration::from_secs(10),
+            group_interval: Duration::from_secs(60),
+            repeat_interval: Duration::from_secs(4 * 3600),
+        }
+    }
+}
+
+/// Which labels make a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupBy {
+    /// Alertmanager's `...`: every alert is its own group.
+    All,
+    Labels(Vec<String>),
+}
+
+/// One route.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Position in the tree in words, for group keys and explanations.
+    pub name: String,
+    pub severities: Vec<Severity>,
+    pub matchers: Vec<Matcher>,
+    pub receivers: Vec<String>,
+    pub group_by: GroupBy,
+    pub timing: Timing,
+    pub goes_on: bool,
+    /// Names of intervals during which the route is silent.
+    pub mute: Vec<String>,
+    /// Names of intervals outside of which it is silent.
+    pub active: Vec<String>,
+    /// Indexes of children.
+    pub routes: Vec<usize>,
+}
+
+/// A named receiver with its channels.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    pub name: String,
+    pub channels: Vec<ReceiverChannel>,
+    /// Quiet hours, where the receiver is a person.
+    pub quiet: Option<Quiet>,
+    /// Minutes since local midnight of the daily summary.
+    pub summary: Option<u32>,
+    /// Kinds of channels that exist in the file and that watchfire does not speak.
+    pub ignored: Vec<String>,
+}
+
+/// A channel within a receiver.
+#[derive(Clone, Debug)]
+pub struct ReceiverChannel {
+    /// Name of the delivery path.
+    pub path: String,
+    pub settings: ChannelSettings,
+    pub at_least: Severity,
+    pub send_resolved: bool,
+    pub summary: bool,
+}
+
+/// When a person is left in peace.
+#[derive(Clone, Debug)]
+pub struct Quiet {
+    pub zone: Tz,
+    pub hours: Vec<QuietHours>,
+    pub except: Severity,
+}
+
+/// While a source fires, targets with the same values of some labels are not told.
+#[derive(Clone, Debug)]
+pub struct InhibitRule {
+    pub source: Vec<Matcher>,
+    pub target: Vec<Matcher>,
+    pub equal: Vec<String>,
+}
+
+/// One receiver that hears of a set of labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    pub receiver: String,
+    /// Index of the deciding route.
+    pub route: usize,
+    pub group_labels: Labels,
+}
+
+/// Why a set of labels goes where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    pub receivers: Vec<String>,
+    /// One line per route that was looked at, indented by depth.
+    pub lines: Vec<String>,
+}
+
+/// The routing table.
+#[derive(Clone, Debug, Default)]
+pub struct Routing {
+    /// The first is the root.
+    pub(super) nodes: Vec<Node>,
+    pub(super) receivers: Vec<Receiver>,
+    pub(super) intervals: BTreeMap<String, Vec<TimeInterval>>,
+    pub(super) inhibit: Vec<InhibitRule>,
+    /// Receivers that hear everything, whatever the routes say.
+    pub(super) always: Vec<String>,
+}
+
+impl Node {
+    fn matches(&self, labels: &Labels) -> bool {
+        let severity = || Severity::from_label(labels.value("severity"));
+        (self.severities.is_empty() || self.severities.contains(&severity())) && self.matchers.iter().all(|m| m.matches(labels))
+    }
+
+    fn group_labels(&self, labels: &Labels) -> Labels {
+        match &self.group_by {
+            GroupBy::All => labels.clone(),
+            GroupBy::Labels(names) => Labels::from_pairs(names.iter().map(|n| (n.as_str(), labels.value(n)))),
+        }
+    }
+}
+
+impl Routing {
+    /// The receivers of these labels, in order, each once.
+    pub fn route(&self, labels: &Labels) -> Vec<String> {
+        self.explain(labels).receivers
+    }
+
+    /// As [`route`](Self::route), with every route that was looked at.
+    pub fn explain(&self, labels: &Labels) -> Explanation {
+        let mut lines = Vec::new();
+        let hops = self.decide(labels, &mut |depth, node, matched| {
+            let shown: Vec<String> =
+                node.severities.iter().map(|s| format!("severity {s}")).chain(node.matchers.iter().map(Matcher::to_string)).collect();
+            let conditions = if shown.is_empty() { "always".to_owned() } else { shown.join(" and ") };
+            let verdict = if matched { "matches" } else { "does not match" };
+            let receivers = if matched { format!(" -> {}", node.receivers.join(", ")) } else { String::new() };
+            let goes_on = if matched && node.goes_on { " (and continues)" } else { "" };
+            lines.push(format!("{}{conditions}: {verdict}{receivers}{goes_on}", "  ".repeat(depth)));
+        });
+        let mut receivers: Vec<String> = Vec::new();
+        for hop in hops {
+            if !receivers.contains(&hop.receiver) {
+                receivers.push(hop.receiver);
+            }
+        }
+        for always in &self.always {
+            lines.push(format!("every alert -> {always}"));
+            receivers.push(always.clone());
+        }
+        Explanation { receivers, lines }
+    }
+
+    fn decide(&self, labels: &Labels, seen: &mut dyn FnMut(usize, &Node, bool)) -> Vec<Hop> {
+        let mut hops = Vec::new();
+        self.visit(0, 0, labels, seen, &mut hops);
+        hops
+    }
+
+    /// Depth first; a node answers for itself only when none of its children does.
+    fn visit(&self, index: usize, depth: usize, labels: &Labels, seen: &mut dyn FnMut(usize, &Node, bool), hops: &mut Vec<Hop>) -> bool {
+        let Some(node) = self.nodes.get(index) else { return false };
+        let matched = node.matches(labels);
+        seen(depth, node, matched);
+        if !matched {
+            return false;
+        }
+        let before = hops.len();
+        for child in &node.routes {
+            let child_matched = self.visit(*child, depth + 1, labels, seen, hops);
+            if child_matched && !self.nodes[*child].goes_on {
+                break;
+            }
+        }
+        if hops.len() == before {
+            let group_labels = node.group_labels(labels);
+            hops.extend(node.receivers.iter().map(|r| Hop { receiver: r.clone(), route: index, group_labels: group_labels.clone() }));
+        }
+        true
+    }
+
+    /// Every delivery path that is to hear of the notice. A path that several routes name hears it once, by the first.
+    pub fn destinations(&self, notice: &Notice) -> Vec<Destination> {
+        let mut seen = BTreeSet::new();
+        let mut destinations = Vec::new();
+        let mut add = |receiver: &str, route: usize, group_key: String, group_labels: Labels| {
+            let Some(receiver) = self.receivers.iter().find(|r| r.name == receiver) else { return };
+            for channel in receiver.channels.iter().filter(|c| notice.severity >= c.at_least) {
+                if seen.insert(channel.path.clone()) {
+                    let (group_key, group_labels) = (group_key.clone(), group_labels.clone());
+                    destinations.push(Destination { path: channel.path.clone(), group_key, group_labels, route });
+                }
+            }
+        };
+        for hop in self.decide(&notice.labels, &mut |_, _, _| {}) {
+            let key = format!("{}:{}", self.nodes[hop.route].name, hop.group_labels);
+            add(&hop.receiver, hop.route, key, hop.group_labels);
+        }
+        for always in &self.always {
+            add(always, usize::MAX, String::new(), Labels::empty());
+        }
+        destinations
+    }
+
+    pub fn timing(&self, route: usize) -> Timing {
+        self.nodes.get(route).map(|n| n.timing).unwrap_or_default()
+    }
+
+    /// True while the route rests or the person sleeps.
+    pub fn muted(&self, route: usize, receiver: &str, notice: &Notice, now: Timestamp) -> bool {
+        let within = |name: &String| self.intervals.get(name).is_some_and(|i| i.iter().any(|i| i.covers(now)));
+        let resting = self
+            .nodes
+            .get(route)
+            .is_some_and(|node| node.mute.iter().any(within) || (!node.active.is_empty() && !node.active.iter().any(within)));
+        let asleep = || {
+            self.receivers
+                .iter()
+                .find(|r| r.name == receiver)
+                .and_then(|r| r.quiet.as_ref())
+                .is_some_and(|quiet| notice.severity < quiet.except && quiet.hours.iter().any(|hours| hours.covers(quiet.zone, now)))
+        };
+        resting || asleep()
+    }
+
+    /// True while another alert that fires inhibits this one.
+    pub fn inhibited(&self, notice: &Notice, state: &State) -> bool {
+        if self.inhibit.is_empty() {
+            return false;
+        }
+        let all = |matchers: &[Matcher], labels: &Labels| matchers.iter().all(|m| m.matches(labels));
+        self.inhibit.iter().filter(|rule| all(&rule.target, &notice.labels)).any(|rule| {
+            let both = all(&rule.source, &notice.labels);
+            state.cells.values().flat_map(BTreeMap::values).any(|cell| {
+                let source = &cell.notice;
+                source.state == NoticeState::Firing
+                    && source.fingerprint != notice.fingerprint
+                    && all(&rule.source, &source.labels)
+                    // Two alerts that match both sides must not silence each other.
+                    && !(both && all(&rule.target, &source.labels))
+                    && rule.equal.iter().all(|name| source.labels.value(name) == notice.labels.value(name))
+            })
+        })
+    }
+
+    pub fn receivers(&self) -> &[Receiver] {
+        &self.receivers
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        let known: BTreeSet<&str> = self.receivers.iter().map(|r| r.name.as_str()).collect();
+        for node in &self.nodes {
+            if let Some(unknown) = node.receivers.iter().find(|r| !known.contains(r.as_str())) {
+                let names: Vec<&str> = known.iter().copied().collect();
+                return Err(format!(
+                    "route {} names {unknown:?}, which is no receiver, person or team; known are {}",
+                    node.name,
+                    names.join(", ")
+                ));
+            }
+            if let Some(unknown) = node.mute.iter().chain(&node.active).find(|n| !self.intervals.contains_key(*n)) {
+                return Err(format!("route {} names the time interval {unknown:?}, which is not defined", node.name));
+            }
+        }
+        Ok(())
+    }
+}
