@@ -1,0 +1,91 @@
+//! The owner thread of the span side: one thread, one visitor, no locks. Receivers parse and hand over; the thread shows and ticks.
+
+use crate::budget::Reservation;
+use crate::traces::Parsed;
+use bytes::Bytes;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use watchfire_model::{Clock, Counter, SpanVisitor, Timestamp};
+
+/// The longest the visitor waits for a tick.
+const TICK: Duration = Duration::from_millis(250);
+/// Parse buffers kept for reuse, and the largest that is kept.
+const POOLED: usize = 16;
+const POOLED_BYTES: usize = 8 << 20;
+
+/// A parsed request on its way to the visitor. Its bytes stay on the budget until it has been seen.
+pub(crate) struct Work {
+    pub(crate) bytes: Bytes,
+    pub(crate) parsed: Box<Parsed>,
+    pub(crate) received: Timestamp,
+    pub(crate) reservation: Reservation,
+}
+
+/// Parse buffers going round between receivers and the owner thread.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pool(Arc<Mutex<Vec<Box<Parsed>>>>);
+
+impl Pool {
+    pub(crate) fn take(&self) -> Box<Parsed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give(&self, parsed: Box<Parsed>) {
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() < POOLED && parsed.heap_bytes() <= POOLED_BYTES {
+            pool.push(parsed);
+        }
+    }
+}
+
+/// The way to the owner thread. The channel itself is unbounded: what is in it is bounded by the budget that each [`Work`] holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Queue {
+    sender: Sender<Work>,
+    pub(crate) pool: Pool,
+}
+
+impl Queue {
+    /// False when the owner thread is gone.
+    pub(crate) fn push(&self, work: Work) -> bool {
+        self.sender.send(work).is_ok()
+    }
+}
+
+/// Starts the owner thread; it ends when the last [`Queue`] is dropped and all work is done.
+pub(crate) fn spawn<V: SpanVisitor + 'static>(visitor: V, clock: Arc<dyn Clock>, panics: Counter) -> std::io::Result<(Queue, JoinHandle<()>)> {
+    let (sender, receiver) = channel();
+    let pool = Pool::default();
+    let queue = Queue { sender, pool: pool.clone() };
+    let thread = std::thread::Builder::new().name("ingest".to_owned()).spawn(move || own(visitor, &receiver, &pool, &*clock, &panics))?;
+    Ok((queue, thread))
+}
+
+fn own<V: SpanVisitor>(mut visitor: V, receiver: &Receiver<Work>, pool: &Pool, clock: &dyn Clock, panics: &Counter) {
+    let mut next_tick = Instant::now() + TICK;
+    loop {
+        match receiver.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
+            Ok(work) => {
+                // A request that breaks the visitor costs that request, not the process.
+                let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    work.parsed.visit(&work.bytes, work.received, &mut visitor);
+                }));
+                if shown.is_err() {
+                    panics.add(1);
+                    tracing::error!("a trace request could not be stored: the store panicked");
+                }
+                drop(work.reservation);
+                pool.give(work.parsed);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if Instant::now() >= next_tick {
+            visitor.tick(clock.now());
+            next_tick = Instant::now() + TICK;
+        }
+    }
+    visitor.tick(clock.now());
+}

@@ -1,0 +1,72 @@
+//! Metrics: all five OTLP metric types as Prometheus series (the mapping of prometheus/otlptranslator and `prometheusremotewrite`).
+//! Each point stands for itself: what is wrong with one is counted under its reason and costs no other.
+
+mod delta;
+mod exponential;
+mod float_text;
+mod histogram;
+mod labels;
+mod names;
+mod number;
+mod request;
+
+use crate::inspect::{Findings, Stop, inspect};
+use crate::limits::Limits;
+use crate::refusal::{Refusal, Signal};
+use crate::repair::repair;
+use crate::schema::METRICS;
+use delta::Deltas;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use prost::Message;
+use request::Writing;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+use watchfire_model::{Gauge, Meter, Receipt, SeriesSink, Timestamp};
+
+/// Values nested deeper are shortened already here: prost gives up on them.
+const DECODABLE_DEPTH: usize = 32;
+
+/// Turns metric requests into appends. Holds what deltas have added up to.
+pub(crate) struct Translator {
+    limits: Limits,
+    sink: Arc<dyn SeriesSink>,
+    deltas: Mutex<Deltas>,
+    streams: Gauge,
+}
+
+impl Translator {
+    pub(crate) fn new(limits: Limits, sink: Arc<dyn SeriesSink>, meter: &Meter) -> Self {
+        let limits = Limits { max_depth: limits.max_depth.min(DECODABLE_DEPTH), ..limits };
+        Translator {
+            deltas: Mutex::new(Deltas::new(limits.max_streams)),
+            limits,
+            sink,
+            streams: meter.gauge("watchfire_delta_streams", &[]),
+        }
+    }
+
+    /// Stores one `ExportMetricsServiceRequest`; `now` is its arrival.
+    pub(crate) fn request(&self, bytes: &[u8], now: Timestamp) -> Result<Receipt, Refusal> {
+        let mut findings = Findings::default();
+        inspect(bytes, &METRICS, 0, &self.limits, &mut findings).map_err(|stop| match stop {
+            Stop::Wire(error) => Refusal::wire(Signal::Metrics, &error),
+            Stop::TooManyItems => Refusal::too_many(&self.limits),
+        })?;
+        let mut clean = Cow::Borrowed(bytes);
+        if findings.needs_repair() {
+            let mut repaired = Vec::with_capacity(bytes.len());
+            repair(bytes, &METRICS, 0, &self.limits, &mut repaired).map_err(|error| Refusal::wire(Signal::Metrics, &error))?;
+            clean = Cow::Owned(repaired);
+        }
+        let request =
+            ExportMetricsServiceRequest::decode(&*clean).map_err(|error| Refusal::Decode(Signal::Metrics, error.to_string()))?;
+        let mut deltas = self.deltas.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writing = Writing::new(&*self.sink, &self.limits, &mut deltas, now);
+        writing.request(&request);
+        let mut receipt = writing.receipt();
+        self.streams.set(deltas.len() as f64);
+        let repaired = [("invalid UTF-8", findings.bad_text), ("value nested too deep", findings.too_deep)];
+        receipt.warnings.extend(repaired.into_iter().filter(|(_, n)| *n > 0));
+        Ok(receipt)
+    }
+}

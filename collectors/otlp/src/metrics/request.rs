@@ -1,0 +1,226 @@
+//! One request on its way into the series: resources, scopes, metrics, and the account of their points.
+
+use super::delta::Deltas;
+use super::labels::{ResourceLabels, plain_labels};
+use super::names::{NameKind, metric_name};
+use crate::limits::Limits;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Exemplar as WireExemplar, Metric, exemplar, metric::Data};
+use std::time::Duration;
+use watchfire_model::{
+    Appended, Exemplar, LabelsBuilder, METRIC_NAME, Metadata, MetricKind, Nanos, OriginId, Receipt, SeriesId, SeriesSink, SpanId, Timestamp,
+    TraceId, Value,
+};
+
+/// `target_info` is written at this spacing, half of the query engine's look-back.
+const TARGET_INFO_EVERY: Duration = Duration::from_secs(150);
+/// An exemplar's labels may be this many characters together (OpenMetrics).
+const EXEMPLAR_CHARACTERS: usize = 128;
+/// Bit 0 of a point's flags: there is no value.
+pub(super) const NO_RECORDED_VALUE: u32 = 1;
+
+/// How values of one metric relate to those before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Temporality {
+    Cumulative,
+    Delta,
+}
+
+/// The state of writing one request.
+pub(super) struct Writing<'a> {
+    pub(super) sink: &'a dyn SeriesSink,
+    pub(super) limits: &'a Limits,
+    pub(super) deltas: &'a mut Deltas,
+    pub(super) now: Timestamp,
+    pub(super) origin: OriginId,
+    /// Single samples of this resource that wait to be appended row by row.
+    scalars: Vec<(Timestamp, SeriesId, Value)>,
+    receipt: Receipt,
+}
+
+/// What every point of one metric needs.
+pub(super) struct Family<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: MetricKind,
+    pub(super) temporality: Temporality,
+    pub(super) resource: &'a ResourceLabels,
+}
+
+impl<'a> Writing<'a> {
+    pub(super) fn new(sink: &'a dyn SeriesSink, limits: &'a Limits, deltas: &'a mut Deltas, now: Timestamp) -> Self {
+        Writing { sink, limits, deltas, now, origin: OriginId(0), scalars: Vec::new(), receipt: Receipt::default() }
+    }
+
+    pub(super) fn receipt(self) -> Receipt {
+        self.receipt
+    }
+
+    pub(super) fn request(&mut self, request: &ExportMetricsServiceRequest) {
+        for resource_metrics in &request.resource_metrics {
+            let attributes = resource_metrics.resource.as_ref().map(|r| &r.attributes[..]).unwrap_or_default();
+            let resource = ResourceLabels::new(attributes, self.limits);
+            self.origin = self.sink.origin(&resource.origin);
+            let mut times: Option<(Timestamp, Timestamp)> = None;
+            for metric in resource_metrics.scope_metrics.iter().flat_map(|s| &s.metrics) {
+                self.metric(metric, &resource, &mut times);
+            }
+            self.append_scalars();
+            if let (Some(labels), Some((first, last))) = (&resource.target_info, times)
+                && let Some(series) = self.sink.series(self.origin, labels, MetricKind::Gauge)
+            {
+                // At the last point, and before it as often as a look-back needs, within what is accepted at all.
+                let mut at = last.min(self.now);
+                let mut rows = vec![at];
+                while rows.len() < 16 && at.saturating_sub(TARGET_INFO_EVERY) >= first {
+                    at = at.saturating_sub(TARGET_INFO_EVERY);
+                    rows.push(at);
+                }
+                for at in rows.into_iter().rev() {
+                    self.sink.append(self.origin, at, self.now, &[(series, Value::Float(1.0))]);
+                }
+            }
+        }
+    }
+
+    fn metric(&mut self, metric: &Metric, resource: &ResourceLabels, times: &mut Option<(Timestamp, Timestamp)>) {
+        let Some(data) = &metric.data else { return };
+        let (name_kind, kind, temporality) = match data {
+            Data::Gauge(_) => (NameKind::Gauge, MetricKind::Gauge, AggregationTemporality::Cumulative as i32),
+            Data::Sum(sum) if sum.is_monotonic => (NameKind::MonotonicSum, MetricKind::Counter, sum.aggregation_temporality),
+            Data::Sum(sum) => (NameKind::Other, MetricKind::Gauge, sum.aggregation_temporality),
+            Data::Histogram(h) => (NameKind::Other, MetricKind::Histogram, h.aggregation_temporality),
+            Data::ExponentialHistogram(h) => (NameKind::Other, MetricKind::Histogram, h.aggregation_temporality),
+            Data::Summary(_) => (NameKind::Other, MetricKind::Summary, AggregationTemporality::Cumulative as i32),
+        };
+        let points = points_of(data);
+        for at in points_times(data) {
+            *times = Some(times.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+        }
+        let name = metric_name(&metric.name, &metric.unit, name_kind);
+        if name.is_empty() {
+            return self.reject("no usable name", points);
+        }
+        let temporality = match AggregationTemporality::try_from(temporality) {
+            Ok(AggregationTemporality::Delta) => Temporality::Delta,
+            Ok(AggregationTemporality::Cumulative) => Temporality::Cumulative,
+            Ok(AggregationTemporality::Unspecified) => {
+                self.warn("unspecified temporality taken as cumulative", points);
+                Temporality::Cumulative
+            }
+            Err(_) => return self.reject("unknown temporality", points),
+        };
+        self.sink.describe(&name, Metadata { kind, help: metric.description.clone(), unit: metric.unit.clone() });
+        let family = Family { name: &name, kind, temporality, resource };
+        match data {
+            Data::Gauge(gauge) => gauge.data_points.iter().for_each(|p| self.number(&family, p)),
+            Data::Sum(sum) => sum.data_points.iter().for_each(|p| self.number(&family, p)),
+            Data::Histogram(h) => h.data_points.iter().for_each(|p| self.histogram(&family, p)),
+            Data::ExponentialHistogram(h) => h.data_points.iter().for_each(|p| self.exponential(&family, p)),
+            Data::Summary(s) => s.data_points.iter().for_each(|p| self.summary(&family, p)),
+        }
+    }
+
+    /// The series of a name with the labels of a point.
+    pub(super) fn series(&self, labels: &LabelsBuilder, name: &str, extra: Option<(&str, &str)>, kind: MetricKind) -> Option<SeriesId> {
+        let mut labels = labels.clone();
+        if let Some((label, value)) = extra {
+            labels.set(label, value);
+        }
+        labels.set(METRIC_NAME, name);
+        self.sink.series(self.origin, &labels.build(), kind)
+    }
+
+    pub(super) fn reject(&mut self, reason: &'static str, points: u64) {
+        add(&mut self.receipt.rejected, reason, points);
+    }
+
+    fn warn(&mut self, reason: &'static str, points: u64) {
+        add(&mut self.receipt.warnings, reason, points);
+    }
+
+    /// Appends a point of one sample, together with others of its time.
+    pub(super) fn scalar(&mut self, at: Timestamp, series: SeriesId, value: Value) {
+        self.scalars.push((at, series, value));
+    }
+
+    fn append_scalars(&mut self) {
+        let mut scalars = std::mem::take(&mut self.scalars);
+        scalars.sort_by_key(|(at, ..)| *at);
+        let mut row = Vec::new();
+        for same_time in scalars.chunk_by(|a, b| a.0 == b.0) {
+            row.clear();
+            row.extend(same_time.iter().map(|(_, series, value)| (*series, value.clone())));
+            let appended = self.sink.append(self.origin, same_time[0].0, self.now, &row);
+            let mut rejected = 0;
+            for (reason, samples) in reasons(&appended) {
+                self.reject(reason, samples as u64);
+                rejected += samples;
+            }
+            self.receipt.accepted += row.len().saturating_sub(rejected) as u64;
+        }
+    }
+
+    /// Appends a point of several samples; it counts as one.
+    pub(super) fn row(&mut self, at: Timestamp, row: &[(SeriesId, Value)]) {
+        // What the point's own series have waiting must not come after it.
+        let appended = self.sink.append(self.origin, at, self.now, row);
+        match reasons(&appended).into_iter().max_by_key(|(_, samples)| *samples) {
+            Some((reason, samples)) if samples > 0 => self.reject(reason, 1),
+            _ => self.receipt.accepted += 1,
+        }
+    }
+
+    pub(super) fn exemplar(&self, series: SeriesId, exemplar: &WireExemplar) {
+        let value = match exemplar.value {
+            Some(exemplar::Value::AsDouble(value)) => value,
+            Some(exemplar::Value::AsInt(value)) => value as f64,
+            None => return,
+        };
+        let trace_id = exemplar.trace_id[..].try_into().ok().map(TraceId).filter(|id| !id.is_zero());
+        let span_id = exemplar.span_id[..].try_into().ok().map(SpanId).filter(|id| !id.is_zero());
+        let labels = plain_labels(&exemplar.filtered_attributes, self.limits);
+        let characters: usize = labels.iter().map(|l| l.name.chars().count() + l.value.chars().count()).sum();
+        let ids = if trace_id.is_some() { "trace_id".len() + 32 } else { 0 } + if span_id.is_some() { "span_id".len() + 16 } else { 0 };
+        let labels = if characters + ids <= EXEMPLAR_CHARACTERS { labels } else { Default::default() };
+        self.sink.exemplar(series, Exemplar { at: time(exemplar.time_unix_nano), value, trace_id, span_id, labels });
+    }
+}
+
+/// The time of a point.
+pub(super) fn time(nanos: u64) -> Timestamp {
+    Nanos(nanos).timestamp()
+}
+
+fn reasons(appended: &Appended) -> [(&'static str, usize); 5] {
+    [
+        ("future", appended.future),
+        ("old", appended.old),
+        ("out of order", appended.out_of_order),
+        ("duplicate", appended.duplicate),
+        ("series limit", appended.series_limit),
+    ]
+}
+
+fn add(list: &mut Vec<(&'static str, u64)>, reason: &'static str, count: u64) {
+    if count == 0 {
+        return;
+    }
+    match list.iter_mut().find(|(r, _)| *r == reason) {
+        Some((_, n)) => *n += count,
+        None => list.push((reason, count)),
+    }
+}
+
+fn points_of(data: &Data) -> u64 {
+    points_times(data).count() as u64
+}
+
+fn points_times(data: &Data) -> Box<dyn Iterator<Item = Timestamp> + '_> {
+    match data {
+        Data::Gauge(g) => Box::new(g.data_points.iter().map(|p| time(p.time_unix_nano))),
+        Data::Sum(s) => Box::new(s.data_points.iter().map(|p| time(p.time_unix_nano))),
+        Data::Histogram(h) => Box::new(h.data_points.iter().map(|p| time(p.time_unix_nano))),
+        Data::ExponentialHistogram(h) => Box::new(h.data_points.iter().map(|p| time(p.time_unix_nano))),
+        Data::Summary(s) => Box::new(s.data_points.iter().map(|p| time(p.time_unix_nano))),
+    }
+}

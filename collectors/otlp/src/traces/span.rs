@@ -1,0 +1,245 @@
+//! One span, from its bytes into the columns.
+
+use super::attributes::is_plain;
+use super::parse::{Parsed, Range};
+use crate::inspect::{Findings, Stop, inspect};
+use crate::limits::Limits;
+use crate::repair::repair;
+use crate::schema::{EVENT, KEY_VALUE, LINK, Message, SPAN, STATUS};
+use crate::wire::{FIXED32, FIXED64, LENGTH, Reader, VARINT, expect};
+use watchfire_model::{SpanId, TraceId};
+
+/// Attributes of one span that cost nothing of the request's budget of elements.
+const FREE_ATTRIBUTES: usize = 32;
+
+/// A parsed span: what is fixed is decoded, what is text is a range of the body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) trace_id: TraceId,
+    pub(super) span_id: SpanId,
+    pub(super) parent_id: SpanId,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) body: Range,
+    /// (start, length) within the body.
+    pub(super) name: (u32, u32),
+    pub(super) trace_state: (u32, u32),
+    /// Where its attributes and links end in the columns; they begin where those of the span before end.
+    pub(super) attributes_end: u32,
+    pub(super) links_end: u32,
+    pub(super) flags: u32,
+    pub(super) kind: u8,
+    pub(super) status: u8,
+}
+
+/// The fields of one span as its bytes tell them.
+#[derive(Default)]
+struct Fields<'a> {
+    trace_id: &'a [u8],
+    span_id: &'a [u8],
+    parent_id: &'a [u8],
+    start: u64,
+    end: u64,
+    name: (u32, u32),
+    trace_state: (u32, u32),
+    flags: u32,
+    kind: u8,
+    status: u8,
+    attributes: usize,
+    links: usize,
+    events: usize,
+    findings: Findings,
+}
+
+/// Parses the span `body`, which begins at `at` of the request, and appends it; one with an invalid id is only counted.
+pub(super) fn parse_span(parsed: &mut Parsed, body: &[u8], at: usize, limits: &Limits) -> Result<(), Stop> {
+    parsed.count_items(1, limits)?;
+    let (attributes_before, links_before) = (parsed.attributes.len(), parsed.links.len());
+    let fields = fields(parsed, body, limits)?;
+    parsed.add(fields.findings);
+    let too_many = fields.attributes.max(fields.links).max(fields.events) > limits.max_attributes;
+    let ids = (valid_id::<16>(fields.trace_id), valid_id::<8>(fields.span_id));
+    let ((Some(trace_id), Some(span_id)), false) = (ids, fields.findings.needs_repair() || too_many) else {
+        parsed.attributes.truncate(attributes_before);
+        parsed.links.truncate(links_before);
+        return match ids {
+            (None, _) => {
+                parsed.bad_trace_ids.count(fields.trace_id);
+                Ok(())
+            }
+            (_, None) => {
+                parsed.bad_span_ids.count(fields.span_id);
+                Ok(())
+            }
+            (Some(trace_id), Some(span_id)) => {
+                parsed.dropped_attributes += fields.attributes.saturating_sub(limits.max_attributes) as u64;
+                repaired_span(parsed, body, TraceId(trace_id), SpanId(span_id), limits)
+            }
+        };
+    };
+    let range = Range { start: at as u32, length: body.len() as u32, repaired: false };
+    push(parsed, TraceId(trace_id), SpanId(span_id), range, &fields);
+    Ok(())
+}
+
+/// As [`parse_span`], by way of a repaired copy of the body.
+fn repaired_span(parsed: &mut Parsed, body: &[u8], trace_id: TraceId, span_id: SpanId, limits: &Limits) -> Result<(), Stop> {
+    let start = parsed.repaired.len();
+    repair(body, &SPAN, 0, limits, &mut parsed.repaired)?;
+    let copy = parsed.repaired.split_off(start);
+    // Its elements have been counted when they came.
+    let items = std::mem::take(&mut parsed.findings.items);
+    let fields = fields(parsed, &copy, limits)?;
+    parsed.findings.items = items;
+    let range = Range { start: start as u32, length: copy.len() as u32, repaired: true };
+    push(parsed, trace_id, span_id, range, &fields);
+    parsed.repaired.extend_from_slice(&copy);
+    Ok(())
+}
+
+fn push(parsed: &mut Parsed, trace_id: TraceId, span_id: SpanId, body: Range, fields: &Fields<'_>) {
+    parsed.spans.push(Span {
+        trace_id,
+        span_id,
+        parent_id: SpanId(valid_id::<8>(fields.parent_id).unwrap_or_default()),
+        start: fields.start,
+        end: fields.end,
+        body,
+        name: fields.name,
+        trace_state: fields.trace_state,
+        attributes_end: parsed.attributes.len() as u32,
+        links_end: parsed.links.len() as u32,
+        flags: fields.flags,
+        kind: fields.kind,
+        status: fields.status,
+    });
+}
+
+/// An id of the right length that is not all zero.
+#[inline]
+fn valid_id<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    let id: [u8; N] = bytes.try_into().ok()?;
+    (id != [0; N]).then_some(id)
+}
+
+#[inline]
+fn fields<'a>(parsed: &mut Parsed, body: &'a [u8], limits: &Limits) -> Result<Fields<'a>, Stop> {
+    let mut fields = Fields { findings: Findings { items: parsed.findings.items, ..Findings::default() }, ..Fields::default() };
+    let mut reader = Reader::new(body);
+    while let Some((field, wire_type)) = reader.tag()? {
+        match field {
+            1..=5 | 9 | 11 | 13 | 15 => {
+                expect(field, wire_type, LENGTH)?;
+                let value = reader.bytes()?;
+                let start = (reader.position() - value.len()) as u32;
+                match field {
+                    1 => fields.trace_id = value,
+                    2 => fields.span_id = value,
+                    3 => {
+                        fields.trace_state = (start, value.len() as u32);
+                        text(value, limits.max_value, &mut fields.findings);
+                    }
+                    4 => fields.parent_id = value,
+                    5 => {
+                        fields.name = (start, value.len() as u32);
+                        text(value, limits.max_name, &mut fields.findings);
+                    }
+                    9 => {
+                        fields.attributes += 1;
+                        if fields.attributes > FREE_ATTRIBUTES {
+                            count(&mut fields.findings, limits)?;
+                        }
+                        if !is_plain(value) {
+                            inspect(value, &KEY_VALUE, 0, limits, &mut fields.findings)?;
+                        }
+                        parsed.attributes.push((start, value.len() as u32));
+                    }
+                    11 => element(value, &EVENT, &mut fields.events, limits, &mut fields.findings)?,
+                    13 => {
+                        element(value, &LINK, &mut fields.links, limits, &mut fields.findings)?;
+                        if let Some(link) = link(value)? {
+                            parsed.links.push(link);
+                        }
+                    }
+                    _ => {
+                        inspect(value, &STATUS, 0, limits, &mut fields.findings)?;
+                        if let Some(code) = status_code(value)? {
+                            fields.status = code;
+                        }
+                    }
+                }
+            }
+            6 => {
+                expect(field, wire_type, VARINT)?;
+                fields.kind = small(reader.varint()?);
+            }
+            7 => {
+                expect(field, wire_type, FIXED64)?;
+                fields.start = reader.fixed64()?;
+            }
+            8 => {
+                expect(field, wire_type, FIXED64)?;
+                fields.end = reader.fixed64()?;
+            }
+            10 | 12 | 14 => {
+                expect(field, wire_type, VARINT)?;
+                reader.varint()?;
+            }
+            16 => {
+                expect(field, wire_type, FIXED32)?;
+                fields.flags = reader.fixed32()?;
+            }
+            _ => reader.skip(field, wire_type)?,
+        }
+    }
+    Ok(fields)
+}
+
+fn count(findings: &mut Findings, limits: &Limits) -> Result<(), Stop> {
+    findings.items += 1;
+    if findings.items > limits.max_items { Err(Stop::TooManyItems) } else { Ok(()) }
+}
+
+fn element(value: &[u8], message: &'static Message, seen: &mut usize, limits: &Limits, findings: &mut Findings) -> Result<(), Stop> {
+    *seen += 1;
+    count(findings, limits)?;
+    inspect(value, message, 0, limits, findings)
+}
+
+#[inline]
+fn text(bytes: &[u8], limit: usize, findings: &mut Findings) {
+    if !bytes.is_ascii() && simdutf8::basic::from_utf8(bytes).is_err() {
+        findings.bad_text += 1;
+    }
+    if bytes.len() > limit {
+        findings.too_long += 1;
+    }
+}
+
+/// Enum values that nobody has defined yet become 255, which means unspecified.
+fn small(value: u64) -> u8 {
+    u8::try_from(value).unwrap_or(u8::MAX)
+}
+
+fn status_code(bytes: &[u8]) -> Result<Option<u8>, Stop> {
+    let mut code = None;
+    let mut reader = Reader::new(bytes);
+    while let Some((field, wire_type)) = reader.tag()? {
+        if field == 3 { code = Some(small(reader.varint()?)) } else { reader.skip(field, wire_type)? }
+    }
+    Ok(code)
+}
+
+/// The ids of a link; one with invalid ids leads nowhere and is left out.
+fn link(bytes: &[u8]) -> Result<Option<(TraceId, SpanId)>, Stop> {
+    let (mut trace_id, mut span_id): (&[u8], &[u8]) = (&[], &[]);
+    let mut reader = Reader::new(bytes);
+    while let Some((field, wire_type)) = reader.tag()? {
+        match field {
+            1 => trace_id = reader.bytes()?,
+            2 => span_id = reader.bytes()?,
+            _ => reader.skip(field, wire_type)?,
+        }
+    }
+    Ok(valid_id::<16>(trace_id).zip(valid_id::<8>(span_id)).map(|(t, s)| (TraceId(t), SpanId(s))))
+}

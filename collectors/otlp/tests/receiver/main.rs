@@ -1,0 +1,5 @@
+//! The receiver over real sockets: what is taken in, what is refused, in which words, and which counter says so.
+
+mod accepts;
+mod fixture;
+mod refuses;
