@@ -75,7 +75,7 @@ impl Evaluator<'_> {
             Kind::QueryEnd => constant(self.ctx.end as f64 / 1000.0),
             Kind::MinOf | Kind::MaxOf => {
                 let (a, b) = (self.eval_scalar(arg(0))?, self.eval_scalar(arg(1))?);
-                let pick = if call.function.kind == Kind::MinOf { go_min } else { go_max };
+                let pick = if matches!(call.function.kind, Kind::MinOf) { go_min } else { go_max };
                 Ok(Val::Scalar(a.into_iter().zip(b).map(|(a, b)| pick(a, b)).collect()))
             }
             Kind::Timestamp => self.timestamp(arg(0)),

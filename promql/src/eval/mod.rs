@@ -17,6 +17,9 @@ mod ranges;
 mod ranked;
 pub(crate) mod select;
 
+pub(crate) use binary::label_text;
+pub(crate) use histograms::parse_bound as histograms_bound;
+
 use crate::annotations::Notes;
 use crate::ast::{At, Expr, Modifiers};
 use crate::engine::{Interrupt, Plans};

@@ -13,7 +13,7 @@ use crate::ast::ValueType::{self, Matrix as M, Scalar as S, String as T, Vector 
 use std::fmt;
 
 /// The computation behind a name.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// One float in, one float out, histograms ignored.
     Elementwise(fn(f64) -> f64),

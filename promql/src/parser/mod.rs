@@ -24,3 +24,27 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
     check::check(text, &expr)?;
     Ok(expr)
 }
+
+/// Parses the selector a text begins with; returns where it ends.
+pub fn parse_selector_prefix(text: &str) -> Result<(Expr, usize), ParseError> {
+    let mut parser = expression::Parser::new(text);
+    let first = parser.lexer.peek()?.clone();
+    let name = match first.token {
+        lexer::Token::Symbol("{") => None,
+        lexer::Token::Word => {
+            parser.lexer.next()?;
+            Some((parser.lexer.slice(first.span).to_owned(), first.span))
+        }
+        _ => return parser.unexpected("series description", "metric or \"{\""),
+    };
+    // What follows the selector is not PromQL: without braces, it must not be looked at.
+    if let Some((_, span)) = &name
+        && !text[span.end as usize..].trim_start().starts_with('{')
+    {
+        let end = span.end as usize;
+        return Ok((parser.bare_selector(name.unwrap_or_default()), end));
+    }
+    let expr = parser.vector_selector(name)?;
+    let end = expr.span().end as usize;
+    Ok((expr, end))
+}

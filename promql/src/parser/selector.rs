@@ -3,7 +3,7 @@
 use super::expression::Parser;
 use super::lexer::Token;
 use super::quote::{go_quote, is_utf8};
-use crate::ast::{At, DurationExpr, Expr, MatrixSelector, Modifiers, Span, Subquery, ValueType, VectorSelector};
+use crate::ast::{At, DurationExpr, Expr, MatrixSelector, Modifiers, Span, Subquery, VectorSelector};
 use crate::error::ParseError;
 use watchfire_model::{METRIC_NAME, MatchOp, Matcher};
 
@@ -38,6 +38,13 @@ impl Parser<'_> {
             smoothed: false,
             span,
         })))
+    }
+
+    /// A name without braces.
+    pub fn bare_selector(&self, (name, span): (String, Span)) -> Expr {
+        let matchers = vec![Matcher::equal(METRIC_NAME, &name)];
+        let modifiers = Modifiers::default();
+        Expr::Vector(Box::new(VectorSelector { name: Some(name), matchers, modifiers, anchored: false, smoothed: false, span }))
     }
 
     fn matchers(&mut self, name: &mut Option<String>, matchers: &mut Vec<Matcher>) -> Parsed<u32> {
@@ -266,9 +273,5 @@ impl VectorSelector {
     /// True when every matcher also matches the empty value, which would select everything.
     pub(crate) fn selects_everything(&self) -> bool {
         self.matchers.iter().all(|m| m.matches_value(""))
-    }
-
-    pub(crate) fn value_type(&self) -> ValueType {
-        ValueType::Vector
     }
 }

@@ -1,0 +1,224 @@
+//! The notation of series: `metric{label="value"} 1 2+3x4 _ stale {{schema:0 count:1}}+{{count:1}}x3`, and start timestamps
+//! (`metric@st -1m -30s-1mx2`) as distances from each sample.
+
+use super::literal::parse_literal;
+use crate::ast::Expr;
+use crate::histogram::arithmetic::{add, subtract};
+use std::sync::Arc;
+use watchfire_model::{Labels, LabelsBuilder, NativeHistogram, ORDINARY_NAN, STALE_NAN, parse_duration};
+
+/// One value of a sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sample {
+    Float(f64),
+    Histogram(Arc<NativeHistogram>),
+}
+
+/// A described series: a value per step, `None` for a gap.
+#[derive(Clone, Debug)]
+pub struct Described {
+    pub labels: Labels,
+    pub values: Vec<Option<Sample>>,
+    /// Set when the line gives start timestamps: milliseconds relative to each sample.
+    pub starts: Option<Vec<Option<i64>>>,
+}
+
+/// Parses one line.
+///
+/// # Errors
+/// What could not be read.
+pub fn parse_series(line: &str) -> Result<Described, String> {
+    let (labels, rest) = parse_labels(line)?;
+    if let Some(rest) = rest.strip_prefix("@st") {
+        let starts = expand(rest, &|text| start_values(text))?;
+        return Ok(Described { labels, values: Vec::new(), starts: Some(starts) });
+    }
+    let values = expand(rest, &|text| sample_values(text))?;
+    Ok(Described { labels, values, starts: None })
+}
+
+/// The labels a line begins with, and the rest.
+fn parse_labels(line: &str) -> Result<(Labels, &str), String> {
+    let (selector, end) = crate::parser::parse_selector_prefix(line).map_err(|e| e.to_string())?;
+    let Expr::Vector(selector) = selector else { return Err(format!("no metric in {line:?}")) };
+    let mut builder = LabelsBuilder::new();
+    for m in &selector.matchers {
+        if m.op != watchfire_model::MatchOp::Equal {
+            return Err(format!("unexpected matcher {m} in a series description"));
+        }
+        builder.set(&m.name, &m.value);
+    }
+    Ok((builder.build(), &line[end..]))
+}
+
+/// Splits at spaces outside of histogram literals and expands each item.
+fn expand<T: Clone>(text: &str, item: &dyn Fn(&str) -> Result<Vec<T>, String>) -> Result<Vec<Option<T>>, String> {
+    let mut out = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() && !rest.starts_with('#') {
+        let mut depth = 0;
+        let end = rest
+            .char_indices()
+            .find(|(_, c)| {
+                match c {
+                    '{' => depth += 1,
+                    '}' => depth -= 1,
+                    _ => {}
+                }
+                c.is_whitespace() && depth <= 0
+            })
+            .map_or(rest.len(), |(i, _)| i);
+        let word = &rest[..end];
+        if let Some(times) = word.strip_prefix('_') {
+            let times = match times.strip_prefix('x') {
+                Some(n) => count(n)?,
+                None if times.is_empty() => 1,
+                None => return Err(format!("unexpected {word:?} in a series")),
+            };
+            out.resize(out.len() + times, None);
+        } else {
+            out.extend(item(word)?.into_iter().map(Some));
+        }
+        if out.len() > 1_000_000 {
+            return Err("series is longer than a million values".to_owned());
+        }
+        rest = rest[end..].trim_start();
+    }
+    Ok(out)
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse::<usize>().ok().filter(|n| *n <= 1_000_000).ok_or_else(|| format!("invalid repetition {text:?}"))
+}
+
+/// `a`, `axN`, `a+bxN`, `a-bxN` of floats or histograms.
+fn sample_values(word: &str) -> Result<Vec<Sample>, String> {
+    if word.starts_with("{{") {
+        return histogram_values(word);
+    }
+    let (value, increment, times) = progression(word, &|text| if text == "stale" { Some(STALE_NAN) } else { parse_number(text) })?;
+    // By repeated addition, so that rounding is that of the notation's definition.
+    let mut current = value;
+    let mut out = vec![Sample::Float(current)];
+    for _ in 0..times {
+        current += increment.unwrap_or(0.0);
+        out.push(Sample::Float(if increment.is_some() { current } else { value }));
+    }
+    Ok(out)
+}
+
+fn histogram_values(word: &str) -> Result<Vec<Sample>, String> {
+    let literal_end = |text: &str| text.find("}}").map(|i| i + 2).ok_or_else(|| format!("histogram without end in {word:?}"));
+    let end = literal_end(word)?;
+    let base = parse_literal(&word[..end])?;
+    let mut rest = &word[end..];
+    let mut increment = None;
+    let mut sign = '+';
+    if let Some(first) = rest.chars().next().filter(|c| matches!(c, '+' | '-')) {
+        sign = first;
+        rest = &rest[1..];
+        let end = literal_end(rest)?;
+        increment = Some(parse_literal(&rest[..end])?);
+        rest = &rest[end..];
+    }
+    let times = match rest.strip_prefix('x') {
+        Some(n) => count(n)?,
+        None if rest.is_empty() && increment.is_none() => 0,
+        None => return Err(format!("unexpected {rest:?} after a histogram")),
+    };
+    let mut current = base;
+    let mut out = vec![Sample::Histogram(Arc::new(current.clone()))];
+    for _ in 0..times {
+        if let Some(increment) = &increment {
+            let outcome = if sign == '+' { add(&mut current, increment) } else { subtract(&mut current, increment) };
+            outcome.map_err(|_| "histograms with exponential and custom buckets cannot be combined".to_owned())?;
+        }
+        out.push(Sample::Histogram(Arc::new(current.clone())));
+    }
+    Ok(out)
+}
+
+/// Splits `a±bxN`: value, increment if written, and how often it repeats.
+fn progression<T: Copy + std::ops::Neg<Output = T>>(
+    word: &str,
+    read: &dyn Fn(&str) -> Option<T>,
+) -> Result<(T, Option<T>, usize), String> {
+    let fail = || format!("invalid value {word:?} in a series");
+    let (body, times) = match word.rsplit_once('x') {
+        Some((body, n)) if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) => (body, Some(count(n)?)),
+        _ => (word, None),
+    };
+    if times.is_none() {
+        return read(body).map(|value| (value, None, 0)).ok_or_else(fail);
+    }
+    if let Some(value) = read(body) {
+        return Ok((value, None, times.unwrap_or(0)));
+    }
+    // The sign that splits is not the first, and not that of an exponent.
+    let bytes = body.as_bytes();
+    for (i, b) in bytes.iter().enumerate().skip(1) {
+        if !matches!(b, b'+' | b'-') || matches!(bytes[i - 1], b'e' | b'E' | b'+' | b'-') {
+            continue;
+        }
+        if let (Some(value), Some(increment)) = (read(&body[..i]), read(&body[i + 1..])) {
+            return Ok((value, Some(if *b == b'-' { -increment } else { increment }), times.unwrap_or(0)));
+        }
+    }
+    Err(fail())
+}
+
+fn start_values(word: &str) -> Result<Vec<i64>, String> {
+    let read = |text: &str| {
+        let (sign, digits) = match text.as_bytes().first() {
+            Some(b'-') => (-1, &text[1..]),
+            Some(b'+') => (1, &text[1..]),
+            _ => (1, text),
+        };
+        i64::try_from(parse_duration(digits).ok()?.as_millis()).ok().map(|ms| sign * ms)
+    };
+    let (value, increment, times) = progression(word, &read)?;
+    Ok((0..=times as i64).map(|i| value + i * increment.unwrap_or(0)).collect())
+}
+
+/// A number as Go reads it: `0x1f`, `1e3`, `Inf`, `NaN`.
+pub fn parse_number(text: &str) -> Option<f64> {
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'-' => (-1.0, &text[1..]),
+        b'+' => (1.0, &text[1..]),
+        _ => (1.0, text),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let value = match lower.as_str() {
+        "inf" | "infinity" => f64::INFINITY,
+        "nan" => ORDINARY_NAN,
+        _ if lower.starts_with("0x") => u64::from_str_radix(&lower[2..], 16).ok()? as f64,
+        _ if !lower.starts_with(|c: char| c.is_ascii_digit() || c == '.') => return None,
+        _ => lower.parse().ok()?,
+    };
+    Some(sign * value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(text: &str) -> Result<Vec<Option<f64>>, String> {
+        Ok(parse_series(text)?
+            .values
+            .into_iter()
+            .map(|v| match v {
+                Some(Sample::Float(f)) => Some(f),
+                _ => None,
+            })
+            .collect())
+    }
+
+    #[test]
+    fn sequences_are_expanded() -> Result<(), String> {
+        assert_eq!(floats("m 1+2x2 _ 5x1 -1-1x1")?, [Some(1.0), Some(3.0), Some(5.0), None, Some(5.0), Some(5.0), Some(-1.0), Some(-2.0)]);
+        assert_eq!(floats("m{a=\"b\"} 0x2 _x2")?, [Some(0.0), Some(0.0), Some(0.0), None, None]);
+        assert_eq!(parse_series("m@st _ -30s-1mx2 0")?.starts, Some(vec![None, Some(-30_000), Some(-90_000), Some(-150_000), Some(0)]));
+        assert!(parse_series("m 1+x").is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,209 @@
+//! Loaded series. Counter histograms get the reset hints a Prometheus storage would give back.
+
+use super::command::Load;
+use super::series::{Described, Sample};
+use crate::eval::histograms_bound;
+use crate::histogram::buckets::set_positive;
+use crate::histogram::reset::is_reset;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use watchfire_model::{
+    CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Labels, METRIC_NAME, NativeHistogram, ORDINARY_NAN, Selector, SeriesId, SeriesSource,
+    SeriesView, SourceError, TimeRange, Timestamp,
+};
+
+#[derive(Default)]
+struct Stored {
+    times: Vec<Timestamp>,
+    values: Vec<f64>,
+    histograms: Vec<Option<Arc<NativeHistogram>>>,
+    starts: Vec<Timestamp>,
+    has_histograms: bool,
+}
+
+#[derive(Default)]
+pub struct Storage {
+    series: BTreeMap<Labels, Stored>,
+    has_starts: bool,
+}
+
+impl Storage {
+    /// Adds what a `load` command describes.
+    ///
+    /// # Errors
+    /// When start timestamps stand alone, or classic buckets make no histogram.
+    pub fn load(&mut self, load: &Load) -> Result<(), String> {
+        let gap = load.gap.as_millis() as i64;
+        let starts: Vec<&Described> = load.series.iter().filter(|s| s.starts.is_some()).collect();
+        for described in load.series.iter().filter(|s| s.starts.is_none()) {
+            let starts = starts.iter().find(|s| s.labels == described.labels).and_then(|s| s.starts.as_ref());
+            self.has_starts |= starts.is_some();
+            for (step, sample) in described.values.iter().enumerate() {
+                let Some(sample) = sample else { continue };
+                let at = gap * step as i64;
+                let start = starts.and_then(|s| s.get(step).copied().flatten()).map_or(0, |relative| at + relative);
+                self.append(&described.labels, at, sample, start);
+            }
+        }
+        if load.with_nhcb {
+            self.load_converted(load, gap)?;
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, labels: &Labels, at: i64, sample: &Sample, start: i64) {
+        let stored = self.series.entry(labels.clone()).or_default();
+        // Out of order samples are not taken.
+        if stored.times.last().is_some_and(|last| last.0 >= at) {
+            return;
+        }
+        let (value, histogram) = match sample {
+            Sample::Float(v) => (*v, None),
+            Sample::Histogram(h) => {
+                let previous = stored.histograms.last().and_then(Option::as_ref);
+                let mut h = (**h).clone();
+                h.counter_reset = stored_hint(&h, previous.map(|p| &**p));
+                stored.has_histograms = true;
+                (ORDINARY_NAN, Some(Arc::new(h)))
+            }
+        };
+        stored.times.push(Timestamp(at));
+        stored.values.push(value);
+        stored.histograms.push(histogram);
+        stored.starts.push(Timestamp(start));
+    }
+
+    fn load_converted(&mut self, load: &Load, gap: i64) -> Result<(), String> {
+        /// The parts of one classic histogram at one time.
+        #[derive(Default)]
+        struct Parts {
+            buckets: Vec<(f64, f64)>,
+            count: Option<f64>,
+            sum: f64,
+        }
+        let mut found: BTreeMap<Labels, BTreeMap<i64, Parts>> = BTreeMap::new();
+        for described in load.series.iter().filter(|s| s.starts.is_none()) {
+            let name = described.labels.metric_name();
+            let Some((base, suffix)) =
+                ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix).map(|base| (base, *suffix)))
+            else {
+                continue;
+            };
+            let bound = if suffix == "_bucket" {
+                match histograms_bound(described.labels.value("le")) {
+                    Some(bound) => bound,
+                    None => continue,
+                }
+            } else {
+                0.0
+            };
+            let mut builder = described.labels.to_builder();
+            builder.set(METRIC_NAME, base).remove("le");
+            let by_time = found.entry(builder.build()).or_default();
+            for (step, sample) in described.values.iter().enumerate() {
+                let Some(Sample::Float(v)) = sample else { continue };
+                let parts = by_time.entry(gap * step as i64).or_default();
+                match suffix {
+                    "_bucket" => parts.buckets.push((bound, *v)),
+                    "_count" => parts.count = Some(*v),
+                    _ => parts.sum = *v,
+                }
+            }
+        }
+        for (labels, by_time) in found {
+            for (at, mut parts) in by_time {
+                parts.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+                parts.buckets.dedup_by(|a, b| a.0 == b.0);
+                let last = parts.buckets.last().map_or(0.0, |b| b.1);
+                let count = parts.count.unwrap_or(last);
+                if parts.buckets.last().is_none_or(|b| b.0 != f64::INFINITY) {
+                    parts.buckets.push((f64::INFINITY, count));
+                }
+                let mut before = 0.0;
+                let mut counts = Vec::with_capacity(parts.buckets.len());
+                for (index, (_, cumulative)) in parts.buckets.iter().enumerate() {
+                    if *cumulative < before {
+                        return Err(format!("cumulative bucket counts of {labels} go down at {at}"));
+                    }
+                    counts.push((index as i32, cumulative - before));
+                    before = *cumulative;
+                }
+                counts.retain(|(_, count)| *count != 0.0);
+                let mut h = NativeHistogram {
+                    schema: CUSTOM_BUCKETS_SCHEMA,
+                    count,
+                    sum: parts.sum,
+                    custom_values: parts.buckets.iter().map(|b| b.0).filter(|b| b.is_finite()).collect(),
+                    ..NativeHistogram::default()
+                };
+                set_positive(&mut h, &counts);
+                self.append(&labels, at, &Sample::Histogram(Arc::new(h)), 0);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The hint a storage gives back: the first of a run knows nothing, later ones are compared with the one before.
+fn stored_hint(h: &NativeHistogram, previous: Option<&NativeHistogram>) -> CounterResetHint {
+    match h.counter_reset {
+        hint @ (CounterResetHint::Gauge | CounterResetHint::Reset) => hint,
+        _ => match previous {
+            None => CounterResetHint::Unknown,
+            Some(previous) if previous.counter_reset == CounterResetHint::Gauge => CounterResetHint::Unknown,
+            Some(previous) => {
+                let mut plain = h.clone();
+                plain.counter_reset = CounterResetHint::Unknown;
+                if is_reset(&plain, previous) { CounterResetHint::Reset } else { CounterResetHint::NotReset }
+            }
+        },
+    }
+}
+
+impl SeriesSource for Storage {
+    fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError> {
+        self.select_with_starts(selector, range, &mut |view, _| visit(view))
+    }
+
+    fn has_start_times(&self) -> bool {
+        self.has_starts
+    }
+
+    fn select_with_starts(
+        &self,
+        selector: &Selector,
+        range: TimeRange,
+        visit: &mut dyn FnMut(SeriesView<'_>, &[Timestamp]),
+    ) -> Result<(), SourceError> {
+        for (index, (labels, stored)) in self.series.iter().enumerate().filter(|(_, (labels, _))| selector.matches(labels)) {
+            let from = stored.times.partition_point(|t| *t <= range.start);
+            let to = stored.times.partition_point(|t| *t <= range.end);
+            if from >= to {
+                continue;
+            }
+            let view = SeriesView {
+                id: SeriesId(index as u32),
+                labels,
+                times: &stored.times[from..to],
+                values: &stored.values[from..to],
+                histograms: if stored.has_histograms { &stored.histograms[from..to] } else { &[] },
+            };
+            visit(view, &stored.starts[from..to]);
+        }
+        Ok(())
+    }
+
+    fn label_names(&self, selectors: &[Selector], _range: TimeRange) -> Result<Vec<String>, SourceError> {
+        let wanted = |labels: &&Labels| selectors.is_empty() || selectors.iter().any(|s| s.matches(labels));
+        let names: std::collections::BTreeSet<String> =
+            self.series.keys().filter(wanted).flat_map(|labels| labels.iter().map(|l| l.name.to_string())).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    fn label_values(&self, name: &str, selectors: &[Selector], _range: TimeRange) -> Result<Vec<String>, SourceError> {
+        let wanted = |labels: &&Labels| selectors.is_empty() || selectors.iter().any(|s| s.matches(labels));
+        let values: std::collections::BTreeSet<String> =
+            self.series.keys().filter(wanted).filter_map(|labels| labels.get(name).map(str::to_owned)).collect();
+        Ok(values.into_iter().collect())
+    }
+}
