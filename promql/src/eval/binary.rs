@@ -154,8 +154,8 @@ impl Evaluator<'_> {
     fn matched(&self, binary: &Binary, matching: &Matching, lhs: Block, rhs: Block, span: Span) -> Outcome<Block> {
         let swapped = matching.cardinality == Cardinality::OneToMany;
         let (many, one) = if swapped { (&rhs, &lhs) } else { (&lhs, &rhs) };
-        let (fill_many, fill_one) =
-            if swapped { (matching.fill_right, matching.fill_left) } else { (matching.fill_left, matching.fill_right) };
+        // As in Prometheus, with `group_right` the left fill is that of the many side.
+        let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
         let mut join = Join {
             evaluator: self,
             binary,

@@ -174,6 +174,6 @@ impl DurationExpr {
         if !(seconds.abs() < 9.2e9) {
             return Err("duration is out of range".to_owned());
         }
-        Ok((seconds * 1000.0).trunc() as i64)
+        Ok((seconds * 1000.0).round() as i64)
     }
 }

@@ -38,8 +38,9 @@ pub fn parse_selector_prefix(text: &str) -> Result<(Expr, usize), ParseError> {
         _ => return parser.unexpected("series description", "metric or \"{\""),
     };
     // What follows the selector is not PromQL: without braces, it must not be looked at.
+    let braces = |rest: &str| rest.starts_with('{') && !rest.starts_with("{{");
     if let Some((_, span)) = &name
-        && !text[span.end as usize..].trim_start().starts_with('{')
+        && !braces(text[span.end as usize..].trim_start())
     {
         let end = span.end as usize;
         return Ok((parser.bare_selector(name.unwrap_or_default()), end));
