@@ -1,5 +1,45 @@
-//! Rules to states to notices.
+//! Rules to states to notices: Prometheus rule files are read, evaluated on their schedules, and what changes for people comes out.
+//! Pure over what it is given: series, topology and time are injected, nothing here opens a file or a socket.
+//!
+//! Types to know
+//! - [`RuleFile`]: a rule file, checked as promtool checks it; [`Rule`] and [`RuleGroup`] are its content.
+//! - [`Evaluator`]: groups on their schedules. [`Evaluator::tick`] gives a [`TickOutcome`]: notices, and [`AlertRecord`]s to make durable
+//!   before anything of it is shown or sent.
+//! - [`state`]: the life of an alert as pure functions; [`template`]: Go's templates; [`cause`]: which alert explains which.
+//! - [`EvidenceSource`]: implemented by the caller, finds what a page should show besides the rule's own text.
+//! - [`MemorySeries`]: a source and sink in memory, for rule tests and files of samples.
+//!
+//! Invariants
+//! - The same state code runs live, in rule tests and in backtests.
+//! - Time that was not watched (suspend, stall, set clocks) fires and resolves nothing; missed evaluations are counted, never made up for.
+//! - A rule that cannot be evaluated keeps its alerts, says why, and is never silently green.
+//! - Only notification is held back for a cause, never evaluation or resolution; every explained alert has somebody who speaks for it.
+//! - Notifiers are not here: this crate says what happened, `alerts/notifiers` says it to people.
+//!
+//! To add a template function: a row in `template::functions` and its arm. To add a dialect: a file in `alerts/dialects/`.
 
+pub mod cause;
+mod comparison;
+mod dialect;
+mod evaluator;
+mod identity;
+mod memory;
 mod nearest;
+mod rule;
+mod rule_file;
+pub mod state;
 pub mod template;
+mod timeline;
 mod yaml;
+
+pub use comparison::Comparison;
+pub use dialect::DialectEngine;
+pub use evaluator::{
+    AlertRecord, AlertReport, EvaluationNote, Evaluator, EvaluatorSettings, EvidenceRequest, EvidenceSource, GroupReport, Paging,
+    RuleHealth, RuleReport, Standing, TickOutcome,
+};
+pub use identity::fingerprint;
+pub use memory::MemorySeries;
+pub use rule::{Alerting, Rule, RuleError, RuleGroup, RuleKind};
+pub use rule_file::{RuleFile, duplicates};
+pub use timeline::ClockEvent;

@@ -3,12 +3,12 @@
 use super::value::TemplateValue;
 
 /// `%v` of a float: the shortest text that reads back, with an exponent below 1e-04 and from one million (`1e+06`).
-pub(crate) fn float_shortest(v: f64) -> String {
+pub(super) fn float_shortest(v: f64) -> String {
     general(v, None, false)
 }
 
 /// `%.Ng` of a float.
-pub(crate) fn float_general(v: f64, precision: usize) -> String {
+pub(super) fn float_general(v: f64, precision: usize) -> String {
     general(v, Some(precision), false)
 }
 

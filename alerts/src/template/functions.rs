@@ -7,7 +7,7 @@ use super::value::{Sample, TemplateValue, time_text};
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use watchfire_model::{Label, METRIC_NAME, Value, parse_duration};
+use watchfire_model::{Label, Value, parse_duration};
 
 type Outcome = Result<TemplateValue, String>;
 

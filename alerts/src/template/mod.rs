@@ -9,7 +9,7 @@ mod lex;
 mod parse;
 mod value;
 
-pub(crate) use format::{float_general, float_shortest};
+pub(crate) use functions::query_escape;
 pub use value::TemplateValue;
 
 use std::collections::BTreeMap;

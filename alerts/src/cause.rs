@@ -1,0 +1,411 @@
+//! Which alerts are consequences of others. Alerts are joined with the live call graph by the service they are about; what a service
+//! depends on (directly or not) and fires since no later than it does explains it. Only explanation happens here: evaluation and
+//! resolution are never touched, and who is told is decided in `paging`.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+use watchfire_model::{Cause, Labels, Severity, Timestamp, Topology};
+
+/// Labels that name the service an alert is about, most telling first. A queue stands for itself: the topology says who consumes it.
+const SUBJECT_LABELS: [&str; 8] = ["service", "service_name", "app", "application", "queue", "client", "job", "instance"];
+
+/// Services looked at on the way down from one service.
+const MAX_REACHED: usize = 2_000;
+
+/// How far explanations go.
+#[derive(Clone, Debug)]
+pub struct CauseSettings {
+    /// A cause may have started this much later than its consequence: rules of different windows do not notice at the same time.
+    pub tolerance: Duration,
+    /// Two alerts on the same service within this time are one fault.
+    pub same_service: Duration,
+    /// Share of failing calls from which an edge is suspicious.
+    pub failing_edge: f64,
+}
+
+impl Default for CauseSettings {
+    fn default() -> Self {
+        CauseSettings { tolerance: Duration::from_secs(60), same_service: Duration::from_secs(300), failing_edge: 0.05 }
+    }
+}
+
+/// An active alert as the search for causes sees it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    pub name: String,
+    pub service: Option<String>,
+    pub severity: Severity,
+    pub active_at: Timestamp,
+    /// Pending otherwise.
+    pub firing: bool,
+}
+
+/// What lies at the bottom of an alert.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Root {
+    /// The candidate at this index.
+    Alert(usize),
+    /// A service that its probes find unhealthy.
+    Probe { service: String, reason: String },
+    /// A service that calls fail to reach, without an alert of its own (yet).
+    Edge { service: String, error_ratio: f64 },
+}
+
+/// Why one alert is a consequence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    pub root: Root,
+    /// Calls between the alert's service and the service at fault.
+    pub hops: usize,
+}
+
+/// The service (or queue) an alert is about.
+pub fn subject(labels: &Labels) -> Option<&str> {
+    SUBJECT_LABELS.iter().find_map(|name| labels.get(name))
+}
+
+/// Explains each alert that has a cause: one entry per candidate, `None` where it stands for itself.
+/// `can_alert` says whether a service reports telemetry of its own, so that an alert on it is to be expected.
+pub fn explain(
+    alerts: &[Candidate],
+    topology: &dyn Topology,
+    settings: &CauseSettings,
+    can_alert: &dyn Fn(&str) -> bool,
+) -> Vec<Option<Explanation>> {
+    let unhealthy: BTreeMap<String, String> = topology.unhealthy().into_iter().collect();
+    let mut graph = Graph { topology, edges: HashMap::new(), reached: HashMap::new() };
+    let mut by_service: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (i, alert) in alerts.iter().enumerate() {
+        if let Some(service) = &alert.service {
+            by_service.entry(service).or_default().push(i);
+        }
+    }
+    let mut parents: Vec<Option<usize>> = vec![None; alerts.len()];
+    let mut outside: Vec<Option<Explanation>> = vec![None; alerts.len()];
+    for (i, victim) in alerts.iter().enumerate() {
+        let Some(service) = victim.service.as_deref().filter(|_| victim.severity != Severity::Security) else { continue };
+        let below = graph.reached(service).clone();
+        let mut best: Option<(Rank, usize)> = None;
+        for (reached, hops) in &below {
+            for &candidate in by_service.get(reached.as_str()).into_iter().flatten() {
+                if candidate != i && may_cause(alerts, candidate, i, &mut graph, settings) {
+                    let c = &alerts[candidate];
+                    let rank = (!c.firing, *hops, c.active_at, std::cmp::Reverse(c.severity), candidate);
+                    if best.as_ref().is_none_or(|(have, _)| rank < *have) {
+                        best = Some((rank, candidate));
+                    }
+                }
+            }
+        }
+        let firing_parent = best.as_ref().is_some_and(|(_, c)| alerts[*c].firing);
+        if !firing_parent && let Some(explanation) = probe(&below, service, &unhealthy) {
+            outside[i] = Some(explanation);
+        } else if let Some((_, parent)) = best {
+            parents[i] = Some(parent);
+        } else if victim.firing {
+            outside[i] = failing_edge(&mut graph, service, settings, can_alert);
+        }
+    }
+    break_cycles(alerts, &mut parents);
+    (0..alerts.len())
+        .map(|i| {
+            let mut at = i;
+            while let Some(parent) = parents[at] {
+                at = parent;
+            }
+            let root = match &outside[at] {
+                Some(explanation) => explanation.root.clone(),
+                None if at == i => return None,
+                None => Root::Alert(at),
+            };
+            let fault = match &root {
+                Root::Alert(index) => alerts[*index].service.as_deref(),
+                Root::Probe { service, .. } | Root::Edge { service, .. } => Some(service.as_str()),
+            };
+            let hops = match (alerts[i].service.as_deref(), fault) {
+                (Some(from), Some(to)) => graph.reached(from).get(to).copied().unwrap_or(0),
+                _ => 0,
+            };
+            Some(Explanation { root, hops })
+        })
+        .collect()
+}
+
+/// Lower is a better cause: firing, near, early, severe.
+type Rank = (bool, usize, Timestamp, std::cmp::Reverse<Severity>, usize);
+
+fn may_cause(alerts: &[Candidate], cause: usize, victim: usize, graph: &mut Graph<'_>, settings: &CauseSettings) -> bool {
+    let (c, v) = (&alerts[cause], &alerts[victim]);
+    if c.severity == Severity::Security || (c.severity < Severity::Warning && c.severity < v.severity) {
+        return false;
+    }
+    if c.active_at > v.active_at.saturating_add(settings.tolerance) {
+        return false;
+    }
+    let (Some(from), Some(to)) = (c.service.as_deref(), v.service.as_deref()) else { return false };
+    if from == to {
+        let apart = c.active_at.since(v.active_at).max(v.active_at.since(c.active_at));
+        let order = |a: &Candidate, i| (std::cmp::Reverse(a.severity), a.active_at, i);
+        return c.firing && v.firing && apart <= settings.same_service && order(c, cause) < order(v, victim);
+    }
+    // Where each can reach the other, the earlier one is the cause.
+    let mutual = graph.reached(from).contains_key(to);
+    !mutual || (c.active_at, from, cause) < (v.active_at, to, victim)
+}
+
+fn probe(below: &BTreeMap<String, usize>, service: &str, unhealthy: &BTreeMap<String, String>) -> Option<Explanation> {
+    below
+        .iter()
+        .filter(|(name, _)| name.as_str() != service)
+        .filter_map(|(name, hops)| unhealthy.get(name).map(|reason| (*hops, name, reason)))
+        .max()
+        .map(|(hops, name, reason)| Explanation { root: Root::Probe { service: name.clone(), reason: reason.clone() }, hops })
+}
+
+/// The deepest service along failing edges, if it can be expected to alert itself.
+fn failing_edge(graph: &mut Graph<'_>, service: &str, settings: &CauseSettings, can_alert: &dyn Fn(&str) -> bool) -> Option<Explanation> {
+    let mut at = service.to_owned();
+    let mut seen = HashSet::from([at.clone()]);
+    let mut found = None;
+    for hops in 1.. {
+        let worst = graph
+            .edges(&at)
+            .iter()
+            .filter(|(to, ratio)| ratio.is_some_and(|r| r >= settings.failing_edge) && !seen.contains(to) && can_alert(to))
+            .max_by(|a, b| a.1.unwrap_or(0.0).total_cmp(&b.1.unwrap_or(0.0)))
+            .cloned();
+        let Some((next, Some(error_ratio))) = worst else { break };
+        seen.insert(next.clone());
+        at.clone_from(&next);
+        found = Some(Explanation { root: Root::Edge { service: next, error_ratio }, hops });
+    }
+    found
+}
+
+/// In each ring of parents the earliest alert becomes the root.
+fn break_cycles(alerts: &[Candidate], parents: &mut [Option<usize>]) {
+    let mut settled = vec![false; parents.len()];
+    for start in 0..parents.len() {
+        let mut path = Vec::new();
+        let mut at = start;
+        while !settled[at] && !path.contains(&at) {
+            path.push(at);
+            match parents[at] {
+                Some(parent) => at = parent,
+                None => break,
+            }
+        }
+        if let Some(ring) = path.iter().position(|i| *i == at).filter(|_| parents[at].is_some() && !settled[at]) {
+            let earliest = path[ring..].iter().copied().min_by_key(|i| (alerts[*i].active_at, *i));
+            if let Some(earliest) = earliest {
+                parents[earliest] = None;
+            }
+        }
+        for i in path {
+            settled[i] = true;
+        }
+    }
+}
+
+/// The call graph, asked for once per service.
+struct Graph<'a> {
+    topology: &'a dyn Topology,
+    edges: HashMap<String, Vec<(String, Option<f64>)>>,
+    reached: HashMap<String, BTreeMap<String, usize>>,
+}
+
+impl Graph<'_> {
+    fn edges(&mut self, service: &str) -> &[(String, Option<f64>)] {
+        if !self.edges.contains_key(service) {
+            let edges = self.topology.dependencies(service).into_iter().map(|d| (d.server, d.error_ratio)).collect();
+            self.edges.insert(service.to_owned(), edges);
+        }
+        self.edges.get(service).map_or(&[], Vec::as_slice)
+    }
+
+    /// Everything a service depends on, with the number of calls to it; the service itself at zero.
+    fn reached(&mut self, service: &str) -> &BTreeMap<String, usize> {
+        if !self.reached.contains_key(service) {
+            let mut reached = BTreeMap::from([(service.to_owned(), 0)]);
+            let mut queue = VecDeque::from([(service.to_owned(), 0)]);
+            while let Some((at, hops)) = queue.pop_front() {
+                for (next, _) in self.edges(&at).to_vec() {
+                    if reached.len() < MAX_REACHED && !reached.contains_key(&next) {
+                        reached.insert(next.clone(), hops + 1);
+                        queue.push_back((next, hops + 1));
+                    }
+                }
+            }
+            self.reached.insert(service.to_owned(), reached);
+        }
+        &self.reached[service]
+    }
+}
+
+/// The explanation in the words that the alert, its notice and the API show.
+pub fn describe(explanation: &Explanation, alerts: &[Candidate]) -> Cause {
+    let distance = match explanation.hops {
+        0 => String::new(),
+        1 => "1 call away, ".to_owned(),
+        n => format!("{n} calls away, "),
+    };
+    match &explanation.root {
+        Root::Alert(index) => {
+            let cause = &alerts[*index];
+            let service = cause.service.clone().unwrap_or_default();
+            let verb = if cause.firing { "fires" } else { "is pending" };
+            let since = chrono::DateTime::from_timestamp_millis(cause.active_at.millis()).unwrap_or_default();
+            let reason = format!("{service}, {distance}{verb} since {}", since.format("%H:%M:%S"));
+            Cause { alert: cause.name.clone(), service, reason }
+        }
+        Root::Probe { service, reason } => Cause {
+            alert: String::new(),
+            service: service.clone(),
+            reason: format!("{service}, {distance}is unhealthy by its probe: {reason}"),
+        },
+        Root::Edge { service, error_ratio } => Cause {
+            alert: String::new(),
+            service: service.clone(),
+            reason: format!("{service}, {distance}fails {:.0} % of the calls to it", error_ratio * 100.0),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use watchfire_model::Dependency;
+
+    #[derive(Default)]
+    struct Fixed {
+        edges: Vec<(String, String, Option<f64>)>,
+        unhealthy: Vec<(String, String)>,
+    }
+
+    impl Topology for Fixed {
+        fn dependencies(&self, service: &str) -> Vec<Dependency> {
+            self.edges
+                .iter()
+                .filter(|(client, _, _)| client == service)
+                .map(|(client, server, error_ratio)| Dependency { client: client.clone(), server: server.clone(), error_ratio: *error_ratio })
+                .collect()
+        }
+
+        fn unhealthy(&self) -> Vec<(String, String)> {
+            self.unhealthy.clone()
+        }
+    }
+
+    fn graph(edges: &[(&str, &str)]) -> Fixed {
+        Fixed { edges: edges.iter().map(|(a, b)| (a.to_string(), b.to_string(), None)).collect(), unhealthy: Vec::new() }
+    }
+
+    fn alert(service: &str, active: i64) -> Candidate {
+        Candidate {
+            name: "Errors".to_owned(),
+            service: Some(service.to_owned()),
+            severity: Severity::Critical,
+            active_at: Timestamp(active * 1000),
+            firing: true,
+        }
+    }
+
+    fn roots(alerts: &[Candidate], topology: &Fixed) -> Vec<Option<Root>> {
+        explain(alerts, topology, &CauseSettings::default(), &|_| true).into_iter().map(|e| e.map(|e| e.root)).collect()
+    }
+
+    #[test]
+    fn causes_are_transitive_and_keep_time_order() {
+        let topology = graph(&[("web", "api"), ("api", "db"), ("other", "cache")]);
+        let alerts = [alert("web", 10), alert("db", 0), alert("other", 5)];
+        let found = explain(&alerts, &topology, &CauseSettings::default(), &|_| true);
+        assert_eq!(found[0], Some(Explanation { root: Root::Alert(1), hops: 2 }));
+        assert_eq!((&found[1], &found[2]), (&None, &None));
+        assert_eq!(describe(found[0].as_ref().expect("explained"), &alerts).reason, "db, 2 calls away, fires since 00:00:00");
+        let late = [alert("web", 0), alert("db", 61)];
+        assert_eq!(roots(&late, &topology), [None, None], "what starts later is no cause");
+        let chain = [alert("web", 0), alert("api", 50), alert("db", 100)];
+        assert_eq!(roots(&chain, &topology)[0], Some(Root::Alert(2)), "tolerance holds for each step of a chain");
+    }
+
+    #[test]
+    fn in_a_ring_of_calls_the_earliest_is_the_cause() {
+        let topology = graph(&[("a", "b"), ("b", "c"), ("c", "a")]);
+        assert_eq!(roots(&[alert("a", 5), alert("b", 3), alert("c", 9)], &topology), [Some(Root::Alert(1)), None, Some(Root::Alert(1))]);
+        let same_time = roots(&[alert("a", 5), alert("b", 5), alert("c", 5)], &topology);
+        assert_eq!(same_time.iter().filter(|r| r.is_none()).count(), 1);
+    }
+
+    #[test]
+    fn two_alerts_on_one_service_are_one_fault_under_the_more_severe() {
+        let topology = graph(&[]);
+        let mut warning = alert("api", 0);
+        warning.severity = Severity::Warning;
+        assert_eq!(roots(&[warning.clone(), alert("api", 30)], &topology), [Some(Root::Alert(1)), None]);
+        assert_eq!(roots(&[warning, alert("api", 4000)], &topology), [None, None], "hours apart they are two");
+    }
+
+    #[test]
+    fn quiet_and_security_alerts_explain_nothing() {
+        let topology = graph(&[("web", "db")]);
+        for severity in [Severity::Info, Severity::Low, Severity::Security] {
+            let mut cause = alert("db", 0);
+            cause.severity = severity;
+            assert_eq!(roots(&[alert("web", 10), cause], &topology), [None, None], "{severity}");
+        }
+        let mut victim = alert("web", 10);
+        victim.severity = Severity::Security;
+        assert_eq!(roots(&[victim, alert("db", 0)], &topology), [None, None]);
+    }
+
+    #[test]
+    fn probes_pending_alerts_and_failing_edges_are_causes_of_last_resort() {
+        let mut topology = graph(&[("web", "api"), ("api", "db")]);
+        topology.edges[0].2 = Some(0.4);
+        topology.edges[1].2 = Some(0.6);
+        assert_eq!(roots(&[alert("web", 10)], &topology), [Some(Root::Edge { service: "db".to_owned(), error_ratio: 0.6 })]);
+        let none = explain(&[alert("web", 10)], &topology, &CauseSettings::default(), &|_| false);
+        assert_eq!(none, [None], "nothing will ever alert on a service without telemetry");
+        let mut pending = alert("api", 5);
+        pending.firing = false;
+        assert_eq!(roots(&[alert("web", 10), pending.clone()], &topology)[0], Some(Root::Alert(1)));
+        topology.unhealthy = vec![("db".to_owned(), "503".to_owned())];
+        let probe = Root::Probe { service: "db".to_owned(), reason: "503".to_owned() };
+        assert_eq!(roots(&[alert("web", 10), pending], &topology)[0], Some(probe.clone()));
+        assert_eq!(roots(&[alert("web", 10), alert("api", 0)], &topology), [Some(probe.clone()), Some(probe)]);
+        assert_eq!(roots(&[alert("web", 10), alert("db", 0)], &topology), [Some(Root::Alert(1)), None], "its alert speaks for the probe");
+    }
+
+    #[test]
+    fn a_queue_is_explained_by_its_consumer() {
+        let labels = Labels::from_pairs([("queue", "emails"), ("system", "celery"), ("job", "celery-exporter")]);
+        assert_eq!(subject(&labels), Some("emails"));
+        let topology = graph(&[("emails", "mailer"), ("web", "emails")]);
+        let mut queue = alert("emails", 20);
+        queue.severity = Severity::Warning;
+        assert_eq!(roots(&[queue, alert("mailer", 0)], &topology), [Some(Root::Alert(1)), None]);
+    }
+
+    proptest! {
+        /// Whatever the graph and the times, every explanation ends at something unexplained, so somebody is always told.
+        #[test]
+        fn every_root_is_itself_unexplained(
+            edges in prop::collection::vec((0_u8..8, 0_u8..8), 0..24),
+            alerts in prop::collection::vec((0_u8..8, 0_i64..200, 0_usize..7, any::<bool>()), 1..12),
+        ) {
+            let name = |i: u8| format!("s{i}");
+            let topology = Fixed { edges: edges.iter().map(|(a, b)| (name(*a), name(*b), None)).collect(), unhealthy: Vec::new() };
+            let alerts: Vec<Candidate> = alerts
+                .iter()
+                .map(|(s, t, severity, firing)| Candidate { severity: Severity::ALL[*severity], firing: *firing, ..alert(&name(*s), *t) })
+                .collect();
+            let found = roots(&alerts, &topology);
+            for root in found.iter().flatten() {
+                if let Root::Alert(index) = root {
+                    prop_assert!(found[*index].is_none());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! One rule at one time: its expression, its labels and annotations, its states, its series.
+
+use super::group::{GroupRuntime, RuleRuntime};
+use super::settings::EvaluatorSettings;
+use crate::comparison::Comparison;
+use crate::rule::{Alerting, RuleKind};
+use crate::state::{Absence, ActiveAlert, Instance, Moment, Transition, step};
+use crate::template::{self, TemplateContext};
+use std::collections::HashSet;
+use std::time::Duration;
+use watchfire_model::reading::AlertState;
+use watchfire_model::{Appended, Clock, Labels, LabelsBuilder, METRIC_NAME, SeriesSink, SeriesSource, Timestamp, Value};
+use watchfire_promql::{Control, Engine, Interrupt, Query, QueryValue};
+
+/// What the evaluation of any rule needs.
+pub(super) struct Bench<'a> {
+    pub settings: &'a EvaluatorSettings,
+    pub engine: &'a Engine,
+    pub source: &'a dyn SeriesSource,
+    pub sink: &'a dyn SeriesSink,
+    pub clock: &'a dyn Clock,
+    /// The wall clock, against which the store refuses future samples.
+    pub wall: Timestamp,
+}
+
+pub(super) struct RuleOutcome {
+    pub transitions: Vec<Transition>,
+    /// Series or alerts.
+    pub results: usize,
+    pub appended: Appended,
+    pub warnings: Vec<String>,
+}
+
+impl Bench<'_> {
+    /// The vector of an instant query; a scalar becomes one element without labels.
+    pub fn vector(&self, query: &Query, at: Timestamp) -> Result<(Vec<(Labels, Value)>, Vec<String>), String> {
+        let limit = self.engine.options().timeout;
+        let started = self.clock.read().awake;
+        let interrupt = || (self.clock.read().awake.saturating_sub(started) > limit).then_some(Interrupt::Timeout);
+        let control = Control { interrupt: Some(&interrupt), ..Control::default() };
+        let evaluation = self.engine.instant_with(query, self.source, at, control).map_err(|e| e.to_string())?;
+        let vector = match evaluation.value {
+            QueryValue::Vector(samples) => samples.into_iter().map(|s| (s.labels, s.value)).collect(),
+            QueryValue::Scalar { value, .. } => vec![(Labels::empty(), Value::Float(value))],
+            QueryValue::String { .. } | QueryValue::Matrix(_) => return Err("rule result is not a vector or scalar".to_owned()),
+        };
+        Ok((vector, evaluation.warnings))
+    }
+
+    pub fn evaluate(&self, group: &GroupRuntime, rule: &mut RuleRuntime, now: Moment) -> Result<RuleOutcome, String> {
+        let at = now.at.saturating_sub(group.query_offset);
+        let (vector, warnings) = self.vector(&rule.rule.query, at)?;
+        match rule.rule.kind.clone() {
+            RuleKind::Recording => {
+                let rows = recorded(&rule.rule.name, &rule.rule.labels, group.limit, vector)?;
+                let results = rows.len();
+                let appended = rule.written.write(self.sink, at, self.wall, rows);
+                Ok(RuleOutcome { transitions: Vec::new(), results, appended, warnings })
+            }
+            RuleKind::Alerting(alerting) => {
+                let instances = self.instances(&rule.rule.name, &rule.rule.labels, &alerting, vector, at);
+                let mut absence = |alert: &ActiveAlert| self.absence(&rule.rule.query, &alerting, alert, now, at);
+                let transitions = step(&alerting, group.limit, &mut rule.state, instances, now, &mut absence).map_err(|e| e.to_string())?;
+                let rows = alert_series(&rule.rule.name, rule.state.values());
+                let results = rule.state.values().filter(|a| a.life.state != AlertState::Resolved).count();
+                let appended = rule.written.write(self.sink, at, self.wall, rows);
+                Ok(RuleOutcome { transitions, results, appended, warnings })
+            }
+        }
+    }
+
+    /// Applies the rule's label and annotation templates to each element of the result.
+    fn instances(
+        &self,
+        name: &str,
+        labels: &[(String, String)],
+        alerting: &Alerting,
+        vector: Vec<(Labels, Value)>,
+        at: Timestamp,
+    ) -> Vec<Instance> {
+        vector
+            .into_iter()
+            .map(|(metric, value)| {
+                let expand = |text: &str| self.expand(name, text, &metric, value.clone(), at);
+                let labels = alert_labels(name, labels, &metric, &expand);
+                let mut annotations = LabelsBuilder::new();
+                for (annotation, text) in &alerting.annotations {
+                    annotations.set(annotation, &expand(text));
+                }
+                Instance { labels, annotations: annotations.build(), value: value.as_float().unwrap_or(f64::NAN) }
+            })
+            .collect()
+    }
+
+    pub fn expand(&self, rule: &str, text: &str, labels: &Labels, value: Value, at: Timestamp) -> String {
+        if !text.contains("{{") {
+            return text.to_owned();
+        }
+        let started = self.clock.read().awake;
+        let expired = || self.clock.read().awake.saturating_sub(started) > self.settings.template_timeout;
+        let query = |expression: &str| {
+            let query = Query::parse(expression).map_err(|e| e.to_string())?;
+            self.vector(&query, at).map(|(vector, _)| vector)
+        };
+        template::expand(
+            text,
+            &TemplateContext {
+                name: &format!("__alert_{rule}"),
+                labels,
+                value,
+                external_labels: &self.settings.external_labels,
+                external_url: &self.settings.external_url,
+                at,
+                query: &query,
+                limits: self.settings.template_limits,
+                expired: &expired,
+            },
+        )
+    }
+
+    /// Whether an alert without a result may end.
+    fn absence(&self, query: &Query, alerting: &Alerting, alert: &ActiveAlert, now: Moment, at: Timestamp) -> Absence {
+        let waits = alert.restored.is_some_and(|since| now.since(since) < self.settings.restore_hold);
+        if waits && !self.has_data(query, alert, at) {
+            return Absence::Unknown;
+        }
+        let Some(condition) = alerting.recover().filter(|_| alert.life.state == AlertState::Firing) else { return Absence::Known };
+        let condition = self.expand("recover", condition, &quoted(&alert.labels), Value::Float(alert.value), at);
+        let Ok(condition) = Query::parse(&condition) else { return Absence::Known };
+        match self.vector(&condition, at) {
+            Ok((vector, _)) if !vector.is_empty() => Absence::Known,
+            // Nothing to compare any more: the series of the condition are gone, and it could never hold.
+            Ok(_) if Comparison::of(&condition).is_some_and(|c| self.vector(&c.left, at).is_ok_and(|(v, _)| v.is_empty())) => Absence::Known,
+            _ => Absence::NotRecovered,
+        }
+    }
+
+    /// Whether what the rule measures has a value again for this alert.
+    fn has_data(&self, query: &Query, alert: &ActiveAlert, at: Timestamp) -> bool {
+        let Some(comparison) = Comparison::of(query) else { return false };
+        self.vector(&comparison.left, at).is_ok_and(|(vector, _)| vector.iter().any(|(labels, _)| concerns(labels, &alert.labels)))
+    }
+}
+
+/// Whether an element of a rule's result belongs to an alert: no label says otherwise.
+pub(super) fn concerns(metric: &Labels, alert: &Labels) -> bool {
+    metric.iter().all(|l| &*l.name == METRIC_NAME || alert.get(&l.name).is_none_or(|value| value == &*l.value))
+}
+
+/// The labels of an alert: those of the result without the metric name, the rule's over them, `alertname` last.
+pub(crate) fn alert_labels(name: &str, labels: &[(String, String)], metric: &Labels, expand: &dyn Fn(&str) -> String) -> Labels {
+    let mut builder = metric.to_builder();
+    builder.remove(METRIC_NAME);
+    for (label, text) in labels {
+        builder.set(label, &expand(text));
+    }
+    builder.set("alertname", name);
+    builder.build()
+}
+
+/// The rows of a recording rule.
+pub(crate) fn recorded(
+    name: &str,
+    labels: &[(String, String)],
+    limit: usize,
+    vector: Vec<(Labels, Value)>,
+) -> Result<Vec<(Labels, Value)>, String> {
+    let mut seen = HashSet::with_capacity(vector.len());
+    let mut rows = Vec::with_capacity(vector.len());
+    for (metric, value) in vector {
+        let mut builder = metric.to_builder();
+        builder.set(METRIC_NAME, name);
+        for (label, value) in labels {
+            builder.set(label, value);
+        }
+        let labels = builder.build();
+        if !seen.insert(labels.clone()) {
+            return Err("vector contains metrics with the same labelset after applying rule labels".to_owned());
+        }
+        rows.push((labels, value));
+    }
+    if limit > 0 && rows.len() > limit {
+        return Err(format!("exceeded limit of {limit} with {} series", rows.len()));
+    }
+    Ok(rows)
+}
+
+/// `ALERTS` and `ALERTS_FOR_STATE` of the alerts that are pending or firing.
+pub(crate) fn alert_series<'a>(name: &str, alerts: impl Iterator<Item = &'a ActiveAlert>) -> Vec<(Labels, Value)> {
+    let mut rows = Vec::new();
+    for alert in alerts.filter(|a| a.life.state != AlertState::Resolved) {
+        let state = if alert.life.state == AlertState::Firing { "firing" } else { "pending" };
+        let mut builder = alert.labels.to_builder();
+        builder.set("alertname", name).set(METRIC_NAME, "ALERTS_FOR_STATE");
+        let for_state = builder.clone().build();
+        builder.set(METRIC_NAME, "ALERTS").set("alertstate", state);
+        rows.push((builder.build(), Value::Float(1.0)));
+        rows.push((for_state, Value::Float(alert.life.active.at.millis().div_euclid(1000) as f64)));
+    }
+    rows
+}
+
+/// Label values made safe to stand inside quotes of a PromQL condition.
+fn quoted(labels: &Labels) -> Labels {
+    Labels::from_pairs(
+        labels.iter().map(|l| (l.name.to_string(), l.value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))),
+    )
+}
+
+/// How long something took, by the clock that does not run while the machine sleeps.
+pub(super) fn took(clock: &dyn Clock, started: Duration) -> Duration {
+    clock.read().awake.saturating_sub(started)
+}

@@ -1,0 +1,552 @@
+//! The evaluator: rule groups on their schedules, their alerts, and what is to be said about them.
+//!
+//! One call does everything that is due: [`Evaluator::tick`]. It performs no I/O beyond the series it reads and writes; what has to be
+//! durable and what has to be sent come back in a [`TickOutcome`], for the caller to journal first and show or send afterwards.
+
+mod board;
+mod evaluate;
+mod group;
+mod notice;
+mod paging;
+mod record;
+mod report;
+mod settings;
+mod written;
+
+pub(crate) use evaluate::{alert_labels, alert_series, recorded};
+pub use group::{EvaluationNote, RuleHealth};
+pub use notice::{EvidenceRequest, EvidenceSource};
+pub use record::{AlertRecord, Paging, Standing};
+pub use report::{AlertReport, GroupReport, RuleReport};
+pub use settings::EvaluatorSettings;
+
+use crate::cause::{self, Candidate, Explanation};
+use crate::dialect::DialectEngine;
+use crate::rule::RuleGroup;
+use crate::state::{ActiveAlert, Change, Moment, Transition};
+use crate::timeline::{ClockEvent, Timeline};
+use evaluate::Bench;
+use group::{GroupRuntime, RuleRuntime};
+use paging::Verdict;
+use record::record_key;
+use written::Written;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::reading::AlertState;
+use watchfire_model::{Appended, Cause, Clock, Labels, Meter, Notice, Selector, SeriesSink, SeriesSource, TimeRange, Timestamp, Topology};
+use watchfire_promql::Engine;
+
+/// What one tick did. Journal `changed`, `removed` and `notices` as one record before anything of it is shown or sent.
+#[derive(Debug, Default)]
+pub struct TickOutcome {
+    /// Evaluation time.
+    pub at: Timestamp,
+    /// Transitions to tell of, in order per alert. Those with a `cause` are for the record: the alert stands under its cause, nobody is told.
+    pub notices: Vec<Notice>,
+    /// Repetitions of the last notice, for receivers that forget (Alertmanager): same revision, new `ends_at`. Not durable, not for people.
+    pub resends: Vec<Notice>,
+    /// Alerts whose durable state changed.
+    pub changed: Vec<AlertRecord>,
+    /// Keys ([`AlertRecord::key`]) of alerts that are gone.
+    pub removed: Vec<String>,
+    /// When to call again, at the latest.
+    pub next_due: Option<Timestamp>,
+    pub clock_events: Vec<ClockEvent>,
+    /// Rules evaluated.
+    pub evaluated: usize,
+}
+
+/// Addresses an alert: group, rule, labels.
+type Address = (usize, usize, Labels);
+
+pub struct Evaluator {
+    settings: EvaluatorSettings,
+    engine: Arc<Engine>,
+    groups: Vec<GroupRuntime>,
+    source: Arc<dyn SeriesSource>,
+    sink: Arc<dyn SeriesSink>,
+    topology: Arc<dyn Topology>,
+    clock: Arc<dyn Clock>,
+    meter: Meter,
+    evidence: Option<Arc<dyn EvidenceSource>>,
+    dialects: Option<DialectEngine>,
+    timeline: Timeline,
+    /// Boot time at which the next tick is wanted.
+    due: Option<Duration>,
+    /// Durable state as last handed out, by key.
+    recorded: BTreeMap<String, AlertRecord>,
+    /// Live explanations, for the board: by record key, cause and dependents.
+    explained: HashMap<String, (Option<Cause>, Vec<String>)>,
+    /// What rules that are gone have written; ended at the next tick.
+    orphans: Vec<Written>,
+    last_evaluation: Option<Timestamp>,
+    histories: parking_lot::Mutex<HashMap<(usize, usize), board::History>>,
+}
+
+impl Evaluator {
+    pub fn new(
+        settings: EvaluatorSettings,
+        groups: Vec<RuleGroup>,
+        source: Arc<dyn SeriesSource>,
+        sink: Arc<dyn SeriesSink>,
+        topology: Arc<dyn Topology>,
+        clock: Arc<dyn Clock>,
+        meter: Meter,
+    ) -> Self {
+        let mut evaluator = Evaluator {
+            settings,
+            engine: Arc::new(Engine::default()),
+            groups: Vec::new(),
+            source,
+            sink,
+            topology,
+            clock,
+            meter,
+            evidence: None,
+            dialects: None,
+            timeline: Timeline::new(),
+            due: None,
+            recorded: BTreeMap::new(),
+            explained: HashMap::new(),
+            orphans: Vec::new(),
+            last_evaluation: None,
+            histories: parking_lot::Mutex::default(),
+        };
+        evaluator.timeline.observe(evaluator.clock.read(), None);
+        evaluator.reload(groups);
+        evaluator
+    }
+
+    /// Evaluates with this engine instead of one of its own.
+    #[must_use]
+    pub fn with_engine(mut self, engine: Arc<Engine>) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Arc<dyn EvidenceSource>) -> Self {
+        self.evidence = Some(evidence);
+        self
+    }
+
+    /// Writes the unified breaker and queue series before the rules run.
+    #[must_use]
+    pub fn with_dialects(mut self, dialects: DialectEngine) -> Self {
+        self.dialects = Some(dialects);
+        self
+    }
+
+    pub fn dialects(&self) -> Option<&DialectEngine> {
+        self.dialects.as_ref()
+    }
+
+    /// Replaces all rules. Groups keep their schedule by file and name; rules with the same name and labels keep their alerts.
+    /// Series of rules that are gone end.
+    pub fn reload(&mut self, groups: Vec<RuleGroup>) {
+        let now = self.timeline.now();
+        let mut before: HashMap<(String, String), GroupRuntime> =
+            self.groups.drain(..).map(|g| ((g.file.clone(), g.name.clone()), g)).collect();
+        for group in groups {
+            let mut old = before.remove(&(group.file.clone(), group.name.clone()));
+            let mut runtime = GroupRuntime::new(&group, &self.settings);
+            // A new group waits for its first slot.
+            runtime.slot = runtime.latest_slot(Timestamp(now.millis() - 1));
+            if let Some(old) = &old {
+                runtime.missed = old.missed;
+                runtime.took = old.took;
+                runtime.slot = if old.interval == runtime.interval { old.slot } else { runtime.latest_slot(now) };
+            }
+            for (index, rule) in group.rules.into_iter().enumerate() {
+                let origin = format!("rules/{};{};{index}", group.file, group.name);
+                let mut fresh = RuleRuntime::new(rule, &origin, &*self.sink);
+                let same = |r: &RuleRuntime| r.rule.identity() == fresh.rule.identity();
+                if let Some(old) = &mut old
+                    && let Some(position) = old.rules.iter().position(same)
+                {
+                    let kept = old.rules.remove(position);
+                    fresh = RuleRuntime { rule: fresh.rule, ..kept };
+                }
+                runtime.rules.push(fresh);
+            }
+            self.orphans.extend(old.into_iter().flat_map(|g| g.rules).map(|r| r.written));
+            self.groups.push(runtime);
+        }
+        self.orphans.extend(before.into_values().flat_map(|g| g.rules).map(|r| r.written));
+        self.histories.lock().clear();
+    }
+
+    /// Takes alerts up where a former run left them. Call once, before the first tick. Alerts of rules that no longer exist are forgotten
+    /// (the next outcome lists them as removed); firing ones are kept however long the outage was.
+    pub fn restore(&mut self, records: Vec<AlertRecord>) {
+        self.timeline.observe(self.clock.read(), None);
+        let now = self.timeline.moment(self.timeline.now());
+        for record in records {
+            let key = record.key();
+            let target = self
+                .groups
+                .iter_mut()
+                .filter(|g| g.file == record.file && g.name == record.group)
+                .flat_map(|g| &mut g.rules)
+                .find(|r| r.rule.name == record.rule && r.rule.alerting().is_some() && could_make(&r.rule.labels, &record.labels));
+            let too_old = record.life.state == AlertState::Pending && record.down_for(now.at) > self.settings.outage_tolerance;
+            self.recorded.insert(key, record.clone());
+            if let Some(rule) = target.filter(|_| !too_old) {
+                rule.state.insert(record.labels.clone(), record.resume(now));
+            }
+        }
+    }
+
+    /// The state of every alert, as of the last tick. What ticks report in `changed` may lag behind it by
+    /// [`record_refresh`](EvaluatorSettings::record_refresh) in how long an alert was watched; an orderly stop writes these.
+    pub fn records(&self) -> Vec<AlertRecord> {
+        let now = self.timeline.moment(self.timeline.now());
+        let mut records = Vec::new();
+        for group in &self.groups {
+            for rule in &group.rules {
+                records.extend(rule.state.values().map(|alert| AlertRecord {
+                    file: group.file.clone(),
+                    group: group.name.clone(),
+                    rule: rule.rule.name.clone(),
+                    labels: alert.labels.clone(),
+                    annotations: alert.annotations.clone(),
+                    value: Some(alert.value).filter(|v| v.is_finite()),
+                    life: alert.life,
+                    seen: now,
+                    paging: alert.paging.clone(),
+                }));
+            }
+        }
+        records
+    }
+
+    /// When the next rule is due.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.groups.iter().map(GroupRuntime::next_slot).min()
+    }
+
+    /// Runs what is due. Call it at [`TickOutcome::next_due`] or earlier.
+    pub fn tick(&mut self) -> TickOutcome {
+        let reading = self.clock.read();
+        let shortest = self.groups.iter().map(|g| g.interval).min().unwrap_or(self.settings.interval);
+        let events = self.timeline.observe(reading, self.due.map(|due| (due, shortest)));
+        for event in &events {
+            self.meter.counter("watchfire_clock_events_total", &[("kind", event.kind())]).add(1);
+        }
+        let now = self.timeline.now();
+        let mut outcome = TickOutcome { at: now, clock_events: events, ..TickOutcome::default() };
+        let source = self.timeline.view(&self.source);
+        if let Some(dialects) = &mut self.dialects {
+            dialects.tick(&self.engine, &*source, &*self.sink, now, reading.wall, &self.meter);
+        }
+        for written in self.orphans.drain(..) {
+            written.end(&*self.sink, now, reading.wall);
+        }
+        let mut due: Vec<(Timestamp, usize, u64)> =
+            self.groups.iter().enumerate().filter_map(|(i, g)| g.due(now).map(|(slot, missed)| (slot, i, missed))).collect();
+        due.sort_unstable();
+        let mut ended = Vec::new();
+        for (slot, index, missed) in due {
+            self.evaluate_group(index, slot, missed, &*source, reading.wall, &mut ended);
+            outcome.evaluated += self.groups[index].rules.len();
+            self.last_evaluation = Some(slot);
+        }
+        let moment = self.timeline.moment(now);
+        self.settle(moment, &*source, ended, &mut outcome);
+        self.resend(moment, &mut outcome);
+        self.record(moment, &mut outcome);
+        outcome.next_due = self.next_due();
+        self.due = outcome.next_due.map(|due| reading.boot + due.since(now));
+        outcome
+    }
+
+    /// Runs the rules of one group in order; each sees the series of those before it.
+    fn evaluate_group(
+        &mut self,
+        index: usize,
+        slot: Timestamp,
+        missed: u64,
+        source: &dyn SeriesSource,
+        wall: Timestamp,
+        ended: &mut Vec<(Address, Change)>,
+    ) {
+        let now = self.timeline.moment(slot);
+        let clock = self.clock.clone();
+        let started = clock.read().awake;
+        let bench = Bench {
+            settings: &self.settings,
+            engine: &self.engine,
+            source,
+            sink: &*self.sink,
+            clock: &*clock,
+            wall,
+        };
+        let group = &mut self.groups[index];
+        group.slot = slot;
+        group.missed += missed;
+        let mut rules = std::mem::take(&mut group.rules);
+        for (position, rule) in rules.iter_mut().enumerate() {
+            let rule_started = clock.read().awake;
+            let outcome = bench.evaluate(group, rule, now);
+            let took = evaluate::took(&*clock, rule_started);
+            match outcome {
+                Ok(done) => {
+                    count_refused(&self.meter, &done.appended);
+                    rule.warnings = done.warnings;
+                    rule.note(slot, took, Ok(done.results));
+                    ended.extend(done.transitions.into_iter().map(|Transition { labels, change }| ((index, position, labels), change)));
+                }
+                Err(error) => {
+                    self.meter.counter("watchfire_rule_evaluation_failures_total", &[("rule_group", &group.name)]).add(1);
+                    tracing::warn!(group = %group.name, rule = %rule.rule.name, %error, "rule not evaluated");
+                    rule.note(slot, took, Err(error));
+                }
+            }
+        }
+        group.rules = rules;
+        group.took = evaluate::took(&*clock, started);
+        let labels = [("rule_group", group.name.as_str())];
+        self.meter.counter("watchfire_rule_group_iterations_total", &labels).add(1);
+        self.meter.counter("watchfire_rule_group_iterations_missed_total", &labels).add(missed);
+        self.meter.gauge("watchfire_rule_group_last_duration_seconds", &labels).set(group.took.as_secs_f64());
+    }
+
+    fn alert(&self, address: &Address) -> Option<&ActiveAlert> {
+        self.groups[address.0].rules[address.1].state.get(&address.2)
+    }
+
+    fn alert_mut(&mut self, address: &Address) -> Option<&mut ActiveAlert> {
+        self.groups[address.0].rules[address.1].state.get_mut(&address.2)
+    }
+
+    /// All pending and firing alerts, in a fixed order.
+    fn active(&self) -> Vec<Address> {
+        let mut addresses = Vec::new();
+        for (g, group) in self.groups.iter().enumerate() {
+            for (r, rule) in group.rules.iter().enumerate() {
+                let active = rule.state.iter().filter(|(_, a)| a.life.state != AlertState::Resolved);
+                addresses.extend(active.map(|(labels, _)| (g, r, labels.clone())));
+            }
+        }
+        addresses
+    }
+
+    /// Turns transitions and explanations into notices.
+    fn settle(&mut self, now: Moment, source: &dyn SeriesSource, transitions: Vec<(Address, Change)>, outcome: &mut TickOutcome) {
+        for (address, change) in transitions {
+            match change {
+                Change::Resolved => self.resolve(&address, now, outcome),
+                Change::Fired | Change::Lapsed => {
+                    if let Some(alert) = self.alert_mut(&address) {
+                        alert.paging = Paging { revision: alert.paging.revision, ..Paging::default() };
+                    }
+                }
+                Change::Pending | Change::Dropped => {}
+            }
+        }
+        let addresses = self.active();
+        let candidates: Vec<Candidate> = addresses.iter().filter_map(|a| self.alert(a)).map(candidate).collect();
+        let reporting = self.reporting(source, now.at, &candidates);
+        let can_alert = |service: &str| reporting.contains(service);
+        let explanations = cause::explain(&candidates, &*self.topology, &self.settings.cause, &can_alert);
+        let mut standings: Vec<Standing> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.standing).collect();
+        let notified_as: Vec<_> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.severity).collect();
+        let verdicts = paging::decide(&candidates, &explanations, &mut standings, &notified_as, &self.settings, now);
+        self.explained.clear();
+        for (i, address) in addresses.iter().enumerate() {
+            let cause = explanations[i].as_ref().map(|e| cause::describe(e, &candidates));
+            let dependents = paging::dependents(i, &candidates, &explanations);
+            let key = self.key(address);
+            self.explained.insert(key, (cause.clone(), dependents.clone()));
+            self.apply(address, verdicts[i], standings[i], cause, dependents, &explanations[i], now, outcome);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn apply(
+        &mut self,
+        address: &Address,
+        verdict: Verdict,
+        standing: Standing,
+        cause: Option<Cause>,
+        dependents: Vec<String>,
+        explanation: &Option<Explanation>,
+        now: Moment,
+        outcome: &mut TickOutcome,
+    ) {
+        let Some(alert) = self.alert_mut(address) else { return };
+        alert.paging.standing = standing;
+        match standing {
+            Standing::Explained { .. } => alert.paging.cause.clone_from(&cause),
+            // What lingers keeps showing the cause it had.
+            Standing::Held { lingering: true, .. } => {}
+            _ => alert.paging.cause = None,
+        }
+        let shown = match verdict {
+            Verdict::Nothing => return,
+            Verdict::Notify(severity) => {
+                alert.paging.severity = Some(severity);
+                alert.paging.last_sent = Some(now);
+                None
+            }
+            Verdict::Explain => cause.clone(),
+        };
+        bump(&mut alert.paging, now);
+        let suspected = cause.filter(|_| explanation.is_some() && shown.is_none());
+        if let Some(notice) = self.notice(address, now, shown, dependents, suspected) {
+            outcome.notices.push(notice);
+        }
+    }
+
+    fn resolve(&mut self, address: &Address, now: Moment, outcome: &mut TickOutcome) {
+        let Some(alert) = self.alert_mut(address) else { return };
+        let explained = matches!(alert.paging.standing, Standing::Explained { .. } | Standing::Held { lingering: true, .. });
+        let cause = alert.paging.cause.clone().filter(|_| explained);
+        if cause.is_none() {
+            alert.paging.last_sent = Some(now);
+        }
+        bump(&mut alert.paging, now);
+        if let Some(notice) = self.notice(address, now, cause, Vec::new(), None) {
+            outcome.notices.push(notice);
+        }
+    }
+
+    fn notice(
+        &self,
+        address: &Address,
+        now: Moment,
+        cause: Option<Cause>,
+        dependents: Vec<String>,
+        suspected: Option<Cause>,
+    ) -> Option<Notice> {
+        let group = &self.groups[address.0];
+        let rule = &group.rules[address.1].rule;
+        let alert = self.alert(address)?;
+        let mut notice = notice::notice(alert, rule, &self.settings, now, group.valid_until(now, &self.settings), cause);
+        if let Some(source) = &self.evidence {
+            let request = EvidenceRequest {
+                labels: &alert.labels,
+                service: cause::subject(&alert.labels),
+                expression: &rule.expression,
+                active_at: alert.life.active.at,
+                now: now.at,
+            };
+            let found = source.evidence(&request);
+            notice.evidence = watchfire_model::Evidence { value: notice.evidence.value, expression: notice.evidence.expression, ..found };
+        }
+        notice.evidence.dependents = dependents;
+        if let Some(suspected) = suspected {
+            notice.evidence.surroundings.insert(0, format!("suspected cause: {}", suspected.reason));
+        }
+        Some(notice)
+    }
+
+    /// Repeats what was sent, every `resend_delay`: firing alerts while they fire, resolved ones for fifteen minutes.
+    fn resend(&mut self, now: Moment, outcome: &mut TickOutcome) {
+        let mut due = Vec::new();
+        for (g, group) in self.groups.iter_mut().enumerate() {
+            for (r, rule) in group.rules.iter_mut().enumerate() {
+                // Nothing is sent for a rule that could not be evaluated: receivers then see it end, as with Prometheus.
+                if rule.health != RuleHealth::Ok {
+                    continue;
+                }
+                for (labels, alert) in &mut rule.state {
+                    let sent = alert.paging.last_sent.filter(|_| alert.life.state != AlertState::Pending);
+                    if sent.is_some_and(|sent| now.since(sent) >= self.settings.resend_delay) {
+                        alert.paging.last_sent = Some(now);
+                        due.push((g, r, labels.clone()));
+                    }
+                }
+            }
+        }
+        for address in due {
+            let dependents = self.explained.get(&self.key(&address)).map(|(_, d)| d.clone()).unwrap_or_default();
+            outcome.resends.extend(self.notice(&address, now, None, dependents, None));
+        }
+    }
+
+    fn key(&self, address: &Address) -> String {
+        let group = &self.groups[address.0];
+        record_key(&group.file, &group.name, &address.2)
+    }
+
+    /// Finds what changed in the durable state since the last tick.
+    fn record(&mut self, now: Moment, outcome: &mut TickOutcome) {
+        let mut keys = BTreeSet::new();
+        for record in self.records() {
+            let key = record.key();
+            if self.recorded.get(&key).is_none_or(|last| differs(last, &record, self.settings.record_refresh)) {
+                outcome.changed.push(record.clone());
+                self.recorded.insert(key.clone(), record);
+            }
+            keys.insert(key);
+        }
+        let gone: Vec<String> = self.recorded.keys().filter(|key| !keys.contains(*key)).cloned().collect();
+        for key in gone {
+            // Its rule was removed, or gave more alerts than its limit. Whoever was told that it fires is told that it ended.
+            if let Some(record) = self.recorded.remove(&key)
+                && record.life.state == AlertState::Firing
+                && record.paging.standing == Standing::Notified
+            {
+                outcome.notices.push(notice::farewell(record, &self.settings, now));
+            }
+            outcome.removed.push(key);
+        }
+    }
+
+    /// Services that report telemetry or have alerts: where a fault can be expected to show as an alert.
+    fn reporting(&self, source: &dyn SeriesSource, now: Timestamp, candidates: &[Candidate]) -> BTreeSet<String> {
+        if !candidates.iter().any(|c| c.firing) {
+            return BTreeSet::new();
+        }
+        let range = TimeRange { start: now.saturating_sub(self.engine.options().lookback), end: now };
+        let selector = Selector::metric("traces_span_metrics_calls_total");
+        let names = source.label_values("service_name", &[selector], range).unwrap_or_default();
+        names.into_iter().chain(candidates.iter().filter_map(|c| c.service.clone())).collect()
+    }
+}
+
+fn candidate(alert: &ActiveAlert) -> Candidate {
+    Candidate {
+        name: alert.labels.value("alertname").to_owned(),
+        service: cause::subject(&alert.labels).map(str::to_owned),
+        severity: notice::severity(&alert.labels),
+        active_at: alert.life.active.at,
+        firing: alert.life.state == AlertState::Firing,
+    }
+}
+
+/// Gives the alert's next notice its place in the order. Starts at the time, so that an alert that was forgotten does not start over.
+fn bump(paging: &mut Paging, now: Moment) {
+    paging.revision = (paging.revision + 1).max(u64::try_from(now.at.millis()).unwrap_or(0));
+}
+
+/// Whether a record has to be written again: anything but values and texts changed, or the time watched is out of date.
+fn differs(last: &AlertRecord, new: &AlertRecord, refresh: Duration) -> bool {
+    let lasting = |r: &AlertRecord| Paging { last_sent: None, ..r.paging.clone() };
+    let waits = new.life.state == AlertState::Pending || new.life.keep_firing_since.is_some();
+    last.life != new.life || lasting(last) != lasting(new) || (waits && new.seen.since(last.seen) >= refresh)
+}
+
+/// Whether a rule's plain labels agree with an alert's: among rules of one name it tells them apart.
+fn could_make(rule: &[(String, String)], alert: &Labels) -> bool {
+    rule.iter().all(|(name, value)| value.contains("{{") || name == "alertname" || alert.value(name) == value)
+}
+
+fn count_refused(meter: &Meter, appended: &Appended) {
+    for (reason, count) in [
+        ("out of order", appended.out_of_order),
+        ("duplicate", appended.duplicate),
+        ("future", appended.future),
+        ("old", appended.old),
+        ("series limit", appended.series_limit),
+    ] {
+        if count > 0 {
+            meter.counter("watchfire_rule_samples_refused_total", &[("reason", reason)]).add(count as u64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

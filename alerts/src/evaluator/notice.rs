@@ -1,0 +1,93 @@
+//! From an alert to what is said about it.
+
+use super::record::AlertRecord;
+use super::settings::EvaluatorSettings;
+use crate::identity::fingerprint;
+use crate::rule::Rule;
+use crate::state::{ActiveAlert, Moment};
+use crate::template::query_escape;
+use watchfire_model::reading::AlertState;
+use watchfire_model::{Cause, Evidence, Labels, Notice, NoticeState, Severity, Timestamp};
+
+/// What an [`EvidenceSource`] is asked about.
+#[derive(Clone, Debug)]
+pub struct EvidenceRequest<'a> {
+    pub labels: &'a Labels,
+    /// The service the alert is about, where a label names it.
+    pub service: Option<&'a str>,
+    pub expression: &'a str,
+    pub active_at: Timestamp,
+    pub now: Timestamp,
+}
+
+/// Finds what a page should show besides the rule's own text: example traces, the top failing operation, breakers and queues nearby,
+/// the command that opens the view. The evaluator fills in value, expression and dependents.
+pub trait EvidenceSource: Send + Sync {
+    fn evidence(&self, request: &EvidenceRequest<'_>) -> Evidence;
+}
+
+/// The severity an alert's labels state.
+pub(super) fn severity(labels: &Labels) -> Severity {
+    Severity::from_label(labels.value("severity"))
+}
+
+pub(super) fn generator_url(settings: &EvaluatorSettings, rule: &Rule) -> String {
+    format!("{}/graph?g0.expr={}&g0.tab=1", settings.external_url.trim_end_matches('/'), query_escape(&rule.expression))
+}
+
+/// The end of an alert whose rule is gone.
+pub(super) fn farewell(record: AlertRecord, settings: &EvaluatorSettings, now: Moment) -> Notice {
+    let mut alert = record.resume(now);
+    alert.life.state = AlertState::Resolved;
+    alert.life.resolved = Some(now);
+    alert.paging.revision = (alert.paging.revision + 1).max(u64::try_from(now.at.millis()).unwrap_or(0));
+    said(&alert, "", String::new(), settings, now, now.at, None)
+}
+
+/// Everything but evidence.
+pub(super) fn notice(
+    alert: &ActiveAlert,
+    rule: &Rule,
+    settings: &EvaluatorSettings,
+    now: Moment,
+    valid_until: Timestamp,
+    cause: Option<Cause>,
+) -> Notice {
+    said(alert, &rule.expression, generator_url(settings, rule), settings, now, valid_until, cause)
+}
+
+fn said(
+    alert: &ActiveAlert,
+    expression: &str,
+    generator_url: String,
+    settings: &EvaluatorSettings,
+    now: Moment,
+    valid_until: Timestamp,
+    cause: Option<Cause>,
+) -> Notice {
+    let resolved = alert.life.state == AlertState::Resolved;
+    let mut labels = alert.labels.to_builder();
+    for external in settings.external_labels.iter() {
+        if labels.get(&external.name).is_none() {
+            labels.set(&external.name, &external.value);
+        }
+    }
+    Notice {
+        fingerprint: fingerprint(&alert.labels),
+        revision: alert.paging.revision,
+        state: if resolved { NoticeState::Resolved } else { NoticeState::Firing },
+        severity: alert.paging.severity.unwrap_or_else(|| severity(&alert.labels)),
+        labels: labels.build(),
+        annotations: alert.annotations.clone(),
+        active_at: alert.life.active.at,
+        starts_at: alert.life.fired.unwrap_or(alert.life.active).at,
+        ends_at: if resolved { alert.life.resolved.unwrap_or(now).at } else { valid_until },
+        generator_url,
+        cause,
+        evidence: Evidence {
+            value: Some(alert.value).filter(|v| v.is_finite()),
+            expression: expression.to_owned(),
+            ..Evidence::default()
+        },
+    }
+}

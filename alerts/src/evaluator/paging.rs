@@ -1,0 +1,159 @@
+//! Who is told, and when. One cause gives one page: an alert that a firing dependency explains is shown under it and does not notify; one
+//! with a suspected cause waits a bounded time for it to show itself; when the cause recovers and the alert does not, it notifies.
+
+use super::record::Standing;
+use super::settings::EvaluatorSettings;
+use crate::cause::{Candidate, Explanation, Root};
+use crate::state::Moment;
+use std::collections::{BTreeMap, BTreeSet};
+use watchfire_model::Severity;
+
+/// What is to be done about one active alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Nothing,
+    /// Tell people, with this severity.
+    Notify(Severity),
+    /// Record it under its cause; nobody is told.
+    Explain,
+}
+
+/// Decides for all active alerts at once. `standings` are updated; one verdict per candidate.
+pub(super) fn decide(
+    candidates: &[Candidate],
+    explanations: &[Option<Explanation>],
+    standings: &mut [Standing],
+    notified_as: &[Option<Severity>],
+    settings: &EvaluatorSettings,
+    now: Moment,
+) -> Vec<Verdict> {
+    let mut verdicts = vec![Verdict::Nothing; candidates.len()];
+    let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (i, candidate) in candidates.iter().enumerate().filter(|(_, c)| c.firing) {
+        let over = |since: Moment| now.since(since) >= settings.hold_of(candidate.severity);
+        match (&explanations[i], standings[i]) {
+            (None, Standing::Notified) => {}
+            (None, Standing::Explained { .. }) => standings[i] = Standing::Held { since: now, lingering: true },
+            (None, Standing::Held { since, lingering: true }) if !over(since) => {}
+            (None, _) => verdicts[i] = Verdict::Notify(candidate.severity),
+            (Some(explanation), standing) => match firm(explanation, candidates) {
+                true => {
+                    if !matches!(standing, Standing::Notified | Standing::Explained { firm: true }) {
+                        verdicts[i] = Verdict::Explain;
+                    }
+                    if standing != Standing::Notified {
+                        standings[i] = Standing::Explained { firm: true };
+                    }
+                }
+                false => {
+                    if matches!(standing, Standing::Unsettled | Standing::Explained { firm: true }) {
+                        standings[i] = Standing::Held { since: now, lingering: false };
+                    }
+                    groups.entry(group_key(&explanation.root)).or_default().push(i);
+                }
+            },
+        }
+    }
+    for members in groups.values() {
+        represent(members, candidates, explanations, standings, &mut verdicts, settings, now);
+    }
+    raise(candidates, explanations, standings, notified_as, &mut verdicts);
+    for (i, verdict) in verdicts.iter().enumerate() {
+        if matches!(verdict, Verdict::Notify(_)) {
+            standings[i] = Standing::Notified;
+        }
+    }
+    verdicts
+}
+
+/// An explanation is firm when its root is an alert that fires, and so speaks for itself.
+pub(super) fn firm(explanation: &Explanation, candidates: &[Candidate]) -> bool {
+    matches!(explanation.root, Root::Alert(index) if candidates[index].firing)
+}
+
+fn group_key(root: &Root) -> String {
+    match root {
+        Root::Alert(index) => format!("alert {index}"),
+        Root::Probe { service, .. } | Root::Edge { service, .. } => format!("service {service}"),
+    }
+}
+
+/// Alerts that share a suspected cause share one page as well: when waiting is over the one nearest to it speaks for all.
+fn represent(
+    members: &[usize],
+    candidates: &[Candidate],
+    explanations: &[Option<Explanation>],
+    standings: &mut [Standing],
+    verdicts: &mut [Verdict],
+    settings: &EvaluatorSettings,
+    now: Moment,
+) {
+    let spoken = members.iter().any(|&i| standings[i] == Standing::Notified);
+    let waited = members.iter().any(
+        |&i| matches!(standings[i], Standing::Held { since, .. } if now.since(since) >= settings.hold_of(candidates[i].severity)),
+    );
+    let waiting = members.iter().any(|&i| matches!(standings[i], Standing::Held { .. }));
+    if !spoken && waiting && !waited {
+        return;
+    }
+    let speaker = if spoken {
+        None
+    } else {
+        let hops = |i: usize| explanations[i].as_ref().map_or(0, |e| e.hops);
+        members.iter().copied().min_by_key(|&i| (hops(i), candidates[i].active_at, i))
+    };
+    for &i in members {
+        if Some(i) == speaker {
+            let loudest = members.iter().map(|&m| candidates[m].severity).max().unwrap_or(candidates[i].severity);
+            verdicts[i] = Verdict::Notify(loudest);
+        } else if matches!(standings[i], Standing::Held { .. } | Standing::Unsettled) {
+            standings[i] = Standing::Explained { firm: false };
+            verdicts[i] = Verdict::Explain;
+        }
+    }
+}
+
+/// A cause speaks as loud as the loudest alert it silences; if it has spoken lower before, it speaks again.
+fn raise(
+    candidates: &[Candidate],
+    explanations: &[Option<Explanation>],
+    standings: &[Standing],
+    notified_as: &[Option<Severity>],
+    verdicts: &mut [Verdict],
+) {
+    let mut loudest: BTreeMap<usize, Severity> = BTreeMap::new();
+    for (i, explanation) in explanations.iter().enumerate().filter(|(i, _)| candidates[*i].firing) {
+        let Some(Explanation { root: Root::Alert(root), .. }) = explanation else { continue };
+        if candidates[*root].firing && standings[i] != Standing::Notified {
+            let entry = loudest.entry(*root).or_insert(candidates[i].severity);
+            *entry = (*entry).max(candidates[i].severity);
+        }
+    }
+    for (root, severity) in loudest {
+        let spoken = match verdicts[root] {
+            Verdict::Notify(own) => own,
+            _ => match (standings[root], notified_as[root]) {
+                (Standing::Notified, Some(own)) => own,
+                _ => continue,
+            },
+        };
+        if severity > spoken {
+            verdicts[root] = Verdict::Notify(severity);
+        }
+    }
+}
+
+/// The services whose alerts this one explains, or speaks for because they share a suspected cause; sorted.
+pub(super) fn dependents(index: usize, candidates: &[Candidate], explanations: &[Option<Explanation>]) -> Vec<String> {
+    let own = candidates[index].service.as_deref();
+    let shared = explanations[index].as_ref().map(|e| &e.root);
+    let explained = |e: &Option<Explanation>| e.as_ref().is_some_and(|e| e.root == Root::Alert(index) || Some(&e.root) == shared);
+    let services: BTreeSet<&str> = explanations
+        .iter()
+        .zip(candidates)
+        .filter(|(e, c)| c.firing && explained(e))
+        .filter_map(|(_, c)| c.service.as_deref())
+        .filter(|s| Some(*s) != own)
+        .collect();
+    services.into_iter().map(str::to_owned).collect()
+}

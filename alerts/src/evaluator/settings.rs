@@ -1,0 +1,60 @@
+//! How the evaluator is set up.
+
+use crate::cause::CauseSettings;
+use crate::template::TemplateLimits;
+use std::time::Duration;
+use watchfire_model::{Labels, Severity};
+
+#[derive(Clone, Debug)]
+pub struct EvaluatorSettings {
+    /// For groups that name no interval of their own.
+    pub interval: Duration,
+    /// For groups that name no offset of their own.
+    pub query_offset: Duration,
+    /// How often a firing alert is repeated to receivers that forget (Alertmanager).
+    pub resend_delay: Duration,
+    /// A pending alert is taken up again after a restart if the outage was no longer than this.
+    pub outage_tolerance: Duration,
+    /// How long after a restart an alert is kept while its data are not back yet.
+    pub restore_hold: Duration,
+    /// Added to notices where absent, and seen by templates.
+    pub external_labels: Labels,
+    /// Where links in notices lead; without a trailing slash.
+    pub external_url: String,
+    pub template_limits: TemplateLimits,
+    /// Longest time for one annotation or label.
+    pub template_timeout: Duration,
+    pub cause: CauseSettings,
+    /// How long an alert with a suspected cause waits before it notifies by itself.
+    pub hold: Duration,
+    /// The same for critical alerts.
+    pub hold_critical: Duration,
+    /// How often the records of pending alerts are written again, so that a restart loses no more of their `for`.
+    pub record_refresh: Duration,
+}
+
+impl Default for EvaluatorSettings {
+    fn default() -> Self {
+        EvaluatorSettings {
+            interval: Duration::from_secs(15),
+            query_offset: Duration::ZERO,
+            resend_delay: Duration::from_secs(60),
+            outage_tolerance: Duration::from_secs(3600),
+            restore_hold: Duration::from_secs(300),
+            external_labels: Labels::empty(),
+            external_url: "http://127.0.0.1:9499".to_owned(),
+            template_limits: TemplateLimits::default(),
+            template_timeout: Duration::from_secs(1),
+            cause: CauseSettings::default(),
+            hold: Duration::from_secs(60),
+            hold_critical: Duration::from_secs(30),
+            record_refresh: Duration::from_secs(30),
+        }
+    }
+}
+
+impl EvaluatorSettings {
+    pub(super) fn hold_of(&self, severity: Severity) -> Duration {
+        if severity == Severity::Critical { self.hold_critical } else { self.hold }
+    }
+}

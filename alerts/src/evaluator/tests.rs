@@ -1,0 +1,503 @@
+use super::*;
+use crate::memory::MemorySeries;
+use crate::rule_file::RuleFile;
+use parking_lot::Mutex;
+use watchfire_model::{Dependency, NoticeState, Severity, Value, is_stale};
+use watchfire_testkit::SimClock;
+
+const START: Timestamp = Timestamp(1_700_000_000_000 - 1_700_000_000_000 % 60_000);
+
+#[derive(Default)]
+struct FakeTopology {
+    edges: Mutex<Vec<(String, String, Option<f64>)>>,
+    unhealthy: Mutex<Vec<(String, String)>>,
+}
+
+impl Topology for FakeTopology {
+    fn dependencies(&self, service: &str) -> Vec<Dependency> {
+        let edges = self.edges.lock();
+        let of = edges.iter().filter(|(client, _, _)| client == service);
+        of.map(|(client, server, ratio)| Dependency { client: client.clone(), server: server.clone(), error_ratio: *ratio }).collect()
+    }
+
+    fn unhealthy(&self) -> Vec<(String, String)> {
+        self.unhealthy.lock().clone()
+    }
+}
+
+/// An evaluator over plain memory on a simulated clock.
+struct World {
+    clock: SimClock,
+    store: Arc<MemorySeries>,
+    topology: Arc<FakeTopology>,
+    evaluator: Evaluator,
+    meter: Meter,
+    start: Timestamp,
+}
+
+fn groups(text: &str) -> Vec<RuleGroup> {
+    RuleFile::parse("rules.yml", text).expect("rules parse").groups
+}
+
+impl World {
+    fn new(rules: &str) -> World {
+        World::with(rules, EvaluatorSettings::default())
+    }
+
+    fn with(rules: &str, settings: EvaluatorSettings) -> World {
+        let clock = SimClock::at(START);
+        let store = Arc::new(MemorySeries::new());
+        let topology = Arc::new(FakeTopology::default());
+        let meter = Meter::new();
+        let evaluator = World::evaluator(rules, settings, &clock, &store, &topology, &meter);
+        // Every step from here on falls on a slot.
+        clock.advance(evaluator.next_due().expect("a group").since(START));
+        let start = clock.now();
+        World { clock, store, topology, evaluator, meter, start }
+    }
+
+    fn evaluator(
+        rules: &str,
+        settings: EvaluatorSettings,
+        clock: &SimClock,
+        store: &Arc<MemorySeries>,
+        topology: &Arc<FakeTopology>,
+        meter: &Meter,
+    ) -> Evaluator {
+        let clock = Arc::new(clock.clone());
+        Evaluator::new(settings, groups(rules), store.clone(), store.clone(), topology.clone(), clock, meter.clone())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn set(&self, series: &[(&str, &str)], value: f64) {
+        self.store.push(&Labels::from_pairs(series.iter().copied()), self.now(), Value::Float(value));
+    }
+
+    /// The `errors` of services, then one tick.
+    fn round(&mut self, errors: &[(&str, f64)]) -> TickOutcome {
+        for (service, value) in errors {
+            self.set(&[("__name__", "errors"), ("service", service)], *value);
+        }
+        self.evaluator.tick()
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Evaluations without new data: notices, and how many of them say resolved.
+    fn idle(&mut self, rounds: usize) -> (usize, usize) {
+        let mut notices = Vec::new();
+        for _ in 0..rounds {
+            self.pass(15);
+            notices.extend(self.evaluator.tick().notices);
+        }
+        (notices.len(), notices.iter().filter(|n| n.state == NoticeState::Resolved).count())
+    }
+
+    fn latest(&self, name: &str) -> Vec<(Labels, f64)> {
+        let mut found = Vec::new();
+        let range = TimeRange { start: self.now().saturating_sub(Duration::from_secs(300)), end: self.now() };
+        self.store
+            .select(&Selector::metric(name), range, &mut |s| {
+                let last = s.values[s.values.len() - 1];
+                if !is_stale(last) {
+                    found.push((s.labels.clone(), last));
+                }
+            })
+            .expect("selects");
+        found
+    }
+}
+
+fn told(outcome: &TickOutcome) -> Vec<(String, NoticeState)> {
+    outcome.notices.iter().filter(|n| n.cause.is_none()).map(|n| (n.labels.value("service").to_owned(), n.state)).collect()
+}
+
+fn held(outcome: &TickOutcome) -> Vec<String> {
+    outcome.notices.iter().filter(|n| n.cause.is_some()).map(|n| n.labels.value("service").to_owned()).collect()
+}
+
+const ERRORS: &str = r#"
+groups:
+  - name: g
+    interval: 15s
+    rules:
+      - alert: Errors
+        expr: errors > 0.05
+        for: 30s
+        labels: {severity: critical}
+        annotations: {summary: "{{ $labels.service }} at {{ $value | humanizePercentage }}", impact: broken}
+"#;
+
+#[test]
+fn an_alert_goes_from_pending_to_firing_to_resolved_and_its_series_follow() {
+    let mut world = World::new(ERRORS);
+    let first = world.round(&[("api", 0.5)]);
+    assert!(first.notices.is_empty());
+    assert_eq!(first.changed.len(), 1);
+    assert_eq!(world.latest("ALERTS")[0].0.value("alertstate"), "pending");
+    world.pass(15);
+    assert!(world.round(&[("api", 0.5)]).notices.is_empty());
+    world.pass(15);
+    let fired = world.round(&[("api", 0.25)]);
+    assert_eq!(told(&fired), [("api".to_owned(), NoticeState::Firing)]);
+    let notice = &fired.notices[0];
+    assert_eq!(notice.severity, Severity::Critical);
+    assert_eq!(notice.annotations.value("summary"), "api at 25%");
+    assert_eq!(notice.evidence.value, Some(0.25));
+    assert_eq!(notice.ends_at.since(fired.at), Duration::from_secs(240));
+    assert_eq!(notice.active_at, world.evaluator.board()[0].active_at.expect("active"));
+    let alerts = world.latest("ALERTS");
+    assert_eq!(alerts.len(), 1, "the pending series has ended");
+    assert_eq!(alerts[0].0.value("alertstate"), "firing");
+    assert_eq!(world.latest("ALERTS_FOR_STATE")[0].1, notice.active_at.seconds().floor());
+    let board = world.evaluator.board();
+    assert_eq!((board[0].threshold, board[0].value, board[0].notified), (Some(0.05), Some(0.25), true));
+    assert!(board[0].history.iter().any(|(_, v)| *v == Some(0.25)), "{:?}", board[0].history);
+    world.pass(15);
+    let resolved = world.round(&[("api", 0.01)]);
+    assert_eq!(told(&resolved), [("api".to_owned(), NoticeState::Resolved)]);
+    assert!(resolved.notices[0].revision > notice.revision);
+    assert_eq!(resolved.notices[0].starts_at, notice.starts_at);
+    assert!(world.latest("ALERTS").is_empty());
+}
+
+#[test]
+fn rules_see_the_results_of_the_rules_before_them() {
+    let rules = r#"
+groups:
+  - name: g
+    interval: 15s
+    rules:
+      - record: job:errors:sum
+        expr: sum(errors)
+        labels: {team: a}
+      - alert: Sum
+        expr: job:errors:sum > 1
+      - alert: Meta
+        expr: ALERTS{alertname="Sum", alertstate="firing"}
+"#;
+    let mut world = World::new(rules);
+    let outcome = world.round(&[("a", 1.0), ("b", 2.0)]);
+    assert_eq!(world.latest("job:errors:sum")[0].1, 3.0);
+    let names: Vec<&str> = outcome.notices.iter().map(Notice::name).collect();
+    assert_eq!(names, ["Sum", "Meta"]);
+    assert_eq!(outcome.notices[1].labels.value("alertstate"), "firing");
+}
+
+#[test]
+fn a_rule_that_fails_keeps_its_alerts_and_says_so() {
+    let rules = "groups:\n  - name: g\n    interval: 15s\n    limit: 1\n    rules:\n      - alert: Many\n        expr: errors > 0\n        labels: {service: same}\n";
+    let mut world = World::new(rules);
+    assert_eq!(world.round(&[("a", 1.0)]).notices.len(), 1);
+    world.pass(15);
+    let outcome = world.round(&[("a", 1.0), ("b", 1.0)]);
+    assert!(outcome.notices.is_empty());
+    let report = &world.evaluator.groups()[0].rules[0];
+    assert_eq!(report.health, RuleHealth::Err);
+    assert!(report.last_error.as_deref().is_some_and(|e| e.contains("same labelset")), "{:?}", report.last_error);
+    assert_eq!(report.alerts.as_ref().map(Vec::len), Some(1), "the state is as it was");
+    assert_eq!(world.evaluator.broken_rules().len(), 1);
+    assert_eq!(world.meter.counter("watchfire_rule_evaluation_failures_total", &[("rule_group", "g")]).get(), 1);
+}
+
+#[test]
+fn too_many_alerts_drop_all_and_those_told_hear_the_end() {
+    let mut world = World::new("groups:\n  - name: g\n    interval: 15s\n    limit: 1\n    rules:\n      - alert: Many\n        expr: errors > 0\n");
+    assert_eq!(told(&world.round(&[("a", 1.0)])).len(), 1);
+    world.pass(15);
+    let outcome = world.round(&[("a", 1.0), ("b", 1.0)]);
+    assert_eq!(told(&outcome), [("a".to_owned(), NoticeState::Resolved)]);
+    assert_eq!(outcome.removed.len(), 1);
+}
+
+#[test]
+fn late_ticks_are_skipped_and_counted_and_never_run_in_a_burst() {
+    let mut world = World::new(ERRORS);
+    assert_eq!(world.round(&[("api", 0.0)]).evaluated, 1);
+    world.pass(45);
+    assert_eq!(world.round(&[("api", 0.0)]).evaluated, 1);
+    assert_eq!(world.meter.counter("watchfire_rule_group_iterations_missed_total", &[("rule_group", "g")]).get(), 2);
+    assert_eq!(world.round(&[]).evaluated, 0, "nothing is due twice");
+    let due = world.evaluator.tick().next_due.expect("a next slot");
+    assert!(due > world.now() && due.since(world.now()) <= Duration::from_secs(15));
+}
+
+#[test]
+fn reload_keeps_the_alerts_of_unchanged_rules_and_ends_the_others() {
+    let mut world = World::new(ERRORS);
+    for _ in 0..3 {
+        world.round(&[("api", 0.5)]);
+        world.pass(15);
+    }
+    let active = world.evaluator.board()[0].active_at;
+    world.evaluator.reload(groups(&ERRORS.replace("0.05", "0.10")));
+    assert_eq!(world.evaluator.board()[0].active_at, active);
+    assert!(world.round(&[("api", 0.5)]).notices.is_empty(), "nothing is told twice");
+    world.evaluator.reload(groups(&ERRORS.replace("alert: Errors", "alert: Other")));
+    world.pass(15);
+    let outcome = world.round(&[("api", 0.5)]);
+    assert_eq!(told(&outcome), [("api".to_owned(), NoticeState::Resolved)]);
+    assert!(world.latest("ALERTS").iter().all(|(l, _)| l.value("alertname") == "Other"));
+}
+
+#[test]
+fn hysteresis_keeps_an_alert_until_the_condition_of_recovery_holds() {
+    let rules = ERRORS.replace("for: 30s", "for: 0s").replace("impact: broken", r#"recover: 'errors{service="{{ $labels.service }}"} < 0.02'"#);
+    let mut world = World::new(&rules);
+    assert_eq!(told(&world.round(&[("a\"b", 0.5)])).len(), 1);
+    for (value, expected) in [(0.04, 0), (0.03, 0), (0.06, 0), (0.019, 1)] {
+        world.pass(15);
+        assert_eq!(told(&world.round(&[("a\"b", value)])).len(), expected, "at {value}");
+    }
+    // A series that is gone cannot recover; its alert must not fire for ever.
+    let mut world = World::new(&rules);
+    world.round(&[("x", 0.5)]);
+    assert_eq!(world.idle(19).0, 0);
+    assert_eq!(world.idle(1), (1, 1));
+}
+
+#[test]
+fn alerts_go_on_after_a_restart_where_they_stood() {
+    let mut world = World::new(ERRORS);
+    let mut records = Vec::new();
+    for _ in 0..3 {
+        world.round(&[("api", 0.5), ("slow", if world.now() > world.start { 0.5 } else { 0.0 })]);
+        records = world.evaluator.records();
+        world.pass(15);
+    }
+    let before: Vec<_> = world.evaluator.board().iter().map(|a| (a.labels.clone(), a.state, a.active_at, a.fired_at)).collect();
+    assert_eq!(before.len(), 2);
+    let text = serde_json::to_string(&records).expect("writes");
+    let records: Vec<AlertRecord> = serde_json::from_str(&text).expect("reads");
+
+    // Ten minutes down; the store is empty afterwards.
+    world.pass(600);
+    let store = Arc::new(MemorySeries::new());
+    world.store = store.clone();
+    world.evaluator = World::evaluator(ERRORS, EvaluatorSettings::default(), &world.clock, &store, &world.topology, &world.meter);
+    world.evaluator.restore(records);
+    let outcome = world.evaluator.tick();
+    assert!(outcome.notices.is_empty(), "no data is not recovery: {:?}", outcome.notices);
+    let after: Vec<_> = world.evaluator.board().iter().map(|a| (a.labels.clone(), a.state, a.active_at, a.fired_at)).collect();
+    assert_eq!(before, after);
+    // The pending one had fifteen of its thirty seconds behind it; the outage does not count.
+    world.pass(15);
+    let outcome = world.round(&[("api", 0.5), ("slow", 0.5)]);
+    assert_eq!(told(&outcome), [("slow".to_owned(), NoticeState::Firing)], "and the firing one is not told again");
+    world.pass(15);
+    let outcome = world.round(&[("api", 0.0), ("slow", 0.5)]);
+    assert_eq!(told(&outcome), [("api".to_owned(), NoticeState::Resolved)], "data that are back end it at once");
+}
+
+#[test]
+fn pending_alerts_do_not_outlive_a_long_outage_and_firing_ones_do() {
+    let mut world = World::new(ERRORS);
+    world.round(&[("api", 0.5), ("web", 0.0)]);
+    world.pass(30);
+    world.round(&[("api", 0.5), ("web", 0.5)]);
+    let records = world.evaluator.records();
+    world.pass(7200);
+    world.store = Arc::new(MemorySeries::new());
+    let settings = EvaluatorSettings::default();
+    world.evaluator = World::evaluator(ERRORS, settings, &world.clock, &world.store, &world.topology, &world.meter);
+    world.evaluator.restore(records);
+    let states: Vec<_> = world.evaluator.board().iter().map(|a| (a.labels.value("service").to_owned(), a.state)).collect();
+    assert_eq!(states, [("api".to_owned(), AlertState::Firing)]);
+    assert_eq!(world.evaluator.tick().removed.len(), 1);
+    assert_eq!(world.idle(19).0, 0);
+    assert_eq!(world.idle(1), (1, 1), "data that never come back end it after a while");
+}
+
+#[test]
+fn sleep_stalls_and_set_clocks_fire_and_resolve_nothing() {
+    for disturbance in ["suspend", "stall", "forward", "back"] {
+        let mut world = World::new(ERRORS);
+        for _ in 0..3 {
+            world.round(&[("firing", 0.5), ("calm", 0.0), ("late", if world.now() > world.start { 0.5 } else { 0.0 })]);
+            world.pass(15);
+        }
+        let hour = Duration::from_secs(3600);
+        match disturbance {
+            "suspend" => world.clock.suspend(hour),
+            "stall" => world.clock.advance(hour),
+            "forward" => world.clock.step_wall(world.now().saturating_add(hour)),
+            _ => world.clock.step_wall(world.now().saturating_sub(hour)),
+        }
+        let outcome = world.evaluator.tick();
+        assert!(outcome.notices.iter().all(|n| n.labels.value("service") == "late"), "{disturbance}: {:?}", told(&outcome));
+        let states: Vec<_> = world.evaluator.board().iter().map(|a| (a.labels.value("service").to_owned(), a.state)).collect();
+        assert_eq!(states.iter().filter(|(s, _)| s == "firing").collect::<Vec<_>>(), [&("firing".to_owned(), AlertState::Firing)], "{disturbance}");
+        assert!(!outcome.clock_events.is_empty(), "{disturbance}");
+        assert_eq!(world.meter.counter("watchfire_clock_events_total", &[("kind", outcome.clock_events[0].kind())]).get(), 1);
+    }
+}
+
+fn line(world: &World, services: &[String]) {
+    *world.topology.edges.lock() = services.windows(2).map(|w| (w[0].clone(), w[1].clone(), None)).collect();
+}
+
+fn services(n: usize) -> Vec<String> {
+    (0..n).map(|i| format!("s{i:02}")).collect()
+}
+
+#[test]
+fn a_cascade_over_twenty_services_is_one_page_and_an_unrelated_fault_is_one_more() {
+    let mut world = World::new(ERRORS);
+    let names = services(20);
+    line(&world, &names);
+    let mut pages = Vec::new();
+    let mut held_back = BTreeSet::new();
+    // The fault is in s19; it reaches one caller after the other, four per evaluation.
+    for round in 0..12_usize {
+        let errors: Vec<(&str, f64)> =
+            names.iter().enumerate().map(|(i, n)| (n.as_str(), if round * 4 + i >= 19 { 0.5 } else { 0.0 })).collect();
+        let outcome = world.round(&errors);
+        held_back.extend(held(&outcome));
+        pages.extend(told(&outcome));
+        if round == 9 {
+            world.set(&[("__name__", "errors"), ("service", "elsewhere")], 1.0);
+        }
+        world.pass(15);
+    }
+    assert_eq!(pages, [("s19".to_owned(), NoticeState::Firing), ], "before the second fault has lasted for 30 s");
+    assert_eq!(held_back.len(), 19);
+    let board = world.evaluator.board();
+    let root = board.iter().find(|a| a.labels.value("service") == "s19").expect("the root");
+    assert_eq!(root.evidence.as_ref().map(|e| e.dependents.len()), Some(19));
+    let leaf = board.iter().find(|a| a.labels.value("service") == "s00").expect("a leaf");
+    let cause = leaf.cause.as_ref().expect("has a cause");
+    assert_eq!((cause.alert.as_str(), cause.service.as_str()), ("Errors", "s19"));
+    assert!(cause.reason.starts_with("s19, 19 calls away, fires since "), "{}", cause.reason);
+    let errors: Vec<(&str, f64)> = names.iter().map(|n| (n.as_str(), 0.5)).chain([("elsewhere", 1.0)]).collect();
+    let outcome = world.round(&errors);
+    assert_eq!(told(&outcome), [("elsewhere".to_owned(), NoticeState::Firing)]);
+}
+
+#[test]
+fn victims_that_fire_before_their_cause_wait_for_it_and_count_as_its_dependents() {
+    let rules = r#"
+groups:
+  - name: g
+    interval: 15s
+    rules:
+      - {alert: Slow, expr: 'errors{service!="db"} > 0.05', labels: {severity: warning}}
+      - {alert: Down, expr: 'errors{service="db"} > 0.05', for: 45s, labels: {severity: critical}}
+"#;
+    let mut world = World::new(rules);
+    let names = ["web".to_owned(), "api".to_owned(), "db".to_owned()];
+    line(&world, &names);
+    let mut pages = Vec::new();
+    for _ in 0..4 {
+        let outcome = world.round(&[("web", 0.5), ("api", 0.5), ("db", 0.5)]);
+        pages.extend(outcome.notices.into_iter().filter(|n| n.cause.is_none()));
+        world.pass(15);
+    }
+    assert_eq!(pages.len(), 1);
+    assert_eq!((pages[0].name(), pages[0].evidence.dependents.as_slice()), ("Down", &["api".to_owned(), "web".to_owned()][..]));
+}
+
+#[test]
+fn a_suspected_cause_that_never_fires_costs_one_page_for_all_its_victims() {
+    let rules = r#"
+groups:
+  - name: g
+    interval: 15s
+    rules:
+      - {alert: Slow, expr: 'errors{service!="db"} > 0.05', labels: {severity: warning}}
+      - {alert: Down, expr: 'errors{service="db"} > 0.05', for: 1h, labels: {severity: critical}}
+"#;
+    let mut world = World::new(rules);
+    line(&world, &["web".to_owned(), "api".to_owned(), "db".to_owned()]);
+    let mut pages = Vec::new();
+    for round in 0..10 {
+        let outcome = world.round(&[("web", 0.5), ("api", 0.5), ("db", 0.5)]);
+        pages.extend(outcome.notices.iter().filter(|n| n.cause.is_none()).map(|n| (round * 15, n.labels.value("service").to_owned())));
+        world.pass(15);
+    }
+    assert_eq!(pages, [(60, "api".to_owned())], "the victim nearest to the suspect speaks after the hold");
+    let outcome = world.round(&[("web", 0.5), ("api", 0.0), ("db", 0.5)]);
+    let told = told(&outcome);
+    assert!(told.contains(&("api".to_owned(), NoticeState::Resolved)));
+    assert!(told.contains(&("web".to_owned(), NoticeState::Firing)), "the next one takes over: {told:?}");
+}
+
+#[test]
+fn when_the_cause_recovers_and_the_victim_does_not_the_victim_notifies() {
+    let mut world = World::new(ERRORS);
+    line(&world, &["web".to_owned(), "db".to_owned()]);
+    for _ in 0..3 {
+        world.round(&[("web", 0.5), ("db", 0.5)]);
+        world.pass(15);
+    }
+    let outcome = world.round(&[("web", 0.5), ("db", 0.0)]);
+    assert_eq!(told(&outcome), [("db".to_owned(), NoticeState::Resolved)]);
+    world.pass(15);
+    assert!(told(&world.round(&[("web", 0.5), ("db", 0.0)])).is_empty(), "it is given the time to follow");
+    world.pass(15);
+    assert_eq!(told(&world.round(&[("web", 0.5), ("db", 0.0)])), [("web".to_owned(), NoticeState::Firing)]);
+    // And one that does follow is never told of.
+    let mut world = World::new(ERRORS);
+    line(&world, &["web".to_owned(), "db".to_owned()]);
+    let mut pages = Vec::new();
+    for errors in [0.5, 0.5, 0.5, 0.0] {
+        let outcome = world.round(&[("web", 0.5), ("db", errors)]);
+        pages.extend(told(&outcome));
+        world.pass(15);
+    }
+    let outcome = world.round(&[("web", 0.0), ("db", 0.0)]);
+    assert_eq!(held(&outcome), ["web"]);
+    assert!(told(&outcome).is_empty());
+}
+
+#[test]
+fn a_probe_is_a_cause_and_a_cause_speaks_as_loud_as_what_it_silences() {
+    let mut world = World::new(ERRORS);
+    line(&world, &["web".to_owned(), "api".to_owned(), "db".to_owned()]);
+    *world.topology.unhealthy.lock() = vec![("db".to_owned(), "connection refused".to_owned())];
+    let mut pages = Vec::new();
+    for _ in 0..6 {
+        let outcome = world.round(&[("web", 0.5), ("api", 0.5)]);
+        pages.extend(outcome.notices.into_iter().filter(|n| n.cause.is_none()));
+        world.pass(15);
+    }
+    assert_eq!(pages.len(), 1);
+    assert_eq!(pages[0].labels.value("service"), "api");
+    assert!(pages[0].evidence.surroundings[0].contains("connection refused"), "{:?}", pages[0].evidence.surroundings);
+    assert_eq!(pages[0].evidence.dependents, ["web"]);
+
+    let rules = r#"
+groups:
+  - name: g
+    interval: 15s
+    rules:
+      - {alert: Slow, expr: 'errors{service="db"} > 0.05', labels: {severity: warning}}
+      - {alert: Down, expr: 'errors{service="web"} > 0.05', labels: {severity: critical}}
+"#;
+    let mut world = World::new(rules);
+    line(&world, &["web".to_owned(), "db".to_owned()]);
+    let outcome = world.round(&[("db", 0.5), ("web", 0.0)]);
+    assert_eq!(outcome.notices[0].severity, Severity::Warning);
+    world.pass(15);
+    let outcome = world.round(&[("db", 0.5), ("web", 0.5)]);
+    let again: Vec<_> = outcome.notices.iter().filter(|n| n.cause.is_none()).collect();
+    assert_eq!((again.len(), again[0].labels.value("service"), again[0].severity), (1, "db", Severity::Critical));
+}
+
+#[test]
+fn the_api_objects_have_the_fields_of_prometheus() {
+    let mut world = World::new(ERRORS);
+    world.round(&[("api", 0.5)]);
+    let json = serde_json::to_value(world.evaluator.groups()).expect("serialises");
+    let group = &json[0];
+    assert_eq!((&group["name"], &group["interval"], &group["limit"]), (&"g".into(), &15.0.into(), &0.into()));
+    let rule = &group["rules"][0];
+    assert_eq!((&rule["state"], &rule["type"], &rule["health"], &rule["duration"]), (&"pending".into(), &"alerting".into(), &"ok".into(), &30.0.into()));
+    assert_eq!(rule["alerts"][0]["value"], "5e-01");
+    assert!(rule.get("lastError").is_none());
+    assert!(rule["lastEvaluation"].as_str().is_some_and(|t| t.starts_with("2023-11-14T22:")), "{}", rule["lastEvaluation"]);
+}

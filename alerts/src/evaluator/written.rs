@@ -1,0 +1,46 @@
+//! The series one rule writes: values, and stale markers for those it no longer has.
+
+use std::collections::HashMap;
+use watchfire_model::{Appended, Labels, MetricKind, OriginId, STALE_NAN, SeriesId, SeriesSink, Timestamp, Value};
+
+#[derive(Debug)]
+pub(super) struct Written {
+    origin: OriginId,
+    live: HashMap<Labels, SeriesId>,
+}
+
+impl Written {
+    pub fn new(sink: &dyn SeriesSink, origin: &str) -> Self {
+        Written { origin: sink.origin(origin), live: HashMap::new() }
+    }
+
+    /// Writes one row at `at`; series of the last row that are not in this one end.
+    pub fn write(&mut self, sink: &dyn SeriesSink, at: Timestamp, now: Timestamp, rows: Vec<(Labels, Value)>) -> Appended {
+        let mut refused = 0;
+        let mut live = HashMap::with_capacity(rows.len());
+        let mut row = Vec::with_capacity(rows.len());
+        for (labels, value) in rows {
+            let id = match self.live.remove(&labels) {
+                Some(id) => Some(id),
+                None => sink.series(self.origin, &labels, MetricKind::Gauge),
+            };
+            match id {
+                Some(id) => {
+                    row.push((id, value));
+                    live.insert(labels, id);
+                }
+                None => refused += 1,
+            }
+        }
+        row.extend(self.live.drain().map(|(_, id)| (id, Value::Float(STALE_NAN))));
+        self.live = live;
+        let mut appended = if row.is_empty() { Appended::default() } else { sink.append(self.origin, at, now, &row) };
+        appended.series_limit += refused;
+        appended
+    }
+
+    /// Ends every series: the rule is gone.
+    pub fn end(mut self, sink: &dyn SeriesSink, at: Timestamp, now: Timestamp) {
+        self.write(sink, at, now, Vec::new());
+    }
+}
