@@ -13,6 +13,10 @@ mod literal;
 mod series;
 mod storage;
 
+/// The notation of series and histograms is also that of rule tests.
+pub use literal::parse_literal;
+pub use series::{Described, Sample, parse_series};
+
 use crate::ast::{At, Expr};
 use crate::engine::{Engine, EngineOptions};
 use crate::error::EvalError;
