@@ -3,6 +3,7 @@
 //!
 //! Types to know
 //! - [`Simulation`]: a platform on a clock of its own; what its services would send and show comes out as values. For tests and for the runner.
+//! - [`Simulator::start`]: the same in real time on real sockets; [`Running`] lists its scrape and probe targets.
 //! - [`CircuitBreaker`]: counts failures and waits, as the documents of the platforms describe.
 //!
 //! Invariants
@@ -14,7 +15,9 @@
 
 mod breaker;
 mod chance;
+mod endpoints;
 mod executor;
+mod export;
 mod exposition;
 mod health;
 mod influence;
@@ -25,11 +28,22 @@ mod request;
 mod saga;
 mod signals;
 mod simulation;
+mod simulator;
 mod trace;
 mod traffic;
 mod world;
 
 pub use breaker::{BreakerState, CircuitBreaker};
+pub use export::{Receivers, Sent};
 pub use health::HealthAnswer;
 pub use otlp::{Export, Payload};
 pub use simulation::Simulation;
+pub use simulator::{DemoOptions, ProbeTarget, Running, ScrapeTarget, Simulator};
+pub use watchfire_config::Scenario;
+
+use watchfire_config::Platform;
+
+/// The scenarios of a platform, in order of name: what `demo --list` shows.
+pub fn scenarios(platform: &Platform) -> &[Scenario] {
+    &platform.scenarios
+}

@@ -33,8 +33,8 @@ impl Outcome {
     fn retryable(&self, provider: bool) -> bool {
         match self {
             Outcome::Timeout | Outcome::Refused => true,
-            Outcome::Answer(429 | 502 | 503 | 504) => true,
-            Outcome::Answer(status) => provider && *status >= 500,
+            // A sister service that answered has done its own retries.
+            Outcome::Answer(status) => provider && (*status >= 500 || *status == 429),
             Outcome::Rejected => false,
         }
     }
@@ -59,8 +59,9 @@ impl Outcome {
     }
 
     /// What a service answers when something it needs ended so.
-    fn passed_on(&self, gateway: bool) -> u16 {
+    fn passed_on(&self, gateway: bool, store: bool) -> u16 {
         match self {
+            _ if store => 500,
             Outcome::Answer(status) if *status < 500 && gateway => *status,
             Outcome::Answer(_) if gateway => 502,
             Outcome::Answer(_) => 500,
@@ -111,7 +112,8 @@ impl Sim {
                         if operation.name.starts_with("POST ") { 201 } else { 200 }
                     }
                     Err((target, outcome)) => {
-                        let status = outcome.passed_on(description.kind == ServiceKind::Gateway);
+                        let store = platform.store(&target).is_some();
+                        let status = outcome.passed_on(description.kind == ServiceKind::Gateway, store);
                         cause = outcome.error(&target);
                         status
                     }

@@ -88,3 +88,7 @@ impl Simulation {
         self.sim.world().spans_made
     }
 }
+
+#[cfg(test)]
+#[path = "simulation_tests.rs"]
+mod tests;

@@ -26,7 +26,7 @@ macro_rules! embedded {
 }
 
 static ROSTER: &[Embedded] = &[
-    embedded!("clientnest": "database_outage"),
+    embedded!("clientnest": "database_outage" "service_gone"),
 ];
 
 /// Names of the platforms that come with watchfire, the default one first.
