@@ -209,7 +209,7 @@ impl Engine {
             is_range,
         };
         context.budget.check()?;
-        let evaluator = Evaluator { ctx: &context, steps };
+        let evaluator = Evaluator { ctx: &context, steps, counts_only: false };
         let value = evaluate(&evaluator, query.expr());
         let peak_samples = context.budget.peak();
         let (warnings, infos) = context.notes.into_texts();

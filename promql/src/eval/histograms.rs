@@ -31,7 +31,7 @@ impl Evaluator<'_> {
         let quantiles = self.eval_scalar(&call.args[0])?;
         self.note_quantiles(&quantiles, call.args[0].span());
         let input = self.eval_vector(&call.args[1])?;
-        let question = QuantileQuestion { evaluator: self, quantiles, native_span: call.args[0].span(), classic_span: call.args[1].span() };
+        let question = QuantileQuestion { evaluator: self, quantiles, span: call.args[1].span() };
         let groups = self.histogram_groups(&input, call.args[1].span());
         let mut out = self.block();
         self.ask(&input, &groups, call.args[1].span(), &question, &mut out, |labels| labels.clone())?;
@@ -60,7 +60,7 @@ impl Evaluator<'_> {
             }
             for value in values {
                 let only = quantiles.iter().map(|q| if q.to_bits() == value.to_bits() { *q } else { super::block::ABSENT }).collect();
-                let question = QuantileQuestion { evaluator: self, quantiles: only, native_span: span, classic_span: span };
+                let question = QuantileQuestion { evaluator: self, quantiles: only, span };
                 let text = format_open_metrics(value);
                 self.ask(&input, &groups, span, &question, &mut out, |labels| {
                     let mut builder = labels.to_builder();
@@ -75,7 +75,7 @@ impl Evaluator<'_> {
     pub fn histogram_fraction(&self, call: &Call) -> Outcome<Block> {
         let (lower, upper) = (self.eval_scalar(&call.args[0])?, self.eval_scalar(&call.args[1])?);
         let input = self.eval_vector(&call.args[2])?;
-        let question = FractionQuestion { evaluator: self, lower, upper, span: call.args[0].span() };
+        let question = FractionQuestion { evaluator: self, lower, upper, span: call.args[2].span() };
         let groups = self.histogram_groups(&input, call.args[2].span());
         let mut out = self.block();
         self.ask(&input, &groups, call.args[2].span(), &question, &mut out, |labels| labels.clone())?;
@@ -186,8 +186,7 @@ impl Evaluator<'_> {
 struct QuantileQuestion<'a> {
     evaluator: &'a Evaluator<'a>,
     quantiles: Vec<f64>,
-    native_span: Span,
-    classic_span: Span,
+    span: Span,
 }
 
 impl Question for QuantileQuestion<'_> {
@@ -200,8 +199,8 @@ impl Question for QuantileQuestion<'_> {
         let notes = &self.evaluator.ctx.notes;
         match effect {
             NanEffect::None => {}
-            NanEffect::Result => notes.add(&Note::QuantileNan(metric), self.native_span),
-            NanEffect::Skew => notes.add(&Note::QuantileNanSkew(metric), self.native_span),
+            NanEffect::Result => notes.add(&Note::QuantileNan(metric), self.span),
+            NanEffect::Skew => notes.add(&Note::QuantileNanSkew(metric), self.span),
         }
         value
     }
@@ -213,7 +212,7 @@ impl Question for QuantileQuestion<'_> {
         }
         let (value, forced) = classic_quantile(q, buckets);
         if forced {
-            self.evaluator.ctx.notes.add(&Note::ForcedMonotonicity { metric }, self.classic_span);
+            self.evaluator.ctx.notes.add(&Note::ForcedMonotonicity { metric }, self.span);
         }
         value
     }

@@ -24,6 +24,7 @@ use crate::annotations::Notes;
 use crate::ast::{At, Expr, Modifiers};
 use crate::engine::{Interrupt, Plans};
 use crate::error::EvalError;
+use crate::functions::Kind;
 use crate::parser::QueryTimes;
 use block::Block;
 use std::cell::Cell;
@@ -145,12 +146,14 @@ pub enum Val {
 pub struct Evaluator<'a> {
     pub ctx: &'a Context<'a>,
     pub steps: Steps,
+    /// Only counts and sums of histograms are asked for: their counter resets are then detected while they are read.
+    pub counts_only: bool,
 }
 
 impl<'a> Evaluator<'a> {
     pub fn eval(&self, expr: &Expr) -> Outcome<Val> {
         if self.steps.count > 1 && !matches!(expr, Expr::Number { .. } | Expr::Text { .. }) && is_invariant(expr) {
-            let once = Evaluator { ctx: self.ctx, steps: Steps { count: 1, ..self.steps } };
+            let once = Evaluator { steps: Steps { count: 1, ..self.steps }, ..*self };
             return Ok(match once.eval_node(expr)? {
                 Val::Scalar(values) => Val::Scalar(vec![values[0]; self.steps.count]),
                 Val::Vector(block) => {
@@ -173,9 +176,17 @@ impl<'a> Evaluator<'a> {
             Expr::Paren { expr, .. } => self.eval(expr),
             Expr::Unary { negative, expr, .. } => self.unary(*negative, expr),
             Expr::Vector(selector) => self.select_vector(selector).map(Val::Vector),
-            Expr::Call(call) => self.call(call),
+            Expr::Call(call) => {
+                let counts_only = match call.function.kind {
+                    Kind::HistogramCount | Kind::HistogramSum | Kind::HistogramAvg => true,
+                    Kind::HistogramQuantile | Kind::HistogramQuantiles | Kind::HistogramFraction => false,
+                    Kind::HistogramStddev | Kind::HistogramStdvar => false,
+                    _ => self.counts_only,
+                };
+                Evaluator { counts_only, ..*self }.call(call)
+            }
             Expr::Aggregate(aggregate) => self.aggregate(aggregate).map(Val::Vector),
-            Expr::Binary(binary) => self.binary(binary, expr.span()),
+            Expr::Binary(binary) => Evaluator { counts_only: false, ..*self }.binary(binary, expr.span()),
             Expr::Matrix(_) | Expr::Subquery(_) => Err(EvalError::execution("a range vector can only be an argument of a function")),
         }
     }

@@ -220,7 +220,7 @@ impl Evaluator<'_> {
         if count > self.ctx.budget.limit {
             return Err(EvalError::TooManySamples { limit: self.ctx.budget.limit });
         }
-        let child = Evaluator { ctx: self.ctx, steps: grid };
+        let child = Evaluator { ctx: self.ctx, steps: grid, counts_only: false };
         Ok((child.eval_vector(&subquery.expr)?, grid, windows))
     }
 

@@ -7,9 +7,10 @@ use crate::ast::{Span, VectorSelector};
 use crate::error::EvalError;
 use crate::functions::over_time::Cell;
 use crate::functions::rates::{interpolate, interpolate_histograms};
+use crate::histogram::reset::is_reset;
 use crate::functions::window::{Scratch, Split, split};
 use std::sync::Arc;
-use watchfire_model::{Selector, SeriesView, TimeRange, Timestamp, is_stale};
+use watchfire_model::{CounterResetHint, NativeHistogram, Selector, SeriesView, TimeRange, Timestamp, is_stale};
 
 /// What of a selected sample becomes the value.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,29 @@ pub enum Take {
     Time,
     /// The sample's start timestamp, in seconds.
     Start,
+}
+
+/// Histograms with unknown counter resets resolved against the one before; empty when there is nothing to resolve.
+fn hinted(histograms: &[Option<Arc<NativeHistogram>>]) -> Vec<Option<Arc<NativeHistogram>>> {
+    let unknown = |h: &NativeHistogram| h.counter_reset == CounterResetHint::Unknown && !is_stale(h.sum);
+    if !histograms.iter().skip(1).flatten().any(|h| unknown(h)) {
+        return Vec::new();
+    }
+    let mut out = Vec::with_capacity(histograms.len());
+    let mut before: Option<&Arc<NativeHistogram>> = None;
+    for histogram in histograms {
+        let mut resolved = histogram.clone();
+        if let (Some(h), Some(previous)) = (histogram, before)
+            && unknown(h)
+        {
+            let mut with_hint = (**h).clone();
+            with_hint.counter_reset = if is_reset(h, previous) { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+            resolved = Some(Arc::new(with_hint));
+        }
+        before = histogram.as_ref().filter(|h| !is_stale(h.sum));
+        out.push(resolved);
+    }
+    out
 }
 
 impl Evaluator<'_> {
@@ -34,9 +58,12 @@ impl Evaluator<'_> {
         let matchers = Selector(selector.matchers.clone());
         let range = TimeRange::new(Timestamp(after), Timestamp(until));
         let mut step = |view: SeriesView<'_>, starts: &[Timestamp]| {
-            if failure.is_none()
-                && let Err(error) = self.ctx.budget.tick(1 + view.times.len() / 64).and_then(|()| visit(view, starts))
-            {
+            if failure.is_some() {
+                return;
+            }
+            let hinted = if self.counts_only { hinted(view.histograms) } else { Vec::new() };
+            let view = if hinted.is_empty() { view } else { SeriesView { histograms: &hinted, ..view } };
+            if let Err(error) = self.ctx.budget.tick(1 + view.times.len() / 64).and_then(|()| visit(view, starts)) {
                 failure = Some(error);
             }
         };

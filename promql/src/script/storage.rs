@@ -24,7 +24,6 @@ struct Stored {
 #[derive(Default)]
 pub struct Storage {
     series: BTreeMap<Labels, Stored>,
-    has_starts: bool,
 }
 
 impl Storage {
@@ -37,7 +36,6 @@ impl Storage {
         let starts: Vec<&Described> = load.series.iter().filter(|s| s.starts.is_some()).collect();
         for described in load.series.iter().filter(|s| s.starts.is_none()) {
             let starts = starts.iter().find(|s| s.labels == described.labels).and_then(|s| s.starts.as_ref());
-            self.has_starts |= starts.is_some();
             for (step, sample) in described.values.iter().enumerate() {
                 let Some(sample) = sample else { continue };
                 let at = gap * step as i64;
@@ -154,7 +152,8 @@ fn stored_hint(h: &NativeHistogram, previous: Option<&NativeHistogram>) -> Count
             Some(previous) => {
                 let mut plain = h.clone();
                 plain.counter_reset = CounterResetHint::Unknown;
-                if is_reset(&plain, previous) { CounterResetHint::Reset } else { CounterResetHint::NotReset }
+                // A reset starts a new run, and the first of a run does not know why it was started.
+                if is_reset(&plain, previous) { CounterResetHint::Unknown } else { CounterResetHint::NotReset }
             }
         },
     }
@@ -166,7 +165,7 @@ impl SeriesSource for Storage {
     }
 
     fn has_start_times(&self) -> bool {
-        self.has_starts
+        true
     }
 
     fn select_with_starts(
