@@ -4,6 +4,7 @@
 //! Types to know
 //! - [`start`] with [`Settings`] gives a [`Running`] receiver; both of its ports understand both protocols.
 //! - [`traces::Parsed`]: a trace request read once, borrowed, into reusable columns, and then shown to a `SpanVisitor`; [`walk`] does both.
+//! - [`RemoteWrite`]: Prometheus remote write, for whoever mounts it.
 //! - [`Limits`]: how much of what; [`Refusal`]: each way to say no, with its text, HTTP status, gRPC code and counter.
 //!
 //! Invariants
@@ -27,6 +28,7 @@ mod logs;
 mod metrics;
 mod receiver;
 mod refusal;
+pub mod remote_write;
 mod repair;
 mod schema;
 mod status;
@@ -37,4 +39,5 @@ mod wire;
 pub use limits::Limits;
 pub use receiver::{Running, Settings, start};
 pub use refusal::{Refusal, Signal};
+pub use remote_write::RemoteWrite;
 pub use traces::walk;

@@ -233,6 +233,18 @@ impl Fixture {
     }
 }
 
+impl Fixture {
+    /// A call that claims an encoding which the client library would not let it send.
+    pub async fn grpc_with_encoding(&self, encoding: &'static str) -> tonic::Status {
+        let mut request = tonic::Request::new(Bytes::new());
+        request.metadata_mut().insert("grpc-encoding", tonic::metadata::MetadataValue::from_static(encoding));
+        let mut grpc = tonic::client::Grpc::new(self.channel.clone());
+        grpc.ready().await.expect("connected");
+        let path = http::uri::PathAndQuery::from_static(TRACE_EXPORT);
+        grpc.unary::<Bytes, Bytes, _>(request, path, RawCodec).await.expect_err("refused")
+    }
+}
+
 pub struct Answer {
     pub status: u16,
     pub headers: http::HeaderMap,

@@ -1,0 +1,260 @@
+//! Prometheus remote write 1.0 and 2.0, to be mounted at `POST /api/v1/write` (prometheus/docs, `specs/prw/remote_write_spec{,_2_0}.md`).
+//! What can be stored of a request is stored; what cannot is a 400 that says why and is not worth sending again.
+
+mod histogram;
+mod parse;
+mod v1;
+mod v2;
+
+use crate::limits::Limits;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use parse::{Problem, Series};
+use std::sync::Arc;
+use watchfire_model::{Appended, Clock, Labels, Meter, MetricKind, SeriesId, SeriesSink, Timestamp, Value, harmless_limited};
+use watchfire_serve::{BodyError, read_body};
+
+const QUOTED: usize = 100;
+/// The longest error text.
+const TEXT: usize = 1024;
+
+/// Receives remote writes; clones share it.
+#[derive(Clone)]
+pub struct RemoteWrite {
+    sink: Arc<dyn SeriesSink>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    meter: Meter,
+}
+
+/// The two versions of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+/// A request that is refused as a whole.
+#[derive(Debug, PartialEq, Eq)]
+struct Refused {
+    status: StatusCode,
+    reason: &'static str,
+    text: String,
+}
+
+/// How many of what were stored, and why others were not.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Written {
+    samples: usize,
+    histograms: usize,
+    exemplars: usize,
+    rejected: Vec<(&'static str, u64)>,
+}
+
+impl RemoteWrite {
+    pub fn new(sink: Arc<dyn SeriesSink>, clock: Arc<dyn Clock>, limits: Limits, meter: &Meter) -> Self {
+        RemoteWrite { sink, clock, limits, meter: meter.clone() }
+    }
+
+    /// Answers one request: 204, or an error in Prometheus's envelope.
+    pub async fn receive(&self, headers: &HeaderMap, body: Body) -> Response<Body> {
+        let version = version_of(headers).and_then(|version| encoding_of(headers).map(|()| version));
+        let result = match version {
+            Ok(version) => self.write(version, body).await.map(|written| (version, written)),
+            Err(refused) => Err(refused),
+        };
+        match result {
+            Ok((version, written)) => self.answer(version, &written),
+            Err(refused) => {
+                self.count(refused.reason, 1);
+                envelope(refused.status, &refused.text)
+            }
+        }
+    }
+
+    fn count(&self, reason: &str, n: u64) {
+        self.meter.counter("watchfire_ingest_rejected_total", &[("signal", "remote_write"), ("reason", reason)]).add(n);
+    }
+
+    async fn write(&self, version: Version, body: Body) -> Result<Written, Refused> {
+        let compressed = read_body(body, self.limits.max_bytes).await.map_err(|error| match error {
+            BodyError::TooLong { .. } => self.too_long(),
+            BodyError::Slow(text) => Refused { status: StatusCode::REQUEST_TIMEOUT, reason: "slow", text },
+            BodyError::Broken(why) => refused("decode", &why),
+        })?;
+        let this = self.clone();
+        // Decompression and a few thousand appends are no work for the thread that answers everybody.
+        let work = tokio::task::spawn_blocking(move || this.store(version, &compressed));
+        work.await.map_err(|_| Refused {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            reason: "internal",
+            text: "internal error: the decoder panicked".to_owned(),
+        })?
+    }
+
+    fn too_long(&self) -> Refused {
+        let text = format!("request exceeds {} MiB (otlp.max_bytes)", self.limits.max_bytes >> 20);
+        Refused { status: StatusCode::PAYLOAD_TOO_LARGE, reason: "bytes", text }
+    }
+
+    fn store(&self, version: Version, compressed: &Bytes) -> Result<Written, Refused> {
+        let broken = |e: snap::Error| refused("decode", &format!("cannot decompress snappy block: {e}"));
+        // The block says how long it will be; nothing is allocated for one that lies or is too long.
+        if snap::raw::decompress_len(compressed).map_err(broken)? > self.limits.max_bytes {
+            return Err(self.too_long());
+        }
+        let bytes = snap::raw::Decoder::new().decompress_vec(compressed).map_err(broken)?;
+        let parsed = match version {
+            Version::One => v1::parse(&bytes, &self.limits),
+            Version::Two => v2::parse(&bytes, &self.limits),
+        };
+        let request = parsed.map_err(|problem| match problem {
+            Problem::Decode(why) => refused("decode", &why),
+            Problem::TooManyItems => Refused {
+                status: StatusCode::PAYLOAD_TOO_LARGE,
+                reason: "items",
+                text: format!("request exceeds {} items (otlp.max_items)", self.limits.max_items),
+            },
+        })?;
+        for (family, metadata) in request.metadata {
+            self.sink.describe(&family, metadata);
+        }
+        Ok(self.append(request.series, request.rejected))
+    }
+
+    fn append(&self, series: Vec<Series>, rejected: Vec<(&'static str, u64)>) -> Written {
+        let (origin, now) = (self.sink.origin("remote_write"), self.clock.now());
+        let mut written = Written { rejected, ..Written::default() };
+        let mut floats: Vec<(Timestamp, SeriesId, Value)> = Vec::new();
+        let mut histograms: Vec<(Timestamp, SeriesId, Value)> = Vec::new();
+        for series in series {
+            let kind = series.kind.unwrap_or_else(|| kind_by_name(&series.labels));
+            let Some(id) = self.sink.series(origin, &series.labels, kind) else {
+                written.reject("series limit", (series.samples.len() + series.histograms.len()) as u64);
+                continue;
+            };
+            floats.extend(series.samples.into_iter().map(|(at, value)| (at, id, Value::Float(value))));
+            histograms.extend(series.histograms.into_iter().map(|(at, h)| (at, id, Value::Histogram(Arc::new(h)))));
+            written.exemplars += series.exemplars.len();
+            for exemplar in series.exemplars {
+                self.sink.exemplar(id, exemplar);
+            }
+        }
+        for (samples, is_histogram) in [(&mut floats, false), (&mut histograms, true)] {
+            samples.sort_by_key(|(at, ..)| *at);
+            let mut row = Vec::new();
+            for same_time in samples.chunk_by(|a, b| a.0 == b.0) {
+                row.clear();
+                row.extend(same_time.iter().map(|(_, series, value)| (*series, value.clone())));
+                let stored = written.account(row.len(), &self.sink.append(origin, same_time[0].0, now, &row));
+                *(if is_histogram { &mut written.histograms } else { &mut written.samples }) += stored;
+            }
+        }
+        written
+    }
+
+    fn answer(&self, version: Version, written: &Written) -> Response<Body> {
+        let accepted = (written.samples + written.histograms) as u64;
+        self.meter.counter("watchfire_ingest_accepted_total", &[("signal", "remote_write")]).add(accepted);
+        for (reason, n) in &written.rejected {
+            self.count(&reason.replace(' ', "_"), *n);
+        }
+        let mut response = if written.rejected.is_empty() {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            response
+        } else {
+            let total: u64 = written.rejected.iter().map(|(_, n)| n).sum();
+            let reasons: Vec<String> = written.rejected.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+            envelope(StatusCode::BAD_REQUEST, &format!("rejected {total} of {} samples: {}", total + accepted, reasons.join(", ")))
+        };
+        if version == Version::Two {
+            for (what, n) in [("samples", written.samples), ("histograms", written.histograms), ("exemplars", written.exemplars)] {
+                let name = format!("x-prometheus-remote-write-{what}-written");
+                if let Ok(name) = HeaderName::try_from(name) {
+                    response.headers_mut().insert(name, HeaderValue::from(n));
+                }
+            }
+        }
+        response
+    }
+}
+
+impl Written {
+    fn reject(&mut self, reason: &'static str, n: u64) {
+        parse::add(&mut self.rejected, reason, n);
+    }
+
+    /// How many of a row were stored (a sample that was there already is).
+    fn account(&mut self, row: usize, appended: &Appended) -> usize {
+        let reasons = [
+            ("future", appended.future),
+            ("old", appended.old),
+            ("out of order", appended.out_of_order),
+            ("duplicate", appended.duplicate),
+            ("series limit", appended.series_limit),
+        ];
+        for (reason, n) in reasons {
+            self.reject(reason, n as u64);
+        }
+        row.saturating_sub(reasons.iter().map(|(_, n)| n).sum())
+    }
+}
+
+fn refused(reason: &'static str, why: &str) -> Refused {
+    let text = format!("cannot decode remote write request: {}", harmless_limited(why, 2 * QUOTED));
+    Refused { status: StatusCode::BAD_REQUEST, reason, text }
+}
+
+fn version_of(headers: &HeaderMap) -> Result<Version, Refused> {
+    let value = headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes())).unwrap_or_default();
+    let mut parts = value.split(';').map(str::trim);
+    let unsupported = || Refused {
+        status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        reason: "media_type",
+        text: format!("unsupported media type \"{}\"; use application/x-protobuf", harmless_limited(&value, QUOTED)),
+    };
+    if !parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/x-protobuf")) {
+        return Err(unsupported());
+    }
+    match parts.find_map(|parameter| parameter.strip_prefix("proto=")) {
+        None | Some("prometheus.WriteRequest") => Ok(Version::One),
+        Some("io.prometheus.write.v2.Request") => Ok(Version::Two),
+        Some(_) => Err(unsupported()),
+    }
+}
+
+fn encoding_of(headers: &HeaderMap) -> Result<(), Refused> {
+    match headers.get(header::CONTENT_ENCODING).map(|v| String::from_utf8_lossy(v.as_bytes())) {
+        None => Ok(()),
+        Some(encoding) if encoding.eq_ignore_ascii_case("snappy") => Ok(()),
+        Some(encoding) => Err(Refused {
+            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            reason: "encoding",
+            text: format!("unsupported encoding \"{}\"; use snappy", harmless_limited(&encoding, QUOTED)),
+        }),
+    }
+}
+
+/// Prometheus's error envelope.
+fn envelope(status: StatusCode, text: &str) -> Response<Body> {
+    let kind = if status.is_server_error() { "internal" } else { "bad_data" };
+    let body = serde_json::json!({"status": "error", "errorType": kind, "error": harmless_limited(text, TEXT)});
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// What a series without metadata most likely is.
+fn kind_by_name(labels: &Labels) -> MetricKind {
+    let name = labels.metric_name();
+    if name.ends_with("_total") {
+        MetricKind::Counter
+    } else if name.ends_with("_bucket") && labels.get("le").is_some() {
+        MetricKind::Histogram
+    } else {
+        MetricKind::Unknown
+    }
+}
