@@ -7,6 +7,7 @@ use crate::eval::block::{Block, without_reserved};
 use crate::eval::{Budget, Context, Evaluator, Outcome, Steps, Val};
 use crate::functions::over_time::Cell;
 use crate::parser::QueryTimes;
+use crate::plans::Plans;
 use crate::query::{Query, on_enough_stack};
 use crate::value::{Evaluation, QueryValue, VectorSample};
 use std::collections::{HashMap, HashSet};
@@ -52,10 +53,6 @@ pub struct Control<'a> {
     /// Instead of the engine's lookback.
     pub lookback: Option<Duration>,
 }
-
-/// Cached group numbers of fused aggregations.
-#[derive(Debug, Default)]
-pub struct Plans;
 
 /// Evaluates queries. Cheap to share between threads.
 #[derive(Debug, Default)]

@@ -27,6 +27,7 @@ pub mod functions;
 mod histogram;
 mod number;
 mod parser;
+mod plans;
 mod print;
 mod query;
 pub mod script;

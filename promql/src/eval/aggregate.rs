@@ -50,7 +50,7 @@ pub fn group_labels(aggregate: &Aggregate, labels: &Labels) -> Labels {
 }
 
 /// What a group has come to at one step.
-enum State {
+pub enum State {
     Empty,
     Sum { sum: f64, c: f64 },
     Average(RunningAverage),
@@ -62,7 +62,7 @@ enum State {
     Spoiled,
 }
 
-struct HistogramState {
+pub struct HistogramState {
     total: HistogramTotal,
     reset: bool,
     not_reset: bool,
@@ -162,7 +162,7 @@ impl Evaluator<'_> {
         }
     }
 
-    fn finish(&self, aggregate: &Aggregate, state: State, q: f64) -> Option<Cell> {
+    pub fn finish(&self, aggregate: &Aggregate, state: State, q: f64) -> Option<Cell> {
         Some(match state {
             State::Empty | State::Spoiled => return None,
             State::Sum { sum, c } => Cell::Float(if sum.is_infinite() { sum } else { sum + c }),
@@ -224,7 +224,8 @@ impl Evaluator<'_> {
     }
 }
 
-fn add_float(op: AggregateOp, state: &mut State, v: f64, mixed: impl Fn()) {
+#[inline]
+pub fn add_float(op: AggregateOp, state: &mut State, v: f64, mixed: impl Fn()) {
     match state {
         State::Empty => {
             *state = match op {

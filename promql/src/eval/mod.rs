@@ -22,10 +22,11 @@ pub(crate) use histograms::parse_bound as histograms_bound;
 
 use crate::annotations::Notes;
 use crate::ast::{At, Expr, Modifiers};
-use crate::engine::{Interrupt, Plans};
+use crate::engine::Interrupt;
 use crate::error::EvalError;
 use crate::functions::Kind;
 use crate::parser::QueryTimes;
+use crate::plans::Plans;
 use block::Block;
 use std::cell::Cell;
 use std::rc::Rc;

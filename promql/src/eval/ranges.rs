@@ -27,7 +27,7 @@ pub struct Windows {
 
 impl Windows {
     /// `(start, end]` at an evaluation time.
-    fn bounds(&self, at: i64) -> (i64, i64) {
+    pub fn bounds(&self, at: i64) -> (i64, i64) {
         let end = self.pinned.unwrap_or(at) - self.offset;
         (end - self.range, end)
     }
@@ -170,16 +170,13 @@ impl Evaluator<'_> {
 
     /// An info when a counter function meets a metric that does not look like a counter.
     pub fn note_non_counter(&self, labels: &Labels, span: Span) {
-        let name = labels.metric_name();
-        if name.is_empty() {
+        if !is_suspect(labels) {
             return;
         }
-        if let Some(kind) = labels.get("__type__") {
-            if kind != "counter" && kind != "histogram" {
-                self.ctx.notes.add(&Note::PossibleNonCounterLabel { metric: name, kind }, span);
-            }
-        } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
-            self.ctx.notes.add(&Note::PossibleNonCounter(name), span);
+        let metric = labels.metric_name();
+        match labels.get("__type__") {
+            Some(kind) => self.ctx.notes.add(&Note::PossibleNonCounterLabel { metric, kind }, span),
+            None => self.ctx.notes.add(&Note::PossibleNonCounter(metric), span),
         }
     }
 
@@ -272,6 +269,16 @@ impl Evaluator<'_> {
         }
         out.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(out)
+    }
+}
+
+/// True when a metric does not look like a counter, by its type or else by its name.
+pub fn is_suspect(labels: &Labels) -> bool {
+    let name = labels.metric_name();
+    match labels.get("__type__") {
+        _ if name.is_empty() => false,
+        Some(kind) => kind != "counter" && kind != "histogram",
+        None => !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)),
     }
 }
 

@@ -181,12 +181,18 @@ impl Evaluator<'_> {
         }
         if h_from < h_at {
             let before = (samples.histogram_times[h_at - 1].0, &*samples.histograms[h_at - 1]);
-            if before.0 == time || h_at == h_to {
+            if before.0 == time {
                 return Some(Cell::Histogram(samples.histograms[h_at - 1].clone()));
+            }
+            if h_at == h_to {
+                // The hint was about the sample before, not about this value.
+                return Some(Cell::Histogram(Arc::new(NativeHistogram { counter_reset: CounterResetHint::Unknown, ..before.1.clone() })));
             }
             let after = (samples.histogram_times[h_at].0, &*samples.histograms[h_at]);
             let mut reconciled = |op: Operation| self.ctx.notes.add(&Note::MismatchedCustomBuckets(op), span);
-            return match interpolate_histograms(before, after, time, true, &mut reconciled) {
+            let gauge = |h: &NativeHistogram| h.counter_reset == CounterResetHint::Gauge;
+            let counter = !(gauge(before.1) && gauge(after.1));
+            return match interpolate_histograms(before, after, time, counter, &mut reconciled) {
                 Ok(h) => Some(Cell::Histogram(Arc::new(h))),
                 Err(_) => {
                     self.ctx.notes.add(&Note::MixedExponentialCustom(metric), span);

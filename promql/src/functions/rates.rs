@@ -55,15 +55,16 @@ struct Extent {
 impl Extent {
     /// The factor from the sampled increase to that of the whole window.
     /// `zero_at` is how long before the first sample a counter would have been zero, where that is known.
-    fn factor(&self, ctx: &WindowContext<'_>, zero_at: Option<f64>, started_at: Option<i64>) -> f64 {
+    #[inline]
+    fn factor(&self, (start, end): (i64, i64), zero_at: Option<f64>, started_at: Option<i64>) -> f64 {
         let mut sampled = (self.last - self.first) as f64 / 1000.0;
         let average = if self.samples > 1 { sampled / (self.samples - 1) as f64 } else { 0.0 };
         let threshold = average * 1.1;
-        let mut to_start = (self.first - ctx.start) as f64 / 1000.0;
-        let mut to_end = (ctx.end - self.last) as f64 / 1000.0;
-        if let Some(start) = started_at {
+        let mut to_start = (self.first - start) as f64 / 1000.0;
+        let mut to_end = (end - self.last) as f64 / 1000.0;
+        if let Some(started) = started_at {
             to_start = 0.0;
-            sampled = (self.last - start) as f64 / 1000.0;
+            sampled = (self.last - started) as f64 / 1000.0;
         } else {
             if to_start >= threshold {
                 to_start = average / 2.0;
@@ -88,12 +89,59 @@ fn start_inside(starts: &[Timestamp], first: i64, ctx: &WindowContext<'_>) -> Op
     starts.first().map(|t| t.0).filter(|start| *start != 0 && *start > ctx.start && *start < first)
 }
 
+/// Plain floats of one window, in the columns of their source.
+pub struct Window<'a> {
+    pub times: &'a [Timestamp],
+    pub values: &'a [f64],
+    /// The window's ends: `(start, end]`.
+    pub start: i64,
+    pub end: i64,
+    pub range_seconds: f64,
+}
+
+/// `rate`, `increase` or `delta` of a window without start timestamps. The outer option is `None` when there are NaNs among the values,
+/// which may be stale markers.
 #[inline]
+#[allow(clippy::option_option)]
+pub fn extrapolate(window: &Window<'_>, counter: bool, per_second: bool) -> Option<Option<f64>> {
+    let values = window.values;
+    if values.len() < 2 {
+        return if values.first().is_some_and(|v| v.is_nan()) { None } else { Some(None) };
+    }
+    // One pass that compilers turn into vector instructions; resets are rare enough to be counted in a second one.
+    let mut nan = values[0].is_nan();
+    let mut down = false;
+    for (before, now) in values.iter().zip(&values[1..]) {
+        nan |= now.is_nan();
+        down |= now < before;
+    }
+    if nan {
+        return None;
+    }
+    let mut result = values[values.len() - 1] - values[0];
+    if counter && down {
+        result += reset_correction(values);
+    }
+    Some(Some(scale(window, result, counter, per_second)))
+}
+
+/// From the sampled increase to that of the whole window.
+#[inline]
+fn scale(window: &Window<'_>, result: f64, counter: bool, per_second: bool) -> f64 {
+    let (times, first) = (window.times, window.values[0]);
+    let extent = Extent { first: times[0].0, last: times[times.len() - 1].0, samples: times.len() };
+    let zero_at = (counter && result > 0.0 && first >= 0.0).then(|| extent.sampled() * (first / result));
+    let mut factor = extent.factor((window.start, window.end), zero_at, None);
+    if per_second {
+        factor /= window.range_seconds;
+    }
+    result * factor
+}
+
 fn extrapolated(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_second: bool) -> Option<f64> {
     let values = window.floats;
     let times = window.float_times;
     let (first_value, last_value) = (*values.first()?, *values.last()?);
-    let extent = Extent { first: times[0].0, last: times[times.len() - 1].0, samples: values.len() };
     let mut result = last_value - first_value;
     let mut started = None;
     if counter {
@@ -101,20 +149,22 @@ fn extrapolated(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_
             result += reset_correction(values);
         } else {
             result += correction_with_starts(window, ctx);
-            started = start_inside(window.float_starts, extent.first, ctx);
+            started = start_inside(window.float_starts, times[0].0, ctx);
         }
     }
-    if let Some(_start) = started {
-        result += first_value;
-    } else if values.len() < 2 {
-        return None;
-    }
-    let zero_at = (counter && result > 0.0 && first_value >= 0.0).then(|| extent.sampled() * (first_value / result));
-    let mut factor = extent.factor(ctx, zero_at.filter(|_| started.is_none()), started);
+    let Some(started) = started else {
+        if values.len() < 2 {
+            return None;
+        }
+        let window = Window { times, values, start: ctx.start, end: ctx.end, range_seconds: ctx.range_seconds };
+        return Some(scale(&window, result, counter, per_second));
+    };
+    let extent = Extent { first: times[0].0, last: times[times.len() - 1].0, samples: values.len() };
+    let mut factor = extent.factor((ctx.start, ctx.end), None, Some(started));
     if per_second {
         factor /= ctx.range_seconds;
     }
-    Some(result * factor)
+    Some((result + first_value) * factor)
 }
 
 /// What a counter had reached before each reset.
@@ -168,7 +218,7 @@ fn extrapolated_histogram(window: &Split<'_>, ctx: &WindowContext<'_>, counter: 
     let mut result = result?;
     let zero_at = (counter && result.count > 0.0 && histograms[0].count >= 0.0)
         .then(|| extent.sampled() * (histograms[0].count / result.count));
-    let mut factor = extent.factor(ctx, zero_at.filter(|_| started.is_none()), started);
+    let mut factor = extent.factor((ctx.start, ctx.end), zero_at.filter(|_| started.is_none()), started);
     if per_second {
         factor /= ctx.range_seconds;
     }
