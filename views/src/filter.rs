@@ -6,6 +6,8 @@ use std::borrow::Cow;
 /// What a row says about itself.
 pub(crate) enum Field<'a> {
     Text(Cow<'a, str>),
+    /// Several texts of which one has to fit.
+    Any(&'a [String]),
     /// Seconds, ratios and counts in their base unit.
     Number(Option<f64>),
     Flag(bool),
@@ -106,6 +108,23 @@ impl Filter {
         find(&self.root, field)
     }
 
+    /// All `name.with.dots=value` that must hold at the top: attributes.
+    pub(crate) fn attributes(&self) -> Vec<(String, String)> {
+        fn collect(node: &Node, out: &mut Vec<(String, String)>) {
+            match node {
+                Node::Test { field, comparison: Comparison::Equal, text, .. } if field.contains('.') => out.push((field.clone(), text.clone())),
+                Node::And(a, b) => {
+                    collect(a, out);
+                    collect(b, out);
+                }
+                _ => {}
+            }
+        }
+        let mut out = Vec::new();
+        collect(&self.root, &mut out);
+        out
+    }
+
     /// A lower bound on a numeric field that must hold at the top.
     pub(crate) fn at_least(&self, field: &str) -> Option<f64> {
         fn find(node: &Node, wanted: &str) -> Option<f64> {
@@ -142,7 +161,8 @@ fn accepts(node: &Node, row: &dyn Fields) -> bool {
             _ => row.words().iter().any(|text| contains(text, word)),
         },
         Node::Test { field, comparison, text, number, pattern } => match row.field(field) {
-            None => false,
+            // Attributes are not on the row: the source has looked for them.
+            None => field.contains('.'),
             Some(Field::Flag(flag)) => {
                 let wanted = matches!(text.as_str(), "true" | "yes" | "1");
                 (flag == wanted) == (*comparison == Comparison::Equal)
@@ -158,6 +178,14 @@ fn accepts(node: &Node, row: &dyn Fields) -> bool {
                     Comparison::GreaterOrEqual => value >= wanted,
                     Comparison::Matches | Comparison::NotMatches => false,
                 }
+            }
+            Some(Field::Any(values)) => {
+                let negative = matches!(comparison, Comparison::NotEqual | Comparison::NotMatches);
+                let one = |value: &String| match pattern {
+                    Some(pattern) => pattern.is_match(value),
+                    None => value.eq_ignore_ascii_case(text),
+                };
+                values.iter().any(one) != negative
             }
             Some(Field::Text(value)) => match comparison {
                 Comparison::Equal => value.eq_ignore_ascii_case(text),

@@ -25,6 +25,7 @@ mod command;
 mod effect;
 mod filter;
 mod keymap;
+pub mod layout;
 mod look;
 mod number;
 mod palette;

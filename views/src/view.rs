@@ -48,6 +48,8 @@ pub(crate) struct Out {
     pub(crate) message: Option<String>,
     pub(crate) ask: Option<Ask>,
     pub(crate) filter: Option<String>,
+    /// A row to mark, or to unmark if it is.
+    pub(crate) mark: Option<String>,
 }
 
 impl Out {

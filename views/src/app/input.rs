@@ -246,6 +246,12 @@ impl App {
         if let Some(text) = out.filter {
             self.set_filter(&text);
         }
+        if let Some(key) = out.mark {
+            let marks = &mut self.settings[self.place.view as usize].marks;
+            if !marks.remove(&key) {
+                marks.insert(key);
+            }
+        }
         if let Some(ask) = out.ask {
             let purpose = Purpose::Answer { topic: ask.topic, promql: ask.promql };
             self.mode = Mode::Prompt(Prompt::new(purpose, format!("{} ", ask.label), &ask.text));

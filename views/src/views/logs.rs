@@ -1,30 +1,322 @@
-//! Logs.
+//! Logs: the newest lines, by service and severity, with a jump to their trace; or templates with their count.
 
 use crate::action::Action;
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, wrap};
+use crate::effect::Effect;
+use crate::filter::{Field, Fields};
+use crate::look::Role;
+use crate::number;
 use crate::readings::Kind;
-use crate::view::{Cx, View, blank};
+use crate::table::window;
+use crate::view::{Cx, Out, View, blank};
+use crate::views::ViewId;
+use std::borrow::Cow;
+use watchfire_model::reading::{LogLine, LogQuery};
 use watchfire_model::Request;
 
-#[derive(Default)]
+/// Lines asked for at once.
+const LIMIT: usize = 1000;
+const SEVERITIES: [Option<&str>; 5] = [None, Some("DEBUG"), Some("INFO"), Some("WARN"), Some("ERROR")];
+
 pub(crate) struct Logs {
-    name: String,
+    service: Option<String>,
+    severity: usize,
+    follow: bool,
+    patterns: bool,
+    wrapped: bool,
+    open: bool,
+    order: Vec<usize>,
+    order_of: Option<(u64, u64, bool)>,
+    position: usize,
+    offset: usize,
+    page: usize,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Logs {
+            service: None,
+            severity: 0,
+            follow: true,
+            patterns: false,
+            wrapped: false,
+            open: false,
+            order: Vec::new(),
+            order_of: None,
+            position: 0,
+            offset: 0,
+            page: 10,
+        }
+    }
+}
+
+/// How loud a severity is, on OpenTelemetry's words and those of other loggers.
+pub(super) fn tone(severity: &str) -> Role {
+    match severity.trim_end_matches(|c: char| c.is_ascii_digit()).to_ascii_uppercase().as_str() {
+        "ERROR" | "FATAL" | "CRITICAL" | "EMERGENCY" | "ALERT" | "ERR" | "SEVERE" => Role::Unhealthy,
+        "WARN" | "WARNING" => Role::Degraded,
+        "TRACE" | "DEBUG" => Role::Faint,
+        _ => Role::Dim,
+    }
+}
+
+impl Fields for LogLine {
+    fn field(&self, name: &str) -> Option<Field<'_>> {
+        Some(match name {
+            "service" => Field::text(&self.service),
+            "severity" | "level" => Field::text(&self.severity),
+            "body" | "message" => Field::text(&self.body),
+            "trace" => Field::text(self.trace_id.as_deref().unwrap_or("")),
+            "error" => Field::Flag(tone(&self.severity) == Role::Unhealthy),
+            attribute => return self.attributes.get(attribute).map(|v| Field::text(v)),
+        })
+    }
+
+    fn words(&self) -> Vec<Cow<'_, str>> {
+        [&self.service, &self.severity, &self.body].map(|t| Cow::Borrowed(t.as_str())).to_vec()
+    }
+}
+
+impl Logs {
+    fn refresh(&mut self, cx: &Cx<'_>) {
+        let lines = lines(cx);
+        let stamp = Some((cx.readings.generation(Kind::Logs), cx.filter_stamp, cx.faults_only));
+        if self.order_of != stamp {
+            self.order_of = stamp;
+            let loud = |l: &LogLine| matches!(tone(&l.severity), Role::Unhealthy | Role::Degraded);
+            self.order = (0..lines.len()).filter(|i| cx.filter.accepts(&lines[*i]) && (!cx.faults_only || loud(&lines[*i]))).collect();
+        }
+        let last = self.order.len().saturating_sub(1);
+        self.position = if self.follow { last } else { self.position.min(last) };
+    }
+
+    fn selected<'a>(&self, cx: &Cx<'a>) -> Option<&'a LogLine> {
+        self.order.get(self.position).and_then(|i| lines(cx).get(*i))
+    }
 }
 
 impl View for Logs {
-    fn wants(&self, _: &Cx<'_>) -> Vec<Request> {
-        vec![Request::Logs(Default::default())]
+    fn wants(&self, cx: &Cx<'_>) -> Vec<Request> {
+        vec![Request::Logs(LogQuery {
+            service: cx.filter.equal("service").map(str::to_owned).or_else(|| self.service.clone()),
+            severity: SEVERITIES[self.severity].map(str::to_owned),
+            limit: Some(LIMIT),
+            ..LogQuery::default()
+        })]
     }
 
     fn open(&mut self, subject: Option<&str>) {
-        self.name = subject.unwrap_or("").to_owned();
+        if self.service.as_deref() != subject {
+            self.follow = true;
+            self.open = false;
+        }
+        self.service = subject.map(str::to_owned);
     }
 
-    fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
-        Vec::new()
+    fn crumbs(&self) -> Vec<String> {
+        let severity = SEVERITIES[self.severity].map(|s| format!("{s} and louder"));
+        let patterns = self.patterns.then(|| "patterns".to_owned());
+        severity.into_iter().chain(patterns).collect()
+    }
+
+    fn fields(&self) -> &'static [&'static str] {
+        &["service", "severity", "level", "body", "message", "trace", "error"]
+    }
+
+    fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
+        self.refresh(cx);
+        let (page, last) = (self.page.max(1), self.order.len().saturating_sub(1));
+        let to = match action {
+            Action::Up => self.position.saturating_sub(1),
+            Action::Down => self.position + 1,
+            Action::PageUp => self.position.saturating_sub(page),
+            Action::PageDown => self.position + page,
+            Action::HalfUp => self.position.saturating_sub(page / 2),
+            Action::HalfDown => self.position + page / 2,
+            Action::Top => 0,
+            Action::Bottom => last,
+            _ => {
+                match action {
+                    Action::Follow => self.follow = !self.follow,
+                    Action::Patterns => self.patterns = !self.patterns,
+                    Action::Wrap => self.wrapped = !self.wrapped,
+                    Action::Severity => {
+                        self.severity = (self.severity + 1) % SEVERITIES.len();
+                        out.effects.push(Effect::Refresh);
+                    }
+                    Action::Open if self.patterns => self.patterns = false,
+                    Action::Open => match self.selected(cx).and_then(|l| l.trace_id.clone()) {
+                        Some(id) if self.open => out.go(ViewId::Traces, Some(format!("id:{id}"))),
+                        _ => self.open = !self.open,
+                    },
+                    Action::ItsTraces => match self.selected(cx).and_then(|l| l.trace_id.clone()) {
+                        Some(id) => out.go(ViewId::Traces, Some(format!("id:{id}"))),
+                        None => out.say("this line belongs to no trace"),
+                    },
+                    _ => return false,
+                }
+                return true;
+            }
+        };
+        self.position = to.min(last);
+        self.follow = self.position == last && action != Action::Up;
+        true
+    }
+
+    fn click(&mut self, _: u16, y: u16, cx: &Cx<'_>, _: &mut Out) -> bool {
+        self.refresh(cx);
+        self.position = (self.offset + usize::from(y)).min(self.order.len().saturating_sub(1));
+        self.follow = false;
+        true
+    }
+
+    fn back(&mut self) -> bool {
+        std::mem::take(&mut self.open) || std::mem::take(&mut self.patterns)
+    }
+
+    fn problem(&mut self, forward: bool, cx: &Cx<'_>) -> bool {
+        self.refresh(cx);
+        let lines = lines(cx);
+        let hit = |p: &usize| tone(&lines[self.order[*p]].severity) == Role::Unhealthy;
+        let found = if forward { (self.position + 1..self.order.len()).find(hit) } else { (0..self.position.min(self.order.len())).rev().find(hit) };
+        if let Some(position) = found {
+            self.position = position;
+            self.follow = false;
+        }
+        found.is_some()
+    }
+
+    fn hints(&self, cx: &Cx<'_>) -> Vec<(Action, &'static str)> {
+        let traced = self.selected(cx).is_some_and(|l| l.trace_id.is_some());
+        let mut hints = vec![(Action::Open, if self.open && traced { "trace" } else { "whole line" })];
+        if traced {
+            hints.push((Action::ItsTraces, "trace"));
+        }
+        hints.extend([
+            (Action::Follow, if self.follow { "stop" } else { "follow" }),
+            (Action::Severity, "severity"),
+            (Action::Patterns, if self.patterns { "lines" } else { "patterns" }),
+            (Action::Wrap, "wrap"),
+        ]);
+        hints
+    }
+
+    fn tally(&self, cx: &Cx<'_>) -> String {
+        let follow = if self.follow { "following  " } else { "" };
+        format!("{follow}{} of {}", self.order.len(), lines(cx).len())
+    }
+
+    fn service(&self, cx: &Cx<'_>) -> Option<String> {
+        self.selected(cx).map(|l| l.service.clone())
+    }
+
+    fn copy(&self, cx: &Cx<'_>) -> Option<String> {
+        self.selected(cx).map(|l| format!("{} {} {} {}", number::clock_millis(l.time), l.service, l.severity, l.body))
     }
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
-        blank(canvas, cx, Kind::Logs, &format!("nothing to show {}", self.name), "");
+        self.refresh(cx);
+        if self.patterns {
+            return patterns(cx, canvas);
+        }
+        if self.order.is_empty() {
+            return blank(canvas, cx, Kind::Logs, "no log lines held", "OTLP logs appear here, linked to their traces");
+        }
+        let (width, height) = (canvas.width(), canvas.height());
+        let lines = lines(cx);
+        let detail: Vec<String> = if self.open { self.selected(cx).map(|l| whole(l, width)).unwrap_or_default() } else { Vec::new() };
+        let below = (detail.len() as u16 + u16::from(!detail.is_empty())).min(height / 2);
+        let rows = height - below;
+        self.page = usize::from(rows);
+        if self.wrapped {
+            self.draw_wrapped(lines, &mut canvas.part(0, 0, width, rows));
+        } else {
+            self.offset = window(self.position, self.offset, usize::from(rows), self.order.len());
+            for (y, position) in (self.offset..self.order.len()).take(usize::from(rows)).enumerate() {
+                let mut part = canvas.part(0, y as u16, width, 1);
+                let line = &lines[self.order[position]];
+                let x = head(&mut part, line);
+                let style = part.style(Role::Text);
+                part.text(x, 0, width.saturating_sub(x + 1), &line.body, style);
+                if position == self.position {
+                    let style = part.style(Role::Selected);
+                    part.patch(0, 0, width, 1, style);
+                }
+            }
+        }
+        for (i, text) in detail.iter().take(usize::from(below.saturating_sub(1))).enumerate() {
+            canvas.pen(1, rows + 1 + i as u16).put(text, if i == 0 { Role::Strong } else { Role::Text });
+        }
     }
+}
+
+impl Logs {
+    /// From the selected line upwards, as many as fit.
+    fn draw_wrapped(&mut self, lines: &[LogLine], canvas: &mut Canvas<'_>) {
+        let (width, height) = (canvas.width(), canvas.height());
+        let mut bottom = height;
+        let mut position = self.position;
+        loop {
+            let line = &lines[self.order[position]];
+            let pieces = wrap(&line.body, width.saturating_sub(38), 6);
+            let tall = pieces.len().max(1) as u16;
+            let top = bottom.saturating_sub(tall);
+            let x = head(&mut canvas.part(0, top, width, 1), line);
+            for (i, piece) in pieces.iter().enumerate() {
+                canvas.pen(x, top + i as u16).put(piece, Role::Text);
+            }
+            if position == self.position {
+                let style = canvas.style(Role::Selected);
+                canvas.patch(0, top, width, bottom - top, style);
+            }
+            bottom = top;
+            if bottom == 0 || position == 0 {
+                self.offset = position;
+                return;
+            }
+            position -= 1;
+        }
+    }
+}
+
+/// Time, severity, service, and a sign where there is a trace. Returns where the text begins.
+fn head(canvas: &mut Canvas<'_>, line: &LogLine) -> u16 {
+    let mut pen = canvas.pen(1, 0);
+    pen.column(13, &number::clock_millis(line.time), Role::Dim);
+    pen.column(6, &line.severity, tone(&line.severity));
+    pen.column(2, if line.trace_id.is_some() { "→" } else { "" }, Role::Accent);
+    let mut part_x = pen.x();
+    let style = canvas.style(Role::Accent);
+    canvas.text(part_x, 0, 15, &line.service, style);
+    part_x += 16;
+    part_x
+}
+
+fn whole(line: &LogLine, width: u16) -> Vec<String> {
+    let mut out = vec![format!("{} {} {}", number::clock_millis(line.time), line.severity, line.service)];
+    out.extend(wrap(&line.body, width.saturating_sub(2), 8));
+    if let Some(trace) = &line.trace_id {
+        out.push(format!("trace {trace}  (t opens it)"));
+    }
+    out.extend(line.attributes.iter().take(20).map(|(k, v)| format!("{k} = {v}")));
+    out
+}
+
+fn patterns(cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
+    let Some(logs) = cx.readings.logs().filter(|l| !l.patterns.is_empty()) else {
+        return blank(canvas, cx, Kind::Logs, "no patterns yet", "templates of log lines appear with the lines");
+    };
+    let heading = canvas.style(Role::Heading);
+    canvas.right(1, 0, 8, "LINES", heading);
+    canvas.text(11, 0, 20, "TEMPLATE", heading);
+    let width = canvas.width();
+    for (i, (template, count)) in logs.patterns.iter().take(usize::from(canvas.height().saturating_sub(1))).enumerate() {
+        let (dim, text) = (canvas.style(Role::Dim), canvas.style(Role::Text));
+        canvas.right(1, i as u16 + 1, 8, &number::count(*count as f64), dim);
+        canvas.text(11, i as u16 + 1, width.saturating_sub(12), template, text);
+    }
+}
+
+fn lines<'a>(cx: &Cx<'a>) -> &'a [LogLine] {
+    cx.readings.logs().map(|l| l.logs.as_slice()).unwrap_or_default()
 }

@@ -1,14 +1,219 @@
-//! Map.
+//! The map: who calls whom, how well, and how far a failure reaches. As a drawing where there is room, as a tree where there is not.
+
+mod drawing;
+mod export;
+mod shown;
+mod tree;
 
 use crate::action::Action;
 use crate::canvas::Canvas;
+use crate::filter::{Field, Fields};
+use crate::layout::Layout;
+use crate::look::{Role, state_glyph};
+use crate::number;
 use crate::readings::Kind;
-use crate::view::{Cx, View, blank};
-use watchfire_model::Request;
+use crate::view::{Cx, Out, View, blank};
+use crate::views::ViewId;
+use drawing::{Scene, Window, Zoom};
+use shown::{Cut, Shown};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use watchfire_model::reading::{Node, NodeKind};
+use watchfire_model::{HealthState, Request};
 
-#[derive(Default)]
 pub(crate) struct Map {
-    name: String,
+    selected: Option<String>,
+    /// `None`: whatever fits.
+    drawing: Option<bool>,
+    zoom: Option<Zoom>,
+    cut: Cut,
+    show_blast: bool,
+    window: Window,
+    shown: Shown,
+    shown_of: Option<(u64, Cut)>,
+    /// Kept as long as names and edges stay the same, whatever their figures do.
+    layout: Option<(Topology, Layout)>,
+    rows: Vec<tree::Row>,
+    rows_of: Option<(u64, Cut, u64, bool)>,
+    position: usize,
+    offset: usize,
+    page: usize,
+    /// What the last frame showed.
+    drawn: bool,
+    rewound: bool,
+}
+
+impl Default for Map {
+    fn default() -> Self {
+        Map {
+            selected: None,
+            drawing: None,
+            zoom: None,
+            cut: Cut::default(),
+            show_blast: false,
+            window: Window { x: 0, y: 0 },
+            shown: Shown::default(),
+            shown_of: None,
+            layout: None,
+            rows: Vec::new(),
+            rows_of: None,
+            position: 0,
+            offset: 0,
+            page: 10,
+            drawn: false,
+            rewound: false,
+        }
+    }
+}
+
+/// What a layout depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Topology {
+    names: Vec<String>,
+    pairs: Vec<(usize, usize)>,
+    zoom: Zoom,
+}
+
+impl Fields for Node {
+    fn field(&self, name: &str) -> Option<Field<'_>> {
+        Some(match name {
+            "service" | "name" | "node" => Field::text(&self.name),
+            "state" => Field::text(self.state.word()),
+            "kind" => Field::text(match self.kind {
+                NodeKind::Service => "service",
+                kind => tree::kind_mark(kind),
+            }),
+            "namespace" => Field::text(self.namespace.as_deref().unwrap_or("")),
+            "owner" => Field::text(self.owner.as_deref().unwrap_or("")),
+            "rate" => Field::Number(self.rate),
+            "err" => Field::Number(self.error_ratio),
+            "p95" | "dur" => Field::Number(self.p95_seconds),
+            "declared" => Field::Flag(self.declared),
+            "observed" => Field::Flag(self.observed),
+            "error" => Field::Flag(matches!(self.state, HealthState::Unhealthy | HealthState::Degraded)),
+            _ => return None,
+        })
+    }
+
+    fn words(&self) -> Vec<Cow<'_, str>> {
+        let texts = [Some(self.name.as_str()), self.namespace.as_deref(), self.owner.as_deref()];
+        texts.into_iter().flatten().map(Cow::Borrowed).collect()
+    }
+}
+
+impl Map {
+    fn refresh(&mut self, cx: &Cx<'_>) {
+        let Some(map) = cx.readings.map() else { return };
+        let generation = cx.readings.generation(Kind::Map);
+        if self.shown_of.as_ref() != Some(&(generation, self.cut.clone())) {
+            self.shown = Shown::of(map, &self.cut);
+            self.shown_of = Some((generation, self.cut.clone()));
+        }
+        let rows_of = Some((generation, self.cut.clone(), cx.filter_stamp, cx.faults_only));
+        if self.rows_of != rows_of {
+            self.rows = tree::rows(&self.shown, cx.filter, cx.faults_only);
+            self.rows_of = rows_of;
+        }
+        let known = self.selected.as_deref().and_then(|s| self.shown.find(s));
+        let in_rows = known.and_then(|n| {
+            let here = self.rows.get(self.position).is_some_and(|r| r.node == n);
+            if here { Some(self.position) } else { self.rows.iter().position(|r| r.node == n) }
+        });
+        match in_rows {
+            Some(position) => self.position = position,
+            None => {
+                // What is worst is what one came to see.
+                let worst = |r: &&tree::Row| crate::table::badness(self.shown.nodes[r.node].state);
+                self.position = self.rows.iter().enumerate().min_by_key(|(i, r)| (worst(r), *i)).map_or(0, |(i, _)| i);
+                self.selected = self.rows.get(self.position).map(|r| self.shown.nodes[r.node].name.clone());
+            }
+        }
+    }
+
+    fn node(&self) -> Option<usize> {
+        self.selected.as_deref().and_then(|s| self.shown.find(s))
+    }
+
+    fn choose(&mut self, node: usize) {
+        self.selected = self.shown.nodes.get(node).map(|n| n.name.clone());
+        self.position = self.rows.iter().position(|r| r.node == node).unwrap_or(self.position);
+    }
+
+    fn layout(&mut self, zoom: Zoom) -> &Layout {
+        let same = self.layout.as_ref().is_some_and(|(t, _)| {
+            t.zoom == zoom && t.pairs == self.shown.pairs && t.names.len() == self.shown.nodes.len() && t.names.iter().zip(&self.shown.nodes).all(|(a, b)| *a == b.name)
+        });
+        if !same {
+            let names = self.shown.nodes.iter().map(|n| n.name.clone()).collect();
+            let layout = drawing::lay(&self.shown, zoom);
+            self.layout = Some((Topology { names, pairs: self.shown.pairs.clone(), zoom }, layout));
+        }
+        &self.layout.get_or_insert_with(|| (Topology { names: Vec::new(), pairs: Vec::new(), zoom }, Layout::default())).1
+    }
+
+    /// The largest size at which the drawing fits, if one does.
+    fn fitting(&mut self, width: u16, height: u16) -> Option<Zoom> {
+        if self.shown.nodes.len() > 400 {
+            return None;
+        }
+        // The size in use is tried first, so that it is not laid out twice per frame.
+        let current = self.layout.as_ref().map(|(t, _)| t.zoom);
+        let fits = |layout: &Layout| layout.width <= i32::from(width) && layout.height <= i32::from(height);
+        if let (Some(zoom), Some(of)) = (current, &self.layout)
+            && of.0.pairs == self.shown.pairs
+            && of.0.names.len() == self.shown.nodes.len()
+            && fits(&of.1)
+        {
+            return Some(zoom);
+        }
+        [Zoom::Boxes, Zoom::Lines, Zoom::Dense].into_iter().find(|zoom| fits(self.layout(*zoom)))
+    }
+
+    fn move_in_tree(&mut self, action: Action) -> bool {
+        let (page, last) = (self.page.max(1), self.rows.len().saturating_sub(1));
+        self.position = match action {
+            Action::Up => self.position.saturating_sub(1),
+            Action::Down => self.position + 1,
+            Action::PageUp => self.position.saturating_sub(page),
+            Action::PageDown => self.position + page,
+            Action::HalfUp => self.position.saturating_sub(page / 2),
+            Action::HalfDown => self.position + page / 2,
+            Action::Top => 0,
+            Action::Bottom => last,
+            _ => return false,
+        }
+        .min(last);
+        self.selected = self.rows.get(self.position).map(|r| self.shown.nodes[r.node].name.clone());
+        true
+    }
+
+    fn move_in_drawing(&mut self, action: Action) -> bool {
+        let (Some(node), Some((_, layout))) = (self.node(), &self.layout) else { return self.move_in_tree(action) };
+        let (x, y) = layout.places[node];
+        let near = |candidates: &mut dyn Iterator<Item = usize>| {
+            candidates.filter(|n| *n != node).min_by_key(|n| {
+                let (nx, ny) = layout.places[*n];
+                ((ny - y).abs() + (nx - x).abs() / 8, *n)
+            })
+        };
+        let layer = |n: usize| layout.layers[n];
+        let all = 0..self.shown.nodes.len();
+        let target = match action {
+            Action::Up | Action::HalfUp | Action::PageUp => near(&mut all.filter(|n| layer(*n) == layer(node) && layout.places[*n].1 < y)),
+            Action::Down | Action::HalfDown | Action::PageDown => near(&mut all.filter(|n| layer(*n) == layer(node) && layout.places[*n].1 > y)),
+            Action::Right => near(&mut self.shown.out[node].iter().map(|e| self.shown.pairs[*e].1))
+                .or_else(|| near(&mut (0..self.shown.nodes.len()).filter(|n| layer(*n) > layer(node)))),
+            Action::Left => near(&mut self.shown.into[node].iter().map(|e| self.shown.pairs[*e].0))
+                .or_else(|| near(&mut (0..self.shown.nodes.len()).filter(|n| layer(*n) < layer(node)))),
+            Action::Top => all.min_by_key(|n| (layer(*n), layout.places[*n].1)),
+            Action::Bottom => all.max_by_key(|n| (layer(*n), layout.places[*n].1)),
+            _ => return false,
+        };
+        if let Some(target) = target {
+            self.choose(target);
+        }
+        true
+    }
 }
 
 impl View for Map {
@@ -17,14 +222,205 @@ impl View for Map {
     }
 
     fn open(&mut self, subject: Option<&str>) {
-        self.name = subject.unwrap_or("").to_owned();
+        if let Some(subject) = subject {
+            self.selected = Some(subject.to_owned());
+            self.position = usize::MAX;
+        }
+    }
+
+    fn crumbs(&self) -> Vec<String> {
+        let mut crumbs = Vec::new();
+        if let Some((centre, hops)) = &self.cut.focus {
+            let plural = if *hops == 1 { "" } else { "s" };
+            crumbs.push(format!("{hops} hop{plural} round {centre}"));
+        }
+        if self.cut.collapse {
+            crumbs.push("by namespace".to_owned());
+        }
+        crumbs
+    }
+
+    fn fields(&self) -> &'static [&'static str] {
+        &["service", "name", "node", "state", "kind", "namespace", "owner", "rate", "err", "p95", "dur", "declared", "observed", "error"]
+    }
+
+    fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
+        self.refresh(cx);
+        match action {
+            Action::Open => {
+                if let Some(node) = self.node().map(|n| &self.shown.nodes[n]) {
+                    match node.kind {
+                        NodeKind::Queue => out.go(ViewId::Queues, None),
+                        _ if self.cut.collapse && node.name.ends_with("/*") => self.cut.collapse = false,
+                        _ => out.go(ViewId::Service, Some(node.name.clone())),
+                    }
+                }
+            }
+            Action::Focus => {
+                self.cut.focus = match (&self.cut.focus, &self.selected) {
+                    (Some((centre, _)), Some(selected)) if centre == selected => None,
+                    (_, Some(selected)) => Some((selected.clone(), 1)),
+                    _ => None,
+                };
+            }
+            Action::MoreHops | Action::FewerHops => match &mut self.cut.focus {
+                Some((_, hops)) => *hops = if action == Action::MoreHops { (*hops + 1).min(12) } else { (*hops - 1).max(1) },
+                None => out.say("f focuses on the selected node first"),
+            },
+            Action::Collapse => self.cut.collapse = !self.cut.collapse,
+            Action::Blast => self.show_blast = !self.show_blast,
+            Action::ToggleDrawing => self.drawing = Some(!self.drawn),
+            Action::ZoomIn | Action::ZoomOut => {
+                let current = self.layout.as_ref().map_or(Zoom::Lines, |(t, _)| t.zoom);
+                self.zoom = Some(current.step(action == Action::ZoomIn));
+                self.drawing = Some(true);
+            }
+            action if self.drawn => return self.move_in_drawing(action),
+            action => return self.move_in_tree(action),
+        }
+        true
+    }
+
+    fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
+        self.refresh(cx);
+        let hit = if self.drawn {
+            let (px, py) = (i32::from(x) + self.window.x, i32::from(y) + self.window.y);
+            self.layout.as_ref().and_then(|(t, layout)| {
+                let tall = if t.zoom == Zoom::Boxes { 3 } else { 1 };
+                layout.places.iter().position(|(nx, ny)| (*ny..ny + tall).contains(&py) && (*nx..nx + 20).contains(&px))
+            })
+        } else {
+            usize::from(y).checked_sub(1).and_then(|line| self.rows.get(self.offset + line)).map(|r| r.node)
+        };
+        let Some(node) = hit else { return false };
+        if self.node() == Some(node) {
+            return self.update(Action::Open, cx, out);
+        }
+        self.choose(node);
+        true
+    }
+
+    fn back(&mut self) -> bool {
+        self.cut.focus.take().is_some()
+    }
+
+    fn problem(&mut self, forward: bool, cx: &Cx<'_>) -> bool {
+        self.refresh(cx);
+        let rewound = std::mem::take(&mut self.rewound);
+        let mut bad: Vec<usize> =
+            (0..self.shown.nodes.len()).filter(|n| matches!(self.shown.nodes[*n].state, HealthState::Unhealthy | HealthState::Degraded)).collect();
+        bad.sort_by_key(|n| crate::table::badness(self.shown.nodes[*n].state));
+        let here = self.node().and_then(|n| bad.iter().position(|b| *b == n));
+        let next = match (here, rewound, forward) {
+            (_, true, true) | (None, _, true) => bad.first(),
+            (_, true, false) | (None, _, false) => bad.last(),
+            (Some(i), false, true) => bad.get(i + 1),
+            (Some(i), false, false) => i.checked_sub(1).and_then(|i| bad.get(i)),
+        };
+        let next = next.copied();
+        if let Some(node) = next {
+            self.choose(node);
+        }
+        next.is_some()
+    }
+
+    fn rewind(&mut self) {
+        self.rewound = true;
     }
 
     fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
-        Vec::new()
+        let mut hints = vec![
+            (Action::Open, "open"),
+            (Action::Focus, if self.cut.focus.is_some() { "whole map" } else { "focus" }),
+            (Action::Blast, "blast radius"),
+            (Action::ToggleDrawing, if self.drawn { "tree" } else { "drawing" }),
+        ];
+        if self.cut.focus.is_some() {
+            hints.push((Action::MoreHops, "more hops"));
+        }
+        if self.drawn {
+            hints.extend([(Action::ZoomIn, "in"), (Action::ZoomOut, "out")]);
+        }
+        hints.extend([(Action::Collapse, "namespaces"), (Action::Save, "save")]);
+        hints
+    }
+
+    fn tally(&self, _: &Cx<'_>) -> String {
+        format!("{} nodes, {} edges", self.shown.nodes.len(), self.shown.edges.len())
+    }
+
+    fn service(&self, _: &Cx<'_>) -> Option<String> {
+        self.selected.clone()
+    }
+
+    fn copy(&self, _: &Cx<'_>) -> Option<String> {
+        export::export(&self.shown, "mermaid").ok().map(|(_, text)| text)
+    }
+
+    fn export(&self, format: &str, _: &Cx<'_>) -> Result<(String, String), String> {
+        export::export(&self.shown, format)
     }
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
-        blank(canvas, cx, Kind::Map, &format!("nothing to show {}", self.name), "");
+        self.refresh(cx);
+        if self.shown.nodes.is_empty() || self.rows.is_empty() && !cx.filter.is_empty() {
+            let advice = "the map draws itself from client and server spans; a platform preset declares what should be there";
+            return blank(canvas, cx, Kind::Map, "no services seen yet", advice);
+        }
+        let (width, height) = (canvas.width(), canvas.height());
+        let foot = if height >= 14 { 4 } else { 0 };
+        let body = height - foot;
+        let fitting = self.fitting(width.saturating_sub(1), body);
+        let drawn = self.drawing.unwrap_or(fitting.is_some() || (width >= 110 && self.shown.nodes.len() <= 60));
+        self.drawn = drawn;
+        let node = self.node();
+        let blast = node.filter(|_| self.show_blast).map(|n| self.shown.blast(n)).unwrap_or_default();
+        if drawn {
+            let zoom = self.zoom.or(fitting).unwrap_or(if width >= 160 { Zoom::Lines } else { Zoom::Dense });
+            self.layout(zoom);
+            let matching: BTreeSet<usize> = self.rows.iter().map(|r| r.node).collect();
+            let layout = match &self.layout {
+                Some((_, layout)) => layout,
+                None => return,
+            };
+            if let Some(node) = node {
+                self.window.show(layout, node, width.saturating_sub(1), body);
+            }
+            let filtered = !cx.filter.is_empty() || cx.faults_only;
+            let scene =
+                Scene { shown: &self.shown, layout, zoom, selected: node, blast: &blast, matching: filtered.then_some(&matching) };
+            drawing::draw(&mut canvas.part(1, 0, width.saturating_sub(1), body), &scene, &self.window);
+        } else {
+            self.page = tree::draw(&mut canvas.part(0, 0, width, body), &self.shown, &self.rows, self.position, &mut self.offset, &blast);
+        }
+        if let (4, Some(node)) = (foot, node) {
+            explain(&mut canvas.part(0, height - 3, width, 3), &self.shown, node);
+        }
     }
+}
+
+/// The selected node: figures, who calls it, what it calls, how far its failure reaches.
+fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
+    let node = &shown.nodes[n];
+    let mut pen = canvas.pen(1, 0);
+    pen.put(state_glyph(node.state), node.state.into()).gap(1).put(&node.name, Role::Strong).gap(2);
+    let silent = if node.observed { "" } else { " declared, nothing seen" };
+    pen.put(&format!("{}{silent}", node.state.word()), node.state.into()).gap(2);
+    pen.put(&format!("{}  {} errors  p95 {}", number::rate(node.rate), number::percent_sign(node.error_ratio), number::latency_known(node.p95_seconds)), Role::Text);
+    pen.gap(2).put(&node.why.join(" · "), Role::Text);
+    let ends = |edges: &[usize], client: bool| {
+        let mut names: Vec<String> = edges
+            .iter()
+            .map(|e| {
+                let edge = &shown.edges[*e];
+                format!("{} {}", if client { &edge.client } else { &edge.server }, export::figures(edge))
+            })
+            .collect();
+        names.sort();
+        if names.is_empty() { number::UNKNOWN.to_owned() } else { names.join(" · ") }
+    };
+    canvas.pen(1, 1).put("called by ", Role::Dim).put(&ends(&shown.into[n], true), Role::Text);
+    let blast = shown.blast(n);
+    let reach = if blast.is_empty() { String::new() } else { format!("   a failure reaches {}", blast.len()) };
+    canvas.pen(1, 2).put("calls     ", Role::Dim).put(&ends(&shown.out[n], false), Role::Text).put(&reach, Role::Dim);
 }

@@ -1,0 +1,196 @@
+//! The part of the map on screen: collapsed by namespace or cut to a neighbourhood, with names in a stable order.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use watchfire_model::reading::{Edge, Map, Node, NodeKind};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// By name.
+    pub(super) nodes: Vec<Node>,
+    pub(super) edges: Vec<Edge>,
+    /// Edges as node indices.
+    pub(super) pairs: Vec<(usize, usize)>,
+    pub(super) out: Vec<Vec<usize>>,
+    pub(super) into: Vec<Vec<usize>>,
+}
+
+/// What is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub(super) collapse: bool,
+    pub(super) focus: Option<(String, usize)>,
+}
+
+impl Shown {
+    pub(super) fn of(map: &Map, cut: &Cut) -> Shown {
+        let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
+        let mut name_of: HashMap<&str, String> = HashMap::new();
+        for node in &map.nodes {
+            let name = match (&node.namespace, cut.collapse) {
+                (Some(namespace), true) if node.kind == NodeKind::Service => format!("{namespace}/*"),
+                _ => node.name.clone(),
+            };
+            nodes.entry(name.clone()).and_modify(|all| join(all, node)).or_insert_with(|| Node { name: name.clone(), ..node.clone() });
+            name_of.insert(&node.name, name);
+        }
+        // An edge may name what no node was sent for.
+        for edge in &map.edges {
+            for end in [&edge.client, &edge.server] {
+                if !name_of.contains_key(end.as_str()) {
+                    name_of.insert(end, end.clone());
+                    let kind = kind_of(edge, end);
+                    nodes.entry(end.clone()).or_insert_with(|| Node { name: end.clone(), kind, observed: edge.observed, ..Node::default() });
+                }
+            }
+        }
+        let mut edges: BTreeMap<(String, String, String), Edge> = BTreeMap::new();
+        for edge in &map.edges {
+            let (client, server) = (name_of[edge.client.as_str()].clone(), name_of[edge.server.as_str()].clone());
+            if client == server && edge.client != edge.server {
+                continue;
+            }
+            let key = (client.clone(), server.clone(), if cut.collapse { String::new() } else { edge.kind.clone() });
+            edges.entry(key).and_modify(|all| join_edges(all, edge)).or_insert_with(|| Edge { client, server, ..edge.clone() });
+        }
+        if let Some((centre, hops)) = &cut.focus {
+            let near = neighbourhood(centre, *hops, &edges);
+            nodes.retain(|name, _| near.contains(name));
+            edges.retain(|(a, b, _), _| near.contains(a) && near.contains(b));
+        }
+        let nodes: Vec<Node> = nodes.into_values().collect();
+        let edges: Vec<Edge> = edges.into_values().collect();
+        let index: HashMap<&str, usize> = nodes.iter().enumerate().map(|(i, n)| (n.name.as_str(), i)).collect();
+        let pairs: Vec<(usize, usize)> = edges.iter().map(|e| (index[e.client.as_str()], index[e.server.as_str()])).collect();
+        let mut out = vec![Vec::new(); nodes.len()];
+        let mut into = vec![Vec::new(); nodes.len()];
+        for (e, (a, b)) in pairs.iter().enumerate() {
+            out[*a].push(e);
+            into[*b].push(e);
+        }
+        drop(index);
+        Shown { nodes, edges, pairs, out, into }
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.nodes.binary_search_by(|n| n.name.as_str().cmp(name)).ok()
+    }
+
+    /// Who suffers when this node fails: all that call it, directly or not.
+    pub(super) fn blast(&self, node: usize) -> BTreeSet<usize> {
+        let mut reached = BTreeSet::new();
+        let mut stack = vec![node];
+        while let Some(n) = stack.pop() {
+            for edge in &self.into[n] {
+                let caller = self.pairs[*edge].0;
+                if caller != node && reached.insert(caller) {
+                    stack.push(caller);
+                }
+            }
+        }
+        reached
+    }
+}
+
+/// What an end of an edge is, when no node says so.
+fn kind_of(edge: &Edge, end: &str) -> NodeKind {
+    match (edge.kind.as_str(), end == edge.server) {
+        ("database", true) => NodeKind::Database,
+        ("cache", true) => NodeKind::Cache,
+        ("external", true) => NodeKind::External,
+        _ => NodeKind::Service,
+    }
+}
+
+fn join(all: &mut Node, node: &Node) {
+    all.state = all.state.max(node.state);
+    all.declared |= node.declared;
+    all.observed |= node.observed;
+    all.error_ratio = weighted(all.rate, all.error_ratio, node.rate, node.error_ratio);
+    all.rate = add(all.rate, node.rate);
+    all.p95_seconds = larger(all.p95_seconds, node.p95_seconds);
+    all.why.extend(node.why.iter().map(|w| format!("{}: {w}", node.name)));
+}
+
+fn join_edges(all: &mut Edge, edge: &Edge) {
+    all.error_ratio = weighted(all.rate, all.error_ratio, edge.rate, edge.error_ratio);
+    all.rate = add(all.rate, edge.rate);
+    all.p95_seconds = larger(all.p95_seconds, edge.p95_seconds);
+    all.observed |= edge.observed;
+    all.declared |= edge.declared;
+    let rank = |b: &Option<String>| b.as_deref().map_or(0, |s| ["closed", "unknown", "half-open", "open"].iter().position(|k| *k == s).map_or(1, |p| p + 1));
+    if rank(&edge.breaker) > rank(&all.breaker) {
+        all.breaker.clone_from(&edge.breaker);
+        all.breaker_inferred = edge.breaker_inferred;
+    }
+}
+
+fn add(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a + b),
+        (a, b) => a.or(b),
+    }
+}
+
+fn larger(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn weighted(rate_a: Option<f64>, a: Option<f64>, rate_b: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (rate_a, a, rate_b, b) {
+        (Some(ra), Some(a), Some(rb), Some(b)) if ra + rb > 0.0 => Some((ra * a + rb * b) / (ra + rb)),
+        _ => a.or(b),
+    }
+}
+
+fn neighbourhood(centre: &str, hops: usize, edges: &BTreeMap<(String, String, String), Edge>) -> HashSet<String> {
+    let mut next: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (a, b, _) in edges.keys() {
+        next.entry(a).or_default().push(b);
+        next.entry(b).or_default().push(a);
+    }
+    let mut near: HashSet<String> = HashSet::from([centre.to_owned()]);
+    let mut ring = vec![centre.to_owned()];
+    for _ in 0..hops {
+        ring = ring.iter().filter_map(|n| next.get(n.as_str())).flatten().filter(|n| near.insert((**n).to_owned())).map(|n| (*n).to_owned()).collect();
+    }
+    near
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watchfire_model::HealthState;
+
+    fn map() -> Map {
+        let node = |name: &str, namespace: &str, state| Node { name: name.into(), namespace: Some(namespace.into()), state, rate: Some(10.0), ..Node::default() };
+        let edge = |a: &str, b: &str| Edge { client: a.into(), server: b.into(), rate: Some(5.0), observed: true, ..Edge::default() };
+        Map {
+            nodes: vec![node("a", "x", HealthState::Healthy), node("b", "x", HealthState::Unhealthy), node("c", "y", HealthState::Healthy)],
+            edges: vec![edge("a", "b"), edge("b", "c"), edge("a", "c"), edge("c", "db")],
+        }
+    }
+
+    #[test]
+    fn namespaces_fold_into_one_node_with_the_worst_state() {
+        let shown = Shown::of(&map(), &Cut { collapse: true, focus: None });
+        assert_eq!(shown.nodes.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(), ["db", "x/*", "y/*"]);
+        assert_eq!(shown.nodes[1].state, HealthState::Unhealthy);
+        assert_eq!(shown.edges.iter().find(|e| e.client == "x/*").and_then(|e| e.rate), Some(10.0));
+    }
+
+    #[test]
+    fn focus_keeps_what_is_within_the_hops() {
+        let shown = Shown::of(&map(), &Cut { collapse: false, focus: Some(("db".into(), 1)) });
+        assert_eq!(shown.nodes.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(), ["c", "db"]);
+    }
+
+    #[test]
+    fn the_blast_radius_is_everyone_upstream() {
+        let shown = Shown::of(&map(), &Cut::default());
+        let names: Vec<&str> = shown.blast(shown.find("db").expect("db")).into_iter().map(|i| shown.nodes[i].name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+    }
+}
