@@ -57,6 +57,12 @@ pub struct Config {
     pub receivers: BTreeMap<String, toml::Table>,
     /// Who hears which severity; read by the router.
     pub route: Vec<toml::Table>,
+    /// People with channels, quiet hours and a daily summary; read by the router.
+    pub person: Vec<toml::Table>,
+    /// Teams of people and receivers; read by the router.
+    pub team: Vec<toml::Table>,
+    /// How notices are delivered: limits, an `alertmanager.yml`, allowed label destinations; read by the notifiers.
+    pub delivery: toml::Table,
     /// What is known of a service beyond the preset.
     pub services: BTreeMap<String, ServiceOverride>,
     pub ui: Ui,
@@ -87,6 +93,9 @@ impl Default for Config {
             strict: false,
             receivers: BTreeMap::new(),
             route: Vec::new(),
+            person: Vec::new(),
+            team: Vec::new(),
+            delivery: toml::Table::new(),
             services: BTreeMap::new(),
             ui: Ui::default(),
             security: Security::default(),

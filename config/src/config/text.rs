@@ -8,10 +8,22 @@ use std::fmt::Write;
 impl Loaded {
     /// One line per value: `api = "127.0.0.1:9499"  # default`. Secrets show as `<secret>`.
     pub fn show_with_origin(&self) -> String {
+        self.lines(true)
+    }
+
+    /// The effective configuration, one value per line. Secrets show as `<secret>`.
+    pub fn show(&self) -> String {
+        self.lines(false)
+    }
+
+    fn lines(&self, with_origin: bool) -> String {
         let mut out = String::new();
         for (key, value) in leaves(&self.merged) {
             let shown = inline(&masked(&key, value));
-            let _ = writeln!(out, "{key} = {shown}  # {}", self.origin(&key));
+            let _ = match with_origin {
+                true => writeln!(out, "{key} = {shown}  # {}", self.origin(&key)),
+                false => writeln!(out, "{key} = {shown}"),
+            };
         }
         watchfire_model::harmless(&out).replace('\u{240a}', "\n")
     }

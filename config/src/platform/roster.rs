@@ -26,7 +26,12 @@ macro_rules! embedded {
 }
 
 static ROSTER: &[Embedded] = &[
-    embedded!("clientnest": "database_outage" "service_gone"),
+    embedded!(
+        "clientnest":
+        "database_outage" "dependency_degraded" "disk_filling" "error_burst" "login_attack" "queue_backlog" "registry_expired"
+        "resource_pressure" "service_gone" "slow_database" "slow_social_provider" "traffic_spike" "webhook_flood"
+        "webhook_timeouts"
+    ),
 ];
 
 /// Names of the platforms that come with watchfire, the default one first.
