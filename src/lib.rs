@@ -1,1 +1,63 @@
-//! The program.
+//! The program: command line, run modes, HTTP API and wiring. The only place that knows every other folder, the real clock, the
+//! real terminal and signals.
+//!
+//! Types to know
+//! - [`cli::Cli`]: what can be asked on the command line; `modes/` has one file per answer.
+//! - `instance::Instance`: everything that runs in one process, started and stopped as one.
+//! - `local::LocalSource`: readings of this process; `attach::RemoteSource`: those of another. Views cannot tell them apart.
+//! - `api::Api`: the HTTP API, which is readings serialised, plus Prometheus's own.
+//!
+//! Invariants
+//! - Nothing below this folder reads the wall clock, prints, or ends the process.
+//! - Everything that prints goes through `exit::print` or `exit::complain`, which make text harmless.
+//! - The terminal is given back on every way out.
+//!
+//! To add a run mode: one file in `modes/`, one variant in `cli::Command`, one arm in `modes::run`.
+
+mod api;
+mod appearance;
+mod attach;
+mod board;
+mod chart;
+pub mod cli;
+mod clock;
+mod exit;
+mod instance;
+mod local;
+mod logging;
+mod modes;
+mod preset;
+mod terminal;
+mod topology;
+mod wire;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Parses the command line and runs what it asks.
+pub fn start() -> ExitCode {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let judging = arguments.get(1).is_some_and(|a| a == "check");
+    let cli = match cli::Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let usage = error.use_stderr();
+            // clap styles its own text; what it quotes from the command line is the caller's own.
+            let _ = error.print();
+            return match (usage, judging) {
+                (false, _) => ExitCode::SUCCESS,
+                (true, true) => ExitCode::from(exit::USAGE),
+                (true, false) => ExitCode::from(exit::FAILED),
+            };
+        }
+    };
+    // Errors mean that the ring provider is installed already, which is what is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match modes::run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            exit::complain(&error);
+            ExitCode::from(exit::FAILED)
+        }
+    }
+}

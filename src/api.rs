@@ -1,0 +1,136 @@
+//! The HTTP API: Prometheus's query API under `/api/v1`, watchfire's own reads under `/api/watchfire/v1/`, its metrics, and its health.
+//!
+//! Types to know: [`Api`] is everything a handler needs; [`router`] lists every path. The guarded accept loop around it (hosts, origins,
+//! slow clients) belongs to the `serve` crate, and the shapes of the reads to `model::reading`.
+//!
+//! Invariants: no handler runs a query on the async threads; at most a few run at once; nothing here can change telemetry except remote
+//! write, which is off unless asked for.
+
+pub mod envelope;
+mod metrics;
+mod own;
+pub mod params;
+mod prometheus;
+mod results;
+mod rules;
+pub use rules::rfc3339;
+mod token;
+
+use crate::board::Board;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use watchfire_model::reading::{CommandSink, Source};
+use watchfire_model::{Clock, Meter, SeriesSink, SeriesSource};
+use watchfire_promql::Engine;
+
+/// What the handlers share.
+pub struct Api {
+    pub source: Arc<dyn SeriesSource>,
+    pub sink: Arc<dyn SeriesSink>,
+    pub engine: Arc<Engine>,
+    pub readings: Arc<dyn Source>,
+    pub commands: Arc<dyn CommandSink>,
+    pub board: Arc<Board>,
+    pub clock: Arc<dyn Clock>,
+    pub meter: Meter,
+    /// Queries of people that may run at once; rules have their own thread.
+    pub query_slots: Arc<Semaphore>,
+    pub query_timeout: Duration,
+    /// `/api/v1/targets`, as the scraper sees its targets.
+    pub targets: Box<dyn Fn() -> Json + Send + Sync>,
+    /// The effective configuration as text, secrets left out.
+    pub config_text: String,
+    pub flags: Vec<(String, String)>,
+    pub alertmanagers: Vec<String>,
+    pub remote_write: bool,
+    /// Needed for every request when set.
+    pub token: Option<String>,
+    pub ready: AtomicBool,
+    pub stopping: AtomicBool,
+}
+
+impl Api {
+    pub fn refused_query(&self, reason: &str) {
+        self.meter.counter("watchfire_query_rejected_total", &[("reason", reason)]).add(1);
+    }
+}
+
+/// Every path there is.
+pub fn router(api: Arc<Api>) -> Router {
+    let mut router = Router::new()
+        .route("/", get(|| async { "watchfire: see /api/watchfire/v1/status, /api/v1/query, /metrics\n" }))
+        .route("/metrics", get(metrics::metrics))
+        .route("/-/healthy", get(|| async { "watchfire is Healthy.\n" }))
+        .route("/-/ready", get(ready))
+        .route("/-/reload", post(rules::reload).put(rules::reload))
+        .route("/api/v1/query", get(prometheus::query).post(prometheus::query))
+        .route("/api/v1/query_range", get(prometheus::query_range).post(prometheus::query_range))
+        .route("/api/v1/query_exemplars", get(prometheus::exemplars).post(prometheus::exemplars))
+        .route("/api/v1/series", get(prometheus::series).post(prometheus::series))
+        .route("/api/v1/labels", get(prometheus::labels).post(prometheus::labels))
+        .route("/api/v1/label/{name}/values", get(prometheus::label_values))
+        .route("/api/v1/metadata", get(prometheus::metadata))
+        .route("/api/v1/format_query", get(prometheus::format_query).post(prometheus::format_query))
+        .route("/api/v1/rules", get(rules::rules))
+        .route("/api/v1/alerts", get(rules::alerts))
+        .route("/api/v1/alertmanagers", get(rules::alertmanagers))
+        .route("/api/v1/targets", get(rules::targets))
+        .route("/api/v1/status/buildinfo", get(rules::buildinfo))
+        .route("/api/v1/status/config", get(rules::config))
+        .route("/api/v1/status/flags", get(rules::flags))
+        .route("/api/v1/status/runtimeinfo", get(rules::runtimeinfo))
+        .route("/api/watchfire/v1/silences", post(own::silence))
+        .route("/api/watchfire/v1/acknowledgements", post(own::acknowledge))
+        .route("/api/watchfire/v1/commands", post(own::command))
+        .route("/api/watchfire/v1/{*path}", get(own::read));
+    if api.remote_write {
+        router = router.route("/api/v1/write", any(metrics::remote_write));
+    }
+    router
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(api.clone(), token::require))
+        .with_state(api)
+}
+
+async fn unknown_path(State(api): State<Arc<Api>>) -> Response {
+    api.meter.counter("watchfire_http_rejected_total", &[("port", "api"), ("reason", "path")]).add(1);
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+}
+
+async fn wrong_method(State(api): State<Arc<Api>>) -> Response {
+    api.meter.counter("watchfire_http_rejected_total", &[("port", "api"), ("reason", "method")]).add(1);
+    (StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n").into_response()
+}
+
+async fn ready(State(api): State<Arc<Api>>) -> Response {
+    let stopping = api.stopping.load(Ordering::Relaxed);
+    let is_ready = api.ready.load(Ordering::Relaxed) && !stopping;
+    let (status, text) =
+        if is_ready { (StatusCode::OK, "watchfire is Ready.\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "watchfire is not ready.\n") };
+    let mut response = (status, text).into_response();
+    if !is_ready {
+        let value = if stopping { "true" } else { "false" };
+        response.headers_mut().insert("x-prometheus-stopping", header::HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Plain facts about this build, for clients that ask which server they talk to.
+pub fn build() -> Json {
+    json!({
+        // The query language this API answers in; clients switch features by it.
+        "version": "3.5.0",
+        "application": format!("watchfire {}", env!("CARGO_PKG_VERSION")),
+        "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": "",
+        "features": {},
+    })
+}

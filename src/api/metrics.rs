@@ -1,0 +1,67 @@
+//! watchfire's own metrics in the text format, and the remote write door.
+
+use super::Api;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, header};
+use axum::response::{IntoResponse, Response};
+use std::fmt::Write;
+use std::sync::Arc;
+use watchfire_model::{METRIC_NAME, Meter};
+use watchfire_promql::format_float;
+
+/// `/metrics`
+pub async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    let text = exposition(&api.meter);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// Text format 0.0.4, families sorted by name.
+pub fn exposition(meter: &Meter) -> String {
+    let mut readings = meter.readings();
+    readings.sort_by(|a, b| a.0.metric_name().cmp(b.0.metric_name()).then_with(|| a.0.cmp(&b.0)));
+    let mut out = String::new();
+    let mut family = String::new();
+    for (labels, value, is_counter) in readings {
+        let name = labels.metric_name();
+        if name != family {
+            let _ = writeln!(out, "# TYPE {name} {}", if is_counter { "counter" } else { "gauge" });
+            family = name.to_owned();
+        }
+        out.push_str(name);
+        let mut separator = '{';
+        for label in labels.iter().filter(|l| &*l.name != METRIC_NAME) {
+            let escaped = label.value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(out, "{separator}{}=\"{escaped}\"", label.name);
+            separator = ',';
+        }
+        if separator == ',' {
+            out.push('}');
+        }
+        let _ = writeln!(out, " {}", format_float(value));
+    }
+    out
+}
+
+/// `POST /api/v1/write`
+pub async fn remote_write(State(api): State<Arc<Api>>, method: Method, headers: HeaderMap, body: Bytes) -> Response {
+    watchfire_otlp::remote_write::receive(&method, &headers, body, api.sink.as_ref(), &api.meter, api.clock.now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_are_declared_once_and_values_escaped() {
+        let meter = Meter::new();
+        meter.counter("watchfire_b_total", &[("reason", "a\"b\\c")]).add(2);
+        meter.counter("watchfire_b_total", &[("reason", "z")]).add(1);
+        meter.gauge("watchfire_a", &[]).set(1.5);
+        assert_eq!(
+            exposition(&meter),
+            "# TYPE watchfire_a gauge\nwatchfire_a 1.5\n# TYPE watchfire_b_total counter\n\
+             watchfire_b_total{reason=\"a\\\"b\\\\c\"} 2\nwatchfire_b_total{reason=\"z\"} 1\n"
+        );
+    }
+}

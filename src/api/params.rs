@@ -1,0 +1,124 @@
+//! Request parameters of the Prometheus API: query string and form body mean the same.
+
+use super::envelope::ApiError;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, Uri};
+use std::time::Duration;
+use watchfire_model::{Timestamp, parse_duration};
+
+/// All parameters, in order, repeated names kept.
+#[derive(Clone, Debug, Default)]
+pub struct Params(Vec<(String, String)>);
+
+/// More than this and somebody is probing, not asking.
+const MAX_PARAMETERS: usize = 1000;
+
+impl Params {
+    /// From the query string and, for POST, a form body.
+    ///
+    /// # Errors
+    /// When there are absurdly many.
+    pub fn read(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Self, ApiError> {
+        let mut pairs = decode(uri.query().unwrap_or("").as_bytes());
+        let form = headers
+            .get("content-type")
+            .and_then(|v| v.to_str().ok())
+            .is_some_and(|v| v.starts_with("application/x-www-form-urlencoded"));
+        if form {
+            pairs.extend(decode(body));
+        }
+        if pairs.len() > MAX_PARAMETERS {
+            return Err(ApiError::bad_data(format!("more than {MAX_PARAMETERS} parameters")));
+        }
+        Ok(Params(pairs))
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+    }
+
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// # Errors
+    /// When the parameter is absent.
+    pub fn required(&self, name: &str) -> Result<&str, ApiError> {
+        self.get(name).ok_or_else(|| ApiError::bad_data(format!("invalid parameter {name:?}: missing")))
+    }
+
+    /// A point in time: Unix seconds or RFC 3339.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
+        self.get(name).map(|text| parse_time(text).ok_or_else(|| invalid(name, text, "a valid timestamp"))).transpose()
+    }
+
+    /// A duration: seconds or `1m30s`.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn duration(&self, name: &str) -> Result<Option<Duration>, ApiError> {
+        self.get(name)
+            .map(|text| match text.parse::<f64>() {
+                Ok(seconds) if seconds.is_finite() && seconds.abs() < 1e12 => {
+                    Duration::try_from_secs_f64(seconds).map_err(|_| invalid(name, text, "a valid duration"))
+                }
+                _ => parse_duration(text).map_err(|_| invalid(name, text, "a valid duration")),
+            })
+            .transpose()
+    }
+
+    /// # Errors
+    /// When it is not a whole number.
+    pub fn number(&self, name: &str) -> Result<Option<usize>, ApiError> {
+        self.get(name).map(|text| text.parse().map_err(|_| invalid(name, text, "a whole number"))).transpose()
+    }
+
+    pub fn float(&self, name: &str) -> Option<f64> {
+        self.get(name)?.parse().ok()
+    }
+}
+
+fn invalid(name: &str, text: &str, wanted: &str) -> ApiError {
+    let shown = watchfire_model::harmless_limited(text, 100);
+    ApiError::bad_data(format!("invalid parameter {name:?}: cannot parse {shown:?} to {wanted}"))
+}
+
+fn decode(bytes: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(bytes).take(MAX_PARAMETERS + 1).map(|(n, v)| (n.into_owned(), v.into_owned())).collect()
+}
+
+/// Unix seconds (fractions allowed) or RFC 3339.
+pub fn parse_time(text: &str) -> Option<Timestamp> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return (seconds.is_finite() && seconds.abs() < 9.2e15).then(|| Timestamp::from_seconds(seconds));
+    }
+    chrono::DateTime::parse_from_rfc3339(text).ok().map(|t| Timestamp(t.timestamp_millis()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_unix_seconds_or_rfc_3339() {
+        assert_eq!(parse_time("1.5"), Some(Timestamp(1500)));
+        assert_eq!(parse_time("2015-07-01T20:10:51.781Z"), Some(Timestamp(1_435_781_451_781)));
+        assert_eq!(parse_time("2015-07-01T20:10:51+02:00"), Some(Timestamp(1_435_774_251_000)));
+        for bad in ["", "yesterday", "NaN", "1e300"] {
+            assert_eq!(parse_time(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn form_and_query_string_mean_the_same() -> Result<(), ApiError> {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", axum::http::HeaderValue::from_static("application/x-www-form-urlencoded"));
+        let params = Params::read(&Uri::from_static("/x?match[]=a"), &headers, &Bytes::from_static(b"query=up%7B%7D&match[]=b"))?;
+        assert_eq!(params.get("query"), Some("up{}"));
+        assert_eq!(params.all("match[]").collect::<Vec<_>>(), ["a", "b"]);
+        Ok(())
+    }
+}

@@ -1,0 +1,309 @@
+//! The query half of Prometheus's HTTP API: query, query_range, series, labels, label values, metadata, exemplars, format_query.
+
+use super::Api;
+use super::envelope::{ApiError, success, success_with};
+use super::params::Params;
+use super::results;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use watchfire_model::{Selector, TimeRange, Timestamp};
+use watchfire_promql::{Control, EvalError, Expr, Interrupt, Query};
+
+/// Prometheus refuses more steps than this per series, so that a screen is never asked to draw them.
+const MAX_POINTS: i64 = 11_000;
+
+type Answer = Result<Response, ApiError>;
+
+/// Runs a query on a blocking thread, at most a few at a time, so that people never starve rules or ingest.
+async fn blocking<T: Send + 'static>(api: &Arc<Api>, work: impl FnOnce(&Api) -> Result<T, ApiError> + Send + 'static) -> Result<T, ApiError> {
+    let permit = tokio::time::timeout(api.query_timeout, api.query_slots.clone().acquire_owned())
+        .await
+        .map_err(|_| ApiError::timeout())?
+        .map_err(|_| ApiError::unavailable("shutting down"))?;
+    let shared = api.clone();
+    tokio::task::spawn_blocking(move || {
+        let answer = work(&shared);
+        drop(permit);
+        answer
+    })
+    .await
+    .map_err(|e| ApiError::internal(format!("query failed: {e}")))?
+}
+
+fn evaluation_error(api: &Api, error: EvalError) -> ApiError {
+    match error {
+        EvalError::TooManySamples { limit } => {
+            api.refused_query("samples");
+            ApiError::execution(format!("query needs more than {limit} samples"))
+        }
+        EvalError::BadRequest(why) => ApiError::bad_data(why),
+        EvalError::Timeout => {
+            api.refused_query("timeout");
+            ApiError::timeout()
+        }
+        other => ApiError::execution(other.to_string()),
+    }
+}
+
+fn parse(api: &Api, text: &str) -> Result<Query, ApiError> {
+    Query::parse(text).map_err(|e| {
+        api.refused_query("parse");
+        ApiError::bad_data(format!("invalid parameter \"query\": {e}"))
+    })
+}
+
+/// When the query must be done: the limit, or sooner where the caller says so.
+fn deadline(api: &Api, params: &Params) -> Result<Instant, ApiError> {
+    let asked = params.duration("timeout")?.unwrap_or(api.query_timeout);
+    Ok(Instant::now() + asked.min(api.query_timeout))
+}
+
+/// A series selector and nothing else.
+pub fn parse_selector(text: &str) -> Result<Selector, String> {
+    let query = Query::parse(text).map_err(|e| e.to_string())?;
+    match (query.expr(), query.selectors().pop()) {
+        (Expr::Vector(_), Some(selector)) => Ok(selector),
+        _ => Err("expected a series selector".to_owned()),
+    }
+}
+
+/// `/api/v1/query`
+pub async fn query(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
+    let params = Params::read(&uri, &headers, &body)?;
+    blocking(&api, move |api| {
+        let at = params.time("time")?.unwrap_or_else(|| api.clock.now());
+        let limit = params.number("limit")?;
+        let query = parse(api, params.required("query")?)?;
+        let deadline = deadline(api, &params)?;
+        let interrupt = || (Instant::now() >= deadline).then_some(Interrupt::Timeout);
+        let control = Control { interrupt: Some(&interrupt), lookback: params.duration("lookback_delta")? };
+        let outcome = api.engine.instant_with(&query, api.source.as_ref(), at, control).map_err(|e| evaluation_error(api, e))?;
+        Ok(success_with(results::query_data(&outcome.value, limit), &outcome.warnings, &outcome.infos))
+    })
+    .await
+}
+
+/// `/api/v1/query_range`
+pub async fn query_range(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
+    let params = Params::read(&uri, &headers, &body)?;
+    blocking(&api, move |api| {
+        params.required("start")?;
+        params.required("end")?;
+        params.required("step")?;
+        let start = params.time("start")?.unwrap_or(Timestamp::MIN);
+        let end = params.time("end")?.unwrap_or(Timestamp::MAX);
+        if end < start {
+            return Err(ApiError::bad_data("invalid parameter \"end\": end timestamp must not be before start time"));
+        }
+        if params.float("step").is_some_and(|s| s <= 0.0) {
+            return Err(ApiError::bad_data(ZERO_STEP));
+        }
+        let step = params.duration("step")?.unwrap_or(Duration::ZERO);
+        if step < Duration::from_millis(1) {
+            return Err(ApiError::bad_data(ZERO_STEP));
+        }
+        if end.millis().saturating_sub(start.millis()) / step.as_millis() as i64 > MAX_POINTS {
+            return Err(ApiError::bad_data(
+                "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+            ));
+        }
+        let limit = params.number("limit")?;
+        let query = parse(api, params.required("query")?)?;
+        let deadline = deadline(api, &params)?;
+        let interrupt = || (Instant::now() >= deadline).then_some(Interrupt::Timeout);
+        let control = Control { interrupt: Some(&interrupt), lookback: params.duration("lookback_delta")? };
+        let outcome =
+            api.engine.range_with(&query, api.source.as_ref(), (start, end, step), control).map_err(|e| evaluation_error(api, e))?;
+        Ok(success_with(results::query_data(&outcome.value, limit), &outcome.warnings, &outcome.infos))
+    })
+    .await
+}
+
+const ZERO_STEP: &str =
+    "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer";
+
+fn selectors(params: &Params) -> Result<Vec<Selector>, ApiError> {
+    params
+        .all("match[]")
+        .map(|text| parse_selector(text).map_err(|e| ApiError::bad_data(format!("invalid parameter \"match[]\": {e}"))))
+        .collect()
+}
+
+fn range(params: &Params) -> Result<TimeRange, ApiError> {
+    let start = params.time("start")?.unwrap_or(Timestamp::MIN);
+    let end = params.time("end")?.unwrap_or(Timestamp::MAX);
+    if end < start {
+        return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
+    }
+    // The store's ranges are left-open, the API's closed.
+    Ok(TimeRange::new(Timestamp(start.millis().saturating_sub(1)), end))
+}
+
+/// `/api/v1/series`
+pub async fn series(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
+    let params = Params::read(&uri, &headers, &body)?;
+    blocking(&api, move |api| {
+        let selectors = selectors(&params)?;
+        if selectors.is_empty() {
+            return Err(ApiError::bad_data("no match[] parameter provided"));
+        }
+        let range = range(&params)?;
+        let limit = params.number("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
+        let mut found = BTreeSet::new();
+        for selector in &selectors {
+            api.source
+                .select(selector, range, &mut |view| {
+                    if found.len() <= limit {
+                        found.insert(view.labels.clone());
+                    }
+                })
+                .map_err(|e| ApiError::execution(e.to_string()))?;
+        }
+        Ok(limited(found.iter().map(results::labels).collect(), limit))
+    })
+    .await
+}
+
+/// `/api/v1/labels`
+pub async fn labels(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
+    let params = Params::read(&uri, &headers, &body)?;
+    blocking(&api, move |api| {
+        let names = api
+            .source
+            .label_names(&selectors(&params)?, range(&params)?)
+            .map_err(|e| ApiError::execution(e.to_string()))?;
+        let limit = params.number("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
+        Ok(limited(names.into_iter().map(Json::from).collect(), limit))
+    })
+    .await
+}
+
+/// `/api/v1/label/<name>/values`
+pub async fn label_values(State(api): State<Arc<Api>>, Path(name): Path<String>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
+    let params = Params::read(&uri, &headers, &body)?;
+    let name = unescape_label(&name).ok_or_else(|| {
+        ApiError::bad_data(format!("invalid label name: {:?}", watchfire_model::harmless_limited(&name, 100)))
+    })?;
+    blocking(&api, move |api| {
+        let values = api
+            .source
+            .label_values(&name, &selectors(&params)?, range(&params)?)
+            .map_err(|e| ApiError::execution(e.to_string()))?;
+        let limit = params.number("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
+        Ok(limited(values.into_iter().map(Json::from).collect(), limit))
+    })
+    .await
+}
+
+/// Names that are not plain travel as `U__` with `_hex_` escapes (UTF-8 in Prometheus 3).
+fn unescape_label(name: &str) -> Option<String> {
+    let Some(escaped) = name.strip_prefix("U__") else { return (!name.is_empty()).then(|| name.to_owned()) };
+    let mut out = String::new();
+    let mut rest = escaped;
+    while let Some(start) = rest.find('_') {
+        out.push_str(&rest[..start]);
+        rest = &rest[start + 1..];
+        if let Some(after) = rest.strip_prefix('_') {
+            out.push('_');
+            rest = after;
+            continue;
+        }
+        let end = rest.find('_')?;
+        out.push(char::from_u32(u32::from_str_radix(&rest[..end], 16).ok()?)?);
+        rest = &rest[end + 1..];
+    }
+    out.push_str(rest);
+    (!out.is_empty()).then_some(out)
+}
+
+fn limited(mut items: Vec<Json>, limit: usize) -> Response {
+    if items.len() > limit {
+        items.truncate(limit);
+        return success_with(Json::Array(items), &["results truncated due to limit".to_owned()], &[]);
+    }
+    success(Json::Array(items))
+}
+
+/// `/api/v1/metadata`
+pub async fn metadata(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
+    let params = Params::read(&uri, &headers, &body)?;
+    let limit = params.number("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
+    let only = params.get("metric");
+    let mut out: Map<String, Json> = Map::new();
+    for (name, metadata) in api.source.metadata() {
+        if only.is_some_and(|m| m != name) {
+            continue;
+        }
+        if out.len() >= limit && !out.contains_key(&name) {
+            break;
+        }
+        let item = serde_json::to_value(&metadata).unwrap_or_default();
+        if let Json::Array(list) = out.entry(name).or_insert_with(|| json!([]))
+            && !list.contains(&item)
+        {
+            list.push(item);
+        }
+    }
+    Ok(success(Json::Object(out)))
+}
+
+/// `/api/v1/query_exemplars`
+pub async fn exemplars(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
+    let params = Params::read(&uri, &headers, &body)?;
+    blocking(&api, move |api| {
+        let query = parse(api, params.required("query")?)?;
+        let range = range(&params)?;
+        let mut out = Vec::new();
+        for selector in query.selectors() {
+            for (labels, exemplars) in api.source.exemplars(&selector, range) {
+                let exemplars: Vec<Json> = exemplars
+                    .iter()
+                    .map(|e| {
+                        let mut text = e.labels.to_builder();
+                        if let Some(id) = e.trace_id {
+                            text.set("trace_id", &id.to_string());
+                        }
+                        if let Some(id) = e.span_id {
+                            text.set("span_id", &id.to_string());
+                        }
+                        json!({
+                            "labels": results::labels(&text.build()),
+                            "value": watchfire_promql::format_float(e.value),
+                            "timestamp": results::seconds(e.at),
+                        })
+                    })
+                    .collect();
+                out.push(json!({"seriesLabels": results::labels(&labels), "exemplars": exemplars}));
+            }
+        }
+        Ok(success(Json::Array(out)))
+    })
+    .await
+}
+
+/// `/api/v1/format_query`
+pub async fn format_query(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
+    let params = Params::read(&uri, &headers, &body)?;
+    let query = parse(&api, params.required("query")?)?;
+    Ok(success(json!(query.pretty())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_label_names_come_back() {
+        assert_eq!(unescape_label("job").as_deref(), Some("job"));
+        assert_eq!(unescape_label("U__service_2e_name").as_deref(), Some("service.name"));
+        assert_eq!(unescape_label("U__a__b").as_deref(), Some("a_b"));
+        assert_eq!(unescape_label("U__a_zz_"), None);
+        assert_eq!(unescape_label(""), None);
+    }
+}

@@ -1,0 +1,183 @@
+//! Rules, alerts, targets, and the status pages of the Prometheus API.
+
+use super::Api;
+use super::envelope::{ApiError, success};
+use super::params::Params;
+use super::prometheus::parse_selector;
+use super::results;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use watchfire_model::reading::{Alert, AlertState, Command};
+use watchfire_model::{Selector, Timestamp};
+
+type Answer = Result<Response, ApiError>;
+
+/// `/api/v1/rules`
+pub async fn rules(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) -> Answer {
+    let params = Params::read(&uri, &headers, &Bytes::new())?;
+    let kind = match params.get("type") {
+        None => None,
+        Some("alert") => Some("alerting"),
+        Some("record") => Some("recording"),
+        Some(other) => return Err(ApiError::bad_data(format!("not supported value {:?}", watchfire_model::harmless_limited(other, 100)))),
+    };
+    let names: Vec<&str> = params.all("rule_name[]").collect();
+    let groups: Vec<&str> = params.all("rule_group[]").collect();
+    let files: Vec<&str> = params.all("file[]").collect();
+    let exclude_alerts = params.get("exclude_alerts") == Some("true");
+    let matchers: Vec<Selector> = params
+        .all("match[]")
+        .map(|m| parse_selector(m).map_err(ApiError::bad_data))
+        .collect::<Result<_, _>>()?;
+    let conclusion = api.board.read();
+    let mut out = Vec::new();
+    for group in conclusion.groups.as_array().into_iter().flatten() {
+        let keep = |list: &[&str], value: &Json| list.is_empty() || value.as_str().is_some_and(|v| list.contains(&v));
+        if !keep(&groups, &group["name"]) || !keep(&files, &group["file"]) {
+            continue;
+        }
+        let mut group = group.clone();
+        if let Some(rules) = group["rules"].as_array_mut() {
+            rules.retain(|rule| {
+                keep(&names, &rule["name"])
+                    && kind.is_none_or(|k| rule["type"] == k)
+                    && (matchers.is_empty() || matchers.iter().any(|m| m.matches(&labels_of(rule))))
+            });
+            if rules.is_empty() {
+                continue;
+            }
+            if exclude_alerts {
+                for rule in rules.iter_mut().filter(|r| r["type"] == "alerting") {
+                    rule["alerts"] = json!([]);
+                }
+            }
+        }
+        out.push(group);
+    }
+    Ok(success(json!({"groups": out})))
+}
+
+fn labels_of(rule: &Json) -> watchfire_model::Labels {
+    serde_json::from_value(rule["labels"].clone()).unwrap_or_default()
+}
+
+/// `/api/v1/alerts`: pending and firing only.
+pub async fn alerts(State(api): State<Arc<Api>>) -> Response {
+    let conclusion = api.board.read();
+    let alerts: Vec<Json> = conclusion.alerts.iter().filter(|a| a.state != AlertState::Resolved).map(alert).collect();
+    success(json!({"alerts": alerts}))
+}
+
+fn alert(alert: &Alert) -> Json {
+    json!({
+        "labels": results::labels(&alert.labels),
+        "annotations": results::labels(&alert.annotations),
+        "state": alert.state,
+        "activeAt": alert.active_at.map(rfc3339),
+        "value": alert.value.map_or("NaN".to_owned(), exponent),
+    })
+}
+
+/// Go's `'e'` format with the fewest digits: `1e+00`, `2.5e-03`.
+pub fn exponent(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, digits) = match exponent.strip_prefix('-') {
+        Some(d) => ('-', d),
+        None => ('+', exponent),
+    };
+    format!("{mantissa}e{sign}{digits:0>2}")
+}
+
+pub fn rfc3339(t: Timestamp) -> String {
+    DateTime::from_timestamp_millis(t.millis()).unwrap_or_default().to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// `/api/v1/targets`
+pub async fn targets(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) -> Answer {
+    let params = Params::read(&uri, &headers, &Bytes::new())?;
+    let mut data = (api.targets)();
+    match params.get("state") {
+        Some("active") => data["droppedTargets"] = json!([]),
+        Some("dropped") => data["activeTargets"] = json!([]),
+        _ => {}
+    }
+    if let (Some(pool), Some(list)) = (params.get("scrapePool"), data["activeTargets"].as_array_mut()) {
+        list.retain(|t| t["scrapePool"] == pool);
+    }
+    Ok(success(data))
+}
+
+/// `/api/v1/alertmanagers`
+pub async fn alertmanagers(State(api): State<Arc<Api>>) -> Response {
+    let active: Vec<Json> =
+        api.alertmanagers.iter().map(|url| json!({"url": format!("{}/api/v2/alerts", url.trim_end_matches('/'))})).collect();
+    success(json!({"activeAlertmanagers": active, "droppedAlertmanagers": []}))
+}
+
+/// `/api/v1/status/buildinfo`
+pub async fn buildinfo() -> Response {
+    success(super::build())
+}
+
+/// `/api/v1/status/config`
+pub async fn config(State(api): State<Arc<Api>>) -> Response {
+    success(json!({"yaml": api.config_text}))
+}
+
+/// `/api/v1/status/flags`
+pub async fn flags(State(api): State<Arc<Api>>) -> Response {
+    let flags: serde_json::Map<String, Json> = api.flags.iter().map(|(n, v)| (n.clone(), json!(v))).collect();
+    success(Json::Object(flags))
+}
+
+/// `/api/v1/status/runtimeinfo`
+pub async fn runtimeinfo(State(api): State<Arc<Api>>) -> Response {
+    let conclusion = api.board.read();
+    success(json!({
+        "serverTime": rfc3339(api.clock.now()),
+        "reloadConfigSuccess": true,
+        "lastEvaluation": conclusion.last_evaluation.map(rfc3339),
+    }))
+}
+
+/// `POST /-/reload`: a bad file keeps the old rules and says file, line and column.
+pub async fn reload(State(api): State<Arc<Api>>) -> Response {
+    let outcome = tokio::task::spawn_blocking(move || api.commands.execute(&Command::ReloadRules)).await;
+    match outcome {
+        Ok(Ok(done)) => (StatusCode::OK, format!("{done}\n")).into_response(),
+        Ok(Err(e)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload: {e}\n")).into_response(),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload: {e}\n")).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alert_values_are_written_as_go_does() {
+        for (value, text) in
+            [(1.0, "1e+00"), (0.0, "0e+00"), (0.0025, "2.5e-03"), (1234.5, "1.2345e+03"), (f64::INFINITY, "+Inf"), (-1e100, "-1e+100")]
+        {
+            assert_eq!(exponent(value), text);
+        }
+    }
+
+    #[test]
+    fn times_are_rfc_3339_in_utc() {
+        assert_eq!(rfc3339(Timestamp(1_435_781_451_781)), "2015-07-01T20:10:51.781Z");
+        assert_eq!(rfc3339(Timestamp(1_435_781_451_000)), "2015-07-01T20:10:51Z");
+    }
+}

@@ -1,0 +1,61 @@
+//! How a run ends: one number per outcome, and one way to say why.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+/// Worst outcome of a judgement, as `watchfire check` exits with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    Healthy = 0,
+    Warning = 1,
+    Critical = 2,
+    Unknown = 3,
+}
+
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> Self {
+        ExitCode::from(verdict as u8)
+    }
+}
+
+/// Bad usage of `check`, apart from its verdicts (`sysexits.h`).
+pub const USAGE: u8 = 64;
+/// Cannot read, bind or reach something that was asked for.
+pub const FAILED: u8 = 2;
+/// State directory in use by another instance.
+pub const IN_USE: u8 = 3;
+
+/// Prints an error with its chain of causes, harmless whatever is quoted in it.
+pub fn complain(error: &anyhow::Error) {
+    let mut text = String::new();
+    for (depth, cause) in error.chain().enumerate() {
+        let line = cause.to_string();
+        // Causes often repeat what their parent already quoted.
+        if depth == 0 {
+            text.push_str(&line);
+        } else if !text.contains(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
+    }
+    let mut err = std::io::stderr().lock();
+    let shown: Vec<String> = text.lines().map(|l| watchfire_model::harmless(l).into_owned()).collect();
+    let _ = writeln!(err, "watchfire: {}", shown.join("\n  "));
+}
+
+/// Writes to standard output; a reader that went away ends the program quietly, as every filter does. Text for a terminal is made
+/// harmless line by line, text for a pipe or a file stays what it is.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let result = if std::io::stdout().is_terminal() {
+        text.split_inclusive('\n').try_for_each(|line| {
+            let (body, end) = line.strip_suffix('\n').map_or((line, ""), |b| (b, "\n"));
+            write!(out, "{}{end}", watchfire_model::harmless(body))
+        })
+    } else {
+        out.write_all(text.as_bytes())
+    };
+    if result.and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}

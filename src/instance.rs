@@ -1,0 +1,354 @@
+//! Everything that runs in one process, started and stopped as one: receivers, scraper, prober, evaluator, dispatcher, API, and the
+//! simulator of a demo.
+
+mod addresses;
+mod commands;
+mod evaluation;
+mod evidence;
+mod facts;
+mod notifications;
+mod own_metrics;
+mod plan;
+mod ready;
+mod reload;
+mod simulator;
+mod targets;
+
+pub use notifications::{notification_paths, notify_settings, test_notifications};
+pub use plan::{Plan, platform};
+pub use targets::targets;
+
+use crate::api::{self, Api};
+use crate::board::Board;
+use crate::clock::SystemClock;
+use crate::local::{Declared, LocalSource};
+use crate::modes::Wake;
+use crate::topology::JoinedTopology;
+use anyhow::Context as _;
+use commands::LocalCommands;
+use evaluation::EvaluatorHandle;
+use facts::LiveFacts;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use watchfire_config::Config;
+use watchfire_model::reading::{CommandSink, Listening, Source};
+use watchfire_model::{Clock, Meter};
+use watchfire_notifiers::DispatcherHandle;
+use watchfire_promql::{Engine, EngineOptions};
+use watchfire_serve::{Guard, serve};
+use watchfire_store::{SignalSettings, Store, StoreLimits};
+
+/// A running watchfire.
+pub struct Instance {
+    source: Arc<LocalSource>,
+    commands: Arc<LocalCommands>,
+    listening: Listening,
+    api: Arc<Api>,
+    /// Receivers and collectors stop first, so that what they brought can still be judged and sent.
+    intake: CancellationToken,
+    /// Then the dispatcher sends what it owes.
+    drain: CancellationToken,
+    /// Then everything else.
+    everything: CancellationToken,
+    evaluator: EvaluatorHandle,
+    dispatcher: DispatcherHandle,
+    receivers: Option<watchfire_otlp::Running>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// How long the whole stop may take before it is given up.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+const MAINTAIN_EVERY: Duration = Duration::from_secs(30);
+
+impl Instance {
+    /// Starts without a terminal.
+    ///
+    /// # Errors
+    /// When an address, a rule file, the state directory or a target cannot be used.
+    pub async fn start(plan: Plan) -> anyhow::Result<Instance> {
+        Self::start_with_terminal(plan, None).await
+    }
+
+    /// Starts; notifications may also go to the terminal behind `terminal`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_with_terminal(plan: Plan, terminal: Option<Sender<Wake>>) -> anyhow::Result<Instance> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let meter = Meter::new();
+        let intake = CancellationToken::new();
+        let drain = CancellationToken::new();
+        let everything = CancellationToken::new();
+        let config = &plan.config;
+        let groups = plan.rule_groups()?;
+        let (mut jobs, mut checks) = targets::targets(&plan)?;
+
+        let store = Store::new(store_limits(config), meter.clone(), clock.clone());
+        let declared = Arc::new(plan.platform.as_ref().map(Declared::from).unwrap_or_default());
+        let objectives = Arc::new(plan.platform.as_ref().map(|p| p.objectives.clone()).unwrap_or_default());
+
+        let guard = guard(config);
+        let receivers = start_receivers(&plan, &store, guard.clone(), &meter, &clock, &intake)?;
+        let api_listener = match config.api.address() {
+            Some(address) => Some(addresses::bind("the API", "api", address).await?),
+            None => None,
+        };
+        let listening = Listening {
+            otlp_grpc: receivers.grpc.map(|a| a.to_string()),
+            otlp_http: receivers.http.map(|a| a.to_string()),
+            api: api_listener.as_ref().and_then(|l| l.local_addr().ok()).map(|a| a.to_string()),
+        };
+
+        let simulator = match (&plan.platform, &plan.demo) {
+            (Some(platform), Some(demo)) => Some(simulator::start(platform, demo, &receivers, &mut jobs, &mut checks, &intake).await?),
+            _ => None,
+        };
+
+        let (dispatcher, recovered) = notifications::start(&plan, terminal, &meter, &clock, &drain)?;
+        let engine = Arc::new(Engine::new(EngineOptions {
+            lookback: config.limits.query.lookback,
+            max_samples: config.limits.query.samples,
+            ..EngineOptions::default()
+        }));
+        let board = Board::default();
+        let topology = Arc::new(JoinedTopology::new(store.clone(), declared.clone()));
+        let evaluator = evaluation::start(evaluation::Parts {
+            plan: &plan,
+            groups,
+            store: store.clone(),
+            engine: engine.clone(),
+            topology,
+            clock: clock.clone(),
+            meter: meter.clone(),
+            dispatcher: dispatcher.clone(),
+            board: board.clone(),
+            recovered,
+            api: listening.api.clone(),
+        })?;
+
+        let scraper = watchfire_scrape::Scraper::start(jobs, store.clone(), meter.clone(), clock.clone(), intake.clone());
+        let prober = watchfire_health::Prober::start(checks, store.clone(), meter.clone(), clock.clone(), intake.clone());
+        let facts = Arc::new(LiveFacts::new(
+            listening.clone(),
+            dispatcher.clone(),
+            scraper.clone(),
+            store.clone(),
+            clock.clone(),
+            plan.warnings(),
+        ));
+        let source =
+            Arc::new(LocalSource::new(store.clone(), engine.clone(), board.clone(), declared, objectives, clock.clone(), facts));
+        let commands = Arc::new(LocalCommands { dispatcher: dispatcher.clone(), store: store.clone(), evaluator: evaluator.clone() });
+
+        let api = Arc::new(Api {
+            source: store.clone(),
+            sink: store.clone(),
+            engine,
+            readings: source.clone(),
+            commands: commands.clone(),
+            board: Arc::new(board),
+            clock: clock.clone(),
+            meter: meter.clone(),
+            query_slots: Arc::new(Semaphore::new(config.limits.query.parallel)),
+            query_timeout: config.limits.query.timeout,
+            targets: Box::new(move || {
+                serde_json::json!({
+                    "activeTargets": scraper.details(),
+                    "droppedTargets": scraper.dropped(),
+                    "droppedTargetCounts": {},
+                })
+            }),
+            config_text: plan.loaded.show(),
+            flags: plan.flag_values(),
+            alertmanagers: config.alertmanager.iter().cloned().collect(),
+            remote_write: config.remote_write_receiver,
+            token: plan.token()?,
+            ready: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        });
+        let mut tasks = Vec::new();
+        if let Some(listener) = api_listener {
+            tasks.push(serve("api", listener, api::router(api.clone()), guard, &meter, everything.clone()));
+        }
+        tasks.push(tokio::spawn(own_metrics::publish(meter.clone(), store.clone(), clock.clone(), everything.clone())));
+        tasks.push(tokio::spawn(maintain(store.clone(), clock.clone(), everything.clone())));
+        tasks.push(tokio::spawn(reload::watch(plan.rule_files()?, evaluator.clone(), everything.clone())));
+        tasks.extend(simulator);
+        // The prober runs until the intake stops; its handle is for changing checks, which nothing here does.
+        drop(prober);
+        api.ready.store(true, Ordering::Relaxed);
+        let receivers = Some(receivers.running);
+        Ok(Instance { source, commands, listening, api, intake, everything, drain, evaluator, dispatcher, receivers, tasks })
+    }
+
+    pub fn source(&self) -> Arc<dyn Source> {
+        self.source.clone()
+    }
+
+    pub fn commands(&self) -> Arc<dyn CommandSink> {
+        self.commands.clone()
+    }
+
+    pub fn ready_line(&self) -> String {
+        ready::line(&self.listening)
+    }
+
+    pub fn listening_text(&self) -> String {
+        ready::sentence(&self.listening)
+    }
+
+    /// Cancelled when the instance stops by itself.
+    pub fn cancelled(&self) -> CancellationToken {
+        self.everything.clone()
+    }
+
+    /// Reads the rules again; a bad file keeps the old ones.
+    ///
+    /// # Errors
+    /// Every mistake, with file, line and column.
+    pub fn reload(&self) -> Result<String, String> {
+        self.evaluator.reload()
+    }
+
+    /// Stops intake, judges once more, drains notifications, ends everything.
+    pub async fn stop(mut self) {
+        self.api.stopping.store(true, Ordering::Relaxed);
+        self.intake.cancel();
+        let receivers = self.receivers.take();
+        let evaluator = self.evaluator.clone();
+        // Both join threads, so they leave the async ones alone.
+        let joined = tokio::task::spawn_blocking(move || {
+            if let Some(receivers) = receivers {
+                receivers.join();
+            }
+            evaluator.stop();
+        });
+        if tokio::time::timeout(STOP_WITHIN, joined).await.is_err() {
+            tracing::warn!("a receiver did not end in time");
+        }
+        self.drain.cancel();
+        if tokio::time::timeout(STOP_WITHIN, self.dispatcher.drained()).await.is_err() {
+            tracing::warn!("notifications were still owed at the end; they are kept and sent after the next start");
+        }
+        self.everything.cancel();
+        for task in self.tasks {
+            if tokio::time::timeout(Duration::from_secs(2), task).await.is_err() {
+                tracing::debug!("a task did not end in time");
+            }
+        }
+    }
+}
+
+/// Lets go of what is older than the retention, whether or not anything comes in.
+async fn maintain(store: Arc<Store>, clock: Arc<dyn Clock>, cancel: CancellationToken) {
+    let mut ticks = tokio::time::interval(MAINTAIN_EVERY);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            _ = ticks.tick() => {
+                let (store, now) = (store.clone(), clock.now());
+                let _ = tokio::task::spawn_blocking(move || store.maintain(now)).await;
+            }
+        }
+    }
+}
+
+/// The ports spans come in through.
+struct Receivers {
+    grpc: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    running: watchfire_otlp::Running,
+}
+
+fn start_receivers(
+    plan: &Plan,
+    store: &Arc<Store>,
+    guard: Guard,
+    meter: &Meter,
+    clock: &Arc<dyn Clock>,
+    cancel: &CancellationToken,
+) -> anyhow::Result<Receivers> {
+    let config = &plan.config;
+    let full = store.clone();
+    let settings = watchfire_otlp::Settings {
+        grpc: config.otlp_grpc.address(),
+        http: config.otlp_http.address(),
+        limits: otlp_limits(config),
+        guard,
+        over_memory: Arc::new(move || {
+            // Eviction keeps the store below its limit; beyond it, taking more would only lose what is held.
+            let usage = full.usage();
+            usage.memory_bytes > usage.memory_limit_bytes
+        }),
+    };
+    let engine = store.span_engine(signals(plan));
+    let running = watchfire_otlp::start(settings, engine, store.clone(), store.clone(), meter, clock.clone(), cancel.clone()).context(
+        "cannot receive OTLP; if another watchfire runs, `watchfire attach http://127.0.0.1:9499` shows it; \
+         or choose other addresses with --otlp-grpc and --otlp-http (port 0 picks one)",
+    )?;
+    Ok(Receivers { grpc: running.grpc, http: running.http, running })
+}
+
+fn store_limits(config: &Config) -> StoreLimits {
+    let limits = &config.limits.store;
+    StoreLimits {
+        memory_bytes: config.memory_limit.bytes(),
+        series: limits.series,
+        logs: limits.logs,
+        exemplars: limits.exemplars,
+        retention: limits.retention,
+        spans_per_trace: limits.spans_per_trace,
+        ..StoreLimits::default()
+    }
+}
+
+fn otlp_limits(config: &Config) -> watchfire_otlp::Limits {
+    let limits = &config.limits.otlp;
+    watchfire_otlp::Limits {
+        max_bytes: limits.message.bytes() as usize,
+        max_items: limits.items_per_request,
+        ..watchfire_otlp::Limits::default()
+    }
+}
+
+/// What the preset and the configuration know about sampling and about 4xx answers.
+fn signals(plan: &Plan) -> SignalSettings {
+    let mut settings = SignalSettings::default();
+    if let Some(platform) = &plan.platform {
+        for service in &platform.services {
+            let ratio = platform.sampling(service);
+            if ratio < 1.0 {
+                settings.sampling_ratios.insert(service.name.clone(), ratio);
+            }
+            if service.http_4xx_is_error.unwrap_or(platform.defaults.http_4xx_is_error) {
+                settings.http_4xx_is_error.insert(service.name.clone());
+            }
+        }
+    }
+    for (name, known) in &plan.config.services {
+        if let Some(ratio) = known.sampling {
+            settings.sampling_ratios.insert(name.clone(), ratio);
+        }
+    }
+    settings
+}
+
+fn guard(config: &Config) -> Guard {
+    let limits = &config.limits.api;
+    Guard {
+        max_connections: limits.connections,
+        header_timeout: limits.header_timeout,
+        body_timeout: limits.body_timeout,
+        idle_timeout: limits.idle_timeout,
+        max_header_bytes: limits.headers.bytes() as usize,
+        allowed_hosts: config.security.allowed_hosts.clone(),
+        ..Guard::default()
+    }
+}

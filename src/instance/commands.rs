@@ -1,0 +1,41 @@
+//! The writes of people: silences, acknowledgements, pins, reload. Each returns once it is durable.
+
+use super::evaluation::EvaluatorHandle;
+use std::sync::Arc;
+use watchfire_model::reading::{Command, CommandSink, ReadError};
+use watchfire_model::TraceId;
+use watchfire_notifiers::DispatcherHandle;
+use watchfire_store::Store;
+
+/// Performs commands in this process.
+pub struct LocalCommands {
+    pub dispatcher: DispatcherHandle,
+    pub store: Arc<Store>,
+    pub evaluator: EvaluatorHandle,
+}
+
+impl CommandSink for LocalCommands {
+    fn execute(&self, command: &Command) -> Result<String, ReadError> {
+        let refused = |e: String| ReadError::BadRequest(e);
+        match command {
+            Command::Silence(silence) => {
+                let id = self.dispatcher.silence(silence.clone()).map_err(|e| refused(e.to_string()))?;
+                Ok(format!("silenced until {}: {id}", crate::api::rfc3339(silence.ends_at)))
+            }
+            Command::ExpireSilence { id } => {
+                self.dispatcher.expire(id).map_err(|e| refused(e.to_string()))?;
+                Ok(format!("silence expired: {id}"))
+            }
+            Command::Acknowledge { fingerprint, by, until } => {
+                self.dispatcher.acknowledge(fingerprint, by, *until).map_err(|e| refused(e.to_string()))?;
+                Ok(format!("acknowledged by {by}: {fingerprint}"))
+            }
+            Command::PinTrace { id } => {
+                let trace = TraceId::parse(id).ok_or_else(|| refused(format!("{id:?} is not a trace id")))?;
+                self.store.pin(trace);
+                Ok(format!("pinned {id}"))
+            }
+            Command::ReloadRules => self.evaluator.reload().map_err(refused),
+        }
+    }
+}

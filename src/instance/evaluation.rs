@@ -1,0 +1,166 @@
+//! The evaluator on its thread: tick, journal, publish, in that order, for as long as the instance lives.
+
+use super::evidence::StoreEvidence;
+use super::plan::Plan;
+use crate::board::{Board, Conclusion};
+use crate::topology::JoinedTopology;
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_alerts::{AlertRecord, DialectEngine, Evaluator, EvaluatorSettings, RuleGroup};
+use watchfire_model::{Clock, Meter};
+use watchfire_notifiers::{DispatcherHandle, Recovered, TickRecord};
+use watchfire_promql::Engine;
+use watchfire_store::Store;
+
+/// Ticks at least this often even when nothing is due, so that a suspend is noticed within a second and breakers move on screen.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// What the thread needs.
+pub struct Parts<'a> {
+    pub plan: &'a Plan,
+    pub groups: Vec<RuleGroup>,
+    pub store: Arc<Store>,
+    pub engine: Arc<Engine>,
+    pub topology: Arc<JoinedTopology>,
+    pub clock: Arc<dyn Clock>,
+    pub meter: Meter,
+    pub dispatcher: DispatcherHandle,
+    pub board: Board,
+    pub recovered: Recovered,
+    /// For the command that opens a view.
+    pub api: Option<String>,
+}
+
+/// Talks to the evaluator's thread; clones talk to the same one.
+#[derive(Clone)]
+pub struct EvaluatorHandle {
+    shared: Arc<Shared>,
+    load: Arc<dyn Fn() -> anyhow::Result<Vec<RuleGroup>> + Send + Sync>,
+    thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    orders: Mutex<Orders>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Orders {
+    stop: bool,
+    reload: Option<Vec<RuleGroup>>,
+}
+
+impl EvaluatorHandle {
+    /// Reads the rule files again. A bad one keeps all old rules.
+    ///
+    /// # Errors
+    /// Every mistake, with file, line and column.
+    pub fn reload(&self) -> Result<String, String> {
+        let groups = (self.load)().map_err(|e| e.to_string())?;
+        let rules: usize = groups.iter().map(|g| g.rules.len()).sum();
+        let done = format!("{rules} rules in {} groups loaded", groups.len());
+        self.shared.orders.lock().reload = Some(groups);
+        self.shared.changed.notify_all();
+        Ok(done)
+    }
+
+    /// Ends the thread after the tick it is in.
+    pub fn stop(&self) {
+        self.shared.orders.lock().stop = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the evaluator had panicked");
+        }
+    }
+}
+
+/// Starts evaluating.
+///
+/// # Errors
+/// When a dialect cannot be used, or the thread cannot be started.
+pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
+    let Parts { plan, groups, store, engine, topology, clock, meter, dispatcher, board, recovered, api } = parts;
+    let limits = &plan.config.limits.rules;
+    let settings = EvaluatorSettings {
+        interval: plan.config.evaluation_interval,
+        resend_delay: limits.resend_delay,
+        outage_tolerance: limits.outage_tolerance,
+        external_url: api.as_ref().map(|a| format!("http://{a}")).unwrap_or_default(),
+        ..EvaluatorSettings::default()
+    };
+    let evidence = Arc::new(StoreEvidence::new(store.clone(), engine.clone(), api));
+    let dialects = DialectEngine::built_in().map_err(|e| anyhow::anyhow!("dialects: {e}"))?;
+    let mut evaluator = Evaluator::new(settings, groups, store.clone(), store.clone(), topology, clock.clone(), meter.clone())
+        .with_engine(engine)
+        .with_evidence(evidence)
+        .with_dialects(dialects);
+    let records: Vec<AlertRecord> =
+        recovered.alert_states.iter().filter_map(|(_, bytes)| serde_json::from_slice(bytes).ok()).collect();
+    let unreadable = recovered.alert_states.len() - records.len();
+    if unreadable > 0 {
+        tracing::warn!("{unreadable} alert states of an earlier version could not be read; those alerts begin anew");
+    }
+    evaluator.restore(records);
+    board.publish(conclusion(&evaluator));
+
+    let shared = Arc::new(Shared::default());
+    let for_thread = shared.clone();
+    let panics = meter.counter("watchfire_panics_total", &[("task", "evaluator")]);
+    let thread = std::thread::Builder::new().name("evaluator".to_owned()).spawn(move || {
+        let run = std::panic::AssertUnwindSafe(|| run(evaluator, &for_thread, &dispatcher, &board, &*clock));
+        if std::panic::catch_unwind(run).is_err() {
+            panics.add(1);
+            tracing::error!("the evaluator stopped by a panic; no rule is evaluated any more");
+            let mut conclusion = (*board.read()).clone();
+            conclusion.broken_rules.push(("watchfire".to_owned(), "evaluator".to_owned(), "stopped by a panic; restart watchfire".to_owned()));
+            board.publish(conclusion);
+        }
+    })?;
+    let sources = plan.rule_sources();
+    Ok(EvaluatorHandle { shared, load: Arc::new(move || sources.load()), thread: Arc::new(Mutex::new(Some(thread))) })
+}
+
+fn run(mut evaluator: Evaluator, shared: &Shared, dispatcher: &DispatcherHandle, board: &Board, clock: &dyn Clock) {
+    loop {
+        let outcome = evaluator.tick();
+        // Durable first, visible second.
+        if !outcome.changed.is_empty() || !outcome.removed.is_empty() || !outcome.notices.is_empty() {
+            let states_changed =
+                outcome.changed.iter().filter_map(|record| Some((record.key(), serde_json::to_vec(record).ok()?))).collect();
+            dispatcher.commit(TickRecord { states_changed, states_removed: outcome.removed, notices: outcome.notices });
+        }
+        board.publish(conclusion(&evaluator));
+        let wait = outcome.next_due.map_or(LONGEST_WAIT, |due| due.since(clock.now())).min(LONGEST_WAIT);
+        let mut orders = shared.orders.lock();
+        if orders.reload.is_none() && !orders.stop {
+            shared.changed.wait_for(&mut orders, wait.max(Duration::from_millis(1)));
+        }
+        if orders.stop {
+            return;
+        }
+        let reload = orders.reload.take();
+        drop(orders);
+        if let Some(groups) = reload {
+            evaluator.reload(groups);
+        }
+    }
+}
+
+fn conclusion(evaluator: &Evaluator) -> Conclusion {
+    let groups = evaluator.groups();
+    let broken_rules = groups
+        .iter()
+        .flat_map(|g| g.rules.iter().filter_map(|r| Some((g.name.clone(), r.name.clone(), r.last_error.clone()?))))
+        .collect();
+    Conclusion {
+        alerts: evaluator.board(),
+        broken_rules,
+        rules: groups.iter().map(|g| g.rules.len()).sum(),
+        last_evaluation: evaluator.last_evaluation(),
+        groups: serde_json::to_value(&groups).unwrap_or_default(),
+    }
+}

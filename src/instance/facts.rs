@@ -1,0 +1,76 @@
+//! Facts about this run that no series holds: addresses, delivery, targets, warnings.
+
+use crate::local::RunFacts;
+use std::sync::Arc;
+use watchfire_model::reading::{Alert, Listening, Silence, Status, Target};
+use watchfire_model::{Clock, Timestamp};
+use watchfire_notifiers::DispatcherHandle;
+use watchfire_scrape::ScraperHandle;
+use watchfire_store::Store;
+
+/// Asked with every status.
+pub struct LiveFacts {
+    listening: Listening,
+    dispatcher: DispatcherHandle,
+    scraper: ScraperHandle,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    started: Timestamp,
+    warnings: Vec<String>,
+}
+
+impl LiveFacts {
+    pub fn new(
+        listening: Listening,
+        dispatcher: DispatcherHandle,
+        scraper: ScraperHandle,
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        warnings: Vec<String>,
+    ) -> Self {
+        let started = clock.now();
+        LiveFacts { listening, dispatcher, scraper, store, clock, started, warnings }
+    }
+}
+
+impl RunFacts for LiveFacts {
+    fn complete(&self, status: &mut Status) {
+        status.uptime_seconds = self.clock.now().since(self.started).as_secs_f64();
+        status.listening = self.listening.clone();
+        status.notification_paths = self.dispatcher.paths();
+        status.banners.extend(self.warnings.iter().cloned());
+        status.banners.extend(self.dispatcher.banners());
+        status.banners.extend(self.scraper.problems());
+        let usage = self.store.usage();
+        if usage.series_refused > 0 {
+            status.banners.push(format!(
+                "series limit reached: {} new series refused, known ones keep updating (limits.store.series)",
+                usage.series_refused
+            ));
+        }
+        for target in self.scraper.targets() {
+            match target.up {
+                Some(true) => status.ingest.targets_up += 1,
+                Some(false) => status.ingest.targets_down += 1,
+                None => {}
+            }
+        }
+        status.ingest.checks = usage.checks;
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        self.scraper.targets()
+    }
+
+    fn silences(&self) -> Vec<Silence> {
+        let now = self.clock.now();
+        self.dispatcher.silences().into_iter().filter(|s| s.ends_at > now).collect()
+    }
+
+    fn delivery(&self, alert: &mut Alert) {
+        alert.notified_by = self.dispatcher.delivery(&alert.fingerprint);
+        alert.notified = !alert.notified_by.is_empty();
+        alert.silenced = self.dispatcher.is_silenced(&alert.labels).is_some();
+        alert.acknowledged_by = self.dispatcher.acknowledged(&alert.fingerprint).map(|a| a.by);
+    }
+}

@@ -1,0 +1,96 @@
+//! From configuration and preset to who is told over what, and the dispatcher that does it.
+
+use super::plan::Plan;
+use crate::clock::SystemClock;
+use crate::modes::Wake;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use tokio_util::sync::CancellationToken;
+use watchfire_model::{Clock, Meter};
+use watchfire_notifiers::{Dispatcher, DispatcherHandle, Recovered, Settings, TerminalKind, TerminalSink, test_paths};
+
+/// Settings of the dispatcher for a plan.
+///
+/// # Errors
+/// When receivers, people, teams or routes contradict the schema; the message names the key.
+pub fn notify_settings(plan: &Plan) -> anyhow::Result<Settings> {
+    let config = &plan.config;
+    let mut table = config.delivery.clone();
+    let mut receivers = Vec::new();
+    for (name, receiver) in &config.receivers {
+        let mut receiver = receiver.clone();
+        // One channel may stand without a list: `[receivers.slack] type = "slack"`.
+        if receiver.contains_key("type") {
+            let mut whole = toml::Table::new();
+            whole.insert("channels".to_owned(), toml::Value::Array(vec![toml::Value::Table(receiver)]));
+            receiver = whole;
+        }
+        receiver.insert("name".to_owned(), toml::Value::String(name.clone()));
+        receivers.push(toml::Value::Table(receiver));
+    }
+    table.insert("receivers".to_owned(), toml::Value::Array(receivers));
+    table.insert("routes".to_owned(), toml::Value::Array(config.route.iter().cloned().map(toml::Value::Table).collect()));
+    table.insert("people".to_owned(), toml::Value::Array(config.person.iter().cloned().map(toml::Value::Table).collect()));
+    table.insert("teams".to_owned(), toml::Value::Array(config.team.iter().cloned().map(toml::Value::Table).collect()));
+    let mut settings: Settings = toml::Value::Table(table).try_into().map_err(|e| anyhow::anyhow!("notify: {e}"))?;
+    settings.default_to = config.notify.iter().filter(|n| *n != "none").cloned().collect();
+    if let Some(url) = &config.alertmanager {
+        settings.alertmanagers.push(url.clone());
+    }
+    Ok(settings)
+}
+
+/// Starts delivery. A demo keeps its state in memory: nothing of it should be there tomorrow.
+///
+/// # Errors
+/// When settings are wrong, or the state directory is refused or in use.
+pub fn start(
+    plan: &Plan,
+    terminal: Option<Sender<Wake>>,
+    meter: &Meter,
+    clock: &Arc<dyn Clock>,
+    cancel: &CancellationToken,
+) -> anyhow::Result<(DispatcherHandle, Recovered)> {
+    let settings = notify_settings(plan)?;
+    let state_dir: Option<&Path> = plan.demo.is_none().then_some(plan.config.state_dir.as_path());
+    let (handle, recovered) = Dispatcher::start(settings, state_dir, meter.clone(), clock.clone(), cancel.clone())?;
+    if let Some(wake) = terminal {
+        let kind = TerminalKind::detect(&|name| std::env::var(name).ok());
+        handle.attach_terminal(Arc::new(ScreenBytes(wake)), kind);
+    }
+    Ok((handle, recovered))
+}
+
+/// Bytes go to the thread that owns the terminal.
+struct ScreenBytes(Sender<Wake>);
+
+impl TerminalSink for ScreenBytes {
+    fn write(&self, bytes: &[u8]) -> bool {
+        self.0.send(Wake::Bytes(bytes.to_vec())).is_ok()
+    }
+}
+
+/// Sends a test over every path: (path, arrived, why not).
+///
+/// # Errors
+/// When settings are wrong.
+pub fn test_notifications(plan: &Plan, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<(String, bool, String)>> {
+    let settings = notify_settings(plan)?;
+    let reports = runtime.block_on(test_paths(&settings, SystemClock.now())).map_err(|e| anyhow::anyhow!("{e}"))?;
+    Ok(reports.into_iter().map(|r| (r.path, r.works, r.detail)).collect())
+}
+
+/// Which paths could work, without sending anything.
+pub fn notification_paths(plan: &Plan, runtime: &tokio::runtime::Runtime) -> Vec<(String, bool, String)> {
+    let looked = runtime.block_on(async {
+        let settings = notify_settings(plan)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let cancel = CancellationToken::new();
+        let (handle, _) = Dispatcher::start(settings, None, Meter::new(), clock, cancel.clone())?;
+        let paths = handle.paths();
+        cancel.cancel();
+        anyhow::Ok(paths)
+    });
+    looked.unwrap_or_else(|e| vec![("settings".to_owned(), false, e.to_string())])
+}

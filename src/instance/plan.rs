@@ -1,0 +1,312 @@
+//! From flags, environment and files to what is to be started. Everything that can be wrong with the wish is found here, before a port opens.
+
+use crate::cli::{DemoArgs, RunFlags};
+use anyhow::{Context as _, bail};
+use std::path::{Path, PathBuf};
+use watchfire_alerts::{RuleFile, RuleGroup};
+use watchfire_config::{Config, ConfigError, Loaded, Platform, load_platform};
+
+/// Rules for those who have none.
+const DEFAULT_RULES: &str = include_str!("../../assets/rules/default.yaml");
+/// Name of the default rule file in `/api/v1/rules`.
+const DEFAULT_RULES_NAME: &str = "watchfire-defaults.yaml";
+
+/// A run, decided.
+pub struct Plan {
+    pub config: Config,
+    pub loaded: Loaded,
+    pub platform: Option<Platform>,
+    /// Simulate the platform instead of waiting for a real one.
+    pub demo: Option<DemoPlan>,
+}
+
+/// The simulated part of a demo.
+pub struct DemoPlan {
+    pub scenario: Option<String>,
+    pub speed: f64,
+    pub seed: u64,
+}
+
+impl Plan {
+    /// # Errors
+    /// Everything that is wrong with configuration, preset or rules, with file, line and column.
+    pub fn from_flags(flags: &RunFlags) -> anyhow::Result<Plan> {
+        let loaded = load(flags)?;
+        let config = loaded.config.clone();
+        let platform = config.platform.as_deref().map(platform).transpose()?;
+        let plan = Plan { config, loaded, platform, demo: None };
+        plan.check_addresses()?;
+        Ok(plan)
+    }
+
+    /// # Errors
+    /// As [`from_flags`](Self::from_flags), and for an unknown platform or scenario.
+    pub fn demo(args: &DemoArgs) -> anyhow::Result<Plan> {
+        let loaded = load(&args.run)?;
+        let config = loaded.config.clone();
+        let platform = platform(&args.platform)?;
+        if let Some(name) = &args.scenario
+            && platform.scenario(name).is_none()
+        {
+            let names: Vec<&str> = platform.scenarios.iter().map(|s| s.name.as_str()).collect();
+            let near = watchfire_config::nearest(name, names.iter().copied()).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+            bail!("{} has no scenario {name:?}{near}\n`watchfire demo {} --list` names them", platform.title, args.platform);
+        }
+        if !(args.speed.is_finite() && args.speed > 0.0 && args.speed <= 1000.0) {
+            bail!("--speed {}: use a number above 0, at most 1000", args.speed);
+        }
+        let demo = DemoPlan { scenario: args.scenario.clone(), speed: args.speed, seed: args.seed };
+        let plan = Plan { config, loaded, platform: Some(platform), demo: Some(demo) };
+        plan.check_addresses()?;
+        Ok(plan)
+    }
+
+    /// Other people's machines may reach an address beyond loopback, so it needs a token or an explicit word.
+    fn check_addresses(&self) -> anyhow::Result<()> {
+        let security = &self.config.security;
+        let guarded = security.token.is_some() || security.token_file.is_some() || security.allow_unauthenticated;
+        for (name, listen) in [("otlp_grpc", self.config.otlp_grpc), ("otlp_http", self.config.otlp_http), ("api", self.config.api)] {
+            if !listen.is_loopback() && !guarded {
+                bail!(
+                    "{name} = {listen} can be reached from other machines\nset security.token_file, or security.allow_unauthenticated = true if that is meant"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Ports that were not asked for by name give way when they are taken: a demo should start beside a real instance.
+    pub fn prefer_free_ports(&mut self, flags: &RunFlags) {
+        let config = &mut self.config;
+        for (asked, listen) in [
+            (&flags.otlp_grpc, &mut config.otlp_grpc),
+            (&flags.otlp_http, &mut config.otlp_http),
+            (&flags.api, &mut config.api),
+        ] {
+            if let Some(address) = listen.address().filter(|a| asked.is_none() && !super::addresses::is_free(*a)) {
+                let mut free = address;
+                free.set_port(0);
+                *listen = watchfire_config::Listen::On(free);
+            }
+        }
+    }
+
+    /// Sentences for the banner: what was tolerated in the configuration, and what is risky about it.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut out: Vec<String> = self.loaded.warnings.iter().map(ToString::to_string).collect();
+        let open = [self.config.otlp_grpc, self.config.otlp_http, self.config.api].iter().any(|l| !l.is_loopback());
+        if open && self.config.security.allow_unauthenticated {
+            out.push("ports are reachable from other machines without a token (security.allow_unauthenticated)".to_owned());
+        }
+        out
+    }
+
+    /// Settings as `/api/v1/status/flags` lists them; secrets are not settings.
+    pub fn flag_values(&self) -> Vec<(String, String)> {
+        let config = &self.config;
+        vec![
+            ("otlp-grpc".to_owned(), config.otlp_grpc.to_string()),
+            ("otlp-http".to_owned(), config.otlp_http.to_string()),
+            ("api".to_owned(), config.api.to_string()),
+            ("memory-limit".to_owned(), config.memory_limit.to_string()),
+            ("evaluation-interval".to_owned(), watchfire_model::format_duration(config.evaluation_interval)),
+            ("query.lookback-delta".to_owned(), watchfire_model::format_duration(config.limits.query.lookback)),
+            ("query.max-samples".to_owned(), config.limits.query.samples.to_string()),
+            ("web.enable-remote-write-receiver".to_owned(), config.remote_write_receiver.to_string()),
+        ]
+    }
+
+    /// The bearer token, from the configuration or its file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn token(&self) -> anyhow::Result<Option<String>> {
+        let security = &self.config.security;
+        if let Some(token) = &security.token {
+            return Ok(Some(token.reveal().to_owned()));
+        }
+        match &security.token_file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read security.token_file {}", path.display()))?;
+                Ok(Some(text.trim().to_owned()))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// What is needed to read the rules again later.
+    pub fn rule_sources(&self) -> RuleSources {
+        RuleSources {
+            preset: self.platform.as_ref().map(|p| (format!("{}/rules.yaml", p.name), p.rules.clone())),
+            patterns: self.config.rules.clone(),
+        }
+    }
+
+    /// The rule groups of this run: the preset's, those of `rules`, or the defaults where there is neither.
+    ///
+    /// # Errors
+    /// Every mistake in every file.
+    pub fn rule_groups(&self) -> anyhow::Result<Vec<RuleGroup>> {
+        self.rule_sources().load()
+    }
+
+    /// Rule files named by the configuration, globs expanded in the last part.
+    ///
+    /// # Errors
+    /// When a pattern matches nothing, or a directory cannot be read.
+    pub fn rule_files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        self.rule_sources().files()
+    }
+}
+
+/// Where rules come from. Kept for reloads.
+pub struct RuleSources {
+    /// Name and text of a preset's rule file.
+    preset: Option<(String, String)>,
+    patterns: Vec<PathBuf>,
+}
+
+impl RuleSources {
+    /// Reads and parses all of them; the defaults stand in where there is neither preset nor file.
+    ///
+    /// # Errors
+    /// Every mistake in every file.
+    pub fn load(&self) -> anyhow::Result<Vec<RuleGroup>> {
+        let mut groups = Vec::new();
+        let mut errors = Vec::new();
+        let mut add = |name: &str, text: &str| match RuleFile::parse(name, text) {
+            Ok(file) => groups.extend(file.groups),
+            Err(found) => errors.extend(found.into_iter().map(|e| e.to_string())),
+        };
+        if let Some((name, text)) = &self.preset {
+            add(name, text);
+        }
+        for path in self.files()? {
+            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read rule file {}", path.display()))?;
+            add(&path.display().to_string(), &text);
+        }
+        if self.preset.is_none() && self.patterns.is_empty() {
+            add(DEFAULT_RULES_NAME, DEFAULT_RULES);
+        }
+        if !errors.is_empty() {
+            bail!("{}", errors.join("\n"));
+        }
+        Ok(groups)
+    }
+
+    /// Globs expanded in the last part.
+    ///
+    /// # Errors
+    /// When a pattern matches nothing, or a directory cannot be read.
+    pub fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut out = Vec::new();
+        for pattern in &self.patterns {
+            let found = expand(pattern)?;
+            if found.is_empty() {
+                bail!("rules: {} matches no file", pattern.display());
+            }
+            out.extend(found);
+        }
+        Ok(out)
+    }
+}
+
+/// `dir/*.yaml` to the files it names, sorted; a plain path is itself.
+fn expand(pattern: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let Some(name) = pattern.file_name().and_then(|n| n.to_str()).filter(|n| n.contains(['*', '?'])) else {
+        return Ok(vec![pattern.to_owned()]);
+    };
+    let directory = pattern.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
+        let path = entry?.path();
+        if path.file_name().and_then(|n| n.to_str()).is_some_and(|n| wildcard(name.as_bytes(), n.as_bytes())) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// `*` any run, `?` any one byte.
+fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.first(), text.first()) {
+        (None, None) => true,
+        (Some(b'*'), _) => wildcard(&pattern[1..], text) || (!text.is_empty() && wildcard(pattern, &text[1..])),
+        (Some(b'?'), Some(_)) => wildcard(&pattern[1..], &text[1..]),
+        (Some(p), Some(t)) => p == t && wildcard(&pattern[1..], &text[1..]),
+        _ => false,
+    }
+}
+
+fn load(flags: &RunFlags) -> anyhow::Result<Loaded> {
+    let environment: Vec<(String, String)> =
+        std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))).collect();
+    Config::load(flags.config.as_deref(), environment, pairs(flags)).map_err(all)
+}
+
+/// A preset by name or directory.
+///
+/// # Errors
+/// When there is none of that name, or its files are wrong.
+pub fn platform(name: &str) -> anyhow::Result<Platform> {
+    load_platform(name).map_err(all)
+}
+
+fn all(errors: Vec<ConfigError>) -> anyhow::Error {
+    anyhow::anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// Flags as the pairs that configuration layers understand.
+fn pairs(flags: &RunFlags) -> Vec<(String, String)> {
+    let mut out: Vec<(String, String)> = Vec::new();
+    let mut put = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            out.push((name.to_owned(), value));
+        }
+    };
+    let path = |p: &Option<PathBuf>| p.as_ref().map(|p| p.display().to_string());
+    put("platform", flags.platform.clone());
+    put("otlp-grpc", flags.otlp_grpc.clone());
+    put("otlp-http", flags.otlp_http.clone());
+    put("api", flags.api.clone());
+    put("alertmanager", flags.alertmanager.clone());
+    put("state-dir", path(&flags.state_dir));
+    put("memory-limit", flags.memory_limit.clone());
+    put("evaluation-interval", flags.evaluation_interval.clone());
+    put("log-level", flags.log_level.clone());
+    put("remote-write-receiver", flags.remote_write_receiver.then(|| "true".to_owned()));
+    put("headless", flags.headless.then(|| "true".to_owned()));
+    for (name, values) in [
+        ("collector", &flags.collector),
+        ("scrape", &flags.scrape),
+        ("probe", &flags.probe),
+        ("rules", &flags.rules),
+        ("notify", &flags.notify),
+    ] {
+        for value in values {
+            put(name, Some(value.clone()));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_rules_are_good_rules() {
+        let file = RuleFile::parse(DEFAULT_RULES_NAME, DEFAULT_RULES);
+        assert!(file.is_ok(), "{:?}", file.err());
+    }
+
+    #[test]
+    fn wildcards_match_whole_names() {
+        for (pattern, text, matches) in
+            [("*.yaml", "a.yaml", true), ("*.yaml", "a.yml", false), ("a?.y*", "ab.yaml", true), ("*", "", true), ("?", "", false)]
+        {
+            assert_eq!(wildcard(pattern.as_bytes(), text.as_bytes()), matches, "{pattern} {text}");
+        }
+    }
+}

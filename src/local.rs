@@ -1,0 +1,365 @@
+//! Readings of this process: every question of `model::reading` answered from the store, the evaluator's board and the probes.
+//!
+//! Types to know: [`LocalSource`] implements `Source`; a [`lens::Lens`] is the store seen from one moment; a [`context::Context`] is what a
+//! reading needs besides series. One file per reading.
+//!
+//! Invariants: a reading at a past moment uses the same code as a live one, over series only; nothing is kept between readings but a
+//! short-lived cache, so sixteen attached terminals cost little more than one.
+
+mod alerts;
+mod breakers;
+mod changes;
+mod context;
+mod declared;
+mod health;
+mod latency;
+pub mod lens;
+mod map;
+mod objectives;
+mod overall;
+mod queues;
+mod services;
+
+pub use context::Declared;
+pub use services::short_duration;
+
+use crate::board::Board;
+use context::Context;
+use lens::{Lens, QueryCache};
+use overall::Overall;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_config::platform::Objective;
+use watchfire_model::reading::{
+    Alert, AlertState, Alerts, Backtest, BacktestQuery, Breaker, Breakers, Changes, Health, Map, QueryResult, QuerySeries, Queues, ReadError,
+    Reading, Request, ServicePage, Services, Silence, Slo, Source, Status, Target, Vocabulary,
+};
+use watchfire_model::{CheckReport, Clock, SeriesSource, TimeRange, Timestamp};
+use watchfire_promql::{Engine, QueryValue};
+use watchfire_store::Store;
+
+/// A live reading younger than this answers the next one who asks the same.
+const FRESH: Duration = Duration::from_millis(400);
+const MAX_CACHED: usize = 256;
+
+/// Facts about this run that no series holds.
+pub trait RunFacts: Send + Sync {
+    /// Fills in what only the wiring knows: addresses, notification paths, memory limit, banners.
+    fn complete(&self, status: &mut Status);
+    fn targets(&self) -> Vec<Target>;
+    fn silences(&self) -> Vec<Silence>;
+    /// Receivers that have this alert, whether a silence covers it, and who acknowledged it.
+    fn delivery(&self, alert: &mut Alert);
+}
+
+/// The in-process [`Source`].
+pub struct LocalSource {
+    pub store: Arc<Store>,
+    pub engine: Arc<Engine>,
+    pub board: Board,
+    pub declared: Arc<Declared>,
+    pub objectives: Arc<Vec<Objective>>,
+    pub clock: Arc<dyn Clock>,
+    pub facts: Arc<dyn RunFacts>,
+    queries: QueryCache,
+    cached: Mutex<HashMap<String, (Timestamp, Reading)>>,
+    overall: Overall,
+}
+
+impl LocalSource {
+    pub fn new(
+        store: Arc<Store>,
+        engine: Arc<Engine>,
+        board: Board,
+        declared: Arc<Declared>,
+        objectives: Arc<Vec<Objective>>,
+        clock: Arc<dyn Clock>,
+        facts: Arc<dyn RunFacts>,
+    ) -> Self {
+        LocalSource {
+            store,
+            engine,
+            board,
+            declared,
+            objectives,
+            clock,
+            facts,
+            queries: QueryCache::default(),
+            cached: Mutex::new(HashMap::new()),
+            overall: Overall::default(),
+        }
+    }
+
+    /// When services last sent spans: exactly for now, to five minutes for a moment in the past.
+    fn last_seen(&self, at: Option<Timestamp>) -> Result<BTreeMap<String, Timestamp>, ReadError> {
+        match at {
+            None => Ok(self.store.services_seen().into_iter().map(|s| (s.name.to_string(), s.last_seen)).collect()),
+            Some(at) => {
+                let sent = self.lens(at).by("service_name", "sum by (service_name) (increase(watchfire_spans_received_total[5m])) > 0")?;
+                Ok(sent.into_keys().map(|name| (name, at)).collect())
+            }
+        }
+    }
+
+    /// The queue between each producer and consumer that spans name.
+    fn destinations(&self) -> BTreeMap<(String, String), String> {
+        self.store
+            .observed_edges()
+            .into_iter()
+            .filter_map(|e| Some(((e.client.to_string(), e.server.to_string()), e.destination?.to_string())))
+            .filter(|((_, server), destination)| server != destination)
+            .collect()
+    }
+
+    fn lens(&self, at: Timestamp) -> Lens<'_> {
+        Lens { engine: &self.engine, source: self.store.as_ref(), cache: &self.queries, at }
+    }
+
+    fn context<'a>(
+        &'a self,
+        checks: &'a [CheckReport],
+        alerts: &'a [Alert],
+        breakers: &'a [Breaker],
+        last_seen: &'a BTreeMap<String, Timestamp>,
+        destinations: &'a BTreeMap<(String, String), String>,
+    ) -> Context<'a> {
+        Context { declared: &self.declared, checks, alerts, breakers, last_seen, destinations }
+    }
+
+    /// Alerts at the cursor: live ones with everything the evaluator and the dispatcher know, past ones from their series.
+    fn alerts_at(&self, at: Option<Timestamp>) -> Result<Vec<Alert>, ReadError> {
+        match at {
+            Some(at) => alerts::past(&self.lens(at)),
+            None => {
+                let mut alerts = self.board.read().alerts.clone();
+                for alert in &mut alerts {
+                    self.facts.delivery(alert);
+                }
+                Ok(alerts)
+            }
+        }
+    }
+
+    fn services(&self, at: Option<Timestamp>) -> Result<Services, ReadError> {
+        let now = at.unwrap_or_else(|| self.clock.now());
+        let lens = self.lens(now);
+        let alerts = self.alerts_at(at)?;
+        let breakers = self.breakers(at)?.breakers;
+        let checks = match at {
+            None => self.store.checks(),
+            Some(_) => Vec::new(),
+        };
+        let (last_seen, destinations) = (self.last_seen(at)?, BTreeMap::new());
+        let context = self.context(&checks, &alerts, &breakers, &last_seen, &destinations);
+        let mut services = services::services(&lens, &context)?;
+        services.changes = changes::changes(&lens, now.saturating_sub(Duration::from_secs(15 * 60)))?;
+        services.changes.truncate(20);
+        Ok(services)
+    }
+
+    fn breakers(&self, at: Option<Timestamp>) -> Result<Breakers, ReadError> {
+        breakers::breakers(&self.lens(at.unwrap_or_else(|| self.clock.now())), &self.declared)
+    }
+
+    fn queues(&self, at: Option<Timestamp>) -> Result<Queues, ReadError> {
+        let alerts = self.alerts_at(at)?;
+        let (last_seen, destinations) = (BTreeMap::new(), BTreeMap::new());
+        let context = self.context(&[], &alerts, &[], &last_seen, &destinations);
+        queues::queues(&self.lens(at.unwrap_or_else(|| self.clock.now())), &context)
+    }
+
+    fn map(&self, at: Option<Timestamp>) -> Result<Map, ReadError> {
+        let services = self.cached_services(at)?;
+        let queues = self.queues(at)?;
+        let breakers = self.breakers(at)?.breakers;
+        let alerts = self.alerts_at(at)?;
+        let (last_seen, destinations) = (BTreeMap::new(), self.destinations());
+        let context = self.context(&[], &alerts, &breakers, &last_seen, &destinations);
+        map::map(&self.lens(at.unwrap_or_else(|| self.clock.now())), &context, &services.services, &queues.queues)
+    }
+
+    fn health(&self, at: Option<Timestamp>) -> Result<Health, ReadError> {
+        let lens = self.lens(at.unwrap_or_else(|| self.clock.now()));
+        match at {
+            None => health::health(&lens, Some(&self.store.checks()), Some(self.facts.targets())),
+            Some(_) => health::health(&lens, None, None),
+        }
+    }
+
+    fn cached_services(&self, at: Option<Timestamp>) -> Result<Services, ReadError> {
+        match self.read(&Request::Services, at)? {
+            Reading::Services(services) => Ok(services),
+            _ => Err(ReadError::BadRequest("services did not answer as services".to_owned())),
+        }
+    }
+
+    fn status(&self, at: Option<Timestamp>) -> Result<Status, ReadError> {
+        let now = at.unwrap_or_else(|| self.clock.now());
+        let services = self.cached_services(at)?;
+        let alerts = self.alerts_at(at)?;
+        let mut status = overall::status(&services.services, &alerts, now);
+        overall::ingest(&mut status, &self.lens(now), &self.store.usage())?;
+        status.platform = self.declared.platform.clone();
+        if at.is_none() {
+            status.overall_since = Some(self.overall.since(status.overall, now));
+        }
+        let broken = self.board.read().broken_rules.len();
+        if broken > 0 {
+            status.banners.push(format!("{broken} rules cannot be evaluated (8 Alerts says which)"));
+        }
+        self.facts.complete(&mut status);
+        Ok(status)
+    }
+
+    fn page(&self, name: &str, at: Option<Timestamp>) -> Result<ServicePage, ReadError> {
+        let now = at.unwrap_or_else(|| self.clock.now());
+        let lens = self.lens(now);
+        let service = self
+            .cached_services(at)?
+            .services
+            .into_iter()
+            .find(|s| s.name == name)
+            .ok_or_else(|| ReadError::NotFound(format!("no service {name:?} is known")))?;
+        let map = self.map(at)?;
+        let alerts = self.alerts_at(at)?;
+        let (last_seen, destinations) = (BTreeMap::new(), BTreeMap::new());
+        let context = self.context(&[], &alerts, &[], &last_seen, &destinations);
+        let about: Vec<Alert> =
+            alerts.iter().filter(|a| a.state != AlertState::Resolved && context.alert_service(a) == Some(name)).cloned().collect();
+        Ok(ServicePage {
+            operations: services::operations(&lens, name)?,
+            callers: map.edges.iter().filter(|e| e.server == name).cloned().collect(),
+            callees: map.edges.into_iter().filter(|e| e.client == name).collect(),
+            checks: self.health(at)?.checks.into_iter().filter(|c| c.service == name).collect(),
+            breakers: self.breakers(at)?.breakers.into_iter().filter(|b| b.service == name).collect(),
+            queues: self
+                .queues(at)?
+                .queues
+                .into_iter()
+                .filter(|q| q.producers.iter().chain(&q.consumer_services).any(|s| s == name))
+                .collect(),
+            alerts: about,
+            top_errors: self.store.top_errors(name),
+            logs: self
+                .store
+                .logs(&watchfire_model::reading::LogQuery { service: Some(name.to_owned()), limit: Some(20), ..Default::default() }, at)
+                .logs,
+            resources: services::resources(&lens, name)?,
+            service,
+        })
+    }
+
+    fn alerts(&self, at: Option<Timestamp>) -> Result<Alerts, ReadError> {
+        let conclusion = self.board.read();
+        Ok(Alerts {
+            alerts: self.alerts_at(at)?,
+            silences: self.facts.silences(),
+            broken_rules: conclusion.broken_rules.clone(),
+            rules: conclusion.rules,
+            last_evaluation: conclusion.last_evaluation,
+        })
+    }
+
+    fn query(&self, expression: &str, at: Timestamp) -> Result<QueryResult, ReadError> {
+        let evaluation = self.lens(at).evaluate(expression)?;
+        Ok(result(evaluation.value, evaluation.warnings, evaluation.infos))
+    }
+
+    fn query_range(&self, expression: &str, start: Timestamp, end: Timestamp, step: Duration) -> Result<QueryResult, ReadError> {
+        let evaluation = self.lens(end).evaluate_range(expression, start, end, step)?;
+        Ok(result(evaluation.value, evaluation.warnings, evaluation.infos))
+    }
+
+    fn backtest(&self, query: &BacktestQuery) -> Result<Backtest, ReadError> {
+        watchfire_alerts::backtest(query, &self.engine, self.store.as_ref()).map_err(|e| ReadError::BadRequest(e.to_string()))
+    }
+
+    fn vocabulary(&self) -> Result<Vocabulary, ReadError> {
+        let everything = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
+        let failed = |e: watchfire_model::SourceError| ReadError::TooHeavy(e.to_string());
+        Ok(Vocabulary {
+            metrics: self.store.label_values(watchfire_model::METRIC_NAME, &[], everything).map_err(failed)?,
+            labels: self.store.label_names(&[], everything).map_err(failed)?,
+            services: self.store.label_values("service_name", &[], everything).map_err(failed)?,
+        })
+    }
+
+    fn answer(&self, request: &Request, at: Option<Timestamp>) -> Result<Reading, ReadError> {
+        let now = at.unwrap_or_else(|| self.clock.now());
+        Ok(match request {
+            Request::Status => Reading::Status(self.status(at)?),
+            Request::Services => Reading::Services(self.services(at)?),
+            Request::Service { name } => Reading::Service(Box::new(self.page(name, at)?)),
+            Request::Map => Reading::Map(self.map(at)?),
+            Request::Traces(query) => Reading::Traces(self.store.traces(query, at)),
+            Request::Trace { id } => Reading::Trace(Box::new(
+                self.store.trace(id).ok_or_else(|| ReadError::NotFound(format!("no trace, span or correlation id {id:?} is held")))?,
+            )),
+            Request::Latency(query) => Reading::Latency(Box::new(latency::latency(&self.lens(now), query)?)),
+            Request::Explain(query) => Reading::Explain(self.store.explain(query)),
+            Request::Queues => Reading::Queues(self.queues(at)?),
+            Request::Breakers => Reading::Breakers(self.breakers(at)?),
+            Request::Health => Reading::Health(self.health(at)?),
+            Request::Slo => {
+                let slo: Slo = objectives::objectives(&self.lens(now), &self.objectives)?;
+                Reading::Slo(slo)
+            }
+            Request::Alerts => Reading::Alerts(self.alerts(at)?),
+            Request::Logs(query) => Reading::Logs(self.store.logs(query, at)),
+            Request::Query { expression } => Reading::Query(self.query(expression, now)?),
+            Request::QueryRange { expression, start, end, step_ms } => {
+                let step = Duration::from_millis(u64::try_from(*step_ms).unwrap_or(1).max(1));
+                Reading::QueryRange(self.query_range(expression, *start, *end, step)?)
+            }
+            Request::Changes { since } => Reading::Changes(Changes { changes: changes::changes(&self.lens(now), *since)? }),
+            Request::Backtest(query) => Reading::Backtest(self.backtest(query)?),
+            Request::Vocabulary => Reading::Vocabulary(self.vocabulary()?),
+        })
+    }
+}
+
+fn result(value: QueryValue, warnings: Vec<String>, infos: Vec<String>) -> QueryResult {
+    let finite = |v: f64| v.is_finite().then_some(v);
+    let (kind, series) = match value {
+        QueryValue::Scalar { at, value } => ("scalar", vec![QuerySeries { points: vec![(at, finite(value))], ..QuerySeries::default() }]),
+        QueryValue::String { .. } => ("string", Vec::new()),
+        QueryValue::Vector(samples) => (
+            "vector",
+            samples
+                .into_iter()
+                .map(|s| {
+                    let data = watchfire_model::SeriesData { labels: s.labels, times: vec![s.at], values: vec![s.value] };
+                    QuerySeries::from(&data)
+                })
+                .collect(),
+        ),
+        QueryValue::Matrix(series) => ("matrix", series.iter().map(QuerySeries::from).collect()),
+    };
+    QueryResult { kind: kind.to_owned(), series, warnings, infos }
+}
+
+impl Source for LocalSource {
+    fn read(&self, request: &Request, at: Option<Timestamp>) -> Result<Reading, ReadError> {
+        let now = self.clock.now();
+        let key = match at {
+            Some(at) => format!("{at} {request:?}"),
+            None => format!("{request:?}"),
+        };
+        if let Some((taken, reading)) = self.cached.lock().get(&key)
+            && now.since(*taken) < FRESH
+        {
+            return Ok(reading.clone());
+        }
+        let reading = self.answer(request, at)?;
+        let mut cached = self.cached.lock();
+        if cached.len() >= MAX_CACHED {
+            cached.retain(|_, (taken, _)| now.since(*taken) < FRESH);
+        }
+        if cached.len() < MAX_CACHED {
+            cached.insert(key, (now, reading.clone()));
+        }
+        Ok(reading)
+    }
+}

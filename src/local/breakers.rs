@@ -1,0 +1,129 @@
+//! Circuit breakers: state, since when, and the transitions of the last hour.
+
+use super::context::Declared;
+use super::lens::Lens;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use watchfire_model::reading::{Breaker, Breakers, ReadError};
+use watchfire_model::{Labels, Timestamp};
+
+const HISTORY: Duration = Duration::from_secs(3600);
+const STEP: Duration = Duration::from_secs(5);
+
+/// The `breakers` reading.
+///
+/// # Errors
+/// When the store cannot be queried.
+pub fn breakers(lens: &Lens<'_>, declared: &Declared) -> Result<Breakers, ReadError> {
+    let mut out: BTreeMap<(String, String), Breaker> = BTreeMap::new();
+    let key = |labels: &Labels| (labels.value("service").to_owned(), labels.value("breaker").to_owned());
+    for (labels, value) in lens.vector("watchfire_breaker_state")? {
+        let inferred = labels.value("inferred") == "true";
+        let entry = out.entry(key(&labels)).or_insert_with(|| Breaker {
+            service: labels.value("service").to_owned(),
+            breaker: labels.value("breaker").to_owned(),
+            inferred: true,
+            state: "unknown".to_owned(),
+            ..Breaker::default()
+        });
+        // What somebody exports wins over what was deduced.
+        if !inferred || entry.inferred {
+            entry.state = word(value).to_owned();
+            entry.inferred = inferred;
+            entry.source = labels.get("dialect").or(labels.get("source")).map(str::to_owned);
+        }
+    }
+    for (labels, column) in lens.columns("max by (service, breaker) (watchfire_breaker_state)", HISTORY, STEP)? {
+        if let Some(entry) = out.get_mut(&key(&labels)) {
+            let (start, _) = lens.grid(HISTORY, STEP);
+            entry.history = history(&column, start);
+            entry.since = entry.history.last().map(|(t, _)| *t);
+        }
+    }
+    for (labels, value) in
+        lens.vector("sum by (service, breaker) (increase(watchfire_breaker_transitions_total[1h]))")?
+    {
+        if let Some(entry) = out.get_mut(&key(&labels)) {
+            entry.transitions = value.round().max(0.0) as u64;
+        }
+    }
+    for (service, breaker, protects) in &declared.breakers {
+        let entry = out.entry((service.clone(), breaker.clone())).or_insert_with(|| Breaker {
+            service: service.clone(),
+            breaker: breaker.clone(),
+            state: "unknown".to_owned(),
+            ..Breaker::default()
+        });
+        entry.declared = true;
+        entry.protects = Some(protects.clone());
+    }
+    let failures = failure_ratios(lens)?;
+    for breaker in out.values_mut() {
+        breaker.transitions = breaker.transitions.max(breaker.history.len().saturating_sub(1) as u64);
+        let target = breaker.protects.clone().unwrap_or_else(|| breaker.breaker.clone());
+        if let Some(ratio) = failures.get(&(breaker.service.clone(), target.clone())) {
+            breaker.failure_ratio = Some(*ratio);
+            breaker.protects.get_or_insert(target);
+        }
+        if breaker.inferred {
+            breaker.evidence.push("deduced from spans: calls fail fast while the callee gets none".to_owned());
+        }
+    }
+    let mut breakers: Vec<Breaker> = out.into_values().collect();
+    breakers.sort_by_key(|b| (rank(&b.state), b.service.clone(), b.breaker.clone()));
+    Ok(Breakers { breakers })
+}
+
+/// Encoding of `watchfire_breaker_state`.
+fn word(value: f64) -> &'static str {
+    match value {
+        0.0 => "closed",
+        1.0 => "half-open",
+        2.0 => "open",
+        _ => "unknown",
+    }
+}
+
+fn rank(state: &str) -> u8 {
+    match state {
+        "open" => 0,
+        "half-open" => 1,
+        "unknown" => 2,
+        _ => 3,
+    }
+}
+
+fn history(column: &[Option<f64>], start: Timestamp) -> Vec<(Timestamp, String)> {
+    let mut out: Vec<(Timestamp, String)> = Vec::new();
+    for (index, value) in column.iter().enumerate() {
+        let Some(value) = value else { continue };
+        let state = word(*value);
+        if out.last().is_none_or(|(_, last)| last != state) {
+            out.push((start.saturating_add(STEP * index as u32), state.to_owned()));
+        }
+    }
+    out
+}
+
+fn failure_ratios(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), f64>, ReadError> {
+    Ok(lens
+        .vector(
+            "sum by (client, server) (rate(traces_service_graph_request_failed_total[1m])) \
+             / sum by (client, server) (rate(traces_service_graph_request_total[1m]))",
+        )?
+        .into_iter()
+        .map(|(labels, v)| ((labels.value("client").to_owned(), labels.value("server").to_owned()), v))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn history_keeps_changes_only() {
+        let column = [None, Some(0.0), Some(0.0), Some(2.0), None, Some(2.0), Some(1.0), Some(0.0)];
+        let states: Vec<String> = history(&column, Timestamp(0)).into_iter().map(|(t, s)| format!("{}:{s}", t.millis() / 1000)).collect();
+        assert_eq!(states, ["5:closed", "15:open", "30:half-open", "35:closed"]);
+    }
+}

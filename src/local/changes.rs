@@ -1,0 +1,198 @@
+//! "What changed since t": versions, breakers, alerts, checks, error shares and edges that differ, each with its moment.
+
+use super::lens::Lens;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use watchfire_model::reading::{Change, ReadError};
+use watchfire_model::{Labels, Timestamp};
+
+/// Columns a look back is cut into; the moment of a change is known to one of them.
+const COLUMNS: u32 = 90;
+/// An error share is worth a line when it crosses this.
+const ERROR_SHARE: f64 = 0.05;
+
+/// Changes between `since` and the cursor, newest first.
+///
+/// # Errors
+/// When the store cannot be queried.
+pub fn changes(lens: &Lens<'_>, since: Timestamp) -> Result<Vec<Change>, ReadError> {
+    let back = lens.at.since(since).max(Duration::from_secs(60));
+    let step = (back / COLUMNS).max(Duration::from_secs(5));
+    let mut out = Vec::new();
+    versions(lens, back, step, &mut out)?;
+    steps(lens, back, step, "breaker", "max by (service, breaker) (watchfire_breaker_state)", &breaker_subject, &breaker_word, &mut out)?;
+    steps(lens, back, step, "health", "min by (service, check) (watchfire_service_health)", &check_subject, &health_word, &mut out)?;
+    errors(lens, back, step, &mut out)?;
+    presence(lens, back, step, "alert", r#"ALERTS{alertstate="firing"}"#, &alert_subject, ("-", "firing"), ("firing", "resolved"), &mut out)?;
+    presence(
+        lens,
+        back,
+        step,
+        "edge",
+        "sum by (client, server) (rate(traces_service_graph_request_total[5m])) > 0",
+        &|l| format!("{} → {}", l.value("client"), l.value("server")),
+        ("-", "calls"),
+        ("calls", "silent"),
+        &mut out,
+    )?;
+    out.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.subject.cmp(&b.subject)));
+    Ok(out)
+}
+
+fn at(lens: &Lens<'_>, back: Duration, step: Duration, index: usize) -> Timestamp {
+    lens.grid(back, step).0.saturating_add(step * index as u32)
+}
+
+/// A value that moves between words.
+#[allow(clippy::too_many_arguments)]
+fn steps(
+    lens: &Lens<'_>,
+    back: Duration,
+    step: Duration,
+    kind: &str,
+    expression: &str,
+    subject: &dyn Fn(&Labels) -> String,
+    word: &dyn Fn(f64) -> String,
+    out: &mut Vec<Change>,
+) -> Result<(), ReadError> {
+    for (labels, column) in lens.columns(expression, back, step)? {
+        let mut last: Option<String> = None;
+        for (index, value) in column.iter().enumerate() {
+            let Some(now) = value.map(word) else { continue };
+            if let Some(before) = last.replace(now.clone()).filter(|b| *b != now) {
+                out.push(Change { at: at(lens, back, step, index), kind: kind.to_owned(), subject: subject(&labels), from: before, to: now });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Something that is there or not. What was there from the start, or was never measured before, is no change.
+#[allow(clippy::too_many_arguments)]
+fn presence(
+    lens: &Lens<'_>,
+    back: Duration,
+    step: Duration,
+    kind: &str,
+    expression: &str,
+    subject: &dyn Fn(&Labels) -> String,
+    appears: (&str, &str),
+    goes: (&str, &str),
+    out: &mut Vec<Change>,
+) -> Result<(), ReadError> {
+    // Right after start everything is new; only what appears after the first minute of knowledge is news.
+    let known_from = lens
+        .columns("count(traces_span_metrics_calls_total) or count(up)", back, step)?
+        .first()
+        .and_then(|(_, column)| column.iter().position(Option::is_some));
+    let settle = (60_000 / step.as_millis().max(1)) as usize;
+    for (labels, column) in lens.columns(expression, back, step)? {
+        let mut present = column[0].is_some();
+        for (index, value) in column.iter().enumerate().skip(1) {
+            if value.is_some() == present {
+                continue;
+            }
+            present = value.is_some();
+            let news = kind == "alert" || known_from.is_some_and(|from| index > from + settle);
+            if news {
+                let (from, to) = if present { appears } else { goes };
+                out.push(Change {
+                    at: at(lens, back, step, index),
+                    kind: kind.to_owned(),
+                    subject: subject(&labels),
+                    from: from.to_owned(),
+                    to: to.to_owned(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn versions(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>) -> Result<(), ReadError> {
+    let mut by_service: BTreeMap<String, Vec<(usize, usize, String)>> = BTreeMap::new();
+    for (labels, column) in lens.columns(r#"watchfire_service_info{version!=""}"#, back, step)? {
+        if let Some(first) = column.iter().position(Option::is_some) {
+            let last = column.iter().rposition(Option::is_some).unwrap_or(first);
+            by_service.entry(labels.value("service_name").to_owned()).or_default().push((first, last, labels.value("version").to_owned()));
+        }
+    }
+    for (service, mut runs) in by_service {
+        runs.sort();
+        for pair in runs.windows(2) {
+            if pair[1].0 > pair[0].0 {
+                out.push(Change {
+                    at: at(lens, back, step, pair[1].0),
+                    kind: "version".to_owned(),
+                    subject: service.clone(),
+                    from: pair[0].2.clone(),
+                    to: pair[1].2.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn errors(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>) -> Result<(), ReadError> {
+    let expression = r#"sum by (service_name) (rate(traces_span_metrics_calls_total{span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER",status_code="STATUS_CODE_ERROR"}[1m])) / sum by (service_name) (rate(traces_span_metrics_calls_total{span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"}[1m]))"#;
+    for (labels, column) in lens.columns(expression, back, step)? {
+        let mut calm: Option<f64> = None;
+        for (index, value) in column.iter().enumerate() {
+            let Some(share) = *value else { continue };
+            match calm {
+                Some(before) if share > ERROR_SHARE => {
+                    out.push(Change {
+                        at: at(lens, back, step, index),
+                        kind: "errors".to_owned(),
+                        subject: labels.value("service_name").to_owned(),
+                        from: percent(before),
+                        to: percent(column[index..].iter().flatten().fold(share, |a, b| a.max(*b))),
+                    });
+                    calm = None;
+                }
+                _ if share <= ERROR_SHARE / 2.0 => calm = Some(share),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+fn breaker_subject(labels: &Labels) -> String {
+    format!("{} → {}", labels.value("service"), labels.value("breaker"))
+}
+
+fn check_subject(labels: &Labels) -> String {
+    format!("{} {}", labels.value("service"), labels.value("check"))
+}
+
+fn alert_subject(labels: &Labels) -> String {
+    let about = ["service", "service_name", "queue", "instance"].iter().find_map(|l| labels.get(l)).unwrap_or("");
+    format!("{} {about}", labels.value("alertname")).trim_end().to_owned()
+}
+
+fn breaker_word(value: f64) -> String {
+    match value {
+        0.0 => "closed",
+        1.0 => "half-open",
+        2.0 => "open",
+        _ => "unknown",
+    }
+    .to_owned()
+}
+
+fn health_word(value: f64) -> String {
+    if value >= 1.0 {
+        "healthy"
+    } else if value > 0.0 {
+        "degraded"
+    } else {
+        "unhealthy"
+    }
+    .to_owned()
+}

@@ -1,0 +1,116 @@
+//! What a reading needs besides the series: what is declared, what the probes said last, which alerts are active.
+
+use std::collections::BTreeMap;
+use watchfire_model::reading::{Alert, Breaker, NodeKind};
+use watchfire_model::{CheckReport, Timestamp};
+
+/// What a preset or a configuration says there is. Empty without one: then everything is discovered.
+#[derive(Clone, Debug, Default)]
+pub struct Declared {
+    pub platform: Option<String>,
+    pub services: Vec<DeclaredService>,
+    /// Everything that is not a service of its own telemetry.
+    pub nodes: Vec<(String, NodeKind)>,
+    /// (client, server, kind of the server)
+    pub edges: Vec<(String, String, NodeKind)>,
+    pub queues: Vec<DeclaredQueue>,
+    /// (service, breaker, protected peer)
+    pub breakers: Vec<(String, String, String)>,
+    /// Names under which spans know a declared node (database namespaces, hosts of providers), and its declared name.
+    pub aliases: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct DeclaredService {
+    pub name: String,
+    pub owner: Option<String>,
+    pub namespace: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct DeclaredQueue {
+    pub name: String,
+    pub system: String,
+    pub depth_threshold: Option<f64>,
+    pub producers: Vec<String>,
+    pub consumers: Vec<String>,
+}
+
+/// Borrowed for the length of one reading.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub declared: &'a Declared,
+    pub checks: &'a [CheckReport],
+    pub alerts: &'a [Alert],
+    pub breakers: &'a [Breaker],
+    /// When each service last sent a span.
+    pub last_seen: &'a BTreeMap<String, Timestamp>,
+    /// The queue between a producer and a consumer, where spans name it.
+    pub destinations: &'a BTreeMap<(String, String), String>,
+}
+
+/// Labels that name the service an alert is about, most specific first.
+const SERVICE_LABELS: [&str; 6] = ["service", "service_name", "server", "client", "app", "job"];
+
+impl<'a> Context<'a> {
+    pub fn declared_services(&self) -> impl Iterator<Item = &'a str> {
+        self.declared.services.iter().map(|s| s.name.as_str())
+    }
+
+    fn service(&self, name: &str) -> Option<&'a DeclaredService> {
+        self.declared.services.iter().find(|s| s.name == name)
+    }
+
+    pub fn is_declared(&self, name: &str) -> bool {
+        self.service(name).is_some()
+    }
+
+    pub fn owner(&self, name: &str) -> Option<String> {
+        self.service(name).and_then(|s| s.owner.clone())
+    }
+
+    pub fn namespace(&self, name: &str) -> Option<String> {
+        self.service(name).and_then(|s| s.namespace.clone())
+    }
+
+    /// The service an alert is about, by its labels; a queue's alert belongs to the service that consumes it.
+    pub fn alert_service<'b>(&self, alert: &'b Alert) -> Option<&'b str>
+    where
+        'a: 'b,
+    {
+        if let Some(name) = SERVICE_LABELS.iter().find_map(|label| alert.labels.get(label)) {
+            return Some(name);
+        }
+        let queue = alert.labels.get("queue")?;
+        self.declared.queues.iter().find(|q| q.name == queue)?.consumers.first().map(String::as_str)
+    }
+
+    /// The declared name of a peer that spans know by its host or database.
+    pub fn canonical<'b>(&'b self, name: &'b str) -> &'b str {
+        self.declared.aliases.iter().find(|(alias, _)| alias == name).map_or(name, |(_, canonical)| canonical)
+    }
+
+    pub fn declares_edge(&self, client: &str, server: &str) -> bool {
+        self.declared.edges.iter().any(|(c, s, _)| c == client && s == server)
+    }
+
+    pub fn declared_edges(&self) -> impl Iterator<Item = (String, String, NodeKind)> {
+        self.declared.edges.iter().cloned()
+    }
+
+    pub fn declared_nodes(&self) -> impl Iterator<Item = (String, NodeKind)> {
+        self.declared.nodes.iter().cloned()
+    }
+
+    /// (name, system, depth threshold)
+    pub fn declared_queues(&self) -> impl Iterator<Item = (String, String, Option<f64>)> {
+        self.declared.queues.iter().map(|q| (q.name.clone(), q.system.clone(), q.depth_threshold))
+    }
+
+    /// Declared producers and consumers of a queue, as pairs of optional names.
+    pub fn queue_parties(&self, queue: &str) -> Vec<(Option<String>, Option<String>)> {
+        let Some(declared) = self.declared.queues.iter().find(|q| q.name == queue) else { return Vec::new() };
+        let producers = declared.producers.iter().map(|p| (Some(p.clone()), None));
+        producers.chain(declared.consumers.iter().map(|c| (None, Some(c.clone())))).collect()
+    }
+}

@@ -1,0 +1,158 @@
+//! Asking the store in PromQL at one point in time. Every reading goes through here, which is why the time cursor works for all of them.
+
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::reading::ReadError;
+use watchfire_model::{Labels, NativeHistogram, SeriesSource, Timestamp, Value};
+use watchfire_promql::{Engine, EvalError, Evaluation, Query, QueryValue};
+
+/// Parsed queries by text. Bounded: texts typed by people are not kept for ever.
+#[derive(Default)]
+pub struct QueryCache(Mutex<HashMap<String, Arc<Query>>>);
+
+const MAX_CACHED_QUERIES: usize = 512;
+
+impl QueryCache {
+    /// # Errors
+    /// When the expression does not parse; the message carries the position.
+    pub fn parse(&self, expression: &str) -> Result<Arc<Query>, ReadError> {
+        let mut cached = self.0.lock();
+        if let Some(query) = cached.get(expression) {
+            return Ok(query.clone());
+        }
+        let query = Arc::new(Query::parse(expression).map_err(|e| ReadError::BadRequest(e.to_string()))?);
+        if cached.len() >= MAX_CACHED_QUERIES {
+            cached.clear();
+        }
+        cached.insert(expression.to_owned(), query.clone());
+        Ok(query)
+    }
+}
+
+/// The store seen from one moment.
+pub struct Lens<'a> {
+    pub engine: &'a Engine,
+    pub source: &'a dyn SeriesSource,
+    pub cache: &'a QueryCache,
+    pub at: Timestamp,
+}
+
+impl Lens<'_> {
+    /// # Errors
+    /// When the expression is wrong or too heavy.
+    pub fn evaluate(&self, expression: &str) -> Result<Evaluation, ReadError> {
+        let query = self.cache.parse(expression)?;
+        self.engine.instant(&query, self.source, self.at).map_err(read_error)
+    }
+
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn evaluate_range(&self, expression: &str, start: Timestamp, end: Timestamp, step: Duration) -> Result<Evaluation, ReadError> {
+        let query = self.cache.parse(expression)?;
+        self.engine.range(&query, self.source, start, end, step).map_err(read_error)
+    }
+
+    /// An instant vector of floats; NaN means "no calls", which is not a number to show, so it is left out.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn vector(&self, expression: &str) -> Result<Vec<(Labels, f64)>, ReadError> {
+        let mut out = Vec::new();
+        match self.evaluate(expression)?.value {
+            QueryValue::Vector(samples) => {
+                for sample in samples {
+                    if let Value::Float(value) = sample.value
+                        && !value.is_nan()
+                    {
+                        out.push((sample.labels, value));
+                    }
+                }
+            }
+            QueryValue::Scalar { value, .. } if !value.is_nan() => out.push((Labels::empty(), value)),
+            _ => {}
+        }
+        Ok(out)
+    }
+
+    /// One float per value of a label.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn by(&self, label: &str, expression: &str) -> Result<BTreeMap<String, f64>, ReadError> {
+        Ok(self.vector(expression)?.into_iter().map(|(labels, v)| (labels.value(label).to_owned(), v)).collect())
+    }
+
+    /// A single number.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn number(&self, expression: &str) -> Result<Option<f64>, ReadError> {
+        Ok(self.vector(expression)?.first().map(|(_, v)| *v))
+    }
+
+    /// Each series of a range query as one column per step, `None` where there is no value.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn columns(&self, expression: &str, back: Duration, step: Duration) -> Result<Vec<(Labels, Vec<Option<f64>>)>, ReadError> {
+        let (start, count) = self.grid(back, step);
+        let mut out = Vec::new();
+        if let QueryValue::Matrix(series) = self.evaluate_range(expression, start, self.at, step)?.value {
+            for data in series {
+                let mut column = vec![None; count];
+                for (t, value) in data.times.iter().zip(&data.values) {
+                    if let (Some(slot), Value::Float(v)) = (slot(start, *t, step, count), value)
+                        && v.is_finite()
+                    {
+                        column[slot] = Some(*v);
+                    }
+                }
+                out.push((data.labels, column));
+            }
+        }
+        Ok(out)
+    }
+
+    /// As [`columns`](Self::columns) for native histograms.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn histogram_columns(&self, expression: &str, back: Duration, step: Duration) -> Result<Vec<Option<Arc<NativeHistogram>>>, ReadError> {
+        let (start, count) = self.grid(back, step);
+        let mut column = vec![None; count];
+        if let QueryValue::Matrix(series) = self.evaluate_range(expression, start, self.at, step)?.value
+            && let Some(data) = series.into_iter().next()
+        {
+            for (t, value) in data.times.iter().zip(data.values) {
+                if let (Some(slot), Value::Histogram(h)) = (slot(start, *t, step, count), value) {
+                    column[slot] = Some(h);
+                }
+            }
+        }
+        Ok(column)
+    }
+
+    /// Start of the grid that ends at the cursor, and the number of its points.
+    pub fn grid(&self, back: Duration, step: Duration) -> (Timestamp, usize) {
+        let step_ms = step.as_millis().max(1);
+        let steps = (back.as_millis() / step_ms).max(1) as usize;
+        let start = Timestamp(self.at.millis() - (steps as i64 - 1) * step_ms as i64);
+        (start, steps)
+    }
+}
+
+fn slot(start: Timestamp, t: Timestamp, step: Duration, count: usize) -> Option<usize> {
+    let offset = t.millis() - start.millis();
+    let index = usize::try_from(offset / step.as_millis().max(1) as i64).ok()?;
+    (index < count).then_some(index)
+}
+
+pub fn read_error(error: EvalError) -> ReadError {
+    match error {
+        EvalError::TooManySamples { .. } => ReadError::TooHeavy(error.to_string()),
+        EvalError::Timeout => ReadError::Timeout,
+        other => ReadError::BadRequest(other.to_string()),
+    }
+}

@@ -1,0 +1,114 @@
+//! The one-line answer: is it bad, how bad, since when.
+
+use super::lens::Lens;
+use parking_lot::Mutex;
+use watchfire_model::reading::{Alert, AlertState, ReadError, ServiceRow, Status};
+use watchfire_model::{HealthState, Severity, Timestamp};
+use watchfire_store::Usage;
+
+/// Remembers when the overall state was entered.
+#[derive(Default)]
+pub struct Overall(Mutex<Option<(HealthState, Timestamp)>>);
+
+impl Overall {
+    pub fn since(&self, state: HealthState, now: Timestamp) -> Timestamp {
+        let mut entered = self.0.lock();
+        match *entered {
+            Some((known, since)) if known == state => since,
+            _ => {
+                *entered = Some((state, now));
+                now
+            }
+        }
+    }
+}
+
+/// Overall state from services and alerts. Nothing known is `Unknown`; some unknown among known ones does not hide the rest.
+pub fn status(services: &[ServiceRow], alerts: &[Alert], now: Timestamp) -> Status {
+    let mut status = Status { now, services: services.len(), ..Status::default() };
+    let mut overall = HealthState::Unknown;
+    for row in services {
+        match row.state {
+            HealthState::Unknown => {}
+            HealthState::Healthy => overall = if overall == HealthState::Unknown { HealthState::Healthy } else { overall },
+            worse => overall = if overall == HealthState::Unknown { worse } else { overall.max(worse) },
+        }
+        status.simulated |= row.simulated;
+    }
+    for severity in Severity::ALL {
+        status.firing.insert(severity.word().to_owned(), 0);
+    }
+    for alert in alerts {
+        match alert.state {
+            AlertState::Firing => {
+                *status.firing.entry(alert.severity.word().to_owned()).or_default() += 1;
+                if alert.cause.is_some() {
+                    status.held += 1;
+                }
+                let level = match alert.severity {
+                    Severity::Critical | Severity::High => HealthState::Unhealthy,
+                    Severity::Warning | Severity::Security | Severity::Normal => HealthState::Degraded,
+                    Severity::Low | Severity::Info => HealthState::Healthy,
+                };
+                if level > HealthState::Healthy {
+                    overall = if overall == HealthState::Unknown { level } else { overall.max(level) };
+                }
+            }
+            AlertState::Pending => status.pending += 1,
+            AlertState::Resolved => {}
+        }
+    }
+    status.overall = overall;
+    status
+}
+
+/// Rates of what comes in and what is held.
+///
+/// # Errors
+/// When the store cannot be queried.
+pub fn ingest(status: &mut Status, lens: &Lens<'_>, usage: &Usage) -> Result<(), ReadError> {
+    let by_signal = lens.by("signal", "sum by (signal) (rate(watchfire_ingest_accepted_total[30s]))")?;
+    let ingest = &mut status.ingest;
+    ingest.spans_per_second = by_signal.get("traces").copied();
+    ingest.logs_per_second = by_signal.get("logs").copied();
+    ingest.samples_per_second = lens.number("sum(rate(watchfire_samples_stored_total[30s]))")?;
+    ingest.spans_held = usage.spans_held;
+    ingest.spans_evicted = usage.spans_evicted;
+    ingest.series = usage.series;
+    ingest.logs_held = usage.logs_held;
+    ingest.memory_bytes = usage.memory_bytes;
+    ingest.memory_limit_bytes = usage.memory_limit_bytes;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(state: HealthState) -> ServiceRow {
+        ServiceRow { state, ..ServiceRow::default() }
+    }
+
+    #[test]
+    fn nothing_known_is_unknown_and_the_worst_known_wins() {
+        use HealthState::{Degraded, Healthy, Unhealthy, Unknown};
+        for (states, expected) in [
+            (vec![], Unknown),
+            (vec![Unknown, Unknown], Unknown),
+            (vec![Unknown, Healthy], Healthy),
+            (vec![Healthy, Degraded], Degraded),
+            (vec![Unhealthy, Degraded, Unknown], Unhealthy),
+        ] {
+            let rows: Vec<ServiceRow> = states.iter().copied().map(row).collect();
+            assert_eq!(status(&rows, &[], Timestamp(0)).overall, expected, "{states:?}");
+        }
+    }
+
+    #[test]
+    fn the_moment_of_entering_a_state_is_remembered() {
+        let overall = Overall::default();
+        assert_eq!(overall.since(HealthState::Healthy, Timestamp(1)), Timestamp(1));
+        assert_eq!(overall.since(HealthState::Healthy, Timestamp(5)), Timestamp(1));
+        assert_eq!(overall.since(HealthState::Degraded, Timestamp(9)), Timestamp(9));
+    }
+}

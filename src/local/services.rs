@@ -1,0 +1,383 @@
+//! RED of every service over the last minute, its state, and the reasons for it.
+
+use super::context::Context;
+use super::lens::Lens;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use watchfire_model::reading::{AlertState, OperationRow, ReadError, ServiceRow, Services};
+use watchfire_model::{HealthState, Severity, Timestamp};
+
+/// What a service serves: the spans its callers wait for.
+const SERVED: &str = r#"span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER""#;
+/// A service nobody calls (a cron job, a load generator) is measured by the work it starts itself.
+const STARTED: &str = r#"span_kind=~"SPAN_KIND_INTERNAL|SPAN_KIND_CLIENT|SPAN_KIND_PRODUCER|SPAN_KIND_UNSPECIFIED""#;
+/// Quiet for longer than this and the service's state is not known any more.
+const SILENCE: Duration = Duration::from_secs(5 * 60);
+const ERRORS_WORTH_A_WORD: f64 = 0.01;
+
+/// Ready-made span metrics: (service label, calls, latency buckets, units per second). The collector's connector with either unit
+/// and with its old names, and Tempo's metrics generator.
+const READY_MADE: [(&str, &str, &str, f64); 4] = [
+    ("service_name", "traces_span_metrics_calls_total", "traces_span_metrics_duration_milliseconds_bucket", 1000.0),
+    ("service_name", "traces_span_metrics_calls_total", "traces_span_metrics_duration_seconds_bucket", 1.0),
+    ("service", "traces_spanmetrics_calls_total", "traces_spanmetrics_latency_bucket", 1.0),
+    ("service_name", "calls_total", "duration_milliseconds_bucket", 1000.0),
+];
+
+/// Gauges that say how busy a process or its machine is, as a share of one.
+const UTILIZATION: [(&str, &str); 6] = [
+    ("cpu", "process_cpu_utilization_ratio"),
+    ("memory", "process_memory_utilization_ratio"),
+    ("disk", "process_disk_utilization_ratio"),
+    ("cpu", "system_cpu_utilization_ratio"),
+    ("memory", "system_memory_utilization_ratio"),
+    ("disk", "system_filesystem_utilization_ratio"),
+];
+
+#[derive(Clone, Debug, Default)]
+struct Red {
+    rate: f64,
+    errors: f64,
+    p50: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+    source: &'static str,
+}
+
+/// The `services` reading.
+///
+/// # Errors
+/// When the store cannot be queried.
+pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, ReadError> {
+    let red = red(lens)?;
+    let sparklines = sparklines(lens)?;
+    let sampling = lens.by("service_name", "min by (service_name) (watchfire_sampling_ratio)")?;
+    let mut seen = context.last_seen.clone();
+    for name in ready_made(lens)? {
+        seen.entry(name).or_insert(lens.at);
+    }
+    let versions = versions(lens)?;
+    let saturation = saturation(lens)?;
+
+    let mut names: BTreeSet<&str> = red.keys().map(String::as_str).collect();
+    names.extend(seen.keys().map(String::as_str));
+    names.extend(context.declared_services());
+    names.extend(context.checks.iter().map(|c| c.service.as_str()));
+
+    let mut rows = Vec::with_capacity(names.len());
+    for name in names {
+        let figures = red.get(name);
+        let ratio = sampling.get(name).copied().filter(|r| *r > 0.0 && *r < 1.0);
+        let mut row = ServiceRow {
+            name: name.to_owned(),
+            rate: figures.map(|r| r.rate),
+            error_ratio: figures.and_then(|r| (r.rate > 0.0).then(|| (r.errors / r.rate).clamp(0.0, 1.0))),
+            p50_seconds: figures.and_then(|r| r.p50),
+            p95_seconds: figures.and_then(|r| r.p95),
+            p99_seconds: figures.and_then(|r| r.p99),
+            owner: context.owner(name),
+            simulated: versions.get(name).is_some_and(|v| v.simulated),
+            sparkline: sparklines.get(name).cloned().unwrap_or_default(),
+            sample_count: figures.map(|r| r.rate * 60.0 * ratio.unwrap_or(1.0)),
+            sampling_ratio: ratio,
+            source: figures.map(|r| r.source.to_owned()),
+            version: versions.get(name).and_then(|v| v.version.clone()),
+            saturation: saturation.get(name).map(|(v, _)| *v),
+            saturation_of: saturation.get(name).map(|(_, what)| what.clone()),
+            last_seen: seen.get(name).copied(),
+            declared: context.is_declared(name),
+            ..ServiceRow::default()
+        };
+        judge(&mut row, lens.at, context);
+        rows.push(row);
+    }
+    rows.sort_by(|a, b| b.state.cmp(&a.state).then_with(|| b.rate.unwrap_or(-1.0).total_cmp(&a.rate.unwrap_or(-1.0))));
+    Ok(Services { services: rows, changes: Vec::new() })
+}
+
+/// State and reasons: probes first, then alerts, then what the figures themselves say.
+fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>) {
+    let mut state = HealthState::Unknown;
+    let mut why: Vec<(HealthState, String)> = Vec::new();
+
+    for check in context.checks.iter().filter(|c| c.service == row.name) {
+        if check.state == HealthState::Unhealthy {
+            say(&mut why, HealthState::Unhealthy, format!("{} {}", check.check, check.detail));
+        } else if check.state == HealthState::Degraded {
+            let bad: Vec<&str> =
+                check.dependencies.iter().filter(|d| d.state > HealthState::Unknown).map(|d| d.name.as_str()).collect();
+            let text = if bad.is_empty() { check.detail.clone() } else { format!("{} down", bad.join(", ")) };
+            say(&mut why, HealthState::Degraded, text);
+        } else if check.state == HealthState::Healthy {
+            state = state.min(HealthState::Healthy);
+        }
+    }
+    for breaker in context.breakers.iter().filter(|b| b.service == row.name && b.state != "closed" && b.state != "unknown") {
+        let age = breaker.since.map(|s| format!(" {}", short_duration(now.since(s)))).unwrap_or_default();
+        say(&mut why, HealthState::Degraded, format!("breaker {} {}{age}", breaker.breaker, breaker.state));
+    }
+    for alert in context.alerts.iter().filter(|a| a.state == AlertState::Firing && context.alert_service(a) == Some(&row.name)) {
+        let level = match alert.severity {
+            Severity::Critical | Severity::High => HealthState::Unhealthy,
+            Severity::Warning | Severity::Security | Severity::Normal => HealthState::Degraded,
+            Severity::Low | Severity::Info => HealthState::Healthy,
+        };
+        match &alert.cause {
+            // A victim is not well, but it is not the one to open first.
+            Some(cause) => say(&mut why, HealthState::Degraded.min(level), format!("← {}", cause.service)),
+            None if level > HealthState::Healthy => say(&mut why, level, alert.name.clone()),
+            None => {}
+        }
+    }
+    if let Some(ratio) = row.error_ratio.filter(|r| *r >= ERRORS_WORTH_A_WORD)
+        && why.is_empty()
+    {
+        say(&mut why, HealthState::Healthy, format!("{:.1} % errors", ratio * 100.0));
+    }
+    let silent_for = row.last_seen.map(|t| now.since(t));
+    let has_spans = silent_for.is_some_and(|d| d <= SILENCE);
+    if has_spans {
+        state = HealthState::Healthy;
+    }
+    if let Some(worst) = why.iter().map(|(level, _)| *level).max().filter(|w| *w > HealthState::Healthy) {
+        state = worst;
+    }
+    if state == HealthState::Unknown {
+        why.push((
+            HealthState::Unknown,
+            match silent_for {
+                Some(d) => format!("no telemetry for {}", short_duration(d)),
+                None => "no telemetry yet".to_owned(),
+            },
+        ));
+    }
+    why.sort_by(|a, b| b.0.cmp(&a.0));
+    row.state = state;
+    row.why = Vec::new();
+    for (_, text) in why {
+        if !row.why.contains(&text) {
+            row.why.push(text);
+        }
+    }
+}
+
+fn say(why: &mut Vec<(HealthState, String)>, level: HealthState, text: String) {
+    why.push((level, text));
+}
+
+/// `3m12s`, `2h`, `45s`: two units at most.
+pub fn short_duration(d: Duration) -> String {
+    let s = d.as_secs();
+    match s {
+        0..60 => format!("{s}s"),
+        60..600 => format!("{}m{:02}s", s / 60, s % 60),
+        600..3600 => format!("{}m", s / 60),
+        3600..86_400 => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
+        _ => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3600),
+    }
+}
+
+fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
+    let mut out = BTreeMap::new();
+    // Own spans first: what callers wait for, then what the service starts by itself.
+    for kinds in [SERVED, STARTED] {
+        collect(
+            lens,
+            &mut out,
+            "service_name",
+            "spans",
+            &format!(r#"traces_span_metrics_calls_total{{job="",{kinds}}}"#),
+            &format!(r#"sum by (service_name) (rate(traces_span_metrics_duration_seconds{{job="",{kinds}}}[1m]))"#),
+            false,
+        )?;
+    }
+    // Ready-made series of a collector or of Tempo fill in services that send no spans here; they never add to those that do.
+    // Dialects with percentiles go first: the same counter may come with buckets in either unit.
+    for (with_percentiles, kinds) in [(true, SERVED), (true, STARTED), (false, SERVED), (false, STARTED)] {
+        for (label, calls, buckets, unit) in READY_MADE {
+            let before: BTreeSet<String> = out.keys().cloned().collect();
+            collect(
+                lens,
+                &mut out,
+                label,
+                "span metrics",
+                &format!(r#"{calls}{{job!="",{kinds}}}"#),
+                &format!(r#"sum by ({label}, le) (rate({buckets}{{job!="",{kinds}}}[5m]))"#),
+                with_percentiles,
+            )?;
+            for (_, red) in out.iter_mut().filter(|(name, _)| !before.contains(*name)) {
+                for p in [&mut red.p50, &mut red.p95, &mut red.p99] {
+                    *p = p.map(|v| v / unit);
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn collect(
+    lens: &Lens<'_>,
+    out: &mut BTreeMap<String, Red>,
+    label: &str,
+    source: &'static str,
+    calls: &str,
+    histogram: &str,
+    percentiles_required: bool,
+) -> Result<(), ReadError> {
+    let window = if source == "spans" { "1m" } else { "5m" };
+    let rates = lens.vector(&format!("sum by ({label}, status_code) (rate({calls}[{window}]))"))?;
+    if rates.is_empty() {
+        return Ok(());
+    }
+    let mut fresh: BTreeMap<String, Red> = BTreeMap::new();
+    for (labels, rate) in rates {
+        let name = labels.value(label);
+        if name.is_empty() || out.contains_key(name) {
+            continue;
+        }
+        let red = fresh.entry(name.to_owned()).or_default();
+        red.source = source;
+        red.rate += rate;
+        if labels.value("status_code").ends_with("ERROR") {
+            red.errors += rate;
+        }
+    }
+    fresh.retain(|_, red| red.rate > 0.0);
+    for (quantile, pick) in [("0.5", 0), ("0.95", 1), ("0.99", 2)] {
+        for (name, value) in lens.by(label, &format!("histogram_quantile({quantile}, {histogram})"))? {
+            if let Some(red) = fresh.get_mut(&name) {
+                match pick {
+                    0 => red.p50 = Some(value),
+                    1 => red.p95 = Some(value),
+                    _ => red.p99 = Some(value),
+                }
+            }
+        }
+    }
+    fresh.retain(|_, red| !percentiles_required || red.p50.is_some());
+    out.extend(fresh);
+    Ok(())
+}
+
+fn sparklines(lens: &Lens<'_>) -> Result<BTreeMap<String, Vec<Option<f64>>>, ReadError> {
+    Ok(lens
+        .columns(
+            &format!(r#"sum by (service_name) (rate(traces_span_metrics_calls_total{{{SERVED}}}[1m]))"#),
+            Duration::from_secs(15 * 60),
+            Duration::from_secs(60),
+        )?
+        .into_iter()
+        .map(|(labels, column)| (labels.value("service_name").to_owned(), column))
+        .collect())
+}
+
+/// Services known from ready-made span metrics only are seen as long as those are scraped.
+fn ready_made(lens: &Lens<'_>) -> Result<BTreeSet<String>, ReadError> {
+    let mut out = BTreeSet::new();
+    for (label, metric) in [("service_name", "traces_span_metrics_calls_total"), ("service", "traces_spanmetrics_calls_total")] {
+        out.extend(lens.by(label, &format!(r#"count by ({label}) ({metric}{{job!=""}})"#))?.into_keys());
+    }
+    out.remove("");
+    Ok(out)
+}
+
+struct Version {
+    version: Option<String>,
+    simulated: bool,
+}
+
+fn versions(lens: &Lens<'_>) -> Result<BTreeMap<String, Version>, ReadError> {
+    let mut out: BTreeMap<String, Version> = BTreeMap::new();
+    for (labels, _) in lens.vector("watchfire_service_info")? {
+        let entry =
+            out.entry(labels.value("service_name").to_owned()).or_insert(Version { version: None, simulated: false });
+        entry.simulated |= labels.value("simulated") == "true";
+        if let Some(version) = labels.get("version") {
+            // Two versions at once is a roll-out: name the newer text.
+            if entry.version.as_deref().is_none_or(|v| v < version) {
+                entry.version = Some(version.to_owned());
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The busiest of CPU, memory and disk per service, as shares of one, from the gauges instrumented processes usually export.
+fn saturation(lens: &Lens<'_>) -> Result<BTreeMap<String, (f64, String)>, ReadError> {
+    let mut out: BTreeMap<String, (f64, String)> = BTreeMap::new();
+    for (what, metric) in UTILIZATION {
+        for label in ["service_name", "service", "job"] {
+            for (name, value) in lens.by(label, &format!(r#"max by ({label}) ({metric}{{{label}!=""}})"#))? {
+                let entry = out.entry(name).or_insert((0.0, what.to_owned()));
+                if value > entry.0 {
+                    *entry = (value, what.to_owned());
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// RED per operation of one service.
+///
+/// # Errors
+/// When the store cannot be queried.
+pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, ReadError> {
+    let filter = format!(r#"job="",service_name={service:?}"#);
+    let mut rows: BTreeMap<(String, String), (f64, f64)> = BTreeMap::new();
+    for (labels, rate) in lens.vector(&format!(
+        "sum by (span_name, span_kind, status_code) (rate(traces_span_metrics_calls_total{{{filter}}}[1m]))"
+    ))? {
+        let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
+        let entry = rows.entry(key).or_default();
+        entry.0 += rate;
+        if labels.value("status_code") == "STATUS_CODE_ERROR" {
+            entry.1 += rate;
+        }
+    }
+    let mut quantiles: BTreeMap<(String, String), [Option<f64>; 3]> = BTreeMap::new();
+    for (index, quantile) in ["0.5", "0.95", "0.99"].into_iter().enumerate() {
+        for (labels, value) in lens.vector(&format!(
+            "histogram_quantile({quantile}, sum by (span_name, span_kind) (rate(traces_span_metrics_duration_seconds{{{filter}}}[1m])))"
+        ))? {
+            let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
+            quantiles.entry(key).or_default()[index] = Some(value);
+        }
+    }
+    let mut out: Vec<OperationRow> = rows
+        .into_iter()
+        .map(|(key, (rate, errors))| {
+            let q = quantiles.get(&key).copied().unwrap_or_default();
+            OperationRow {
+                name: key.0,
+                kind: key.1.trim_start_matches("SPAN_KIND_").to_lowercase(),
+                rate: Some(rate),
+                error_ratio: (rate > 0.0).then(|| errors / rate),
+                p50_seconds: q[0],
+                p95_seconds: q[1],
+                p99_seconds: q[2],
+                sample_count: Some(rate * 60.0),
+            }
+        })
+        .collect();
+    out.sort_by(|a, b| b.rate.unwrap_or(0.0).total_cmp(&a.rate.unwrap_or(0.0)));
+    Ok(out)
+}
+
+/// Named resource shares of one service, for its page.
+///
+/// # Errors
+/// When the store cannot be queried.
+pub fn resources(lens: &Lens<'_>, service: &str) -> Result<Vec<(String, f64)>, ReadError> {
+    let mut out = Vec::new();
+    for (what, metric) in UTILIZATION {
+        for label in ["service_name", "service", "job"] {
+            if let Some(value) = lens.number(&format!("max({metric}{{{label}={service:?}}})"))?
+                && !out.iter().any(|(name, _)| name == what)
+            {
+                out.push((what.to_owned(), value));
+            }
+        }
+    }
+    Ok(out)
+}

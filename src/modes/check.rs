@@ -1,0 +1,237 @@
+//! `watchfire check`: a verdict by exit code, for CI and for scripts.
+
+use crate::attach::RemoteSource;
+use crate::cli::{CheckArgs, CheckOutput};
+use crate::exit::{self, Verdict};
+use crate::instance::Instance;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use watchfire_model::reading::{Alert, AlertState, Alerts, ReadError, Reading, Request, ServiceRow, Services, Source};
+use watchfire_model::{HealthState, Severity, parse_duration};
+
+/// How often the state is looked at while watching.
+const LOOK: Duration = Duration::from_millis(500);
+/// Own collectors get this long before the first verdict, so that a probe or a scrape can have answered.
+const WARM_UP: Duration = Duration::from_secs(5);
+
+/// Everything that was seen while watching.
+#[derive(Default)]
+struct Seen {
+    services: Vec<ServiceRow>,
+    /// Alerts that fired at any time, by identity.
+    fired: BTreeMap<String, Alert>,
+    overall: HealthState,
+    broken_rules: Vec<(String, String, String)>,
+}
+
+/// # Errors
+/// When nothing can be started or reached.
+pub fn check(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
+    let Some(watch) = args.for_duration.as_deref().map_or(Some(Duration::ZERO), |text| parse_duration(text).ok()) else {
+        eprintln!("watchfire: --for: write 2m, 30s or 1h30m");
+        return Ok(ExitCode::from(exit::USAGE));
+    };
+    let (source, instance): (Arc<dyn Source>, Option<Instance>) = match &args.url {
+        Some(url) => (Arc::new(RemoteSource::new(url, std::env::var("WATCHFIRE_TOKEN").ok(), runtime.handle().clone())?), None),
+        None => {
+            let instance = runtime.block_on(Instance::start(crate::instance::Plan::from_flags(&args.run)?))?;
+            (instance.source(), Some(instance))
+        }
+    };
+    let watch = if instance.is_some() { watch.max(WARM_UP) } else { watch };
+    let seen = observe(source.as_ref(), watch, runtime)?;
+    if let Some(instance) = instance {
+        runtime.block_on(instance.stop());
+    }
+    let verdict = verdict(&seen);
+    exit::print(&match args.output {
+        CheckOutput::Text => text(&seen, verdict),
+        CheckOutput::Json => format!("{}\n", serde_json::to_string_pretty(&report(&seen, verdict))?),
+        CheckOutput::Junit => junit(&seen, verdict),
+    });
+    Ok(verdict.into())
+}
+
+fn observe(source: &dyn Source, watch: Duration, runtime: &tokio::runtime::Runtime) -> Result<Seen, ReadError> {
+    let end = Instant::now() + watch;
+    let mut seen = Seen::default();
+    loop {
+        if let Reading::Status(status) = source.read(&Request::Status, None)? {
+            seen.overall = status.overall;
+        }
+        if let Reading::Services(Services { services, .. }) = source.read(&Request::Services, None)? {
+            seen.services = services;
+        }
+        if let Reading::Alerts(Alerts { alerts, broken_rules, .. }) = source.read(&Request::Alerts, None)? {
+            seen.broken_rules = broken_rules;
+            for alert in alerts.into_iter().filter(|a| a.state == AlertState::Firing) {
+                seen.fired.insert(format!("{}{}", alert.name, alert.labels), alert);
+            }
+        }
+        let now = Instant::now();
+        if now >= end {
+            return Ok(seen);
+        }
+        let interrupted = runtime.block_on(async {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK.min(end - now)) => false,
+                _ = tokio::signal::ctrl_c() => true,
+            }
+        });
+        if interrupted {
+            return Ok(seen);
+        }
+    }
+}
+
+/// The worst of what fired and of how things stand at the end. Nothing known at all is not healthy.
+fn verdict(seen: &Seen) -> Verdict {
+    let alerts = seen.fired.values().map(|a| match a.severity {
+        Severity::Critical | Severity::High => Verdict::Critical,
+        Severity::Warning | Severity::Security | Severity::Normal => Verdict::Warning,
+        Severity::Low | Severity::Info => Verdict::Healthy,
+    });
+    let state = match seen.overall {
+        HealthState::Healthy => Verdict::Healthy,
+        HealthState::Degraded => Verdict::Warning,
+        HealthState::Unhealthy => Verdict::Critical,
+        HealthState::Unknown => Verdict::Unknown,
+    };
+    let worst = alerts.max().unwrap_or(Verdict::Healthy);
+    match (state, worst) {
+        // Something that fired is known, whatever else is not.
+        (Verdict::Unknown, Verdict::Healthy) => Verdict::Unknown,
+        (Verdict::Unknown, worst) => worst,
+        (state, worst) => state.max(worst),
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Healthy => "healthy",
+        Verdict::Warning => "warning",
+        Verdict::Critical => "critical",
+        Verdict::Unknown => "unknown",
+    }
+}
+
+fn report(seen: &Seen, verdict: Verdict) -> serde_json::Value {
+    json!({
+        "version": 1,
+        "verdict": word(verdict),
+        "exit_code": verdict as u8,
+        "overall": seen.overall,
+        "services": seen.services.iter().map(|s| json!({"name": s.name, "state": s.state, "why": s.why})).collect::<Vec<_>>(),
+        "alerts": seen.fired.values().map(|a| json!({
+            "name": a.name, "severity": a.severity, "labels": a.labels, "annotations": a.annotations, "cause": a.cause,
+        })).collect::<Vec<_>>(),
+        "broken_rules": seen.broken_rules,
+    })
+}
+
+fn text(seen: &Seen, verdict: Verdict) -> String {
+    let mut out = format!("{}\n", word(verdict));
+    for alert in seen.fired.values() {
+        let summary = alert.annotations.get("summary").unwrap_or("");
+        out.push_str(&format!("  {} {} {summary}\n", alert.severity, alert.name));
+    }
+    for row in seen.services.iter().filter(|s| s.state != HealthState::Healthy) {
+        out.push_str(&format!("  {} {}: {}\n", row.state.word(), row.name, row.why.join("; ")));
+    }
+    for (group, rule, error) in &seen.broken_rules {
+        out.push_str(&format!("  rule {rule} of {group} cannot be evaluated: {error}\n"));
+    }
+    if verdict == Verdict::Unknown {
+        out.push_str("  nothing is known: no telemetry, scrape or probe has answered\n");
+    }
+    out
+}
+
+/// One test case per service and per alert that fired, as CI systems read them.
+fn junit(seen: &Seen, verdict: Verdict) -> String {
+    let escape = |s: &str| {
+        let safe = watchfire_model::harmless(s).into_owned();
+        safe.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    };
+    let mut cases = String::new();
+    let mut failures = 0;
+    let mut skipped = 0;
+    let mut tests = 0;
+    for row in &seen.services {
+        tests += 1;
+        let name = escape(&row.name);
+        let why = escape(&row.why.join("; "));
+        match row.state {
+            HealthState::Healthy => cases.push_str(&format!("    <testcase classname=\"service\" name=\"{name}\"/>\n")),
+            HealthState::Unknown => {
+                skipped += 1;
+                cases.push_str(&format!("    <testcase classname=\"service\" name=\"{name}\"><skipped message=\"{why}\"/></testcase>\n"));
+            }
+            state => {
+                failures += 1;
+                let word = state.word();
+                cases.push_str(&format!(
+                    "    <testcase classname=\"service\" name=\"{name}\"><failure type=\"{word}\" message=\"{why}\"/></testcase>\n"
+                ));
+            }
+        }
+    }
+    for alert in seen.fired.values() {
+        tests += 1;
+        failures += 1;
+        cases.push_str(&format!(
+            "    <testcase classname=\"alert\" name=\"{}\"><failure type=\"{}\" message=\"{}\"/></testcase>\n",
+            escape(&alert.name),
+            alert.severity,
+            escape(&format!("{} {}", alert.labels, alert.annotations.get("summary").unwrap_or("")))
+        ));
+    }
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"watchfire check: {}\" tests=\"{tests}\" failures=\"{failures}\" skipped=\"{skipped}\">\n{cases}  </testsuite>\n</testsuites>\n",
+        word(verdict)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watchfire_model::Labels;
+
+    fn alert(severity: Severity) -> Alert {
+        serde_json::from_value(json!({
+            "name": "A<b>", "state": "firing", "severity": severity, "labels": Labels::from_pairs([("service", "x")]),
+            "annotations": {}, "active_at": null, "cause": null, "notified": false,
+        }))
+        .expect("an alert")
+    }
+
+    #[test]
+    fn the_verdict_is_the_worst_of_alerts_and_state() {
+        use HealthState::{Degraded, Healthy, Unhealthy, Unknown};
+        for (overall, fired, expected) in [
+            (Healthy, None, Verdict::Healthy),
+            (Degraded, None, Verdict::Warning),
+            (Unhealthy, None, Verdict::Critical),
+            (Unknown, None, Verdict::Unknown),
+            (Healthy, Some(Severity::Info), Verdict::Healthy),
+            (Healthy, Some(Severity::Warning), Verdict::Warning),
+            (Degraded, Some(Severity::Critical), Verdict::Critical),
+            (Unknown, Some(Severity::Critical), Verdict::Critical),
+            (Unknown, Some(Severity::Info), Verdict::Unknown),
+        ] {
+            let fired = fired.map(|s| ("a".to_owned(), alert(s))).into_iter().collect();
+            assert_eq!(verdict(&Seen { overall, fired, ..Seen::default() }), expected, "{overall:?}");
+        }
+    }
+
+    #[test]
+    fn junit_escapes_what_it_quotes() {
+        let seen = Seen { fired: [("a".to_owned(), alert(Severity::Critical))].into(), ..Seen::default() };
+        let xml = junit(&seen, Verdict::Critical);
+        assert!(xml.contains("name=\"A&lt;b&gt;\""), "{xml}");
+        assert!(xml.contains("tests=\"1\" failures=\"1\""), "{xml}");
+    }
+}

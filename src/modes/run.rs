@@ -1,0 +1,167 @@
+//! `watchfire` and `watchfire run`: collect, evaluate, and show or stay silent.
+
+use super::screen::{self, Wake};
+use crate::appearance;
+use crate::cli::{RunFlags, ScreenFlags};
+use crate::clock::SystemClock;
+use crate::exit;
+use crate::instance::{Instance, Plan};
+use crate::logging;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use watchfire_model::{Clock, Request};
+use watchfire_views::{App, plain};
+
+/// # Errors
+/// When the wish is wrong, or something cannot be started.
+pub fn run(flags: &RunFlags) -> anyhow::Result<ExitCode> {
+    let plan = Plan::from_flags(flags)?;
+    let headless = plan.config.headless;
+    start(plan, headless, &flags.screen, None)
+}
+
+/// Runs a plan until it is told to stop, or `for_duration` is over.
+///
+/// # Errors
+/// As [`run`].
+pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Option<Duration>) -> anyhow::Result<ExitCode> {
+    let screens = !headless && !flags.plain;
+    if screens && !(std::io::stdout().is_terminal() && std::io::stdin().is_terminal()) {
+        anyhow::bail!("there is no terminal here; use --headless, or --plain for a linear log");
+    }
+    if screens {
+        logging::to_file(&plan.config.log_level, &plan.config.state_dir)
+            .map_err(|e| anyhow::anyhow!("cannot log to {}: {e}; choose another --state-dir", plan.config.state_dir.display()))?;
+    } else {
+        logging::to_stderr(&plan.config.log_level);
+    }
+    for warning in &plan.loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let app = if screens {
+        let options = appearance::options(flags, &plan.config.ui)?;
+        Some((options.mouse, App::new(options)?))
+    } else {
+        None
+    };
+    let runtime = super::runtime()?;
+    let wakes = screen::wakes();
+    let mut instance = runtime.block_on(Instance::start_with_terminal(plan, screens.then(|| wakes.0.clone())))?;
+    match app {
+        Some((mouse, app)) => {
+            spawn_signals(&runtime, wakes.0.clone(), &instance, for_duration);
+            let shown = screen::show(app, mouse, instance.source(), instance.commands(), wakes, &SystemClock);
+            runtime.block_on(instance.stop());
+            shown?;
+        }
+        None if flags.plain && !headless => {
+            print_plain(&instance, &runtime, for_duration);
+            runtime.block_on(instance.stop());
+        }
+        None => {
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{}", instance.ready_line()).and_then(|()| out.flush())?;
+            drop(out);
+            runtime.block_on(wait_headless(&mut instance, for_duration));
+            runtime.block_on(instance.stop());
+        }
+    }
+    // Blocking reads that still run belong to nobody any more.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGTERM and SIGINT end the screens, SIGHUP ends them too: the terminal went away.
+fn spawn_signals(
+    runtime: &tokio::runtime::Runtime,
+    wake: std::sync::mpsc::Sender<Wake>,
+    instance: &Instance,
+    for_duration: Option<Duration>,
+) {
+    let cancelled = instance.cancelled();
+    runtime.spawn(async move {
+        let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+        else {
+            return;
+        };
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+            _ = hup.recv() => {}
+            () = elapsed(for_duration) => {}
+            () = cancelled.cancelled() => {}
+        }
+        let _ = wake.send(Wake::Quit);
+    });
+}
+
+async fn elapsed(after: Option<Duration>) {
+    match after {
+        Some(d) => tokio::time::sleep(d).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads rules.
+async fn wait_headless(instance: &mut Instance, for_duration: Option<Duration>) {
+    let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
+        tracing::error!("cannot listen for signals; stopping");
+        return;
+    };
+    let over = elapsed(for_duration);
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            () = &mut over => break,
+            _ = hup.recv() => match instance.reload() {
+                Ok(done) => tracing::info!("{done}"),
+                Err(error) => tracing::error!("rules not reloaded, the old ones stay: {error}"),
+            },
+        }
+    }
+    tracing::info!("stopping: draining what is queued; a second signal ends at once");
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        // What is durable is on disk already.
+        std::process::exit(1);
+    });
+}
+
+/// One line per event, for screen readers and pipes.
+fn print_plain(instance: &Instance, runtime: &tokio::runtime::Runtime, for_duration: Option<Duration>) {
+    let source = instance.source();
+    let mut log = plain::Log::default();
+    let end = for_duration.map(|d| Instant::now() + d);
+    exit::print(&format!("{}\n", instance.listening_text()));
+    loop {
+        for request in [Request::Status, Request::Services, Request::Breakers, Request::Alerts] {
+            if let Ok(reading) = source.read(&request, None) {
+                for line in log.lines(&reading, SystemClock.now()) {
+                    exit::print(&format!("{line}\n"));
+                }
+            }
+        }
+        let left = end.map_or(Duration::from_secs(1), |e| e.saturating_duration_since(Instant::now()).min(Duration::from_secs(1)));
+        let stopped = runtime.block_on(async {
+            let Ok(mut term) = signal(SignalKind::terminate()) else { return true };
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => true,
+                _ = term.recv() => true,
+                () = tokio::time::sleep(left) => false,
+            }
+        });
+        if stopped || end.is_some_and(|e| Instant::now() >= e) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The event loop around the screens: keys and readings in, frames and effects out. It never waits for a reading.
+
+use crate::terminal::{TerminalGuard, hung_up};
+use base64::Engine as _;
+use crossterm::event::{Event as TerminalEvent, KeyEventKind};
+use crossterm::{execute, terminal};
+use parking_lot::{Condvar, Mutex};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+use watchfire_model::reading::{CommandSink, ReadError, Source};
+use watchfire_model::{Clock, Reading, Request, Timestamp};
+use watchfire_views::{App, Effect, Event};
+
+/// How often readings are asked for while nothing wakes the reader earlier.
+const READ_EVERY: Duration = Duration::from_millis(500);
+/// The clock of the header moves once a second; a tick more often than that is for messages that fade.
+const TICK: Duration = Duration::from_millis(500);
+/// Twenty frames a second at most, whatever arrives.
+const FRAME: Duration = Duration::from_millis(50);
+
+/// Everything that can wake the loop.
+pub enum Wake {
+    Terminal(TerminalEvent),
+    Answer(Request, Result<Reading, ReadError>),
+    /// Bytes for the terminal beside the frames: a notification sequence, the bell.
+    Bytes(Vec<u8>),
+    Done(Result<String, String>),
+    Quit,
+}
+
+/// What the reader thread is to ask next.
+struct Questions {
+    wants: Vec<Request>,
+    at: Option<Timestamp>,
+    changed: bool,
+    stop: bool,
+}
+
+/// Shows `app` until somebody quits, the terminal goes away, or `wakes` says so.
+///
+/// # Errors
+/// When there is no terminal, or it cannot be drawn to.
+pub fn show(
+    mut app: App,
+    mouse: bool,
+    source: Arc<dyn Source>,
+    commands: Arc<dyn CommandSink>,
+    wakes: (Sender<Wake>, Receiver<Wake>),
+    clock: &dyn Clock,
+) -> anyhow::Result<()> {
+    let guard = TerminalGuard::take(mouse)?;
+    let (send, receive) = wakes;
+    let questions = Arc::new((
+        Mutex::new(Questions { wants: app.wants(), at: app.at(), changed: true, stop: false }),
+        Condvar::new(),
+    ));
+    let stop_input = Arc::new(AtomicBool::new(false));
+    let input = spawn_input(send.clone(), stop_input.clone());
+    let reader = spawn_reader(source, questions.clone(), send.clone());
+
+    let mut terminal = Terminal::new(CrosstermBackend::new(guard.writer()))?;
+    terminal.clear()?;
+    if let Ok((columns, rows)) = terminal::size() {
+        app.handle(Event::Resize(columns, rows));
+    }
+    app.handle(Event::Tick(clock.now()));
+    let mut last_frame = Instant::now() - FRAME;
+    let mut last_tick = Instant::now();
+    let outcome = loop {
+        if app.dirty() && last_frame.elapsed() >= FRAME {
+            draw(&mut terminal, &mut app)?;
+            last_frame = Instant::now();
+        }
+        let wait = if app.dirty() { FRAME.saturating_sub(last_frame.elapsed()) } else { TICK.saturating_sub(last_tick.elapsed()) };
+        let mut effects = Vec::new();
+        let first = receive.recv_timeout(wait.max(Duration::from_millis(1)));
+        let mut quit = matches!(first, Err(RecvTimeoutError::Disconnected));
+        // Whatever else already waits is taken before the next frame, so a burst costs one frame.
+        for wake in first.into_iter().chain(receive.try_iter().take(256)) {
+            match wake {
+                Wake::Terminal(event) => effects.extend(terminal_event(&mut app, event)),
+                Wake::Answer(request, answer) => app.receive(&request, answer),
+                Wake::Bytes(bytes) => {
+                    let out = terminal.backend_mut();
+                    out.write_all(&bytes)?;
+                    Write::flush(out)?;
+                }
+                Wake::Done(done) => effects.extend(app.handle(Event::Done(done))),
+                Wake::Quit => quit = true,
+            }
+        }
+        if last_tick.elapsed() >= TICK {
+            last_tick = Instant::now();
+            effects.extend(app.handle(Event::Tick(clock.now())));
+            if hung_up() {
+                break Ok(());
+            }
+        }
+        for effect in effects {
+            if effect == Effect::Quit {
+                quit = true;
+            } else {
+                perform(effect, &guard, &mut terminal, &commands, &send, &questions)?;
+            }
+        }
+        if quit {
+            break Ok(());
+        }
+        ask(&questions, &app);
+    };
+    stop_input.store(true, Ordering::SeqCst);
+    questions.0.lock().stop = true;
+    questions.1.notify_all();
+    drop(terminal);
+    drop(guard);
+    // The input thread ends at its next poll; the reader may be inside a slow read of another machine and is not waited for.
+    let _ = input.join();
+    drop(reader);
+    outcome
+}
+
+fn draw<W: Write>(terminal: &mut Terminal<CrosstermBackend<W>>, app: &mut App) -> anyhow::Result<()> {
+    execute!(terminal.backend_mut(), terminal::BeginSynchronizedUpdate)?;
+    terminal.draw(|frame| app.render(frame))?;
+    execute!(terminal.backend_mut(), terminal::EndSynchronizedUpdate)?;
+    Ok(())
+}
+
+fn terminal_event(app: &mut App, event: TerminalEvent) -> Vec<Effect> {
+    match event {
+        TerminalEvent::Key(key) if key.kind != KeyEventKind::Release => app.handle(Event::Key(key)),
+        TerminalEvent::Mouse(mouse) => app.handle(Event::Mouse(mouse)),
+        TerminalEvent::Paste(text) => app.handle(Event::Paste(text)),
+        TerminalEvent::Resize(columns, rows) => app.handle(Event::Resize(columns, rows)),
+        _ => Vec::new(),
+    }
+}
+
+/// Tells the reader thread what the screen wants now, and wakes it when that differs.
+fn ask(questions: &(Mutex<Questions>, Condvar), app: &App) {
+    let (wants, at) = (app.wants(), app.at());
+    let mut held = questions.0.lock();
+    if held.wants != wants || held.at != at {
+        held.wants = wants;
+        held.at = at;
+        held.changed = true;
+        questions.1.notify_all();
+    }
+}
+
+fn spawn_input(send: Sender<Wake>, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        while !stop.load(Ordering::SeqCst) {
+            match crossterm::event::poll(Duration::from_millis(100)) {
+                Ok(true) => match crossterm::event::read() {
+                    Ok(event) => {
+                        if send.send(Wake::Terminal(event)).is_err() {
+                            return;
+                        }
+                    }
+                    Err(_) => {
+                        let _ = send.send(Wake::Quit);
+                        return;
+                    }
+                },
+                Ok(false) => {}
+                Err(_) => {
+                    let _ = send.send(Wake::Quit);
+                    return;
+                }
+            }
+            // A dead terminal makes the event source spin; leaving is the only right thing then.
+            if hung_up() {
+                let _ = send.send(Wake::Quit);
+                return;
+            }
+        }
+    })
+}
+
+fn spawn_reader(
+    source: Arc<dyn Source>,
+    questions: Arc<(Mutex<Questions>, Condvar)>,
+    send: Sender<Wake>,
+) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        loop {
+            let (wants, at) = {
+                let mut held = questions.0.lock();
+                if !held.changed && !held.stop {
+                    questions.1.wait_for(&mut held, READ_EVERY);
+                }
+                if held.stop {
+                    return;
+                }
+                held.changed = false;
+                (held.wants.clone(), held.at)
+            };
+            for request in wants {
+                let answer = source.read(&request, at);
+                if send.send(Wake::Answer(request, answer)).is_err() || questions.0.lock().stop {
+                    return;
+                }
+            }
+        }
+    })
+}
+
+fn perform<W: Write>(
+    effect: Effect,
+    guard: &TerminalGuard,
+    terminal: &mut Terminal<CrosstermBackend<W>>,
+    commands: &Arc<dyn CommandSink>,
+    send: &Sender<Wake>,
+    questions: &(Mutex<Questions>, Condvar),
+) -> anyhow::Result<()> {
+    match effect {
+        Effect::Quit => {}
+        Effect::Suspend => {
+            guard.release();
+            #[cfg(unix)]
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
+            guard.resume()?;
+            terminal.clear()?;
+        }
+        Effect::Copy(text) => {
+            let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+            let out = terminal.backend_mut();
+            write!(out, "\x1b]52;c;{encoded}\x07")?;
+            Write::flush(out)?;
+        }
+        Effect::Command(command) => {
+            // Durable means fsynced, so it may take a moment: never on this thread.
+            let (commands, send) = (commands.clone(), send.clone());
+            std::thread::spawn(move || {
+                let done = commands.execute(&command).map_err(|e| e.to_string());
+                let _ = send.send(Wake::Done(done));
+            });
+        }
+        Effect::Save { name, text } => {
+            let done = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(&name)
+                .and_then(|mut file| file.write_all(text.as_bytes()))
+                .map(|()| format!("wrote {name}"))
+                .map_err(|e| format!("cannot write {name}: {e}"));
+            let _ = send.send(Wake::Done(done));
+        }
+        Effect::OpenUrl(url) => {
+            let _ = send.send(Wake::Done(open(&url)));
+        }
+        Effect::Refresh => {
+            questions.0.lock().changed = true;
+            questions.1.notify_all();
+        }
+        Effect::Redraw => terminal.clear()?,
+    }
+    Ok(())
+}
+
+/// One argument, no shell, nothing inherited.
+fn open(url: &str) -> Result<String, String> {
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    std::process::Command::new(program)
+        .arg(url)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .map(|_| format!("opening {url}"))
+        .map_err(|e| format!("cannot start {program}: {e}"))
+}
+
+/// A channel for everything that wakes the loop; notifiers and signals get clones of the sender.
+pub fn wakes() -> (Sender<Wake>, Receiver<Wake>) {
+    channel()
+}

@@ -1,0 +1,39 @@
+//! The dependency graph that alerts ask for causes: what spans show now, joined with what the preset declares.
+
+use crate::local::Declared;
+use std::sync::Arc;
+use watchfire_model::{Dependency, Topology};
+use watchfire_store::Store;
+
+/// Live edges of the store under the preset's names, plus declared edges that carry no spans of their own.
+pub struct JoinedTopology {
+    store: Arc<Store>,
+    declared: Arc<Declared>,
+}
+
+impl JoinedTopology {
+    pub fn new(store: Arc<Store>, declared: Arc<Declared>) -> Self {
+        JoinedTopology { store, declared }
+    }
+}
+
+impl Topology for JoinedTopology {
+    fn dependencies(&self, service: &str) -> Vec<Dependency> {
+        let mut out = self.store.dependencies(service);
+        for dependency in &mut out {
+            if let Some((_, name)) = self.declared.aliases.iter().find(|(alias, _)| *alias == dependency.server) {
+                dependency.server.clone_from(name);
+            }
+        }
+        for (client, server, _) in self.declared.edges.iter().filter(|(c, _, _)| c == service) {
+            if !out.iter().any(|d| d.server == *server) {
+                out.push(Dependency { client: client.clone(), server: server.clone(), error_ratio: None });
+            }
+        }
+        out
+    }
+
+    fn unhealthy(&self) -> Vec<(String, String)> {
+        self.store.unhealthy()
+    }
+}

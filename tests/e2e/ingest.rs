@@ -1,0 +1,150 @@
+//! Telemetry over both OTLP doors becomes services, edges, traces, series and logs.
+
+use crate::instance::Watchfire;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use prost::Message;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+fn now_nanos() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos()).expect("before 2554")
+}
+
+fn attribute(key: &str, value: &str) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) }),
+        ..KeyValue::default()
+    }
+}
+
+fn of_service(name: &str, spans: Vec<Span>) -> ResourceSpans {
+    ResourceSpans {
+        resource: Some(Resource { attributes: vec![attribute("service.name", name)], ..Resource::default() }),
+        scope_spans: vec![ScopeSpans { spans, ..ScopeSpans::default() }],
+        ..ResourceSpans::default()
+    }
+}
+
+/// Traces of two services: `shop` serves, calls `stock`, which reads a database; every tenth call fails.
+fn traces(count: u8) -> ExportTraceServiceRequest {
+    let end = now_nanos();
+    let (mut shop, mut stock) = (Vec::new(), Vec::new());
+    for i in 0..count {
+        let trace_id = vec![i + 1; 16];
+        let span = |id: u8, parent: u8, name: &str, kind: i32, ms: u64| Span {
+            trace_id: trace_id.clone(),
+            span_id: vec![id, i, 1, 1, 1, 1, 1, 1],
+            parent_span_id: if parent == 0 { Vec::new() } else { vec![parent, i, 1, 1, 1, 1, 1, 1] },
+            name: name.to_owned(),
+            kind,
+            start_time_unix_nano: end - ms * 1_000_000,
+            end_time_unix_nano: end,
+            ..Span::default()
+        };
+        shop.push(span(1, 0, "GET /cart", 2, 80));
+        shop.push(span(2, 1, "GET", 3, 70));
+        let mut served = span(3, 2, "GET /stock", 2, 60);
+        if i % 10 == 0 {
+            served.status = Some(Status { code: 2, message: "out of stock".to_owned() });
+        }
+        stock.push(served);
+        let mut read = span(4, 3, "SELECT stock", 3, 20);
+        read.attributes = vec![attribute("db.system.name", "postgresql"), attribute("db.namespace", "stock_db")];
+        stock.push(read);
+    }
+    ExportTraceServiceRequest { resource_spans: vec![of_service("shop", shop), of_service("stock", stock)] }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_over_grpc_draw_the_map_and_the_figures() {
+    let watchfire = Watchfire::start(&[]);
+    let channel = tonic::transport::Channel::from_shared(format!("http://{}", watchfire.otlp_grpc))
+        .expect("an address")
+        .connect()
+        .await
+        .expect("the receiver listens");
+    let mut client = TraceServiceClient::new(channel);
+    let reply = client.export(traces(40)).await.expect("accepted").into_inner();
+    assert_eq!(reply.partial_success, None);
+
+    let services = watchfire
+        .until("/api/watchfire/v1/services", "both services with a rate", |json| {
+            json["services"].as_array().is_some_and(|list| list.iter().filter(|s| s["rate"].is_number()).count() == 2)
+        })
+        .await;
+    let stock = services["services"].as_array().and_then(|l| l.iter().find(|s| s["name"] == "stock")).expect("stock is there");
+    assert!((stock["error_ratio"].as_f64().expect("known") - 0.1).abs() < 0.02, "{stock}");
+    assert!((stock["p95_seconds"].as_f64().expect("known") - 0.06).abs() < 0.002, "{stock}");
+
+    let map = watchfire
+        .until("/api/watchfire/v1/map", "a service edge and a database edge", |json| {
+            let edge = |client: &str, server: &str| {
+                json["edges"].as_array().is_some_and(|l| l.iter().any(|e| e["client"] == client && e["server"] == server))
+            };
+            edge("shop", "stock") && edge("stock", "stock_db")
+        })
+        .await;
+    let kind = |name: &str| map["nodes"].as_array().and_then(|l| l.iter().find(|n| n["name"] == name)).map(|n| n["kind"].clone());
+    assert_eq!(kind("stock_db"), Some("database".into()));
+    assert_eq!(kind("stock"), Some("service".into()));
+
+    let found = watchfire.json("/api/watchfire/v1/traces?service=stock&error=true").await;
+    assert_eq!(found["traces"].as_array().map(Vec::len), Some(4), "{found}");
+    let id = found["traces"][0]["trace_id"].as_str().expect("an id");
+    let trace = watchfire.json(&format!("/api/watchfire/v1/traces/{id}")).await;
+    assert_eq!(trace["spans"].as_array().map(Vec::len), Some(4), "{trace}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_span_never_costs_its_batch() {
+    let watchfire = Watchfire::start(&[]);
+    let mut request = traces(3);
+    request.resource_spans[0].scope_spans[0].spans[0].trace_id = vec![0; 16];
+    let response = watchfire
+        .client()
+        .post(format!("http://{}/v1/traces", watchfire.otlp_http))
+        .header("content-type", "application/x-protobuf")
+        .body(request.encode_to_vec())
+        .send()
+        .await
+        .expect("answered");
+    assert_eq!(response.status(), 200);
+    let body = response.bytes().await.expect("a body");
+    let reply = opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse::decode(body).expect("a response");
+    let partial = reply.partial_success.expect("one was rejected");
+    assert_eq!(partial.rejected_spans, 1);
+    assert_eq!(partial.error_message, "rejected 1 of 12 spans: 1 zero trace id");
+    watchfire
+        .until("/api/watchfire/v1/traces?limit=10", "the other traces", |json| json["traces"].as_array().is_some_and(|l| l.len() == 3))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_over_json_are_kept_with_their_trace() {
+    let watchfire = Watchfire::start(&[]);
+    let body = serde_json::json!({"resourceLogs": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
+        "scopeLogs": [{"logRecords": [{
+            "timeUnixNano": now_nanos().to_string(), "severityNumber": 17, "severityText": "ERROR",
+            "body": {"stringValue": "payment failed"}, "traceId": "0102030405060708090a0b0c0d0e0f10", "spanId": "0102030405060708",
+        }]}],
+    }]});
+    let response = watchfire
+        .client()
+        .post(format!("http://{}/v1/logs", watchfire.otlp_http))
+        .json(&body)
+        .send()
+        .await
+        .expect("answered");
+    assert_eq!(response.status(), 200);
+    let logs = watchfire
+        .until("/api/watchfire/v1/logs", "one record", |json| json["logs"].as_array().is_some_and(|l| l.len() == 1))
+        .await;
+    assert_eq!(logs["logs"][0]["body"], "payment failed");
+    assert_eq!(logs["logs"][0]["severity"], "ERROR");
+    assert_eq!(logs["logs"][0]["trace_id"], "0102030405060708090a0b0c0d0e0f10");
+}

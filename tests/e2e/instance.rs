@@ -1,0 +1,124 @@
+//! One running watchfire per test.
+
+use serde_json::Value as Json;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Longer than anything here should take on a loaded machine of two cores.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program under test, running headless.
+pub struct Watchfire {
+    child: Child,
+    pub otlp_grpc: String,
+    pub otlp_http: String,
+    pub api: String,
+    pub state: TempDir,
+    client: reqwest::Client,
+}
+
+/// The command with a state directory and notifications off.
+pub fn command(state: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_watchfire"));
+    command.env_clear().env("HOME", state.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+impl Watchfire {
+    /// Starts with these further arguments and waits for the ready line.
+    pub fn start(arguments: &[&str]) -> Self {
+        let state = TempDir::new().expect("a temporary directory");
+        let mut command = command(&state);
+        command
+            .args(["run", "--headless", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"])
+            .args(["--notify", "none", "--log-level", "warn"])
+            .arg("--state-dir")
+            .arg(state.path().join("state"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut stdout = BufReader::new(stdout);
+        stdout.read_line(&mut line).expect("a line on stdout");
+        if line.is_empty() {
+            let mut why = String::new();
+            if let Some(mut stderr) = child.stderr.take() {
+                let _ = stderr.read_to_string(&mut why);
+            }
+            panic!("no ready line; stderr: {why}");
+        }
+        let ready: Json = serde_json::from_str(&line).unwrap_or_else(|e| panic!("ready line {line:?}: {e}"));
+        assert_eq!(ready["ready"], true);
+        let address = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
+        // The client needs the provider installed once per process; a second time is no error worth hearing of.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Watchfire {
+            otlp_grpc: address("otlp_grpc"),
+            otlp_http: address("otlp_http"),
+            api: address("api"),
+            child,
+            state,
+            client: reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("an HTTP client"),
+        }
+    }
+
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.api)
+    }
+
+    /// Status and body of any path of the API.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let response = self.client.get(self.url(path)).send().await.expect("the API answers");
+        (response.status().as_u16(), response.text().await.expect("a body"))
+    }
+
+    pub async fn json(&self, path: &str) -> Json {
+        let (status, body) = self.get(path).await;
+        assert!(status < 300, "{path}: {status} {body}");
+        serde_json::from_str(&body).unwrap_or_else(|e| panic!("{path}: {e}: {body}"))
+    }
+
+    /// Asks again until the answer is as wanted.
+    pub async fn until(&self, path: &str, what: &str, wanted: impl Fn(&Json) -> bool) -> Json {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.json(path).await;
+            if wanted(&answer) {
+                return answer;
+            }
+            assert!(Instant::now() < end, "{path} never became: {what}; last answer: {answer:#}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The value of one own metric, 0 where it is not there yet.
+    pub async fn metric(&self, name_and_labels: &str) -> f64 {
+        let (_, text) = self.get("/metrics").await;
+        text.lines()
+            .find_map(|line| line.strip_prefix(name_and_labels).and_then(|rest| rest.trim().parse().ok()))
+            .unwrap_or(0.0)
+    }
+
+    /// Sends a signal and waits for the end; the exit code, or `None` if a signal ended it.
+    pub fn stop(mut self, signal: &str) -> Option<i32> {
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();
+        assert!(sent.is_ok_and(|s| s.success()));
+        self.child.wait().expect("the program ends").code()
+    }
+}
+
+impl Drop for Watchfire {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

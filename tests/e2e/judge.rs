@@ -1,0 +1,70 @@
+//! Verdicts by exit code, and the ways a run begins and ends.
+
+use crate::instance::{Watchfire, command};
+use std::process::Stdio;
+use tempfile::TempDir;
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let state = TempDir::new().expect("a temporary directory");
+    let output = command(&state)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn without_a_terminal_the_error_says_what_to_do() {
+    let (code, _, stderr) = run(&["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("--headless"), "{stderr}");
+}
+
+#[test]
+fn usage_errors_of_check_are_apart_from_its_verdicts() {
+    assert_eq!(run(&["check", "--no-such-flag"]).0, Some(64));
+    assert_eq!(run(&["check", "--for", "soon"]).0, Some(64));
+    assert_eq!(run(&["status", "--no-such-flag"]).0, Some(2));
+}
+
+#[test]
+fn nobody_there_is_said_with_the_address() {
+    let (code, _, stderr) = run(&["status", "--url", "http://127.0.0.1:1"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("127.0.0.1:1"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_knows_nothing_is_unknown_and_exits_three() {
+    let watchfire = Watchfire::start(&[]);
+    let url = watchfire.url("");
+    let (code, out, _) = tokio::task::spawn_blocking(move || run(&["check", "--url", &url, "--output", "json"])).await.expect("ran");
+    assert_eq!(code, Some(3), "{out}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&out).expect("JSON")["verdict"], "unknown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_prometheus_api_answers_as_clients_expect() {
+    let watchfire = Watchfire::start(&[]);
+    assert_eq!(watchfire.get("/-/healthy").await.0, 200);
+    assert_eq!(watchfire.get("/-/ready").await.0, 200);
+    let (status, body) = watchfire.get("/api/v1/query?query=sum(").await;
+    assert_eq!(status, 400);
+    let error: serde_json::Value = serde_json::from_str(&body).expect("an envelope");
+    assert_eq!(error["errorType"], "bad_data", "{body}");
+    let scalar = watchfire.json("/api/v1/query?query=1%2B1&time=10").await;
+    assert_eq!(scalar["data"], serde_json::json!({"resultType": "scalar", "result": [10, "2"]}));
+    let range = watchfire.json("/api/v1/query_range?query=vector(1)&start=0&end=30&step=15").await;
+    assert_eq!(range["data"]["result"][0]["values"], serde_json::json!([[0, "1"], [15, "1"], [30, "1"]]));
+    let (status, body) = watchfire.get("/api/v1/query_range?query=1&start=0&end=1000000&step=1").await;
+    assert!(status == 400 && body.contains("11,000"), "{body}");
+    assert_eq!(watchfire.get("/api/v1/rules/test/test").await, (404, "404 page not found\n".to_owned()));
+    let response = watchfire.client().get(watchfire.url("/metrics")).header("host", "evil.example").send().await.expect("answered");
+    assert_eq!(response.status(), 403);
+}
+
+#[test]
+fn sigterm_drains_and_ends_well() {
+    assert_eq!(Watchfire::start(&[]).stop("TERM"), Some(0));
+}

@@ -1,0 +1,97 @@
+//! Scrapes and probes of real servers become series, states and alerts.
+
+use crate::instance::Watchfire;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::net::TcpListener;
+
+/// A service with `/metrics` and `/health` whose database can be pulled; ends with its runtime.
+struct Service {
+    address: String,
+    healthy: Arc<AtomicBool>,
+}
+
+async fn service() -> Service {
+    let healthy = Arc::new(AtomicBool::new(true));
+    let requests = Arc::new(AtomicU64::new(0));
+    let state = healthy.clone();
+    let health = move || {
+        let ok = state.load(Ordering::SeqCst);
+        async move {
+            let (status, word) = if ok { (StatusCode::OK, "healthy") } else { (StatusCode::SERVICE_UNAVAILABLE, "unhealthy") };
+            (status, format!(r#"{{"service":"pay","status":"{word}","dependencies":{{"database":"{word}"}}}}"#))
+        }
+    };
+    let metrics = move || {
+        let n = requests.fetch_add(7, Ordering::SeqCst);
+        async move {
+            (
+                [("content-type", "text/plain; version=0.0.4")],
+                format!("# TYPE pay_requests_total counter\npay_requests_total{{code=\"200\"}} {n}\n# TYPE pay_queue_depth gauge\npay_queue_depth 3\n"),
+            )
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let router = Router::new().route("/health", get(health)).route("/metrics", get(metrics));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Service { address, healthy }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scraped_target_answers_promql() {
+    let service = service().await;
+    let watchfire = Watchfire::start(&["--scrape", &format!("http://{}/metrics", service.address)]);
+    watchfire
+        .until("/api/v1/query?query=up", "up is one", |json| json["data"]["result"][0]["value"][1] == "1")
+        .await;
+    let found = watchfire
+        .until("/api/v1/query?query=pay_queue_depth", "the gauge", |json| json["data"]["result"][0]["value"][1] == "3")
+        .await;
+    assert_eq!(found["data"]["result"][0]["metric"]["instance"], service.address);
+    let targets = watchfire.json("/api/v1/targets").await;
+    assert_eq!(targets["data"]["activeTargets"][0]["health"], "up", "{targets}");
+    let names = watchfire.json("/api/v1/label/__name__/values").await;
+    assert!(names["data"].as_array().is_some_and(|l| l.iter().any(|n| n == "pay_requests_total")), "{names}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_probe_is_a_state_an_alert_and_a_resolution() {
+    let service = service().await;
+    let rules = tempfile::NamedTempFile::with_suffix(".yaml").expect("a file");
+    std::fs::write(
+        rules.path(),
+        "groups: [{name: probes, interval: 1s, rules: [{alert: PayDown, expr: watchfire_service_health == 0, for: 1s, labels: {severity: critical}, annotations: {summary: '{{ $labels.service }} is down'}}]}]",
+    )
+    .expect("written");
+    let config = tempfile::NamedTempFile::with_suffix(".toml").expect("a file");
+    std::fs::write(
+        config.path(),
+        format!("[[probe]]\nurl = \"http://{}/health\"\nservice = \"pay\"\ninterval = \"1s\"\n", service.address),
+    )
+    .expect("written");
+    let (config, rules) = (config.path().display().to_string(), rules.path().display().to_string());
+    let watchfire = Watchfire::start(&["--config", &config, "--rules", &rules]);
+    watchfire
+        .until("/api/watchfire/v1/health", "healthy", |json| json["checks"][0]["state"] == "healthy")
+        .await;
+
+    service.healthy.store(false, Ordering::SeqCst);
+    let alerts = watchfire
+        .until("/api/v1/alerts", "firing", |json| json["data"]["alerts"][0]["state"] == "firing")
+        .await;
+    assert_eq!(alerts["data"]["alerts"][0]["annotations"]["summary"], "pay is down");
+    let health = watchfire.json("/api/watchfire/v1/health").await;
+    assert_eq!(health["checks"][0]["state"], "unhealthy", "{health}");
+    let status = watchfire.json("/api/watchfire/v1/status").await;
+    assert_eq!(status["overall"], "unhealthy", "{status}");
+    assert_eq!(status["firing"]["critical"], 1, "{status}");
+
+    service.healthy.store(true, Ordering::SeqCst);
+    watchfire
+        .until("/api/watchfire/v1/alerts", "resolved", |json| json["alerts"][0]["state"] == "resolved")
+        .await;
+}
