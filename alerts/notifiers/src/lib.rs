@@ -26,8 +26,8 @@ pub mod routing;
 mod secret;
 mod settings;
 
-pub use channels::terminal::{Protocol, TerminalKind, TerminalSink, sequence as terminal_sequence};
-pub use dispatcher::{Dispatcher, DispatcherHandle, PathReport, StartError, TickRecord, test_paths};
+pub use channels::terminal::{Multiplexer, Protocol, TerminalKind, TerminalSink, sequence as terminal_sequence};
+pub use dispatcher::{Dispatcher, DispatcherHandle, PathReport, StartError, TickRecord, probe_paths, test_paths};
 pub use journal::{Acknowledgement, DeadLetter, Faults, JournalError, Recovered};
 pub use secret::Secret;
 pub use settings::{ChannelSettings, Limits, PersonChannel, PersonSettings, ReceiverSettings, RouteSettings, Settings, TeamSettings};

@@ -346,20 +346,6 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn message(alerts: Vec<MessageAlert>) -> Message {
-        Message {
-            key: "k1".to_owned(),
-            path: "team/webhook".to_owned(),
-            receiver: "team".to_owned(),
-            group_key: "{}:{}".to_owned(),
-            group_labels: Labels::empty(),
-            alerts,
-            note: None,
-            external_url: "http://127.0.0.1:9499".to_owned(),
-            at: Timestamp(1_772_334_900_000),
-        }
-    }
-
     #[test]
     fn a_page_carries_all_its_evidence() {
         let text = alert_text(&alert(notice("HighErrorRate", NoticeState::Firing))).plain();

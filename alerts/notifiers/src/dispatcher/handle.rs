@@ -58,6 +58,8 @@ pub(super) struct Shared {
     pub paths: Vec<Arc<PathState>>,
     pub cancel: CancellationToken,
     pub recovered: Vec<String>,
+    /// There is a state directory.
+    pub persistent: bool,
     silences: AtomicU64,
 }
 
@@ -144,6 +146,7 @@ impl Dispatcher {
             paths,
             cancel,
             recovered: recovered.banners.clone(),
+            persistent: state_dir.is_some(),
             silences: AtomicU64::new(0),
             routing,
         });
@@ -186,9 +189,11 @@ impl DispatcherHandle {
         self.shared.paths.iter().map(|p| p.status.lock().report(&p.traits.name)).map(|r| (r.path, r.works, r.detail)).collect()
     }
 
-    /// Sentences for the banner: what was lost at start, and what is wrong now.
+    /// Sentences for the banner: what was lost at start, and what is wrong with the journal now. To run without a state directory is a choice,
+    /// not a fault, and is not in here.
     pub fn banners(&self) -> Vec<String> {
-        self.shared.recovered.iter().cloned().chain(self.shared.journal.trouble()).collect()
+        let now = self.shared.journal.trouble().filter(|_| self.shared.persistent);
+        self.shared.recovered.iter().cloned().chain(now).collect()
     }
 
     /// True while committed means on disk.
@@ -315,6 +320,38 @@ impl DispatcherHandle {
 /// # Errors
 /// When the settings do not make a routing table.
 pub async fn test_paths(settings: &Settings, now: Timestamp) -> Result<Vec<PathReport>, String> {
+    let (paths, mut reports) = built(settings)?;
+    reports.extend(test_all(paths, &settings.limits, &settings.external_url, now).await);
+    Ok(reports)
+}
+
+/// For `watchfire doctor`: which paths could work, without sending anything.
+///
+/// # Errors
+/// When the settings do not make a routing table.
+pub async fn probe_paths(settings: &Settings) -> Result<Vec<PathReport>, String> {
+    let (paths, mut reports) = built(settings)?;
+    let limit = settings.limits.attempt_timeout;
+    let probes: Vec<_> = paths
+        .into_iter()
+        .map(|(traits, channel)| (traits.name, tokio::spawn(async move { tokio::time::timeout(limit, channel.probe()).await })))
+        .collect();
+    for (path, probe) in probes {
+        let found = match probe.await {
+            Ok(Ok(found)) => found,
+            Ok(Err(_)) => Err(format!("no answer within {} s", limit.as_secs())),
+            Err(_) => Err("the channel panicked".to_owned()),
+        };
+        let works = found.is_ok();
+        reports.push(PathReport { path, works, detail: found.unwrap_or_else(|reason| reason) });
+    }
+    Ok(reports)
+}
+
+type Built = Vec<(PathTraits, Arc<dyn Channel>)>;
+
+/// The paths that can be built, and why the others cannot.
+fn built(settings: &Settings) -> Result<(Built, Vec<PathReport>), String> {
     let routing = Routing::new(settings)?;
     let terminal = Terminal::default();
     let mut paths = Vec::new();
@@ -340,9 +377,7 @@ pub async fn test_paths(settings: &Settings, now: Timestamp) -> Result<Vec<PathR
             }
         }
     }
-    let mut reports = test_all(paths, &settings.limits, &settings.external_url, now).await;
-    reports.extend(broken);
-    Ok(reports)
+    Ok((paths, broken))
 }
 
 /// All paths at once: a hanging one costs its own time only.
@@ -446,9 +481,10 @@ impl Shared {
         if self.journal.commit(AlertStates::default(), vec![change]) {
             return Ok(());
         }
-        match self.journal.trouble() {
-            Some(trouble) if trouble.contains("no state directory") => Ok(()),
-            trouble => Err(format!("{what} holds for now and would be lost in a crash: {}", trouble.unwrap_or_default())),
+        if !self.persistent {
+            return Ok(());
         }
+        let trouble = self.journal.trouble().unwrap_or_default();
+        Err(format!("{what} holds for now and would be lost in a crash: {trouble}"))
     }
 }

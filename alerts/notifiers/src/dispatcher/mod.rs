@@ -10,7 +10,7 @@ mod path;
 mod plan;
 mod summary;
 
-pub use handle::{Dispatcher, DispatcherHandle, PathReport, StartError, TickRecord, test_paths};
+pub use handle::{Dispatcher, DispatcherHandle, PathReport, StartError, TickRecord, probe_paths, test_paths};
 pub use plan::{Due, Now, PathTraits, Plan, STORM_GROUPS, STORM_KEY, plan};
 
 use std::time::Duration;

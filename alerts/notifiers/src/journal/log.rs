@@ -28,6 +28,8 @@ pub struct Damage {
     pub cut_bytes: u64,
     /// One sentence per finding, for the banner.
     pub banners: Vec<String>,
+    /// Damaged files were copied, so the originals may be replaced.
+    pub kept: bool,
 }
 
 /// The writing end.
@@ -71,7 +73,7 @@ impl SegmentLog {
         }
         let mut segments: Vec<u64> = names.iter().filter_map(|n| segment_number(n)).collect();
         segments.sort_unstable();
-        let mut damage = Damage::default();
+        let mut damage = Damage { kept: true, ..Damage::default() };
         let mut last = 0;
         let mut lengths = Vec::new();
         for (position, number) in segments.iter().enumerate() {
@@ -111,7 +113,7 @@ impl SegmentLog {
             faults,
         };
         if segment == 0 || damage.lost_records > 0 {
-            // After damage the state is written anew, so the same loss is not reported at every start.
+            // Nothing is appended to a damaged file.
             log.closed_bytes += log.length;
             log.start_segment(segment + 1).map_err(failed(format!("cannot start a segment in {path}")))?;
         } else {
@@ -309,7 +311,10 @@ fn keep_copy(directory: &StateDirectory, name: &str, bytes: &[u8], now: Timestam
         file.sync_all()
     });
     match written {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => damage.banners.push(format!("journal: cannot keep {copy}: {e}")),
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+            damage.kept = false;
+            damage.banners.push(format!("journal: cannot keep {copy}: {e}"));
+        }
         _ => {}
     }
     let Ok(names) = directory.names() else { return };

@@ -137,6 +137,21 @@ mod tests {
     }
 
     #[test]
+    fn each_damaged_byte_of_a_long_file_costs_one_record() {
+        // WATCHFIRE_MODEL_CASES asks for the long run here too: 64 KiB instead of 8.
+        let size = if std::env::var_os("WATCHFIRE_MODEL_CASES").is_some() { 64 << 10 } else { 8 << 10 };
+        let payloads: Vec<Vec<u8>> = (0..size / 128).map(|n| vec![n as u8; 108]).collect();
+        let mut bytes = file(&payloads.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        for at in 0..bytes.len() {
+            bytes[at] ^= 0x10;
+            let found = sequences(&bytes);
+            bytes[at] ^= 0x10;
+            assert_eq!(found.len(), payloads.len() - 1, "byte {at}");
+            assert!(!found.contains(&(at as u64 / 128 + 1)), "byte {at}");
+        }
+    }
+
+    #[test]
     fn each_truncation_keeps_the_whole_records_before_it() {
         let bytes = file(&[b"one", b"", b"three", b"four"]);
         for end in 0..bytes.len() {

@@ -72,12 +72,19 @@ impl Journal {
         let log = match directory {
             Some(path) => {
                 let directory = StateDirectory::open(path)?;
-                let (log, damage) = SegmentLog::open(directory, now, faults.clone(), &mut |bytes| {
+                let (mut log, damage) = SegmentLog::open(directory, now, faults.clone(), &mut |bytes| {
                     if payload::apply(bytes, &mut state).is_none() {
                         unreadable += 1;
                     }
                 })?;
                 banners = damage.banners;
+                // Written anew, so that the same loss is not reported at every start.
+                if damage.lost_records > 0
+                    && damage.kept
+                    && let Err(error) = log.rewrite(payload::snapshot(&state))
+                {
+                    banners.push(format!("journal: cannot be written anew: {error}"));
+                }
                 meter.counter("watchfire_journal_lost_records_total", &[]).add(damage.lost_records + unreadable);
                 meter.counter("watchfire_journal_cut_bytes_total", &[]).add(damage.cut_bytes);
                 if unreadable > 0 {

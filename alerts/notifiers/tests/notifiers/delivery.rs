@@ -1,0 +1,366 @@
+//! The delivery contract, over real sockets: order, keys, retries, isolation, restarts.
+
+use crate::receiver::{Answer, Receiver};
+use crate::{RealClock, eventually, notice, settings, start, start_at};
+use std::time::{Duration, Instant};
+use watchfire_model::reading::Silence;
+use watchfire_model::{Cause, Clock, NoticeState::*, Timestamp};
+use watchfire_notifiers::{Faults, Settings};
+
+/// One webhook, no waiting for groups.
+fn to(receiver: &Receiver) -> Settings {
+    routed(&[("ops", receiver)], "")
+}
+
+fn routed(receivers: &[(&str, &Receiver)], more: &str) -> Settings {
+    let declared: String = receivers
+        .iter()
+        .map(|(name, r)| format!("[[receivers]]\nname = \"{name}\"\nchannels = [{{ type = \"webhook\", url = \"{}/hook\" }}]\n", r.url))
+        .collect();
+    let names: Vec<String> = receivers.iter().map(|(name, _)| format!("{name:?}")).collect();
+    settings(&format!(
+        "{declared}\n[[routes]]\nto = [{}]\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"\n[limits]\nattempt_timeout = \"2s\"\nbackoff_min = \"20ms\"\nbackoff_max = \"100ms\"\ndrain = \"3s\"\n{more}",
+        names.join(", ")
+    ))
+}
+
+fn alerts(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, status)| ((*name).to_owned(), (*status).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn a_notice_is_durable_when_commit_returns_and_arrives_once() {
+    let receiver = Receiver::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let running = start(to(&receiver), Some(directory.path()));
+    assert!(running.commit(vec![notice("Down", 1, Firing)]).await);
+    eventually("delivered", || !running.handle.delivery("fp-Down").is_empty()).await;
+    assert!(running.commit(vec![notice("Down", 2, Resolved)]).await);
+    eventually("both arrived", || receiver.count() == 2).await;
+    assert_eq!(receiver.alerts(), alerts(&[("Down", "firing"), ("Down", "resolved")]));
+    let received = receiver.received();
+    assert_ne!(received[0].key(), received[1].key());
+    assert_eq!(received[0].json()["idempotencyKey"], received[0].key());
+    assert_eq!(running.handle.delivery("fp-Down"), ["ops/webhook"]);
+    running.stop().await;
+    // Nothing is owed after a restart, so nothing comes again.
+    let running = start(to(&receiver), Some(directory.path()));
+    assert!(running.recovered.outbox.is_empty());
+    running.commit(vec![notice("Other", 1, Firing)]).await;
+    eventually("the next one arrived", || receiver.count() == 3).await;
+    assert_eq!(receiver.alerts()[2], alerts(&[("Other", "firing")])[0]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_unsent_transition_is_replaced_by_the_newer_one_and_both_times_arrive() {
+    let receiver = Receiver::start().await;
+    receiver.always(Some(Answer::Status(503)));
+    let running = start(to(&receiver), None);
+    running.commit(vec![notice("Down", 1, Firing)]).await;
+    eventually("tried", || receiver.count() >= 1).await;
+    running.commit(vec![notice("Down", 2, Resolved)]).await;
+    let before = receiver.count();
+    receiver.always(None);
+    eventually("settled", || running.handle.owed() == 0).await;
+    let last = receiver.received().last().cloned().unwrap();
+    assert!(receiver.count() > before);
+    let alert = &last.json()["alerts"][0];
+    assert_eq!(
+        (alert["status"].as_str(), alert["startsAt"].as_str(), alert["endsAt"].as_str()),
+        (Some("resolved"), Some("2026-03-01T03:11:01.000Z"), Some("2026-03-01T03:14:01.000Z"))
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn every_retry_of_a_message_has_the_same_key_also_after_a_restart() {
+    let receiver = Receiver::start().await;
+    receiver.always(Some(Answer::Status(500)));
+    let directory = tempfile::tempdir().unwrap();
+    let running = start(to(&receiver), Some(directory.path()));
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("tried three times", || receiver.count() >= 3).await;
+    running.stop().await;
+    let running = start(to(&receiver), Some(directory.path()));
+    assert_eq!(running.recovered.outbox.len(), 1);
+    let before = receiver.count();
+    receiver.always(None);
+    eventually("settled", || running.handle.owed() == 0 && receiver.count() > before).await;
+    let keys: std::collections::BTreeSet<String> = receiver.received().iter().map(|r| r.key().to_owned()).collect();
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_never_came_is_asked_for_again_with_the_same_key() {
+    let receiver = Receiver::start().await;
+    receiver.answers([Answer::Hang]);
+    let running = start(routed(&[("ops", &receiver)], "").tap(|s| s.limits.attempt_timeout = Duration::from_millis(200)), None);
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("sent twice", || receiver.count() == 2 && running.handle.owed() == 0).await;
+    let received = receiver.received();
+    assert_eq!(received[0].key(), received[1].key());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_is_not_tried_again_and_the_others_hear_of_it() {
+    let (bad, good) = (Receiver::start().await, Receiver::start().await);
+    bad.always(Some(Answer::Status(404)));
+    let running = start(routed(&[("bad", &bad), ("good", &good)], ""), None);
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("the other path is told", || good.alerts().iter().any(|(name, _)| name == "WatchfireNotificationsFail")).await;
+    assert_eq!(bad.count(), 1, "a 404 will not change");
+    let letters = running.handle.dead_letters();
+    assert_eq!((letters[0].path.as_str(), letters[0].alert.as_str()), ("bad/webhook", "A"));
+    assert!(letters[0].reason.contains("404"), "{}", letters[0].reason);
+    let path = running.handle.paths().into_iter().find(|(path, _, _)| path == "bad/webhook").unwrap();
+    assert!(!path.1 && path.2.contains("404") && !path.2.contains("/hook"), "{path:?}");
+    bad.always(None);
+    running.commit(vec![notice("B", 1, Firing)]).await;
+    eventually("the recovery is told", || good.alerts().contains(&("WatchfireNotificationsFail".to_owned(), "resolved".to_owned()))).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn retry_after_is_respected_within_a_second() {
+    let receiver = Receiver::start().await;
+    receiver.answers([Answer::RetryAfter(429, 2)]);
+    let running = start(to(&receiver), None);
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("sent twice", || receiver.count() == 2).await;
+    let received = receiver.received();
+    let waited = received[1].at - received[0].at;
+    assert!(waited >= Duration::from_millis(1990) && waited < Duration::from_secs(3), "{waited:?}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_never_answers_delays_nobody_else() {
+    let mut receivers = Vec::new();
+    for _ in 0..5 {
+        receivers.push(Receiver::start().await);
+    }
+    receivers[0].always(Some(Answer::Hang));
+    let named: Vec<(String, &Receiver)> = receivers.iter().enumerate().map(|(i, r)| (format!("r{i}"), r)).collect();
+    let named: Vec<(&str, &Receiver)> = named.iter().map(|(n, r)| (n.as_str(), *r)).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let running = start(routed(&named, ""), Some(directory.path()));
+    let mut worst = Duration::ZERO;
+    for round in 0..20 {
+        let begun = Instant::now();
+        running.commit(vec![notice("A", round + 1, if round % 2 == 0 { Firing } else { Resolved })]).await;
+        eventually("the four have it", || receivers[1..].iter().all(|r| r.count() as u64 == round + 1)).await;
+        worst = worst.max(begun.elapsed());
+    }
+    println!("worst time to four receivers beside a hanging one: {worst:?}");
+    assert!(worst < Duration::from_secs(2), "an attempt timeout leaked into other paths: {worst:?}");
+    running.cancel.cancel();
+}
+
+#[tokio::test]
+async fn a_held_notice_is_not_sent_until_its_cause_is_gone() {
+    let receiver = Receiver::start().await;
+    let running = start(to(&receiver), None);
+    let held = |revision, state| {
+        let mut held = notice("Victim", revision, state);
+        held.cause = Some(Cause { alert: "Root".to_owned(), service: "db".to_owned(), reason: "db is down".to_owned() });
+        held
+    };
+    running.commit(vec![held(1, Firing), notice("Root", 1, Firing)]).await;
+    eventually("the cause is told", || receiver.count() == 1).await;
+    assert_eq!(receiver.alerts(), alerts(&[("Root", "firing")]));
+    // A victim that ends while it is held ends as quietly.
+    running.commit(vec![notice("Victim", 2, Resolved), notice("Root", 2, Resolved)]).await;
+    eventually("the end of the cause is told", || receiver.count() == 2).await;
+    assert_eq!(receiver.alerts().len(), 2);
+    // The cause is gone and the victim still fires: now it is told.
+    running.commit(vec![held(3, Firing)]).await;
+    running.commit(vec![notice("Victim", 4, Firing)]).await;
+    eventually("the victim is told", || receiver.count() == 3).await;
+    assert_eq!(receiver.alerts()[2], alerts(&[("Victim", "firing")])[0]);
+    // Told once, its end is told too, held or not.
+    running.commit(vec![held(5, Firing), held(6, Resolved)]).await;
+    eventually("the end of the victim is told", || receiver.count() == 4).await;
+    assert_eq!(receiver.alerts()[3], alerts(&[("Victim", "resolved")])[0]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_silence_drops_what_is_unsent_counts_it_and_lets_ends_through() {
+    let receiver = Receiver::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let running = start(to(&receiver), Some(directory.path()));
+    let now = RealClock::shared().now();
+    let silence = move |name: &str| Silence {
+        matchers: vec![("alertname".to_owned(), "=".to_owned(), name.to_owned())],
+        starts_at: now,
+        ends_at: now.saturating_add(Duration::from_secs(3600)),
+        created_by: "alex".to_owned(),
+        ..Silence::default()
+    };
+    running.commit(vec![notice("Known", 1, Firing)]).await;
+    eventually("told", || receiver.count() == 1).await;
+    let handle = running.handle.clone();
+    let id = tokio::task::spawn_blocking(move || {
+        handle.silence(silence("Known")).unwrap();
+        handle.silence(silence("Quiet")).unwrap()
+    })
+    .await
+    .unwrap();
+    running.commit(vec![notice("Quiet", 1, Firing), notice("Known", 2, Resolved)]).await;
+    eventually("the end of what was told", || receiver.count() == 2).await;
+    assert_eq!(receiver.alerts(), alerts(&[("Known", "firing"), ("Known", "resolved")]));
+    let dropped = running.meter.counter("watchfire_notifications_dropped_total", &[("path", "ops/webhook"), ("reason", "silenced")]);
+    eventually("counted once", || dropped.get() == 1).await;
+    assert!(running.handle.is_silenced(&notice("Quiet", 1, Firing).labels).is_some());
+    running.stop().await;
+    // It survives a restart; when it ends, what still fires is told.
+    let running = start(to(&receiver), Some(directory.path()));
+    assert_eq!(running.recovered.silences.len(), 2);
+    let handle = running.handle.clone();
+    tokio::task::spawn_blocking(move || handle.expire(&id).unwrap()).await.unwrap();
+    eventually("told after the silence", || receiver.count() == 3).await;
+    assert_eq!(receiver.alerts()[2], alerts(&[("Quiet", "firing")])[0]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_acknowledged_alert_is_not_repeated_until_the_acknowledgement_expires() {
+    let receiver = Receiver::start().await;
+    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
+    let mut settings = to(&receiver);
+    settings.routes[0].repeat_interval = Some(Duration::from_secs(60));
+    let running = start_at(settings, None, std::sync::Arc::new(clock.clone()), Faults::default());
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("told", || receiver.count() == 1).await;
+    clock.advance(Duration::from_secs(61));
+    eventually("repeated", || receiver.count() == 2).await;
+    let (handle, until) = (running.handle.clone(), clock.now().saturating_add(Duration::from_secs(300)));
+    tokio::task::spawn_blocking(move || handle.acknowledge("fp-A", "alex", Some(until)).unwrap()).await.unwrap();
+    assert_eq!(running.handle.acknowledged("fp-A").unwrap().by, "alex");
+    clock.advance(Duration::from_secs(200));
+    // The planner has looked at least once since then when something newer has arrived.
+    running.commit(vec![notice("B", 1, Firing)]).await;
+    eventually("the other one", || receiver.count() == 3).await;
+    assert_eq!(receiver.alerts()[2].0, "B");
+    clock.advance(Duration::from_secs(101));
+    eventually("repeated after the acknowledgement", || receiver.alerts().iter().filter(|(n, _)| n == "A").count() >= 3).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_storm_of_groups_becomes_a_few_messages() {
+    let receiver = Receiver::start().await;
+    receiver.always(Some(Answer::Slow(50)));
+    let running = start(to(&receiver), None);
+    running.commit((0..1000).map(|n| notice(&format!("Rule{n}"), 1, Firing)).collect()).await;
+    eventually("all told", || running.handle.owed() == 0).await;
+    let names: std::collections::BTreeSet<String> = receiver.alerts().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), 1000);
+    assert!(receiver.count() <= 10, "{} messages", receiver.count());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn shutdown_sends_what_is_owed_and_keeps_what_it_cannot() {
+    let (slow, dead) = (Receiver::start().await, Receiver::start().await);
+    slow.always(Some(Answer::Slow(50)));
+    dead.always(Some(Answer::Status(503)));
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = routed(&[("slow", &slow), ("dead", &dead)], "");
+    settings.routes[0].group_wait = Some(Duration::from_secs(3600));
+    let running = start(settings.clone(), Some(directory.path()));
+    running.commit((0..100).map(|n| notice(&format!("Rule{n}"), 1, Firing)).collect()).await;
+    assert_eq!(slow.count(), 0, "the group waits");
+    let begun = Instant::now();
+    running.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert_eq!(slow.alerts().len(), 100);
+    let running = start(settings, Some(directory.path()));
+    assert_eq!(running.recovered.outbox.len(), 100, "what the dead receiver did not take");
+    assert!(running.recovered.outbox.iter().all(|c| c.destination.path == "dead/webhook"));
+    running.cancel.cancel();
+}
+
+#[tokio::test]
+async fn after_a_day_of_failures_a_message_is_a_dead_letter() {
+    let receiver = Receiver::start().await;
+    receiver.always(Some(Answer::Status(503)));
+    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
+    let running = start_at(to(&receiver), None, std::sync::Arc::new(clock.clone()), Faults::default());
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("tried", || receiver.count() >= 1).await;
+    clock.advance(Duration::from_secs(25 * 3600));
+    eventually("given up", || running.handle.dead_letters().len() == 1).await;
+    assert!(running.handle.dead_letters()[0].reason.contains("given up after 1d"));
+    assert_eq!(running.handle.owed(), 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn alertmanager_hears_firing_alerts_every_minute_and_resolves_for_fifteen() {
+    let receiver = Receiver::start().await;
+    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings("default_to = []");
+    settings.alertmanagers = vec![receiver.url.clone()];
+    let running = start_at(settings.clone(), Some(directory.path()), std::sync::Arc::new(clock.clone()), Faults::default());
+    let mut firing = notice("A", 1, Firing);
+    firing.ends_at = clock.now().saturating_add(Duration::from_secs(240));
+    running.commit(vec![firing]).await;
+    eventually("posted", || receiver.count() == 1).await;
+    let first = &receiver.received()[0];
+    assert_eq!(first.path, "/api/v2/alerts");
+    assert_eq!(first.json()[0]["endsAt"], "2026-03-01T03:19:00.000Z");
+    clock.advance(Duration::from_secs(60));
+    eventually("posted again", || receiver.count() == 2).await;
+    assert_eq!(receiver.received()[1].json()[0]["endsAt"], "2026-03-01T03:20:00.000Z", "the end moves along");
+    let mut resolved = notice("A", 2, Resolved);
+    resolved.ends_at = clock.now();
+    running.commit(vec![resolved]).await;
+    eventually("resolved", || receiver.count() == 3).await;
+    for minute in 1..=7 {
+        clock.advance(Duration::from_secs(60));
+        eventually("resolved again", || receiver.count() == 3 + minute).await;
+    }
+    // The fifteen minutes survive a restart.
+    running.stop().await;
+    let running = start_at(settings, Some(directory.path()), std::sync::Arc::new(clock.clone()), Faults::default());
+    for minute in 8..=15 {
+        clock.advance(Duration::from_secs(60));
+        eventually("resolved after the restart", || receiver.count() == 3 + minute).await;
+    }
+    clock.advance(Duration::from_secs(120));
+    running.commit(vec![notice("B", 1, Firing)]).await;
+    eventually("only the new one", || receiver.count() == 19).await;
+    let last = receiver.received()[18].json();
+    assert_eq!((last.as_array().unwrap().len(), last[0]["labels"]["alertname"].as_str()), (1, Some("B")));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_step_of_the_wall_clock_moves_no_schedule() {
+    let receiver = Receiver::start().await;
+    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
+    let mut settings = to(&receiver);
+    settings.routes[0].repeat_interval = Some(Duration::from_secs(3600));
+    let running = start_at(settings, None, std::sync::Arc::new(clock.clone()), Faults::default());
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("told", || receiver.count() == 1).await;
+    clock.step_wall(Timestamp(1_772_334_900_000 + 86_400_000));
+    running.commit(vec![notice("B", 1, Firing)]).await;
+    eventually("the new one", || receiver.count() == 2).await;
+    assert_eq!(receiver.alerts(), alerts(&[("A", "firing"), ("B", "firing")]), "no repeat by the step");
+    running.stop().await;
+}
+
+trait Tap: Sized {
+    fn tap(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
+impl Tap for Settings {}

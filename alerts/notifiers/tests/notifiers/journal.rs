@@ -1,0 +1,353 @@
+//! The journal against a model of itself, against damage of every byte, and against disks that fail.
+
+use crate::receiver::Receiver;
+use crate::{RealClock, eventually, notice, settings, start_at};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use watchfire_model::{Meter, NoticeState::*, Timestamp};
+use watchfire_notifiers::journal::{AlertStates, Journal, SegmentLog, StateDirectory};
+use watchfire_notifiers::{Faults, Recovered};
+
+const NOW: Timestamp = Timestamp(1_772_334_900_000);
+
+fn open(directory: &Path, faults: Faults) -> (Journal, Recovered) {
+    Journal::open(Some(directory), NOW, &Meter::new(), faults, Box::new(|| {})).unwrap()
+}
+
+fn put(key: &str, value: &str) -> AlertStates {
+    AlertStates { changed: vec![(key.to_owned(), value.as_bytes().to_vec())], removed: Vec::new() }
+}
+
+fn held(recovered: &Recovered) -> BTreeMap<String, Vec<u8>> {
+    recovered.alert_states.iter().cloned().collect()
+}
+
+fn segments(directory: &Path) -> Vec<std::path::PathBuf> {
+    let mut found: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "log")).collect();
+    found.sort();
+    found
+}
+
+/// One step of a life of the log.
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many records in one sync.
+    Append(Vec<u8>),
+    Reopen,
+    /// The process died in the middle of writing so many bytes of a record.
+    Torn(u8),
+    /// A bit of the file flips at this share of its length while nobody runs.
+    Flip(u16, u8),
+    Rewrite,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        10 => proptest::collection::vec(any::<u8>(), 1..5).prop_map(Step::Append),
+        3 => Just(Step::Reopen),
+        2 => any::<u8>().prop_map(Step::Torn),
+        1 => (any::<u16>(), 0..8u8).prop_map(|(at, bit)| Step::Flip(at, bit)),
+        1 => Just(Step::Rewrite),
+    ]
+}
+
+/// The model: records in order; a flip may cost records, never invent, reorder or change one.
+fn live(steps: &[Step]) -> Result<(), TestCaseError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let open = |seen: &mut Vec<Vec<u8>>| {
+        let (mut log, damage) =
+            SegmentLog::open(StateDirectory::open(&path).unwrap(), NOW, Faults::default(), &mut |payload| seen.push(payload.to_vec()))
+                .unwrap();
+        log.set_segment_bytes(200);
+        (log, damage)
+    };
+    let mut model: Vec<Vec<u8>> = Vec::new();
+    let mut next = 0u32;
+    let mut current = Some(open(&mut Vec::new()).0);
+    for step in steps {
+        let mut log = current.take().unwrap_or_else(|| open(&mut Vec::new()).0);
+        let mut flipped = false;
+        match step {
+            Step::Append(sizes) => {
+                let payloads: Vec<Vec<u8>> = sizes
+                    .iter()
+                    .map(|size| {
+                        next += 1;
+                        next.to_le_bytes().into_iter().chain(std::iter::repeat_n(*size, usize::from(*size))).collect()
+                    })
+                    .collect();
+                log.append(payloads.iter().map(Vec::as_slice)).unwrap();
+                model.extend(payloads);
+                current = Some(log);
+                continue;
+            }
+            Step::Rewrite => {
+                log.rewrite(model.clone().into_iter()).unwrap();
+                current = Some(log);
+                continue;
+            }
+            Step::Reopen => drop(log),
+            Step::Torn(bytes) => {
+                drop(log);
+                use std::io::Write;
+                let last = segments(&path).pop().unwrap();
+                let mut file = std::fs::OpenOptions::new().append(true).open(last).unwrap();
+                file.write_all(&b"WFJ1"[..usize::from(*bytes % 5)]).unwrap();
+                file.write_all(&vec![*bytes; usize::from(*bytes)]).unwrap();
+            }
+            Step::Flip(at, bit) => {
+                drop(log);
+                let files = segments(&path);
+                let file = &files[usize::from(*at) % files.len()];
+                let mut bytes = std::fs::read(file).unwrap();
+                if !bytes.is_empty() {
+                    let position = usize::from(*at) * bytes.len() / 65_536;
+                    bytes[position] ^= 1 << bit;
+                    std::fs::write(file, bytes).unwrap();
+                    flipped = true;
+                }
+            }
+        }
+        let mut seen = Vec::new();
+        let (log, damage) = open(&mut seen);
+        if flipped {
+            prop_assert!(!damage.banners.is_empty());
+            prop_assert!(model.len() - seen.len() <= 1, "one flip cost {} records", model.len() - seen.len());
+            let mut rest = model.iter();
+            prop_assert!(seen.iter().all(|s| rest.any(|m| m == s)), "invented or reordered");
+        } else {
+            prop_assert_eq!(&seen, &model);
+        }
+        model = seen;
+        current = Some(log);
+    }
+    Ok(())
+}
+
+proptest! {
+    // WATCHFIRE_MODEL_CASES=20000 makes about a million steps of it.
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("WATCHFIRE_MODEL_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_log_behaves_like_its_model(steps in proptest::collection::vec(step(), 1..100)) {
+        live(&steps)?;
+    }
+}
+
+#[test]
+fn each_flipped_byte_and_each_truncation_of_a_journal_opens_and_loses_only_its_own_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let records = 10;
+    {
+        let (journal, _) = open(&path, Faults::default());
+        for n in 0..records {
+            assert!(journal.commit(put(&format!("key-{n:02}"), &"v".repeat(60)), Vec::new()));
+        }
+    }
+    let name = segments(&path)[0].file_name().unwrap().to_owned();
+    let bytes = std::fs::read(path.join(&name)).unwrap();
+    let try_with = |bytes: &[u8]| {
+        let copy = tempfile::tempdir().unwrap();
+        std::fs::write(copy.path().join(&name), bytes).unwrap();
+        let (_journal, recovered) = open(copy.path(), Faults::default());
+        let kept = std::fs::read_dir(copy.path()).unwrap().any(|e| e.unwrap().file_name().to_string_lossy().contains(".corrupt-"));
+        (recovered, kept)
+    };
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x41;
+        let (recovered, kept) = try_with(&damaged);
+        assert_eq!(recovered.alert_states.len(), records - 1, "byte {at}");
+        assert!(kept && !recovered.banners.is_empty(), "byte {at}");
+    }
+    let record = bytes.len() / records;
+    for end in (0..bytes.len()).step_by(7) {
+        let (recovered, _) = try_with(&bytes[..end]);
+        assert_eq!(recovered.alert_states.len(), end / record, "cut at {end}");
+    }
+}
+
+#[test]
+fn damage_is_reported_once_and_not_again_at_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let (journal, _) = open(directory.path(), Faults::default());
+        for n in 0..10 {
+            journal.commit(put(&format!("k{n}"), "v"), Vec::new());
+        }
+    }
+    let file = segments(directory.path())[0].clone();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let (journal, recovered) = open(directory.path(), Faults::default());
+    assert_eq!((recovered.banners.len(), recovered.alert_states.len()), (1, 9), "{:?}", recovered.banners);
+    assert!(recovered.banners[0].contains("1 record lost"));
+    journal.commit(put("after", "v"), Vec::new());
+    drop(journal);
+    let (_, recovered) = open(directory.path(), Faults::default());
+    assert!(recovered.banners.is_empty(), "{:?}", recovered.banners);
+    assert_eq!(recovered.alert_states.len(), 10);
+}
+
+/// Fails every operation at this place while the switch is on.
+fn failing(point: &'static str, kind: std::io::ErrorKind, on: &Arc<AtomicBool>) -> Faults {
+    let on = on.clone();
+    Faults::hook(move |at| if at == point && on.load(Ordering::SeqCst) { Err(kind.into()) } else { Ok(()) })
+}
+
+#[tokio::test]
+async fn a_failing_disk_stops_nothing_is_said_aloud_and_heals_by_itself() {
+    for (point, kind) in [
+        ("append", std::io::ErrorKind::StorageFull),
+        ("append-half", std::io::ErrorKind::StorageFull),
+        ("sync", std::io::ErrorKind::Other),
+        ("append", std::io::ErrorKind::ReadOnlyFilesystem),
+    ] {
+        let on = Arc::new(AtomicBool::new(false));
+        let both = on.clone();
+        // The new file fails as well as long as the disk does.
+        let faults =
+            Faults::hook(
+                move |at| if (at == point || at == "compact-write") && both.load(Ordering::SeqCst) { Err(kind.into()) } else { Ok(()) },
+            );
+        let receiver = Receiver::start().await;
+        let directory = tempfile::tempdir().unwrap();
+        let ours = settings(&format!(
+            "[[receivers]]\nname = \"ops\"\nchannels = [{{ type = \"webhook\", url = \"{}\" }}]\n[[routes]]\nto = [\"ops\"]\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"",
+            receiver.url
+        ));
+        let running = start_at(ours.clone(), Some(directory.path()), RealClock::shared(), faults);
+        let durable = running.meter.gauge("watchfire_state_durable", &[]);
+        assert!(running.commit(vec![notice("Before", 1, Firing)]).await);
+        eventually("sent", || receiver.count() == 1).await;
+        assert_eq!(durable.get(), 1.0);
+        on.store(true, Ordering::SeqCst);
+        assert!(!running.commit(vec![notice("During", 1, Firing)]).await, "{point}: not durable");
+        eventually("sent all the same", || receiver.count() == 2).await;
+        assert_eq!(durable.get(), 0.0);
+        assert!(running.handle.banners().iter().any(|b| b.contains("not durable")), "{:?}", running.handle.banners());
+        let handle = running.handle.clone();
+        let refusal = tokio::task::spawn_blocking(move || handle.acknowledge("fp-During", "alex", None)).await.unwrap();
+        assert!(refusal.unwrap_err().contains("would be lost in a crash"));
+        on.store(false, Ordering::SeqCst);
+        eventually("durable again", || durable.get() == 1.0).await;
+        assert!(running.handle.banners().is_empty());
+        assert!(running.commit(vec![notice("After", 1, Firing)]).await);
+        eventually("sent", || receiver.count() == 3 && running.handle.owed() == 0).await;
+        running.stop().await;
+        drop(receiver);
+        let running = start_at(ours, Some(directory.path()), RealClock::shared(), Faults::default());
+        assert!(running.recovered.outbox.is_empty(), "{point}: what was sent while the disk failed is known");
+        assert!(running.recovered.banners.is_empty(), "{:?}", running.recovered.banners);
+        running.cancel.cancel();
+        running.handle.drained().await;
+    }
+}
+
+#[test]
+fn a_disk_that_fails_while_the_state_is_written_anew_loses_nothing() {
+    for point in ["compact-write", "compact-rename", "compact-remove"] {
+        let directory = tempfile::tempdir().unwrap();
+        let on = Arc::new(AtomicBool::new(true));
+        let written = {
+            let (journal, _) = open(directory.path(), failing(point, std::io::ErrorKind::Other, &on));
+            // Past the end of a segment, so that it wants to be written anew.
+            for n in 0..40 {
+                assert!(journal.commit(put(&format!("k{}", n % 4), &format!("{n}{}", "x".repeat(1 << 20))), Vec::new()), "{point} {n}");
+            }
+            journal.state().read().alert_states.clone()
+        };
+        let (_, recovered) = open(directory.path(), Faults::default());
+        assert!(held(&recovered) == written.into_iter().collect(), "{point}");
+        assert!(recovered.banners.is_empty(), "{point}: {:?}", recovered.banners);
+    }
+}
+
+#[test]
+fn the_journal_stays_within_twice_its_state_and_one_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, _) = open(directory.path(), Faults::default());
+    for n in 0..100 {
+        journal.commit(put("k", &format!("{n}{}", "x".repeat(1 << 20))), Vec::new());
+    }
+    let bytes: u64 = segments(directory.path()).iter().map(|p| p.metadata().unwrap().len()).sum();
+    assert!(bytes < 40 << 20, "{bytes}");
+    drop(journal);
+    let (_, recovered) = open(directory.path(), Faults::default());
+    assert!(held(&recovered)["k"].starts_with(b"99x"));
+}
+
+#[test]
+fn a_full_file_system_is_survived_on_the_reserve() {
+    // A real disk of 4 MiB, in a mount namespace of its own.
+    let script = "mount -t tmpfs -o size=4m tmpfs \"$1\" && shift && exec \"$@\"";
+    let directory = tempfile::tempdir().unwrap();
+    let me = std::env::current_exe().unwrap();
+    let output = std::process::Command::new("unshare")
+        .args(["-m", "sh", "-c", script, "sh"])
+        .arg(directory.path())
+        .arg(me)
+        .args(["journal::on_a_small_disk", "--exact", "--nocapture", "--test-threads=1"])
+        .env("WATCHFIRE_SMALL_DISK", directory.path())
+        .output();
+    match output {
+        Ok(output) if output.status.success() => {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(text.contains("small disk: done"), "{text}");
+        }
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(text.contains("unshare") || text.contains("mount"), "{text}{}", String::from_utf8_lossy(&output.stdout));
+            println!("skipped: no private mount namespace here: {}", text.trim());
+        }
+        Err(e) => println!("skipped: unshare is not installed: {e}"),
+    }
+}
+
+#[test]
+fn on_a_small_disk() {
+    let Some(disk) = std::env::var_os("WATCHFIRE_SMALL_DISK") else { return };
+    let disk = Path::new(&disk);
+    let state = disk.join("state");
+    let meter = Meter::new();
+    let (journal, _) = Journal::open(Some(&state), NOW, &meter, Faults::default(), Box::new(|| {})).unwrap();
+    assert!(journal.commit(put("first", "1"), Vec::new()));
+    // Somebody else fills the disk to the last byte.
+    let filler = disk.join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
+    while std::io::Write::write_all(&mut file, &[7]).is_ok() {}
+    for n in 0..100 {
+        assert!(journal.commit(put(&format!("reserve-{n}"), "on the reserve"), Vec::new()), "record {n}");
+    }
+    let mut kept = 0;
+    while journal.commit(put(&format!("big-{kept}"), &"x".repeat(50_000)), Vec::new()) {
+        kept += 1;
+    }
+    assert!((5..40).contains(&kept), "{kept} records of 50 kB fit into the reserve");
+    assert_eq!(meter.gauge("watchfire_state_durable", &[]).get(), 0.0);
+    assert!(journal.state().read().alert_states.contains_key(&format!("big-{kept}")), "held in memory");
+    drop(file);
+    std::fs::remove_file(&filler).unwrap();
+    let begun = std::time::Instant::now();
+    while meter.gauge("watchfire_state_durable", &[]).get() == 0.0 {
+        assert!(begun.elapsed().as_secs() < 20, "never durable again");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let written = journal.state().read().alert_states.clone();
+    drop(journal);
+    let (_, recovered) = open(&state, Faults::default());
+    assert!(held(&recovered) == written.into_iter().collect());
+    println!("small disk: done");
+}

@@ -1,0 +1,348 @@
+//! Who hears what: the routing rows of the documents, and agreement with amtool on Alertmanager's own files.
+
+use crate::receiver::Receiver;
+use crate::{eventually, notice, settings, start, start_at};
+use proptest::prelude::*;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::{Clock, Labels, NoticeState::*, Severity, Timestamp};
+use watchfire_notifiers::Faults;
+use watchfire_notifiers::routing::Routing;
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied())
+}
+
+/// The four levels of a game platform, the channels of a content platform, the preferences of a collaboration platform.
+const DOCUMENTS: &str = r##"
+[[receivers]]
+name = "dev-slack"
+channels = [{ type = "slack", url = "https://hooks.example/x" }]
+[[receivers]]
+name = "pagerduty"
+channels = [{ type = "pagerduty", routing_key = "k" }]
+[[receivers]]
+name = "mail"
+channels = [{ type = "email", smarthost = "127.0.0.1:25", from = "a@example.org", to = ["ops@example.org"] }]
+[[receivers]]
+name = "dashboard"
+channels = [{ type = "terminal" }]
+
+[[people]]
+name = "oncall-engineer"
+channels = [
+  { channel = { type = "sms", url = "https://sms.example/send", to = ["+4930123"] }, at_least = "high" },
+  { channel = { type = "email", smarthost = "127.0.0.1:25", from = "a@example.org", to = ["oncall@example.org"] }, summary = true },
+  { enabled = false, channel = { type = "webhook", url = "https://push.example/" } },
+]
+timezone = "Europe/Berlin"
+quiet_hours = [{ from = "22:00", to = "07:00" }]
+daily_summary = "08:00"
+
+[[teams]]
+name = "support"
+receivers = ["mail"]
+[[teams]]
+name = "operations"
+members = ["oncall-engineer"]
+receivers = ["dev-slack"]
+[[teams]]
+name = "analytics"
+receivers = ["mail"]
+
+[[routes]]
+to = ["dashboard"]
+continue = true
+[[routes]]
+severity = ["critical"]
+to = ["oncall-engineer", "pagerduty", "mail"]
+[[routes]]
+severity = ["high", "security"]
+to = ["support"]
+[[routes]]
+severity = ["low"]
+to = ["analytics"]
+batch = "1h"
+[[routes]]
+matchers = ["service=~\"(board|item)-service\"", "severity!=\"info\""]
+to = ["dev-slack"]
+[[routes]]
+severity = ["normal", "warning"]
+to = ["operations"]
+"##;
+
+#[test]
+fn every_routing_row_of_the_documents_reaches_its_people() {
+    let routing = Routing::new(&settings(DOCUMENTS)).unwrap();
+    for (pairs, expected) in [
+        (&[("severity", "critical")][..], &["dashboard", "oncall-engineer", "pagerduty", "mail"][..]),
+        (&[("severity", "page")], &["dashboard", "oncall-engineer", "pagerduty", "mail"]),
+        (&[("severity", "high")], &["dashboard", "mail"]),
+        (&[("severity", "security")], &["dashboard", "mail"]),
+        (&[("severity", "normal")], &["dashboard", "oncall-engineer", "dev-slack"]),
+        (&[("severity", "low")], &["dashboard", "mail"]),
+        (&[("severity", "warning"), ("service", "board-service")], &["dashboard", "dev-slack"]),
+        (&[("severity", "info"), ("service", "board-service")], &["dashboard"]),
+    ] {
+        let explained = routing.explain(&labels(pairs));
+        assert_eq!(explained.receivers, expected, "{pairs:?}\n{}", explained.lines.join("\n"));
+    }
+}
+
+#[test]
+fn a_persons_preferences_choose_the_channels() {
+    let routing = Routing::new(&settings(DOCUMENTS)).unwrap();
+    let paths = |severity: Severity| {
+        let mut notice = notice("A", 1, Firing);
+        notice.severity = severity;
+        notice.labels = labels(&[("alertname", "A"), ("severity", severity.word())]);
+        routing.destinations(&notice).into_iter().map(|d| d.path).filter(|p| p.starts_with("oncall")).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(Severity::Critical), ["oncall-engineer/sms", "oncall-engineer/email"]);
+    assert_eq!(paths(Severity::Normal), ["oncall-engineer/email"], "no text message for what is not loud");
+}
+
+#[test]
+fn quiet_hours_hold_back_all_but_the_loudest() {
+    let routing = Routing::new(&settings(DOCUMENTS)).unwrap();
+    let night = Timestamp(chrono::DateTime::parse_from_rfc3339("2026-03-02T01:00:00Z").unwrap().timestamp_millis());
+    let mut quiet = notice("A", 1, Firing);
+    assert!(!routing.muted(0, "oncall-engineer", &quiet, night));
+    quiet.severity = Severity::High;
+    assert!(routing.muted(0, "oncall-engineer", &quiet, night));
+    assert!(!routing.muted(0, "oncall-engineer", &quiet, night.saturating_add(Duration::from_secs(6 * 3600))));
+    assert!(!routing.muted(0, "mail", &quiet, night));
+}
+
+#[test]
+fn mistakes_are_named() {
+    for (toml, expected) in [
+        ("[[routes]]\nto = [\"nobody\"]", "\"nobody\", which is no receiver"),
+        ("[[routes]]\nto = []", "names nobody"),
+        ("[[routes]]\nto = [\"desktop\"]\nmatchers = [\"a==b\\\"\"]", "bad matcher"),
+        ("[[people]]\nname = \"a\"\ntimezone = \"Mars/Base\"", "unknown time zone"),
+        ("[[receivers]]\nname = \"a\"\n[[teams]]\nname = \"a\"", "more than one"),
+    ] {
+        let error = Routing::new(&settings(toml)).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+    for toml in [
+        "nonsense = 1",
+        "[[routes]]\nto = []\nseverity = [\"loud\"]",
+        "[[receivers]]\nname = \"a\"\nchannels = [{ type = \"slack\", ulr = \"x\" }]",
+    ] {
+        assert!(toml::from_str::<watchfire_notifiers::Settings>(toml).is_err(), "{toml}");
+    }
+}
+
+#[tokio::test]
+async fn low_severity_is_collected_into_one_message() {
+    let receiver = Receiver::start().await;
+    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
+    let ours = settings(&format!(
+        "[[receivers]]\nname = \"analytics\"\nchannels = [{{ type = \"webhook\", url = \"{}\" }}]\n[[routes]]\nseverity = [\"low\"]\nto = [\"analytics\"]\nbatch = \"1h\"",
+        receiver.url
+    ));
+    let running = start_at(ours, None, Arc::new(clock.clone()), Faults::default());
+    for n in 0..5 {
+        let mut low = notice(&format!("Trend{n}"), 1, Firing);
+        low.severity = Severity::Low;
+        low.labels = labels(&[("alertname", &format!("Trend{n}")), ("severity", "low")]);
+        running.commit(vec![low]).await;
+        clock.advance(Duration::from_secs(600));
+    }
+    assert_eq!(receiver.count(), 0);
+    clock.advance(Duration::from_secs(601));
+    eventually("the batch", || receiver.count() == 1).await;
+    assert_eq!(receiver.alerts().len(), 5);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_person_asleep_hears_of_it_in_the_morning_if_it_still_fires() {
+    let receiver = Receiver::start().await;
+    let night = Timestamp(chrono::DateTime::parse_from_rfc3339("2026-03-02T01:00:00Z").unwrap().timestamp_millis());
+    let clock = watchfire_testkit::SimClock::at(night);
+    let ours = settings(&format!(
+        "[[people]]\nname = \"alex\"\nquiet_hours = [{{ from = \"22:00\", to = \"07:00\" }}]\n[[people.channels]]\nchannel = {{ type = \"webhook\", url = \"{}\" }}\n\
+         [[routes]]\nto = [\"alex\"]\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"",
+        receiver.url
+    ));
+    let running = start_at(ours, None, Arc::new(clock.clone()), Faults::default());
+    let mut quiet = notice("Quiet", 1, Firing);
+    quiet.severity = Severity::High;
+    running.commit(vec![quiet]).await;
+    running.commit(vec![notice("Loud", 1, Firing)]).await;
+    eventually("the loud one", || receiver.count() == 1).await;
+    assert_eq!(receiver.alerts()[0].0, "Loud");
+    clock.advance(Duration::from_secs(6 * 3600));
+    // The loud one is repeated by then, after four hours.
+    eventually("the quiet one in the morning", || receiver.alerts().iter().any(|(name, _)| name == "Quiet")).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_alertmanager_file_decides_when_one_is_given() {
+    let receiver = Receiver::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("alertmanager.yml");
+    std::fs::write(
+        &file,
+        format!(
+            "route:\n  receiver: nobody\n  group_wait: 0s\n  group_interval: 1ms\n  routes:\n  - matchers: [severity=\"critical\"]\n    receiver: hook\n\
+             receivers:\n- name: nobody\n- name: hook\n  webhook_configs:\n  - url: {}\n\
+             inhibit_rules:\n- source_matchers: [alertname=Root]\n  target_matchers: [alertname=Victim]\n  equal: [service]\n",
+            receiver.url
+        ),
+    )
+    .unwrap();
+    let mut ours = settings("");
+    ours.alertmanager_config = Some(file);
+    let running = start(ours, None);
+    running.commit(vec![notice("Root", 1, Firing)]).await;
+    eventually("the root", || receiver.count() == 1).await;
+    running.commit(vec![notice("Victim", 1, Firing), notice("Else", 1, Firing)]).await;
+    eventually("the other one", || receiver.count() == 2).await;
+    assert!(receiver.alerts().iter().all(|(name, _)| name != "Victim"), "inhibited");
+    running.commit(vec![notice("Root", 2, Resolved)]).await;
+    eventually("told when the source is gone", || receiver.alerts().iter().any(|(name, _)| name == "Victim")).await;
+    running.stop().await;
+}
+
+const TREE: &str = r#"
+global:
+  slack_api_url: https://hooks.example/x
+  smtp_smarthost: 127.0.0.1:25
+  smtp_from: a@example.org
+templates: ['*.tmpl']
+time_intervals:
+- name: nights
+  time_intervals:
+  - times: [{start_time: '00:00', end_time: '06:00'}]
+route:
+  receiver: default
+  group_by: [alertname, cluster]
+  routes:
+  - matchers: [severity="critical", 'team=~"db|cache"']
+    receiver: db-pager
+    continue: true
+  - match: {severity: critical}
+    receiver: pager
+    mute_time_intervals: [nights]
+    routes:
+    - match_re: {service: 'api-.*'}
+      receiver: api-pager
+      routes:
+      - matchers: ['{env!="prod",zone!~"a|b"}']
+        receiver: api-test
+  - matchers: ['service=']
+    receiver: unlabelled
+    continue: true
+  - matchers: [team = db]
+    receiver: db-slack
+    group_by: ['...']
+  - matchers: ['quoted="a,b"']
+    receiver: opsgenie-team
+receivers:
+- name: default
+- name: pager
+  pagerduty_configs: [{routing_key: k}]
+- name: api-pager
+  pagerduty_configs: [{routing_key: k}]
+- name: api-test
+  webhook_configs: [{url: 'http://127.0.0.1:1/'}]
+- name: db-pager
+  pagerduty_configs: [{routing_key: k}]
+- name: db-slack
+  slack_configs: [{channel: '#db', send_resolved: true}]
+- name: unlabelled
+  email_configs: [{to: 'ops@example.org'}]
+- name: opsgenie-team
+  opsgenie_configs: [{api_key: k}]
+"#;
+
+/// amtool's answer, or `None` where it is not installed.
+fn amtool(file: &std::path::Path, pairs: &[(String, String)]) -> Option<String> {
+    let arguments = pairs.iter().map(|(k, v)| format!("{k}={v}"));
+    let output = Command::new("amtool").args(["config", "routes", "test", "--config.file"]).arg(file).args(arguments).output().ok()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[test]
+fn routing_agrees_with_amtool_on_random_labels() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("alertmanager.yml");
+    std::fs::write(&file, TREE).unwrap();
+    let routing = Routing::from_alertmanager_yml(TREE).unwrap();
+    if amtool(&file, &[]).is_none() {
+        println!("skipped: amtool is not installed (Debian package prometheus-alertmanager)");
+        return;
+    }
+    let some = |values: &'static [&'static str]| proptest::sample::select(values);
+    let strategy = (
+        some(&["critical", "warning", ""]),
+        some(&["db", "cache", "dbx", ""]),
+        some(&["api-users", "api-", "web", ""]),
+        some(&["prod", "test", ""]),
+        some(&["a", "c", ""]),
+        some(&["a,b", "a", ""]),
+    );
+    let config = ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    runner
+        .run(&strategy, |(severity, team, service, env, zone, quoted)| {
+            let pairs: Vec<(String, String)> =
+                [("severity", severity), ("team", team), ("service", service), ("env", env), ("zone", zone), ("quoted", quoted)]
+                    .into_iter()
+                    .filter(|(_, v)| !v.is_empty())
+                    // amtool reads an argument as a matcher; a comma needs its quotes there.
+                    .map(|(k, v)| (k.to_owned(), if v.contains(',') { format!("{v:?}") } else { v.to_owned() }))
+                    .collect();
+            let labels = Labels::from_pairs(pairs.iter().map(|(k, v)| (k.as_str(), v.trim_matches('"'))));
+            let theirs = amtool(&file, &pairs).unwrap_or_default();
+            prop_assert_eq!(routing.explain(&labels).receivers.join(","), theirs, "{}", labels);
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn files_that_alertmanager_refuses_are_refused_with_the_reason() {
+    for (yaml, expected) in [
+        ("receivers: [{name: a}]\nroute: {}", "must specify a default receiver"),
+        ("receivers: [{name: a}]\nroute: {receiver: b}", "\"b\""),
+        ("receivers: [{name: a}, {name: a}]\nroute: {receiver: a}", "not unique"),
+        ("receivers: [{name: a}]\nroute: {receiver: a, matchers: [x=y]}", "must not have any matchers"),
+        ("receivers: [{name: a}]\nroute: {receiver: a, routes: [{mute_time_intervals: [n]}]}", "\"n\""),
+        ("receivers: [{name: a}]\nroute: {receiver: a, group_by: ['...', x]}", "wildcard"),
+        ("receivers: [{name: a}]\nroute: {receiver: a, colour: red}", "colour"),
+        ("receivers: [{name: a}]\nroute: {receiver: a, group_interval: 0s}", "cannot be zero"),
+        ("receivers: [{name: a}]\nroute: {receiver: a, routes: [{match_re: {a: '('}}]}", "("),
+    ] {
+        let error = Routing::from_alertmanager_yml(yaml).map(|_| ()).unwrap_err();
+        assert!(error.contains(expected), "{yaml}: {error}");
+    }
+}
+
+#[test]
+fn receivers_of_unknown_kinds_are_routed_to_and_named_as_ignored() {
+    let routing = Routing::from_alertmanager_yml(TREE).unwrap();
+    let found = routing.receivers().iter().find(|r| r.name == "opsgenie-team").unwrap();
+    assert_eq!((found.ignored.as_slice(), found.channels.len()), (&["opsgenie".to_owned()][..], 0));
+    let slack = &routing.receivers().iter().find(|r| r.name == "db-slack").unwrap().channels[0];
+    assert!(slack.send_resolved, "as the file says");
+    let mail = &routing.receivers().iter().find(|r| r.name == "unlabelled").unwrap().channels[0];
+    assert!(!mail.send_resolved, "as Alertmanager does by itself");
+}
+
+#[test]
+fn mute_intervals_rest_a_route() {
+    let routing = Routing::from_alertmanager_yml(TREE).unwrap();
+    let critical = notice("A", 1, Firing);
+    let route = routing.destinations(&critical).iter().find(|d| d.path == "pager/pagerduty").map(|d| d.route).unwrap();
+    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000)); // 03:15 UTC
+    assert!(routing.muted(route, "pager", &critical, clock.now()));
+    assert!(!routing.muted(route, "pager", &critical, clock.now().saturating_add(Duration::from_secs(3 * 3600))));
+}
