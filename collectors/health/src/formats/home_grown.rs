@@ -122,11 +122,16 @@ fn dependency(name: &str, value: &Value, depth: usize, found: &mut Dependencies)
         Value::Object(object) => entry(name, object, depth, found),
         scalar => {
             if let Some(word) = classify_scalar(scalar) {
-                let detail = scalar.as_str().map(super::bounded).filter(|_| word != Word::Good).unwrap_or_default();
+                let detail = scalar.as_str().map(super::bounded).filter(|text| says_more(text, word)).unwrap_or_default();
                 found.add(name, word, detail, None);
             }
         }
     }
+}
+
+/// Whether a text tells why, beyond the state itself.
+fn says_more(text: &str, word: Word) -> bool {
+    word != Word::Good && text.trim().contains(char::is_whitespace)
 }
 
 /// An object: its own state, or that of its children where it has any.
@@ -137,7 +142,7 @@ fn entry(name: &str, object: &Map<String, Value>, depth: usize, found: &mut Depe
     }
     if let Some((word, text)) = status_of(object, &OVERALL).filter(|_| found.0.len() == before) {
         let mut detail = text_of(object, &MESSAGES);
-        if detail.is_empty() && word != Word::Good {
+        if detail.is_empty() && says_more(&text, word) {
             detail = text;
         }
         found.add(name, word, detail, LATENCIES.iter().find_map(|key| duration(field(object, key)?)));
