@@ -1,13 +1,13 @@
 //! The owner thread of the span side: one thread, one visitor, no locks. Receivers parse and hand over; the thread shows and ticks.
 
-use crate::budget::Reservation;
+use crate::budget::{Budget, Reservation};
 use crate::traces::Parsed;
 use bytes::Bytes;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use watchfire_model::{Clock, Counter, SpanVisitor, Timestamp};
+use watchfire_model::{Clock, Counter, Meter, SpanVisitor, Timestamp};
 
 /// The longest the visitor waits for a tick.
 const TICK: Duration = Duration::from_millis(250);
@@ -55,15 +55,32 @@ impl Queue {
 }
 
 /// Starts the owner thread; it ends when the last [`Queue`] is dropped and all work is done.
-pub(crate) fn spawn<V: SpanVisitor + 'static>(visitor: V, clock: Arc<dyn Clock>, panics: Counter) -> std::io::Result<(Queue, JoinHandle<()>)> {
+pub(crate) fn spawn<V: SpanVisitor + 'static>(
+    visitor: V,
+    clock: Arc<dyn Clock>,
+    budget: Budget,
+    meter: &Meter,
+) -> std::io::Result<(Queue, JoinHandle<()>)> {
     let (sender, receiver) = channel();
     let pool = Pool::default();
     let queue = Queue { sender, pool: pool.clone() };
-    let thread = std::thread::Builder::new().name("ingest".to_owned()).spawn(move || own(visitor, &receiver, &pool, &*clock, &panics))?;
+    let (panics, in_flight) = (meter.counter("watchfire_ingest_panics_total", &[]), meter.gauge("watchfire_ingest_in_flight_bytes", &[]));
+    let thread = std::thread::Builder::new().name("ingest".to_owned()).spawn(move || {
+        let publish = || in_flight.set(budget.used() as f64);
+        own(visitor, &receiver, &pool, &*clock, &panics, &publish);
+    })?;
     Ok((queue, thread))
 }
 
-fn own<V: SpanVisitor>(mut visitor: V, receiver: &Receiver<Work>, pool: &Pool, clock: &dyn Clock, panics: &Counter) {
+/// The life of the owner thread. `publish` is called with each tick.
+fn own<V: SpanVisitor>(
+    mut visitor: V,
+    receiver: &Receiver<Work>,
+    pool: &Pool,
+    clock: &dyn Clock,
+    panics: &Counter,
+    publish: &dyn Fn(),
+) {
     let mut next_tick = Instant::now() + TICK;
     loop {
         match receiver.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
@@ -84,6 +101,7 @@ fn own<V: SpanVisitor>(mut visitor: V, receiver: &Receiver<Work>, pool: &Pool, c
         }
         if Instant::now() >= next_tick {
             visitor.tick(clock.now());
+            publish();
             next_tick = Instant::now() + TICK;
         }
     }

@@ -47,10 +47,10 @@ pub(crate) struct Sinks {
 }
 
 impl Intake {
-    pub(crate) fn new(limits: Limits, queue: Queue, sinks: Sinks, meter: &Meter) -> Self {
+    pub(crate) fn new(limits: Limits, budget: Budget, queue: Queue, sinks: Sinks, meter: &Meter) -> Self {
         let accepted = Signal::ALL.map(|s| meter.counter("watchfire_ingest_accepted_total", &[("signal", s.label())]));
         Intake {
-            budget: Budget::new(limits.max_in_flight),
+            budget,
             translator: Translator::new(limits.clone(), sinks.series, meter),
             limits,
             meter: meter.clone(),

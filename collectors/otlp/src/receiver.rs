@@ -1,5 +1,6 @@
 //! The receiver as a whole: ports, threads, and how they end.
 
+use crate::budget::Budget;
 use crate::http::Media;
 use crate::ingest;
 use crate::intake::{Intake, Sinks};
@@ -86,11 +87,11 @@ pub fn start<V: SpanVisitor + 'static>(
         }),
     };
     let (grpc, http) = (bind(settings.grpc, "otlp_grpc")?, bind(settings.http, "otlp_http")?);
-    let panics = meter.counter("watchfire_ingest_panics_total", &[]);
-    let (queue, owner) = ingest::spawn(visitor, clock.clone(), panics)?;
+    let budget = Budget::new(settings.limits.max_in_flight);
+    let (queue, owner) = ingest::spawn(visitor, clock.clone(), budget.clone(), meter)?;
     let guard = guard(settings.guard);
     let sinks = Sinks { series, logs, clock, over_memory: settings.over_memory };
-    let intake = Arc::new(Intake::new(settings.limits, queue, sinks, meter));
+    let intake = Arc::new(Intake::new(settings.limits, budget, queue, sinks, meter));
     // One thread for all receivers: the work per request is a copy and a parse, and one runtime costs a fifth less than several workers.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_name("otlp-decode").max_blocking_threads(2).build()?;
     let meter = meter.clone();

@@ -1,4 +1,4 @@
-//! Who may speak at all: header sizes, `Host`, `Origin`. What passes reaches the service with a guarded body.
+//! Who may speak at all: header sizes, `Host`, `Origin`, token. What passes reaches the service with a guarded body.
 
 use crate::accept::Port;
 use crate::body::{Answered, Guarded};
@@ -51,7 +51,11 @@ impl<S: HttpService> Admission<S> {
             }
             Err(refusal) => {
                 self.port.rejected(refusal.reason);
-                if is_grpc(&head.headers) { grpc_refusal(&refusal) } else { (guard.render)(&head, &refusal) }
+                let mut response = if is_grpc(&head.headers) { grpc_refusal(&refusal) } else { (guard.render)(&head, &refusal) };
+                if refusal.status == StatusCode::UNAUTHORIZED {
+                    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                }
+                response
             }
         };
         Ok(response.map(|body| Answered::new(body, in_flight)))
@@ -61,7 +65,8 @@ impl<S: HttpService> Admission<S> {
 fn check(head: &RequestHead, guard: &Guard) -> Result<(), Refusal> {
     headers_fit(head, guard)?;
     host_is_ours(head, guard)?;
-    origin_is_welcome(head, guard)
+    origin_is_welcome(head, guard)?;
+    token_is_right(head, guard)
 }
 
 fn headers_fit(head: &RequestHead, guard: &Guard) -> Result<(), Refusal> {
@@ -117,6 +122,30 @@ fn origin_is_welcome(head: &RequestHead, guard: &Guard) -> Result<(), Refusal> {
     Err(Refusal { status: StatusCode::FORBIDDEN, reason: "origin", text })
 }
 
+fn token_is_right(head: &RequestHead, guard: &Guard) -> Result<(), Refusal> {
+    let Some(token) = &guard.token else { return Ok(()) };
+    let given = head.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    let given = match given.split_at_checked("Bearer ".len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"Bearer ") => token,
+        _ => &[],
+    };
+    if same(token.as_bytes(), given) {
+        return Ok(());
+    }
+    // The same words for both, so that nobody learns which it was.
+    Err(Refusal { status: StatusCode::UNAUTHORIZED, reason: "auth", text: "missing or wrong token".to_owned() })
+}
+
+/// Compares in a time that depends on the length of `given` alone.
+fn same(wanted: &[u8], given: &[u8]) -> bool {
+    let mut difference = u8::from(wanted.len() != given.len());
+    for (index, byte) in given.iter().enumerate() {
+        let expected = wanted.get(index % wanted.len().max(1)).copied().unwrap_or(0);
+        difference |= std::hint::black_box(byte ^ expected);
+    }
+    difference == 0 && !wanted.is_empty()
+}
+
 fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"))
 }
@@ -125,6 +154,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 fn grpc_refusal(refusal: &Refusal) -> Response<Body> {
     let code = match refusal.status {
         StatusCode::FORBIDDEN => "7",
+        StatusCode::UNAUTHORIZED => "16",
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "8",
         _ => "3",
     };

@@ -172,6 +172,12 @@ impl HttpBody for Guarded {
     }
 }
 
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.in_flight.body_dropped();
+    }
+}
+
 /// A response body that keeps its connection "being served" until it is out.
 pub(crate) struct Answered {
     body: Body,

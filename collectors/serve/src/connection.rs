@@ -12,13 +12,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Milliseconds that mean "not now".
 const NEVER: u64 = u64::MAX;
 /// What a connection gets between being asked to reconnect and being closed.
 const AGE_GRACE: Duration = Duration::from_secs(30);
+/// How long the rest of a refused body is thrown away. Closing at once would reset the connection, and the refusal would be lost with it.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// What a connection is doing, as its socket, its requests and the accept loop tell it. Times are milliseconds since the accept.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Activity {
     served_any: AtomicBool,
     http2: AtomicBool,
     read_any: AtomicBool,
+    /// A request was answered before its body had come to its end.
+    cut_short: AtomicBool,
     /// When the last byte of an answer went out.
     resting_since: AtomicU64,
     /// When the first byte of a head that is not complete yet came in.
@@ -59,6 +63,7 @@ impl Activity {
             served_any: AtomicBool::new(false),
             http2: AtomicBool::new(false),
             read_any: AtomicBool::new(false),
+            cut_short: AtomicBool::new(false),
             resting_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NEVER),
             evicted: CancellationToken::new(),
@@ -77,6 +82,11 @@ impl Activity {
         if self.in_flight.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == NEVER {
             self.head_since.store(self.elapsed(), Ordering::Relaxed);
         }
+    }
+
+    /// Nobody will read the rest of a body that is still coming.
+    pub(crate) fn cut_short(&self) {
+        self.cut_short.store(true, Ordering::Relaxed);
     }
 
     /// Bytes went out; an answer still on its way is no rest.
@@ -124,6 +134,13 @@ impl InFlight {
         activity.served_any.store(true, Ordering::Relaxed);
         activity.head_since.store(NEVER, Ordering::Relaxed);
         Arc::new(InFlight { activity: activity.clone(), complete: AtomicBool::new(false) })
+    }
+
+    /// The body was dropped; what is left of it is not wanted.
+    pub(crate) fn body_dropped(&self) {
+        if !self.complete.load(Ordering::Relaxed) {
+            self.activity.cut_short();
+        }
     }
 
     /// The whole request is here.
@@ -176,6 +193,12 @@ pub(crate) async fn run<S: crate::admission::HttpService>(
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(port = port.name, %error, "connection ended early");
+                }
+                if activity.cut_short.load(Ordering::Relaxed) {
+                    tokio::select! {
+                        () = activity.evicted.cancelled() => {}
+                        _ = timeout(LINGER, socket.discard()) => {}
+                    }
                 }
                 return;
             }

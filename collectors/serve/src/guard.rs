@@ -52,6 +52,8 @@ pub struct Guard {
     pub allowed_hosts: Vec<String>,
     /// Origins (`https://grafana.example:3000`) allowed to send requests from a browser; none by default.
     pub allowed_origins: Vec<String>,
+    /// What every request must carry as `Authorization: Bearer <token>`; needed where others than this machine can connect.
+    pub token: Option<Arc<str>>,
     pub render: Render,
 }
 
@@ -98,6 +100,7 @@ impl Default for Guard {
             http2: Some(Http2::default()),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            token: None,
             render: Arc::new(plain_refusal),
         }
     }

@@ -12,7 +12,7 @@
 //! - Loopback is no boundary: `Host` and `Origin` are checked on every request, and no answer ever carries a CORS header.
 //! - Every wait has an end: header, body, write, idle, connection age and drain. Every count has a limit: connections, streams, headers, bytes.
 //! - Whatever is refused counts under `watchfire_http_rejected_total{reason}` or `watchfire_connections_*_total`.
-//! - No TLS and no authentication here: those are the service's, this crate only decides who may speak at all.
+//! - A token is compared here where one is set; TLS is not spoken here, and what somebody may do is the service's business.
 //!
 //! To add a check on requests: one function in `admission.rs` that returns a [`Refusal`], and its reason in the table of that file.
 

@@ -79,6 +79,22 @@ impl Socket {
         }
     }
 
+    /// Reads until the peer is done, keeping nothing.
+    pub(crate) async fn discard(&self) {
+        let mut scrap = vec![0; 64 << 10];
+        loop {
+            if std::future::poll_fn(|cx| self.poll_read_ready(cx)).await.is_err() {
+                return;
+            }
+            match self.try_read(&mut ReadBuf::new(&mut scrap)) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
     /// Tells the peer that no more will come. The file descriptor closes with the last handle.
     fn shutdown_write(&self) -> io::Result<()> {
         use std::net::Shutdown;

@@ -145,6 +145,28 @@ async fn foreign_hosts_and_origins_are_refused_in_the_agreed_words() {
 }
 
 #[tokio::test]
+async fn a_port_with_a_token_answers_nobody_without_it() {
+    let server = Server::start(Guard { token: Some("s3cret".into()), ..Guard::default() }).await;
+    for (headers, status) in [
+        ("", 401),
+        ("authorization: Bearer s3cret\r\n", 200),
+        ("authorization: bearer s3cret\r\n", 200),
+        ("authorization: Bearer s3cre\r\n", 401),
+        ("authorization: Bearer s3crets3cret\r\n", 401),
+        ("authorization: Bearer \r\n", 401),
+        ("authorization: Basic s3cret\r\n", 401),
+    ] {
+        let answer = server.exchange(&get_with(&format!("host: localhost\r\n{headers}"))).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{headers:?} got {answer}");
+        if status == 401 {
+            assert!(answer.contains("www-authenticate: Bearer") && answer.contains("missing or wrong token"), "{answer}");
+        }
+    }
+    assert_eq!(server.rejected("auth"), 5);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn headers_that_are_too_large_are_answered_431_with_a_reason() {
     let server = Server::start(Guard::default()).await;
     let long = server.exchange(&get_with(&format!("host: localhost\r\nx: {}\r\n", "a".repeat(17 << 10)))).await;
@@ -192,6 +214,23 @@ async fn a_body_is_read_up_to_its_limit_and_not_further() {
     chunked.resize(chunked.len() + (1 << 20) + 1, b'x');
     let answer = server.exchange(&chunked).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let server = Server::start(Guard::default()).await;
+    for _ in 0..20 {
+        let mut stream = server.connect().await;
+        stream.write_all(b"POST /upload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 8388608\r\n\r\n").await.expect("sent");
+        // Eight times what is read: a server that just closed would answer with a reset.
+        let chunk = vec![b'x'; 1 << 20];
+        for _ in 0..8 {
+            stream.write_all(&chunk).await.expect("taken, if only to be thrown away");
+        }
+        let answer = read_all(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with("request exceeds 1 MiB"), "{answer}");
+    }
     server.stop().await;
 }
 

@@ -99,7 +99,10 @@ impl RemoteWrite {
     }
 
     fn store(&self, version: Version, compressed: &Bytes) -> Result<Written, Refused> {
-        let broken = |e: snap::Error| refused("decode", &format!("cannot decompress snappy block: {e}"));
+        let broken = |error: snap::Error| match error {
+            snap::Error::TooBig { .. } => self.too_long(),
+            error => refused("decode", &format!("cannot decompress snappy block: {error}")),
+        };
         // The block says how long it will be; nothing is allocated for one that lies or is too long.
         if snap::raw::decompress_len(compressed).map_err(broken)? > self.limits.max_bytes {
             return Err(self.too_long());

@@ -2,4 +2,5 @@
 
 mod accepts;
 mod fixture;
+mod metrics;
 mod refuses;

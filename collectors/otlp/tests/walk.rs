@@ -1,0 +1,400 @@
+//! The walk against prost: on every request that prost accepts, a visitor sees exactly what prost decodes.
+
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, TracesData, span};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use prost::Message;
+use watchfire_model::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, Timestamp, TraceId};
+use watchfire_otlp::{Limits, Refusal, traces::Parsed, walk};
+
+const RECEIVED: Timestamp = Timestamp(7);
+
+/// What a visitor was told, owned.
+#[derive(Clone, Debug, PartialEq)]
+enum Told {
+    Resource { attributes: Vec<(String, Scalar)>, raw: Resource },
+    Scope(String, String),
+    Span(Box<TelledSpan>),
+    End(Timestamp),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct TelledSpan {
+    trace_id: TraceId,
+    span_id: SpanId,
+    parent_id: SpanId,
+    name: String,
+    kind: SpanKind,
+    status: SpanStatus,
+    start: u64,
+    end: u64,
+    flags: u32,
+    trace_state: String,
+    attributes: Vec<KeyValue>,
+    links: Vec<(TraceId, SpanId)>,
+    body: Span,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Scalar {
+    Str(String),
+    Int(i64),
+    Double(u64),
+    Bool(bool),
+    Other,
+}
+
+#[derive(Default)]
+struct Recorder(Vec<Told>);
+
+impl SpanVisitor for Recorder {
+    fn resource(&mut self, resource: &ResourceView<'_>) {
+        let scalar = |value: &AttributeValue<'_>| match *value {
+            AttributeValue::Str(s) => Scalar::Str(s.to_owned()),
+            AttributeValue::Int(i) => Scalar::Int(i),
+            AttributeValue::Double(d) => Scalar::Double(d.to_bits()),
+            AttributeValue::Bool(b) => Scalar::Bool(b),
+            AttributeValue::Other => Scalar::Other,
+        };
+        self.0.push(Told::Resource {
+            attributes: resource.attributes.iter().map(|(k, v)| ((*k).to_owned(), scalar(v))).collect(),
+            raw: Resource::decode(resource.raw).expect("what is shown is well formed"),
+        });
+    }
+
+    fn scope(&mut self, name: &str, version: &str) {
+        self.0.push(Told::Scope(name.to_owned(), version.to_owned()));
+    }
+
+    fn span(&mut self, span: &SpanView<'_>) {
+        self.0.push(Told::Span(Box::new(TelledSpan {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent_id: span.parent_id,
+            name: span.name.to_owned(),
+            kind: span.kind,
+            status: span.status,
+            start: span.start.0,
+            end: span.end.0,
+            flags: span.flags,
+            trace_state: span.trace_state.to_owned(),
+            attributes: span
+                .attribute_ranges
+                .iter()
+                .map(|(start, length)| {
+                    KeyValue::decode(&span.body[*start as usize..(*start + *length) as usize]).expect("a range holds an attribute")
+                })
+                .collect(),
+            links: span.links.to_vec(),
+            body: Span::decode(span.body).expect("what is shown is well formed"),
+        })));
+    }
+
+    fn end_of_request(&mut self, received: Timestamp) {
+        self.0.push(Told::End(received));
+    }
+
+    fn tick(&mut self, _now: Timestamp) {}
+}
+
+fn id<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    bytes.try_into().ok().filter(|id| *id != [0; N])
+}
+
+/// What prost's decoding of the same request says a visitor must be told.
+fn expected(data: &TracesData) -> (Vec<Told>, u64) {
+    let mut told = Vec::new();
+    let mut rejected = 0;
+    for resource_spans in &data.resource_spans {
+        let resource = resource_spans.resource.clone().unwrap_or_default();
+        let scalar = |kv: &KeyValue| match kv.value.as_ref().and_then(|v| v.value.as_ref()) {
+            Some(Value::StringValue(s)) => Scalar::Str(s.clone()),
+            Some(Value::IntValue(i)) => Scalar::Int(*i),
+            Some(Value::DoubleValue(d)) => Scalar::Double(d.to_bits()),
+            Some(Value::BoolValue(b)) => Scalar::Bool(*b),
+            _ => Scalar::Other,
+        };
+        told.push(Told::Resource {
+            attributes: resource.attributes.iter().map(|kv| (kv.key.clone(), scalar(kv))).collect(),
+            raw: resource,
+        });
+        for scope_spans in &resource_spans.scope_spans {
+            let scope = scope_spans.scope.clone().unwrap_or_default();
+            told.push(Told::Scope(scope.name, scope.version));
+            for span in &scope_spans.spans {
+                let (Some(trace_id), Some(span_id)) = (id::<16>(&span.trace_id), id::<8>(&span.span_id)) else {
+                    rejected += 1;
+                    continue;
+                };
+                let links = span.links.iter().filter_map(|l| id::<16>(&l.trace_id).zip(id::<8>(&l.span_id)));
+                told.push(Told::Span(Box::new(TelledSpan {
+                    trace_id: TraceId(trace_id),
+                    span_id: SpanId(span_id),
+                    parent_id: SpanId(id::<8>(&span.parent_span_id).unwrap_or_default()),
+                    name: span.name.clone(),
+                    kind: SpanKind::from_wire(u64::try_from(span.kind).unwrap_or(u64::MAX)),
+                    status: SpanStatus::from_wire(u64::try_from(span.status.as_ref().map_or(0, |s| s.code)).unwrap_or(u64::MAX)),
+                    start: span.start_time_unix_nano,
+                    end: span.end_time_unix_nano,
+                    flags: span.flags,
+                    trace_state: span.trace_state.clone(),
+                    attributes: span.attributes.clone(),
+                    links: links.map(|(t, s)| (TraceId(t), SpanId(s))).collect(),
+                    body: span.clone(),
+                })));
+            }
+        }
+    }
+    told.push(Told::End(RECEIVED));
+    (told, rejected)
+}
+
+fn told(bytes: &[u8]) -> (Result<Receipt, Refusal>, Vec<Told>) {
+    let mut recorder = Recorder::default();
+    let receipt = walk(bytes, &Limits::default(), RECEIVED, &mut recorder);
+    (receipt, recorder.0)
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        any::<String>().prop_map(Value::StringValue),
+        any::<bool>().prop_map(Value::BoolValue),
+        any::<i64>().prop_map(Value::IntValue),
+        any::<f64>().prop_filter("NaN is unequal to itself", |d| !d.is_nan()).prop_map(Value::DoubleValue),
+        vec(any::<u8>(), 0..20).prop_map(Value::BytesValue),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        let any_value = inner.prop_map(|v| AnyValue { value: Some(v) }).boxed();
+        prop_oneof![
+            vec(any_value.clone(), 0..4).prop_map(|values| Value::ArrayValue(ArrayValue { values })),
+            vec((any::<String>(), any_value), 0..4).prop_map(|pairs| Value::KvlistValue(KeyValueList {
+                values: pairs.into_iter().map(|(key, value)| KeyValue { key, value: Some(value), key_strindex: 0 }).collect(),
+            })),
+        ]
+    })
+}
+
+fn attribute() -> impl Strategy<Value = KeyValue> {
+    let key = prop_oneof![Just("service.name".to_owned()), "[a-z.]{1,30}", any::<String>()];
+    let value = proptest::option::of(value().prop_map(|v| AnyValue { value: Some(v) }));
+    (key, value).prop_map(|(key, value)| KeyValue { key, value, key_strindex: 0 })
+}
+
+fn bytes_of(length: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![8 => vec(any::<u8>(), length), 1 => vec(any::<u8>(), 0..20), 1 => Just(vec![0; length])]
+}
+
+fn span() -> impl Strategy<Value = Span> {
+    let ids = (bytes_of(16), bytes_of(8), bytes_of(8));
+    let texts = (any::<String>(), "[a-zA-Z /{}]{0,40}", any::<String>());
+    let numbers = (any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>(), -2..9i32);
+    let event = (any::<u64>(), any::<String>(), vec(attribute(), 0..3)).prop_map(|(time_unix_nano, name, attributes)| span::Event {
+        time_unix_nano,
+        name,
+        attributes,
+        dropped_attributes_count: 3,
+    });
+    let link = (bytes_of(16), bytes_of(8), any::<String>(), vec(attribute(), 0..2)).prop_map(|(trace_id, span_id, trace_state, attributes)| {
+        span::Link { trace_id, span_id, trace_state, attributes, ..span::Link::default() }
+    });
+    let status = proptest::option::of((any::<String>(), -1..5i32).prop_map(|(message, code)| Status { message, code }));
+    (ids, texts, numbers, vec(attribute(), 0..8), vec(event, 0..3), vec(link, 0..3), status).prop_map(
+        |((trace_id, span_id, parent_span_id), (name, ascii, trace_state), (start, end, flags, dropped, kind), attributes, events, links, status)| Span {
+            trace_id,
+            span_id,
+            parent_span_id,
+            name: if ascii.is_empty() { name } else { ascii },
+            trace_state,
+            kind,
+            start_time_unix_nano: start,
+            end_time_unix_nano: end,
+            flags,
+            dropped_attributes_count: dropped,
+            attributes,
+            events,
+            links,
+            status,
+            ..Span::default()
+        },
+    )
+}
+
+fn traces() -> impl Strategy<Value = TracesData> {
+    let resource = proptest::option::of(vec(attribute(), 0..6).prop_map(|attributes| Resource { attributes, ..Resource::default() }));
+    let scope = proptest::option::of((any::<String>(), any::<String>(), vec(attribute(), 0..2)).prop_map(|(name, version, attributes)| {
+        InstrumentationScope { name, version, attributes, dropped_attributes_count: 1 }
+    }));
+    let scope_spans =
+        (scope, vec(span(), 0..4), any::<String>()).prop_map(|(scope, spans, schema_url)| ScopeSpans { scope, spans, schema_url });
+    let resource_spans = (resource, vec(scope_spans, 0..3), any::<String>())
+        .prop_map(|(resource, scope_spans, schema_url)| ResourceSpans { resource, scope_spans, schema_url });
+    vec(resource_spans, 0..3).prop_map(|resource_spans| TracesData { resource_spans })
+}
+
+/// Splits an encoded message into its fields: (number, wire type, bytes with tag).
+fn fields(bytes: &[u8]) -> Vec<(u32, u8, Vec<u8>)> {
+    let mut rest = bytes;
+    let mut fields = Vec::new();
+    while !rest.is_empty() {
+        let before = rest;
+        let (tag, wire_type) = prost::encoding::decode_key(&mut rest).expect("well formed");
+        prost::encoding::skip_field(wire_type, tag, &mut rest, prost::encoding::DecodeContext::default()).expect("well formed");
+        fields.push((tag, wire_type as u8, before[..before.len() - rest.len()].to_vec()));
+    }
+    fields
+}
+
+/// Xorshift: the seed is proptest's, so that a failure can be repeated.
+fn random(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
+}
+
+/// Re-encodes a message with its fields in another order, unknown fields between them, and messages below it treated alike.
+/// Protobuf gives that the same meaning as long as fields of one number keep their order.
+fn disordered(bytes: &[u8], nested: &[(u32, usize)], level: usize, seed: &mut u64) -> Vec<u8> {
+    let mut fields = fields(bytes);
+    // A stable sort by a random key per field number moves whole numbers around and keeps each one's order.
+    let keys: Vec<u64> = (0..20).map(|_| random(seed)).collect();
+    fields.sort_by_key(|(number, ..)| keys[*number as usize % 20]);
+    let mut out = Vec::new();
+    for (number, wire_type, field) in fields {
+        match random(seed) % 6 {
+            0 => prost::encoding::uint64::encode(900, &7, &mut out),
+            1 => prost::encoding::string::encode(901, &"unknown".to_owned(), &mut out),
+            2 => prost::encoding::fixed64::encode(902, &1, &mut out),
+            // A group with a field inside.
+            3 => out.extend_from_slice(&[0xbb, 0x38, 0x08, 1, 0xbc, 0x38]),
+            _ => {}
+        }
+        if wire_type == 2 && nested.contains(&(number, level)) {
+            let mut inner = &field[..];
+            prost::encoding::decode_key(&mut inner).expect("well formed");
+            prost::encoding::decode_varint(&mut inner).expect("well formed");
+            let inner = disordered(inner, nested, level + 1, seed);
+            prost::encoding::bytes::encode(number, &inner, &mut out);
+        } else {
+            out.extend_from_slice(&field);
+        }
+        // An earlier value of a scalar that comes again is overruled by the later one; here the same value twice.
+        if wire_type != 2 && random(seed) % 5 == 0 {
+            out.extend_from_slice(&field);
+        }
+    }
+    out
+}
+
+/// Which fields of which level are messages: ResourceSpans; resource and ScopeSpans; scope and spans; status.
+const MESSAGES: [(u32, usize); 6] = [(1, 0), (1, 1), (2, 1), (1, 2), (2, 2), (15, 3)];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_visitor_is_told_what_prost_decodes(data in traces()) {
+        let (receipt, seen) = told(&data.encode_to_vec());
+        let receipt = receipt.expect("prost wrote it");
+        let (wanted, rejected) = expected(&data);
+        prop_assert_eq!(receipt.rejected_total(), rejected);
+        prop_assert_eq!(receipt.warnings, vec![]);
+        prop_assert_eq!(receipt.accepted, wanted.iter().filter(|t| matches!(t, Told::Span(_))).count() as u64);
+        prop_assert_eq!(seen, wanted);
+    }
+
+    #[test]
+    fn order_of_fields_and_unknown_fields_change_nothing(data in traces(), mut seed in 1..u64::MAX) {
+        let bytes = disordered(&data.encode_to_vec(), &MESSAGES, 0, &mut seed);
+        let decoded = TracesData::decode(&bytes[..]).expect("still the same message");
+        prop_assert_eq!(&decoded, &data);
+        let (receipt, seen) = told(&bytes);
+        prop_assert!(receipt.is_ok());
+        prop_assert_eq!(seen, expected(&data).0);
+    }
+
+    #[test]
+    fn what_comes_twice_is_merged_as_prost_merges_it(a in traces(), b in traces()) {
+        // Two resources, scopes, statuses and names in one message: concatenation is merging, on every level.
+        let join = |a: &dyn Fn() -> Vec<u8>, b: &dyn Fn() -> Vec<u8>| [a(), b()].concat();
+        let mut bytes = Vec::new();
+        for pair in a.resource_spans.iter().zip(&b.resource_spans) {
+            let both = join(&|| pair.0.encode_to_vec(), &|| pair.1.encode_to_vec());
+            prost::encoding::bytes::encode(1, &both, &mut bytes);
+        }
+        let decoded = TracesData::decode(&bytes[..]).expect("well formed");
+        let (receipt, seen) = told(&bytes);
+        prop_assert!(receipt.is_ok());
+        prop_assert_eq!(seen, expected(&decoded).0);
+    }
+
+    #[test]
+    fn damaged_requests_are_refused_when_prost_refuses_them_and_then_nothing_is_shown(
+        data in traces(),
+        flips in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+        truncate in any::<bool>(),
+    ) {
+        let mut bytes = data.encode_to_vec();
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        for (at, with) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = with;
+        }
+        if truncate {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let (receipt, seen) = told(&bytes);
+        match (TracesData::decode(&bytes[..]), &receipt) {
+            (Ok(decoded), Ok(receipt)) if receipt.warnings.is_empty() => prop_assert_eq!(without_nan(seen), without_nan(expected(&decoded).0)),
+            // Prost gives up on invalid UTF-8; the walk repairs it and says so. Repaired bodies are decodable: the recorder has tried.
+            (Err(_), Ok(receipt)) => prop_assert!(!receipt.warnings.is_empty() || receipt.rejected_total() > 0, "{:?}", receipt),
+            (Ok(_), Ok(_)) => {}
+            (Ok(_), Err(refusal)) => prop_assert!(false, "prost takes what is refused: {:?}", refusal),
+            (Err(_), Err(_)) => prop_assert_eq!(seen, vec![]),
+        }
+    }
+
+    #[test]
+    fn any_bytes_whatever_do_no_harm(bytes in vec(any::<u8>(), 0..200)) {
+        let (receipt, seen) = told(&bytes);
+        prop_assert_eq!(receipt.is_err(), seen.is_empty());
+    }
+
+    #[test]
+    fn buffers_that_are_used_again_remember_nothing(first in traces(), second in traces()) {
+        let mut parsed = Parsed::default();
+        let limits = Limits::default();
+        parsed.parse(&first.encode_to_vec(), &limits).expect("well formed");
+        let bytes = second.encode_to_vec();
+        parsed.parse(&bytes, &limits).expect("well formed");
+        let mut recorder = Recorder::default();
+        parsed.visit(&bytes, RECEIVED, &mut recorder);
+        prop_assert_eq!(recorder.0, expected(&second).0);
+    }
+}
+
+/// Flipped bits can make a double a NaN, which equals nothing: compare by text instead.
+fn without_nan(told: Vec<Told>) -> String {
+    format!("{told:?}")
+}
+
+#[test]
+fn limits_on_elements_are_exact() {
+    let spans = |n: usize| TracesData {
+        resource_spans: vec![ResourceSpans {
+            scope_spans: vec![ScopeSpans { spans: vec![Span::default(); n], ..ScopeSpans::default() }],
+            ..ResourceSpans::default()
+        }],
+    };
+    let limits = Limits { max_items: 100, ..Limits::default() };
+    // A resource and a scope are elements too.
+    assert!(walk(&spans(98).encode_to_vec(), &limits, RECEIVED, &mut Recorder::default()).is_ok());
+    assert_eq!(walk(&spans(99).encode_to_vec(), &limits, RECEIVED, &mut Recorder::default()), Err(Refusal::Items(100)));
+    let long = Limits { max_bytes: 10, ..Limits::default() };
+    assert_eq!(walk(&spans(98).encode_to_vec(), &long, RECEIVED, &mut Recorder::default()), Err(Refusal::Bytes(10)));
+}
