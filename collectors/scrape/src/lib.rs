@@ -30,6 +30,8 @@ mod sample_labels;
 mod scraper;
 mod series_cache;
 mod session;
+#[cfg(test)]
+mod session_tests;
 mod status;
 mod target;
 mod target_loop;

@@ -202,3 +202,195 @@ fn buckets(spans: &[Span], deltas: &[i64], counts: &[f64]) -> Option<Vec<f64>> {
     };
     (buckets.len() == expected && buckets.iter().all(|b| *b >= 0.0)).then_some(buckets)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::protobuf_messages::{Bucket, Counter, LabelPair, Plain, Quantile, Summary, Time};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What was received, as text.
+    #[derive(Default)]
+    struct Received {
+        floats: Vec<String>,
+        histograms: Vec<NativeHistogram>,
+        exemplars: Vec<(u32, String, Option<i64>)>,
+        about: Vec<String>,
+    }
+
+    impl Recipient for Received {
+        fn guess(&mut self, _: &[u8]) -> Guess {
+            Guess::None
+        }
+
+        fn sample(&mut self, which: Which<'_>, value: f64, at: Option<i64>) -> Result<u32, ParseError> {
+            let Which::Text(text) = which else { unreachable!("nothing is guessed here") };
+            let at = at.map(|at| format!(" {at}")).unwrap_or_default();
+            self.floats.push(format!("{} {value}{at}", String::from_utf8_lossy(text)));
+            Ok(self.floats.len() as u32)
+        }
+
+        fn histogram(&mut self, _: Which<'_>, value: NativeHistogram, _: Option<i64>) -> Result<u32, ParseError> {
+            self.histograms.push(value);
+            Ok(1000)
+        }
+
+        fn exemplar(&mut self, entry: u32, exemplar: ExemplarText<'_>) {
+            self.exemplars.push((entry, String::from_utf8_lossy(exemplar.labels).into_owned(), exemplar.at));
+        }
+
+        fn comment(&mut self, _: &[u8]) {}
+
+        fn kind(&mut self, family: &str, kind: MetricKind) {
+            self.about.push(format!("{family} {kind:?}"));
+        }
+
+        fn help(&mut self, family: &str, help: &str) {
+            self.about.push(format!("{family} {help}"));
+        }
+
+        fn unit(&mut self, family: &str, unit: &str) {
+            self.about.push(format!("{family} {unit}"));
+        }
+    }
+
+    fn encode(families: &[MetricFamily]) -> Vec<u8> {
+        families.iter().flat_map(Message::encode_length_delimited_to_vec).collect()
+    }
+
+    fn family(name: &str, kind: i32, metric: Metric) -> MetricFamily {
+        MetricFamily { name: name.to_owned(), r#type: kind, metric: vec![metric], ..MetricFamily::default() }
+    }
+
+    fn read(families: &[MetricFamily], classic_too: bool) -> Result<Received, ParseError> {
+        let mut received = Received::default();
+        walk(&encode(families), classic_too, &mut received).map(|()| received)
+    }
+
+    fn native() -> Histogram {
+        Histogram {
+            sample_count: 10,
+            sample_sum: 12.5,
+            schema: 3,
+            zero_threshold: 0.001,
+            zero_count: 2,
+            positive_span: vec![Span { offset: 0, length: 2 }, Span { offset: 1, length: 1 }],
+            positive_delta: vec![1, 2, -1],
+            negative_span: vec![Span { offset: -2, length: 1 }],
+            negative_delta: vec![2],
+            bucket: vec![Bucket { cumulative_count: 10, upper_bound: 1.0, ..Bucket::default() }],
+            exemplars: vec![Exemplar { label: vec![], value: 0.5, timestamp: Some(Time { seconds: 5, nanos: 500_000_000 }) }],
+            ..Histogram::default()
+        }
+    }
+
+    #[test]
+    fn classic_samples_take_the_names_of_the_text_format() {
+        let exemplar =
+            Exemplar { label: vec![LabelPair { name: "trace_id".to_owned(), value: "abc".to_owned() }], value: 1.0, timestamp: None };
+        let label = vec![LabelPair { name: "code".to_owned(), value: "2\"00".to_owned() }];
+        let received = read(
+            &[
+                MetricFamily {
+                    help: "Requests.".to_owned(),
+                    unit: "requests".to_owned(),
+                    ..family(
+                        "req_total",
+                        0,
+                        Metric { label, counter: Some(Counter { value: 3.0, exemplar: Some(exemplar) }), ..Metric::default() },
+                    )
+                },
+                family("temperature", 1, Metric { gauge: Some(Plain { value: -1.5 }), timestamp_ms: Some(77), ..Metric::default() }),
+                family("some.name", 3, Metric { untyped: Some(Plain { value: 1.0 }), ..Metric::default() }),
+                family(
+                    "s",
+                    2,
+                    Metric {
+                        summary: Some(Summary { sample_count: 4, sample_sum: 8.0, quantile: vec![Quantile { quantile: 1.0, value: 3.0 }] }),
+                        ..Metric::default()
+                    },
+                ),
+                family(
+                    "h",
+                    4,
+                    Metric {
+                        histogram: Some(Histogram {
+                            sample_count: 4,
+                            sample_sum: 8.0,
+                            bucket: vec![Bucket { cumulative_count: 2, upper_bound: 1.0, ..Bucket::default() }],
+                            ..Histogram::default()
+                        }),
+                        ..Metric::default()
+                    },
+                ),
+            ],
+            false,
+        )
+        .unwrap();
+        assert_eq!(
+            received.floats,
+            [
+                r#"req_total{code="2\"00"} 3"#,
+                "temperature -1.5 77",
+                r#"{"some.name"} 1"#,
+                r#"s{quantile="1.0"} 3"#,
+                "s_sum 8",
+                "s_count 4",
+                r#"h_bucket{le="1.0"} 2"#,
+                r#"h_bucket{le="+Inf"} 4"#,
+                "h_sum 8",
+                "h_count 4"
+            ]
+        );
+        assert_eq!(received.exemplars, [(1, r#"{trace_id="abc"}"#.to_owned(), None)]);
+        assert!(received.about.contains(&"req_total Requests.".to_owned()) && received.about.contains(&"h Histogram".to_owned()));
+    }
+
+    #[test]
+    fn native_histograms_become_absolute_counts() {
+        let received = read(&[family("h", 4, Metric { histogram: Some(native()), ..Metric::default() })], false).unwrap();
+        assert!(received.floats.is_empty(), "classic buckets are left out beside native ones");
+        let h = &received.histograms[0];
+        assert_eq!((h.schema, h.count, h.sum, h.zero_count), (3, 10.0, 12.5, 2.0));
+        assert_eq!(h.positive_buckets, [1.0, 3.0, 2.0]);
+        assert_eq!(h.positive_spans, [BucketSpan { offset: 0, length: 2 }, BucketSpan { offset: 1, length: 1 }]);
+        assert_eq!(h.negative_buckets, [2.0]);
+        assert_eq!(received.exemplars, [(1000, "{}".to_owned(), Some(5500))]);
+
+        let both = read(&[family("h", 4, Metric { histogram: Some(native()), ..Metric::default() })], true).unwrap();
+        assert_eq!(both.floats.len(), 4);
+
+        let empty = Histogram { positive_span: vec![Span::default()], ..Histogram::default() };
+        let received = read(&[family("h", 5, Metric { histogram: Some(empty), ..Metric::default() })], false).unwrap();
+        assert_eq!((received.histograms[0].positive_spans.len(), received.histograms[0].counter_reset), (0, CounterResetHint::Gauge));
+
+        let floats = Histogram { sample_count_float: 1.5, positive_delta: vec![], positive_count: vec![0.5, 0.5, 0.5], ..native() };
+        let received = read(&[family("h", 4, Metric { histogram: Some(floats), ..Metric::default() })], false).unwrap();
+        assert_eq!((received.histograms[0].count, received.histograms[0].positive_buckets[2]), (1.5, 0.5));
+    }
+
+    #[test]
+    fn impossible_messages_are_refused() {
+        let of = |histogram: Histogram| read(&[family("h", 4, Metric { histogram: Some(histogram), ..Metric::default() })], false);
+        assert!(of(Histogram { schema: 9, ..native() }).is_err());
+        assert!(of(Histogram { positive_delta: vec![1], ..native() }).is_err());
+        assert!(of(Histogram { positive_delta: vec![1, -2, 1], ..native() }).is_err());
+        assert!(of(Histogram { positive_delta: vec![i64::MAX, 1, 1], ..native() }).is_err());
+        assert!(of(Histogram { positive_span: vec![Span { offset: 0, length: u32::MAX }], ..native() }).is_err());
+        assert!(read(&[family("", 0, Metric::default())], false).is_err());
+        assert!(read(&[family("x", 9, Metric::default())], false).is_err());
+        let whole = encode(&[family("h", 4, Metric { histogram: Some(native()), ..Metric::default() })]);
+        assert!(walk(&whole[..whole.len() - 1], false, &mut Received::default()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_bytes_are_refused_or_read_without_panic(flip in 0usize..200, bit in 0u8..8, cut in 0usize..200) {
+            let mut bytes = encode(&[family("h", 4, Metric { histogram: Some(native()), ..Metric::default() })]);
+            let at = flip % bytes.len();
+            bytes[at] ^= 1 << bit;
+            bytes.truncate(cut);
+            let _ = walk(&bytes, true, &mut Received::default());
+        }
+    }
+}
