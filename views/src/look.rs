@@ -155,6 +155,15 @@ pub(crate) fn severity_glyph(severity: Severity) -> &'static str {
     }
 }
 
+/// How bad a share of failing calls is.
+pub(crate) fn error_role(errors: Option<f64>) -> Role {
+    match errors {
+        Some(e) if e >= 0.05 => Role::Unhealthy,
+        Some(e) if e >= 0.01 => Role::Degraded,
+        _ => Role::Text,
+    }
+}
+
 /// A breaker's state as a sign and how bad it is.
 pub(crate) fn breaker_look(state: &str) -> (&'static str, HealthState) {
     match state {

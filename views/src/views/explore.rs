@@ -1,30 +1,325 @@
-//! Explore.
+//! Explore: ask in PromQL, see a chart and a table.
 
 use crate::action::Action;
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, wrap};
+use crate::chart::{Axes, Line, lines};
+use crate::effect::Effect;
+use crate::filter::{Field, Fields};
+use crate::look::Role;
+use crate::number;
 use crate::readings::Kind;
-use crate::view::{Cx, View, blank};
-use watchfire_model::Request;
+use crate::table::window;
+use crate::view::{Ask, Cx, Out, View};
+use std::borrow::Cow;
+use std::time::Duration;
+use watchfire_model::reading::{QueryResult, QuerySeries};
+use watchfire_model::{Request, Timestamp};
 
-#[derive(Default)]
+const RANGES: [i64; 8] = [300, 900, 1800, 3600, 10_800, 21_600, 86_400, 604_800];
+/// Points per series; about what the widest chart can show.
+const POINTS: i64 = 240;
+
+/// Questions that are worth a start.
+const EXAMPLES: [(&str, &str); 7] = [
+    ("calls per second by service", "sum by (service_name) (rate(traces_span_metrics_calls_total[1m]))"),
+    ("error share by service", "sum by (service_name) (rate(traces_span_metrics_calls_total{status_code=\"STATUS_CODE_ERROR\"}[5m])) / sum by (service_name) (rate(traces_span_metrics_calls_total[5m]))"),
+    ("p95 by service", "histogram_quantile(0.95, sum by (service_name) (rate(traces_span_metrics_duration_seconds[5m])))"),
+    ("queue depth", "watchfire_queue_depth"),
+    ("breakers that are not closed", "watchfire_breaker_state > 0"),
+    ("targets that are down", "up == 0"),
+    ("what fires", "ALERTS{alertstate=\"firing\"}"),
+];
+
 pub(crate) struct Explore {
-    name: String,
+    expression: String,
+    range: usize,
+    show: Show,
+    position: usize,
+    offset: usize,
+    page: usize,
+    history: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Show {
+    Both,
+    Chart,
+    Table,
+}
+
+impl Default for Explore {
+    fn default() -> Self {
+        Explore { expression: String::new(), range: 3, show: Show::Both, position: 0, offset: 0, page: 10, history: Vec::new() }
+    }
+}
+
+impl Fields for QuerySeries {
+    fn field(&self, name: &str) -> Option<Field<'_>> {
+        match name {
+            "value" => Some(Field::Number(newest(self))),
+            name => self.labels.get(name.strip_prefix("label.").unwrap_or(name)).map(Field::text),
+        }
+    }
+
+    fn words(&self) -> Vec<Cow<'_, str>> {
+        self.labels.iter().flat_map(|l| [Cow::Borrowed(&*l.name), Cow::Borrowed(&*l.value)]).collect()
+    }
+}
+
+fn newest(series: &QuerySeries) -> Option<f64> {
+    series.points.iter().rev().find_map(|(_, v)| *v)
+}
+
+fn title(series: &QuerySeries) -> String {
+    let labels: Vec<String> =
+        series.labels.iter().filter(|l| &*l.name != "__name__").map(|l| format!("{}={}", l.name, l.value)).collect();
+    match (series.labels.metric_name(), labels.is_empty()) {
+        ("", true) => "value".to_owned(),
+        (name, true) => name.to_owned(),
+        ("", false) => labels.join("  "),
+        (name, false) => format!("{name}  {}", labels.join("  ")),
+    }
+}
+
+impl Explore {
+    /// Ends are whole steps, so that the question stays the same for a while.
+    fn span(&self, cx: &Cx<'_>) -> (Timestamp, Timestamp, i64) {
+        let length = RANGES[self.range] * 1000;
+        let step = (length / POINTS / 5000).max(1) * 5000;
+        let end = cx.now.millis() - cx.now.millis().rem_euclid(step);
+        (Timestamp::from_millis(end - length), Timestamp::from_millis(end), step)
+    }
+
+    fn shown<'a>(&self, result: &'a QueryResult, cx: &Cx<'_>) -> Vec<&'a QuerySeries> {
+        result.series.iter().filter(|s| cx.filter.accepts(*s)).collect()
+    }
+
+    fn ask(&mut self, expression: &str) {
+        expression.trim().clone_into(&mut self.expression);
+        self.position = 0;
+        crate::prompt::remember(&mut self.history, &self.expression);
+    }
+
+    /// The answer to the expression on screen, not to one before it.
+    fn result<'a>(&self, cx: &Cx<'a>) -> Option<&'a QueryResult> {
+        let same = matches!(&cx.readings.slot(Kind::QueryRange).request, Some(Request::QueryRange { expression, .. }) if *expression == self.expression);
+        cx.readings.query_range().filter(|_| same)
+    }
 }
 
 impl View for Explore {
-    fn wants(&self, _: &Cx<'_>) -> Vec<Request> {
-        vec![Request::Vocabulary]
+    fn wants(&self, cx: &Cx<'_>) -> Vec<Request> {
+        let mut wants = vec![Request::Vocabulary];
+        if !self.expression.is_empty() {
+            let (start, end, step_ms) = self.span(cx);
+            wants.insert(0, Request::QueryRange { expression: self.expression.clone(), start, end, step_ms });
+        }
+        wants
     }
 
     fn open(&mut self, subject: Option<&str>) {
-        self.name = subject.unwrap_or("").to_owned();
+        if let Some(expression) = subject.filter(|s| *s != self.expression) {
+            self.ask(expression);
+        }
+    }
+
+    fn fields(&self) -> &'static [&'static str] {
+        &["value", "service", "service_name", "job", "instance", "queue", "breaker", "span_name", "status_code"]
+    }
+
+    fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
+        let count = match self.result(cx) {
+            Some(result) => self.shown(result, cx).len(),
+            None if self.expression.is_empty() => EXAMPLES.len(),
+            None => 0,
+        };
+        let last = count.saturating_sub(1);
+        match action {
+            Action::Open if self.expression.is_empty() => {
+                let (_, expression) = EXAMPLES[self.position.min(EXAMPLES.len() - 1)];
+                self.ask(expression);
+                out.effects.push(Effect::Refresh);
+            }
+            Action::Edit | Action::Open => {
+                out.ask = Some(Ask { topic: "expression", label: "promql".to_owned(), text: self.expression.clone(), promql: true });
+            }
+            Action::Mode => {
+                self.show = match self.show {
+                    Show::Both => Show::Chart,
+                    Show::Chart => Show::Table,
+                    Show::Table => Show::Both,
+                };
+            }
+            Action::RangeLonger | Action::RangeShorter => {
+                let longer = action == Action::RangeLonger;
+                self.range = if longer { (self.range + 1).min(RANGES.len() - 1) } else { self.range.saturating_sub(1) };
+                out.effects.push(Effect::Refresh);
+            }
+            Action::Up => self.position = self.position.saturating_sub(1),
+            Action::Down => self.position = (self.position + 1).min(last),
+            Action::PageUp | Action::HalfUp => self.position = self.position.saturating_sub(self.page),
+            Action::PageDown | Action::HalfDown => self.position = (self.position + self.page).min(last),
+            Action::Top => self.position = 0,
+            Action::Bottom => self.position = last,
+            _ => return false,
+        }
+        true
+    }
+
+    fn answer(&mut self, topic: &'static str, text: &str, _: &Cx<'_>, _: &mut Out) {
+        if topic == "expression" {
+            self.ask(text);
+        }
+    }
+
+    fn back(&mut self) -> bool {
+        let had = !self.expression.is_empty();
+        self.expression.clear();
+        self.position = 0;
+        had
     }
 
     fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
-        Vec::new()
+        if self.expression.is_empty() {
+            return vec![(Action::Edit, "type an expression"), (Action::Open, "ask this")];
+        }
+        vec![(Action::Edit, "edit"), (Action::Mode, "chart/table"), (Action::RangeLonger, "longer"), (Action::RangeShorter, "shorter"), (Action::Copy, "copy")]
+    }
+
+    fn tally(&self, cx: &Cx<'_>) -> String {
+        let range = number::span_short(Duration::from_secs(RANGES[self.range].unsigned_abs()));
+        match self.result(cx) {
+            Some(result) => format!("{} series, last {range}", result.series.len()),
+            None => format!("last {range}"),
+        }
+    }
+
+    fn copy(&self, cx: &Cx<'_>) -> Option<String> {
+        let result = self.result(cx)?;
+        let shown = self.shown(result, cx);
+        let series = shown.get(self.position)?;
+        Some(format!("{} {}", title(series), newest(series).map_or_else(|| "unknown".to_owned(), |v| v.to_string())))
+    }
+
+    fn export(&self, _: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
+        let result = self.result(cx).ok_or("nothing was asked yet")?;
+        let mut csv = String::from("time,series,value\n");
+        for series in self.shown(result, cx) {
+            let name = super::csv_field(&title(series));
+            for (at, value) in &series.points {
+                csv.push_str(&format!("{at},{name},{}\n", value.map_or_else(String::new, |v| v.to_string())));
+            }
+        }
+        Ok(("query.csv".to_owned(), csv))
     }
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
-        blank(canvas, cx, Kind::Vocabulary, &format!("nothing to show {}", self.name), "");
+        let (width, height) = (canvas.width(), canvas.height());
+        if self.expression.is_empty() {
+            return self.examples(canvas);
+        }
+        let mut y = 0;
+        for (i, line) in wrap(&self.expression, width.saturating_sub(4), 3).iter().enumerate() {
+            canvas.pen(1, y).put(if i == 0 { "› " } else { "  " }, Role::Key).put(line, Role::Text);
+            y += 1;
+        }
+        let slot = cx.readings.slot(Kind::QueryRange);
+        if let Some(error) = &slot.error {
+            y += 1;
+            for line in wrap(&error.to_string(), width.saturating_sub(5), 6) {
+                canvas.pen(1, y).put("✖ ", Role::Unhealthy).put(&line, Role::Text);
+                y += 1;
+            }
+            canvas.pen(3, y).put("i edits the expression", Role::Dim);
+            return;
+        }
+        let Some(result) = self.result(cx) else {
+            canvas.pen(3, y + 1).put("working …", Role::Dim);
+            return;
+        };
+        for (sign, text) in result.warnings.iter().map(|w| ("▲", w)).chain(result.infos.iter().map(|i| ("·", i))).take(3) {
+            canvas.pen(1, y).put(sign, Role::Degraded).gap(1).put(text, Role::Dim);
+            y += 1;
+        }
+        let series = self.shown(result, cx);
+        if series.is_empty() {
+            canvas.pen(3, y + 1).put("no series: the expression is valid and nothing matches", Role::Dim);
+            return;
+        }
+        self.position = self.position.min(series.len() - 1);
+        let left = height.saturating_sub(y);
+        let chart_height = match self.show {
+            Show::Chart => left,
+            Show::Table => 0,
+            Show::Both => (left * 3 / 5).max(left.saturating_sub(series.len() as u16 + 2)),
+        };
+        if chart_height >= 4 {
+            let (start, end, _) = self.span(cx);
+            let drawn: Vec<Line<'_>> = series
+                .iter()
+                .enumerate()
+                .skip(self.position.saturating_sub(5))
+                .take(24)
+                .map(|(i, s)| Line { points: &s.points, role: if i == self.position { Role::Series2 } else { Role::series(i) } })
+                .collect();
+            let axes = Axes { start, end, threshold: None, label: number::digits };
+            lines(&mut canvas.part(1, y, width.saturating_sub(2), chart_height), &drawn, &axes);
+            y += chart_height;
+        }
+        if self.show != Show::Chart {
+            self.table(&series, &mut canvas.part(0, y, width, height.saturating_sub(y)));
+        }
+    }
+}
+
+impl Explore {
+    fn examples(&mut self, canvas: &mut Canvas<'_>) {
+        canvas.pen(1, 0).put("Everything is a series. Type an expression with i, or begin with one of these:", Role::Text);
+        self.position = self.position.min(EXAMPLES.len() - 1);
+        let width = canvas.width();
+        for (i, (what, expression)) in EXAMPLES.iter().enumerate() {
+            let mut row = canvas.part(0, i as u16 + 2, width, 1);
+            row.pen(2, 0).column(30, what, Role::Text).put(expression, Role::Dim);
+            if i == self.position {
+                let style = row.style(Role::Selected);
+                row.patch(0, 0, width, 1, style);
+            }
+        }
+        for (i, line) in self.history.iter().rev().take(8).enumerate() {
+            let y = EXAMPLES.len() as u16 + 4 + i as u16;
+            if i == 0 {
+                canvas.pen(1, y - 1).put("asked before", Role::Heading);
+            }
+            canvas.pen(2, y).put(line, Role::Dim);
+        }
+    }
+
+    fn table(&mut self, series: &[&QuerySeries], canvas: &mut Canvas<'_>) {
+        let width = canvas.width();
+        let heading = canvas.style(Role::Heading);
+        canvas.text(3, 0, 20, "SERIES", heading);
+        for (i, name) in ["MIN", "MAX", "NOW"].iter().enumerate() {
+            canvas.right(width.saturating_sub(31) + i as u16 * 10, 0, 9, name, heading);
+        }
+        let rows = usize::from(canvas.height().saturating_sub(1));
+        self.page = rows.max(1);
+        self.offset = window(self.position, self.offset, rows, series.len());
+        for (line, (i, s)) in series.iter().enumerate().skip(self.offset).take(rows).enumerate() {
+            let mut row = canvas.part(0, line as u16 + 1, width, 1);
+            let tone = row.style(if i == self.position { Role::Series2 } else { Role::series(i) });
+            row.dot(1, 0, '█', tone);
+            let text = row.style(Role::Text);
+            row.text(3, 0, width.saturating_sub(35), &title(s), text);
+            let known = s.points.iter().filter_map(|(_, v)| *v);
+            let bound = |pick: fn(f64, f64) -> f64| known.clone().reduce(pick);
+            for (n, value) in [bound(f64::min), bound(f64::max), newest(s)].into_iter().enumerate() {
+                let shown = value.map_or_else(|| number::UNKNOWN.to_owned(), number::digits);
+                row.right(width.saturating_sub(31) + n as u16 * 10, 0, 9, &shown, text);
+            }
+            if i == self.position {
+                let style = row.style(Role::Selected);
+                row.patch(0, 0, width, 1, style);
+            }
+        }
     }
 }

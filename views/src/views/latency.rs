@@ -1,30 +1,466 @@
-//! Latency.
+//! Latency: a heatmap over time, percentile lines, and what the spans of a region have in common.
 
 use crate::action::Action;
 use crate::canvas::Canvas;
+use crate::chart::{Axes, Line, lines};
+use crate::effect::Effect;
+use crate::look::Role;
+use crate::number;
 use crate::readings::Kind;
-use crate::view::{Cx, View, blank};
-use watchfire_model::Request;
+use crate::view::{Ask, Cx, Out, View, blank};
+use crate::views::ViewId;
+use std::time::Duration;
+use watchfire_model::reading::{ExplainQuery, Explanation, Latency as Reading, LatencyQuery, OperationRow};
+use watchfire_model::{Request, Timestamp};
 
-#[derive(Default)]
+const RANGES: [u64; 6] = [300, 900, 3600, 10_800, 21_600, 86_400];
+const AXIS: u16 = 8;
+
 pub(crate) struct Latency {
-    name: String,
+    service: Option<String>,
+    operation: Option<String>,
+    range: usize,
+    mode: Mode,
+    /// Columns of the last frame: what to ask for.
+    columns: usize,
+    /// Column and row of the cell under the cursor.
+    cursor: (usize, usize),
+    placed: bool,
+    anchor: Option<(usize, usize)>,
+    question: Option<ExplainQuery>,
+    scroll: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Heatmap,
+    Lines,
+    Histogram,
+    Operations,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Latency {
+            service: None,
+            operation: None,
+            range: 1,
+            mode: Mode::Heatmap,
+            columns: 60,
+            cursor: (0, 0),
+            placed: false,
+            anchor: None,
+            question: None,
+            scroll: 0,
+        }
+    }
+}
+
+impl Latency {
+    fn query(&self) -> LatencyQuery {
+        LatencyQuery {
+            service: self.service.clone(),
+            operation: self.operation.clone(),
+            range_seconds: RANGES[self.range],
+            columns: self.columns,
+        }
+    }
+
+    /// The marked region, or the cell under the cursor with all that is slower.
+    fn region(&self, reading: &Reading) -> Option<((usize, usize), (usize, usize))> {
+        if reading.columns.is_empty() || reading.bounds.is_empty() {
+            return None;
+        }
+        let (column, row) = (self.cursor.0.min(reading.columns.len() - 1), self.cursor.1.min(reading.bounds.len() - 1));
+        Some(match self.anchor {
+            Some((c, r)) => {
+                let (c, r) = (c.min(reading.columns.len() - 1), r.min(reading.bounds.len() - 1));
+                ((c.min(column), c.max(column)), (r.min(row), r.max(row)))
+            }
+            None => ((column, column), (row, reading.bounds.len() - 1)),
+        })
+    }
+
+    fn explain(&mut self, reading: &Reading, out: &mut Out) {
+        let Some(((from, to), (low, high))) = self.region(reading) else { return out.say("nothing to explain yet") };
+        let start = if from == 0 { reading.start } else { reading.columns[from - 1] };
+        self.question = Some(ExplainQuery {
+            service: self.service.clone(),
+            operation: self.operation.clone(),
+            start,
+            end: reading.columns[to],
+            min_duration_ms: low.checked_sub(1).map(|r| reading.bounds[r] * 1000.0),
+            max_duration_ms: (high + 1 < reading.bounds.len()).then(|| reading.bounds[high] * 1000.0),
+            errors_only: false,
+        });
+        self.scroll = 0;
+        out.effects.push(Effect::Refresh);
+    }
 }
 
 impl View for Latency {
     fn wants(&self, _: &Cx<'_>) -> Vec<Request> {
-        vec![Request::Latency(Default::default())]
+        let mut wants = vec![Request::Latency(self.query())];
+        if let Some(question) = &self.question {
+            wants.insert(0, Request::Explain(question.clone()));
+        }
+        wants
     }
 
     fn open(&mut self, subject: Option<&str>) {
-        self.name = subject.unwrap_or("").to_owned();
+        if self.service.as_deref() != subject {
+            self.service = subject.map(str::to_owned);
+            self.operation = None;
+            self.placed = false;
+            self.anchor = None;
+            self.question = None;
+        }
+    }
+
+    fn crumbs(&self) -> Vec<String> {
+        let explained = self.question.as_ref().map(|_| "explain".to_owned());
+        self.operation.clone().into_iter().chain(explained).collect()
+    }
+
+    fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
+        let Some(reading) = cx.readings.latency() else { return false };
+        let (columns, rows) = (reading.columns.len().max(1), reading.bounds.len().max(1));
+        if self.question.is_some() {
+            match action {
+                Action::Open => {
+                    if let Some(id) = cx.readings.explanation().and_then(|e| e.example_traces.first()) {
+                        out.go(ViewId::Traces, Some(format!("id:{id}")));
+                    }
+                    return true;
+                }
+                Action::Up => self.scroll = self.scroll.saturating_sub(1),
+                Action::Down => self.scroll += 1,
+                _ => return false,
+            }
+            return true;
+        }
+        match action {
+            Action::Mode => {
+                self.scroll = 0;
+                self.mode = match self.mode {
+                    Mode::Heatmap => Mode::Lines,
+                    Mode::Lines => Mode::Histogram,
+                    Mode::Histogram => Mode::Operations,
+                    Mode::Operations => Mode::Heatmap,
+                };
+            }
+            Action::RangeLonger => self.range = (self.range + 1).min(RANGES.len() - 1),
+            Action::RangeShorter => self.range = self.range.saturating_sub(1),
+            Action::Edit => {
+                let text = self.service.clone().unwrap_or_default();
+                out.ask = Some(Ask { topic: "service", label: "latency of (service, or nothing for entry points)".to_owned(), text, promql: false });
+            }
+            Action::Select => self.anchor = if self.anchor.is_some() { None } else { Some(self.cursor) },
+            Action::Explain => self.explain(reading, out),
+            Action::Open if self.mode == Mode::Operations => {
+                self.operation = reading.operations.get(self.scroll).map(|o| o.name.clone());
+                self.mode = Mode::Heatmap;
+                out.effects.push(Effect::Refresh);
+            }
+            Action::Open => self.explain(reading, out),
+            Action::Up if self.mode == Mode::Operations => self.scroll = self.scroll.saturating_sub(1),
+            Action::Down if self.mode == Mode::Operations => self.scroll = (self.scroll + 1).min(reading.operations.len().saturating_sub(1)),
+            // Slower is further up.
+            Action::Up => self.cursor.1 = (self.cursor.1 + 1).min(rows - 1),
+            Action::Down => self.cursor.1 = self.cursor.1.saturating_sub(1),
+            Action::Left => self.cursor.0 = self.cursor.0.saturating_sub(1),
+            Action::Right => self.cursor.0 = (self.cursor.0 + 1).min(columns - 1),
+            Action::HalfUp | Action::PageUp => self.cursor.0 = self.cursor.0.saturating_sub(10),
+            Action::HalfDown | Action::PageDown => self.cursor.0 = (self.cursor.0 + 10).min(columns - 1),
+            Action::Top => self.cursor.0 = 0,
+            Action::Bottom => self.cursor.0 = columns - 1,
+            _ => return false,
+        }
+        if matches!(action, Action::RangeLonger | Action::RangeShorter) {
+            out.effects.push(Effect::Refresh);
+        }
+        true
+    }
+
+    fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>, _: &mut Out) -> bool {
+        let Some(reading) = cx.readings.latency().filter(|_| self.mode == Mode::Heatmap && self.question.is_none()) else { return false };
+        let rows = reading.bounds.len() as u16;
+        if x < AXIS + 1 || y == 0 || y > rows {
+            return false;
+        }
+        self.cursor = (usize::from(x - AXIS - 1).min(reading.columns.len().saturating_sub(1)), usize::from(rows - y));
+        true
+    }
+
+    fn answer(&mut self, topic: &'static str, text: &str, _: &Cx<'_>, _: &mut Out) {
+        if topic == "service" {
+            self.service = (!text.is_empty()).then(|| text.to_owned());
+            self.operation = None;
+            self.placed = false;
+        }
+    }
+
+    fn back(&mut self) -> bool {
+        if self.question.take().is_some() || self.anchor.take().is_some() || self.operation.take().is_some() {
+            return true;
+        }
+        let other = self.mode != Mode::Heatmap;
+        self.mode = Mode::Heatmap;
+        other
     }
 
     fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
-        Vec::new()
+        if self.question.is_some() {
+            return vec![(Action::Open, "example trace"), (Action::Back, "back")];
+        }
+        let next = match self.mode {
+            Mode::Heatmap => "percentiles",
+            Mode::Lines => "histogram",
+            Mode::Histogram => "operations",
+            Mode::Operations => "heatmap",
+        };
+        let mut hints = match self.mode {
+            Mode::Heatmap => vec![(Action::Select, if self.anchor.is_some() { "unselect" } else { "select region" }), (Action::Explain, "explain")],
+            Mode::Operations => vec![(Action::Open, "only this")],
+            _ => Vec::new(),
+        };
+        hints.extend([(Action::Mode, next), (Action::RangeLonger, "longer"), (Action::RangeShorter, "shorter"), (Action::Edit, "service")]);
+        hints
+    }
+
+    fn tally(&self, cx: &Cx<'_>) -> String {
+        let range = number::span_short(Duration::from_secs(RANGES[self.range]));
+        let sampled = cx.readings.latency().and_then(|l| l.sampling_ratio).filter(|r| *r < 0.999);
+        let sampled = sampled.map_or_else(String::new, |r| format!("  ≈ {} % of traces kept", number::digits(r * 100.0)));
+        format!("last {range}{sampled}")
+    }
+
+    fn service(&self, _: &Cx<'_>) -> Option<String> {
+        self.service.clone()
+    }
+
+    fn copy(&self, cx: &Cx<'_>) -> Option<String> {
+        let explanation = cx.readings.explanation().filter(|_| self.question.is_some())?;
+        let lines: Vec<String> = explanation
+            .findings
+            .iter()
+            .map(|f| format!("{}={} {} % against {} %", f.attribute, f.value, number::percent(Some(f.share_selected)), number::percent(Some(f.share_others))))
+            .collect();
+        Some(lines.join("\n"))
     }
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
-        blank(canvas, cx, Kind::Latency, &format!("nothing to show {}", self.name), "");
+        let (width, height) = (canvas.width(), canvas.height());
+        self.columns = usize::from(width.saturating_sub(AXIS + 2)).clamp(10, 400);
+        let Some(reading) = cx.readings.latency() else {
+            return blank(canvas, cx, Kind::Latency, "", "");
+        };
+        if reading.cells.iter().flatten().flatten().all(|c| *c == 0.0) && reading.p50.iter().flatten().next().is_none() {
+            let of = self.service.as_deref().map_or("any service".to_owned(), |s| s.to_owned());
+            return blank(canvas, cx, Kind::Latency, &format!("no spans of {of} in this time"), "] looks back further, i chooses another service");
+        }
+        if !self.placed && !reading.columns.is_empty() {
+            self.placed = true;
+            self.cursor = worst(reading);
+        }
+        if self.question.is_some() {
+            return self.draw_explanation(cx, canvas);
+        }
+        self.title(reading, &mut canvas.part(0, 0, width, 1));
+        let mut body = canvas.part(0, 1, width, height.saturating_sub(1));
+        match self.mode {
+            Mode::Heatmap => self.draw_heatmap(reading, cx.now, &mut body),
+            Mode::Lines => percentile_lines(reading, &mut body),
+            Mode::Histogram => histogram(reading, &mut body),
+            Mode::Operations => self.draw_operations(&reading.operations, &mut body),
+        }
+    }
+}
+
+/// The newest column and the slowest row in it that holds something.
+fn worst(reading: &Reading) -> (usize, usize) {
+    let column = reading.cells.iter().rposition(|c| c.iter().flatten().any(|v| *v > 0.0)).unwrap_or(0);
+    let row = reading.cells.get(column).and_then(|c| c.iter().rposition(|v| v.is_some_and(|v| v > 0.0))).unwrap_or(0);
+    (column, row)
+}
+
+/// Rows of the reading that share one line of the screen: first and last, the slowest at the top.
+fn bands(rows: usize, height: usize) -> Vec<(usize, usize)> {
+    let height = height.clamp(1, rows.max(1));
+    (0..height).rev().map(|line| (line * rows / height, ((line + 1) * rows / height).saturating_sub(1))).collect()
+}
+
+impl Latency {
+    fn title(&self, reading: &Reading, canvas: &mut Canvas<'_>) {
+        let mut pen = canvas.pen(1, 0);
+        pen.put(self.service.as_deref().unwrap_or("entry points"), Role::Strong).gap(1).put(self.operation.as_deref().unwrap_or(""), Role::Text);
+        let newest = |line: &[Option<f64>]| line.iter().rev().find_map(|v| *v);
+        for (name, line, role) in [("p50", &reading.p50, Role::Series4), ("p95", &reading.p95, Role::Series2), ("p99", &reading.p99, Role::Series6)] {
+            pen.gap(3).put(name, role).gap(1).put(&number::latency_known(newest(line)), Role::Text);
+        }
+    }
+
+    fn draw_heatmap(&self, reading: &Reading, now: Timestamp, canvas: &mut Canvas<'_>) {
+        let (width, height) = (canvas.width(), canvas.height());
+        let foot = 2 + u16::from(height > 12);
+        let rows = usize::from(height.saturating_sub(foot));
+        let bands = bands(reading.bounds.len(), rows);
+        let most = reading.cells.iter().flatten().flatten().copied().fold(1.0, f64::max);
+        let region = self.region(reading);
+        let dim = canvas.style(Role::Dim);
+        for (y, (low, high)) in bands.iter().enumerate() {
+            let y = y as u16;
+            canvas.right(0, y, AXIS - 1, &number::latency(reading.bounds[*high]), dim);
+            for (c, cells) in reading.cells.iter().enumerate().take(usize::from(width.saturating_sub(AXIS + 1))) {
+                let x = AXIS + 1 + c as u16;
+                let known: Vec<f64> = cells.iter().skip(*low).take(high - low + 1).flatten().copied().collect();
+                let (symbol, role) = if known.is_empty() { ('·', Role::Faint) } else { shade(known.iter().sum(), most) };
+                let style = canvas.style(role);
+                canvas.dot(x, y, symbol, style);
+                if let Some(((from, to), (bottom, top))) = region {
+                    let in_region = self.anchor.is_some() && (from..=to).contains(&c) && *low <= top && *high >= bottom;
+                    let under = c == self.cursor.0 && (*low..=*high).contains(&self.cursor.1);
+                    if in_region || under {
+                        let style = canvas.style(Role::Selected).add_modifier(ratatui::style::Modifier::REVERSED);
+                        canvas.patch(x, y, 1, 1, if under { style } else { canvas.style(Role::Selected) });
+                        if known.iter().sum::<f64>() == 0.0 {
+                            canvas.dot(x, y, if under { '+' } else { '·' }, canvas.style(Role::Selected));
+                        }
+                    }
+                }
+            }
+        }
+        let y = bands.len() as u16;
+        canvas.text(AXIS + 1, y, width, &number::moment(reading.start, now), dim);
+        canvas.right(AXIS + 1, y, (reading.columns.len() as u16).min(width.saturating_sub(AXIS + 2)), &number::clock(reading.end), dim);
+        self.under_cursor(reading, &mut canvas.part(0, y + 1, width, 1));
+    }
+
+    fn under_cursor(&self, reading: &Reading, canvas: &mut Canvas<'_>) {
+        let Some(((from, to), (low, high))) = self.region(reading) else { return };
+        let count: f64 = reading.cells.iter().take(to + 1).skip(from).flat_map(|c| c.iter().take(high + 1).skip(low)).flatten().sum();
+        let start = if from == 0 { reading.start } else { reading.columns[from - 1] };
+        let fastest = low.checked_sub(1).map_or(0.0, |r| reading.bounds[r]);
+        let slowest = if high + 1 >= reading.bounds.len() { "slower".to_owned() } else { number::latency(reading.bounds[high]) };
+        canvas
+            .pen(1, 0)
+            .put(if self.anchor.is_some() { "region  " } else { "cursor  " }, Role::Dim)
+            .put(&format!("{} to {}   {} to {slowest}   ", number::clock(start), number::clock(reading.columns[to]), number::latency(fastest)), Role::Text)
+            .put(&format!("{} spans", number::count(count)), Role::Strong);
+    }
+
+    fn draw_operations(&mut self, operations: &[OperationRow], canvas: &mut Canvas<'_>) {
+        self.scroll = self.scroll.min(operations.len().saturating_sub(1));
+        super::service::operations(canvas, operations, Some(self.scroll));
+    }
+
+    fn draw_explanation(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
+        let slot = cx.readings.slot(Kind::Explain);
+        let current = matches!((&slot.request, &self.question), (Some(Request::Explain(asked)), Some(question)) if asked == question);
+        match (cx.readings.explanation().filter(|_| current), &slot.error) {
+            (Some(explanation), _) => findings(explanation, &mut self.scroll, canvas),
+            (None, Some(error)) => {
+                canvas.pen(1, 1).put("✖ ", Role::Unhealthy).put(&error.to_string(), Role::Text);
+            }
+            _ => {
+                canvas.pen(1, 1).put("comparing spans …", Role::Dim);
+            }
+        }
+    }
+}
+
+/// Darker or fuller means more spans; the steps are logarithmic, so that the few slow ones are seen beside the many fast.
+fn shade(count: f64, most: f64) -> (char, Role) {
+    if count <= 0.0 {
+        return (' ', Role::Faint);
+    }
+    let step = ((count.ln_1p() / most.ln_1p()) * 4.99).clamp(0.0, 4.0) as usize;
+    (['░', '▒', '▒', '▓', '█'][step], Role::heat(step))
+}
+
+fn percentile_lines(reading: &Reading, canvas: &mut Canvas<'_>) {
+    let points = |line: &[Option<f64>]| reading.columns.iter().copied().zip(line.iter().copied()).collect::<Vec<_>>();
+    let (p50, p95, p99) = (points(&reading.p50), points(&reading.p95), points(&reading.p99));
+    let drawn = [
+        Line { points: &p99, role: Role::Series6 },
+        Line { points: &p95, role: Role::Series2 },
+        Line { points: &p50, role: Role::Series4 },
+    ];
+    lines(canvas, &drawn, &Axes { start: reading.start, end: reading.end, threshold: None, label: number::latency });
+}
+
+/// All spans of the time by how long they took.
+fn histogram(reading: &Reading, canvas: &mut Canvas<'_>) {
+    let totals: Vec<f64> = (0..reading.bounds.len()).map(|r| reading.cells.iter().filter_map(|c| c.get(r).copied().flatten()).sum()).collect();
+    let (all, most) = (totals.iter().sum::<f64>().max(1.0), totals.iter().copied().fold(1.0, f64::max));
+    let (dim, text) = (canvas.style(Role::Dim), canvas.style(Role::Text));
+    let width = canvas.width().saturating_sub(AXIS + 20);
+    for (y, (low, high)) in bands(totals.len(), usize::from(canvas.height())).into_iter().enumerate() {
+        let y = y as u16;
+        let count: f64 = totals[low..=high.max(low)].iter().sum();
+        canvas.right(0, y, AXIS - 1, &number::latency(reading.bounds[high]), dim);
+        let length = (count / most * f64::from(width)).ceil().min(f64::from(width)) as u16;
+        let (_, role) = shade(count, most);
+        let style = canvas.style(role);
+        for x in 0..length {
+            canvas.dot(AXIS + 1 + x, y, '█', style);
+        }
+        canvas.text(AXIS + 2 + length, y, 18, &format!("{} {}", number::count(count), number::percent_sign(Some(count / all))), text);
+    }
+}
+
+/// What the selected spans have more often than the others, most telling first.
+fn findings(explanation: &Explanation, scroll: &mut usize, canvas: &mut Canvas<'_>) {
+    let (width, height) = (canvas.width(), canvas.height());
+    canvas
+        .pen(1, 0)
+        .put(&number::count(explanation.selected as f64), Role::Strong)
+        .put(" selected spans against ", Role::Text)
+        .put(&number::count(explanation.others as f64), Role::Strong)
+        .put(" others of the same time", Role::Text);
+    let heading = canvas.style(Role::Heading);
+    let names = width.saturating_sub(44).clamp(20, 60);
+    canvas.text(1, 2, names, "OVER-REPRESENTED", heading);
+    canvas.right(names + 2, 2, 8, "SELECTED", heading);
+    canvas.right(names + 12, 2, 7, "OTHERS", heading);
+    let examples = explanation.example_traces.len().min(3) as u16;
+    let rows = usize::from(height.saturating_sub(4 + examples + u16::from(examples > 0)));
+    *scroll = (*scroll).min(explanation.findings.len().saturating_sub(rows));
+    let bar = width.saturating_sub(names + 22);
+    for (y, finding) in explanation.findings.iter().skip(*scroll).take(rows).enumerate() {
+        let y = y as u16 + 3;
+        let strong = finding.score >= 0.5;
+        let (role, tone) = if strong { (Role::Strong, Role::Unhealthy) } else { (Role::Text, Role::Dim) };
+        let (style, dim) = (canvas.style(role), canvas.style(Role::Dim));
+        canvas.text(1, y, names, &format!("{} = {}", finding.attribute, finding.value), style);
+        canvas.right(names + 2, y, 8, &number::percent_sign(Some(finding.share_selected)), style);
+        canvas.right(names + 12, y, 7, &number::percent_sign(Some(finding.share_others)), dim);
+        crate::chart::meter(canvas, names + 21, y, bar.min(40), finding.share_selected, tone);
+    }
+    if explanation.findings.is_empty() {
+        canvas.pen(1, 3).put("nothing sets the selected spans apart", Role::Dim);
+    }
+    for (i, id) in explanation.example_traces.iter().take(3).enumerate() {
+        let y = height.saturating_sub(examples) + i as u16;
+        canvas.pen(1, y).put("example  ", Role::Dim).put(id, Role::Accent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_shared_when_the_screen_is_low() {
+        assert_eq!(bands(4, 2), [(2, 3), (0, 1)]);
+        assert_eq!(bands(2, 9), [(1, 1), (0, 0)]);
+        assert_eq!(bands(0, 3), [(0, 0)]);
+    }
+
+    #[test]
+    fn few_spans_are_still_visible_beside_many() {
+        assert_eq!(shade(0.0, 1000.0).0, ' ');
+        assert_eq!(shade(1.0, 1000.0).0, '░');
+        assert_eq!(shade(1000.0, 1000.0).0, '█');
     }
 }

@@ -1,14 +1,153 @@
-//! Service.
+//! The page of one service: figures, callers and callees, operations, checks, breakers, queues, alerts, errors, logs.
 
 use crate::action::Action;
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, display_width};
+use crate::look::{Role, breaker_look, error_role, severity_glyph, severity_state, state_glyph};
+use crate::number;
 use crate::readings::Kind;
-use crate::view::{Cx, View, blank};
-use watchfire_model::Request;
+use crate::table::window;
+use crate::view::{Cx, Out, View, blank};
+use crate::views::ViewId;
+use watchfire_model::reading::{AlertState, Edge, OperationRow, ServicePage};
+use watchfire_model::{Request, Timestamp};
 
 #[derive(Default)]
 pub(crate) struct Service {
     name: String,
+    position: usize,
+    offset: usize,
+    page: usize,
+    lines: usize,
+}
+
+/// One line of the page, and what Enter opens from it.
+struct Line<'a> {
+    what: What<'a>,
+    target: Option<(ViewId, String)>,
+}
+
+enum What<'a> {
+    Blank,
+    Heading(&'static str, &'static [(&'static str, u16)]),
+    Operation(&'a OperationRow),
+    Edge(&'a Edge, bool),
+    Text { glyph: &'static str, tone: Role, name: String, word: String, detail: String },
+}
+
+const FIGURES: &[(&str, u16)] = &[("RATE", 8), ("ERR%", 7), ("P50", 8), ("P95", 8), ("P99", 8)];
+const EDGE_FIGURES: &[(&str, u16)] = &[("RATE", 8), ("ERR%", 7), ("", 8), ("P95", 8), ("", 8)];
+
+fn lines<'a>(page: &'a ServicePage, now: Timestamp) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    let mut section = |title, figures, rows: Vec<Line<'a>>| {
+        if !rows.is_empty() {
+            lines.push(Line { what: What::Blank, target: None });
+            lines.push(Line { what: What::Heading(title, figures), target: None });
+            lines.extend(rows);
+        }
+    };
+    let firing = page.alerts.iter().filter(|a| a.state != AlertState::Resolved);
+    let alerts = firing.map(|a| Line {
+        what: What::Text {
+            glyph: severity_glyph(a.severity),
+            tone: severity_state(a.severity).into(),
+            name: a.name.clone(),
+            word: super::alerts::state_word(a).to_owned(),
+            detail: format!("{} {}", number::since(a.active_at, now), a.annotations.value("summary")),
+        },
+        target: Some((ViewId::Alerts, a.name.clone())),
+    });
+    section("ALERTS", &[], alerts.collect());
+    let breakers = page.breakers.iter().map(|b| {
+        let (glyph, state) = breaker_look(&b.state);
+        let inferred = if b.inferred { " inferred" } else { "" };
+        Line {
+            what: What::Text {
+                glyph,
+                tone: state.into(),
+                name: b.breaker.clone(),
+                word: b.state.clone(),
+                detail: format!("{} {}{inferred}", number::since(b.since, now), number::percent_sign(b.failure_ratio)),
+            },
+            target: Some((ViewId::Breakers, String::new())),
+        }
+    });
+    section("BREAKERS", &[], breakers.collect());
+    let operations = page.operations.iter().map(|o| Line { what: What::Operation(o), target: Some((ViewId::Traces, page.service.name.clone())) });
+    section("OPERATIONS", FIGURES, operations.collect());
+    let edge = |e: &'a Edge, caller: bool| Line {
+        what: What::Edge(e, caller),
+        target: Some((ViewId::Service, if caller { e.client.clone() } else { e.server.clone() })),
+    };
+    section("CALLED BY", EDGE_FIGURES, page.callers.iter().map(|e| edge(e, true)).collect());
+    section("CALLS", EDGE_FIGURES, page.callees.iter().map(|e| edge(e, false)).collect());
+    let queues = page.queues.iter().map(|q| Line {
+        what: What::Text {
+            glyph: state_glyph(q.state),
+            tone: q.state.into(),
+            name: q.queue.clone(),
+            word: format!("{} {}", number::counted(q.depth), super::queues::trend(q)),
+            detail: format!("in {} out {} drains {}", number::rate(q.in_rate), number::rate(q.out_rate), super::queues::drains(q)),
+        },
+        target: Some((ViewId::Queues, String::new())),
+    });
+    section("QUEUES", &[], queues.collect());
+    let checks = page.checks.iter().map(|c| Line {
+        what: What::Text {
+            glyph: state_glyph(c.state),
+            tone: c.state.into(),
+            name: c.check.clone(),
+            word: c.state.word().to_owned(),
+            detail: format!("{} {}", number::latency_known(c.latency_seconds), c.detail),
+        },
+        target: Some((ViewId::Health, String::new())),
+    });
+    section("CHECKS", &[], checks.collect());
+    let errors = page.top_errors.iter().map(|(message, count)| Line {
+        what: What::Text { glyph: " ", tone: Role::Unhealthy, name: number::count(*count as f64), word: String::new(), detail: message.clone() },
+        target: Some((ViewId::Traces, page.service.name.clone())),
+    });
+    section("ERRORS", &[], errors.collect());
+    let logs = page.logs.iter().rev().take(20).map(|l| Line {
+        what: What::Text {
+            glyph: " ",
+            tone: super::logs::tone(&l.severity),
+            name: number::clock_millis(l.time),
+            word: l.severity.clone(),
+            detail: l.body.clone(),
+        },
+        target: Some(match &l.trace_id {
+            Some(id) => (ViewId::Traces, format!("id:{id}")),
+            None => (ViewId::Logs, l.service.clone()),
+        }),
+    });
+    section("LOGS, NEWEST FIRST", &[], logs.collect());
+    // The page begins right below its head.
+    if !lines.is_empty() {
+        lines.remove(0);
+    }
+    lines
+}
+
+impl Service {
+    /// The page on screen, if it is of the service that was asked for.
+    fn reading<'a>(&self, cx: &Cx<'a>) -> Option<&'a ServicePage> {
+        let asked = matches!(&cx.readings.slot(Kind::Service).request, Some(Request::Service { name }) if *name == self.name);
+        cx.readings.service().filter(|_| asked)
+    }
+
+    /// To the nearest line that can be opened.
+    fn land(&mut self, lines: &[Line<'_>], forward: bool) {
+        let last = lines.len().saturating_sub(1);
+        self.position = self.position.min(last);
+        let can = |p: &usize| lines[*p].target.is_some();
+        let found = if forward {
+            (self.position..lines.len()).find(can).or_else(|| (0..self.position).rev().find(can))
+        } else {
+            (0..=self.position.min(last)).rev().filter(|_| !lines.is_empty()).find(can).or_else(|| (self.position..lines.len()).find(can))
+        };
+        self.position = found.unwrap_or(0);
+    }
 }
 
 impl View for Service {
@@ -17,14 +156,240 @@ impl View for Service {
     }
 
     fn open(&mut self, subject: Option<&str>) {
-        self.name = subject.unwrap_or("").to_owned();
+        let name = subject.unwrap_or("");
+        if self.name != name {
+            name.clone_into(&mut self.name);
+            self.position = 0;
+            self.offset = 0;
+        }
+    }
+
+    fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
+        let Some(page) = self.reading(cx) else { return false };
+        let lines = lines(page, cx.now);
+        let step = self.page.max(1);
+        let forward = match action {
+            Action::Up => {
+                self.position = self.position.saturating_sub(1);
+                false
+            }
+            Action::Down => {
+                self.position += 1;
+                true
+            }
+            Action::PageUp | Action::HalfUp => {
+                self.position = self.position.saturating_sub(step);
+                false
+            }
+            Action::PageDown | Action::HalfDown => {
+                self.position += step;
+                true
+            }
+            Action::Top => {
+                self.position = 0;
+                true
+            }
+            Action::Bottom => {
+                self.position = usize::MAX;
+                false
+            }
+            Action::Open => {
+                if let Some((view, subject)) = lines.get(self.position).and_then(|l| l.target.clone()) {
+                    out.go(view, (!subject.is_empty()).then_some(subject));
+                }
+                return true;
+            }
+            _ => return false,
+        };
+        self.land(&lines, forward);
+        true
+    }
+
+    fn click(&mut self, _: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
+        let Some(page) = self.reading(cx) else { return false };
+        let Some(line) = usize::from(y).checked_sub(HEAD) else { return false };
+        let lines = lines(page, cx.now);
+        let position = self.offset + line;
+        if lines.get(position).is_none_or(|l| l.target.is_none()) {
+            return false;
+        }
+        if self.position == position {
+            return self.update(Action::Open, cx, out);
+        }
+        self.position = position;
+        true
     }
 
     fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
-        Vec::new()
+        vec![(Action::Open, "open"), (Action::ItsMap, "map"), (Action::ItsTraces, "traces"), (Action::ItsLatency, "latency"), (Action::ItsLogs, "logs"), (Action::Back, "back")]
+    }
+
+    fn service(&self, _: &Cx<'_>) -> Option<String> {
+        (!self.name.is_empty()).then(|| self.name.clone())
+    }
+
+    fn copy(&self, _: &Cx<'_>) -> Option<String> {
+        (!self.name.is_empty()).then(|| self.name.clone())
     }
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
-        blank(canvas, cx, Kind::Service, &format!("nothing to show {}", self.name), "");
+        let Some(page) = self.reading(cx) else {
+            return blank(canvas, cx, Kind::Service, &format!("reading {} …", self.name), "");
+        };
+        let lines = lines(page, cx.now);
+        head(page, cx.now, canvas);
+        if lines.is_empty() {
+            let dim = canvas.style(Role::Dim);
+            canvas.text(3, HEAD as u16 + 1, canvas.width(), "nothing is known about this service yet", dim);
+            return;
+        }
+        self.lines = lines.len();
+        self.land(&lines, true);
+        let (width, height) = (canvas.width(), canvas.height());
+        let rows = usize::from(height).saturating_sub(HEAD);
+        self.page = rows;
+        self.offset = window(self.position, self.offset, rows, lines.len());
+        // The heading above the first line that can be opened stays in sight.
+        if self.position <= 2 {
+            self.offset = 0;
+        }
+        for (y, (position, line)) in lines.iter().enumerate().skip(self.offset).take(rows).enumerate() {
+            let mut row = canvas.part(0, (HEAD + y) as u16, width, 1);
+            draw(&mut row, &line.what);
+            if position == self.position {
+                let style = row.style(Role::Selected);
+                row.patch(0, 0, width, 1, style);
+            }
+        }
+    }
+
+    fn tally(&self, _: &Cx<'_>) -> String {
+        String::new()
+    }
+}
+
+/// Lines above the list.
+const HEAD: usize = 4;
+
+fn head(page: &ServicePage, now: Timestamp, canvas: &mut Canvas<'_>) {
+    let row = &page.service;
+    let mut pen = canvas.pen(1, 0);
+    pen.put(state_glyph(row.state), row.state.into()).gap(1).put(&row.name, Role::Strong).gap(2).put(row.state.word(), row.state.into());
+    pen.gap(2).put(&row.why.join(" · "), Role::Text);
+    let percentile = |value| number::percentile(value, row.sample_count, row.sampling_ratio);
+    let mut pen = canvas.pen(1, 1);
+    for (name, value) in [
+        ("", number::rate(row.rate)),
+        ("errors ", number::percent_sign(row.error_ratio)),
+        ("p50 ", percentile(row.p50_seconds)),
+        ("p95 ", percentile(row.p95_seconds)),
+        ("p99 ", percentile(row.p99_seconds)),
+        ("from ", format!("{} spans", number::counted(row.sample_count))),
+    ] {
+        pen.put(name, Role::Dim).put(&value, Role::Text).gap(3);
+    }
+    if let Some(ratio) = row.sampling_ratio.filter(|r| *r < 0.999) {
+        pen.put(&format!("≈ {} % of traces kept", number::digits(ratio * 100.0)), Role::Unknown);
+    }
+    let mut pen = canvas.pen(1, 2);
+    let unknown = number::UNKNOWN;
+    for (name, value) in [
+        ("owner ", row.owner.clone().unwrap_or_else(|| unknown.to_owned())),
+        ("version ", row.version.clone().unwrap_or_else(|| unknown.to_owned())),
+        ("seen ", row.last_seen.map_or_else(|| unknown.to_owned(), |t| format!("{} ago", number::since(Some(t), now)))),
+        ("source ", row.source.clone().unwrap_or_else(|| unknown.to_owned())),
+    ] {
+        pen.put(name, Role::Dim).put(&value, Role::Text).gap(3);
+    }
+    for (name, ratio) in page.resources.iter().take(4) {
+        let role = if *ratio > 0.8 { Role::Degraded } else { Role::Text };
+        pen.put(&format!("{name} "), Role::Dim).put(&number::percent_sign(Some(*ratio)), role).gap(2);
+    }
+    if row.simulated {
+        pen.put("simulated", Role::Banner);
+    }
+}
+
+/// Where figures begin: names take what is left of them.
+fn figures_x(width: u16) -> u16 {
+    width.saturating_sub(FIGURES.iter().map(|(_, w)| w).sum::<u16>() + 1)
+}
+
+fn draw(canvas: &mut Canvas<'_>, what: &What<'_>) {
+    let width = canvas.width();
+    let x = figures_x(width);
+    match what {
+        What::Blank => {}
+        What::Heading(title, figures) => {
+            let style = canvas.style(Role::Heading);
+            canvas.text(1, 0, x.saturating_sub(2), title, style);
+            let mut at = x;
+            for (name, column) in *figures {
+                canvas.right(at, 0, *column, name, style);
+                at += column;
+            }
+        }
+        What::Operation(o) => operation(canvas, o, x),
+        What::Edge(edge, caller) => {
+            let name = if *caller { &edge.client } else { &edge.server };
+            let text = canvas.style(Role::Text);
+            let used = canvas.text(3, 0, x.saturating_sub(5), name, text);
+            let mut note = edge.kind.clone();
+            if !edge.observed {
+                note.push_str(", declared, no traffic");
+            } else if !edge.declared {
+                note.push_str(", not declared");
+            }
+            let mut pen = canvas.pen(3 + used + 2, 0);
+            match edge.breaker.as_deref() {
+                Some(state) if state != "closed" => {
+                    let (glyph, health) = breaker_look(state);
+                    pen.put(&format!("{glyph} breaker {state}"), health.into()).gap(1);
+                }
+                _ => {}
+            }
+            if pen.x() + display_width(&note) as u16 <= x {
+                pen.put(&note, Role::Dim);
+            }
+            let error = canvas.style(error_role(edge.error_ratio));
+            canvas.right(x, 0, 8, &number::rate(edge.rate), text);
+            canvas.right(x + 8, 0, 7, &number::percent(edge.error_ratio), error);
+            canvas.right(x + 23, 0, 8, &number::percentile(edge.p95_seconds, edge.sample_count, None), text);
+        }
+        What::Text { glyph, tone, name, word, detail } => {
+            let names = if width >= 110 { 32 } else { 24 };
+            let mut pen = canvas.pen(1, 0);
+            pen.put(glyph, *tone).gap(1).column(names, name, Role::Text).gap(1).column(11, word, *tone).put(detail, Role::Text);
+        }
+    }
+}
+
+fn operation(canvas: &mut Canvas<'_>, o: &OperationRow, x: u16) {
+    let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));
+    let used = canvas.text(3, 0, x.saturating_sub(5), &o.name, text);
+    if 3 + used + 2 + o.kind.len() as u16 <= x {
+        canvas.text(3 + used + 2, 0, 12, &o.kind, dim);
+    }
+    let error = canvas.style(error_role(o.error_ratio));
+    canvas.right(x, 0, 8, &number::rate(o.rate), text);
+    canvas.right(x + 8, 0, 7, &number::percent(o.error_ratio), error);
+    for (i, value) in [o.p50_seconds, o.p95_seconds, o.p99_seconds].into_iter().enumerate() {
+        canvas.right(x + 15 + i as u16 * 8, 0, 8, &number::percentile(value, o.sample_count, None), text);
+    }
+}
+
+/// A list of operations with their figures; used here and beside the heatmap.
+pub(super) fn operations(canvas: &mut Canvas<'_>, operations: &[OperationRow], selected: Option<usize>) {
+    let (width, height) = (canvas.width(), usize::from(canvas.height()));
+    draw(&mut canvas.part(0, 0, width, 1), &What::Heading("OPERATIONS", FIGURES));
+    let rows = height.saturating_sub(1);
+    let first = window(selected.unwrap_or(0), 0, rows, operations.len());
+    for (y, (i, o)) in operations.iter().enumerate().skip(first).take(rows).enumerate() {
+        let mut row = canvas.part(0, y as u16 + 1, width, 1);
+        operation(&mut row, o, figures_x(width));
+        if selected == Some(i) {
+            let style = row.style(Role::Selected);
+            row.patch(0, 0, width, 1, style);
+        }
     }
 }

@@ -4,7 +4,7 @@ use crate::action::Action;
 use crate::canvas::Canvas;
 use crate::chart::sparkline;
 use crate::filter::{Field, Fields};
-use crate::look::{Role, state_glyph};
+use crate::look::{Role, error_role, state_glyph};
 use crate::number;
 use crate::readings::Kind;
 use crate::table::{Column, Rows, Table, badness, by_value};
@@ -227,12 +227,7 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
         }
         RATE => canvas.right(x, 0, width, &number::rate(row.rate), text),
         ERRORS => {
-            let role = match row.error_ratio {
-                Some(e) if e >= 0.05 => Role::Unhealthy,
-                Some(e) if e >= 0.01 => Role::Degraded,
-                _ => Role::Text,
-            };
-            let style = canvas.style(role);
+            let style = canvas.style(error_role(row.error_ratio));
             canvas.right(x, 0, width, &number::percent(row.error_ratio), style);
         }
         P50 => canvas.right(x, 0, width, &percentile(row.p50_seconds), text),

@@ -1,14 +1,90 @@
-//! Slo.
+//! Objectives: target, current value and impact, with what is left of the error budget and how fast it burns.
 
 use crate::action::Action;
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, wrap};
+use crate::chart::{meter, sparkline};
+use crate::filter::{Field, Fields};
+use crate::look::Role;
+use crate::number;
 use crate::readings::Kind;
-use crate::view::{Cx, View, blank};
-use watchfire_model::Request;
+use crate::table::{Column, Rows, Table, badness, by_value};
+use crate::view::{Cx, Out, View, blank};
+use crate::views::ViewId;
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use watchfire_model::reading::Objective;
+use watchfire_model::{HealthState, Request};
+
+/// Burn rates that page or warn, with their window and its short companion (the multiwindow scheme of Google's SRE workbook, chapter 5).
+const LIMITS: [(&str, f64, &str); 4] =
+    [("1h", 14.4, "1h and 5m: page"), ("6h", 6.0, "6h and 30m: page"), ("1d", 3.0, "1d and 2h: ticket"), ("3d", 1.0, "3d and 6h: ticket")];
 
 #[derive(Default)]
 pub(crate) struct Slo {
-    name: String,
+    table: Table<Kinds>,
+}
+
+struct Kinds;
+
+impl Rows for Kinds {
+    type Row = Objective;
+    const KIND: Kind = Kind::Slo;
+    const COLUMNS: &'static [Column] = &[
+        Column::left("OBJECTIVE", 22).grow(2).sort('O'),
+        Column::left("TARGET", 14).grow(1).sort('T'),
+        Column::right("CURRENT", 9).sort('C'),
+        Column::left("MET", 6).sort('M'),
+        Column::right("BURN", 6).sort('B'),
+        Column::left("BUDGET LEFT", 12).rank(1).sort('U'),
+        Column::left("TREND", 8).rank(3),
+        Column::left("GROUP", 14).rank(4).sort('R'),
+        Column::left("IMPACT", 16).rank(2).grow(2),
+    ];
+
+    fn key(row: &Objective) -> Cow<'_, str> {
+        Cow::Borrowed(&row.id)
+    }
+
+    fn compare(a: &Objective, b: &Objective, column: usize) -> Ordering {
+        match column {
+            0 => a.name.cmp(&b.name),
+            1 => a.target.cmp(&b.target),
+            2 => by_value(a.current_value, b.current_value),
+            4 => by_value(a.burn_rate, b.burn_rate),
+            5 => by_value(a.budget_left, b.budget_left),
+            7 => a.group.cmp(&b.group),
+            _ => badness(Self::state(a)).cmp(&badness(Self::state(b))),
+        }
+    }
+
+    fn state(row: &Objective) -> HealthState {
+        match (row.met, row.burn_rate) {
+            (Some(false), _) => HealthState::Unhealthy,
+            (Some(true), Some(burn)) if burn > 1.0 => HealthState::Degraded,
+            (Some(true), _) => HealthState::Healthy,
+            (None, _) => HealthState::Unknown,
+        }
+    }
+}
+
+impl Fields for Objective {
+    fn field(&self, name: &str) -> Option<Field<'_>> {
+        Some(match name {
+            "name" | "objective" => Field::text(&self.name),
+            "id" => Field::text(&self.id),
+            "group" => Field::text(&self.group),
+            "burn" => Field::Number(self.burn_rate),
+            "budget" => Field::Number(self.budget_left),
+            "met" => Field::Flag(self.met == Some(true)),
+            "error" => Field::Flag(self.met == Some(false)),
+            "unknown" => Field::Flag(self.met.is_none()),
+            _ => return None,
+        })
+    }
+
+    fn words(&self) -> Vec<Cow<'_, str>> {
+        [&self.name, &self.id, &self.group, &self.impact].map(|t| Cow::Borrowed(t.as_str())).to_vec()
+    }
 }
 
 impl View for Slo {
@@ -16,15 +92,165 @@ impl View for Slo {
         vec![Request::Slo]
     }
 
-    fn open(&mut self, subject: Option<&str>) {
-        self.name = subject.unwrap_or("").to_owned();
+    fn fields(&self) -> &'static [&'static str] {
+        &["objective", "name", "id", "group", "burn", "budget", "met", "error", "unknown"]
+    }
+
+    fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
+        let rows = rows(cx);
+        self.table.refresh(rows, cx);
+        if action == Action::Open {
+            if let Some(row) = self.table.selected(rows).filter(|r| !r.expression.is_empty()) {
+                out.go(ViewId::Explore, Some(row.expression.clone()));
+            }
+            return true;
+        }
+        self.table.update(action, rows)
+    }
+
+    fn letter(&mut self, letter: char, _: &Cx<'_>) -> bool {
+        self.table.letter(letter)
+    }
+
+    fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
+        self.table.click(x, y, rows(cx)) && self.update(Action::Open, cx, out)
+    }
+
+    fn problem(&mut self, forward: bool, cx: &Cx<'_>) -> bool {
+        self.table.problem(forward, rows(cx), cx)
+    }
+
+    fn rewind(&mut self) {
+        self.table.rewind();
     }
 
     fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
-        Vec::new()
+        vec![(Action::Open, "explore"), (Action::Copy, "copy"), (Action::FaultsOnly, "faults only")]
+    }
+
+    fn tally(&self, cx: &Cx<'_>) -> String {
+        let rows = rows(cx);
+        let met = rows.iter().filter(|o| o.met == Some(true)).count();
+        let unknown = rows.iter().filter(|o| o.met.is_none()).count();
+        let unknown = if unknown > 0 { format!(", {unknown} unknown") } else { String::new() };
+        if rows.is_empty() { String::new() } else { format!("{met} of {} met{unknown}", rows.len()) }
+    }
+
+    fn copy(&self, cx: &Cx<'_>) -> Option<String> {
+        let row = self.table.selected(rows(cx))?;
+        Some(format!("{} target {} current {}", row.name, row.target, row.current.as_deref().unwrap_or("unknown")))
+    }
+
+    fn export(&self, _: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
+        let mut csv = String::from("id,name,target,current,met,burn_rate,budget_left,impact\n");
+        for row in self.table.shown(rows(cx)) {
+            let met = row.met.map_or("unknown", |m| if m { "yes" } else { "no" });
+            let figure = |v: Option<f64>| v.map_or_else(String::new, |v| v.to_string());
+            let texts = [&row.id, &row.name, &row.target].map(|t| super::csv_field(t)).join(",");
+            let current = super::csv_field(row.current.as_deref().unwrap_or(""));
+            csv.push_str(&format!("{texts},{current},{met},{},{},{}\n", figure(row.burn_rate), figure(row.budget_left), super::csv_field(&row.impact)));
+        }
+        Ok(("objectives.csv".to_owned(), csv))
     }
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
-        blank(canvas, cx, Kind::Slo, &format!("nothing to show {}", self.name), "");
+        let rows = rows(cx);
+        self.table.refresh(rows, cx);
+        if self.table.shown(rows).next().is_none() {
+            return blank(canvas, cx, Kind::Slo, "no objectives", "a platform preset or a config file states them: target, measure, impact");
+        }
+        let (width, height) = (canvas.width(), canvas.height());
+        let detail = if height >= 14 { 6 } else { 0 };
+        self.table.draw(&mut canvas.part(0, 0, width, height - detail), rows, cx, cell);
+        if let (6, Some(row)) = (detail, self.table.selected(rows)) {
+            explain(&mut canvas.part(0, height - 5, width, 5), row);
+        }
     }
+}
+
+fn burn_role(burn: Option<f64>) -> Role {
+    match burn {
+        Some(b) if b >= 6.0 => Role::Unhealthy,
+        Some(b) if b > 1.0 => Role::Degraded,
+        None => Role::Faint,
+        _ => Role::Text,
+    }
+}
+
+fn burn(value: Option<f64>) -> String {
+    value.map_or_else(|| number::UNKNOWN.to_owned(), |b| format!("{}x", number::digits(b)))
+}
+
+fn cell(canvas: &mut Canvas<'_>, row: &Objective, column: usize, x: u16, width: u16) {
+    let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));
+    let state = Kinds::state(row);
+    let style = canvas.style(state.into());
+    match column {
+        0 => {
+            canvas.text(x, 0, 1, crate::look::state_glyph(state), style);
+            canvas.text(x + 2, 0, width.saturating_sub(2), &row.name, text);
+        }
+        1 => {
+            canvas.text(x, 0, width, &row.target, dim);
+        }
+        2 => canvas.right(x, 0, width, row.current.as_deref().unwrap_or(number::UNKNOWN), style),
+        3 => {
+            let word = match row.met {
+                Some(true) => "met",
+                Some(false) => "missed",
+                None => "?",
+            };
+            canvas.text(x, 0, width, word, style);
+        }
+        4 => {
+            let style = canvas.style(burn_role(row.burn_rate));
+            canvas.right(x, 0, width, &burn(row.burn_rate), style);
+        }
+        5 => match row.budget_left {
+            Some(left) => {
+                let bar = width.saturating_sub(5);
+                meter(canvas, x, 0, bar, left, if left < 0.25 { Role::Unhealthy } else { Role::Healthy });
+                canvas.right(x + bar, 0, 5, &format!("{:.0}%", left * 100.0), text);
+            }
+            None => {
+                canvas.text(x, 0, width, number::UNKNOWN, dim);
+            }
+        },
+        6 => sparkline(canvas, x, 0, width, &row.sparkline, state.into()),
+        7 => {
+            canvas.text(x, 0, width, &row.group, dim);
+        }
+        _ => {
+            canvas.text(x, 0, width, &row.impact, dim);
+        }
+    }
+}
+
+/// The selected objective: burn rates against their limits, impact, expression.
+fn explain(canvas: &mut Canvas<'_>, row: &Objective) {
+    let mut pen = canvas.pen(1, 0);
+    pen.put(&row.name, Role::Strong).gap(2).put(&row.target, Role::Text).gap(2);
+    pen.put("now ", Role::Dim).put(row.current.as_deref().unwrap_or("unknown"), Role::from(Kinds::state(row)));
+    canvas.pen(1, 1).put("impact  ", Role::Dim).put(&row.impact, Role::Text);
+    let mut pen = canvas.pen(1, 2);
+    pen.put("burn    ", Role::Dim);
+    for (window, limit, _) in LIMITS {
+        let value = row.burn_rates.iter().find(|(w, _)| w == window).and_then(|(_, v)| *v);
+        let role = match value {
+            Some(v) if v >= limit => Role::Unhealthy,
+            None => Role::Faint,
+            _ => Role::Text,
+        };
+        pen.put(&format!("{window} "), Role::Dim).put(&burn(value), role).put(&format!(" of {limit}"), Role::Dim).gap(3);
+    }
+    if let Some(first) = LIMITS.iter().find(|(w, limit, _)| row.burn_rates.iter().any(|(n, v)| n == w && v.is_some_and(|v| v >= *limit))) {
+        pen.put(first.2, Role::Unhealthy);
+    }
+    for (i, line) in wrap(&row.expression, canvas.width().saturating_sub(10), 2).iter().enumerate() {
+        canvas.pen(1, 3 + i as u16).put(if i == 0 { "from    " } else { "        " }, Role::Dim).put(line, Role::Dim);
+    }
+}
+
+fn rows<'a>(cx: &Cx<'a>) -> &'a [Objective] {
+    cx.readings.slo().map(|s| s.objectives.as_slice()).unwrap_or_default()
 }

@@ -2,10 +2,10 @@
 
 use super::export::figures;
 use super::shown::Shown;
-use super::tree::{error_role, kind_mark};
+use super::tree::kind_mark;
 use crate::canvas::{Canvas, display_width};
 use crate::layout::{Graph, Layout, layered};
-use crate::look::{Role, breaker_look, state_glyph};
+use crate::look::{Role, breaker_look, error_role, state_glyph};
 use crate::number;
 use std::collections::BTreeSet;
 use watchfire_model::HealthState;

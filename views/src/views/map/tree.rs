@@ -3,7 +3,7 @@
 use super::shown::Shown;
 use crate::canvas::{Canvas, display_width};
 use crate::filter::Filter;
-use crate::look::{Role, breaker_look, state_glyph};
+use crate::look::{Role, breaker_look, error_role, state_glyph};
 use crate::number;
 use crate::table::{badness, window};
 use std::collections::BTreeSet;
@@ -155,13 +155,5 @@ fn figures(canvas: &mut Canvas<'_>, shown: &Shown, row: &Row, x: u16) {
     if pen.x() < width && badness(node.state) != 2 {
         let why = node.why.first().map_or(node.state.word(), String::as_str);
         pen.put(why, node.state.into());
-    }
-}
-
-pub(super) fn error_role(errors: Option<f64>) -> Role {
-    match errors {
-        Some(e) if e >= 0.05 => Role::Unhealthy,
-        Some(e) if e >= 0.01 => Role::Degraded,
-        _ => Role::Text,
     }
 }
