@@ -18,28 +18,36 @@
 //!
 //! To add a template function: a row in `template::functions` and its arm. To add a dialect: a file in `alerts/dialects/`.
 
+mod backtest;
 pub mod cause;
+mod check;
 mod comparison;
 mod dialect;
 mod evaluator;
+mod files;
 mod identity;
 mod memory;
 mod nearest;
 mod rule;
 mod rule_file;
+mod rule_test;
 pub mod state;
 pub mod template;
 mod timeline;
 mod yaml;
 
+pub use backtest::{Period, RuleBacktest, backtest, backtest_query};
+pub use check::{CheckOptions, Lint, Verdict, check};
 pub use comparison::Comparison;
 pub use dialect::DialectEngine;
 pub use evaluator::{
     AlertRecord, AlertReport, EvaluationNote, Evaluator, EvaluatorSettings, EvidenceRequest, EvidenceSource, GroupReport, Paging,
     RuleHealth, RuleReport, Standing, TickOutcome,
 };
+pub use files::{DiskFiles, RuleFiles};
 pub use identity::fingerprint;
 pub use memory::MemorySeries;
 pub use rule::{Alerting, Rule, RuleError, RuleGroup, RuleKind};
 pub use rule_file::{RuleFile, duplicates};
+pub use rule_test::{TestOptions, TestOutcome, test};
 pub use timeline::ClockEvent;

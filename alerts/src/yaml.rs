@@ -128,7 +128,12 @@ impl Builder {
 
     fn close(&mut self) -> Result<(), YamlError> {
         match self.stack.pop() {
-            Some(open) => self.place(open.node, open.anchor),
+            Some(mut open) => {
+                if let Kind::Mapping(entries) = &mut open.node.kind {
+                    merge(entries)?;
+                }
+                self.place(open.node, open.anchor)
+            }
             None => Ok(()),
         }
     }
@@ -180,31 +185,41 @@ impl Builder {
     }
 }
 
-/// Adds a key; `<<` merges maps underneath the keys already there, and a repeated key is an error.
+/// Adds a key; a repeated key is an error, except `<<`, which waits for the end of the map.
 fn place_entry(entries: &mut Vec<(Node, Node)>, key: Node, value: Node) -> Result<(), YamlError> {
-    if key.text() == Some("<<") {
-        let merged = match value.kind {
-            Kind::Mapping(inner) => vec![inner],
-            Kind::Sequence(items) => items
-                .into_iter()
-                .map(|item| match item.kind {
-                    Kind::Mapping(inner) => Ok(inner),
-                    _ => Err(item.error("yaml: map merge requires a map or a list of maps")),
-                })
-                .collect::<Result<_, _>>()?,
-            _ => return Err(value.error("yaml: map merge requires a map or a list of maps")),
-        };
-        for (k, v) in merged.into_iter().flatten() {
-            if !entries.iter().any(|(have, _)| have.text() == k.text()) {
-                entries.push((k, v));
-            }
-        }
-        return Ok(());
-    }
-    if let Some(first) = entries.iter().find(|(have, _)| have.text().is_some() && have.text() == key.text()) {
+    let merge = key.text() == Some(MERGE);
+    if !merge && let Some(first) = entries.iter().find(|(have, _)| have.text().is_some() && have.text() == key.text()) {
         return Err(key.error(format!("mapping key {:?} already defined at line {}", key.text().unwrap_or(""), first.0.line)));
     }
     entries.push((key, value));
+    Ok(())
+}
+
+const MERGE: &str = "<<";
+
+/// Puts what `<<` names underneath the keys of the map itself.
+fn merge(entries: &mut Vec<(Node, Node)>) -> Result<(), YamlError> {
+    if !entries.iter().any(|(key, _)| key.text() == Some(MERGE)) {
+        return Ok(());
+    }
+    let (merges, own): (Vec<_>, Vec<_>) = std::mem::take(entries).into_iter().partition(|(key, _)| key.text() == Some(MERGE));
+    *entries = own;
+    for (_, value) in merges {
+        let fail = |node: &Node| node.error("yaml: map merge requires a map or a list of maps");
+        let maps = match value.kind {
+            Kind::Mapping(_) => vec![value],
+            Kind::Sequence(items) => items,
+            _ => return Err(fail(&value)),
+        };
+        for map in maps {
+            let Kind::Mapping(inner) = map.kind else { return Err(fail(&map)) };
+            for (key, value) in inner {
+                if !entries.iter().any(|(have, _)| have.text() == key.text()) {
+                    entries.push((key, value));
+                }
+            }
+        }
+    }
     Ok(())
 }
 
@@ -254,7 +269,7 @@ mod tests {
 
     #[test]
     fn merges_fill_in_what_is_not_said() -> Result<(), YamlError> {
-        let (root, _) = parse("base: &b {x: 1, y: 2}\nuse:\n  x: 3\n  <<: *b\n")?;
+        let (root, _) = parse("base: &b {x: 1, y: 2}\nuse:\n  <<: *b\n  x: 3\n")?;
         let Kind::Mapping(entries) = root.kind else { panic!("not a map") };
         let Kind::Mapping(used) = &entries[1].1.kind else { panic!("not a map") };
         let read: Vec<_> = used.iter().map(|(k, v)| (k.text().unwrap_or(""), v.text().unwrap_or(""))).collect();

@@ -13,7 +13,7 @@ use watchfire_model::{Appended, Clock, Labels, LabelsBuilder, METRIC_NAME, Serie
 use watchfire_promql::{Control, Engine, Interrupt, Query, QueryValue};
 
 /// What the evaluation of any rule needs.
-pub(super) struct Bench<'a> {
+pub(crate) struct Bench<'a> {
     pub settings: &'a EvaluatorSettings,
     pub engine: &'a Engine,
     pub source: &'a dyn SeriesSource,
@@ -23,7 +23,7 @@ pub(super) struct Bench<'a> {
     pub wall: Timestamp,
 }
 
-pub(super) struct RuleOutcome {
+pub(crate) struct RuleOutcome {
     pub transitions: Vec<Transition>,
     /// Series or alerts.
     pub results: usize,
@@ -186,7 +186,7 @@ pub(crate) fn recorded(
 }
 
 /// `ALERTS` and `ALERTS_FOR_STATE` of the alerts that are pending or firing.
-pub(crate) fn alert_series<'a>(name: &str, alerts: impl Iterator<Item = &'a ActiveAlert>) -> Vec<(Labels, Value)> {
+fn alert_series<'a>(name: &str, alerts: impl Iterator<Item = &'a ActiveAlert>) -> Vec<(Labels, Value)> {
     let mut rows = Vec::new();
     for alert in alerts.filter(|a| a.life.state != AlertState::Resolved) {
         let state = if alert.life.state == AlertState::Firing { "firing" } else { "pending" };

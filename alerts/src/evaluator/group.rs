@@ -33,7 +33,7 @@ pub struct EvaluationNote {
     pub error: Option<String>,
 }
 
-pub(super) struct RuleRuntime {
+pub(crate) struct RuleRuntime {
     pub rule: Rule,
     pub state: RuleState,
     pub written: Written,
@@ -76,7 +76,7 @@ impl RuleRuntime {
     }
 }
 
-pub(super) struct GroupRuntime {
+pub(crate) struct GroupRuntime {
     pub name: String,
     pub file: String,
     pub interval: Duration,

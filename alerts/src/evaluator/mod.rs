@@ -13,7 +13,8 @@ mod report;
 mod settings;
 mod written;
 
-pub(crate) use evaluate::{alert_labels, alert_series, recorded};
+pub(crate) use evaluate::{Bench, alert_labels, recorded};
+pub(crate) use group::{GroupRuntime, RuleRuntime};
 pub use group::{EvaluationNote, RuleHealth};
 pub use notice::{EvidenceRequest, EvidenceSource};
 pub use record::{AlertRecord, Paging, Standing};
@@ -25,8 +26,6 @@ use crate::dialect::DialectEngine;
 use crate::rule::RuleGroup;
 use crate::state::{ActiveAlert, Change, Moment, Transition};
 use crate::timeline::{ClockEvent, Timeline};
-use evaluate::Bench;
-use group::{GroupRuntime, RuleRuntime};
 use paging::Verdict;
 use record::record_key;
 use written::Written;

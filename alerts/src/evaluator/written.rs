@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use watchfire_model::{Appended, Labels, MetricKind, OriginId, STALE_NAN, SeriesId, SeriesSink, Timestamp, Value};
 
 #[derive(Debug)]
-pub(super) struct Written {
+pub(crate) struct Written {
     origin: OriginId,
     live: HashMap<Labels, SeriesId>,
 }

@@ -202,6 +202,9 @@ impl<'a> Run<'a> {
         if let Argument::Function(name) = first {
             return self.function(name, rest, dot, last);
         }
+        if matches!(first, Argument::Nil) {
+            return Err("nil is not a command".to_owned());
+        }
         if !rest.is_empty() || last.is_some() {
             return Err("can't give argument to non-function".to_owned());
         }

@@ -278,9 +278,6 @@ impl Cursor<'_> {
             if !commands.is_empty() && !matches!(arguments[0], Argument::Function(_) | Argument::Field(_) | Argument::Variable(..)) {
                 return self.fail(format!("non executable command in pipeline stage {}", commands.len() + 1));
             }
-            if matches!(arguments[0], Argument::Nil) {
-                return self.fail("nil is not a command");
-            }
             commands.push(arguments);
             if self.symbol(0) == Some("|") {
                 self.at += 1;

@@ -1,0 +1,528 @@
+//! What a rule would have done: its expression over past data as columns, and the life of its alerts replayed over them.
+
+use crate::evaluator::{alert_labels, recorded};
+use crate::memory::MemorySeries;
+use crate::rule::{Alerting, Rule, RuleGroup, RuleKind};
+use crate::state::{Change, Life, Moment};
+use crate::template::{TemplateContext, TemplateLimits, expand};
+use crate::comparison::Comparison;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::reading::{AlertState, Backtest, BacktestQuery, Episode};
+use watchfire_model::{
+    Exemplar, Labels, Metadata, Selector, SeriesData, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Value,
+};
+use watchfire_promql::{Engine, Query, QueryValue};
+
+/// Evaluations done at once; the life of alerts goes on from one piece to the next.
+const PIECE: i64 = 10_000;
+/// Episodes reported; beyond it only the pages are counted.
+const MAX_EPISODES: usize = 10_000;
+
+/// The outcome for one rule of a file.
+#[derive(Clone, Debug)]
+pub struct RuleBacktest {
+    pub group: String,
+    pub rule: String,
+    pub backtest: Backtest,
+}
+
+/// From when to when, and how often.
+#[derive(Clone, Copy, Debug)]
+pub struct Period {
+    pub start: Timestamp,
+    pub end: Timestamp,
+    /// `None`: each group's own interval, or 15 s.
+    pub step: Option<Duration>,
+}
+
+/// Tries all alerting rules of some groups on the past. Recording rules are evaluated first where they stand, and the rules after them see
+/// what they give.
+pub fn backtest(engine: &Engine, groups: &[RuleGroup], source: &dyn SeriesSource, period: Period) -> Vec<RuleBacktest> {
+    let layered = Layered { below: source, above: MemorySeries::new(), names: parking_lot::RwLock::default() };
+    let mut out = Vec::new();
+    for group in groups {
+        let step = period.step.or(group.interval).unwrap_or(Duration::from_secs(15));
+        for rule in &group.rules {
+            let run = Run { engine, source: &layered, start: period.start, end: period.end, step };
+            match &rule.kind {
+                RuleKind::Recording => {
+                    if let Err(error) = run.record(rule, group.limit, &layered) {
+                        let backtest = Backtest { warnings: vec![format!("{}: {error}", rule.name)], ..Backtest::default() };
+                        out.push(RuleBacktest { group: group.name.clone(), rule: rule.name.clone(), backtest });
+                    }
+                }
+                RuleKind::Alerting(alerting) => {
+                    let backtest = run.alert(rule, alerting, group.limit);
+                    out.push(RuleBacktest { group: group.name.clone(), rule: rule.name.clone(), backtest });
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Tries one expression on the past, as the rule lab asks.
+///
+/// # Errors
+/// When the expression does not parse or the times make no sense.
+pub fn backtest_query(engine: &Engine, query: &BacktestQuery, source: &dyn SeriesSource) -> Result<Backtest, String> {
+    let parsed = Query::parse(&query.expression).map_err(|e| e.to_string())?;
+    if query.end < query.start || query.step_ms <= 0 {
+        return Err("a backtest needs start <= end and a positive step".to_owned());
+    }
+    let seconds = |s: f64| Duration::try_from_secs_f64(s).map_err(|_| format!("{s} seconds is no duration"));
+    let alerting =
+        Alerting { hold: seconds(query.for_seconds)?, keep_firing_for: seconds(query.keep_firing_for_seconds)?, annotations: Vec::new() };
+    let rule = Rule {
+        name: "backtest".to_owned(),
+        expression: query.expression.clone(),
+        query: Arc::new(parsed),
+        labels: Vec::new(),
+        kind: RuleKind::Alerting(alerting.clone()),
+        line: 0,
+    };
+    let step = Duration::from_millis(query.step_ms.unsigned_abs());
+    let mut backtest = Run { engine, source, start: query.start, end: query.end, step }.alert(&rule, &alerting, 0);
+    for episode in &mut backtest.episodes {
+        let mut labels = episode.labels.to_builder();
+        labels.remove("alertname");
+        episode.labels = labels.build();
+    }
+    Ok(backtest)
+}
+
+struct Run<'a> {
+    engine: &'a Engine,
+    source: &'a dyn SeriesSource,
+    start: Timestamp,
+    end: Timestamp,
+    step: Duration,
+}
+
+/// One alert on its way through the columns.
+struct Track {
+    life: Option<Life>,
+    peak: Option<f64>,
+    open: Option<Episode>,
+}
+
+impl Run<'_> {
+    fn step_millis(&self) -> i64 {
+        i64::try_from(self.step.as_millis()).unwrap_or(i64::MAX).max(1)
+    }
+
+    /// Pieces of the period: (first, last) evaluation times.
+    fn pieces(&self) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+        let (step, start, end) = (self.step_millis(), self.start.millis(), self.end.millis());
+        let count = if end < start { 0 } else { (end - start) / step + 1 };
+        (0..count).step_by(PIECE as usize).map(move |i| {
+            let last = (i + PIECE - 1).min(count - 1);
+            (Timestamp(start + i * step), Timestamp(start + last * step))
+        })
+    }
+
+    fn range(&self, query: &Query, (first, last): (Timestamp, Timestamp)) -> Result<(Vec<SeriesData>, Vec<String>), String> {
+        let evaluation = self.engine.range(query, self.source, first, last, self.step).map_err(|e| e.to_string())?;
+        match evaluation.value {
+            QueryValue::Matrix(series) => Ok((series, evaluation.warnings)),
+            _ => Err("rule result is not a vector or scalar".to_owned()),
+        }
+    }
+
+    fn record(&self, rule: &Rule, limit: usize, layered: &Layered<'_>) -> Result<(), String> {
+        for piece in self.pieces() {
+            let (series, _) = self.range(&rule.query, piece)?;
+            let names = series.iter().map(|s| (s.labels.clone(), Value::Float(0.0))).collect();
+            let rows = recorded(&rule.name, &rule.labels, limit, names)?;
+            for (data, (labels, _)) in series.into_iter().zip(rows) {
+                for (at, value) in data.times.into_iter().zip(data.values) {
+                    layered.above.push(&labels, at, value);
+                }
+            }
+            layered.names.write().insert(rule.name.clone());
+        }
+        Ok(())
+    }
+
+    fn alert(&self, rule: &Rule, alerting: &Alerting, limit: usize) -> Backtest {
+        let mut result = Backtest::default();
+        let mut tracks: BTreeMap<Labels, Track> = BTreeMap::new();
+        let falling = Comparison::of(&rule.query).is_some_and(|c| c.operator.starts_with('<'));
+        for piece in self.pieces() {
+            let (first, last) = piece;
+            let steps = ((last.millis() - first.millis()) / self.step_millis()) as usize + 1;
+            result.evaluations += steps;
+            let (series, warnings) = match self.range(&rule.query, piece) {
+                Ok(found) => found,
+                Err(error) => {
+                    result.warnings.push(error);
+                    return result;
+                }
+            };
+            for warning in warnings {
+                if !result.warnings.contains(&warning) {
+                    result.warnings.push(warning);
+                }
+            }
+            let (columns, failed) = self.columns(rule, series, first, steps, &mut result.warnings);
+            let recovery = self.recovery(alerting, columns.keys().chain(tracks.keys()), piece);
+            for labels in columns.keys() {
+                tracks.entry(labels.clone()).or_insert(Track { life: None, peak: None, open: None });
+            }
+            for (labels, track) in &mut tracks {
+                let empty = Vec::new();
+                let column = columns.get(labels).unwrap_or(&empty);
+                let recovered = recovery.get(labels);
+                self.replay(labels, track, column, recovered, &failed, (first, steps), alerting, falling, &mut result);
+            }
+        }
+        for (_, track) in tracks {
+            if let Some(mut episode) = track.open {
+                episode.peak_value = track.peak;
+                push(&mut result, episode);
+            }
+        }
+        result.episodes.sort_by(|a, b| (a.pending_at, &a.labels).cmp(&(b.pending_at, &b.labels)));
+        if limit > 0 {
+            drop_above_limit(&mut result, limit);
+        }
+        result.pages = result.episodes.iter().filter(|e| e.fired_at.is_some()).count();
+        result
+    }
+
+    /// The result by alert labels, and the evaluations at which two results had the same ones: those change nothing.
+    #[allow(clippy::type_complexity)]
+    fn columns(
+        &self,
+        rule: &Rule,
+        series: Vec<SeriesData>,
+        first: Timestamp,
+        steps: usize,
+        warnings: &mut Vec<String>,
+    ) -> (BTreeMap<Labels, Vec<(usize, f64)>>, HashSet<usize>) {
+        let varies = rule.labels.iter().any(|(_, t)| t.contains("{{") && ["alue", "query", "now"].iter().any(|w| t.contains(w)));
+        let mut columns: BTreeMap<Labels, Vec<(usize, f64)>> = BTreeMap::new();
+        let mut shared = false;
+        for data in series {
+            let index = |at: Timestamp| ((at.millis() - first.millis()) / self.step_millis()) as usize;
+            let points = data.times.iter().zip(&data.values).map(|(t, v)| (index(*t).min(steps), *t, v.as_float().unwrap_or(f64::NAN)));
+            if varies {
+                for (i, at, value) in points {
+                    columns.entry(self.labels(rule, &data.labels, value, at)).or_default().push((i, value));
+                }
+                shared = true;
+            } else {
+                let labels = self.labels(rule, &data.labels, f64::NAN, first);
+                let column = columns.entry(labels).or_default();
+                shared |= !column.is_empty();
+                column.extend(points.map(|(i, _, v)| (i, v)));
+            }
+        }
+        let mut failed = HashSet::new();
+        if shared {
+            for column in columns.values_mut() {
+                column.sort_by_key(|(i, _)| *i);
+                failed.extend(column.windows(2).filter(|w| w[0].0 == w[1].0).map(|w| w[0].0));
+            }
+            if !failed.is_empty() {
+                warnings.push(format!(
+                    "{} of {steps} evaluations fail: vector contains metrics with the same labelset after applying alert labels",
+                    failed.len()
+                ));
+            }
+        }
+        (columns, failed)
+    }
+
+    fn labels(&self, rule: &Rule, metric: &Labels, value: f64, at: Timestamp) -> Labels {
+        let expand = |text: &str| {
+            let query = |expression: &str| {
+                let query = Query::parse(expression).map_err(|e| e.to_string())?;
+                let found = self.engine.instant(&query, self.source, at).map_err(|e| e.to_string())?;
+                Ok(match found.value {
+                    QueryValue::Vector(samples) => samples.into_iter().map(|s| (s.labels, s.value)).collect(),
+                    QueryValue::Scalar { value, .. } => vec![(Labels::empty(), Value::Float(value))],
+                    _ => Vec::new(),
+                })
+            };
+            let context = TemplateContext {
+                name: "backtest",
+                labels: metric,
+                value: Value::Float(value),
+                external_labels: &Labels::empty(),
+                external_url: "",
+                at,
+                query: &query,
+                limits: TemplateLimits::default(),
+                expired: &|| false,
+            };
+            expand(text, &context)
+        };
+        alert_labels(&rule.name, &rule.labels, metric, &expand)
+    }
+
+    /// For rules with hysteresis: at which evaluations of a piece each alert may resolve.
+    fn recovery<'l>(
+        &self,
+        alerting: &Alerting,
+        alerts: impl Iterator<Item = &'l Labels>,
+        piece: (Timestamp, Timestamp),
+    ) -> HashMap<Labels, BTreeSet<Timestamp>> {
+        let Some(condition) = alerting.recover() else { return HashMap::new() };
+        let mut out = HashMap::new();
+        for labels in alerts {
+            let context = TemplateContext {
+                name: "recover",
+                labels,
+                value: Value::Float(f64::NAN),
+                external_labels: &Labels::empty(),
+                external_url: "",
+                at: piece.0,
+                query: &|_| Ok(Vec::new()),
+                limits: TemplateLimits::default(),
+                expired: &|| false,
+            };
+            if let Ok(query) = Query::parse(&expand(condition, &context))
+                && let Ok((series, _)) = self.range(&query, piece)
+            {
+                out.insert(labels.clone(), series.into_iter().flat_map(|s| s.times).collect());
+            }
+        }
+        out
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn replay(
+        &self,
+        labels: &Labels,
+        track: &mut Track,
+        column: &[(usize, f64)],
+        recovered: Option<&BTreeSet<Timestamp>>,
+        failed: &HashSet<usize>,
+        (first, steps): (Timestamp, usize),
+        alerting: &Alerting,
+        falling: bool,
+        result: &mut Backtest,
+    ) {
+        let mut points = column.iter().peekable();
+        let mut i = 0;
+        while i < steps {
+            // Nothing can happen to an alert that is not there until it has a value.
+            if track.life.is_none() {
+                match points.peek() {
+                    None => return,
+                    Some((next, _)) => i = i.max(*next),
+                }
+            }
+            let mut value = None;
+            while let Some((_, v)) = points.next_if(|(at, _)| *at <= i) {
+                value = Some(*v);
+            }
+            if !failed.is_empty() && failed.contains(&i) {
+                i += 1;
+                continue;
+            }
+            let now = Moment::plain(Timestamp(first.millis() + i as i64 * self.step_millis()));
+            i += 1;
+            let change = match (value, &mut track.life) {
+                (Some(_), life) => {
+                    if life.is_none() {
+                        *life = Some(Life::begin(now));
+                        track.peak = None;
+                        track.open = Some(Episode { labels: labels.clone(), pending_at: now.at, ..Episode::default() });
+                    }
+                    life.as_mut().and_then(|life| life.present(alerting.hold, now))
+                }
+                (None, Some(life)) => {
+                    life.absent(alerting.keep_firing_for, now, || recovered.is_none_or(|times| times.contains(&now.at)))
+                }
+                (None, None) => None,
+            };
+            if let Some(value) = value.filter(|v| !v.is_nan()) {
+                let further = |peak: f64| if falling { value < peak } else { value > peak };
+                if track.peak.is_none_or(further) {
+                    track.peak = Some(value);
+                }
+            }
+            match change {
+                Some(Change::Fired) => {
+                    if let Some(open) = &mut track.open {
+                        open.fired_at = Some(now.at);
+                    }
+                }
+                Some(Change::Resolved | Change::Dropped) => {
+                    track.life = None;
+                    if let Some(mut episode) = track.open.take() {
+                        episode.ended_at = Some(now.at);
+                        episode.peak_value = track.peak.take();
+                        push(result, episode);
+                    }
+                }
+                _ => {}
+            }
+            debug_assert!(track.life.is_none_or(|life| life.state != AlertState::Resolved));
+        }
+    }
+}
+
+fn push(result: &mut Backtest, episode: Episode) {
+    if result.episodes.len() < MAX_EPISODES {
+        result.episodes.push(episode);
+    } else if !result.warnings.iter().any(|w| w.starts_with("more than")) {
+        result.warnings.push(format!("more than {MAX_EPISODES} episodes; the rest is not listed"));
+    }
+}
+
+/// A rule with more alerts than its limit fails and drops them all; here that is said, not replayed.
+fn drop_above_limit(result: &mut Backtest, limit: usize) {
+    let mut edges: Vec<(Timestamp, i32)> =
+        result.episodes.iter().flat_map(|e| [(e.pending_at, 1), (e.ended_at.unwrap_or(Timestamp::MAX), -1)]).collect();
+    edges.sort_unstable();
+    let mut active = 0_i32;
+    let most = edges.iter().map(|(_, d)| { active += d; active }).max().unwrap_or(0);
+    if usize::try_from(most).is_ok_and(|m| m > limit) {
+        result.warnings.push(format!("up to {most} alerts at once: with the group's limit of {limit} the rule fails there and drops them"));
+    }
+}
+
+/// Recorded series over the real ones; a recorded name hides the series of that name below.
+struct Layered<'a> {
+    below: &'a dyn SeriesSource,
+    above: MemorySeries,
+    names: parking_lot::RwLock<BTreeSet<String>>,
+}
+
+impl SeriesSource for Layered<'_> {
+    fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError> {
+        let names = self.names.read();
+        match selector.metric_name() {
+            Some(name) if names.contains(name) => self.above.select(selector, range, visit),
+            Some(_) => self.below.select(selector, range, visit),
+            None => {
+                self.above.select(selector, range, visit)?;
+                self.below.select(selector, range, &mut |view| {
+                    if !names.contains(view.labels.metric_name()) {
+                        visit(view);
+                    }
+                })
+            }
+        }
+    }
+
+    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        let mut names = self.below.label_names(selectors, range)?;
+        names.extend(self.above.label_names(selectors, range)?);
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        let mut values = self.below.label_values(name, selectors, range)?;
+        values.extend(self.above.label_values(name, selectors, range)?);
+        values.sort();
+        values.dedup();
+        Ok(values)
+    }
+
+    fn metadata(&self) -> Vec<(String, Metadata)> {
+        self.below.metadata()
+    }
+
+    fn exemplars(&self, selector: &Selector, range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
+        self.below.exemplars(selector, range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule_file::RuleFile;
+    use crate::state::{Absence, Instance, RuleState, step};
+    use proptest::prelude::*;
+
+    fn period(minutes: i64) -> Period {
+        Period { start: Timestamp(0), end: Timestamp(minutes * 60_000), step: Some(Duration::from_secs(15)) }
+    }
+
+    fn wave(values: &[f64]) -> MemorySeries {
+        let store = MemorySeries::new();
+        let labels = Labels::from_pairs([("__name__", "x"), ("service", "api")]);
+        for (i, v) in values.iter().enumerate() {
+            store.push(&labels, Timestamp(i as i64 * 15_000), Value::Float(*v));
+        }
+        store
+    }
+
+    #[test]
+    fn episodes_have_their_times_and_peaks() {
+        let store = wave(&[0.0, 0.2, 0.3, 0.4, 0.1, 0.0, 0.5, 0.0, 0.0]);
+        let rules = "groups:\n- name: g\n  rules:\n  - {record: 'y', expr: 'x * 2'}\n  - {alert: A, expr: y > 0.3, for: 30s, labels: {s: '{{ $labels.service }}'}}\n";
+        let groups = RuleFile::parse("r", rules).expect("parses").groups;
+        let period = Period { end: Timestamp(120_000), ..period(2) };
+        let found = backtest(&Engine::default(), &groups, &store, period);
+        let result = &found[0].backtest;
+        assert_eq!((result.pages, result.evaluations, result.episodes.len()), (1, 9, 2));
+        let first = &result.episodes[0];
+        assert_eq!(first.labels.value("s"), "api");
+        assert_eq!(first.pending_at, Timestamp(15_000));
+        assert_eq!(first.fired_at, Some(Timestamp(45_000)));
+        assert_eq!(first.ended_at, Some(Timestamp(60_000)));
+        assert_eq!(first.peak_value, Some(0.8));
+        assert_eq!(result.episodes[1].fired_at, None);
+    }
+
+    #[test]
+    fn the_rule_lab_asks_by_expression() {
+        let store = wave(&[0.0, 0.2, 0.3]);
+        let query = BacktestQuery {
+            expression: "x > 0.1".to_owned(),
+            start: Timestamp(0),
+            end: Timestamp(30_000),
+            step_ms: 15_000,
+            ..BacktestQuery::default()
+        };
+        let result = backtest_query(&Engine::default(), &query, &store).expect("runs");
+        assert_eq!((result.pages, result.episodes[0].ended_at), (1, None));
+        assert_eq!(result.episodes[0].labels, Labels::from_pairs([("service", "api"), ("__name__", "x")]).without_name());
+        let bad = BacktestQuery { expression: "x >".to_owned(), ..query };
+        assert!(backtest_query(&Engine::default(), &bad, &store).is_err());
+    }
+
+    proptest! {
+        /// The columns give what evaluating step by step gives.
+        #[test]
+        fn replay_equals_evaluation(values in prop::collection::vec(prop::sample::select(vec![0.0, 1.0]), 1..80), hold in 0_u64..4, keep in 0_u64..4) {
+            let store = wave(&values);
+            let query = BacktestQuery {
+                expression: "x > 0.5".to_owned(),
+                for_seconds: hold as f64 * 15.0,
+                keep_firing_for_seconds: keep as f64 * 15.0,
+                start: Timestamp(0),
+                end: Timestamp((values.len() as i64 - 1) * 15_000),
+                step_ms: 15_000,
+            };
+            let result = backtest_query(&Engine::default(), &query, &store).expect("runs");
+            let alerting = Alerting { hold: Duration::from_secs(hold * 15), keep_firing_for: Duration::from_secs(keep * 15), annotations: Vec::new() };
+            let mut state = RuleState::new();
+            let (mut fired, mut ended) = (Vec::new(), Vec::new());
+            for (i, v) in values.iter().enumerate() {
+                let now = Moment::plain(Timestamp(i as i64 * 15_000));
+                let labels = Labels::from_pairs([("service", "api")]);
+                let results = if *v > 0.5 { vec![Instance { labels, annotations: Labels::empty(), value: *v }] } else { Vec::new() };
+                for t in step(&alerting, 0, &mut state, results, now, &mut |_| Absence::Known).expect("steps") {
+                    match t.change {
+                        Change::Fired => fired.push(now.at),
+                        Change::Resolved => ended.push(now.at),
+                        _ => {}
+                    }
+                }
+            }
+            let firing: Vec<_> = result.episodes.iter().filter(|e| e.fired_at.is_some()).collect();
+            prop_assert_eq!(firing.iter().filter_map(|e| e.fired_at).collect::<Vec<_>>(), fired);
+            prop_assert_eq!(firing.iter().filter_map(|e| e.ended_at).collect::<Vec<_>>(), ended);
+        }
+    }
+}
