@@ -174,7 +174,7 @@ pub struct SpanView<'a> {
     pub trace_state: &'a str,
     /// The whole `Span` message as it came, minus nothing.
     pub body: &'a [u8],
-    /// Ranges of `body` that hold encoded `KeyValue` attributes, in wire order (without tag and length).
+    /// `(start, end)` offsets into `body` of the encoded `KeyValue` attributes, in wire order (without tag and length).
     pub attribute_ranges: &'a [(u32, u32)],
     /// Linked (trace, span) pairs, at most 128.
     pub links: &'a [(TraceId, SpanId)],

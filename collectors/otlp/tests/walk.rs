@@ -83,9 +83,7 @@ impl SpanVisitor for Recorder {
             attributes: span
                 .attribute_ranges
                 .iter()
-                .map(|(start, length)| {
-                    KeyValue::decode(&span.body[*start as usize..(*start + *length) as usize]).expect("a range holds an attribute")
-                })
+                .map(|(start, end)| KeyValue::decode(&span.body[*start as usize..*end as usize]).expect("a range holds an attribute"))
                 .collect(),
             links: span.links.to_vec(),
             body: Span::decode(span.body).expect("what is shown is well formed"),

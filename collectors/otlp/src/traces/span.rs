@@ -152,7 +152,7 @@ fn fields<'a>(parsed: &mut Parsed, body: &'a [u8], limits: &Limits) -> Result<Fi
                         if !is_plain(value) {
                             inspect(value, &KEY_VALUE, 0, limits, &mut fields.findings)?;
                         }
-                        parsed.attributes.push((start, value.len() as u32));
+                        parsed.attributes.push((start, start + value.len() as u32));
                     }
                     11 => element(value, &EVENT, &mut fields.events, limits, &mut fields.findings)?,
                     13 => {
