@@ -16,11 +16,13 @@ const MAX_NAMES: usize = 8192;
 /// Look-ups under way at once: each holds a thread of the blocking pool while the name service is silent.
 const MAX_LOOKUPS: usize = 32;
 
+type Lookup = watch::Receiver<Option<Result<Vec<IpAddr>, String>>>;
+
 #[derive(Default)]
 struct Known {
     addresses: Vec<IpAddr>,
     /// Present while a look-up is under way.
-    pending: Option<watch::Receiver<Option<Result<Vec<IpAddr>, String>>>>,
+    pending: Option<Lookup>,
 }
 
 /// The system's resolver with a time limit and a memory. Share one per process.
@@ -65,7 +67,7 @@ impl Resolver {
     }
 
     /// The look-up under way for this name, or a new one: a silent name service costs one thread per name, not one per attempt.
-    fn join_lookup(&self, host: &str) -> watch::Receiver<Option<Result<Vec<IpAddr>, String>>> {
+    fn join_lookup(&self, host: &str) -> Lookup {
         let mut known = self.known.lock();
         if let Some(pending) = known.get(host).and_then(|k| k.pending.clone()) {
             return pending;

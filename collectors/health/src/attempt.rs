@@ -40,7 +40,7 @@ pub(crate) struct Probe {
 }
 
 enum Wire {
-    Http { fetcher: Fetcher, order: Box<Order> },
+    Http(Box<(Fetcher, Order)>),
     Tcp,
     Grpc { tls: Option<Arc<rustls::ClientConfig>> },
 }
@@ -62,7 +62,7 @@ impl Probe {
             Some(Way::Http) | None => {
                 let redirects = Redirects { limit: MAX_REDIRECTS, anywhere: settings.allow_local_redirects };
                 let fetcher = Fetcher::new(resolver.clone(), &settings.tls, redirects).map_err(|e| e.to_string())?;
-                Wire::Http { fetcher, order: Box::new(order(&settings, &url)?) }
+                Wire::Http(Box::new((fetcher, order(&settings, &url)?)))
             }
         };
         Ok(Probe { settings, url, way, resolver })
@@ -73,7 +73,7 @@ impl Probe {
         let limit = self.settings.timeout;
         let asked = async {
             match &self.way {
-                Wire::Http { fetcher, order } => self.http(fetcher, order).await,
+                Wire::Http(http) => self.http(&http.0, &http.1).await,
                 Wire::Tcp => match self.host_and_port() {
                     (host, Some(port)) => match connect_tcp(&self.resolver, host, port).await {
                         Ok(_) => Outcome::healthy("connected").into(),

@@ -46,9 +46,9 @@ async fn connect(
 ) -> Result<HealthClient<tonic::transport::Channel>, Outcome> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{host}:{port}"))
-        .map_err(|e| Outcome::misconfigured(e))?
+        .map_err(Outcome::misconfigured)?
         .user_agent(concat!("watchfire/", env!("CARGO_PKG_VERSION")))
-        .map_err(|e| Outcome::misconfigured(e))?;
+        .map_err(Outcome::misconfigured)?;
     let (resolver, host, certificate) = (resolver.clone(), host.to_owned(), certificate.clone());
     let failure: Arc<Mutex<Option<Outcome>>> = Arc::default();
     let reported = failure.clone();

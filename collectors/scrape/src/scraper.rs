@@ -96,6 +96,9 @@ struct Running {
     task: JoinHandle<Vec<SeriesId>>,
 }
 
+/// Targets that should run, by the name of the writer.
+type Wanted = BTreeMap<String, (Arc<CompiledJob>, TargetPlan)>;
+
 /// A job with its sources of targets.
 struct Active {
     job: Job,
@@ -226,9 +229,8 @@ impl Pool {
         *self.board.lock() = Board { targets, dropped, problems };
     }
 
-    #[allow(clippy::type_complexity)]
-    fn plan(&self) -> (BTreeMap<String, (Arc<CompiledJob>, TargetPlan)>, Vec<DroppedTarget>, Vec<String>) {
-        let (mut wanted, mut dropped, mut problems) = (BTreeMap::new(), Vec::new(), Vec::new());
+    fn plan(&self) -> (Wanted, Vec<DroppedTarget>, Vec<String>) {
+        let (mut wanted, mut dropped, mut problems) = (Wanted::new(), Vec::new(), Vec::new());
         for Active { job, compiled } in &self.jobs {
             let mut addresses: Vec<(&str, LabelMap)> = Vec::new();
             for group in &job.static_configs {

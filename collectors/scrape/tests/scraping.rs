@@ -25,8 +25,10 @@ fn page(content_type: &'static str, body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, content_type)], body.into()).into_response()
 }
 
+type Page = fn() -> Response;
+
 /// Serves the given bodies one after the other, the last one for ever.
-fn sequence(pages: Vec<fn() -> Response>) -> Router {
+fn sequence(pages: Vec<Page>) -> Router {
     let count = Arc::new(AtomicUsize::new(0));
     Router::new().route(
         "/metrics",
@@ -130,8 +132,8 @@ async fn openmetrics_with_exemplars_arrives_compressed() {
 
 #[tokio::test]
 async fn whatever_ends_a_series_leaves_a_stale_marker() {
-    let good: fn() -> Response = || page(TEXT, "kept 1\ngone 1\n");
-    let cases: Vec<(&str, fn() -> Response, &str)> = vec![
+    let good: Page = || page(TEXT, "kept 1\ngone 1\n");
+    let cases: Vec<(&str, Page, &str)> = vec![
         ("status", || StatusCode::SERVICE_UNAVAILABLE.into_response(), "503"),
         ("parse", || page(TEXT, "kept 1\ngone {{{\n"), "line 2"),
         ("sample limit", || page(TEXT, "kept 1\na 1\nb 1\nc 1\n"), "sample limit exceeded"),
@@ -289,7 +291,7 @@ async fn redirects_are_followed_as_far_as_is_safe() {
 
 #[tokio::test]
 async fn content_types_are_taken_kindly_or_refused_clearly() {
-    let cases: Vec<(fn() -> Response, bool, &str)> = vec![
+    let cases: Vec<(Page, bool, &str)> = vec![
         (|| Body::from("a 1\n").into_response(), true, "no content type"),
         (|| page("application/octet-stream", "a 1\n"), true, "octet-stream"),
         (|| page("text/html", "<html><h1>Hello</h1></html>"), false, "content type \"text/html\" is no metrics format"),

@@ -7,11 +7,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use watchfire_model::{Appended, Exemplar, Labels, Metadata, MetricKind, OriginId, SeriesId, SeriesSink, Timestamp, Value};
 
+/// One append: who, when, what.
+pub type Row = (OriginId, Timestamp, Vec<(SeriesId, Value)>);
+
 #[derive(Default)]
 pub struct Records {
     pub origins: Vec<String>,
     pub series: Vec<(OriginId, Labels, MetricKind)>,
-    pub rows: Vec<(OriginId, Timestamp, Vec<(SeriesId, Value)>)>,
+    pub rows: Vec<Row>,
     pub metadata: HashMap<String, Metadata>,
     pub exemplars: Vec<(SeriesId, Exemplar)>,
 }
