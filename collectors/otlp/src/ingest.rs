@@ -18,21 +18,21 @@ const POOLED_BYTES: usize = 8 << 20;
 /// A parsed request on its way to the visitor. Its bytes stay on the budget until it has been seen.
 pub(crate) struct Work {
     pub(crate) bytes: Bytes,
-    pub(crate) parsed: Box<Parsed>,
+    pub(crate) parsed: Parsed,
     pub(crate) received: Timestamp,
     pub(crate) reservation: Reservation,
 }
 
 /// Parse buffers going round between receivers and the owner thread.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Pool(Arc<Mutex<Vec<Box<Parsed>>>>);
+pub(crate) struct Pool(Arc<Mutex<Vec<Parsed>>>);
 
 impl Pool {
-    pub(crate) fn take(&self) -> Box<Parsed> {
+    pub(crate) fn take(&self) -> Parsed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    pub(crate) fn give(&self, parsed: Box<Parsed>) {
+    pub(crate) fn give(&self, parsed: Parsed) {
         let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() < POOLED && parsed.heap_bytes() <= POOLED_BYTES {
             pool.push(parsed);

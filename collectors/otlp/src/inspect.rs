@@ -134,5 +134,5 @@ fn packed(bytes: &[u8], kind: Kind) -> Result<usize, WireError> {
         }
         return Ok(scalars);
     }
-    if bytes.len() % 8 == 0 { Ok(bytes.len() / 8) } else { Err(WireError::Truncated) }
+    if bytes.len().is_multiple_of(8) { Ok(bytes.len() / 8) } else { Err(WireError::Truncated) }
 }

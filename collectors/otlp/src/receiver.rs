@@ -79,14 +79,15 @@ pub fn start<V: SpanVisitor + 'static>(
     cancel: CancellationToken,
 ) -> io::Result<Running> {
     let mut listeners = Vec::new();
-    let mut bind = |address: Option<SocketAddr>, name| match address {
+    let mut bind = |address: Option<SocketAddr>, names: [&'static str; 2]| match address {
         None => Ok(None),
         Some(address) => bind(address).map(|(bound, found)| {
-            listeners.extend(found.into_iter().map(|listener| (name, listener)));
+            listeners.extend(names.into_iter().zip(found));
             Some(bound)
         }),
     };
-    let (grpc, http) = (bind(settings.grpc, "otlp_grpc")?, bind(settings.http, "otlp_http")?);
+    let grpc = bind(settings.grpc, ["otlp_grpc", "otlp_grpc_ipv6"])?;
+    let http = bind(settings.http, ["otlp_http", "otlp_http_ipv6"])?;
     let budget = Budget::new(settings.limits.max_in_flight);
     let (queue, owner) = ingest::spawn(visitor, clock.clone(), budget.clone(), meter)?;
     let guard = guard(settings.guard);

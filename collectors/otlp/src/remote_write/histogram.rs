@@ -103,7 +103,7 @@ fn checked(mut histogram: NativeHistogram, positive: Side, negative: Side) -> Re
     if !custom && !(-4..=8).contains(&histogram.schema) {
         return Err("unknown histogram schema");
     }
-    if custom != !histogram.custom_values.is_empty() && (!custom || !positive.spans.is_empty()) {
+    if !custom && !histogram.custom_values.is_empty() {
         return Err("histogram bounds do not fit its schema");
     }
     if custom && (!negative.spans.is_empty() || histogram.zero_count != 0.0 || !histogram.custom_values.is_sorted_by(|a, b| a < b)) {

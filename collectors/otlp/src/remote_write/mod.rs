@@ -9,7 +9,7 @@ mod v2;
 use crate::limits::Limits;
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use parse::{Problem, Series};
 use std::sync::Arc;
 use watchfire_model::{Appended, Clock, Labels, Meter, MetricKind, SeriesId, SeriesSink, Timestamp, Value, harmless_limited};
@@ -52,65 +52,94 @@ struct Written {
     rejected: Vec<(&'static str, u64)>,
 }
 
+/// Answers one request whose body has been read: 204, or an error in Prometheus's envelope. Takes as long as decompressing and storing do.
+pub fn receive(method: &Method, headers: &HeaderMap, body: Bytes, sink: &dyn SeriesSink, meter: &Meter, now: Timestamp) -> Response<Body> {
+    let limits = Limits::default();
+    let door = Door { sink, limits: &limits, meter, now };
+    if method != Method::POST {
+        let text = "use POST".to_owned();
+        let mut response = door.refuse(&Refused { status: StatusCode::METHOD_NOT_ALLOWED, reason: "method", text });
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    match version_of(headers).and_then(|version| encoding_of(headers).map(|()| version)) {
+        Ok(version) => door.take(version, &body),
+        Err(refused) => door.refuse(&refused),
+    }
+}
+
 impl RemoteWrite {
     pub fn new(sink: Arc<dyn SeriesSink>, clock: Arc<dyn Clock>, limits: Limits, meter: &Meter) -> Self {
         RemoteWrite { sink, clock, limits, meter: meter.clone() }
     }
 
-    /// Answers one request: 204, or an error in Prometheus's envelope.
+    /// Answers one request: reads its body under the limit, and does the rest where it keeps nobody waiting.
     pub async fn receive(&self, headers: &HeaderMap, body: Body) -> Response<Body> {
-        let version = version_of(headers).and_then(|version| encoding_of(headers).map(|()| version));
-        let result = match version {
-            Ok(version) => self.write(version, body).await.map(|written| (version, written)),
-            Err(refused) => Err(refused),
+        let now = self.clock.now();
+        let refuse = |refused: &Refused| Door { sink: &*self.sink, limits: &self.limits, meter: &self.meter, now }.refuse(refused);
+        let version = match version_of(headers).and_then(|version| encoding_of(headers).map(|()| version)) {
+            Ok(version) => version,
+            Err(refused) => return refuse(&refused),
         };
-        match result {
-            Ok((version, written)) => self.answer(version, &written),
-            Err(refused) => {
-                self.count(refused.reason, 1);
-                envelope(refused.status, &refused.text)
-            }
+        let compressed = match read_body(body, self.limits.max_bytes).await {
+            Ok(bytes) => bytes,
+            Err(BodyError::TooLong { .. }) => return refuse(&too_long(&self.limits)),
+            Err(BodyError::Slow(text)) => return refuse(&Refused { status: StatusCode::REQUEST_TIMEOUT, reason: "slow", text }),
+            Err(BodyError::Broken(why)) => return refuse(&refused("decode", &why)),
+        };
+        let this = self.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            Door { sink: &*this.sink, limits: &this.limits, meter: &this.meter, now }.take(version, &compressed)
+        });
+        match work.await {
+            Ok(response) => response,
+            Err(_) => refuse(&Refused {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                reason: "internal",
+                text: "internal error: the decoder panicked".to_owned(),
+            }),
         }
     }
+}
 
+/// What one request is handled with.
+struct Door<'a> {
+    sink: &'a dyn SeriesSink,
+    limits: &'a Limits,
+    meter: &'a Meter,
+    now: Timestamp,
+}
+
+impl Door<'_> {
     fn count(&self, reason: &str, n: u64) {
         self.meter.counter("watchfire_ingest_rejected_total", &[("signal", "remote_write"), ("reason", reason)]).add(n);
     }
 
-    async fn write(&self, version: Version, body: Body) -> Result<Written, Refused> {
-        let compressed = read_body(body, self.limits.max_bytes).await.map_err(|error| match error {
-            BodyError::TooLong { .. } => self.too_long(),
-            BodyError::Slow(text) => Refused { status: StatusCode::REQUEST_TIMEOUT, reason: "slow", text },
-            BodyError::Broken(why) => refused("decode", &why),
-        })?;
-        let this = self.clone();
-        // Decompression and a few thousand appends are no work for the thread that answers everybody.
-        let work = tokio::task::spawn_blocking(move || this.store(version, &compressed));
-        work.await.map_err(|_| Refused {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            reason: "internal",
-            text: "internal error: the decoder panicked".to_owned(),
-        })?
+    fn refuse(&self, refused: &Refused) -> Response<Body> {
+        self.count(refused.reason, 1);
+        envelope(refused.status, &refused.text)
     }
 
-    fn too_long(&self) -> Refused {
-        let text = format!("request exceeds {} MiB (otlp.max_bytes)", self.limits.max_bytes >> 20);
-        Refused { status: StatusCode::PAYLOAD_TOO_LARGE, reason: "bytes", text }
+    fn take(&self, version: Version, compressed: &Bytes) -> Response<Body> {
+        match self.store(version, compressed) {
+            Ok(written) => self.answer(version, &written),
+            Err(refused) => self.refuse(&refused),
+        }
     }
 
     fn store(&self, version: Version, compressed: &Bytes) -> Result<Written, Refused> {
         let broken = |error: snap::Error| match error {
-            snap::Error::TooBig { .. } => self.too_long(),
+            snap::Error::TooBig { .. } => too_long(self.limits),
             error => refused("decode", &format!("cannot decompress snappy block: {error}")),
         };
         // The block says how long it will be; nothing is allocated for one that lies or is too long.
-        if snap::raw::decompress_len(compressed).map_err(broken)? > self.limits.max_bytes {
-            return Err(self.too_long());
+        if compressed.len() > self.limits.max_bytes || snap::raw::decompress_len(compressed).map_err(broken)? > self.limits.max_bytes {
+            return Err(too_long(self.limits));
         }
         let bytes = snap::raw::Decoder::new().decompress_vec(compressed).map_err(broken)?;
         let parsed = match version {
-            Version::One => v1::parse(&bytes, &self.limits),
-            Version::Two => v2::parse(&bytes, &self.limits),
+            Version::One => v1::parse(&bytes, self.limits),
+            Version::Two => v2::parse(&bytes, self.limits),
         };
         let request = parsed.map_err(|problem| match problem {
             Problem::Decode(why) => refused("decode", &why),
@@ -127,7 +156,7 @@ impl RemoteWrite {
     }
 
     fn append(&self, series: Vec<Series>, rejected: Vec<(&'static str, u64)>) -> Written {
-        let (origin, now) = (self.sink.origin("remote_write"), self.clock.now());
+        let (origin, now) = (self.sink.origin("remote_write"), self.now);
         let mut written = Written { rejected, ..Written::default() };
         let mut floats: Vec<(Timestamp, SeriesId, Value)> = Vec::new();
         let mut histograms: Vec<(Timestamp, SeriesId, Value)> = Vec::new();
@@ -203,6 +232,11 @@ impl Written {
         }
         row.saturating_sub(reasons.iter().map(|(_, n)| n).sum())
     }
+}
+
+fn too_long(limits: &Limits) -> Refused {
+    let text = format!("request exceeds {} MiB (otlp.max_bytes)", limits.max_bytes >> 20);
+    Refused { status: StatusCode::PAYLOAD_TOO_LARGE, reason: "bytes", text }
 }
 
 fn refused(reason: &'static str, why: &str) -> Refused {
