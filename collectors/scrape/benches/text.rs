@@ -68,6 +68,7 @@ fn rules() -> SessionRules {
         honor_timestamps: true,
         track_timestamps_staleness: false,
         classic_too: false,
+        custom_buckets: false,
         reserved: Vec::new(),
         origin: OriginId(0),
         timed_origin: OriginId(1),

@@ -38,6 +38,8 @@ pub struct Job {
     pub scrape_native_histograms: bool,
     /// Keep the classic buckets of histograms that have native ones.
     pub always_scrape_classic_histograms: bool,
+    /// Join classic histograms into native ones with custom buckets.
+    pub convert_classic_histograms_to_nhcb: bool,
     /// Format to assume where the target names none or none we know (default `PrometheusText0.0.4`).
     pub fallback_scrape_protocol: Option<Protocol>,
     pub params: BTreeMap<String, Vec<String>>,
@@ -85,6 +87,7 @@ impl Default for Job {
             enable_compression: true,
             scrape_native_histograms: false,
             always_scrape_classic_histograms: false,
+            convert_classic_histograms_to_nhcb: false,
             fallback_scrape_protocol: Some(Protocol::PrometheusText0_0_4),
             params: BTreeMap::new(),
             http_headers: BTreeMap::new(),

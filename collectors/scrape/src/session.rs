@@ -1,5 +1,6 @@
 //! One scrape of one target on its way into the store: samples are collected, and stored only when the whole body was good.
 
+use crate::exposition::custom_buckets::CustomBuckets;
 use crate::exposition::{ExemplarText, Format, Guess, ParseError, Recipient, Which, line, openmetrics, protobuf, text};
 use crate::sample_labels::LabelRules;
 use crate::series_cache::{Kind, NONE, SeriesCache};
@@ -20,6 +21,8 @@ pub struct SessionRules {
     pub honor_timestamps: bool,
     pub track_timestamps_staleness: bool,
     pub classic_too: bool,
+    /// Classic histograms become native ones with custom buckets.
+    pub custom_buckets: bool,
     /// Series of our own (`up` ...), which no target may write.
     pub reserved: Vec<SeriesId>,
     pub origin: OriginId,
@@ -68,11 +71,13 @@ impl<'a> Session<'a> {
     /// # Errors
     /// As the walker of the format.
     pub fn read(&mut self, format: Format, body: &[u8]) -> Result<(), ParseError> {
-        match format {
-            Format::Text => text::walk(body, self),
-            Format::OpenMetrics => openmetrics::walk(body, self),
-            Format::Protobuf => protobuf::walk(body, self.rules.classic_too, self),
+        if self.rules.custom_buckets {
+            let classic_too = self.rules.classic_too;
+            let mut joiner = CustomBuckets::new(self, classic_too);
+            walk(format, body, classic_too, &mut joiner)?;
+            return joiner.finish();
         }
+        walk(format, body, self.rules.classic_too, self)
     }
 
     pub fn counts(&self) -> Counts {
@@ -240,6 +245,14 @@ impl<'a> Session<'a> {
     fn check_limit(&self) -> Result<(), ParseError> {
         let limit = self.rules.sample_limit;
         if limit > 0 && self.counts.kept > limit { Err(ParseError::SampleLimit(limit)) } else { Ok(()) }
+    }
+}
+
+fn walk<R: Recipient>(format: Format, body: &[u8], classic_too: bool, recipient: &mut R) -> Result<(), ParseError> {
+    match format {
+        Format::Text => text::walk(body, recipient),
+        Format::OpenMetrics => openmetrics::walk(body, recipient),
+        Format::Protobuf => protobuf::walk(body, classic_too, recipient),
     }
 }
 

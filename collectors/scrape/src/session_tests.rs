@@ -24,6 +24,7 @@ impl Target {
             honor_timestamps: true,
             track_timestamps_staleness: false,
             classic_too: false,
+            custom_buckets: false,
             reserved: Vec::new(),
             origin: OriginId(0),
             timed_origin: OriginId(1),
@@ -135,6 +136,27 @@ fn one_fault_refuses_a_whole_openmetrics_page() {
     for good in ["# EOF", "# EOF\n", "a 1\n# EOF"] {
         assert!(Target::new().scrape(Format::OpenMetrics, good.as_bytes()).is_ok(), "{good:?}");
     }
+}
+
+#[test]
+fn classic_histograms_become_native_ones_with_custom_buckets() {
+    let body = "# TYPE h histogram\nh_bucket{a=\"x\",le=\"0.5\"} 1 # {trace_id=\"00000000000000000000000000000001\"} 0.3\nh_bucket{a=\"x\",le=\"2\"} 4\nh_bucket{a=\"x\",le=\"+Inf\"} 5\nh_sum{a=\"x\"} 6.5\nh_count{a=\"x\"} 5\n\
+        h_bucket{a=\"y\",le=\"1\"} 3\nh_bucket{a=\"y\",le=\"+Inf\"} 2\nh_count{a=\"y\"} 2\n# TYPE other gauge\nother_count 7\n# EOF\n";
+    let mut target = Target::new();
+    target.rules.custom_buckets = true;
+    for _ in 0..2 {
+        target.scrape(Format::OpenMetrics, body.as_bytes()).unwrap();
+    }
+    target.sink.read(|r| {
+        let samples = r.samples("h{a=\"x\"}");
+        let Value::Histogram(h) = &samples[1].1 else { panic!("{samples:?}") };
+        assert_eq!((h.schema, h.count, h.sum), (watchfire_model::CUSTOM_BUCKETS_SCHEMA, 5.0, 6.5));
+        assert_eq!((&h.custom_values[..], &h.positive_buckets[..]), (&[0.5, 2.0][..], &[1.0, 3.0, 1.0][..]));
+        assert_eq!(r.exemplars.len(), 2);
+        assert!(r.values("h_count{a=\"x\"}").is_empty());
+        assert_eq!(r.values("h_count{a=\"y\"}"), [Some(2.0), Some(2.0)], "falling counts stay as they came");
+        assert_eq!(r.values("other_count"), [Some(7.0), Some(7.0)]);
+    });
 }
 
 #[test]

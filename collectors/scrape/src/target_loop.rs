@@ -89,6 +89,7 @@ impl TargetLoop {
             honor_timestamps: settings.honor_timestamps,
             track_timestamps_staleness: settings.track_timestamps_staleness,
             classic_too: settings.always_scrape_classic_histograms,
+            custom_buckets: settings.convert_classic_histograms_to_nhcb,
             reserved: report.iter().flatten().copied().collect(),
             origin,
             timed_origin,

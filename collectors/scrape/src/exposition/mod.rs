@@ -2,6 +2,7 @@
 //!
 //! To add a format: one file with a `walk` function, one variant of [`Format`], one line in [`Format::of_content_type`] and in [`accept`].
 
+pub mod custom_buckets;
 mod error;
 pub mod line;
 pub mod number;
