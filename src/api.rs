@@ -14,7 +14,6 @@ mod prometheus;
 mod results;
 mod rules;
 pub use rules::rfc3339;
-mod token;
 
 use crate::board::Board;
 use axum::Router;
@@ -51,8 +50,6 @@ pub struct Api {
     pub flags: Vec<(String, String)>,
     pub alertmanagers: Vec<String>,
     pub remote_write: bool,
-    /// Needed for every request when set.
-    pub token: Option<String>,
     pub ready: AtomicBool,
     pub stopping: AtomicBool,
 }
@@ -97,7 +94,6 @@ pub fn router(api: Arc<Api>) -> Router {
     router
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(axum::middleware::from_fn_with_state(api.clone(), token::require))
         .with_state(api)
 }
 

@@ -144,7 +144,7 @@ pub enum When {
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
     /// clientnest, mediacms, commerce, playnite, sunday, or a directory with a platform.toml.
-    #[arg(default_value = "clientnest")]
+    #[arg(id = "demo_platform", value_name = "PLATFORM", default_value = "clientnest")]
     pub platform: String,
     /// Inject this fault; --list names them.
     #[arg(long, value_name = "NAME")]

@@ -22,9 +22,6 @@ impl From<Verdict> for ExitCode {
 pub const USAGE: u8 = 64;
 /// Cannot read, bind or reach something that was asked for.
 pub const FAILED: u8 = 2;
-/// State directory in use by another instance.
-pub const IN_USE: u8 = 3;
-
 /// Prints an error with its chain of causes, harmless whatever is quoted in it.
 pub fn complain(error: &anyhow::Error) {
     let mut text = String::new();
@@ -58,4 +55,11 @@ pub fn print(text: &str) {
     if result.and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
     }
+}
+
+/// Text for an XML attribute or element, harmless first.
+pub fn xml(text: &str) -> String {
+    let safe: String = text.lines().map(|l| watchfire_model::harmless(l).into_owned()).collect::<Vec<_>>().join("\n");
+    let escaped = safe.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    escaped.replace('\n', "&#10;")
 }

@@ -94,7 +94,7 @@ impl Instance {
         let declared = Arc::new(plan.platform.as_ref().map(Declared::from).unwrap_or_default());
         let objectives = Arc::new(plan.platform.as_ref().map(|p| p.objectives.clone()).unwrap_or_default());
 
-        let guard = guard(config);
+        let guard = guard(config, plan.token()?);
         let receivers = start_receivers(&plan, &store, guard.clone(), &meter, &clock, &intake)?;
         let api_listener = match config.api.address() {
             Some(address) => Some(addresses::bind("the API", "api", address).await?),
@@ -142,6 +142,7 @@ impl Instance {
             store.clone(),
             clock.clone(),
             plan.warnings(),
+            plan.demo.is_some(),
         ));
         let source =
             Arc::new(LocalSource::new(store.clone(), engine.clone(), board.clone(), declared, objectives, clock.clone(), facts));
@@ -169,7 +170,6 @@ impl Instance {
             flags: plan.flag_values(),
             alertmanagers: config.alertmanager.iter().cloned().collect(),
             remote_write: config.remote_write_receiver,
-            token: plan.token()?,
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
@@ -340,7 +340,7 @@ fn signals(plan: &Plan) -> SignalSettings {
     settings
 }
 
-fn guard(config: &Config) -> Guard {
+fn guard(config: &Config, token: Option<String>) -> Guard {
     let limits = &config.limits.api;
     Guard {
         max_connections: limits.connections,
@@ -348,6 +348,7 @@ fn guard(config: &Config) -> Guard {
         body_timeout: limits.body_timeout,
         idle_timeout: limits.idle_timeout,
         max_header_bytes: limits.headers.bytes() as usize,
+        token: token.map(Into::into),
         allowed_hosts: config.security.allowed_hosts.clone(),
         ..Guard::default()
     }

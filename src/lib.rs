@@ -27,6 +27,7 @@ mod local;
 mod logging;
 mod modes;
 mod preset;
+mod samples_file;
 mod terminal;
 mod topology;
 mod wire;

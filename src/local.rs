@@ -114,7 +114,10 @@ impl LocalSource {
     }
 
     fn lens(&self, at: Timestamp) -> Lens<'_> {
-        Lens { engine: &self.engine, source: self.store.as_ref(), cache: &self.queries, at }
+        let first = self.store.services_seen().iter().map(|s| s.first_seen).min();
+        let known = first.map_or(lens::RATE_WINDOW, |first| at.since(first));
+        let window = known.clamp(lens::SHORTEST_WINDOW, lens::RATE_WINDOW);
+        Lens { engine: &self.engine, source: self.store.as_ref(), cache: &self.queries, at, window }
     }
 
     fn context<'a>(
@@ -273,7 +276,7 @@ impl LocalSource {
     }
 
     fn backtest(&self, query: &BacktestQuery) -> Result<Backtest, ReadError> {
-        watchfire_alerts::backtest(query, &self.engine, self.store.as_ref()).map_err(|e| ReadError::BadRequest(e.to_string()))
+        watchfire_alerts::backtest_query(&self.engine, query, self.store.as_ref()).map_err(ReadError::BadRequest)
     }
 
     fn vocabulary(&self) -> Result<Vocabulary, ReadError> {

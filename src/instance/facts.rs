@@ -17,6 +17,8 @@ pub struct LiveFacts {
     clock: Arc<dyn Clock>,
     started: Timestamp,
     warnings: Vec<String>,
+    /// A demo keeps no state on purpose, which is not worth a line on every screen.
+    forgetful: bool,
 }
 
 impl LiveFacts {
@@ -27,9 +29,10 @@ impl LiveFacts {
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
         warnings: Vec<String>,
+        forgetful: bool,
     ) -> Self {
         let started = clock.now();
-        LiveFacts { listening, dispatcher, scraper, store, clock, started, warnings }
+        LiveFacts { listening, dispatcher, scraper, store, clock, started, warnings, forgetful }
     }
 }
 
@@ -39,7 +42,9 @@ impl RunFacts for LiveFacts {
         status.listening = self.listening.clone();
         status.notification_paths = self.dispatcher.paths();
         status.banners.extend(self.warnings.iter().cloned());
-        status.banners.extend(self.dispatcher.banners());
+        if !self.forgetful {
+            status.banners.extend(self.dispatcher.banners());
+        }
         status.banners.extend(self.scraper.problems());
         let usage = self.store.usage();
         if usage.series_refused > 0 {

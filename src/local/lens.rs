@@ -37,7 +37,15 @@ pub struct Lens<'a> {
     pub source: &'a dyn SeriesSource,
     pub cache: &'a QueryCache,
     pub at: Timestamp,
+    /// What "now" means for a rate: a minute, or less while there is less than a minute of data. Dividing ten seconds of calls by sixty
+    /// would show a sixth of the truth.
+    pub window: Duration,
 }
+
+/// Rates are taken over this long once there is that much.
+pub const RATE_WINDOW: Duration = Duration::from_secs(60);
+/// The shortest window with two publications of derived series in it.
+pub const SHORTEST_WINDOW: Duration = Duration::from_secs(5);
 
 impl Lens<'_> {
     /// # Errors
@@ -132,6 +140,11 @@ impl Lens<'_> {
             }
         }
         Ok(column)
+    }
+
+    /// The window as PromQL writes it.
+    pub fn window_text(&self) -> String {
+        format!("{}s", self.window.as_secs().max(1))
     }
 
     /// Start of the grid that ends at the cursor, and the number of its points.

@@ -189,7 +189,8 @@ fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>) 
 /// Edges of own spans; where there are none for a pair, those of a collector or Tempo.
 fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), Traffic>, ReadError> {
     let mut out: BTreeMap<(String, String), Traffic> = BTreeMap::new();
-    for (own, window, source) in [("job=\"\"", "1m", "spans"), ("job!=\"\"", "5m", "service graph")] {
+    let live = lens.window_text();
+    for (own, window, source) in [("job=\"\"", live.as_str(), "spans"), ("job!=\"\"", "5m", "service graph")] {
         let mut fresh: BTreeMap<(String, String), Traffic> = BTreeMap::new();
         let key = |labels: &watchfire_model::Labels| (labels.value("client").to_owned(), labels.value("server").to_owned());
         for (labels, rate) in lens.vector(&format!(

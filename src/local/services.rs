@@ -78,7 +78,7 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
             owner: context.owner(name),
             simulated: versions.get(name).is_some_and(|v| v.simulated),
             sparkline: sparklines.get(name).cloned().unwrap_or_default(),
-            sample_count: figures.map(|r| r.rate * 60.0 * ratio.unwrap_or(1.0)),
+            sample_count: figures.map(|r| r.rate * lens.window.as_secs_f64() * ratio.unwrap_or(1.0)),
             sampling_ratio: ratio,
             source: figures.map(|r| r.source.to_owned()),
             version: versions.get(name).and_then(|v| v.version.clone()),
@@ -187,7 +187,7 @@ fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
             "service_name",
             "spans",
             &format!(r#"traces_span_metrics_calls_total{{job="",{kinds}}}"#),
-            &format!(r#"sum by (service_name) (rate(traces_span_metrics_duration_seconds{{job="",{kinds}}}[1m]))"#),
+            &format!(r#"sum by (service_name) (rate(traces_span_metrics_duration_seconds{{job="",{kinds}}}[{}]))"#, lens.window_text()),
             false,
         )?;
     }
@@ -224,7 +224,8 @@ fn collect(
     histogram: &str,
     percentiles_required: bool,
 ) -> Result<(), ReadError> {
-    let window = if source == "spans" { "1m" } else { "5m" };
+    // Scraped series have a sample every 15 s or so; a minute of them can hold a single one.
+    let window = if source == "spans" { lens.window_text() } else { "5m".to_owned() };
     let rates = lens.vector(&format!("sum by ({label}, status_code) (rate({calls}[{window}]))"))?;
     if rates.is_empty() {
         return Ok(());
@@ -324,9 +325,10 @@ fn saturation(lens: &Lens<'_>) -> Result<BTreeMap<String, (f64, String)>, ReadEr
 /// When the store cannot be queried.
 pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, ReadError> {
     let filter = format!(r#"job="",service_name={service:?}"#);
+    let window = lens.window_text();
     let mut rows: BTreeMap<(String, String), (f64, f64)> = BTreeMap::new();
     for (labels, rate) in lens.vector(&format!(
-        "sum by (span_name, span_kind, status_code) (rate(traces_span_metrics_calls_total{{{filter}}}[1m]))"
+        "sum by (span_name, span_kind, status_code) (rate(traces_span_metrics_calls_total{{{filter}}}[{window}]))"
     ))? {
         let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
         let entry = rows.entry(key).or_default();
@@ -338,7 +340,7 @@ pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, R
     let mut quantiles: BTreeMap<(String, String), [Option<f64>; 3]> = BTreeMap::new();
     for (index, quantile) in ["0.5", "0.95", "0.99"].into_iter().enumerate() {
         for (labels, value) in lens.vector(&format!(
-            "histogram_quantile({quantile}, sum by (span_name, span_kind) (rate(traces_span_metrics_duration_seconds{{{filter}}}[1m])))"
+            "histogram_quantile({quantile}, sum by (span_name, span_kind) (rate(traces_span_metrics_duration_seconds{{{filter}}}[{window}])))"
         ))? {
             let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
             quantiles.entry(key).or_default()[index] = Some(value);
@@ -356,7 +358,7 @@ pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, R
                 p50_seconds: q[0],
                 p95_seconds: q[1],
                 p99_seconds: q[2],
-                sample_count: Some(rate * 60.0),
+                sample_count: Some(rate * lens.window.as_secs_f64()),
             }
         })
         .collect();

@@ -152,10 +152,7 @@ fn text(seen: &Seen, verdict: Verdict) -> String {
 
 /// One test case per service and per alert that fired, as CI systems read them.
 fn junit(seen: &Seen, verdict: Verdict) -> String {
-    let escape = |s: &str| {
-        let safe = watchfire_model::harmless(s).into_owned();
-        safe.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-    };
+    let escape = exit::xml;
     let mut cases = String::new();
     let mut failures = 0;
     let mut skipped = 0;

@@ -4,26 +4,85 @@ use crate::attach::RemoteSource;
 use crate::cli::{RulesCommand, StatusOutput};
 use crate::clock::SystemClock;
 use crate::exit;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use watchfire_alerts::{RuleFile, RuleGroup};
+use watchfire_alerts::{CheckOptions, DiskFiles, Period, RuleFile, RuleFiles, RuleGroup, TestOptions, TestOutcome, Verdict};
 use watchfire_model::reading::{Backtest, BacktestQuery, Reading, Request, Source};
-use watchfire_model::{Clock, SeriesSource, Timestamp, format_duration, parse_duration};
+use watchfire_model::{Clock, Timestamp, format_duration, parse_duration};
 use watchfire_promql::Engine;
 
 /// # Errors
 /// When files cannot be read, or the instance cannot be reached.
 pub fn rules(command: &RulesCommand) -> anyhow::Result<ExitCode> {
     match command {
-        RulesCommand::Check { files, lint_fatal } => Ok(ExitCode::from(watchfire_alerts::tool::check(files, *lint_fatal))),
-        RulesCommand::Test { files, run, junit } => Ok(ExitCode::from(watchfire_alerts::tool::test(files, run.as_deref(), junit.as_deref())?)),
+        RulesCommand::Check { files, lint_fatal } => check(files, *lint_fatal),
+        RulesCommand::Test { files, run, junit } => test(files, run.as_deref(), junit.as_deref()),
         RulesCommand::Backtest { files, since, from, step, instance, output } => {
             let back = parse_duration(since).map_err(|e| anyhow::anyhow!("--since: {e}; write 6h or 30m"))?;
             let step = parse_duration(step).map_err(|e| anyhow::anyhow!("--step: {e}; write 15s or 1m"))?;
             backtest(files, back, from.as_deref(), step, &instance.url, *output)
         }
     }
+}
+
+/// Name and text of each file; standard input where none is named.
+fn contents(files: &[PathBuf]) -> Vec<(String, Result<String, String>)> {
+    if files.is_empty() {
+        let mut text = String::new();
+        let read = std::io::stdin().read_to_string(&mut text).map(|_| text).map_err(|e| e.to_string());
+        return vec![("standard input".to_owned(), read)];
+    }
+    files
+        .iter()
+        .map(|path| (path.display().to_string(), std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))))
+        .collect()
+}
+
+fn conclude(verdict: &Verdict) -> ExitCode {
+    exit::print(&verdict.stdout);
+    for line in verdict.stderr.lines() {
+        eprintln!("{}", watchfire_model::harmless(line));
+    }
+    ExitCode::from(verdict.exit_code)
+}
+
+fn check(files: &[PathBuf], lint_fatal: bool) -> anyhow::Result<ExitCode> {
+    let options = CheckOptions { lint_fatal, ..CheckOptions::default() };
+    Ok(conclude(&watchfire_alerts::check(&contents(files), options)))
+}
+
+fn test(files: &[PathBuf], run: Option<&str>, junit: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let run = run.map(regex::Regex::new).transpose().map_err(|e| anyhow::anyhow!("--run: {e}"))?;
+    let options = TestOptions { run: run.into_iter().collect(), ..TestOptions::default() };
+    let beside: Vec<DiskFiles> = files.iter().map(|path| DiskFiles::beside(path)).collect();
+    let inputs: Vec<(String, Result<String, String>, &dyn RuleFiles)> =
+        contents(files).into_iter().zip(&beside).map(|((name, text), files)| (name, text, files as &dyn RuleFiles)).collect();
+    let (verdict, outcomes) = watchfire_alerts::test(&inputs, &options);
+    if let Some(path) = junit {
+        std::fs::write(path, report(&outcomes)).map_err(|e| anyhow::anyhow!("cannot write {}: {e}", path.display()))?;
+    }
+    Ok(conclude(&verdict))
+}
+
+fn report(outcomes: &[TestOutcome]) -> String {
+    let failed = outcomes.iter().filter(|o| !o.failures.is_empty()).count();
+    let mut out = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"rules\" tests=\"{}\" failures=\"{failed}\">\n",
+        outcomes.len()
+    );
+    for outcome in outcomes {
+        let (file, name) = (exit::xml(&outcome.file), exit::xml(&outcome.name));
+        out.push_str(&format!("    <testcase classname=\"{file}\" name=\"{name}\""));
+        if outcome.failures.is_empty() {
+            out.push_str("/>\n");
+        } else {
+            out.push_str(&format!("><failure message=\"{}\"/></testcase>\n", exit::xml(&outcome.failures.join("\n"))));
+        }
+    }
+    out.push_str("  </testsuite>\n</testsuites>\n");
+    out
 }
 
 fn backtest(
@@ -35,38 +94,23 @@ fn backtest(
     output: StatusOutput,
 ) -> anyhow::Result<ExitCode> {
     let mut groups: Vec<RuleGroup> = Vec::new();
-    for path in files {
-        let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", path.display()))?;
-        let file = RuleFile::parse(&path.display().to_string(), &text)
+    for (name, text) in contents(files) {
+        let file = RuleFile::parse(&name, &text.map_err(|e| anyhow::anyhow!("cannot read {e}"))?)
             .map_err(|errors| anyhow::anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
         groups.extend(file.groups);
     }
-    let mut out = Vec::new();
-    match from {
+    let out: Vec<(String, Backtest)> = match from {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", path.display()))?;
-            let source = watchfire_alerts::OpenMetricsFile::parse(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
-            let (first, last) = source.range().ok_or_else(|| anyhow::anyhow!("{} holds no samples", path.display()))?;
-            let start = first.max(last.saturating_sub(back));
-            let engine = Engine::default();
-            for query in queries(&groups, start, last, step) {
-                let done = watchfire_alerts::backtest(&query.1, &engine, &source as &dyn SeriesSource).map_err(|e| anyhow::anyhow!("{}: {e}", query.0))?;
-                out.push((query.0, done));
-            }
+            let source = crate::samples_file::read(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+            let (first, end) = source.span().ok_or_else(|| anyhow::anyhow!("{} holds no samples", path.display()))?;
+            let start = first.max(end.saturating_sub(back));
+            let period = Period { start, end, step: Some(step) };
+            let results = watchfire_alerts::backtest(&Engine::default(), &groups, &source, period);
+            results.into_iter().map(|r| (r.rule, r.backtest)).collect()
         }
-        None => {
-            let runtime = super::runtime()?;
-            let remote = RemoteSource::new(url, std::env::var("WATCHFIRE_TOKEN").ok(), runtime.handle().clone())?;
-            let now = SystemClock.now();
-            for (name, query) in queries(&groups, now.saturating_sub(back), now, step) {
-                match remote.read(&Request::Backtest(query), None) {
-                    Ok(Reading::Backtest(done)) => out.push((name, done)),
-                    Ok(_) => anyhow::bail!("{url} does not speak this version of watchfire"),
-                    Err(e) => anyhow::bail!("{name}: {e}"),
-                }
-            }
-        }
-    }
+        None => remote(&groups, back, step, url)?,
+    };
     exit::print(&match output {
         StatusOutput::Json => {
             let json: Vec<_> = out.iter().map(|(name, b)| serde_json::json!({"rule": name, "backtest": b})).collect();
@@ -77,24 +121,30 @@ fn backtest(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every alerting rule as a question about the past. Recording rules are not run: they are series already, or the rule sees what it saw then.
-fn queries(groups: &[RuleGroup], start: Timestamp, end: Timestamp, step: Duration) -> Vec<(String, BacktestQuery)> {
-    groups
-        .iter()
-        .flat_map(|g| g.rules.iter())
-        .filter_map(|rule| {
-            let alerting = rule.alerting()?;
-            let query = BacktestQuery {
-                expression: rule.expression.clone(),
-                for_seconds: alerting.hold.as_secs_f64(),
-                keep_firing_for_seconds: alerting.keep_firing_for.as_secs_f64(),
-                start,
-                end,
-                step_ms: step.as_millis() as i64,
-            };
-            Some((rule.name.clone(), query))
-        })
-        .collect()
+/// Asks a running instance about every alerting rule. Recording rules are series there already.
+fn remote(groups: &[RuleGroup], back: Duration, step: Duration, url: &str) -> anyhow::Result<Vec<(String, Backtest)>> {
+    let runtime = super::runtime()?;
+    let remote = RemoteSource::new(url, std::env::var("WATCHFIRE_TOKEN").ok(), runtime.handle().clone())?;
+    let end = SystemClock.now();
+    let start = end.saturating_sub(back);
+    let mut out = Vec::new();
+    for rule in groups.iter().flat_map(|g| g.rules.iter()) {
+        let Some(alerting) = rule.alerting() else { continue };
+        let query = BacktestQuery {
+            expression: rule.expression.clone(),
+            for_seconds: alerting.hold.as_secs_f64(),
+            keep_firing_for_seconds: alerting.keep_firing_for.as_secs_f64(),
+            start,
+            end,
+            step_ms: step.as_millis() as i64,
+        };
+        match remote.read(&Request::Backtest(query), None) {
+            Ok(Reading::Backtest(done)) => out.push((rule.name.clone(), done)),
+            Ok(_) => anyhow::bail!("{url} does not speak this version of watchfire"),
+            Err(e) => anyhow::bail!("{}: {e}", rule.name),
+        }
+    }
+    Ok(out)
 }
 
 fn table(results: &[(String, Backtest)]) -> String {
