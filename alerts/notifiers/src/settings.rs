@@ -25,6 +25,8 @@ pub struct Settings {
     pub alertmanagers: Vec<String>,
     /// Values that a destination template such as `{{ .CommonLabels.channel }}` may take; without it, labels never address anybody.
     pub allow_label_destinations: Vec<String>,
+    /// PEM file with authorities to trust beside the public ones and the machine's own.
+    pub ca_file: Option<PathBuf>,
     pub limits: Limits,
 }
 
@@ -40,6 +42,7 @@ impl Default for Settings {
             alertmanager_config: None,
             alertmanagers: Vec::new(),
             allow_label_destinations: Vec::new(),
+            ca_file: None,
             limits: Limits::default(),
         }
     }

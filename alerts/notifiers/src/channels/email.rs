@@ -7,7 +7,7 @@ use crate::settings::{Settings, one_secret};
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use serde::Deserialize;
@@ -57,6 +57,7 @@ pub struct Email {
     security: Security,
     hello: ClientId,
     timeout: Duration,
+    authorities: Vec<Certificate>,
 }
 
 impl Email {
@@ -94,11 +95,15 @@ impl Email {
             security: settings.security,
             hello: settings.hello.clone().map_or_else(ClientId::default, ClientId::Domain),
             timeout: all.limits.attempt_timeout,
+            authorities: super::trust::authorities(all)?.iter().filter_map(|der| Certificate::from_der(der.to_vec()).ok()).collect(),
         })
     }
 
     fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, Failure> {
-        let tls = || TlsParameters::new(self.host.clone()).map_err(|e| Failure::retry(format!("TLS: {e}")));
+        let tls = || {
+            let builder = self.authorities.iter().fold(TlsParameters::builder(self.host.clone()), |b, a| b.add_root_certificate(a.clone()));
+            builder.build().map_err(|e| Failure::retry(format!("TLS: {e}")))
+        };
         let tls = match self.security {
             Security::Starttls => Tls::Required(tls()?),
             Security::Tls => Tls::Wrapper(tls()?),

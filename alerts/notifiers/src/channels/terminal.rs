@@ -89,7 +89,9 @@ pub trait TerminalSink: Send + Sync {
 
 /// The attached terminal, if any; clones share it.
 #[derive(Clone, Default)]
-pub struct Terminal(Arc<RwLock<Option<(Arc<dyn TerminalSink>, TerminalKind)>>>);
+pub struct Terminal(Arc<RwLock<Option<Attached>>>);
+
+type Attached = (Arc<dyn TerminalSink>, TerminalKind);
 
 impl Terminal {
     pub fn attach(&self, sink: Arc<dyn TerminalSink>, kind: TerminalKind) {

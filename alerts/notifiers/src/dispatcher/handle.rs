@@ -5,19 +5,19 @@ use super::plan::PathTraits;
 use super::{Anchor, summary};
 use crate::channels::terminal::{Terminal, TerminalKind, TerminalSink};
 use crate::channels::{self, Channel};
-use crate::journal::{Acknowledgement, ActiveSilence, AlertStates, Change, DeadLetter, Faults, Journal, JournalError, Recovered};
+use crate::journal::{Acknowledgement, ActiveSilence, AlertStates, Cell, Change, DeadLetter, Faults, Journal, JournalError, Recovered};
 use crate::message::{Message, MessageAlert, stable_key};
 use crate::routing::{Explanation, Routing};
 use crate::settings::{Limits, Settings};
 use parking_lot::Mutex;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use watchfire_model::reading::Silence;
-use watchfire_model::{Clock, Evidence, Labels, Meter, Notice, NoticeState, Severity, Timestamp};
+use watchfire_model::{Clock, Evidence, Labels, Meter, Notice, NoticeState, Severity, Timestamp, harmless_limited};
 
 /// What one evaluation tick changed.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +61,7 @@ pub(super) struct Shared {
     /// There is a state directory.
     pub persistent: bool,
     silences: AtomicU64,
+    drain_until: OnceLock<tokio::time::Instant>,
 }
 
 /// One delivery path at run time.
@@ -148,6 +149,7 @@ impl Dispatcher {
             recovered: recovered.banners.clone(),
             persistent: state_dir.is_some(),
             silences: AtomicU64::new(0),
+            drain_until: OnceLock::new(),
             routing,
         });
         let tasks = TaskTracker::new();
@@ -168,20 +170,23 @@ impl DispatcherHandle {
             return self.shared.journal.trouble().is_none();
         }
         let at = self.shared.anchor.now(&*self.shared.clock).steady;
-        let changes = tick.notices.into_iter().map(|notice| self.shared.addressed(notice, at, None)).collect();
+        let mut changes: Vec<Change> = tick.notices.into_iter().map(|notice| self.shared.addressed(notice, at, None)).collect();
+        if !changes.is_empty() {
+            changes.extend(self.shared.overflow());
+        }
         self.shared.journal.commit(AlertStates { changed: tick.states_changed, removed: tick.states_removed }, changes)
     }
 
     /// Paths that have told somebody of the alert's present incident.
     pub fn delivery(&self, fingerprint: &str) -> Vec<String> {
         let state = self.shared.journal.state().read();
-        let told = |cells: &std::collections::BTreeMap<_, crate::journal::Cell>| {
-            cells.get(fingerprint).is_some_and(|c| {
-                c.sent_state.is_some()
-                    && !(c.notice.state == NoticeState::Firing && c.is_owed() && c.sent_state == Some(NoticeState::Resolved))
-            })
+        let told = |cell: &Cell| match (cell.notice.state, cell.sent_state) {
+            (_, None) => false,
+            // What was told was the end of the incident before.
+            (NoticeState::Firing, Some(NoticeState::Resolved)) => false,
+            (_, Some(_)) => true,
         };
-        state.cells.iter().filter(|(_, cells)| told(cells)).map(|(path, _)| path.clone()).collect()
+        state.cells.iter().filter(|(_, cells)| cells.get(fingerprint).is_some_and(told)).map(|(path, _)| path.clone()).collect()
     }
 
     /// (path, works, what was found or is missing), from the last attempt or probe.
@@ -242,7 +247,7 @@ impl DispatcherHandle {
     /// Records that somebody looks after the alert: repeats stop until `until`, or until it resolves. Blocks.
     ///
     /// # Errors
-    /// When the alert does not fire, `until` has passed, or it could not be made durable.
+    /// When `until` has passed, or it could not be made durable.
     pub fn acknowledge(&self, fingerprint: &str, by: &str, until: Option<Timestamp>) -> Result<(), String> {
         let at = self.shared.clock.now();
         if until.is_some_and(|until| until <= at) {
@@ -474,6 +479,43 @@ impl Shared {
         let mut destinations = self.routing.destinations(&notice);
         destinations.retain(|d| Some(d.path.as_str()) != except);
         Change::Notice { notice: Arc::new(notice), destinations, at }
+    }
+
+    /// The oldest entries become dead letters while more is owed than the limits allow. Receivers that are dead for long get there.
+    fn overflow(&self) -> Vec<Change> {
+        let state = self.journal.state().read();
+        let mut owed: Vec<&Cell> = state.cells.values().flat_map(|cells| cells.values()).filter(|c| c.is_owed()).collect();
+        let mut bytes: u64 = owed.iter().map(|c| c.size()).sum();
+        let mut entries = owed.len();
+        if entries <= self.limits.outbox_entries && bytes <= self.limits.outbox_bytes {
+            return Vec::new();
+        }
+        owed.sort_by_key(|c| c.queued_at);
+        let at = self.clock.now();
+        let mut dead = Vec::new();
+        for cell in owed {
+            if entries <= self.limits.outbox_entries && bytes <= self.limits.outbox_bytes {
+                break;
+            }
+            entries -= 1;
+            bytes -= cell.size();
+            let path = cell.destination.path.clone();
+            self.meter.counter("watchfire_notifications_dropped_total", &[("path", &path), ("reason", "outbox_full")]).add(1);
+            dead.push(Change::Dead(DeadLetter {
+                path,
+                alert: harmless_limited(cell.notice.name(), 200).into_owned(),
+                fingerprint: cell.notice.fingerprint.clone(),
+                reason: format!("the outbox is full ({} entries, {} bytes)", self.limits.outbox_entries, self.limits.outbox_bytes),
+                at,
+            }));
+        }
+        tracing::error!(entries = dead.len(), "the outbox is full; the oldest unsent notifications are dead letters now");
+        dead
+    }
+
+    /// When draining must be over; the first to ask starts the time.
+    pub fn deadline(&self) -> tokio::time::Instant {
+        *self.drain_until.get_or_init(|| tokio::time::Instant::now() + self.limits.drain)
     }
 
     /// Commits a person's decision; success means it is on disk, or that there is no disk to be on.

@@ -58,9 +58,14 @@ pub(super) async fn run(shared: Arc<Shared>, path: Arc<PathState>) {
         settle(&shared, &path, planned.drops, planned.silenced).await;
         let waiting = not_before.filter(|at| *at > now.steady);
         if let (Some(due), None) = (&planned.due, waiting) {
-            attempt(&shared, &path, due, shared.limits.attempt_timeout).await;
-            if !shared.cancel.is_cancelled() {
-                continue;
+            let too_long = async {
+                shared.cancel.cancelled().await;
+                tokio::time::sleep_until(shared.deadline()).await;
+            };
+            tokio::select! {
+                _ = attempt(&shared, &path, due, shared.limits.attempt_timeout) => {}
+                // What was under way is in the journal and comes again with its key.
+                () = too_long => return,
             }
         } else {
             let next = waiting.or(planned.next).map_or(LOOK, |at| until(at, now.steady).min(LOOK));
@@ -71,21 +76,23 @@ pub(super) async fn run(shared: Arc<Shared>, path: Arc<PathState>) {
             }
         }
         if shared.cancel.is_cancelled() {
-            drain(&shared, &path).await;
+            // When the time is over, the journal keeps the rest.
+            tokio::select! {
+                () = drain(&shared, &path) => {}
+                () = tokio::time::sleep_until(shared.deadline()) => {}
+            }
             return;
         }
     }
 }
 
-/// Sends what is owed without waiting for groups; one failure ends it, the journal keeps the rest.
+/// Sends what is owed without waiting for groups; one failure ends it.
 async fn drain(shared: &Shared, path: &PathState) {
-    let deadline = tokio::time::Instant::now() + shared.limits.drain;
-    while tokio::time::Instant::now() < deadline {
+    loop {
         let failed = path.status.lock().failed_group.clone();
         let planned = plan(&shared.journal.state().read(), &path.traits, &shared.routing, shared.now(), failed.as_deref(), true);
         let Some(due) = planned.due else { return };
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-        if !attempt(shared, path, &due, left.min(shared.limits.attempt_timeout)).await {
+        if !attempt(shared, path, &due, shared.limits.attempt_timeout).await {
             return;
         }
     }
@@ -177,7 +184,7 @@ fn message(state: &State, path: &PathState, due: &Due, key: String, external_url
         alerts: new.chain(context).collect(),
         note: None,
         external_url: external_url.to_owned(),
-        at: now.steady,
+        at: now.wall,
     }
 }
 

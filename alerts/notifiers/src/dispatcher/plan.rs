@@ -102,7 +102,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
                 continue;
             }
             // An end is told to whoever was told of the beginning, whatever is silenced by now.
-            if !(!firing && told) {
+            if firing || !told {
                 if silenced {
                     plan.silenced.push((fingerprint.clone(), cell.notice.revision));
                     if !firing {

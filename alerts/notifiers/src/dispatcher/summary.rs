@@ -13,6 +13,8 @@ use std::time::Duration;
 use watchfire_model::{Labels, NoticeState, Severity, Timestamp, format_duration, harmless_limited};
 
 const LOOK: Duration = Duration::from_secs(5);
+/// Between attempts to deliver a summary.
+const AGAIN: Duration = Duration::from_secs(60);
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Alerts named in a summary.
@@ -20,6 +22,8 @@ const NAMED: usize = 10;
 
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut kept = shared.now().steady;
+    let mut tried: BTreeMap<String, Timestamp> = BTreeMap::new();
+    let owed = shared.meter.gauge("watchfire_outbox_entries", &[]);
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
@@ -28,10 +32,13 @@ pub(super) async fn run(shared: Arc<Shared>) {
         let now = shared.now();
         for receiver in shared.routing.receivers() {
             let since = due(receiver, &shared.journal.state().read(), now.wall);
-            if let Some(since) = since {
+            let rested = tried.get(&receiver.name).is_none_or(|at| now.steady.since(*at) >= AGAIN);
+            if let Some(since) = since.filter(|_| rested) {
+                tried.insert(receiver.name.clone(), now.steady);
                 send(&shared, receiver, since, now.wall).await;
             }
         }
+        owed.set(shared.journal.state().read().owed() as f64);
         if now.steady.since(kept) >= HOUSEKEEPING {
             kept = now.steady;
             let before = now.wall.saturating_sub(shared.limits.keep_resolved);

@@ -45,6 +45,14 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// Bytes of text in the notice, about.
+    pub fn size(&self) -> u64 {
+        let notice = &*self.notice;
+        let evidence = &notice.evidence;
+        let texts = evidence.surroundings.iter().chain(&evidence.dependents).chain(&evidence.trace_ids).map(String::len).sum::<usize>();
+        (notice.labels.text_bytes() + notice.annotations.text_bytes() + evidence.expression.len() + texts + 200) as u64
+    }
+
     /// True while the receiver has not heard the newest transition and should.
     pub fn is_owed(&self) -> bool {
         if self.dead || self.sent_revision.is_some_and(|sent| sent >= self.notice.revision) {

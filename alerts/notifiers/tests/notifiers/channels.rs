@@ -263,3 +263,52 @@ async fn a_test_of_the_paths_says_which_work_and_why_the_others_do_not() {
     assert_eq!(good.alerts(), [("WatchfireTest".to_owned(), "firing".to_owned()), ("WatchfireTest".to_owned(), "resolved".to_owned())]);
     assert!(!format!("{reports:?} {settings:?}").contains("canary-path"), "an address is a secret");
 }
+
+#[tokio::test]
+async fn a_real_mail_server_takes_a_mail_over_starttls_and_an_unknown_authority_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
+    std::fs::write(&certificate, certified.cert.pem()).unwrap();
+    std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let log = directory.path().join("mails");
+    let mut server = std::process::Command::new("/usr/bin/python3")
+        .args(["-u", "-m", "aiosmtpd", "-n", "-l", &address.to_string(), "-c", "aiosmtpd.handlers.Debugging", "stdout", "--tlscert"])
+        .arg(&certificate)
+        .arg("--tlskey")
+        .arg(&key)
+        .stdout(std::fs::File::create(&log).unwrap())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while std::net::TcpStream::connect(address).is_err() {
+        if server.try_wait().unwrap().is_some() || begun.elapsed() > Duration::from_secs(20) {
+            println!("skipped: aiosmtpd does not start (Debian package python3-aiosmtpd)");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut ours = over(&format!(
+        "type = \"email\", smarthost = \"localhost:{}\", from = \"wf@example.org\", to = [\"ops@example.org\"]",
+        address.port()
+    ));
+    let running = start(ours.clone(), None);
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("refused", || {
+        running.handle.paths().iter().any(|(p, works, why)| p == "ops/email" && !works && why.contains("certificate"))
+    })
+    .await;
+    running.cancel.cancel();
+    ours.ca_file = Some(certificate);
+    let running = start(ours, None);
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    settled(&running).await;
+    eventually("the server shows it", || std::fs::read_to_string(&log).unwrap().contains("END MESSAGE")).await;
+    let mail = std::fs::read_to_string(&log).unwrap();
+    assert!(mail.contains("Subject: [FIRING] A: social-service (critical)") && mail.contains("value: 0.08, threshold > 0.05"), "{mail}");
+    running.stop().await;
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
