@@ -86,13 +86,10 @@ impl Note<'_> {
             Note::StartTimeOverlap(metric) => {
                 warning(format!("sample has start time that overlaps with previous sample timestamp for metric {}", go_quote(metric)))
             }
-            Note::SortInRange => {
-                warning("sort is ineffective for range queries since results are always ordered by labels".to_owned())
+            Note::SortInRange => warning("sort is ineffective for range queries since results are always ordered by labels".to_owned()),
+            Note::PossibleNonCounter(metric) => {
+                info(format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}", go_quote(metric)))
             }
-            Note::PossibleNonCounter(metric) => info(format!(
-                "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
-                go_quote(metric)
-            )),
             Note::PossibleNonCounterLabel { metric, kind } => info(format!(
                 "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {}: {}",
                 go_quote(kind),
@@ -106,12 +103,13 @@ impl Note<'_> {
                 info(format!("incompatible sample types encountered for binary operator {op:?}: {left} {op} {right}"))
             }
             Note::HistogramIgnoredInAggregation(name) => info(format!("ignored histogram in {name} aggregation")),
-            Note::HistogramIgnoredInRange(metric) => info(format!(
-                "ignored histograms in a range containing both floats and histograms for metric name {}",
-                go_quote(metric)
-            )),
+            Note::HistogramIgnoredInRange(metric) => {
+                info(format!("ignored histograms in a range containing both floats and histograms for metric name {}", go_quote(metric)))
+            }
             Note::QuantileNan(metric) => info(named("input to histogram_quantile has NaN observations, result is NaN", metric)),
-            Note::QuantileNanSkew(metric) => info(named("input to histogram_quantile has NaN observations, result is skewed higher", metric)),
+            Note::QuantileNanSkew(metric) => {
+                info(named("input to histogram_quantile has NaN observations, result is skewed higher", metric))
+            }
             Note::FractionNan(metric) => {
                 info(named("input to histogram_fraction has NaN observations, which are excluded from all fractions", metric))
             }

@@ -230,22 +230,30 @@ const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset"
 
 fn vector(evaluator: &Evaluator<'_>, block: Block, at: Timestamp) -> Outcome<Vec<VectorSample>> {
     let mut out = Vec::with_capacity(block.len());
-    let mut renamed = false;
     for (series, meta) in block.series.iter().enumerate() {
         evaluator.ctx.budget.tick(1)?;
-        renamed |= meta.drop_name;
         if let Some(cell) = block.cell(series, 0) {
             out.push(VectorSample { labels: final_labels(meta), at, value: value(cell) });
         }
     }
-    // Only dropping names can make series equal.
-    if renamed && out.len() > 1 {
+    if out.len() > 1 && may_collide(&block) {
         let mut seen = HashSet::with_capacity(out.len());
         if !out.iter().all(|sample| seen.insert(&sample.labels)) {
             return Err(EvalError::execution(SAME_LABELS));
         }
     }
     Ok(out)
+}
+
+/// Series of a block differ; only dropping different names (or types, or units) can make them equal.
+fn may_collide(block: &Block) -> bool {
+    let Some(first) = block.series.first() else { return false };
+    let same = |name: &str| {
+        let value = first.labels.get(name);
+        block.series.iter().all(|m| m.labels.get(name) == value)
+    };
+    let all_or_none = block.series.iter().all(|m| m.drop_name == first.drop_name);
+    first.drop_name && !(["__name__", "__type__", "__unit__"].into_iter().all(same)) || !all_or_none
 }
 
 fn matrix(evaluator: &Evaluator<'_>, block: Block) -> Outcome<Vec<SeriesData>> {

@@ -6,7 +6,7 @@ use crate::parser::{guard, parse};
 use crate::print::{pretty, print};
 use std::fmt;
 use std::sync::Arc;
-use watchfire_model::{MatchOp, METRIC_NAME, Selector};
+use watchfire_model::{METRIC_NAME, MatchOp, Selector};
 
 /// An expression of PromQL, parsed and type-checked. Cloning shares it.
 #[derive(Clone)]

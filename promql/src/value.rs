@@ -12,8 +12,14 @@ pub struct VectorSample {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum QueryValue {
-    Scalar { at: Timestamp, value: f64 },
-    String { at: Timestamp, value: String },
+    Scalar {
+        at: Timestamp,
+        value: f64,
+    },
+    String {
+        at: Timestamp,
+        value: String,
+    },
     Vector(Vec<VectorSample>),
     /// Range query results are sorted by labels.
     Matrix(Vec<SeriesData>),

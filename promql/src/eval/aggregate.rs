@@ -34,6 +34,19 @@ impl Groups {
     }
 }
 
+/// The number of the group of each series.
+pub fn group_ids(aggregate: &Aggregate, series: &[Meta]) -> (Groups, Vec<usize>) {
+    let mut groups = Groups::default();
+    if !aggregate.without && aggregate.grouping.is_empty() {
+        if !series.is_empty() {
+            groups.id(Labels::empty());
+        }
+        return (groups, vec![0; series.len()]);
+    }
+    let ids = series.iter().map(|m| groups.id(group_labels(aggregate, &m.labels)) as usize).collect();
+    (groups, ids)
+}
+
 /// The labels of the group a series belongs to.
 pub fn group_labels(aggregate: &Aggregate, labels: &Labels) -> Labels {
     let listed = |name: &str| aggregate.grouping.iter().any(|g| g == name);
@@ -52,7 +65,10 @@ pub fn group_labels(aggregate: &Aggregate, labels: &Labels) -> Labels {
 /// What a group has come to at one step.
 pub enum State {
     Empty,
-    Sum { sum: f64, c: f64 },
+    Sum {
+        sum: f64,
+        c: f64,
+    },
     Average(RunningAverage),
     Extreme(f64),
     Count(f64),
@@ -102,21 +118,20 @@ impl Evaluator<'_> {
         }
         let input = self.eval_vector(&aggregate.expr)?;
         let steps = input.steps;
-        let mut groups = Groups::default();
-        let mut drop_name: Vec<bool> = Vec::new();
+        let (groups, ids) = group_ids(aggregate, &input.series);
+        let mut drop_name = vec![false; groups.labels.len()];
         let mut states: Vec<State> = Vec::new();
+        states.resize_with(groups.labels.len() * steps, || State::Empty);
         for (series, meta) in input.series.iter().enumerate() {
             self.ctx.budget.tick(1 + steps / 16)?;
-            let group = groups.id(group_labels(aggregate, &meta.labels)) as usize;
-            if group == drop_name.len() {
-                drop_name.push(false);
-                states.resize_with(states.len() + steps, || State::Empty);
-            }
+            let group = ids[series];
             drop_name[group] |= meta.drop_name;
             for step in 0..steps {
                 let state = &mut states[group * steps + step];
                 if let Some(v) = input.float(series, step) {
-                    add_float(aggregate.op, state, v, || self.ctx.notes.add(&Note::MixedFloatsHistogramsInAggregation, aggregate.expr.span()));
+                    add_float(aggregate.op, state, v, || {
+                        self.ctx.notes.add(&Note::MixedFloatsHistogramsInAggregation, aggregate.expr.span())
+                    });
                 } else if let Some(h) = input.histogram(series, step) {
                     self.add_histogram(aggregate, state, h, meta.labels.metric_name());
                 }

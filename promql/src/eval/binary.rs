@@ -1,8 +1,8 @@
-//! Operators: between scalars, between vectors and scalars, and between vectors by matching labels.
+//! Operators: between scalars, between vectors and scalars, set operations, and the value of one pair of elements.
 //! Follows Prometheus `promql/engine.go`.
 
-use super::aggregate::Groups;
-use super::block::{Block, Meta};
+use super::block::Block;
+use super::matching::Signatures;
 use super::{Evaluator, Outcome, Val};
 use crate::annotations::{Note, Operation};
 use crate::ast::{Binary, BinaryOp, Cardinality, Matching, Span};
@@ -14,7 +14,7 @@ use crate::histogram::trim::trim;
 use crate::parser::quote::go_quote;
 use std::collections::HashMap;
 use std::sync::Arc;
-use watchfire_model::{CounterResetHint, Label, Labels, LabelsBuilder, METRIC_NAME, is_stale};
+use watchfire_model::{CounterResetHint, Label, Labels, is_stale};
 
 impl Evaluator<'_> {
     pub fn binary(&self, binary: &Binary, span: Span) -> Outcome<Val> {
@@ -68,9 +68,9 @@ impl Evaluator<'_> {
             }
         } else {
             for series in 0..block.len() {
-                for step in 0..steps {
+                for (step, scalar) in scalars.iter().enumerate() {
                     let Some(cell) = block.cell(series, step) else { continue };
-                    let s = Cell::Float(scalars[step]);
+                    let s = Cell::Float(*scalar);
                     let kept = if scalar_first { self.element(op, &s, &cell, span) } else { self.element(op, &cell, &s, span) };
                     let at = series * steps + step;
                     block.floats[at] = super::block::ABSENT;
@@ -104,11 +104,10 @@ impl Evaluator<'_> {
     }
 
     fn set_operation(&self, op: BinaryOp, matching: &Matching, lhs: Block, rhs: Block) -> Outcome<Block> {
-        let mut signatures = Groups::default();
-        let left: Vec<usize> = lhs.series.iter().map(|m| signatures.id(signature(matching, &m.labels)) as usize).collect();
-        let right: Vec<usize> = rhs.series.iter().map(|m| signatures.id(signature(matching, &m.labels)) as usize).collect();
+        let mut signatures = Signatures::new(matching);
+        let (left, right) = (signatures.ids(&lhs), signatures.ids(&rhs));
         let steps = lhs.steps;
-        let mut seen = vec![false; signatures.labels.len() * steps];
+        let mut seen = vec![false; signatures.len() * steps];
         let (mark, mark_ids) = if op == BinaryOp::Or { (&lhs, &left) } else { (&rhs, &right) };
         for (series, id) in mark_ids.iter().enumerate() {
             self.ctx.budget.tick(1 + steps / 16)?;
@@ -126,9 +125,7 @@ impl Evaluator<'_> {
                 for step in 0..steps {
                     let Some(cell) = from.cell(series, step).filter(|_| keep(seen[id * steps + step])) else { continue };
                     let meta = &from.series[series];
-                    let row = *row.get_or_insert_with(|| {
-                        *rows.entry(meta.labels.clone()).or_insert_with(|| out.push(meta.clone()))
-                    });
+                    let row = *row.get_or_insert_with(|| *rows.entry(meta.labels.clone()).or_insert_with(|| out.push(meta.clone())));
                     if out.is_present(row, step) {
                         return Err(EvalError::execution("vector cannot contain metrics with the same labelset"));
                     }
@@ -151,97 +148,8 @@ impl Evaluator<'_> {
         Ok(out)
     }
 
-    fn matched(&self, binary: &Binary, matching: &Matching, lhs: Block, rhs: Block, span: Span) -> Outcome<Block> {
-        let swapped = matching.cardinality == Cardinality::OneToMany;
-        let (many, one) = if swapped { (&rhs, &lhs) } else { (&lhs, &rhs) };
-        // As in Prometheus, with `group_right` the left fill is that of the many side.
-        let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
-        let mut join = Join {
-            evaluator: self,
-            binary,
-            matching,
-            span,
-            swapped,
-            rows: HashMap::new(),
-            pairs: HashMap::new(),
-            used: Vec::new(),
-            out: self.block(),
-        };
-        if (many.is_empty() && fill_many.is_none()) || (one.is_empty() && fill_one.is_none()) {
-            return Ok(join.out);
-        }
-        let mut signatures = Groups::default();
-        let many_ids: Vec<usize> = many.series.iter().map(|m| signatures.id(signature(matching, &m.labels)) as usize).collect();
-        let one_ids: Vec<usize> = one.series.iter().map(|m| signatures.id(signature(matching, &m.labels)) as usize).collect();
-        const NONE: u32 = u32::MAX;
-        let mut one_of = vec![NONE; signatures.labels.len()];
-        let mut matched = vec![false; signatures.labels.len()];
-        for step in 0..many.steps {
-            one_of.fill(NONE);
-            matched.fill(false);
-            if !(0..many.len()).any(|s| many.is_present(s, step)) && fill_many.is_none() {
-                continue;
-            }
-            for (series, id) in one_ids.iter().enumerate() {
-                self.ctx.budget.tick(1)?;
-                if !one.is_present(series, step) {
-                    continue;
-                }
-                if one_of[*id] != NONE {
-                    let side = if swapped { "left" } else { "right" };
-                    let pair = [&one.series[one_of[*id] as usize].labels, &one.series[series].labels];
-                    return Err(duplicate_error(&signatures.labels[*id], side, pair));
-                }
-                one_of[*id] = series as u32;
-            }
-            for (series, id) in many_ids.iter().enumerate() {
-                self.ctx.budget.tick(1)?;
-                let Some(cell) = many.cell(series, step) else { continue };
-                let repeated = std::mem::replace(&mut matched[*id], true);
-                let partner = one_of[*id];
-                let (partner_cell, partner_meta) = if partner != NONE {
-                    (one.cell(partner as usize, step), Some((partner as usize, &one.series[partner as usize])))
-                } else {
-                    (fill_one.map(Cell::Float), None)
-                };
-                let Some(partner_cell) = partner_cell else {
-                    matched[*id] = repeated;
-                    continue;
-                };
-                if matching.cardinality == Cardinality::OneToOne && repeated {
-                    return Err(EvalError::execution(
-                        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-                    ));
-                }
-                let filled;
-                let (one_index, one_meta) = match partner_meta {
-                    Some((index, meta)) => (index as u32, meta),
-                    None => {
-                        filled = Meta { labels: signatures.labels[*id].clone(), drop_name: false };
-                        (NONE, &filled)
-                    }
-                };
-                let key = (series as u32, one_index, *id as u32);
-                join.put(step, key, (&many.series[series], &cell), (one_meta, &partner_cell))?;
-            }
-            if let Some(fill) = fill_many {
-                for (series, id) in one_ids.iter().enumerate() {
-                    let Some(cell) = one.cell(series, step).filter(|_| !matched[*id]) else { continue };
-                    let filled = Meta { labels: signatures.labels[*id].clone(), drop_name: false };
-                    let key = (NONE, series as u32, *id as u32);
-                    join.put(step, key, (&filled, &Cell::Float(fill)), (&one.series[series], &cell))?;
-                }
-            }
-        }
-        let mut out = join.out;
-        out.retain_present();
-        let samples = out.samples();
-        self.ctx.budget.hold(&mut out.lease, samples)?;
-        Ok(out)
-    }
-
     /// One element, where both sides are there.
-    fn element(&self, op: BinaryOp, l: &Cell, r: &Cell, span: Span) -> Kept {
+    pub fn element(&self, op: BinaryOp, l: &Cell, r: &Cell, span: Span) -> Kept {
         let notes = &self.ctx.notes;
         let impossible = |left: &'static str, right: &'static str| {
             notes.add(&Note::IncompatibleTypes { left, op: op.symbol(), right }, span);
@@ -317,116 +225,14 @@ impl Evaluator<'_> {
 }
 
 /// The outcome of one element: nothing that could be computed, or a value and whether a comparison keeps it.
-enum Kept {
+pub enum Kept {
     Impossible,
     Value(Cell, bool),
 }
 
-/// Where pairs of matched elements go.
-struct Join<'a, 'b> {
-    evaluator: &'a Evaluator<'b>,
-    binary: &'a Binary,
-    matching: &'a Matching,
-    span: Span,
-    swapped: bool,
-    rows: HashMap<Labels, usize>,
-    /// Row by (many series, one series, signature).
-    pairs: HashMap<(u32, u32, u32), usize>,
-    /// The step and signature that last wrote each row.
-    used: Vec<(usize, u32)>,
-    out: Block,
-}
-
-impl Join<'_, '_> {
-    fn put(&mut self, step: usize, key: (u32, u32, u32), many: (&Meta, &Cell), one: (&Meta, &Cell)) -> Outcome<()> {
-        let binary = self.binary;
-        let row = match self.pairs.get(&key) {
-            Some(row) => *row,
-            None => {
-                let labels = result_labels(self.matching, &many.0.labels, &one.0.labels);
-                let drop_name = many.0.drop_name || drops_name(binary.op) || binary.returns_bool;
-                let row = match self.rows.get(&labels) {
-                    Some(row) => *row,
-                    None => {
-                        let row = self.out.push(Meta { labels: labels.clone(), drop_name });
-                        self.rows.insert(labels, row);
-                        self.used.push((usize::MAX, 0));
-                        row
-                    }
-                };
-                self.pairs.insert(key, row);
-                row
-            }
-        };
-        if self.matching.cardinality != Cardinality::OneToOne {
-            if self.used[row] == (step, key.2) {
-                return Err(EvalError::execution("multiple matches for labels: grouping labels must ensure unique matches"));
-            }
-            self.used[row] = (step, key.2);
-        }
-        let (l, r) = if self.swapped { (one.1, many.1) } else { (many.1, one.1) };
-        let result = match self.evaluator.element(binary.op, l, r, self.span) {
-            Kept::Impossible => return Ok(()),
-            Kept::Value(_, keep) if binary.returns_bool => Cell::Float(f64::from(u8::from(keep))),
-            Kept::Value(_, false) => return Ok(()),
-            Kept::Value(value, true) => value,
-        };
-        if self.out.is_present(row, step) {
-            return Err(EvalError::execution("vector cannot contain metrics with the same labelset"));
-        }
-        self.out.set(row, step, result);
-        Ok(())
-    }
-}
-
-fn drops_name(op: BinaryOp) -> bool {
+pub fn drops_name(op: BinaryOp) -> bool {
     use BinaryOp::{Add, Atan2, Div, Mod, Mul, Pow, Sub};
     matches!(op, Add | Sub | Mul | Div | Mod | Pow | Atan2)
-}
-
-/// The labels two series must share to match.
-pub fn signature(matching: &Matching, labels: &Labels) -> Labels {
-    let listed = |name: &str| matching.labels.iter().any(|l| l == name);
-    let keep = |l: &&Label| if matching.on { listed(&l.name) } else { &*l.name != METRIC_NAME && !listed(&l.name) };
-    let mut builder = LabelsBuilder::new();
-    for label in labels.iter().filter(keep) {
-        builder.set_shared(label.name.clone(), label.value.clone());
-    }
-    builder.build()
-}
-
-fn result_labels(matching: &Matching, many: &Labels, one: &Labels) -> Labels {
-    let listed = |name: &str| matching.labels.iter().any(|l| l == name);
-    let mut builder = LabelsBuilder::new();
-    for label in many.iter() {
-        let keep = match matching.cardinality {
-            Cardinality::OneToOne if matching.on => listed(&label.name),
-            Cardinality::OneToOne => !listed(&label.name),
-            _ => true,
-        };
-        if keep {
-            builder.set_shared(label.name.clone(), label.value.clone());
-        }
-    }
-    for name in &matching.include {
-        match one.get(name) {
-            Some(value) => builder.set(name, value),
-            None => builder.remove(name),
-        };
-    }
-    builder.build()
-}
-
-fn duplicate_error(group: &Labels, side: &str, pair: [&Labels; 2]) -> EvalError {
-    let mut texts = pair.map(label_text);
-    texts.sort();
-    EvalError::execution(format!(
-        "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];\
-         many-to-many matching not allowed: matching labels must be unique on one side",
-        label_text(group),
-        texts[0],
-        texts[1]
-    ))
 }
 
 /// Labels in braces, the name among them: `{__name__="x", job="y"}`.

@@ -161,7 +161,9 @@ impl Block {
 
 /// A histogram weighs as many samples as its memory would hold.
 pub fn histogram_size(h: &NativeHistogram) -> usize {
-    (120 + 8 * (h.positive_buckets.len() + h.negative_buckets.len() + h.custom_values.len() + h.positive_spans.len() + h.negative_spans.len())) / 16
+    (120 + 8
+        * (h.positive_buckets.len() + h.negative_buckets.len() + h.custom_values.len() + h.positive_spans.len() + h.negative_spans.len()))
+        / 16
 }
 
 /// Labels without the name and what else describes the raw metric.

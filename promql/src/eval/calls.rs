@@ -6,8 +6,8 @@ use super::{Evaluator, Outcome, Val};
 use crate::annotations::Note;
 use crate::ast::{Call, Expr};
 use crate::error::EvalError;
-use crate::functions::{Kind, date};
 use crate::functions::over_time::Cell;
+use crate::functions::{Kind, date};
 use crate::histogram::buckets::{ascending, uses_custom_buckets};
 use crate::number::kahan;
 use std::cmp::Ordering;
@@ -121,9 +121,8 @@ impl Evaluator<'_> {
     }
 
     fn clamp(&self, arg: &Expr, low: &[f64], high: &[f64]) -> Outcome<Val> {
-        let value = self.map_floats(arg, |step, v| {
-            if high[step] < low[step] { None } else { Some(go_max(low[step], go_min(high[step], v))) }
-        })?;
+        let value =
+            self.map_floats(arg, |step, v| if high[step] < low[step] { None } else { Some(go_max(low[step], go_min(high[step], v))) })?;
         let Val::Vector(mut block) = value else { return Ok(value) };
         block.retain_present();
         Ok(Val::Vector(block))

@@ -159,9 +159,10 @@ impl Evaluator<'_> {
                 let native = group.native.iter().find_map(|series| input.histogram(*series, step));
                 buckets.clear();
                 buckets.extend(
-                    group.classic.iter().filter_map(|(series, upper)| {
-                        input.float(*series, step).map(|count| ClassicBucket { upper: *upper, count })
-                    }),
+                    group
+                        .classic
+                        .iter()
+                        .filter_map(|(series, upper)| input.float(*series, step).map(|count| ClassicBucket { upper: *upper, count })),
                 );
                 let value = match native {
                     Some(_) if !buckets.is_empty() => {

@@ -2,7 +2,7 @@
 //!
 //! - [`block`]: intermediate results. [`select`]: selectors to blocks. [`ranges`]: functions of windows, over selectors and subqueries.
 //! - [`calls`]: functions of vectors and scalars. [`labels`]: label functions. [`histograms`]: quantiles of both kinds of histogram. [`info`].
-//! - [`aggregate`], [`ranked`]: aggregations. [`binary`]: operators and matching.
+//! - [`aggregate`], [`ranked`]: aggregations. [`binary`]: operators. [`matching`]: vectors joined by labels.
 
 pub(crate) mod aggregate;
 pub(crate) mod binary;
@@ -13,6 +13,7 @@ pub(crate) mod hash;
 mod histograms;
 mod info;
 mod labels;
+mod matching;
 mod ranges;
 mod ranked;
 pub(crate) mod select;

@@ -5,8 +5,8 @@ use super::{Evaluator, Outcome, Steps};
 use crate::annotations::Note;
 use crate::ast::{Call, Expr, MatrixSelector, Span, Subquery};
 use crate::error::EvalError;
+use crate::functions::extended::float_bounds;
 use crate::functions::over_time::{self, Cell, OverTime, WindowContext};
-use crate::functions::rates::float_bounds;
 use crate::functions::window::{Cursor, Scratch, Split, split};
 use std::collections::HashSet;
 use watchfire_model::{Labels, SeriesData, Timestamp, Value};
@@ -162,7 +162,9 @@ impl Evaluator<'_> {
             return Ok(());
         }
         self.ctx.budget.hold(&mut job.block.lease, samples)?;
-        if matches!(function, Some(OverTime::Rate | OverTime::Increase)) && job.block.row(row).iter().any(|v| !watchfire_model::is_stale(*v)) {
+        if matches!(function, Some(OverTime::Rate | OverTime::Increase))
+            && job.block.row(row).iter().any(|v| !watchfire_model::is_stale(*v))
+        {
             self.note_non_counter(labels, job.span);
         }
         Ok(())

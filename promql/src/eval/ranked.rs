@@ -1,6 +1,6 @@
 //! Aggregations that keep some series of each group: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
-use super::aggregate::{Groups, group_labels};
+use super::aggregate::group_ids;
 use super::block::Block;
 use super::calls::by_value;
 use super::hash::labels_hash;
@@ -45,27 +45,30 @@ impl Evaluator<'_> {
         let Some(param) = &aggregate.param else { return Ok(self.block()) };
         let parameter = self.eval_scalar(param)?;
         let ratio = aggregate.op == AggregateOp::LimitRatio;
-        if ratio { self.check_ratios(&parameter, param.span())? } else { check_counts(&parameter)? }
+        if ratio {
+            self.check_ratios(&parameter, param.span())?
+        } else {
+            check_counts(&parameter)?
+        }
         if !ratio && parameter.iter().all(|k| *k < 1.0) {
             return Ok(self.block());
         }
         let input = self.eval_vector(&aggregate.expr)?;
-        let mut groups = Groups::default();
-        let group: Vec<usize> = input.series.iter().map(|m| groups.id(group_labels(aggregate, &m.labels)) as usize).collect();
+        let (groups, group) = group_ids(aggregate, &input.series);
         let mut kept: Vec<Vec<(usize, usize)>> = Vec::with_capacity(input.steps);
         let offsets: Vec<f64> =
             if ratio { input.series.iter().map(|m| labels_hash(&m.labels) as f64 / u64::MAX as f64).collect() } else { Vec::new() };
-        for step in 0..input.steps {
+        for (step, k) in parameter.iter().enumerate() {
             self.ctx.budget.tick(1 + input.len() / 4)?;
             let mut chosen: Vec<(usize, usize)> = match aggregate.op {
                 AggregateOp::LimitRatio => {
-                    let r = parameter[step].clamp(-1.0, 1.0);
+                    let r = k.clamp(-1.0, 1.0);
                     let inside = |series: &usize| if r >= 0.0 { offsets[*series] < r } else { offsets[*series] >= 1.0 + r };
                     (0..input.len()).filter(|s| input.is_present(*s, step) && inside(s)).map(|s| (group[s], s)).collect()
                 }
                 AggregateOp::Limitk => {
                     let mut taken = vec![0usize; groups.labels.len()];
-                    let k = limit(parameter[step], input.len());
+                    let k = limit(*k, input.len());
                     let take = |series: &usize| {
                         let count = &mut taken[group[*series]];
                         *count += 1;
@@ -73,7 +76,7 @@ impl Evaluator<'_> {
                     };
                     (0..input.len()).filter(|s| input.is_present(*s, step)).filter(take).map(|s| (group[s], s)).collect()
                 }
-                op => self.extremes(&input, &group, groups.labels.len(), step, limit(parameter[step], input.len()), op, aggregate),
+                op => self.extremes(&input, &group, groups.labels.len(), step, limit(*k, input.len()), op, aggregate),
             };
             // Grouped in the order the groups appear.
             chosen.sort_by_key(|(group, _)| *group);

@@ -5,10 +5,10 @@ use super::{Evaluator, Outcome};
 use crate::annotations::{Note, Operation};
 use crate::ast::{Span, VectorSelector};
 use crate::error::EvalError;
+use crate::functions::extended::{interpolate, interpolate_histograms};
 use crate::functions::over_time::Cell;
-use crate::functions::rates::{interpolate, interpolate_histograms};
-use crate::histogram::reset::is_reset;
 use crate::functions::window::{Scratch, Split, split};
+use crate::histogram::reset::is_reset;
 use std::sync::Arc;
 use watchfire_model::{CounterResetHint, NativeHistogram, Selector, SeriesView, TimeRange, Timestamp, is_stale};
 
@@ -104,15 +104,19 @@ impl Evaluator<'_> {
                     continue;
                 }
                 samples += 1;
-                block.set(row, step, match (take, histogram) {
-                    (Take::Time, _) => Cell::Float(view.times[index].0 as f64 / 1000.0),
-                    (Take::Start, _) => Cell::Float(starts.get(index).map_or(0, |t| t.0) as f64 / 1000.0),
-                    (Take::Value, Some(h)) => {
-                        samples += super::block::histogram_size(h);
-                        Cell::Histogram(h.clone())
-                    }
-                    (Take::Value, None) => Cell::Float(view.values[index]),
-                });
+                block.set(
+                    row,
+                    step,
+                    match (take, histogram) {
+                        (Take::Time, _) => Cell::Float(view.times[index].0 as f64 / 1000.0),
+                        (Take::Start, _) => Cell::Float(starts.get(index).map_or(0, |t| t.0) as f64 / 1000.0),
+                        (Take::Value, Some(h)) => {
+                            samples += super::block::histogram_size(h);
+                            Cell::Histogram(h.clone())
+                        }
+                        (Take::Value, None) => Cell::Float(view.values[index]),
+                    },
+                );
             }
             if samples == 0 {
                 block.pop();

@@ -5,6 +5,7 @@
 
 pub(crate) mod date;
 pub(crate) mod elementwise;
+pub(crate) mod extended;
 pub(crate) mod over_time;
 pub(crate) mod rates;
 pub(crate) mod window;
@@ -47,8 +48,12 @@ pub enum Kind {
     HistogramFraction,
     HistogramQuantile,
     HistogramQuantiles,
-    Sort { descending: bool },
-    SortByLabel { descending: bool },
+    Sort {
+        descending: bool,
+    },
+    SortByLabel {
+        descending: bool,
+    },
     LabelReplace,
     LabelJoin,
     Info,

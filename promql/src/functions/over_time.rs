@@ -188,7 +188,13 @@ fn pick(window: &Split<'_>, first: bool) -> Option<Cell> {
     let at = |times: &[Timestamp]| if first { times.first().copied() } else { times.last().copied() };
     let (f, h) = (at(window.float_times), at(window.histogram_times));
     let float = match (f, h) {
-        (Some(f), Some(h)) => if first { f < h } else { f > h },
+        (Some(f), Some(h)) => {
+            if first {
+                f < h
+            } else {
+                f > h
+            }
+        }
         (Some(_), None) => true,
         _ => false,
     };

@@ -289,9 +289,8 @@ pub fn zero_count_at(h: &NativeHistogram, mut threshold: f64) -> (f64, f64) {
 
 fn drop_inside_zero(h: &mut NativeHistogram) {
     let (schema, threshold) = (h.schema, h.zero_threshold);
-    let outside = |buckets: Indexed| -> Indexed {
-        buckets.into_iter().filter(|(index, _)| exponential_bound(*index, schema) > threshold).collect()
-    };
+    let outside =
+        |buckets: Indexed| -> Indexed { buckets.into_iter().filter(|(index, _)| exponential_bound(*index, schema) > threshold).collect() };
     let (p, n) = (outside(positive(h)), outside(negative(h)));
     set_positive(h, &p);
     set_negative(h, &n);

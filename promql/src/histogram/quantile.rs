@@ -50,7 +50,7 @@ pub fn classic_quantile(q: f64, buckets: &mut Vec<ClassicBucket>) -> (f64, bool)
         return (f64::NAN, forced);
     }
     let rank = q * observations;
-    let at = buckets[..last].partition_point(|b| !(b.count >= rank));
+    let at = buckets[..last].partition_point(|b| b.count < rank);
     let value = if at == last {
         buckets[last - 1].upper
     } else if at == 0 && buckets[0].upper <= 0.0 {
@@ -269,11 +269,8 @@ pub fn native_fraction(lower: f64, upper: f64, h: &NativeHistogram) -> (f64, boo
                 return if b.lower == f64::NEG_INFINITY { b.count } else { rank + b.count * (v - b.lower) / (b.upper - b.lower) };
             }
             let (log_lower, log_upper, log_v) = (b.lower.abs().log2(), b.upper.abs().log2(), v.abs().log2());
-            let fraction = if v > 0.0 {
-                (log_v - log_lower) / (log_upper - log_lower)
-            } else {
-                1.0 - (log_v - log_upper) / (log_lower - log_upper)
-            };
+            let fraction =
+                if v > 0.0 { (log_v - log_lower) / (log_upper - log_lower) } else { 1.0 - (log_v - log_upper) / (log_lower - log_upper) };
             rank + b.count * fraction
         };
         if ranks.step(lower, upper, rank, b.lower, b.upper, within) {

@@ -63,11 +63,7 @@ fn part(b: &Bucket, at: f64, upper: bool, is_positive: bool, custom: bool) -> (f
         return infinite_part(b, at, upper);
     }
     let below = split(b, at, is_positive, custom);
-    if upper {
-        (below, midpoint(b.lower, at, is_positive, custom))
-    } else {
-        (b.count - below, midpoint(at, b.upper, is_positive, custom))
-    }
+    if upper { (below, midpoint(b.lower, at, is_positive, custom)) } else { (b.count - below, midpoint(at, b.upper, is_positive, custom)) }
 }
 
 /// Nothing is known of the distribution inside a bucket without end: it is kept or dropped whole, unless zero bounds it.

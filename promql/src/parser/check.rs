@@ -85,7 +85,7 @@ pub fn check(text: &str, expr: &Expr) -> Result<(), ParseError> {
 }
 
 fn check_selector(text: &str, selector: &crate::ast::VectorSelector) -> Result<(), ParseError> {
-    if selector.selects_everything() && !selector.name.as_ref().is_some_and(|n| !n.is_empty()) {
+    if selector.selects_everything() && selector.name.as_ref().is_none_or(String::is_empty) {
         return Err(ParseError::at(text, selector.span, "vector selector must contain at least one non-empty matcher"));
     }
     Ok(())

@@ -7,6 +7,9 @@ use crate::error::ParseError;
 
 type Parsed<T> = Result<T, ParseError>;
 
+/// Longest duration: what fits 64 bits of nanoseconds.
+pub const MAX_SECONDS: f64 = 9.2e9;
+
 /// What the durations of a query are computed from, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct QueryTimes {
@@ -168,11 +171,11 @@ impl DurationExpr {
     /// When out of range, or not positive where it must be.
     pub fn millis(&self, times: QueryTimes, may_be_negative: bool) -> Result<i64, String> {
         let seconds = self.seconds(times)?;
-        if !may_be_negative && !(seconds > 0.0) {
-            return Err("duration must be greater than 0".to_owned());
-        }
-        if !(seconds.abs() < 9.2e9) {
+        if seconds.is_nan() || seconds.abs() >= MAX_SECONDS {
             return Err("duration is out of range".to_owned());
+        }
+        if !may_be_negative && seconds <= 0.0 {
+            return Err("duration must be greater than 0".to_owned());
         }
         Ok((seconds * 1000.0).round() as i64)
     }

@@ -191,10 +191,7 @@ impl<'a> Parser<'a> {
             if which != "fill_left" {
                 matching.fill_right = Some(value);
             }
-            written = true;
         }
-        // Which operands are vectors is not known yet: the type check drops the matching of scalar operations.
-        let _ = written;
         Ok((returns_bool, Some(matching)))
     }
 
@@ -301,7 +298,9 @@ impl<'a> Parser<'a> {
         if ["by", "without", "on", "ignoring", "group_left", "group_right", "and", "or", "unless", "atan2", "bool", "offset"]
             .iter()
             .any(|w| w.eq_ignore_ascii_case(word))
-            && !["by", "without", "and", "or", "unless", "bool", "offset"].iter().any(|w| w.eq_ignore_ascii_case(word) && after == Some('{'))
+            && !["by", "without", "and", "or", "unless", "bool", "offset"]
+                .iter()
+                .any(|w| w.eq_ignore_ascii_case(word) && after == Some('{'))
         {
             return self.unexpected("", "");
         }
@@ -318,12 +317,12 @@ impl<'a> Parser<'a> {
         };
         self.lexer.next()?;
         self.lexer.next()?;
-        let args = self.arguments(&format!("function call"))?;
+        let args = self.arguments()?;
         Ok(Expr::Call(Box::new(Call { function, args, span: Span { start: span.start, end: self.lexer.last_end as u32 } })))
     }
 
     /// Arguments up to and including the closing parenthesis.
-    fn arguments(&mut self, context: &str) -> Parsed<Vec<Expr>> {
+    fn arguments(&mut self) -> Parsed<Vec<Expr>> {
         let mut args = Vec::new();
         if self.lexer.eat_symbol(")")? {
             return Ok(args);
@@ -340,7 +339,6 @@ impl<'a> Parser<'a> {
                 }
                 continue;
             }
-            let _ = context;
             return self.unexpected("", "");
         }
     }
@@ -352,7 +350,7 @@ impl<'a> Parser<'a> {
             return self.unexpected("aggregation", "");
         }
         self.lexer.next()?;
-        let mut args = self.arguments("aggregation")?;
+        let mut args = self.arguments()?;
         let mut end = self.lexer.last_end;
         if clause.is_none() {
             clause = self.grouping_clause()?;

@@ -29,8 +29,32 @@ const SYMBOLS: [&str; 30] = [
 ];
 
 const AGGREGATORS_AND_KEYWORDS: [&str; 26] = [
-    "offset", "smoothed", "anchored", "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "fill", "fill_left",
-    "fill_right", "start", "end", "step", "range", "and", "or", "unless", "atan2", "inf", "nan", "max_of", "min_of", "limitk",
+    "offset",
+    "smoothed",
+    "anchored",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "bool",
+    "fill",
+    "fill_left",
+    "fill_right",
+    "start",
+    "end",
+    "step",
+    "range",
+    "and",
+    "or",
+    "unless",
+    "atan2",
+    "inf",
+    "nan",
+    "max_of",
+    "min_of",
+    "limitk",
 ];
 
 pub struct Lexer<'a> {
@@ -62,13 +86,6 @@ impl<'a> Lexer<'a> {
         };
         self.last_end = lexeme.span.end as usize;
         Ok(lexeme)
-    }
-
-    /// Forgets a peeked token, so that it is read again (after a change of mode).
-    pub fn rewind(&mut self) {
-        if let Some(lexeme) = self.peeked.take() {
-            self.position = lexeme.span.start as usize;
-        }
     }
 
     pub fn slice(&self, span: Span) -> &'a str {
@@ -165,8 +182,10 @@ impl<'a> Lexer<'a> {
                 _ => {
                     let c = self.text[start..].chars().next().unwrap_or('\u{fffd}');
                     let message = match first {
-                        b'!' => "unexpected character after '!': ".to_owned()
-                            + &self.text[start + 1..].chars().next().map_or_else(|| "end of input".to_owned(), |c| format!("{c:?}")),
+                        b'!' => {
+                            "unexpected character after '!': ".to_owned()
+                                + &self.text[start + 1..].chars().next().map_or_else(|| "end of input".to_owned(), |c| format!("{c:?}"))
+                        }
                         _ => format!("unexpected character: {c:?}"),
                     };
                     return Err(ParseError::at(self.text, Span::new(start, start + c.len_utf8()), message));

@@ -1,5 +1,6 @@
 //! Selectors and what may follow an expression: ranges, subqueries, `offset`, `@`, `anchored`, `smoothed`.
 
+use super::duration::MAX_SECONDS;
 use super::expression::Parser;
 use super::lexer::Token;
 use super::quote::{go_quote, is_utf8};
@@ -60,7 +61,7 @@ impl Parser<'_> {
                 Token::Word if !text.contains(':') => (text.to_owned(), false),
                 Token::Number(_) if text.bytes().all(|b| b.is_ascii_alphabetic()) => (text.to_owned(), false),
                 Token::Word => {
-                    return self.fail(lexeme.span, format!("unexpected character inside braces: ':'"));
+                    return self.fail(lexeme.span, "unexpected character inside braces: ':'");
                 }
                 _ => return self.unexpected("label matching", "identifier or \"}\""),
             };
@@ -139,7 +140,9 @@ impl Parser<'_> {
             return Ok(Expr::Subquery(Box::new(Subquery { expr, range, step, modifiers: Modifiers::default(), span })));
         }
         match expr {
-            Expr::Vector(vector) if vector.modifiers.offset.is_some() => self.fail(open.to(close), "no offset modifiers allowed before range"),
+            Expr::Vector(vector) if vector.modifiers.offset.is_some() => {
+                self.fail(open.to(close), "no offset modifiers allowed before range")
+            }
             Expr::Vector(vector) if vector.modifiers.at.is_some() => self.fail(open.to(close), "no @ modifiers allowed before range"),
             Expr::Vector(vector) => Ok(Expr::Matrix(Box::new(MatrixSelector { vector: *vector, range, span }))),
             _ => self.fail(open.to(close), "ranges only allowed for vector selectors"),
@@ -150,7 +153,7 @@ impl Parser<'_> {
     fn positive(&self, duration: &DurationExpr) -> Parsed<()> {
         match duration.literal_seconds() {
             Some(seconds) if seconds <= 0.0 => self.fail(duration.span(), "duration must be greater than 0"),
-            Some(seconds) if !(seconds < 9.2e9) => self.fail(duration.span(), "duration out of range"),
+            Some(seconds) if seconds.is_nan() || seconds >= MAX_SECONDS => self.fail(duration.span(), "duration out of range"),
             _ => Ok(()),
         }
     }
@@ -159,7 +162,7 @@ impl Parser<'_> {
         let word = self.lexer.next()?.span;
         let duration = self.offset_duration()?;
         if let Some(seconds) = duration.literal_seconds()
-            && !(seconds.abs() < 9.2e9)
+            && (seconds.is_nan() || seconds.abs() >= MAX_SECONDS)
         {
             return self.fail(duration.span(), "duration out of range");
         }
@@ -203,10 +206,8 @@ impl Parser<'_> {
         let end = self.lexer.last_end as u32;
         let span = expr.span();
         let Some((modifiers, node_span)) = modifiers_of(&mut expr) else {
-            return self.fail(
-                span.to(symbol),
-                "@ modifier must be preceded by an instant vector selector or range vector selector or a subquery",
-            );
+            return self
+                .fail(span.to(symbol), "@ modifier must be preceded by an instant vector selector or range vector selector or a subquery");
         };
         if modifiers.at.is_some() {
             return self.fail(span, "@ <timestamp> may not be set multiple times");

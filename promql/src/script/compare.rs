@@ -76,7 +76,11 @@ impl Eval {
             seen[index] = true;
             let wanted = self.expected.series[index].1.first().and_then(Option::as_ref);
             if !wanted.is_some_and(|wanted| same(wanted, &sample.value)) {
-                return Err(format!("expected {} for {labels}, got {}", wanted.map_or("nothing".to_owned(), sample_text), value_text(&sample.value)));
+                return Err(format!(
+                    "expected {} for {labels}, got {}",
+                    wanted.map_or("nothing".to_owned(), sample_text),
+                    value_text(&sample.value)
+                ));
             }
         }
         self.all_seen(&seen)
@@ -106,7 +110,10 @@ impl Eval {
             for (i, sample) in self.expected.series[index].1.iter().enumerate() {
                 let at = start.saturating_add(step * i as u32);
                 if at > end {
-                    return Err(format!("expected {} points for {labels}, but the query cannot give that many", self.expected.series[index].1.len()));
+                    return Err(format!(
+                        "expected {} points for {labels}, but the query cannot give that many",
+                        self.expected.series[index].1.len()
+                    ));
                 }
                 wanted.extend(sample.as_ref().map(|sample| (at, sample)));
             }
@@ -162,7 +169,8 @@ fn same_histogram(a: &NativeHistogram, b: &NativeHistogram) -> bool {
     compact(&mut a);
     compact(&mut b);
     let close = |a: f64, b: f64| almost_equal(a, b, EPSILON);
-    let same_buckets = |a: Vec<(i32, f64)>, b: Vec<(i32, f64)>| a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.0 == b.0 && close(a.1, b.1));
+    let same_buckets =
+        |a: Vec<(i32, f64)>, b: Vec<(i32, f64)>| a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.0 == b.0 && close(a.1, b.1));
     a.schema == b.schema
         && close(a.count, b.count)
         && close(a.sum, b.sum)

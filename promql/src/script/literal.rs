@@ -50,10 +50,9 @@ pub fn parse_literal(text: &str) -> Result<NativeHistogram, String> {
         }
         rest = after[end..].trim_start();
     }
-    for (spans, buckets, offset) in [
-        (&mut h.positive_spans, &h.positive_buckets, offset),
-        (&mut h.negative_spans, &h.negative_buckets, negative_offset),
-    ] {
+    for (spans, buckets, offset) in
+        [(&mut h.positive_spans, &h.positive_buckets, offset), (&mut h.negative_spans, &h.negative_buckets, negative_offset)]
+    {
         if !buckets.is_empty() {
             spans.push(BucketSpan { offset, length: buckets.len() as u32 });
         }

@@ -56,7 +56,7 @@ pub fn run(text: &str) -> Report {
     for (line, command) in command::read(text) {
         let (subject, outcome) = match command {
             Ok(Command::Clear) => {
-                storage = Storage::default();
+                storage = storage.cleared();
                 continue;
             }
             Ok(Command::Load(load)) => {

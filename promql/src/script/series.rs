@@ -139,10 +139,7 @@ fn histogram_values(word: &str) -> Result<Vec<Sample>, String> {
 }
 
 /// Splits `a±bxN`: value, increment if written, and how often it repeats.
-fn progression<T: Copy + std::ops::Neg<Output = T>>(
-    word: &str,
-    read: &dyn Fn(&str) -> Option<T>,
-) -> Result<(T, Option<T>, usize), String> {
+fn progression<T: Copy + std::ops::Neg<Output = T>>(word: &str, read: &dyn Fn(&str) -> Option<T>) -> Result<(T, Option<T>, usize), String> {
     let fail = || format!("invalid value {word:?} in a series");
     let (body, times) = match word.rsplit_once('x') {
         Some((body, n)) if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) => (body, Some(count(n)?)),

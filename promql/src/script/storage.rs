@@ -24,14 +24,21 @@ struct Stored {
 #[derive(Default)]
 pub struct Storage {
     series: BTreeMap<Labels, Stored>,
+    generation: u64,
 }
 
 impl Storage {
+    /// Empty, and known to have changed.
+    pub fn cleared(&self) -> Self {
+        Storage { generation: self.generation + 1, ..Storage::default() }
+    }
+
     /// Adds what a `load` command describes.
     ///
     /// # Errors
     /// When start timestamps stand alone, or classic buckets make no histogram.
     pub fn load(&mut self, load: &Load) -> Result<(), String> {
+        self.generation += 1;
         let gap = load.gap.as_millis() as i64;
         let starts: Vec<&Described> = load.series.iter().filter(|s| s.starts.is_some()).collect();
         for described in load.series.iter().filter(|s| s.starts.is_none()) {
@@ -162,6 +169,10 @@ fn stored_hint(h: &NativeHistogram, previous: Option<&NativeHistogram>) -> Count
 impl SeriesSource for Storage {
     fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError> {
         self.select_with_starts(selector, range, &mut |view, _| visit(view))
+    }
+
+    fn generation(&self) -> Option<u64> {
+        Some(self.generation)
     }
 
     fn has_start_times(&self) -> bool {
