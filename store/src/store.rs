@@ -75,7 +75,7 @@ impl Store {
 
     /// The receiver of spans, to be owned by one thread. One per store: a second one would replace the first one's spans for readers.
     pub fn span_engine(&self, settings: SignalSettings) -> SpanEngine {
-        SpanEngine::new(settings, self.series.clone(), self.held.clone(), self.board.clone(), &self.meter)
+        SpanEngine::new(settings, self.clock.now(), self.series.clone(), self.held.clone(), self.board.clone(), &self.meter)
     }
 
     /// Names who is offered sealed segments; replaces the one before.
@@ -103,8 +103,12 @@ impl Store {
     /// One trace with all that is known of it. `text` is a trace id, a span id, a prefix of either (four digits at least), or a
     /// correlation id: the value of any span attribute, or text in a log line that belongs to a trace.
     pub fn trace(&self, text: &str) -> Option<Trace> {
+        let text = text.trim();
+        if text.is_empty() {
+            return None;
+        }
         let segments = self.held.read();
-        let id = tree::resolve(&segments, text).or_else(|| self.logs.trace_of(text.trim()).map(|id| u128::from_be_bytes(id.0)))?;
+        let id = tree::resolve(&segments, text).or_else(|| self.logs.trace_of(text).map(|id| u128::from_be_bytes(id.0)))?;
         let mut trace = tree::trace(&segments, id, self.limits.spans_per_trace)?;
         let of_trace = LogQuery { trace_id: Some(trace.trace_id.clone()), limit: Some(1000), ..LogQuery::default() };
         trace.logs = self.logs.read(&of_trace, None).logs;

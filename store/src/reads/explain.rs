@@ -18,10 +18,12 @@ const LONGEST: usize = 120;
 const SHOWN: usize = 20;
 const EXAMPLES: usize = 5;
 
+/// By value: how many of the selected and of the other spans have it.
+type Values = HashMap<Vec<u8>, (u32, u32), FixedState>;
+
 #[derive(Default)]
 struct Counts {
-    /// By attribute: by value, (selected, others).
-    by_key: HashMap<Vec<u8>, HashMap<Vec<u8>, (u32, u32), FixedState>, FixedState>,
+    by_key: HashMap<Vec<u8>, Values, FixedState>,
     pairs: usize,
     key: Vec<u8>,
     value: Vec<u8>,

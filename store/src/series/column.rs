@@ -168,7 +168,7 @@ pub(crate) fn histogram_bytes(h: &NativeHistogram) -> usize {
 /// Grows by a quarter rather than by doubling: columns are many and long-lived, slack is memory that holds nothing.
 fn grow<T>(column: &mut Vec<T>, more: usize) {
     if column.capacity() - column.len() < more {
-        column.reserve_exact(more.max(column.len() / 4).max(8));
+        column.reserve_exact(more.max(column.len() / 4).max(32));
     }
 }
 

@@ -159,7 +159,7 @@ impl Index {
                 best = Some(&posting.ids);
             }
         }
-        let rest: Vec<&Matcher> = selector.0.iter().filter(|m| !(m.op == MatchOp::Equal && !m.value.is_empty())).collect();
+        let rest: Vec<&Matcher> = selector.0.iter().filter(|m| m.op != MatchOp::Equal || m.value.is_empty()).collect();
         let exact: Vec<&Matcher> = selector.0.iter().filter(|m| m.op == MatchOp::Equal && !m.value.is_empty()).collect();
         let mut verdicts: Vec<Map<*const u8, bool>> = vec![Map::default(); rest.len()];
         // Text is interned: one verdict per distinct value, found by its address.

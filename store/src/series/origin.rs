@@ -189,10 +189,10 @@ impl Origin {
     /// Keeps one row per `step` among those older than `before`: what the caller writes often is kept fine only while it is fresh.
     pub fn coarsen(&mut self, before: Timestamp, step: i64) {
         let old = self.times.partition_point(|t| *t < before);
-        let mut keep = vec![true; old];
-        for i in 0..old.saturating_sub(1) {
-            keep[i] = self.times[i].0.div_euclid(step) != self.times[i + 1].0.div_euclid(step);
-        }
+        let step_of = |t: Timestamp| t.0.div_euclid(step);
+        // The last row of each step stays, and the last of all.
+        let mut keep: Vec<bool> = self.times[..old].windows(2).map(|pair| step_of(pair[0]) != step_of(pair[1])).collect();
+        keep.resize(old, true);
         let dropped = keep.iter().filter(|k| !**k).count();
         if dropped < 64 {
             return;

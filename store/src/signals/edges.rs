@@ -57,34 +57,52 @@ pub(crate) struct EdgeState {
     pub series: [Published; 5],
 }
 
-/// Key: client and server name by address of their shared text, and the connection.
-type Key = (Arc<str>, Arc<str>, Connection);
+/// Names as they are published.
+type Names = (Arc<str>, Arc<str>, Connection);
+
+/// How the hot path names both ends: numbers of services, peers or the outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Ends {
+    pub client: u32,
+    pub server: u32,
+    /// The server is a peer, not a service.
+    pub peer: bool,
+    pub connection: Connection,
+}
+
+/// The number of the node in front of everything, where it is drawn.
+pub(crate) const OUTSIDE: u32 = u32::MAX;
 
 pub(crate) struct Edges {
     limit: usize,
-    by_key: HashMap<Key, u32, FixedState>,
+    by_ends: HashMap<Ends, u32, FixedState>,
+    /// Different peers may have one name: they are one edge.
+    by_names: HashMap<Names, u32, FixedState>,
     states: Vec<Option<EdgeState>>,
     free: Vec<u32>,
     pub fresh: bool,
 }
 
-/// One call to count.
-pub(crate) struct Call<'a> {
-    pub client: &'a Arc<str>,
-    pub server: &'a Arc<str>,
-    pub connection: Connection,
-    pub protocol: Protocol,
-    pub destination: Option<&'a Arc<str>>,
-    pub system: &'a Arc<str>,
+/// What is counted of one call.
+pub(crate) struct Call {
     pub failed: bool,
     pub weight: f64,
     pub server_nanos: Option<u64>,
     pub client_nanos: Option<u64>,
 }
 
+/// What is known of an edge when it is drawn.
+pub(crate) struct Drawing {
+    pub client: Arc<str>,
+    pub server: Arc<str>,
+    pub protocol: Protocol,
+    pub destination: Option<Arc<str>>,
+    pub system: Arc<str>,
+}
+
 impl Edges {
     pub fn new(limit: usize) -> Self {
-        Edges { limit, by_key: HashMap::default(), states: Vec::new(), free: Vec::new(), fresh: false }
+        Edges { limit, by_ends: HashMap::default(), by_names: HashMap::default(), states: Vec::new(), free: Vec::new(), fresh: false }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &EdgeState> {
@@ -95,8 +113,13 @@ impl Edges {
         self.states.iter_mut().flatten()
     }
 
-    pub fn count(&mut self, call: &Call<'_>, at: Timestamp) {
-        let id = self.find(call, at);
+    /// Counts one call; `draw` is asked only if the edge is new.
+    #[inline]
+    pub fn count(&mut self, ends: Ends, call: &Call, at: Timestamp, draw: impl FnOnce() -> Drawing) {
+        let id = match self.by_ends.get(&ends) {
+            Some(id) => *id,
+            None => self.add(ends, draw(), at),
+        };
         let Some(state) = self.states[id as usize].as_mut() else { return };
         state.edge.last_seen = at;
         state.requests += call.weight;
@@ -111,24 +134,29 @@ impl Edges {
         }
     }
 
-    fn find(&mut self, call: &Call<'_>, at: Timestamp) -> u32 {
-        let key = (call.client.clone(), call.server.clone(), call.connection);
-        if let Some(id) = self.by_key.get(&key) {
+    #[cold]
+    fn add(&mut self, ends: Ends, drawing: Drawing, at: Timestamp) -> u32 {
+        let Drawing { client, server, protocol, destination, system } = drawing;
+        let names = (client, server, ends.connection);
+        if let Some(id) = self.by_names.get(&names) {
+            self.by_ends.insert(ends, *id);
             return *id;
         }
-        let key = if self.by_key.len() < self.limit { key } else { (OVERFLOW.into(), OVERFLOW.into(), call.connection) };
-        if let Some(id) = self.by_key.get(&key) {
+        let full = self.by_names.len() >= self.limit;
+        let names = if full { (OVERFLOW.into(), OVERFLOW.into(), ends.connection) } else { names };
+        if let Some(id) = self.by_names.get(&names) {
+            // Not remembered by its ends: what is folded must not grow the table.
             return *id;
         }
         self.fresh = true;
         let state = Some(EdgeState {
             edge: ObservedEdge {
-                client: key.0.clone(),
-                server: key.1.clone(),
-                connection: call.connection,
-                protocol: call.protocol,
-                destination: call.destination.cloned(),
-                system: call.system.clone(),
+                client: names.0.clone(),
+                server: names.1.clone(),
+                connection: ends.connection,
+                protocol,
+                destination,
+                system,
                 first_seen: at,
                 last_seen: at,
             },
@@ -148,7 +176,10 @@ impl Edges {
                 (self.states.len() - 1) as u32
             }
         };
-        self.by_key.insert(key, id);
+        self.by_names.insert(names, id);
+        if !full {
+            self.by_ends.insert(ends, id);
+        }
         id
     }
 
@@ -157,8 +188,8 @@ impl Edges {
         for id in 0..self.states.len() {
             let Some(state) = self.states[id].as_mut().filter(|s| now.since(s.edge.last_seen) > idle) else { continue };
             end(state);
-            let key = (state.edge.client.clone(), state.edge.server.clone(), state.edge.connection);
-            self.by_key.remove(&key);
+            self.by_names.retain(|_, held| *held as usize != id);
+            self.by_ends.retain(|_, held| *held as usize != id);
             self.states[id] = None;
             self.free.push(id as u32);
         }

@@ -144,6 +144,13 @@ impl Histogram {
         self.sum
     }
 
+    /// Back to nothing counted, with the room kept.
+    pub fn clear(&mut self) {
+        let mut counts = std::mem::take(&mut self.counts);
+        counts.clear();
+        *self = Histogram { counts, ..Histogram::default() };
+    }
+
     /// Adds another histogram; exact, in any order.
     pub fn merge(&mut self, other: &Histogram) {
         self.count += other.count;
@@ -151,6 +158,11 @@ impl Histogram {
         self.zeros += other.zeros;
         for (mine, theirs) in self.classic.iter_mut().zip(&other.classic) {
             *mine += theirs;
+        }
+        if self.counts.is_empty() {
+            self.base = other.base;
+            self.counts.clone_from(&other.counts);
+            return;
         }
         for (i, count) in other.counts.iter().enumerate().filter(|(_, c)| **c != 0.0) {
             let index = other.base + i as i32;
@@ -193,7 +205,9 @@ impl Histogram {
 
     /// The native histogram (schema 5) with these counts.
     pub fn native(&self) -> Arc<NativeHistogram> {
-        let mut spans: Vec<BucketSpan> = Vec::new();
+        let filled = |i: usize| self.counts.get(i).is_some_and(|c| *c > 0.0);
+        let runs = (0..self.counts.len()).filter(|i| filled(*i) && (*i == 0 || !filled(i - 1))).count();
+        let mut spans: Vec<BucketSpan> = Vec::with_capacity(runs);
         let mut buckets = Vec::with_capacity(self.counts.iter().filter(|c| **c > 0.0).count());
         let mut next = 0;
         for (i, count) in self.counts.iter().enumerate().filter(|(_, c)| **c > 0.0) {
@@ -206,7 +220,6 @@ impl Histogram {
             next = index + 1;
             buckets.push(*count);
         }
-        spans.shrink_to_fit();
         Arc::new(NativeHistogram {
             counter_reset: CounterResetHint::Unknown,
             schema: SCHEMA,

@@ -103,6 +103,17 @@ impl Join {
         self.waiting
     }
 
+    /// Reads the buckets of these tags. In a loop that does nothing else the cache misses overlap; joined one by one each would be waited for.
+    #[inline]
+    pub fn touch(&self, tags: &[u64]) {
+        let mut seen = 0;
+        for tag in tags {
+            let bucket = &self.buckets[*tag as usize & self.mask].0;
+            seen ^= bucket[0].tag ^ bucket[2].tag;
+        }
+        std::hint::black_box(seen);
+    }
+
     /// Offers a half. `meet` is called for each half of the other side that it belongs to; what is still needed stays in the table.
     #[inline]
     pub fn offer(&mut self, mut half: Half, now: u16, mut meet: impl FnMut(Pair)) {

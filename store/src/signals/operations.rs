@@ -136,13 +136,14 @@ impl Operations {
 
     /// Decides anew from when on a span of each operation is slow.
     pub fn judge_slowness(&mut self) {
+        let mut all = Histogram::new();
         for state in self.states.iter_mut().flatten() {
             let count: f64 = state.cells.iter().flatten().map(|c| c.durations.count()).sum();
             if count < ENOUGH || count < state.judged * 1.05 {
                 continue;
             }
             state.judged = count;
-            let mut all = Histogram::new();
+            all.clear();
             state.cells.iter().flatten().for_each(|c| all.merge(&c.durations));
             // The upper end of the bucket, so that a constant latency is not slow against itself.
             state.slow = all.quantile(0.99).map_or(u64::MAX, |seconds| (seconds * 1.012 * 1e9) as u64);

@@ -1,6 +1,7 @@
 //! The other end of a call, as the caller's attributes name it: databases, caches, queues and external services that send no spans themselves.
 
 use super::OVERFLOW;
+use crate::spans::wire::{self, AnyText};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -56,6 +57,9 @@ impl Protocol {
     }
 }
 
+/// Bytes of a name that are looked at.
+const LONGEST: usize = 256;
+
 /// A peer without a name.
 pub(crate) const NOBODY: u32 = u32::MAX;
 
@@ -65,42 +69,39 @@ pub(crate) struct Peer {
     pub protocol: Protocol,
     /// `postgresql`, `kafka` ...; empty where not stated.
     pub system: Arc<str>,
-    base: Box<str>,
+    base: Box<[u8]>,
     port: u32,
 }
 
-/// What the attributes of one CLIENT or PRODUCER span say about its peer.
+/// What the attributes of one CLIENT or PRODUCER span say about its peer. Text is left as bytes: only a name that is new is looked at closer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PeerAttributes<'a> {
-    service: &'a str,
-    old_service: &'a str,
-    db_namespace: &'a str,
-    db_system: &'a str,
-    destination: &'a str,
-    messaging_system: &'a str,
-    address: &'a str,
-    old_address: &'a str,
-    socket_address: &'a str,
-    url: &'a str,
-    rpc_service: &'a str,
-    rpc_system: &'a str,
+    service: &'a [u8],
+    old_service: &'a [u8],
+    db_namespace: &'a [u8],
+    db_system: &'a [u8],
+    destination: &'a [u8],
+    messaging_system: &'a [u8],
+    address: &'a [u8],
+    old_address: &'a [u8],
+    socket_address: &'a [u8],
+    url: &'a [u8],
+    rpc_service: &'a [u8],
+    rpc_system: &'a [u8],
     port: u32,
     http: bool,
 }
 
 impl<'a> PeerAttributes<'a> {
     /// Reads the few attributes that matter, under their stable and their older names (OpenTelemetry semantic conventions 1.44 and before 1.21).
+    #[inline]
     pub fn read(span: &SpanView<'a>) -> Self {
         let mut found = PeerAttributes::default();
         for (start, end) in span.attribute_ranges {
             let Some(message) = span.body.get(*start as usize..*end as usize) else { continue };
-            // A key is the first field and shorter than 128 bytes in all that matters here.
-            let Some((b"\x0a", rest)) = message.split_at_checked(1) else { continue };
-            let Some((length, rest)) = rest.split_first() else { continue };
+            // Every key that matters comes first and is shorter than 128 bytes.
+            let [0x0a, length, rest @ ..] = message else { continue };
             let Some((key, rest)) = rest.split_at_checked(*length as usize) else { continue };
-            if !matches!(key.first(), Some(b's' | b'p' | b'd' | b'm' | b'n' | b'h' | b'u' | b'r')) {
-                continue;
-            }
             found.take(key, rest);
         }
         found
@@ -108,40 +109,50 @@ impl<'a> PeerAttributes<'a> {
 
     #[inline]
     fn take(&mut self, key: &[u8], value: &'a [u8]) {
-        let slot = match key {
-            b"service.peer.name" => &mut self.service,
-            b"peer.service" => &mut self.old_service,
-            b"db.namespace" => &mut self.db_namespace,
-            b"db.name" if self.db_namespace.is_empty() => &mut self.db_namespace,
-            b"db.system.name" => &mut self.db_system,
-            b"db.system" if self.db_system.is_empty() => &mut self.db_system,
-            b"messaging.destination.name" => &mut self.destination,
-            b"messaging.destination" if self.destination.is_empty() => &mut self.destination,
-            b"messaging.system" => &mut self.messaging_system,
-            b"server.address" => &mut self.address,
-            b"net.peer.name" => &mut self.old_address,
-            b"network.peer.address" => &mut self.socket_address,
-            b"net.peer.ip" | b"net.sock.peer.addr" if self.socket_address.is_empty() => &mut self.socket_address,
-            b"url.full" | b"http.url" => &mut self.url,
-            b"rpc.service" => &mut self.rpc_service,
-            b"rpc.system.name" | b"rpc.system" => &mut self.rpc_system,
-            b"http.request.method" | b"http.method" => {
-                self.http = true;
-                return;
-            }
-            b"server.port" | b"net.peer.port" => {
-                if let AttributeValue::Int(port) = crate::spans::wire::scalar(any_value(value)) {
-                    self.port = u32::try_from(port).ok().filter(|p| *p < 65_536).unwrap_or(0);
-                }
-                return;
-            }
+        // By length first: most keys are none of these, and most are told by their length alone.
+        let slot = match key.len() {
+            7 if key == b"db.name" && self.db_namespace.is_empty() => &mut self.db_namespace,
+            8 if key == b"url.full" || key == b"http.url" => &mut self.url,
+            9 if key == b"db.system" && self.db_system.is_empty() => &mut self.db_system,
+            10 if key == b"rpc.system" && self.rpc_system.is_empty() => &mut self.rpc_system,
+            11 if key == b"rpc.service" => &mut self.rpc_service,
+            11 if key == b"net.peer.ip" && self.socket_address.is_empty() => &mut self.socket_address,
+            11 if key == b"http.method" => return self.http = true,
+            11 if key == b"server.port" => return self.take_port(value),
+            12 if key == b"peer.service" => &mut self.old_service,
+            12 if key == b"db.namespace" => &mut self.db_namespace,
+            13 if key == b"net.peer.name" => &mut self.old_address,
+            13 if key == b"net.peer.port" => return self.take_port(value),
+            14 if key == b"server.address" => &mut self.address,
+            14 if key == b"db.system.name" => &mut self.db_system,
+            15 if key == b"rpc.system.name" => &mut self.rpc_system,
+            16 if key == b"messaging.system" => &mut self.messaging_system,
+            17 if key == b"service.peer.name" => &mut self.service,
+            18 if key == b"net.sock.peer.addr" && self.socket_address.is_empty() => &mut self.socket_address,
+            19 if key == b"http.request.method" => return self.http = true,
+            20 if key == b"network.peer.address" => &mut self.socket_address,
+            21 if key == b"messaging.destination" && self.destination.is_empty() => &mut self.destination,
+            26 if key == b"messaging.destination.name" => &mut self.destination,
             _ => return,
         };
-        if let AttributeValue::Str(text) = crate::spans::wire::scalar(any_value(value)) {
+        // The usual form of a text value: field 2 holding field 1, both shorter than 128 bytes.
+        if let [0x12, outer, 0x0a, inner, text @ ..] = value
+            && usize::from(*outer) == text.len() + 2
+            && usize::from(*inner) == text.len()
+        {
+            *slot = text;
+        } else if let AnyText::Text(text) = wire::text(wire::any_value(value)) {
             *slot = text;
         }
     }
 
+    fn take_port(&mut self, value: &[u8]) {
+        if let AttributeValue::Int(port) = wire::scalar(wire::any_value(value)) {
+            self.port = u32::try_from(port).ok().filter(|p| *p < 65_536).unwrap_or(0);
+        }
+    }
+
+    #[inline]
     pub fn protocol(&self, producer: bool) -> Protocol {
         if !self.db_system.is_empty() || !self.db_namespace.is_empty() {
             if is_cache(self.db_system) { Protocol::Cache } else { Protocol::Database }
@@ -157,49 +168,50 @@ impl<'a> PeerAttributes<'a> {
     }
 
     /// The peer's name by precedence, with a port where the name is an address: stated service, database, destination, address, RPC service.
-    fn name(&self, protocol: Protocol) -> (&'a str, u32) {
-        let first = |names: [&'a str; 2]| names.into_iter().find(|n| !n.is_empty());
-        if let Some(service) = first([self.service, self.old_service]) {
-            return (service, 0);
+    #[inline]
+    fn name(&self, protocol: Protocol) -> (&'a [u8], u32) {
+        for stated in [self.service, self.old_service] {
+            if !stated.is_empty() {
+                return (stated, 0);
+            }
         }
         if matches!(protocol, Protocol::Database | Protocol::Cache) {
             // A bare number is a database index of a cache, not a name.
-            let numbered = self.db_namespace.bytes().all(|b| b.is_ascii_digit());
+            let numbered = self.db_namespace.iter().all(u8::is_ascii_digit);
             return (if numbered && !self.db_system.is_empty() { self.db_system } else { self.db_namespace }, 0);
         }
         if !self.destination.is_empty() {
             return (self.destination, 0);
         }
-        let address = [self.address, self.old_address, host(self.url), self.socket_address].into_iter().find(|n| !n.is_empty());
-        match address {
-            Some(address) => (address, if matches!(self.port, 80 | 443) { 0 } else { self.port }),
-            None => (self.rpc_service, 0),
+        let port = if matches!(self.port, 80 | 443) { 0 } else { self.port };
+        for address in [self.address, self.old_address] {
+            if !address.is_empty() {
+                return (address, port);
+            }
         }
+        let of_url = host(self.url);
+        if !of_url.is_empty() {
+            return (of_url, 0);
+        }
+        if self.socket_address.is_empty() { (self.rpc_service, 0) } else { (self.socket_address, port) }
     }
 
-    fn system(&self) -> &'a str {
-        [self.db_system, self.messaging_system, self.rpc_system].into_iter().find(|n| !n.is_empty()).unwrap_or("")
-    }
-}
-
-fn any_value(rest: &[u8]) -> &[u8] {
-    match crate::spans::wire::Fields::new(rest).next() {
-        Some((2, crate::spans::wire::Wire::Bytes(value))) => value,
-        _ => &[],
+    fn system(&self) -> &'a [u8] {
+        [self.db_system, self.messaging_system, self.rpc_system].into_iter().find(|n| !n.is_empty()).unwrap_or_default()
     }
 }
 
-fn host(url: &str) -> &str {
-    let Some((_, rest)) = url.split_once("://") else { return "" };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-    authority.rsplit('@').next().unwrap_or("")
+/// Host and port of a URL.
+fn host(url: &[u8]) -> &[u8] {
+    let Some(scheme) = url.windows(3).take(12).position(|w| w == b"://") else { return &[] };
+    let authority = url[scheme + 3..].split(|b| matches!(b, b'/' | b'?' | b'#')).next().unwrap_or_default();
+    authority.rsplit(|b| *b == b'@').next().unwrap_or_default()
 }
 
-fn is_cache(system: &str) -> bool {
-    matches!(
-        system,
-        "redis" | "memcached" | "valkey" | "keydb" | "dragonfly" | "hazelcast" | "aws.elasticache" | "infinispan" | "coherence"
-    )
+fn is_cache(system: &[u8]) -> bool {
+    const CACHES: [&[u8]; 9] =
+        [b"redis", b"memcached", b"valkey", b"keydb", b"dragonfly", b"hazelcast", b"aws.elasticache", b"infinispan", b"coherence"];
+    CACHES.contains(&system)
 }
 
 /// Peers by what was said about them; bounded, everything beyond is one peer named `__overflow__`.
@@ -221,35 +233,43 @@ impl Peers {
     }
 
     /// The peer these attributes name, or [`NOBODY`].
+    #[inline]
     pub fn find(&mut self, attributes: &PeerAttributes<'_>, protocol: Protocol) -> u32 {
         let (base, port) = attributes.name(protocol);
         if base.is_empty() {
             return NOBODY;
         }
-        let base = crate::spans::intern::bounded(base);
-        let hash = self.hasher.hash_one((base, port, protocol));
+        let base = &base[..base.len().min(LONGEST)];
+        let hash = self.hasher.hash_one((base, port << 3 | protocol as u32));
         let same = |id: &u32| {
             let peer = &self.peers[*id as usize];
-            peer.protocol == protocol && peer.port == port && &*peer.base == base
+            peer.protocol == protocol && peer.port == port && *peer.base == *base
         };
-        if let Some(id) = self.table.find(hash, same) {
-            return *id;
+        match self.table.find(hash, same) {
+            Some(id) => *id,
+            None => self.add(hash, base, port, attributes, protocol),
         }
+    }
+
+    #[cold]
+    fn add(&mut self, hash: u64, base: &[u8], port: u32, attributes: &PeerAttributes<'_>, protocol: Protocol) -> u32 {
         if self.peers.len() >= self.limit {
             return *self.overflowed.get_or_insert_with(|| {
-                let overflow = Peer { name: OVERFLOW.into(), protocol: Protocol::Call, system: "".into(), base: OVERFLOW.into(), port: 0 };
-                self.peers.push(overflow);
+                let base = OVERFLOW.as_bytes().into();
+                self.peers.push(Peer { name: OVERFLOW.into(), protocol: Protocol::Call, system: "".into(), base, port: 0 });
                 (self.peers.len() - 1) as u32
             });
         }
-        let name = if port == 0 { Arc::from(base) } else { Arc::from(format!("{base}:{port}")) };
-        let system = Arc::from(crate::spans::intern::bounded(attributes.system()));
+        let text = String::from_utf8_lossy(base);
+        let name = if port == 0 { Arc::from(&*text) } else { Arc::from(format!("{text}:{port}")) };
+        let system = attributes.system();
+        let system = Arc::from(&*String::from_utf8_lossy(&system[..system.len().min(LONGEST)]));
         self.peers.push(Peer { name, protocol, system, base: base.into(), port });
         let id = (self.peers.len() - 1) as u32;
         let (peers, hasher) = (&self.peers, &self.hasher);
         self.table.insert_unique(hash, id, |id| {
             let peer = &peers[*id as usize];
-            hasher.hash_one((&*peer.base, peer.port, peer.protocol))
+            hasher.hash_one((&*peer.base, peer.port << 3 | peer.protocol as u32))
         });
         id
     }

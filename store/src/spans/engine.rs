@@ -6,13 +6,13 @@
 use super::block::put_body;
 use super::held::{Held, Snapshot};
 use super::intern::{Interned, Resource, Scope};
-use super::open::Open;
+use super::open::{Open, Row};
 use super::sealer::Sealer;
 use super::segment::{FAILED, MENDED, REPEATED, SLOW, Segment};
 use crate::series::SeriesBook;
 use crate::signals::SignalSettings;
 use crate::signals::board::Board;
-use crate::signals::edges::{Call, Connection, Edges};
+use crate::signals::edges::{Call, Connection, Drawing, Edges, Ends, OUTSIDE};
 use crate::signals::join::{Half, Join, Pair};
 use crate::signals::operations::Operations;
 use crate::signals::peer::{NOBODY, PeerAttributes, Peers, Protocol};
@@ -37,6 +37,8 @@ const JOIN_BITS: u32 = 15;
 const REPEAT_BITS: u32 = 14;
 /// Rows after which a long request is worked off in between.
 const BATCH: usize = 4096;
+/// Rows whose buckets of the join are read ahead.
+const AHEAD: usize = 256;
 /// At most four snapshots a second, and new operations are published after half a second.
 const SNAPSHOT_MILLIS: i64 = 250;
 const FRESH_MILLIS: i64 = 500;
@@ -47,6 +49,7 @@ const REACH: u64 = 366 * 86_400 * 1_000_000_000;
 #[derive(Clone, Copy)]
 struct Pending {
     operation: u32,
+    service: u32,
     peer: u32,
     weight: f32,
     protocol: Protocol,
@@ -87,6 +90,7 @@ pub struct SpanEngine {
     sealed: VecDeque<Arc<Segment>>,
     pending: Vec<Pending>,
     links: Vec<(u128, u64)>,
+    tags: Vec<u64>,
     scope_key: Vec<u8>,
     notable: Vec<u128>,
 
@@ -100,6 +104,8 @@ pub struct SpanEngine {
     /// Wall clock of the newest arrival or tick.
     now: Timestamp,
     snapshot_at: Timestamp,
+    /// There is something readers have not been shown.
+    changed: bool,
     pub(crate) published_at: Option<Timestamp>,
     pub(crate) swept_at: Timestamp,
     pub(crate) row: Vec<(SeriesId, Value)>,
@@ -111,6 +117,7 @@ pub struct SpanEngine {
 impl SpanEngine {
     pub(crate) fn new(
         settings: SignalSettings,
+        now: Timestamp,
         series: Arc<SeriesBook>,
         held: Arc<Held>,
         board: Arc<ArcSwap<Board>>,
@@ -135,6 +142,7 @@ impl SpanEngine {
             sealed: VecDeque::new(),
             pending: Vec::with_capacity(BATCH),
             links: Vec::new(),
+            tags: Vec::new(),
             scope_key: Vec::new(),
             notable: Vec::new(),
             resource,
@@ -142,8 +150,9 @@ impl SpanEngine {
             scope: Arc::new(Scope::default()),
             places: (0, 0, 0),
             simulated: false,
-            now: Timestamp(0),
+            now,
             snapshot_at: Timestamp::MIN,
+            changed: false,
             published_at: None,
             swept_at: Timestamp::MIN,
             row: Vec::new(),
@@ -219,29 +228,28 @@ impl SpanEngine {
         if self.pending.is_empty() {
             return;
         }
-        let first = self.open.columns.len() - self.pending.len();
-        let columns = &mut self.open.columns;
+        self.changed = true;
+        let first = self.open.rows.len() - self.pending.len();
+        let rows = &mut self.open.rows[first..];
         let mut repeated = 0;
-        for row in first..columns.len() {
+        for (row, pending) in rows.iter_mut().zip(&self.pending) {
             // The kind belongs to it: in Zipkin's model both sides of a call share one span id.
-            let hash = mix(columns.trace_ids[row], columns.span_ids[row], 1 + self.pending[row - first].kind as u64);
-            if self.repeats.seen(hash) {
-                columns.flags[row] |= REPEATED;
+            if self.repeats.seen(mix(row.trace, row.span, 1 + pending.kind as u64)) {
+                row.flags |= REPEATED;
                 repeated += 1;
             }
         }
         self.counters.repeated.add(repeated);
-        for (row, pending) in (first..).zip(&self.pending) {
-            let flags = columns.flags[row];
-            if flags & REPEATED != 0 {
+        for (row, pending) in rows.iter_mut().zip(&self.pending) {
+            if row.flags & REPEATED != 0 {
                 continue;
             }
-            let status = if flags & FAILED != 0 { SpanStatus::Error as usize } else { (flags & 3).min(2) as usize };
-            if self.operations.observe(pending.operation, status, columns.durations[row], f64::from(pending.weight), self.now) {
-                columns.flags[row] |= SLOW;
+            let status = if row.flags & FAILED != 0 { SpanStatus::Error as usize } else { (row.flags & 3).min(2) as usize };
+            if self.operations.observe(pending.operation, status, row.duration, f64::from(pending.weight), self.now) {
+                row.flags |= SLOW;
             }
-            if columns.flags[row] & (SLOW | FAILED) != 0 && self.notable.last() != Some(&columns.trace_ids[row]) {
-                self.notable.push(columns.trace_ids[row]);
+            if row.flags & (SLOW | FAILED) != 0 && self.notable.last() != Some(&row.trace) {
+                self.notable.push(row.trace);
             }
         }
         self.join_rows(first);
@@ -251,10 +259,10 @@ impl SpanEngine {
             let mut notable = self.held.notable.lock();
             self.notable.drain(..).for_each(|id| notable.add(id));
         }
-        self.held.live.fetch_add((self.open.columns.len() - first) as u64, Ordering::Relaxed);
-        self.counters.received.add((self.open.columns.len() - first) as u64);
+        self.held.live.fetch_add((self.open.rows.len() - first) as u64, Ordering::Relaxed);
+        self.counters.received.add((self.open.rows.len() - first) as u64);
         self.open.received(self.now);
-        if let Some(block) = self.open.close_block(false) {
+        if let Some(block) = self.open.close_block(false, &self.held.spare) {
             self.held.grew(block.bytes());
             self.sealer.pack(block);
         }
@@ -267,18 +275,27 @@ impl SpanEngine {
     fn join_rows(&mut self, first: usize) {
         let ticks = (self.now.0 / 250) as u16;
         let lost = self.join.lost;
-        for (row, pending) in (first..).zip(&self.pending) {
-            let columns = &self.open.columns;
-            let flags = columns.flags[row];
+        self.tags.clear();
+        let of_kind = |row: &Row, kind| match kind {
+            SpanKind::Server | SpanKind::Consumer => key(row.trace, row.parent),
+            _ => key(row.trace, row.span),
+        };
+        self.tags.extend(self.open.rows[first..].iter().zip(&self.pending).map(|(row, pending)| of_kind(row, pending.kind)));
+        for (i, (row, pending)) in self.open.rows[first..].iter().zip(&self.pending).enumerate() {
+            if i % AHEAD == 0 {
+                self.join.touch(&self.tags[i..self.tags.len().min(i + AHEAD)]);
+            }
+            let flags = row.flags;
             if flags & REPEATED != 0 || matches!(pending.kind, SpanKind::Internal | SpanKind::Unspecified) {
                 continue;
             }
-            let (trace, span, parent) = (columns.trace_ids[row], columns.span_ids[row], columns.parents[row]);
+            let tag = self.tags[i];
+            let (trace, parent) = (row.trace, row.parent);
             let message = matches!(pending.kind, SpanKind::Producer | SpanKind::Consumer);
             let callee = matches!(pending.kind, SpanKind::Server | SpanKind::Consumer);
-            let service = self.operations.get_mut(pending.operation).service;
+            let service = pending.service;
             let half = |tag| Half {
-                nanos: columns.durations[row],
+                nanos: row.duration,
                 weight: pending.weight,
                 service,
                 peer: pending.peer,
@@ -294,15 +311,15 @@ impl SpanEngine {
                     self.join.offer(half(key(*link_trace, *link_span)), ticks, |pair| sides.pair(&pair));
                 }
                 if parent != 0 && !met_parent {
-                    self.join.offer(half(key(trace, parent)), ticks, |pair| sides.pair(&pair));
+                    self.join.offer(half(tag), ticks, |pair| sides.pair(&pair));
                 } else if parent == 0 && self.settings.user_node && pending.kind == SpanKind::Server {
-                    sides.from_user(&self.user, &half(0));
+                    sides.user_edge(&self.user, &half(0));
                 }
             } else if matches!(pending.protocol, Protocol::Database | Protocol::Cache) && pending.peer != NOBODY {
                 // A database never answers with a span: the edge is complete as it is.
                 sides.peer_edge(&half(0), Connection::Database);
             } else {
-                self.join.offer(half(key(trace, span)), ticks, |pair| sides.pair(&pair));
+                self.join.offer(half(tag), ticks, |pair| sides.pair(&pair));
             }
         }
         self.counters.lost.add(self.join.lost - lost);
@@ -327,10 +344,10 @@ impl SpanEngine {
     }
 
     fn seal_segment(&mut self) {
-        if self.open.columns.len() == 0 {
+        if self.open.rows.is_empty() {
             return;
         }
-        if let Some(block) = self.open.close_block(true) {
+        if let Some(block) = self.open.close_block(true, &self.held.spare) {
             self.held.grew(block.bytes());
             self.sealer.pack(block);
         }
@@ -372,17 +389,17 @@ impl SpanEngine {
     fn show(&mut self) {
         let mut segments = Vec::with_capacity(self.sealed.len() + 1);
         segments.extend(self.sealed.iter().cloned());
-        if self.open.columns.len() > 0 {
+        if !self.open.rows.is_empty() {
             segments.push(Arc::new(self.open.copy(self.now)));
         }
-        self.open.shown = self.open.columns.len();
+        self.changed = false;
         self.held.snapshot.store(Arc::new(Snapshot { segments }));
         self.snapshot_at = self.now;
     }
 
     fn show_if_due(&mut self) {
         let due = self.now.0.saturating_sub(self.snapshot_at.0) >= SNAPSHOT_MILLIS || self.now < self.snapshot_at;
-        if due && self.open.shown != self.open.columns.len() {
+        if due && self.changed {
             self.show();
         }
     }
@@ -412,59 +429,61 @@ struct Sides<'a> {
 }
 
 impl Sides<'_> {
+    #[inline]
     fn pair(&mut self, pair: &Pair) {
         let Pair { caller, callee } = pair;
         let message = caller.message() || callee.message();
-        let peer = self.peers.get(caller.peer);
+        let connection = if message { Connection::MessagingSystem } else { Connection::Direct };
         let call = Call {
-            client: &self.services.get(caller.service).seen.name,
-            server: &self.services.get(callee.service).seen.name,
-            connection: if message { Connection::MessagingSystem } else { Connection::Direct },
-            protocol: if message { Protocol::Messaging } else { Protocol::from_bits(caller.protocol()) },
-            destination: peer.filter(|_| message).map(|p| &p.name),
-            system: peer.map_or(self.nothing, |p| &p.system),
             failed: caller.failed() || callee.failed(),
             weight: f64::from(caller.weight.max(callee.weight)),
             server_nanos: Some(callee.nanos),
             client_nanos: Some(caller.nanos),
         };
-        self.edges.count(&call, self.now);
+        let ends = Ends { client: caller.service, server: callee.service, peer: false, connection };
+        self.edges.count(ends, &call, self.now, || {
+            let peer = self.peers.get(caller.peer);
+            Drawing {
+                client: self.services.get(caller.service).seen.name.clone(),
+                server: self.services.get(callee.service).seen.name.clone(),
+                protocol: if message { Protocol::Messaging } else { Protocol::from_bits(caller.protocol()) },
+                destination: peer.filter(|_| message).map(|p| p.name.clone()),
+                system: peer.map_or(self.nothing, |p| &p.system).clone(),
+            }
+        });
     }
 
     /// The peer is silent, so the client's duration stands for both sides.
+    #[inline]
     fn peer_edge(&mut self, half: &Half, connection: Connection) {
         let Some(peer) = self.peers.get(half.peer) else { return };
         // A named peer that does send spans is that service: its half was lost or late, it is no other node.
-        let known = connection == Connection::VirtualNode && self.services.named(&peer.name).is_some();
-        let call = Call {
-            client: &self.services.get(half.service).seen.name,
-            server: &peer.name,
-            connection: if known { Connection::Direct } else { connection },
+        let known = if connection == Connection::VirtualNode { self.services.named(&peer.name) } else { None };
+        let ends = match known {
+            Some(service) => Ends { client: half.service, server: service, peer: false, connection: Connection::Direct },
+            None => Ends { client: half.service, server: half.peer, peer: true, connection },
+        };
+        let call =
+            Call { failed: half.failed(), weight: f64::from(half.weight), server_nanos: Some(half.nanos), client_nanos: Some(half.nanos) };
+        self.edges.count(ends, &call, self.now, || Drawing {
+            client: self.services.get(half.service).seen.name.clone(),
+            server: peer.name.clone(),
             protocol: peer.protocol,
             destination: None,
-            system: &peer.system,
-            failed: half.failed(),
-            weight: f64::from(half.weight),
-            server_nanos: Some(half.nanos),
-            client_nanos: Some(half.nanos),
-        };
-        self.edges.count(&call, self.now);
+            system: peer.system.clone(),
+        });
     }
 
-    fn from_user(&mut self, user: &Arc<str>, half: &Half) {
-        let call = Call {
-            client: user,
-            server: &self.services.get(half.service).seen.name,
-            connection: Connection::VirtualNode,
+    fn user_edge(&mut self, user: &Arc<str>, half: &Half) {
+        let call = Call { failed: half.failed(), weight: f64::from(half.weight), server_nanos: Some(half.nanos), client_nanos: None };
+        let ends = Ends { client: OUTSIDE, server: half.service, peer: false, connection: Connection::VirtualNode };
+        self.edges.count(ends, &call, self.now, || Drawing {
+            client: user.clone(),
+            server: self.services.get(half.service).seen.name.clone(),
             protocol: Protocol::Call,
             destination: None,
-            system: self.nothing,
-            failed: half.failed(),
-            weight: f64::from(half.weight),
-            server_nanos: Some(half.nanos),
-            client_nanos: None,
-        };
-        self.edges.count(&call, self.now);
+            system: self.nothing.clone(),
+        });
     }
 }
 
@@ -525,16 +544,17 @@ impl SpanVisitor for SpanEngine {
             state.local = (self.open.epoch, self.open.add_operation(&state.identity));
         }
         let named = !state.identity.overflow && span.name.len() == state.identity.name.len();
-        let columns = &mut self.open.columns;
-        columns.operations.push(state.local.1);
-        columns.trace_ids.push(u128::from_be_bytes(span.trace_id.0));
-        columns.span_ids.push(u64::from_be_bytes(span.span_id.0));
-        columns.parents.push(u64::from_be_bytes(span.parent_id.0));
-        columns.starts.push(start);
-        columns.durations.push(duration);
-        columns.resources.push(self.places.1);
-        columns.scopes.push(self.places.2);
-        columns.flags.push(span.status as u8 | mended | if failed { FAILED } else { 0 });
+        self.open.rows.push(Row {
+            trace: u128::from_be_bytes(span.trace_id.0),
+            span: u64::from_be_bytes(span.span_id.0),
+            parent: u64::from_be_bytes(span.parent_id.0),
+            start,
+            duration,
+            operation: state.local.1,
+            resource: self.places.1,
+            scope: self.places.2,
+            flags: span.status as u8 | mended | if failed { FAILED } else { 0 },
+        });
         let first_attribute = span.attribute_ranges.first().map(|(start, _)| attribute_start(span.body, *start as usize));
         let cut = put_body(&mut self.open.bodies, span.body, first_attribute, span.attribute_ranges.len(), named);
         if cut.items + cut.values > 0 {
@@ -546,7 +566,7 @@ impl SpanVisitor for SpanEngine {
             self.links.extend(span.links.iter().map(|(t, s)| (u128::from_be_bytes(t.0), u64::from_be_bytes(s.0))));
         }
         let links = (from, self.links.len() as u32);
-        self.pending.push(Pending { operation, peer, weight: weight as f32, protocol, kind: span.kind, links });
+        self.pending.push(Pending { operation, service: self.service, peer, weight: weight as f32, protocol, kind: span.kind, links });
     }
 
     fn end_of_request(&mut self, received: Timestamp) {

@@ -1,8 +1,12 @@
 //! What is held of spans, and in which order it goes.
 //!
-//! 1. Ordinary spans, oldest segment first. 2. What such a segment leaves behind (spans of traces with an error or a slow span), oldest first, within their own part of the
-//! memory. 3. Pinned traces, oldest first, within half of that part. Every span that goes is counted under the reason it went.
+//! 1. Ordinary spans, oldest segment first.
+//! 2. What such a segment leaves behind (spans of traces with an error or a slow span), oldest first, within their own part of the memory.
+//! 3. Pinned traces, oldest first, within half of that part.
+//!
+//! Every span that goes is counted under the reason it went.
 
+use super::block::Spare;
 use super::segment::{FAILED, SLOW, Segment};
 use crate::StoreLimits;
 use arc_swap::ArcSwap;
@@ -76,6 +80,7 @@ pub(crate) struct Held {
     pub live: AtomicU64,
     pub rescued_spans: AtomicU64,
     pub snapshot: ArcSwap<Snapshot>,
+    pub spare: Spare,
     rescued: Mutex<Rescued>,
     pub notable: Mutex<Recent>,
     pub pinned: Mutex<Recent>,
@@ -95,6 +100,7 @@ impl Held {
             live: AtomicU64::new(0),
             rescued_spans: AtomicU64::new(0),
             snapshot: ArcSwap::default(),
+            spare: Spare::default(),
             rescued: Mutex::default(),
             notable: Mutex::new(Recent::new(limits.notable)),
             pinned: Mutex::new(Recent::new(limits.pinned)),

@@ -1,13 +1,27 @@
 //! The segment that is being written.
 
-use super::block::{BLOCK_BYTES, Block};
+use super::block::{BLOCK_BYTES, Block, Spare};
 use super::intern::{Operation, Resource, Scope};
 use super::segment::{Columns, SEGMENT_BYTES, SEGMENT_ROWS, Segment};
 use std::sync::Arc;
 use watchfire_model::Timestamp;
 
+/// One span as the hot path writes it: one cache line, one bounds check. Columns are made of it when readers get a copy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub trace: u128,
+    pub span: u64,
+    pub parent: u64,
+    pub start: u64,
+    pub duration: u64,
+    pub operation: u16,
+    pub resource: u16,
+    pub scope: u16,
+    pub flags: u8,
+}
+
 pub(crate) struct Open {
-    pub columns: Columns,
+    pub rows: Vec<Row>,
     /// Bodies of the block being filled.
     pub bodies: Vec<u8>,
     /// First row of that block.
@@ -20,15 +34,13 @@ pub(crate) struct Open {
     /// Counts segments; dictionary places of an older segment are void.
     pub epoch: u32,
     received: Option<(Timestamp, Timestamp)>,
-    /// Rows of the copy readers have.
-    pub shown: usize,
 }
 
 impl Open {
     pub fn new() -> Self {
         Open {
-            columns: Columns::default(),
-            bodies: Vec::with_capacity(BLOCK_BYTES + (32 << 10)),
+            rows: Vec::with_capacity(SEGMENT_ROWS + 4096),
+            bodies: Vec::with_capacity(super::block::BUFFER_BYTES),
             block_first: 0,
             blocks: Vec::new(),
             block_bytes: 0,
@@ -37,7 +49,6 @@ impl Open {
             scopes: Vec::new(),
             epoch: 1,
             received: None,
-            shown: 0,
         }
     }
 
@@ -64,20 +75,20 @@ impl Open {
     }
 
     /// Closes the block if it is full; the caller has it compressed.
-    pub fn close_block(&mut self, even_if_not_full: bool) -> Option<Arc<Block>> {
+    pub fn close_block(&mut self, even_if_not_full: bool, spare: &Spare) -> Option<Arc<Block>> {
         if self.bodies.is_empty() || (self.bodies.len() < BLOCK_BYTES && !even_if_not_full) {
             return None;
         }
-        let block = Arc::new(Block::new(self.block_first, self.bodies.as_slice().to_vec()));
         self.block_bytes += self.bodies.len();
-        self.bodies.clear();
-        self.block_first = self.columns.len() as u32;
+        let full = std::mem::replace(&mut self.bodies, spare.take());
+        let block = Arc::new(Block::new(self.block_first, full));
+        self.block_first = self.rows.len() as u32;
         self.blocks.push(block.clone());
         Some(block)
     }
 
     pub fn is_full(&self) -> bool {
-        self.columns.len() >= SEGMENT_ROWS
+        self.rows.len() >= SEGMENT_ROWS
             || self.block_bytes + self.bodies.len() >= SEGMENT_BYTES
             || self.resources.len() >= 60_000
             || self.scopes.len() >= 60_000
@@ -90,7 +101,7 @@ impl Open {
             blocks.push(Arc::new(Block::new(self.block_first, self.bodies.clone())));
         }
         Segment {
-            columns: self.columns.clone(),
+            columns: Columns::of(&self.rows),
             operations: self.operations.as_slice().into(),
             resources: self.resources.as_slice().into(),
             scopes: self.scopes.as_slice().into(),
@@ -102,7 +113,7 @@ impl Open {
     /// Turns what is there into a sealed segment and starts the next one. All blocks must be closed.
     pub fn seal(&mut self, now: Timestamp) -> Segment {
         let segment = self.copy(now);
-        self.columns.clear();
+        self.rows.clear();
         self.block_first = 0;
         self.blocks.clear();
         self.block_bytes = 0;
@@ -111,7 +122,6 @@ impl Open {
         self.scopes.clear();
         self.epoch = self.epoch.wrapping_add(1).max(1);
         self.received = None;
-        self.shown = 0;
         segment
     }
 }

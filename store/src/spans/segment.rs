@@ -2,6 +2,7 @@
 
 use super::block::{BLOCK_BYTES, Block};
 use super::intern::{Operation, Resource, Scope};
+use super::open::Row;
 use std::sync::Arc;
 use watchfire_model::{SpanId, SpanKind, SpanStatus, Timestamp, TraceId};
 
@@ -45,16 +46,18 @@ impl Columns {
         self.flags.len()
     }
 
-    pub fn clear(&mut self) {
-        self.trace_ids.clear();
-        self.span_ids.clear();
-        self.parents.clear();
-        self.starts.clear();
-        self.durations.clear();
-        self.operations.clear();
-        self.resources.clear();
-        self.scopes.clear();
-        self.flags.clear();
+    pub fn of(rows: &[Row]) -> Self {
+        Columns {
+            trace_ids: rows.iter().map(|r| r.trace).collect(),
+            span_ids: rows.iter().map(|r| r.span).collect(),
+            parents: rows.iter().map(|r| r.parent).collect(),
+            starts: rows.iter().map(|r| r.start).collect(),
+            durations: rows.iter().map(|r| r.duration).collect(),
+            operations: rows.iter().map(|r| r.operation).collect(),
+            resources: rows.iter().map(|r| r.resource).collect(),
+            scopes: rows.iter().map(|r| r.scope).collect(),
+            flags: rows.iter().map(|r| r.flags).collect(),
+        }
     }
 
     pub fn push_row(&mut self, from: &Columns, row: usize) {
@@ -123,7 +126,7 @@ impl Segment {
             while rows.peek().is_some_and(|r| *r < first) {
                 rows.next();
             }
-            if !rows.peek().is_some_and(|r| *r < end) {
+            if rows.peek().is_none_or(|r| *r >= end) {
                 continue;
             }
             let bodies = block.bodies();
@@ -134,7 +137,7 @@ impl Segment {
                         return;
                     }
                 }
-                if !rows.peek().is_some_and(|r| *r < end) {
+                if rows.peek().is_none_or(|r| *r >= end) {
                     break;
                 }
             }
@@ -165,7 +168,7 @@ impl Segment {
             blocks.push(Arc::new(Block::new(first, bytes)));
         }
         blocks.iter().for_each(|block| {
-            block.pack();
+            block.pack(None);
         });
         Some(Segment {
             columns,

@@ -96,7 +96,7 @@ pub fn scalar(any_value: &[u8]) -> AttributeValue<'_> {
             (2, Wire::Varint(v)) => AttributeValue::Bool(v != 0),
             (3, Wire::Varint(v)) => AttributeValue::Int(v as i64),
             (4, Wire::Fixed64(v)) => AttributeValue::Double(f64::from_bits(v)),
-            (5 | 6 | 7, Wire::Bytes(_)) => AttributeValue::Other,
+            (5..=7, Wire::Bytes(_)) => AttributeValue::Other,
             _ => found,
         };
     }
@@ -107,6 +107,14 @@ pub fn scalar(any_value: &[u8]) -> AttributeValue<'_> {
 pub fn attribute(message: &[u8]) -> Option<(&str, AttributeValue<'_>)> {
     let (key, value) = key_value(message);
     Some((std::str::from_utf8(key).ok()?, scalar(value)))
+}
+
+/// The undecoded `AnyValue` in what follows the key of a `KeyValue`.
+pub fn any_value(rest: &[u8]) -> &[u8] {
+    match Fields::new(rest).next() {
+        Some((2, Wire::Bytes(value))) => value,
+        _ => &[],
+    }
 }
 
 /// Appends a varint.

@@ -1,0 +1,364 @@
+//! Searching and opening traces, however broken; eviction; explanations.
+
+#[path = "../testing/build.rs"]
+mod build;
+#[path = "../testing/walk.rs"]
+mod walk;
+
+use build::*;
+use opentelemetry_proto::tonic::trace::v1::span::Event;
+use std::time::{Duration, Instant};
+use watchfire_model::reading::{ExplainQuery, LogQuery, TraceQuery};
+use watchfire_model::{CheckReport, HealthState, LogRecord, LogSeverity, LogSink, ProbeSink, SpanId, Timestamp, Topology, TraceId};
+use watchfire_store::{Example, SignalSettings, StoreLimits};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn hex(n: u128) -> String {
+    format!("{n:032x}")
+}
+
+fn found(bench: &Bench, query: TraceQuery) -> Vec<u128> {
+    bench.store.traces(&query, None).traces.iter().map(|t| u128::from_str_radix(&t.trace_id, 16).expect("hexadecimal")).collect()
+}
+
+#[test]
+fn traces_are_found_by_every_condition() {
+    let mut bench = Bench::new();
+    for i in 1..=20u128 {
+        let mut root =
+            span(i, 1, 0, if i % 2 == 0 { "GET /a" } else { "GET /b" }, SERVER).takes(i as u64 * 10).with(text("tenant", &format!("t{i}")));
+        root.start_time_unix_nano += i as u64 * 1_000_000_000;
+        root.end_time_unix_nano += i as u64 * 1_000_000_000;
+        let mut child = span(i, 2, 1, "query", CLIENT).with(int("rows", i as i64));
+        child.start_time_unix_nano = root.start_time_unix_nano;
+        child.end_time_unix_nano = root.start_time_unix_nano + 1_000_000;
+        if i == 7 {
+            child = child.fails("deadlock");
+        }
+        bench.send("front", vec![root]);
+        bench.send("back", vec![child]);
+    }
+    bench.pass(SECOND);
+    assert_eq!(found(&bench, TraceQuery::default()), (1..=20).rev().collect::<Vec<_>>(), "newest first");
+    assert_eq!(found(&bench, TraceQuery { limit: Some(3), slowest_first: true, ..TraceQuery::default() }), [20, 19, 18]);
+    assert_eq!(found(&bench, TraceQuery { error: Some(true), ..TraceQuery::default() }), [7]);
+    assert_eq!(found(&bench, TraceQuery { error: Some(false), ..TraceQuery::default() }).len(), 19);
+    assert_eq!(found(&bench, TraceQuery { operation: Some("GET /a".into()), limit: Some(2), ..TraceQuery::default() }), [20, 18]);
+    assert_eq!(
+        found(&bench, TraceQuery { service: Some("back".into()), operation: Some("GET /a".into()), ..TraceQuery::default() }),
+        [0; 0]
+    );
+    assert_eq!(found(&bench, TraceQuery { min_duration_ms: Some(185.0), max_duration_ms: Some(195.0), ..TraceQuery::default() }), [19]);
+    assert_eq!(found(&bench, TraceQuery { attributes: vec![("tenant".into(), "t5".into())], ..TraceQuery::default() }), [5]);
+    assert_eq!(found(&bench, TraceQuery { attributes: vec![("rows".into(), "6".into())], ..TraceQuery::default() }), [6]);
+    assert_eq!(
+        found(&bench, TraceQuery { attributes: vec![("service.version".into(), "1.2.3".into())], ..TraceQuery::default() }).len(),
+        20
+    );
+    assert_eq!(found(&bench, TraceQuery { start: Some(Timestamp(START + 18_500)), ..TraceQuery::default() }), [20, 19]);
+    let before = bench.store.traces(&TraceQuery::default(), Some(Timestamp(START + 2_500)));
+    assert_eq!(before.traces.len(), 2, "the time cursor hides what came later");
+    let row = &bench.store.traces(&TraceQuery { error: Some(true), ..TraceQuery::default() }, None).traces[0];
+    assert_eq!((row.root.as_str(), row.spans, row.errors, row.root_missing), ("front GET /b", 2, 1, false));
+    assert_eq!(row.services, ["back", "front"]);
+    assert_eq!(row.duration_seconds, 0.07);
+}
+
+#[test]
+fn a_trace_is_opened_by_any_id_that_a_person_may_hold() {
+    let mut bench = Bench::new();
+    let id = 0xabcd_0000_0000_0000_0000_0000_0000_0001;
+    bench.send("svc", vec![span(id, 0x1234_5678_0000_0000, 0, "op", SERVER).with(text("correlation_id", "req-42"))]);
+    LogSink::logs(
+        &*bench.store,
+        vec![LogRecord {
+            at: Timestamp(START),
+            service: "svc".into(),
+            severity: LogSeverity::Info,
+            body: "order ord-77 placed".into(),
+            trace_id: Some(TraceId(id.to_be_bytes())),
+            span_id: Some(SpanId(0x1234_5678_0000_0000u64.to_be_bytes())),
+            event_name: None,
+            attributes: vec![],
+        }],
+    );
+    bench.pass(SECOND);
+    for text in [&*hex(id), "abcd", "ABCD00", "12345678", "1234567800000000", "req-42", "ord-77"] {
+        let trace = bench.store.trace(text).unwrap_or_else(|| panic!("{text} names a trace"));
+        assert_eq!(trace.trace_id, hex(id), "{text}");
+        assert_eq!(trace.logs.len(), 1);
+    }
+    for text in ["", "  ", "ffff", "req-43"] {
+        assert!(bench.store.trace(text).is_none(), "{text}");
+    }
+}
+
+#[test]
+fn broken_shapes_are_listed_whole_and_counted() {
+    let shapes = [
+        ("fine", vec![(1, 0), (2, 1), (3, 2)], 0),
+        ("own parent", vec![(1, 1)], 1),
+        ("cycle of two", vec![(1, 2), (2, 1)], 1),
+        ("cycle with a tail", vec![(1, 3), (2, 1), (3, 2), (4, 3)], 1),
+        ("missing parent", vec![(2, 99), (3, 2)], 1),
+        ("two roots", vec![(1, 0), (2, 0)], 0),
+    ];
+    for (n, (name, spans, salvaged)) in shapes.iter().enumerate() {
+        let mut bench = Bench::new();
+        bench.send("svc", spans.iter().map(|(id, parent)| span(n as u128 + 1, *id, *parent, "op", INTERNAL)).collect());
+        bench.pass(SECOND);
+        let trace = bench.store.trace(&hex(n as u128 + 1)).expect("it was sent");
+        assert_eq!((trace.spans.len(), trace.salvaged), (spans.len(), *salvaged), "{name}");
+    }
+}
+
+#[test]
+fn one_id_for_different_spans_lists_them_all_and_a_repetition_only_once() {
+    let mut bench = Bench::new();
+    bench.send("svc", vec![span(1, 1, 0, "first", SERVER), span(1, 1, 0, "second", SERVER).takes(20)]);
+    bench.send("svc", vec![span(1, 1, 0, "first", SERVER)]);
+    bench.pass(SECOND);
+    let trace = bench.store.trace(&hex(1)).expect("it was sent");
+    assert_eq!(trace.spans.iter().map(|s| &*s.name).collect::<Vec<_>>(), ["first", "second"]);
+    assert!(trace.spans[1].warnings[0].contains("same id"));
+}
+
+#[test]
+fn a_chain_of_a_hundred_thousand_opens_cut_to_what_is_shown() {
+    let mut bench = Bench::new();
+    for chunk in (1..=100_000u64).collect::<Vec<_>>().chunks(10_000) {
+        bench.send("svc", chunk.iter().map(|i| span(1, *i, i - 1, "op", INTERNAL)).collect());
+    }
+    bench.pass(SECOND);
+    let begun = Instant::now();
+    let trace = bench.store.trace(&hex(1)).expect("it was sent");
+    let took = begun.elapsed();
+    assert_eq!((trace.spans.len(), trace.omitted), (10_000, 90_000));
+    assert_eq!(trace.spans[9_999].span_id, format!("{:016x}", 10_000), "in the order of the chain");
+    assert!(took < 10 * SECOND, "{took:?}");
+}
+
+#[test]
+fn nonsensical_times_become_duration_zero_with_a_warning() {
+    let now = START as u64 * 1_000_000;
+    for (start, end) in [(now, now - 1), (0, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX, 0), (0, 0), (now, u64::MAX)] {
+        let mut bench = Bench::new();
+        bench.pass(SECOND);
+        let mut odd = span(1, 1, 0, "op", SERVER);
+        (odd.start_time_unix_nano, odd.end_time_unix_nano) = (start, end);
+        bench.send("svc", vec![odd]);
+        bench.pass(3 * SECOND);
+        let trace = bench.store.trace(&hex(1)).expect("it was sent");
+        assert_eq!(trace.spans[0].duration_seconds, 0.0);
+        assert!(trace.spans[0].skewed && !trace.spans[0].warnings.is_empty());
+        assert_eq!(bench.value("traces_span_metrics_calls_total", &[]), Some(1.0));
+        assert_eq!(found(&bench, TraceQuery::default()), [1]);
+    }
+}
+
+#[test]
+fn a_child_on_another_clock_is_marked() {
+    let mut bench = Bench::new();
+    let mut child = span(1, 2, 1, "child", SERVER);
+    child.start_time_unix_nano -= 40_000_000;
+    child.end_time_unix_nano -= 40_000_000;
+    bench.send("svc", vec![span(1, 1, 0, "parent", CLIENT), child]);
+    bench.pass(SECOND);
+    let trace = bench.store.trace(&hex(1)).expect("it was sent");
+    let marked: Vec<_> = trace.spans.iter().filter(|s| s.skewed).map(|s| &*s.name).collect();
+    assert_eq!(marked, ["child"]);
+}
+
+#[test]
+fn errors_and_pinned_traces_outlive_ordinary_ones_and_every_eviction_is_counted() {
+    let limits = StoreLimits { memory_bytes: 8 << 20, ..StoreLimits::default() };
+    let mut bench = Bench::with(limits.clone(), SignalSettings::default());
+    let noise = |i: u128| {
+        let word = format!("{:x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835));
+        span(i, 1, 0, "op", SERVER).with(text("noise", &word.repeat(4)))
+    };
+    let (failing, pinned) = (1_000_000_001, 1_000_000_002);
+    bench.store.pin(TraceId(u128::to_be_bytes(pinned)));
+    bench.send("svc", vec![noise(failing), span(failing, 2, 1, "bad", INTERNAL).fails("boom"), noise(pinned)]);
+    let mut sent = 3;
+    for batch in 0..200u128 {
+        bench.send("svc", (0..500).map(|i| noise(batch * 500 + i + 1)).collect());
+        sent += 500;
+        bench.pass(Duration::from_millis(250));
+    }
+    bench.engine.settle();
+    let usage = bench.store.usage();
+    assert!(usage.span_bytes <= (limits.span_bytes() + (3 << 20)) as u64, "{usage:?}");
+    assert_eq!(usage.spans_held + usage.spans_evicted, sent, "{usage:?}");
+    assert!(usage.spans_evicted > 10_000);
+    let counted: u64 = ["ordinary", "error_or_slow", "pinned", "age"]
+        .iter()
+        .map(|r| bench.meter.counter("watchfire_spans_evicted_total", &[("reason", r)]).get())
+        .sum();
+    assert_eq!(counted, usage.spans_evicted);
+    assert_eq!(bench.store.trace(&hex(failing)).expect("an error is kept").spans.len(), 2);
+    let kept = bench.store.trace(&hex(pinned)).expect("a pinned trace is kept");
+    assert!(kept.pinned && kept.spans[0].attributes.contains_key("noise"));
+    assert!(bench.store.trace(&hex(1)).is_none(), "an ordinary one of the same age is gone");
+    assert!(bench.store.trace(&hex(99_999)).is_some());
+}
+
+#[test]
+fn spans_older_than_the_retention_go() {
+    let mut bench = Bench::with(StoreLimits { retention: 30 * SECOND, ..StoreLimits::default() }, SignalSettings::default());
+    bench.send("svc", vec![span(1, 1, 0, "op", SERVER)]);
+    bench.engine.seal();
+    bench.pass(40 * SECOND);
+    assert!(bench.store.trace(&hex(1)).is_none());
+    assert_eq!(bench.store.usage().spans_held, 0);
+    assert_eq!(bench.meter.counter("watchfire_spans_evicted_total", &[("reason", "age")]).get(), 1);
+}
+
+#[test]
+fn explain_names_what_the_slow_spans_have_in_common() {
+    let mut bench = Bench::new();
+    let mut spans = Vec::new();
+    for i in 1..=4000u128 {
+        let slow = i % 10 == 0;
+        let host = if slow { "node-7" } else { ["node-1", "node-2", "node-3"][(i % 3) as usize] };
+        let build = if i % 2 == 0 { "blue" } else { "green" };
+        spans.push(
+            span(i, 1, 0, "GET /search", SERVER)
+                .takes(if slow { 900 } else { 20 })
+                .with(text("host", host))
+                .with(text("build", build))
+                .with(text("request.id", &format!("{i:x}"))),
+        );
+    }
+    for chunk in spans.chunks(500) {
+        bench.send("search", chunk.to_vec());
+    }
+    bench.pass(SECOND);
+    let query = ExplainQuery {
+        service: Some("search".into()),
+        start: Timestamp(START - 1000),
+        end: Timestamp(START + 60_000),
+        min_duration_ms: Some(500.0),
+        ..ExplainQuery::default()
+    };
+    let explanation = bench.store.explain(&query);
+    assert_eq!((explanation.selected, explanation.others), (400, 3600));
+    let first = &explanation.findings[0];
+    assert_eq!((&*first.attribute, &*first.value), ("host", "node-7"));
+    assert_eq!((first.share_selected, first.share_others), (1.0, 0.0));
+    assert!(explanation.findings.iter().all(|f| f.attribute != "request.id"), "identifiers explain nothing");
+    assert_eq!(explanation.example_traces.len(), 5);
+    assert_eq!(bench.store.explain(&ExplainQuery { service: Some("nobody".into()), ..query }).selected, 0);
+}
+
+#[test]
+fn errors_are_summed_up_by_what_they_say_and_examples_are_at_hand() {
+    let mut bench = Bench::new();
+    let exception = |message: &str| Event {
+        name: "exception".into(),
+        attributes: vec![text("exception.type", "IoError"), text("exception.message", message)],
+        ..Event::default()
+    };
+    let mut spans: Vec<_> = (1..=5u128).map(|i| span(i, 1, 0, "op", SERVER).fails("timed out")).collect();
+    let mut thrown = span(6, 1, 0, "op", SERVER).fails("");
+    thrown.events.push(exception("refused"));
+    spans.push(thrown);
+    spans.push(span(7, 1, 0, "op", SERVER).fails("").with(int("http.response.status_code", 503)));
+    spans.push(span(8, 1, 0, "op", SERVER).takes(5000));
+    bench.send("svc", spans);
+    bench.pass(SECOND);
+    let errors = bench.store.top_errors("svc");
+    assert_eq!(errors, [("timed out".to_owned(), 5), ("HTTP 503".to_owned(), 1), ("IoError: refused".to_owned(), 1)]);
+    assert_eq!(bench.store.example_traces("svc", Example::Slow, 1), [hex(8)]);
+    assert_eq!(bench.store.example_traces("svc", Example::Error, 50).len(), 7);
+}
+
+#[test]
+fn logs_are_filtered_bounded_and_summed_up() {
+    let limits = StoreLimits { logs: 2000, ..StoreLimits::default() };
+    let bench = Bench::with(limits, SignalSettings::default());
+    let record = |i: i64, severity| LogRecord {
+        at: Timestamp(START + i),
+        service: if i % 2 == 0 { "a".into() } else { "b".into() },
+        severity,
+        body: format!("request {i} took {} ms", i * 3),
+        trace_id: (i % 100 == 0).then_some(TraceId([9; 16])),
+        span_id: None,
+        event_name: None,
+        attributes: vec![("k".into(), "v".into())],
+    };
+    for i in 0..5000 {
+        LogSink::logs(&*bench.store, vec![record(i, if i % 1000 == 0 { LogSeverity::Error } else { LogSeverity::Info })]);
+    }
+    let usage = bench.store.usage();
+    assert!(usage.logs_held <= 2000 + 512 && usage.logs_received == 5000, "{usage:?}");
+    let read = |query: LogQuery| bench.store.logs(&query, None);
+    let newest = read(LogQuery { limit: Some(2), ..LogQuery::default() });
+    assert_eq!(newest.logs.iter().map(|l| l.time).collect::<Vec<_>>(), [(START + 4998) as f64 / 1e3, (START + 4999) as f64 / 1e3]);
+    assert_eq!(newest.patterns[0].0, "request <*> took <*> ms");
+    assert!(newest.patterns[0].1 >= 1400);
+    assert!(read(LogQuery { service: Some("a".into()), ..LogQuery::default() }).logs.iter().all(|l| l.service == "a"));
+    assert!(read(LogQuery { severity: Some("error".into()), ..LogQuery::default() }).logs.iter().all(|l| l.severity == "ERROR"));
+    assert_eq!(read(LogQuery { contains: Some("REQUEST 4711 ".into()), ..LogQuery::default() }).logs.len(), 1);
+    assert!(!read(LogQuery { trace_id: Some("09".repeat(16)), ..LogQuery::default() }).logs.is_empty());
+    assert_eq!(read(LogQuery { trace_id: Some("nonsense".into()), ..LogQuery::default() }).logs.len(), 0);
+}
+
+fn check(state: HealthState, dependency: Option<HealthState>, at: i64) -> CheckReport {
+    let dependencies = dependency.into_iter().map(|state| watchfire_model::DependencyReport {
+        name: "db".into(),
+        state,
+        detail: String::new(),
+        latency: None,
+    });
+    CheckReport {
+        service: "api".into(),
+        check: "health".into(),
+        url: "http://127.0.0.1/health".into(),
+        state,
+        success: state == HealthState::Healthy,
+        latency: Some(Duration::from_millis(7)),
+        detail: "503".into(),
+        dependencies: dependencies.collect(),
+        at: Timestamp(START + at),
+        since: Timestamp(START),
+        certificate_expires: None,
+    }
+}
+
+#[test]
+fn checks_become_series_and_what_is_not_known_has_no_value() {
+    let bench = Bench::new();
+    bench.store.probe(check(HealthState::Healthy, Some(HealthState::Degraded), 0));
+    assert_eq!(bench.value("probe_success", &[("service", "api"), ("check", "health")]), Some(1.0));
+    assert_eq!(bench.value("probe_duration_seconds", &[]), Some(0.007));
+    assert_eq!(bench.value("watchfire_service_health", &[]), Some(1.0));
+    assert_eq!(bench.value("watchfire_dependency_health", &[("dependency", "db")]), Some(0.5));
+    assert!(bench.store.unhealthy().is_empty());
+    bench.store.probe(check(HealthState::Unknown, None, 1000));
+    assert!(watchfire_model::is_stale(bench.value("watchfire_service_health", &[]).expect("an end")));
+    assert!(watchfire_model::is_stale(bench.value("watchfire_dependency_health", &[]).expect("an end")));
+    bench.store.probe(check(HealthState::Unhealthy, None, 2000));
+    assert_eq!(bench.value("watchfire_service_health", &[]), Some(0.0));
+    assert_eq!(bench.store.unhealthy()[0].0, "api");
+    bench.store.forget("api", "health");
+    assert!(bench.store.checks().is_empty());
+    assert!(watchfire_model::is_stale(bench.value("probe_success", &[]).expect("an end")));
+}
+
+#[test]
+fn the_live_graph_knows_dependencies_and_their_failures() {
+    let mut bench = Bench::new();
+    for i in 1..=10u128 {
+        let server = span(i, 2, 1, "serve", SERVER);
+        bench.send("web", vec![span(i, 1, 0, "call", CLIENT)]);
+        bench.send("api", vec![if i <= 3 { server.fails("no") } else { server }]);
+    }
+    bench.send("api", vec![span(50, 1, 0, "SELECT", CLIENT).with(text("db.system", "mysql")).with(text("db.name", "users"))]);
+    bench.pass(5 * SECOND);
+    let of = |service| bench.store.dependencies(service).into_iter().map(|d| (d.server, d.error_ratio)).collect::<Vec<_>>();
+    assert_eq!(of("web"), [("api".to_owned(), Some(0.3))]);
+    assert_eq!(of("api"), [("users".to_owned(), Some(0.0))]);
+    assert_eq!(of("users"), []);
+}
