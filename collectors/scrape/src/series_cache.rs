@@ -2,6 +2,7 @@
 //! became, and which entry came next, so that a steady scrape is one comparison and one number per line (Prometheus keeps a similar cache).
 
 use crate::exposition::Guess;
+use crate::sample_labels::Texts;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashTable};
 use std::hash::BuildHasher;
@@ -49,6 +50,7 @@ pub struct SeriesCache {
     /// Live series of a target this one continues, to be ended or taken over by its first scrape.
     pub(crate) inherited: Vec<SeriesId>,
     families: HashMap<String, Metadata>,
+    pub(crate) texts: Texts,
     pub(crate) changed_families: Vec<String>,
 }
 
@@ -153,6 +155,7 @@ impl SeriesCache {
         self.entries = Vec::new();
         self.index = HashTable::new();
         (self.first, self.previous, self.live) = (0, NONE, 0);
+        self.texts = Texts::default();
     }
 
     /// Series with a value that no stale marker ended.

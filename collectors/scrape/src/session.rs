@@ -175,7 +175,11 @@ impl<'a> Session<'a> {
         if let Some(known) = self.cache.find(series) {
             return Ok(Some(known));
         }
-        let Some(labels) = self.rules.labels.resolve(series, |name| self.cache.kind_of(name))? else {
+        // Taken out for the call: the closure reads the rest of the cache.
+        let mut texts = std::mem::take(&mut self.cache.texts);
+        let resolved = self.rules.labels.resolve(series, &mut texts, |name| self.cache.kind_of(name));
+        self.cache.texts = texts;
+        let Some(labels) = resolved? else {
             return Ok(Some(self.cache.insert(series, Kind::Dropped, SeriesId(NONE))));
         };
         let kind = if labels.metric_name().ends_with("_created") { MetricKind::Gauge } else { self.cache.kind_of(labels.metric_name()) };
