@@ -215,11 +215,12 @@ pub(crate) fn display_width(text: &str) -> usize {
 }
 
 /// Grapheme clusters with the columns every terminal agrees on: where a cluster's width is not the sum of its characters'
-/// (emoji joined by ZWJ, variation selectors), its characters are shown one by one.
+/// (emoji joined by ZWJ, variation selectors, flags), its characters are shown one by one.
 fn clusters(text: &str) -> impl Iterator<Item = (&str, usize)> {
     text.graphemes(true).flat_map(|cluster| {
         let by_character: usize = cluster.chars().map(|c| c.width().unwrap_or(0)).sum();
-        let whole = cluster.width() == by_character;
+        let wide = cluster.chars().filter(|c| c.width().unwrap_or(0) > 0).count();
+        let whole = wide <= 1 && cluster.width() == by_character;
         let characters = if whole { "" } else { cluster };
         whole
             .then_some((cluster, by_character))

@@ -12,8 +12,8 @@ pub struct Graph<'a> {
     /// Width and height of each node.
     pub sizes: &'a [(u16, u16)],
     pub edges: &'a [(usize, usize)],
-    /// Columns kept free before a node for a label on its incoming line.
-    pub label: u16,
+    /// Columns wanted for a label on each edge; given where an edge enters its target alone.
+    pub labels: &'a [u16],
     /// Empty rows between nodes.
     pub gap: u16,
 }
@@ -276,13 +276,21 @@ fn route(graph: &Graph<'_>, links: &Links<'_>, items: &[Item], layers: &[usize],
     let widths: Vec<i32> = links.rows.iter().map(|row| row.iter().map(|i| i32::from(items[*i].width)).max().unwrap_or(0)).collect();
     let mut lefts = vec![0i32; depth];
     let mut channel_of: HashMap<usize, i32> = HashMap::new();
+    // The widest label among edges that enter a node of the layer alone.
+    let mut label_room = vec![0i32; depth];
+    for (edge, chain) in links.chains.iter().enumerate() {
+        if let Some(target) = chain.last().filter(|t| links.before[**t].len() == 1).and_then(|t| items[*t].node) {
+            let wanted = graph.labels.get(edge).copied().unwrap_or(0);
+            label_room[layers[target]] = label_room[layers[target]].max(i32::from(wanted));
+        }
+    }
     let mut x = 0;
     for layer in 0..depth {
         lefts[layer] = x;
         x += widths[layer];
         if layer + 1 < depth {
             let used = channels(&links.rows[layer], items, links.after, x + 1, &mut channel_of);
-            x += 2 + used + i32::from(graph.label) + 2;
+            x += 1 + used + label_room[layer + 1] + 3;
         }
     }
     let mut layout = Layout {
@@ -319,7 +327,7 @@ fn route(graph: &Graph<'_>, links: &Links<'_>, items: &[Item], layers: &[usize],
                 let far = lefts[layer_of[pair[1]]] + widths[layer_of[pair[1]]];
                 route.pieces.push(((to, yb), (far, yb)));
             } else if links.before[pair[1]].len() == 1 {
-                route.label = Some((to - i32::from(graph.label), yb));
+                route.label = Some((to - i32::from(graph.labels.get(edge).copied().unwrap_or(0)), yb));
             }
         }
         if let (Some(first), Some(last)) = (route.pieces.first(), route.pieces.last()) {
@@ -382,7 +390,7 @@ mod tests {
     use super::*;
 
     fn lay(count: usize, edges: &[(usize, usize)]) -> Layout {
-        layered(&Graph { sizes: &vec![(10, 3); count], edges, label: 4, gap: 1 })
+        layered(&Graph { sizes: &vec![(10, 3); count], edges, labels: &vec![4; edges.len()], gap: 1 })
     }
 
     #[test]

@@ -216,6 +216,8 @@ pub(crate) struct Look {
     styles: [Style; Role::ALL.len()],
     pub(crate) glyphs: Glyphs,
     pub(crate) depth: ColorDepth,
+    /// The theme in one sentence.
+    pub(crate) description: String,
 }
 
 impl Look {
@@ -241,12 +243,12 @@ impl Look {
                 })?;
             }
         }
-        Ok(Look { styles, glyphs, depth })
+        Ok(Look { styles, glyphs, depth, description: theme.description })
     }
 
     #[cfg(test)]
     pub(crate) fn plain() -> Look {
-        Look { styles: [Style::default(); Role::ALL.len()], glyphs: Glyphs::Braille, depth: ColorDepth::Mono }
+        Look { styles: [Style::default(); Role::ALL.len()], glyphs: Glyphs::Braille, depth: ColorDepth::Mono, description: String::new() }
     }
 
     pub(crate) fn style(&self, role: Role) -> Style {

@@ -70,7 +70,8 @@ pub(crate) fn latency(seconds: f64) -> String {
     } else if s < 0.000_999_5 {
         format!("{sign}{:.0}µs", (s * 1e6).max(1.0))
     } else if s < 0.009_95 {
-        format!("{sign}{:.1}ms", s * 1e3)
+        let shown = format!("{:.1}", s * 1e3);
+        format!("{sign}{}ms", shown.strip_suffix(".0").unwrap_or(&shown))
     } else if s < 0.999_5 {
         format!("{sign}{:.0}ms", s * 1e3)
     } else if s < 9.995 {
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn latencies_read_like_latencies() {
         for (seconds, shown) in
-            [(0.000_812, "812µs"), (0.0041, "4.1ms"), (0.038, "38ms"), (0.9996, "1.00s"), (1.92, "1.92s"), (31.4, "31.4s"), (192.0, "3m12s")]
+            [(0.000_812, "812µs"), (0.0041, "4.1ms"), (0.004, "4ms"), (0.038, "38ms"), (0.9996, "1.00s"), (1.92, "1.92s"), (31.4, "31.4s"), (192.0, "3m12s")]
         {
             assert_eq!(latency(seconds), shown);
         }

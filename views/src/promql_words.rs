@@ -12,7 +12,7 @@ const FUNCTIONS: [&str; 34] = [
 pub(crate) fn complete(line: &str, vocabulary: Option<&Vocabulary>) -> Vec<String> {
     let start = line.rfind(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.'))).map_or(0, |i| i + line[i..].chars().next().map_or(1, char::len_utf8));
     let (head, word) = line.split_at(start);
-    if word.len() < 2 && !head.ends_with(['{', ',']) {
+    if word.len() < 2 && !head.ends_with(['{', ',', '(']) {
         return Vec::new();
     }
     let in_braces = head.rfind('{').is_some_and(|open| head.rfind('}').is_none_or(|close| close < open));
@@ -38,7 +38,8 @@ mod tests {
     fn metrics_labels_and_functions_are_offered_where_they_fit() {
         let vocabulary = Vocabulary { metrics: vec!["up".into(), "watchfire_queue_depth".into()], labels: vec!["job".into()], services: vec![] };
         assert_eq!(complete("sum(que", Some(&vocabulary)), ["sum(watchfire_queue_depth"]);
-        assert_eq!(complete("up{j", Some(&vocabulary)), Vec::<String>::new());
+        assert_eq!(complete("up{j", Some(&vocabulary)), ["up{job"]);
+        assert_eq!(complete("u", Some(&vocabulary)), Vec::<String>::new());
         assert_eq!(complete("up{", Some(&vocabulary)), ["up{job"]);
         assert_eq!(complete("up{jo", Some(&vocabulary)), ["up{job"]);
         assert_eq!(complete("rat", None), ["rate"]);

@@ -98,7 +98,6 @@ impl Readings {
         slo: Slo(Slo);
         alerts: Alerts(Alerts);
         logs: Logs(Logs);
-        query: Query(QueryResult);
         query_range: QueryRange(QueryResult);
         changes: Changes(Changes);
         backtest: Backtest(Backtest);

@@ -69,14 +69,28 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     if let Some(since) = status.overall_since {
         pen.gap(1).put(&number::since(Some(since), parts.cx.now), Role::Text);
     }
-    pen.gap(3);
+    let gap = if width >= 100 { 3 } else { 2 };
+    pen.gap(gap);
     if nothing_received(status) {
         pen.put("nothing received yet", Role::Dim);
         return;
     }
-    counts(&mut pen, status);
-    if status.simulated {
-        pen.gap(3).put("SIMULATED", Role::Banner);
+    let pieces = counts(status);
+    let simulated = if status.simulated { "SIMULATED" } else { "" };
+    let length = |pieces: &[(String, Role)]| pieces.iter().map(|(t, _)| display_width(t) as u16).sum::<u16>();
+    // What is simulated says so at any width; the rest of the counts makes room.
+    let mark = if pen.x() + length(&pieces) + 9 + gap <= room { simulated } else { simulated.get(..3).unwrap_or("") };
+    let reserve = if mark.is_empty() { 0 } else { mark.len() as u16 + gap };
+    let mut used = pen.x();
+    for (text, role) in &pieces {
+        used += display_width(text) as u16;
+        if used + reserve > room {
+            break;
+        }
+        pen.put(text, *role);
+    }
+    if !mark.is_empty() {
+        pen.gap(gap).put(mark, Role::Banner);
     }
     let mut x = pen.x() + 3;
     for text in figures(status) {
@@ -90,32 +104,33 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     }
 }
 
-fn counts(pen: &mut crate::canvas::Pen<'_, '_>, status: &Status) {
-    let mut first = true;
+/// Firing alerts by severity, loudest first, then what is explained and what is pending.
+fn counts(status: &Status) -> Vec<(String, Role)> {
+    let mut pieces: Vec<(String, Role)> = Vec::new();
+    let mut add = |text: String, role: Role| {
+        let text = if pieces.is_empty() { text } else { format!(" · {text}") };
+        pieces.push((text, role));
+    };
     for severity in Severity::ALL {
         let count = status.firing.get(severity.word()).copied().unwrap_or(0);
-        if count == 0 {
-            continue;
+        if count > 0 {
+            add(format!("{count} {}", severity.word()), severity_state(severity).into());
         }
-        if !std::mem::take(&mut first) {
-            pen.put(" · ", Role::Dim);
-        }
-        pen.put(&format!("{count} {}", severity.word()), Role::from(severity_state(severity)));
     }
     let other: usize = status.firing.iter().filter(|(word, _)| !Severity::ALL.iter().any(|s| s.word() == *word)).map(|(_, n)| n).sum();
     if other > 0 {
-        pen.put(if first { "" } else { " · " }, Role::Dim).put(&format!("{other} other"), Role::Degraded);
-        first = false;
-    }
-    if first {
-        pen.put("nothing fires", Role::Dim);
-    }
-    if status.held > 0 {
-        pen.put(&format!(" ({} explained)", status.held), Role::Dim);
+        add(format!("{other} other"), Role::Degraded);
     }
     if status.pending > 0 {
-        pen.put(&format!(" · {} pending", status.pending), Role::Dim);
+        add(format!("{} pending", status.pending), Role::Dim);
     }
+    if pieces.is_empty() {
+        pieces.push(("nothing fires".to_owned(), Role::Dim));
+    }
+    if status.held > 0 {
+        pieces.push((format!(" ({} explained)", status.held), Role::Dim));
+    }
+    pieces
 }
 
 /// Figures of the header, most useful first.
@@ -274,6 +289,8 @@ pub(crate) fn strip(canvas: &mut Canvas<'_>, parts: &Parts<'_>, hints: &[(Action
         keys.push((Action::NextProblem, "next problem"));
     }
     keys.extend([(Action::Filter, "filter"), (Action::Command, "command"), (Action::Help, "help")]);
+    let mut seen: Vec<Action> = Vec::with_capacity(keys.len());
+    keys.retain(|(action, _)| !seen.contains(action) && (seen.push(*action), true).1);
     let dim = canvas.style(Role::Dim);
     let mut left = canvas.part(0, 0, room, 1);
     let mut x = 1;

@@ -9,7 +9,7 @@ use crate::view::Cx;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::marker::PhantomData;
-use watchfire_model::HealthState;
+use watchfire_model::{HealthState, Timestamp};
 
 /// One column. Narrow screens drop the columns of the highest rank first.
 pub(crate) struct Column {
@@ -55,8 +55,8 @@ pub(crate) trait Rows {
     /// What tells a row from others, also after a new reading.
     fn key(row: &Self::Row) -> Cow<'_, str>;
 
-    /// Ascending by a column; unknown values last.
-    fn compare(a: &Self::Row, b: &Self::Row, column: usize) -> Ordering;
+    /// What a column sorts by.
+    fn value(row: &Self::Row, column: usize) -> Sort<'_>;
 
     /// Where the row stands before any sorting: lower first.
     fn place(row: &Self::Row) -> u8 {
@@ -80,13 +80,37 @@ pub(crate) fn badness(state: HealthState) -> u8 {
     }
 }
 
-/// Ascending, with what is not known last in both directions.
-pub(crate) fn by_value(a: Option<f64>, b: Option<f64>) -> Ordering {
-    match (a, b) {
-        (Some(a), Some(b)) => a.total_cmp(&b),
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => Ordering::Equal,
+/// A value to sort by. What is not known comes last in both directions.
+pub(crate) enum Sort<'a> {
+    Number(Option<f64>),
+    Text(&'a str),
+    /// Worst first.
+    State(HealthState),
+}
+
+impl Sort<'_> {
+    pub(crate) fn time(at: Option<Timestamp>) -> Self {
+        Sort::Number(at.map(Timestamp::seconds))
+    }
+
+    fn is_unknown(&self) -> bool {
+        match self {
+            Sort::Number(value) => value.is_none(),
+            Sort::Text(text) => text.is_empty(),
+            Sort::State(_) => false,
+        }
+    }
+
+    fn compare(&self, other: &Sort<'_>, descending: bool) -> Ordering {
+        self.is_unknown().cmp(&other.is_unknown()).then_with(|| {
+            let ascending = match (self, other) {
+                (Sort::Number(Some(a)), Sort::Number(Some(b))) => a.total_cmp(b),
+                (Sort::Text(a), Sort::Text(b)) => a.cmp(b),
+                (Sort::State(a), Sort::State(b)) => badness(*a).cmp(&badness(*b)),
+                _ => Ordering::Equal,
+            };
+            if descending { ascending.reverse() } else { ascending }
+        })
     }
 }
 
@@ -139,8 +163,9 @@ impl<R: Rows> Table<R> {
         let at = |i: &u32| &rows[*i as usize];
         match self.sort {
             None => self.order.sort_by_key(|i| R::place(at(i))),
-            Some((column, false)) => self.order.sort_by(|a, b| R::compare(at(a), at(b), column)),
-            Some((column, true)) => self.order.sort_by(|a, b| R::compare(at(b), at(a), column)),
+            Some((column, descending)) => {
+                self.order.sort_by(|a, b| R::value(at(a), column).compare(&R::value(at(b), column), descending));
+            }
         }
         if let Some(key) = &self.key
             && let Some(position) = self.order.iter().position(|i| R::key(at(i)) == *key)
@@ -162,12 +187,6 @@ impl<R: Rows> Table<R> {
     /// Rows in the order shown.
     pub(crate) fn shown<'r>(&'r self, rows: &'r [R::Row]) -> impl Iterator<Item = &'r R::Row> {
         self.order.iter().filter_map(|i| rows.get(*i as usize))
-    }
-
-    /// Puts the cursor on a row by its key, now or as soon as it arrives.
-    pub(crate) fn select(&mut self, key: &str) {
-        self.key = Some(key.to_owned());
-        self.stamp = None;
     }
 
     pub(crate) fn tally(&self) -> String {
@@ -371,10 +390,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_known_comes_last_in_both_directions() {
+        for descending in [false, true] {
+            assert_eq!(Sort::Number(None).compare(&Sort::Number(Some(1.0)), descending), Ordering::Greater);
+            assert_eq!(Sort::Text("").compare(&Sort::Text("a"), descending), Ordering::Greater);
+        }
+        assert_eq!(Sort::Number(Some(2.0)).compare(&Sort::Number(Some(1.0)), true), Ordering::Less);
+    }
+
+    #[test]
     fn narrow_screens_drop_the_least_important_columns() {
         const COLUMNS: [Column; 3] = [Column::left("A", 10).grow(1), Column::right("B", 6).rank(1), Column::left("C", 8).rank(2)];
         assert_eq!(fit(&COLUMNS, 40).len(), 3);
-        assert_eq!(fit(&COLUMNS, 20), [(0, 1, 13), (1, 15, 6)]);
+        assert_eq!(fit(&COLUMNS, 20), [(0, 1, 12), (1, 14, 6)]);
         assert_eq!(fit(&COLUMNS, 5), [(0, 1, 10)]);
     }
 }

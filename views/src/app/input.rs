@@ -215,9 +215,9 @@ impl App {
     fn change_theme(&mut self, name: &str) {
         match crate::look::Look::load(name, &self.options.themes, self.options.color, self.options.glyphs) {
             Ok(look) => {
+                self.say(format!("theme {name}: {}", look.description), false);
                 self.look = look;
                 self.theme = name.to_owned();
-                self.say(format!("theme {name}"), false);
             }
             Err(error) => self.say(error.to_string(), true),
         }

@@ -6,11 +6,10 @@ use crate::filter::{Field, Fields};
 use crate::look::{Role, breaker_look};
 use crate::number;
 use crate::readings::Kind;
-use crate::table::{Column, Rows, Table, badness, by_value};
+use crate::table::{badness, Column, Rows, Sort, Table};
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::time::Duration;
 use watchfire_model::reading::Breaker;
 use watchfire_model::{HealthState, Request, Timestamp};
@@ -44,16 +43,16 @@ impl Rows for Kinds {
         Cow::Owned(format!("{} {}", row.service, row.breaker))
     }
 
-    fn compare(a: &Breaker, b: &Breaker, column: usize) -> Ordering {
+    fn value(row: &Breaker, column: usize) -> Sort<'_> {
         match column {
-            0 => a.breaker.cmp(&b.breaker),
-            1 => a.service.cmp(&b.service),
-            3 => a.since.cmp(&b.since),
-            4 => by_value(a.failure_ratio, b.failure_ratio),
-            5 => a.transitions.cmp(&b.transitions),
-            7 => a.protects.cmp(&b.protects),
-            8 => a.source.cmp(&b.source),
-            _ => badness(Self::state(a)).cmp(&badness(Self::state(b))),
+            0 => Sort::Text(&row.breaker),
+            1 => Sort::Text(&row.service),
+            3 => Sort::time(row.since),
+            4 => Sort::Number(row.failure_ratio),
+            5 => Sort::Number(Some(row.transitions as f64)),
+            7 => Sort::Text(row.protects.as_deref().unwrap_or("")),
+            8 => Sort::Text(row.source.as_deref().unwrap_or("")),
+            _ => Sort::State(Self::state(row)),
         }
     }
 

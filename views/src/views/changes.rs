@@ -6,11 +6,10 @@ use crate::filter::{Field, Fields};
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
-use crate::table::{Column, Rows, Table};
+use crate::table::{Column, Rows, Sort, Table};
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::time::Duration;
 use watchfire_model::reading::Change;
 use watchfire_model::{HealthState, Request, parse_duration};
@@ -45,11 +44,11 @@ impl Rows for Kinds {
         Cow::Owned(format!("{} {} {} {}", row.at.millis(), row.kind, row.subject, row.to))
     }
 
-    fn compare(a: &Change, b: &Change, column: usize) -> Ordering {
+    fn value(row: &Change, column: usize) -> Sort<'_> {
         match column {
-            2 => a.kind.cmp(&b.kind),
-            3 => a.subject.cmp(&b.subject),
-            _ => a.at.cmp(&b.at),
+            2 => Sort::Text(&row.kind),
+            3 => Sort::Text(&row.subject),
+            _ => Sort::time(Some(row.at)),
         }
     }
 
@@ -89,7 +88,7 @@ fn tone(change: &Change) -> HealthState {
     }
 }
 
-/// `breaker social→facebook closed → open (03:10:31)`.
+/// `03:10:31  breaker social→facebook closed → open`.
 pub(super) fn line(canvas: &mut Canvas<'_>, change: &Change, now: watchfire_model::Timestamp) {
     let what = match change.kind.as_str() {
         "version" => String::new(),
@@ -97,9 +96,9 @@ pub(super) fn line(canvas: &mut Canvas<'_>, change: &Change, now: watchfire_mode
         kind => format!("{kind} "),
     };
     let mut pen = canvas.pen(0, 0);
+    pen.put(&number::moment(change.at, now), Role::Dim).gap(2);
     pen.put(&what, Role::Dim).put(&change.subject, Role::Text).gap(1);
     from_to(&mut pen, change);
-    pen.put(&format!(" ({})", number::moment(change.at, now)), Role::Dim);
 }
 
 fn from_to(pen: &mut crate::canvas::Pen<'_, '_>, change: &Change) {

@@ -7,11 +7,10 @@ use crate::filter::{Field, Fields};
 use crate::look::{Role, state_glyph};
 use crate::number;
 use crate::readings::Kind;
-use crate::table::{Column, Rows, Table, badness, by_value};
+use crate::table::{badness, Column, Rows, Sort, Table};
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use watchfire_model::reading::{Check, Health as Reading, Target};
 use watchfire_model::{HealthState, Request, Timestamp};
 
@@ -52,14 +51,14 @@ impl Rows for Checks {
         Cow::Owned(format!("{} {}", row.service, row.check))
     }
 
-    fn compare(a: &Check, b: &Check, column: usize) -> Ordering {
+    fn value(row: &Check, column: usize) -> Sort<'_> {
         match column {
-            0 => a.service.cmp(&b.service),
-            1 => a.check.cmp(&b.check),
-            3 => a.since.cmp(&b.since),
-            4 => by_value(a.latency_seconds, b.latency_seconds),
-            5 => by_value(a.p95_seconds, b.p95_seconds),
-            _ => badness(a.state).cmp(&badness(b.state)),
+            0 => Sort::Text(&row.service),
+            1 => Sort::Text(&row.check),
+            3 => Sort::time(row.since),
+            4 => Sort::Number(row.latency_seconds),
+            5 => Sort::Number(row.p95_seconds),
+            _ => Sort::State(row.state),
         }
     }
 
@@ -109,14 +108,14 @@ impl Rows for Targets {
         Cow::Owned(format!("{} {}", row.job, row.instance))
     }
 
-    fn compare(a: &Target, b: &Target, column: usize) -> Ordering {
+    fn value(row: &Target, column: usize) -> Sort<'_> {
         match column {
-            0 => a.job.cmp(&b.job),
-            1 => a.instance.cmp(&b.instance),
-            3 => a.last_scrape.cmp(&b.last_scrape),
-            4 => by_value(a.duration_seconds, b.duration_seconds),
-            5 => a.samples.cmp(&b.samples),
-            _ => badness(Self::state(a)).cmp(&badness(Self::state(b))),
+            0 => Sort::Text(&row.job),
+            1 => Sort::Text(&row.instance),
+            3 => Sort::time(row.last_scrape),
+            4 => Sort::Number(row.duration_seconds),
+            5 => Sort::Number(row.samples.map(|s| s as f64)),
+            _ => Sort::State(Self::state(row)),
         }
     }
 

@@ -407,6 +407,10 @@ fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
     let silent = if node.observed { "" } else { " declared, nothing seen" };
     pen.put(&format!("{}{silent}", node.state.word()), node.state.into()).gap(2);
     pen.put(&format!("{}  {} errors  p95 {}", number::rate(node.rate), number::percent_sign(node.error_ratio), number::latency_known(node.p95_seconds)), Role::Text);
+    let blast = shown.blast(n).len();
+    if blast > 0 {
+        pen.gap(2).put(&format!("a failure reaches {blast}"), Role::Text);
+    }
     pen.gap(2).put(&node.why.join(" · "), Role::Text);
     let ends = |edges: &[usize], client: bool| {
         let mut names: Vec<String> = edges
@@ -420,7 +424,5 @@ fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
         if names.is_empty() { number::UNKNOWN.to_owned() } else { names.join(" · ") }
     };
     canvas.pen(1, 1).put("called by ", Role::Dim).put(&ends(&shown.into[n], true), Role::Text);
-    let blast = shown.blast(n);
-    let reach = if blast.is_empty() { String::new() } else { format!("   a failure reaches {}", blast.len()) };
-    canvas.pen(1, 2).put("calls     ", Role::Dim).put(&ends(&shown.out[n], false), Role::Text).put(&reach, Role::Dim);
+    canvas.pen(1, 2).put("calls     ", Role::Dim).put(&ends(&shown.out[n], false), Role::Text);
 }

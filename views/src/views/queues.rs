@@ -7,11 +7,10 @@ use crate::filter::{Field, Fields};
 use crate::look::{Role, state_glyph};
 use crate::number;
 use crate::readings::Kind;
-use crate::table::{Column, Rows, Table, badness, by_value};
+use crate::table::{Column, Rows, Sort, Table};
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use watchfire_model::reading::Queue;
 use watchfire_model::{HealthState, Request};
 
@@ -44,18 +43,18 @@ impl Rows for Kinds {
         Cow::Owned(format!("{} {}", row.queue, row.system))
     }
 
-    fn compare(a: &Queue, b: &Queue, column: usize) -> Ordering {
+    fn value(row: &Queue, column: usize) -> Sort<'_> {
         match column {
-            0 => a.queue.cmp(&b.queue),
-            1 => a.system.cmp(&b.system),
-            2 => by_value(a.depth, b.depth),
-            4 => by_value(a.in_rate, b.in_rate),
-            5 => by_value(a.out_rate, b.out_rate),
-            6 => by_value(a.oldest_seconds, b.oldest_seconds),
-            7 => by_value(a.drain_seconds, b.drain_seconds),
-            8 => by_value(a.consumers, b.consumers),
-            9 => by_value(a.dead_letters, b.dead_letters),
-            _ => badness(a.state).cmp(&badness(b.state)),
+            0 => Sort::Text(&row.queue),
+            1 => Sort::Text(&row.system),
+            2 => Sort::Number(row.depth),
+            4 => Sort::Number(row.in_rate),
+            5 => Sort::Number(row.out_rate),
+            6 => Sort::Number(row.oldest_seconds),
+            7 => Sort::Number(row.drain_seconds),
+            8 => Sort::Number(row.consumers),
+            9 => Sort::Number(row.dead_letters),
+            _ => Sort::State(row.state),
         }
     }
 
@@ -104,7 +103,8 @@ pub(super) fn drains(queue: &Queue) -> String {
     match (queue.drain_seconds, queue.depth) {
         (_, Some(d)) if d < 1.0 => "empty".to_owned(),
         (Some(s), _) => number::span(std::time::Duration::from_secs_f64(s.clamp(0.0, 1e9))),
-        (None, Some(_)) if queue.in_rate.is_some() && queue.out_rate.is_some() => "never".to_owned(),
+        (None, Some(_)) if trend(queue) == "↑" => "never".to_owned(),
+        (None, Some(_)) if queue.in_rate.is_some() && queue.out_rate.is_some() => "steady".to_owned(),
         _ => number::UNKNOWN.to_owned(),
     }
 }
@@ -260,6 +260,7 @@ fn explain(canvas: &mut Canvas<'_>, row: &Queue) {
         (_, Some(c)) if c == 0.0 => "no consumer: it only grows".to_owned(),
         ("never", _) => "more comes in than goes out: it does not drain".to_owned(),
         ("empty", _) => "nothing waits".to_owned(),
+        ("steady", _) => "as much goes out as comes in".to_owned(),
         (number::UNKNOWN, _) => "its rates are not known".to_owned(),
         (time, _) => format!("empty in {time} at the present rates"),
     };

@@ -7,11 +7,10 @@ use crate::filter::{Field, Fields};
 use crate::look::{Role, error_role, state_glyph};
 use crate::number;
 use crate::readings::Kind;
-use crate::table::{Column, Rows, Table, badness, by_value};
+use crate::table::{Column, Rows, Sort, Table};
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use watchfire_model::reading::{Change, ServiceRow};
 use watchfire_model::{HealthState, Request};
 
@@ -33,43 +32,42 @@ const SATURATION: usize = 7;
 const OWNER: usize = 8;
 const VERSION: usize = 9;
 const SPANS: usize = 10;
-const WHY: usize = 11;
 
 impl Rows for Kinds {
     type Row = ServiceRow;
     const KIND: Kind = Kind::Services;
     const COLUMNS: &'static [Column] = &[
-        Column::left("SERVICE", 18).grow(1).sort('S'),
+        Column::left("SERVICE", 17).grow(1).sort('S'),
         Column::right("RATE", 7).sort('R'),
-        Column::right("ERR%", 6).sort('%'),
-        Column::right("P50", 6).rank(3).sort('5'),
+        Column::right("ERR%", 5).sort('%'),
+        Column::right("P50", 6).rank(2).sort('5'),
         Column::right("P95", 6).sort('P'),
-        Column::right("P99", 7).rank(1).sort('9'),
-        Column::left("15 MIN", 8).rank(2),
+        Column::right("P99", 6).rank(1).sort('9'),
+        Column::left("15 MIN", 8).rank(3),
         Column::left("BUSIEST", 11).rank(4).sort('B'),
         Column::left("OWNER", 12).rank(5).sort('O'),
         Column::left("VERSION", 9).rank(6).sort('V'),
         Column::right("SPANS", 7).rank(7).sort('N'),
-        Column::left("WHY", 15).grow(3).sort('W'),
+        Column::left("WHY", 13).grow(3).sort('W'),
     ];
 
     fn key(row: &ServiceRow) -> Cow<'_, str> {
         Cow::Borrowed(&row.name)
     }
 
-    fn compare(a: &ServiceRow, b: &ServiceRow, column: usize) -> Ordering {
+    fn value(row: &ServiceRow, column: usize) -> Sort<'_> {
         match column {
-            NAME => a.name.cmp(&b.name),
-            RATE => by_value(a.rate, b.rate),
-            ERRORS => by_value(a.error_ratio, b.error_ratio),
-            P50 => by_value(a.p50_seconds, b.p50_seconds),
-            P95 => by_value(a.p95_seconds, b.p95_seconds),
-            P99 => by_value(a.p99_seconds, b.p99_seconds),
-            SATURATION => by_value(a.saturation, b.saturation),
-            OWNER => a.owner.cmp(&b.owner),
-            VERSION => a.version.cmp(&b.version),
-            SPANS => by_value(a.sample_count, b.sample_count),
-            _ => badness(a.state).cmp(&badness(b.state)),
+            NAME => Sort::Text(&row.name),
+            RATE => Sort::Number(row.rate),
+            ERRORS => Sort::Number(row.error_ratio),
+            P50 => Sort::Number(row.p50_seconds),
+            P95 => Sort::Number(row.p95_seconds),
+            P99 => Sort::Number(row.p99_seconds),
+            SATURATION => Sort::Number(row.saturation),
+            OWNER => Sort::Text(row.owner.as_deref().unwrap_or("")),
+            VERSION => Sort::Text(row.version.as_deref().unwrap_or("")),
+            SPANS => Sort::Number(row.sample_count),
+            _ => Sort::State(row.state),
         }
     }
 
@@ -192,19 +190,21 @@ impl View for Services {
         let rows = &services.services;
         self.table.refresh(rows, cx);
         let (width, height) = (canvas.width(), canvas.height());
-        // Changes stand below the rows, as far as both fit; rows come first.
-        let wanted = if services.changes.is_empty() { 0 } else { (services.changes.len() as u16).min(6) + 1 };
-        let listed = (rows.len() as u16).saturating_add(1);
-        let spare = height.saturating_sub(listed);
-        let below = if spare > 1 { wanted.min(spare) } else { 0 };
+        // The selected row in full and what changed stand below the rows, as far as there is room; rows come first.
+        let changed = if services.changes.is_empty() { 0 } else { (services.changes.len() as u16).min(8) + 2 };
+        let spare = height.saturating_sub((rows.len().min(1000) as u16).saturating_add(1));
+        let below = if spare >= 2 { (2 + changed).min(spare) } else { 0 };
         let mut upper = canvas.part(0, 0, width, height - below);
         if self.table.shown(rows).next().is_none() {
             blank(&mut upper, cx, Kind::Services, "no services yet", "send spans to the OTLP ports of the header's first page, or start watchfire demo");
         } else {
             self.table.draw(&mut upper, rows, cx, |canvas, row, column, x, width| cell(canvas, row, column, x, width));
         }
-        if below > 1 {
-            changes(&mut canvas.part(0, height - below + 1, width, below - 1), &services.changes, cx);
+        if let (2.., Some(row)) = (below, self.table.selected(rows)) {
+            in_full(&mut canvas.part(0, height - below + 1, width, 1), row);
+        }
+        if below > 4 {
+            changes(&mut canvas.part(0, height - below + 3, width, below - 3), &services.changes, cx);
         }
     }
 }
@@ -256,13 +256,29 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
     }
 }
 
+/// The selected service with what its row has no room for.
+fn in_full(canvas: &mut Canvas<'_>, row: &ServiceRow) {
+    let mut pen = canvas.pen(1, 0);
+    pen.put(&row.name, Role::Strong).gap(2);
+    let why = if row.why.is_empty() { row.state.word().to_owned() } else { row.why.join(" · ") };
+    pen.put(&why, row.state.into()).gap(2);
+    let mut words: Vec<String> = Vec::new();
+    words.extend(row.owner.iter().map(|o| format!("owner {o}")));
+    words.extend(row.version.iter().map(|v| format!("version {v}")));
+    words.extend(row.saturation.map(|s| format!("{} {}", row.saturation_of.as_deref().unwrap_or("busy"), number::percent_sign(Some(s)))));
+    words.extend(row.sample_count.map(|n| format!("{} spans", number::count(n))));
+    words.extend(row.sampling_ratio.filter(|r| *r < 0.999).map(|r| format!("≈ {} % kept", number::digits(r * 100.0))));
+    pen.put(&words.join(" · "), Role::Dim);
+}
+
 /// `What changed since 03:09`, newest first, as many as fit.
 fn changes(canvas: &mut Canvas<'_>, changes: &[Change], cx: &Cx<'_>) {
-    let oldest = changes.iter().take(usize::from(canvas.height())).map(|c| c.at).min().unwrap_or(cx.now);
+    let rows = usize::from(canvas.height().saturating_sub(1));
+    let oldest = changes.iter().take(rows).map(|c| c.at).min().unwrap_or(cx.now);
     let clock = number::clock(oldest);
     let title = format!("What changed since {}", clock.get(..5).unwrap_or(&clock));
     canvas.pen(1, 0).put(&title, Role::Heading);
-    for (y, change) in changes.iter().take(usize::from(canvas.height())).enumerate() {
-        super::changes::line(&mut canvas.part(28, y as u16, u16::MAX, 1), change, cx.now);
+    for (y, change) in changes.iter().take(rows).enumerate() {
+        super::changes::line(&mut canvas.part(1, y as u16 + 1, u16::MAX, 1), change, cx.now);
     }
 }

@@ -7,11 +7,10 @@ use crate::filter::{Field, Fields};
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
-use crate::table::{Column, Rows, Table, badness, by_value};
+use crate::table::{Column, Rows, Sort, Table};
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use watchfire_model::reading::Objective;
 use watchfire_model::{HealthState, Request};
 
@@ -45,15 +44,15 @@ impl Rows for Kinds {
         Cow::Borrowed(&row.id)
     }
 
-    fn compare(a: &Objective, b: &Objective, column: usize) -> Ordering {
+    fn value(row: &Objective, column: usize) -> Sort<'_> {
         match column {
-            0 => a.name.cmp(&b.name),
-            1 => a.target.cmp(&b.target),
-            2 => by_value(a.current_value, b.current_value),
-            4 => by_value(a.burn_rate, b.burn_rate),
-            5 => by_value(a.budget_left, b.budget_left),
-            7 => a.group.cmp(&b.group),
-            _ => badness(Self::state(a)).cmp(&badness(Self::state(b))),
+            0 => Sort::Text(&row.name),
+            1 => Sort::Text(&row.target),
+            2 => Sort::Number(row.current_value),
+            4 => Sort::Number(row.burn_rate),
+            5 => Sort::Number(row.budget_left),
+            7 => Sort::Text(&row.group),
+            _ => Sort::State(Self::state(row)),
         }
     }
 

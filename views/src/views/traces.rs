@@ -12,11 +12,10 @@ use crate::filter::{Field, Fields, Filter};
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
-use crate::table::{Column, Rows, Table};
+use crate::table::{Column, Rows, Sort, Table};
 use crate::view::{Ask, Cx, Out, View, blank};
 use compare::Compare;
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use watchfire_model::reading::{Command, Trace, TraceQuery, TraceRow};
 use watchfire_model::{HealthState, Request};
 use waterfall::Waterfall;
@@ -68,14 +67,14 @@ impl Rows for Kinds {
         Cow::Borrowed(&row.trace_id)
     }
 
-    fn compare(a: &TraceRow, b: &TraceRow, column: usize) -> Ordering {
+    fn value(row: &TraceRow, column: usize) -> Sort<'_> {
         match column {
-            1 => a.duration_seconds.total_cmp(&b.duration_seconds),
-            2 => a.root_service.cmp(&b.root_service),
-            3 => a.root_operation.cmp(&b.root_operation),
-            4 => a.spans.cmp(&b.spans),
-            5 => a.errors.cmp(&b.errors),
-            _ => a.start.total_cmp(&b.start),
+            1 => Sort::Number(Some(row.duration_seconds)),
+            2 => Sort::Text(&row.root_service),
+            3 => Sort::Text(&row.root_operation),
+            4 => Sort::Number(Some(row.spans as f64)),
+            5 => Sort::Number(Some(row.errors as f64)),
+            _ => Sort::Number(Some(row.start)),
         }
     }
 

@@ -26,13 +26,14 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     pen.put(severity_glyph(alert.severity), tone).gap(1).put(&alert.name, Role::Strong).gap(2).put(subject(alert), Role::Text).gap(2);
     pen.put(state_word(alert), tone).put(&format!(" {}", number::since(alert.active_at, cx.now)), Role::Text);
     pen.put(&format!("   {}", alert.severity), Role::Dim);
+    let chart = if height >= 16 && !alert.history.is_empty() { (height / 3).clamp(6, 14) } else { 0 };
     let mut y = 1;
     let mut row = |canvas: &mut Canvas<'_>, name: &str, value: &str, role: Role, limit: usize| {
         if value.is_empty() {
             return;
         }
         for (i, line) in wrap(value, width.saturating_sub(15), limit).iter().enumerate() {
-            if y >= height {
+            if y + chart >= height {
                 return;
             }
             canvas.pen(1, y).column(13, if i == 0 { name } else { "" }, Role::Dim).put(line, role);
@@ -71,9 +72,8 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     row(canvas, "runbook", alert.annotations.value("runbook_url"), Role::Accent, 1);
     let labels: Vec<String> = alert.labels.iter().filter(|l| &*l.name != "alertname").map(|l| format!("{}={}", l.name, l.value)).collect();
     row(canvas, "labels", &labels.join(" "), Role::Dim, 2);
-    let left = height.saturating_sub(y + 1);
-    if left >= 5 && !alert.history.is_empty() {
-        history(&mut canvas.part(1, y + 1, text_width, left.min(16)), alert, cx.now);
+    if chart > 0 {
+        history(&mut canvas.part(1, height - chart + 1, text_width, chart - 1), alert, cx.now);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::look::{Role, breaker_look, error_role, state_glyph};
 use crate::number;
 use std::collections::BTreeSet;
 use watchfire_model::HealthState;
-use watchfire_model::reading::{Edge, Node};
+use watchfire_model::reading::{Edge, Node, NodeKind};
 
 /// The longest name in a box.
 const NAME: usize = 24;
@@ -40,20 +40,16 @@ pub(super) fn lay(shown: &Shown, zoom: Zoom) -> Layout {
         .nodes
         .iter()
         .map(|node| {
-            let name = display_width(&node.name).min(NAME) as u16;
-            let kind = kind_mark(node.kind).len() as u16;
-            let text = 2 + name + if kind > 0 { kind + 1 } else { 0 } + if node.queue_depth.is_some() { 6 } else { 0 };
+            let text = display_width(&label(node)) as u16;
             match zoom {
                 Zoom::Boxes => (text + 4, 3),
                 _ => (text + 1, 1),
             }
         })
         .collect();
-    let label = match zoom {
-        Zoom::Dense => 2,
-        _ => 17,
-    };
-    layered(&Graph { sizes: &sizes, edges: &shown.pairs, label, gap: u16::from(zoom == Zoom::Boxes) })
+    let labels: Vec<u16> = shown.edges.iter().map(|edge| display_width(&edge_label(edge, zoom).0) as u16).collect();
+    let gap = u16::from(zoom == Zoom::Boxes || shown.nodes.len() <= 80);
+    layered(&Graph { sizes: &sizes, edges: &shown.pairs, labels: &labels, gap })
 }
 
 const UP: u8 = 1;
@@ -222,31 +218,37 @@ fn labels(canvas: &mut Canvas<'_>, scene: &Scene<'_>, e: usize, place: Option<(i
         }
         return;
     };
-    match breaker {
+    let (text, role) = edge_label(edge, scene.zoom);
+    put(canvas, window, x, y, &text, role);
+}
+
+/// What stands on a line: its figures, or its breaker when that is not closed.
+fn edge_label(edge: &Edge, zoom: Zoom) -> (String, Role) {
+    match edge.breaker.as_deref().filter(|s| *s != "closed") {
         Some(state) => {
             let (glyph, health) = breaker_look(state);
-            let word = if scene.zoom == Zoom::Dense { glyph.to_owned() } else { format!("{glyph} {state}{}", if edge.breaker_inferred { "?" } else { "" }) };
-            put(canvas, window, x, y, &word, health.into());
+            let word = if zoom == Zoom::Dense { glyph.to_owned() } else { format!("{glyph} {state}{}", if edge.breaker_inferred { "?" } else { "" }) };
+            (word, health.into())
         }
-        None if scene.zoom == Zoom::Dense => {}
+        None if zoom == Zoom::Dense => (String::new(), Role::Dim),
         None => {
             let role = match error_role(edge.error_ratio) {
                 Role::Text => Role::Dim,
                 role => role,
             };
-            put(canvas, window, x, y, &figures(edge), role);
+            (figures(edge), role)
         }
     }
 }
 
-/// Text at a place of the drawing; cut at the window's edges, at most 16 columns.
+/// Text at a place of the drawing; cut at the window's edges, at most 24 columns.
 fn put(canvas: &mut Canvas<'_>, window: &Window, x: i32, y: i32, text: &str, role: Role) {
     let (x, y) = (x - window.x, y - window.y);
     if y < 0 || y >= i32::from(canvas.height()) || x >= i32::from(canvas.width()) || x < 0 {
         return;
     }
     let style = canvas.style(role);
-    canvas.text(x as u16, y as u16, 16, text, style);
+    canvas.text(x as u16, y as u16, 24, text, style);
 }
 
 fn node(canvas: &mut Canvas<'_>, scene: &Scene<'_>, n: usize, window: &Window) {
@@ -308,14 +310,11 @@ fn label(node: &Node) -> String {
         node.name.clone()
     };
     let mut text = format!("{} {name}", state_glyph(node.state));
-    let kind = kind_mark(node.kind);
-    if !kind.is_empty() {
-        text.push(' ');
-        text.push_str(kind);
-    }
-    if let Some(depth) = node.queue_depth {
-        text.push(' ');
-        text.push_str(&number::count(depth));
+    let kind = if node.kind == NodeKind::External { "ext" } else { kind_mark(node.kind) };
+    match (node.queue_depth, kind) {
+        (Some(depth), _) => text.push_str(&format!(" ▮{}", number::count(depth))),
+        (None, "") => {}
+        (None, kind) => text.push_str(&format!(" {kind}")),
     }
     text
 }

@@ -1,0 +1,86 @@
+//! A frame at 200x50 with 2,000 rows: the windowed table, the same with every row changed, and a still screen.
+
+#[path = "../tests/fixture/mod.rs"]
+mod fixture;
+
+use divan::Bencher;
+use fixture::{NOW, Situation};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use watchfire_model::reading::{ServiceRow, Services};
+use watchfire_model::{HealthState, Reading, Request};
+use watchfire_views::{App, Event, Options};
+
+const AREA: Rect = Rect { x: 0, y: 0, width: 200, height: 50 };
+const ROWS: usize = 2000;
+
+fn main() {
+    divan::main();
+}
+
+fn services(salt: usize) -> Reading {
+    let row = |i: usize| ServiceRow {
+        name: format!("service-{i:04}"),
+        state: if i % 50 == 0 { HealthState::Degraded } else { HealthState::Healthy },
+        rate: Some((i * 7 + salt) as f64 / 3.0),
+        error_ratio: Some((i % 10) as f64 / 1000.0),
+        p50_seconds: Some(0.02),
+        p95_seconds: Some(0.1 + i as f64 / 1e4),
+        p99_seconds: Some(0.4),
+        owner: Some("platform".into()),
+        sparkline: (0..60).map(|k| Some(((k * i + salt) % 17) as f64)).collect(),
+        sample_count: Some(1000.0),
+        version: Some("2.4.1".into()),
+        ..ServiceRow::default()
+    };
+    Reading::Services(Services { services: (0..ROWS).map(row).collect(), changes: Vec::new() })
+}
+
+fn app() -> App {
+    let mut app = App::new(Options::default()).expect("built-in theme and keymap");
+    app.handle(Event::Tick(NOW));
+    app.receive(&Request::Status, fixture::answer(&Request::Status, Situation::Calm));
+    app.receive(&Request::Services, Ok(services(0)));
+    app
+}
+
+/// The rows are known; only the frame is drawn.
+#[divan::bench]
+fn windowed_rows(bencher: Bencher<'_, '_>) {
+    let mut app = app();
+    let mut buffer = Buffer::empty(AREA);
+    bencher.bench_local(|| {
+        buffer.reset();
+        app.render_to(&mut buffer, AREA);
+    });
+}
+
+/// A new reading with every figure changed, sorted and filtered anew, then drawn.
+#[divan::bench]
+fn new_reading_and_frame(bencher: Bencher<'_, '_>) {
+    let mut app = app();
+    let mut buffer = Buffer::empty(AREA);
+    let mut salt = 0;
+    bencher
+        .with_inputs(|| {
+            salt += 1;
+            services(salt)
+        })
+        .bench_local_values(|reading| {
+            app.receive(&Request::Services, Ok(reading));
+            buffer.reset();
+            app.render_to(&mut buffer, AREA);
+        });
+}
+
+/// The leg to compare with: all 2,000 rows drawn, 40 screens of 50 rows.
+#[divan::bench]
+fn all_rows(bencher: Bencher<'_, '_>) {
+    let mut app = app();
+    let area = Rect { height: (ROWS + 4) as u16, ..AREA };
+    let mut buffer = Buffer::empty(area);
+    bencher.bench_local(|| {
+        buffer.reset();
+        app.render_to(&mut buffer, area);
+    });
+}

@@ -1,0 +1,300 @@
+//! Keys do what help says: a situation, keys, and what is then on screen or asked of the program.
+
+mod fixture;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use fixture::{NOW, Situation};
+use watchfire_model::reading::Command;
+use watchfire_model::{Request, Timestamp};
+use watchfire_views::{App, Effect, Event, Options};
+
+struct Screen {
+    app: App,
+    effects: Vec<Effect>,
+}
+
+impl Screen {
+    fn incident() -> Screen {
+        let mut screen = Screen { app: fixture::app(Situation::Incident, Options { user: "ana".into(), ..Options::default() }), effects: Vec::new() };
+        screen.text();
+        screen
+    }
+
+    fn event(&mut self, event: Event) -> &mut Self {
+        self.effects.extend(self.app.handle(event));
+        fixture::feed(&mut self.app, Situation::Incident);
+        self.app.frame_text(100, 30);
+        fixture::feed(&mut self.app, Situation::Incident);
+        self
+    }
+
+    /// Keys: characters, and names in angle brackets.
+    fn keys(&mut self, script: &str) -> &mut Self {
+        let mut rest = script;
+        while let Some(c) = rest.chars().next() {
+            let named = rest.strip_prefix('<').and_then(|r| r.split_once('>')).and_then(|(name, tail)| {
+                let key = match name {
+                    "enter" => KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE),
+                    "esc" => KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE),
+                    "tab" => KeyEvent::new(KeyCode::Tab, KeyModifiers::NONE),
+                    "up" => KeyEvent::new(KeyCode::Up, KeyModifiers::NONE),
+                    "down" => KeyEvent::new(KeyCode::Down, KeyModifiers::NONE),
+                    "end" => KeyEvent::new(KeyCode::End, KeyModifiers::NONE),
+                    "space" => KeyEvent::new(KeyCode::Char(' '), KeyModifiers::NONE),
+                    "back" => KeyEvent::new(KeyCode::Backspace, KeyModifiers::NONE),
+                    "c-p" => KeyEvent::new(KeyCode::Char('p'), KeyModifiers::CONTROL),
+                    "c-z" => KeyEvent::new(KeyCode::Char('z'), KeyModifiers::CONTROL),
+                    "c-u" => KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL),
+                    "c-c" => KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL),
+                    _ => return None,
+                };
+                Some((key, tail))
+            });
+            let (key, tail) = named.unwrap_or((KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE), &rest[c.len_utf8()..]));
+            self.event(Event::Key(key));
+            rest = tail;
+        }
+        self
+    }
+
+    fn text(&mut self) -> String {
+        self.app.frame_text(100, 30)
+    }
+
+    fn shows(&mut self, part: &str) -> &mut Self {
+        let text = self.text();
+        assert!(text.contains(part), "`{part}` is not on screen:\n{text}");
+        self
+    }
+
+    fn hides(&mut self, part: &str) -> &mut Self {
+        let text = self.text();
+        assert!(!text.contains(part), "`{part}` is on screen:\n{text}");
+        self
+    }
+
+    fn asked(&self, wanted: &Effect) -> bool {
+        self.effects.contains(wanted)
+    }
+}
+
+#[test]
+fn from_wrong_to_the_failing_span_in_five_keys() {
+    // Services shows the failing service first; its alert opens with its trace.
+    Screen::incident().keys("8<enter><enter>").shows("POST /api/content/posts").keys("e<enter>").shows("error timeout after 1.6s");
+}
+
+#[test]
+fn numbers_open_views_and_escape_comes_back() {
+    let mut screen = Screen::incident();
+    screen.keys("<enter>").shows("Services › Service social-service").shows("OPERATIONS");
+    screen.keys("t").shows("Traces social-service").keys("<enter>").shows("trace 4bf92f3577b34da6");
+    screen.keys("<esc>").hides("trace 4bf92f3577b34da6").keys("<esc>").shows("OPERATIONS").keys("<esc>").hides("OPERATIONS");
+    assert!(screen.effects.iter().all(|e| *e != Effect::Quit));
+    screen.keys("q");
+    assert!(screen.asked(&Effect::Quit));
+}
+
+#[test]
+fn a_filter_works_while_it_is_typed() {
+    let mut screen = Screen::incident();
+    screen.keys("/err>3%").shows("social-service").hides("user-service").keys("<enter>").shows("2 of 11").shows("/ err>3%");
+    screen.keys("<esc>").shows("11 of 11");
+    screen.keys("/owner2=x").shows("no field `owner2` here").keys("<esc>").shows("11 of 11");
+    screen.keys("!").hides("user-service").keys("j").shows("3 of 11").keys("!j").shows("11 of 11");
+}
+
+#[test]
+fn commands_complete_and_explain_mistakes() {
+    let mut screen = Screen::incident();
+    screen.keys(":que").shows("query").shows("queues").keys("<tab><tab><enter>").shows("OLDEST");
+    screen.keys(":sevrices<enter>").shows("did you mean :se");
+    screen.keys(":service ai<tab><enter>").shows("Service ai-service");
+    screen.keys(":theme light<enter>").shows("theme light");
+    assert_eq!(screen.app.theme(), "light");
+    screen.keys(":<up><up><enter>").shows("Service ai-service");
+    screen.keys(":q<enter>");
+    assert!(screen.asked(&Effect::Quit));
+}
+
+#[test]
+fn one_time_cursor_for_every_view() {
+    let mut screen = Screen::incident();
+    screen.keys(",,").shows("‖ at 03:12:14 UTC  -30s");
+    assert_eq!(screen.app.at(), Some(Timestamp::from_millis(NOW.millis() - 30_000)));
+    screen.keys("5").shows("‖ at 03:12:14 UTC").keys(":at 03:10<enter>").shows("‖ at 03:10:00 UTC  -2m44s");
+    screen.keys("<end>").shows("● live");
+    assert_eq!(screen.app.at(), None);
+    screen.keys("1{").shows("‖ at 03:10:31 UTC").keys("{").shows("‖ at 03:10:04 UTC").keys("}").shows("‖ at 03:10:31 UTC");
+    screen.keys(">").shows("● live");
+    assert!(screen.asked(&Effect::Refresh));
+}
+
+#[test]
+fn e_walks_through_the_problems_of_all_views() {
+    let mut screen = Screen::incident();
+    screen.keys("e").keys("e");
+    // No third degraded service after queue-service: on to alerts.
+    screen.keys("e").shows("CAUSE").shows("SocialErrorRateHigh").keys("e").shows("CAUSE").keys("e").shows("IN SERVICE");
+    screen.keys("e").shows("DRAINS").keys("e").shows("CHECK").keys("e").shows("What changed");
+    screen.keys("E").shows("CHECK").keys("E").shows("DRAINS");
+}
+
+#[test]
+fn freezing_holds_and_counts_what_arrives() {
+    let mut screen = Screen::incident();
+    screen.keys("<space>").shows("‖ frozen");
+    let calm = fixture::answer(&Request::Services, Situation::Calm);
+    screen.app.receive(&Request::Services, calm);
+    screen.shows("breaker facebook open 2m").shows(" held");
+    screen.app.handle(Event::Key(KeyEvent::new(KeyCode::Char(' '), KeyModifiers::NONE)));
+    screen.shows("● live").hides("breaker facebook open 2m");
+}
+
+#[test]
+fn alerts_are_silenced_and_acknowledged() {
+    let mut screen = Screen::incident();
+    screen.keys("8s").shows("silence SocialErrorRateHigh for").keys("<c-u>2h provider is down<enter>");
+    let silence = screen.effects.iter().find_map(|e| match e {
+        Effect::Command(Command::Silence(s)) => Some(s.clone()),
+        _ => None,
+    });
+    let silence = silence.expect("a silence was asked for");
+    assert_eq!(silence.ends_at.since(silence.starts_at).as_secs(), 7200);
+    assert_eq!((silence.comment.as_str(), silence.created_by.as_str()), ("provider is down", "ana"));
+    assert!(silence.matchers.contains(&("service".into(), "=".into(), "social-service".into())));
+    screen.keys("a");
+    assert!(screen.effects.iter().any(|e| matches!(e, Effect::Command(Command::Acknowledge { by, .. }) if by == "ana")));
+    screen.keys("s<c-u>forever<enter>").shows("is not a duration");
+}
+
+#[test]
+fn the_rule_lab_asks_the_past_again() {
+    let mut screen = Screen::incident();
+    screen.keys("8r").shows("would have paged 2 times").keys("+");
+    let asked = |screen: &Screen| {
+        screen.app.wants().into_iter().find_map(|r| match r {
+            Request::Backtest(q) => Some(q),
+            _ => None,
+        })
+    };
+    assert!(asked(&screen).is_some_and(|q| q.expression.ends_with("> 0.055")));
+    screen.keys("f<c-u>2m<enter>");
+    assert!(asked(&screen).is_some_and(|q| q.for_seconds == 120.0));
+    screen.keys("_").keys("<esc>").shows("CAUSE");
+}
+
+#[test]
+fn a_region_of_the_heatmap_is_explained() {
+    let mut screen = Screen::incident();
+    screen.keys("4v").keys("hhhh").shows("region").keys("jjr").shows("peer.service = facebook");
+    let query = screen.app.wants().into_iter().find_map(|r| if let Request::Explain(q) = r { Some(q) } else { None }).expect("an explanation was asked for");
+    assert!(query.min_duration_ms.is_some_and(|ms| ms > 100.0) && query.start < query.end);
+    screen.keys("<enter>").shows("trace 4bf92f3577b34da6").keys("<esc>").shows("peer.service = facebook");
+}
+
+#[test]
+fn traces_fold_search_pin_and_compare() {
+    let mut screen = Screen::incident();
+    screen.keys("3<enter>").shows("INSERT posts").keys("jjh").hides("INSERT posts").shows("+6").keys("l").shows("INSERT posts");
+    screen.keys("/deadline<enter>").shows("no span holds deadline").keys("/resend_count<c-u>graph.face<enter>").shows("search graph.face").shows("1.69s of it itself");
+    screen.keys("v").hides("analytics-service").keys("v").keys("p");
+    assert!(screen.effects.iter().any(|e| matches!(e, Effect::Command(Command::PinTrace { id }) if id.starts_with("4bf9"))));
+    screen.keys("<esc>x").shows("»").keys("jd").shows("reading both traces");
+    screen.keys("<esc>").event(Event::Paste("4bf92f3577b34da6a3ce929d0e0e4736\n".into())).shows("POST /api/content/posts");
+    screen.event(Event::Paste("req-123".into())).shows("no trace, span or correlation id req-123 is held");
+}
+
+#[test]
+fn the_map_focuses_and_shows_the_blast_radius() {
+    let mut screen = Screen::incident();
+    screen.keys("2").shows("a failure reaches").keys("f").shows("1 hop round social-service").hides("redis").keys("+").shows("2 hops").keys("<esc>").shows("redis");
+    screen.keys("n").shows("core/*").keys("n").keys("v").keys("b");
+    screen.keys(":export dot<enter>");
+    assert!(screen.effects.iter().any(|e| matches!(e, Effect::Save { name, text } if name == "map.dot" && text.starts_with("digraph"))));
+    screen.keys(":export pdf<enter>").shows("cannot write a map as pdf");
+}
+
+#[test]
+fn explore_asks_and_draws() {
+    let mut screen = Screen::incident();
+    screen.keys("0isum(que").shows("watchfire_queue_depth").keys("<tab>)<enter>").shows("sum(watchfire_queue_depth)").shows("service=social-service");
+    screen.keys("v").hides("SERIES").keys("v").shows("SERIES").keys("<esc>").shows("asked before");
+}
+
+#[test]
+fn the_palette_finds_actions_by_a_few_letters() {
+    let mut screen = Screen::incident();
+    screen.keys("<c-p>brkrs").shows("open circuit breakers").keys("<enter>").shows("IN SERVICE");
+    screen.keys("<c-p>ai-serv<enter>").shows("Service ai-service");
+}
+
+#[test]
+fn sorting_by_letter_click_and_wheel() {
+    let mut screen = Screen::incident();
+    let first = |screen: &mut Screen| screen.text().lines().nth(3).map(str::to_owned).unwrap_or_default();
+    screen.keys("R").shows("RATE▾");
+    assert!(first(&mut screen).contains("api-gateway"));
+    screen.keys("R").shows("RATE▴").keys("R").hides("RATE▴");
+    let mouse = |kind, column, row| Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
+    screen.event(mouse(MouseEventKind::Down(MouseButton::Left), 3, 2)).shows("SERVICE▴");
+    screen.event(mouse(MouseEventKind::ScrollDown, 3, 5));
+    screen.event(mouse(MouseEventKind::Down(MouseButton::Left), 40, 1)).shows("OLDEST");
+}
+
+#[test]
+fn copying_is_clean_and_urls_are_checked() {
+    let mut screen = Screen::incident();
+    screen.keys("y").shows("copied ");
+    assert!(screen.effects.iter().any(|e| matches!(e, Effect::Copy(text) if text.starts_with("social-service unhealthy"))));
+    screen.keys("8o");
+    assert!(screen.asked(&Effect::OpenUrl("https://runbooks.example/social-errors".into())));
+}
+
+#[test]
+fn the_first_minute_says_what_to_paste() {
+    let mut app = fixture::app(Situation::Empty, Options::default());
+    let text = app.frame_text(80, 24);
+    for part in ["nothing received yet", "127.0.0.1:4317", "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", "watchfire demo", "--scrape"] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    let effects = app.handle(Event::Key(KeyEvent::new(KeyCode::Char('y'), KeyModifiers::NONE)));
+    assert!(matches!(&effects[..], [Effect::Copy(text)] if text.contains("otlp/watchfire") && text.contains("127.0.0.1:4317")));
+}
+
+#[test]
+fn a_lost_source_says_so_and_keeps_its_last_answer() {
+    let mut screen = Screen::incident();
+    let error = watchfire_model::reading::ReadError::Disconnected("connection refused".into());
+    screen.app.receive(&Request::Status, Err(error.clone()));
+    screen.app.receive(&Request::Services, Err(error));
+    screen.shows("✖ disconnected: connection refused").shows("social-service");
+}
+
+#[test]
+fn the_screen_is_dirty_only_when_something_changed() {
+    let mut screen = Screen::incident();
+    screen.text();
+    assert!(!screen.app.dirty());
+    screen.app.handle(Event::Tick(Timestamp::from_millis(NOW.millis() + 100)));
+    fixture::feed(&mut screen.app, Situation::Incident);
+    assert!(!screen.app.dirty(), "the same second and the same readings");
+    screen.app.handle(Event::Tick(Timestamp::from_millis(NOW.millis() + 1100)));
+    assert!(screen.app.dirty());
+}
+
+#[test]
+fn suspend_and_interrupt_are_asked_of_the_program() {
+    let mut screen = Screen::incident();
+    screen.keys("<c-z>:abc<c-c><c-c>");
+    assert!(screen.asked(&Effect::Suspend));
+    assert!(screen.asked(&Effect::Quit));
+}
+
+#[test]
+fn keys_can_be_remapped_and_help_knows() {
+    let options = Options { keymap: Some("[everywhere]\n\"Q\" = \"queues\"\n\"5\" = \"none\"\n".into()), ..Options::default() };
+    let mut screen = Screen { app: fixture::app(Situation::Incident, options), effects: Vec::new() };
+    screen.keys("5").hides("OLDEST").keys("Q").shows("OLDEST").keys("?").shows("open queues");
+    assert!(screen.text().lines().any(|l| l.contains("Q ") && l.contains("open queues")));
+}
