@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The `tls_config` block of a scrape job or a probe. Empty: the system's authorities, or Mozilla's where the system has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,19 +58,27 @@ pub fn client_config(settings: &TlsSettings) -> Result<ClientConfig, TlsError> {
     })
 }
 
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, TlsError> {
+fn roots(ca_file: Option<&Path>) -> Result<Arc<RootCertStore>, TlsError> {
+    let Some(path) = ca_file else { return Ok(system_roots()) };
     let mut store = RootCertStore::empty();
-    if let Some(path) = ca_file {
-        for certificate in certificates(path)? {
-            store.add(certificate)?;
+    for certificate in certificates(path)? {
+        store.add(certificate)?;
+    }
+    Ok(Arc::new(store))
+}
+
+/// The system's authorities, read once: hundreds of clients share them.
+fn system_roots() -> Arc<RootCertStore> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    let read = || {
+        let mut store = RootCertStore::empty();
+        let (added, _) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if added == 0 {
+            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-        return Ok(store);
-    }
-    let (added, _) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 {
-        store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    Ok(store)
+        Arc::new(store)
+    };
+    ROOTS.get_or_init(read).clone()
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -11,7 +11,7 @@
 //! Invariants
 //! - A target's loop shares nothing that waits with another's: a hanging target delays nobody.
 //! - A body is stored whole or not at all; a failed scrape ends every series of the one before with a stale marker, and `up` is 0.
-//! - Text of a target reaches no log and no screen before `harmless`.
+//! - Text of a target reaches no log before `harmless`; details hold it raw and bounded, as the API serves it.
 //! - No service discovery but static targets and files: watchfire runs beside the engineer, not in the cluster.
 //!
 //! To add a format: see [`exposition`]. To add a job setting: one field in `job.rs`, its use, and a line in `Job::check` if it can be wrong.

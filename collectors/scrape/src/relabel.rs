@@ -161,7 +161,8 @@ mod tests {
     #[test]
     fn every_action_does_what_it_does_in_prometheus() {
         let input = &[("a", "foo"), ("b", "bar"), ("c", "foo"), ("z", "baz")][..];
-        let cases: &[(&str, Option<&[(&str, &str)]>)] = &[
+        type Expected<'a> = Option<&'a [(&'a str, &'a str)]>;
+        let cases: &[(&str, Expected<'_>)] = &[
             (
                 "{source_labels: [a], target_label: d, regex: f(.*), replacement: 'ch${1}-ch${1}'}",
                 Some(&[("a", "foo"), ("b", "bar"), ("c", "foo"), ("d", "choo-choo"), ("z", "baz")]),

@@ -23,6 +23,9 @@ const TOLERANCE: Duration = Duration::from_millis(2);
 /// Targets are looked at within this time of their start, before they fall into their slots.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
+/// Characters kept of an error; it may quote the target.
+const MAX_ERROR: usize = 400;
+
 const REPORT: [&str; 5] =
     ["up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling", "scrape_series_added"];
 
@@ -192,8 +195,8 @@ impl TargetLoop {
         if let Err((reason, why)) = read {
             session.fail(at, now, &report);
             self.around.meter.counter("watchfire_scrape_failures_total", &[("reason", reason)]).add(1);
-            let why = watchfire_model::harmless_limited(&why, 400).into_owned();
-            tracing::debug!(url = %self.plan.url, error = %why, "scrape failed");
+            let why: String = why.chars().take(MAX_ERROR).collect();
+            tracing::debug!(url = %self.plan.url, error = %watchfire_model::harmless(&why), "scrape failed");
             return Err(why);
         }
         let stored = session.commit(at, now, &report);
