@@ -68,9 +68,14 @@ impl World {
                 answer(status, "application/json", body)
             }
             HealthFormat::Checks => {
-                let body = json!({
-                    "overall": word, "checks": objects("status", "healthy", "unhealthy"), "timestamp": timestamp, "version": description.version,
-                });
+                let checks: serde_json::Map<_, _> = self
+                    .assessment(service, now)
+                    .into_iter()
+                    .map(|(name, healthy)| (name.to_owned(), json!({"status": if healthy { "healthy" } else { "degraded" }})))
+                    .collect();
+                let all = checks.values().all(|check| check["status"] == "healthy");
+                let overall = if word == "healthy" && !all { "degraded" } else { word };
+                let body = json!({"overall": overall, "checks": checks, "timestamp": timestamp, "version": description.version});
                 answer(status, "application/json", body)
             }
             HealthFormat::Actuator => {

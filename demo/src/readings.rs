@@ -210,6 +210,26 @@ impl World {
         names.into_iter().map(|name| self.dependency(&name, now)).collect()
     }
 
+    /// The four checks of a health assessment: database, external APIs, resources and queues, each healthy or not.
+    pub(crate) fn assessment(&self, service: usize, now: Duration) -> [(&'static str, bool); 4] {
+        let name = self.platform.services[service].name.as_str();
+        let operations = self.platform.operations.iter().filter(|o| o.service == name).flat_map(|o| &o.steps);
+        let messages = self.platform.queues.iter().filter(|q| q.consumer == name).flat_map(|q| &q.steps);
+        let needed: Vec<&str> = operations.chain(messages).map(|s| s.to.as_str()).collect();
+        let all = |wanted: fn(&Node) -> bool| {
+            needed.iter().filter(|n| self.nodes.get(**n).is_some_and(wanted)).all(|n| self.dependency(n, now).1)
+        };
+        let consumed = self.platform.queues.iter().filter(|q| q.consumer == name).all(|q| self.dependency(&q.name, now).1);
+        let influence = self.influence(name, "", now);
+        let roomy = [influence.cpu, influence.memory, influence.disk].into_iter().flatten().all(|(value, strength)| value * strength < 0.9);
+        [
+            ("database", all(|n| matches!(n, Node::Store(_)))),
+            ("external_apis", all(|n| matches!(n, Node::Provider(_)))),
+            ("resources", roomy),
+            ("queues", consumed && all(|n| matches!(n, Node::Queue(_)))),
+        ]
+    }
+
     fn dependency(&self, name: &str, now: Duration) -> (String, bool) {
         match self.nodes.get(name) {
             Some(Node::Store(index)) => {

@@ -221,8 +221,8 @@ impl<'a> Checker<'a> {
     fn objectives(&mut self) {
         let mut seen = BTreeSet::new();
         for objective in &self.platform.objectives {
-            if !seen.insert(objective.id.as_str()) {
-                self.fail(&format!("{:?}", objective.id), format!("objective `{}` is there twice", objective.id), None);
+            if !seen.insert((objective.id.as_str(), objective.name.as_str())) {
+                self.fail(&format!("{:?}", objective.id), format!("objective `{}` {:?} is there twice", objective.id, objective.name), None);
             }
             if objective.comparison.is_some() != objective.value.is_some() {
                 self.fail(&format!("{:?}", objective.id), format!("objective `{}` needs both `comparison` and `value`, or neither", objective.id), None);

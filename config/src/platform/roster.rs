@@ -32,6 +32,24 @@ static ROSTER: &[Embedded] = &[
         "resource_pressure" "service_gone" "slow_database" "slow_social_provider" "traffic_spike" "webhook_flood"
         "webhook_timeouts"
     ),
+    embedded!(
+        "mediacms":
+        "dead_letters" "degraded_database" "replication_lag" "service_gone" "slow_recommendations" "sync_failures"
+    ),
+    embedded!(
+        "commerce":
+        "cdc_lag" "cold_cache" "delivery_failures" "failover_trouble" "resource_pressure" "search_trouble" "service_gone"
+        "slow_payment_gateway" "slow_pubsub" "throughput_drop"
+    ),
+    embedded!(
+        "playnite":
+        "database_check_fails" "error_burst" "moderation_outage" "service_gone" "slow_feed" "traffic_wave"
+    ),
+    embedded!(
+        "sunday":
+        "ai_rate_limit" "item_errors" "kafka_silence" "saga_timeout" "service_gone" "slow_collaboration" "slow_items"
+        "stolen_token"
+    ),
 ];
 
 /// Names of the platforms that come with watchfire, the default one first.
