@@ -44,7 +44,7 @@ pub enum EvalError {
     #[error("{0}")]
     Execution(String),
     /// More samples would be held at once than the limit allows.
-    #[error("query processing would load too many samples into memory in query execution (limit {limit})")]
+    #[error("query needs more than {limit} samples")]
     TooManySamples { limit: usize },
     #[error("query timed out in expression evaluation")]
     Timeout,

@@ -119,15 +119,19 @@ impl Evaluator<'_> {
         let input = self.eval_vector(&aggregate.expr)?;
         let steps = input.steps;
         let (groups, ids) = group_ids(aggregate, &input.series);
-        let mut drop_name = vec![false; groups.labels.len()];
+        let mut members: Vec<Vec<usize>> = vec![Vec::new(); groups.labels.len()];
+        for (series, group) in ids.iter().enumerate() {
+            members[*group].push(series);
+        }
+        let mut out = self.block();
         let mut states: Vec<State> = Vec::new();
-        states.resize_with(groups.labels.len() * steps, || State::Empty);
-        for (series, meta) in input.series.iter().enumerate() {
-            self.ctx.budget.tick(1 + steps / 16)?;
-            let group = ids[series];
-            drop_name[group] |= meta.drop_name;
-            for step in 0..steps {
-                let state = &mut states[group * steps + step];
+        states.resize_with(steps, || State::Empty);
+        for (labels, members) in groups.labels.into_iter().zip(members) {
+            let drop_name = members.iter().any(|series| input.series[*series].drop_name);
+            for (series, step) in members.iter().flat_map(|series| (0..steps).map(move |step| (*series, step))) {
+                self.ctx.budget.tick(1)?;
+                let meta = &input.series[series];
+                let state = &mut states[step];
                 if let Some(v) = input.float(series, step) {
                     add_float(aggregate.op, state, v, || {
                         self.ctx.notes.add(&Note::MixedFloatsHistogramsInAggregation, aggregate.expr.span())
@@ -136,12 +140,9 @@ impl Evaluator<'_> {
                     self.add_histogram(aggregate, state, h, meta.labels.metric_name());
                 }
             }
-        }
-        let mut out = self.block();
-        for (group, labels) in groups.labels.into_iter().enumerate() {
-            let row = out.push(Meta { labels, drop_name: drop_name[group] });
-            for step in 0..steps {
-                let state = std::mem::replace(&mut states[group * steps + step], State::Empty);
+            let row = self.push_row(&mut out, Meta { labels, drop_name })?;
+            for (step, state) in states.iter_mut().enumerate() {
+                let state = std::mem::replace(state, State::Empty);
                 let q = parameter.get(step).copied().unwrap_or(f64::NAN);
                 if let Some(cell) = self.finish(aggregate, state, q) {
                     out.set(row, step, cell);
@@ -227,7 +228,7 @@ impl Evaluator<'_> {
                 let labels = builder.build();
                 let row = rows.id(labels.clone()) as usize;
                 if row == out.len() {
-                    out.push(Meta { labels, drop_name: meta.drop_name });
+                    self.push_row(&mut out, Meta { labels, drop_name: meta.drop_name })?;
                 }
                 let count = out.float(row, step).unwrap_or(0.0);
                 out.set(row, step, Cell::Float(count + 1.0));

@@ -149,7 +149,7 @@ impl Evaluator<'_> {
             let row = match rows.get(&labels) {
                 Some(row) => *row,
                 None => {
-                    let row = out.push(Meta { labels: labels.clone(), drop_name: true });
+                    let row = self.push_row(out, Meta { labels: labels.clone(), drop_name: true })?;
                     rows.insert(labels, row);
                     row
                 }

@@ -70,7 +70,7 @@ impl Evaluator<'_> {
                 let at = match rows.get(&labels) {
                     Some(at) => *at,
                     None => {
-                        let at = out.push(Meta { labels: labels.clone(), drop_name: meta.drop_name });
+                        let at = self.push_row(&mut out, Meta { labels: labels.clone(), drop_name: meta.drop_name })?;
                         rows.insert(labels, at);
                         at
                     }
@@ -81,7 +81,8 @@ impl Evaluator<'_> {
                 out.set(at, step, cell);
             }
         }
-        out.lease = base.lease;
+        let samples = out.samples();
+        self.ctx.budget.hold(&mut out.lease, samples)?;
         Ok(out)
     }
 

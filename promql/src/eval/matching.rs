@@ -174,35 +174,36 @@ impl Join<'_, '_> {
         many.drop_name || drops_name(self.binary.op) || self.binary.returns_bool
     }
 
-    fn own_row(&mut self, series: usize, many: &Meta) -> usize {
+    fn own_row(&mut self, series: usize, many: &Meta) -> Outcome<usize> {
         if self.row_of[series] == NONE {
             let meta = Meta { labels: many.labels.clone(), drop_name: self.drop_name(many) };
-            self.row_of[series] = self.out.push(meta) as u32;
+            self.row_of[series] = self.evaluator.push_row(&mut self.out, meta)? as u32;
         }
-        self.row_of[series] as usize
+        Ok(self.row_of[series] as usize)
     }
 
-    fn shared_row(&mut self, key: (u32, u32, u32), many: &Meta, one: &Meta) -> usize {
+    fn shared_row(&mut self, key: (u32, u32, u32), many: &Meta, one: &Meta) -> Outcome<usize> {
         if let Some(row) = self.pairs.get(&key) {
-            return *row;
+            return Ok(*row);
         }
         let labels = result_labels(self.matching, &many.labels, &one.labels);
         let row = match self.rows.get(&labels) {
             Some(row) => *row,
             None => {
-                let row = self.out.push(Meta { labels: labels.clone(), drop_name: self.drop_name(many) });
+                let meta = Meta { labels: labels.clone(), drop_name: self.drop_name(many) };
+                let row = self.evaluator.push_row(&mut self.out, meta)?;
                 self.rows.insert(labels, row);
                 self.used.push((usize::MAX, 0));
                 row
             }
         };
         self.pairs.insert(key, row);
-        row
+        Ok(row)
     }
 
     fn put(&mut self, step: usize, key: (u32, u32, u32), many: (&Meta, &Cell), one: (&Meta, &Cell)) -> Outcome<()> {
         let binary = self.binary;
-        let row = if self.same_labels { self.own_row(key.0 as usize, many.0) } else { self.shared_row(key, many.0, one.0) };
+        let row = if self.same_labels { self.own_row(key.0 as usize, many.0)? } else { self.shared_row(key, many.0, one.0)? };
         if self.matching.cardinality != Cardinality::OneToOne {
             if self.used[row] == (step, key.2) {
                 return Err(EvalError::execution("multiple matches for labels: grouping labels must ensure unique matches"));

@@ -28,7 +28,7 @@ use crate::error::EvalError;
 use crate::functions::Kind;
 use crate::parser::QueryTimes;
 use crate::plans::Plans;
-use block::Block;
+use block::{Block, Meta};
 use std::cell::Cell;
 use std::rc::Rc;
 use watchfire_model::SeriesSource;
@@ -58,6 +58,9 @@ impl Drop for Lease {
         }
     }
 }
+
+/// Rows have room for every step. This many places count as one sample, so that sparse rows are bounded, too.
+pub const CELLS_PER_SAMPLE: usize = 4;
 
 /// Ticks between two looks at the interrupt.
 const TICKS: usize = 256;
@@ -209,6 +212,17 @@ impl<'a> Evaluator<'a> {
 
     pub fn block(&self) -> Block {
         Block::new(self.steps.count, self.ctx.budget.lease())
+    }
+
+    /// What an almost empty row counts as.
+    pub fn row_weight(&self) -> usize {
+        self.steps.count / CELLS_PER_SAMPLE
+    }
+
+    /// Adds a row to a result, accounting for its room.
+    pub fn push_row(&self, block: &mut Block, meta: Meta) -> Outcome<usize> {
+        self.ctx.budget.hold(&mut block.lease, self.row_weight())?;
+        Ok(block.push(meta))
     }
 
     fn unary(&self, negative: bool, expr: &Expr) -> Outcome<Val> {

@@ -9,7 +9,8 @@ use crate::functions::extended::float_bounds;
 use crate::functions::over_time::{self, Cell, OverTime, WindowContext};
 use crate::functions::window::{Cursor, Scratch, Split, split};
 use std::collections::HashSet;
-use watchfire_model::{Labels, SeriesData, Timestamp, Value};
+use std::sync::Arc;
+use watchfire_model::{CounterResetHint, Labels, NativeHistogram, SeriesData, Timestamp, Value};
 
 /// The windows a range argument asks for.
 #[derive(Clone, Copy)]
@@ -161,7 +162,7 @@ impl Evaluator<'_> {
             job.block.pop();
             return Ok(());
         }
-        self.ctx.budget.hold(&mut job.block.lease, samples)?;
+        self.ctx.budget.hold(&mut job.block.lease, samples.max(self.row_weight()))?;
         if matches!(function, Some(OverTime::Rate | OverTime::Increase))
             && job.block.row(row).iter().any(|v| !watchfire_model::is_stale(*v))
         {
@@ -321,6 +322,11 @@ fn fill(scratch: &mut Scratch, rows: &Block, index: usize, grid: Steps) {
     for step in 0..rows.steps {
         let at = Timestamp(grid.at(step));
         match rows.histogram(index, step) {
+            // The grid skips and repeats samples: what was known about resets between neighbours is not known here.
+            Some(h) if matches!(h.counter_reset, CounterResetHint::Reset | CounterResetHint::NotReset) => {
+                let unknown = NativeHistogram { counter_reset: CounterResetHint::Unknown, ..(**h).clone() };
+                scratch.push(at, 0.0, Some(&Arc::new(unknown)), None);
+            }
             Some(h) => scratch.push(at, 0.0, Some(h), None),
             None => scratch.push(at, rows.floats[index * rows.steps + step], None, None),
         }

@@ -1,7 +1,7 @@
 //! Selectors to columns: the latest sample within the lookback, at every step.
 
 use super::block::{Block, Meta};
-use super::{Evaluator, Outcome};
+use super::{CELLS_PER_SAMPLE, Evaluator, Outcome};
 use crate::annotations::{Note, Operation};
 use crate::ast::{Span, VectorSelector};
 use crate::error::EvalError;
@@ -121,7 +121,7 @@ impl Evaluator<'_> {
             if samples == 0 {
                 block.pop();
             }
-            self.ctx.budget.hold(&mut lease, samples)
+            self.ctx.budget.hold(&mut lease, samples.max(times.len() / CELLS_PER_SAMPLE))
         })?;
         block.lease = lease;
         if at.is_some() && self.steps.count > 1 {

@@ -228,7 +228,11 @@ fn adjust_hint(h: &mut NativeHistogram, other: &NativeHistogram) -> bool {
 /// Brings both to one zero threshold; returns the zero count of `other` at that threshold.
 fn reconcile_zero(h: &mut NativeHistogram, mut compensation: Option<&mut NativeHistogram>, other: &NativeHistogram) -> f64 {
     let (mut count, mut threshold) = (other.zero_count, other.zero_threshold);
-    while threshold != h.zero_threshold {
+    // Each round raises a threshold past a populated bucket, so that rounds are few; a NaN would never be equal.
+    for _ in 0..1024 {
+        if threshold == h.zero_threshold || threshold.is_nan() || h.zero_threshold.is_nan() {
+            break;
+        }
         if h.zero_threshold > threshold {
             (count, threshold) = zero_count_at(other, h.zero_threshold);
         }

@@ -42,9 +42,9 @@ pub fn spanned(buckets: &[(i32, f64)]) -> (Vec<BucketSpan>, Vec<f64>) {
     for (i, (index, _)) in buckets.iter().enumerate() {
         match spans.last_mut() {
             Some(span) if i > 0 && *index == next => span.length += 1,
-            _ => spans.push(BucketSpan { offset: if i == 0 { *index } else { index - next }, length: 1 }),
+            _ => spans.push(BucketSpan { offset: if i == 0 { *index } else { index.saturating_sub(next) }, length: 1 }),
         }
-        next = index + 1;
+        next = index.saturating_add(1);
     }
     (spans, buckets.iter().map(|(_, count)| *count).collect())
 }
@@ -90,10 +90,10 @@ pub fn reduce(buckets: &[(i32, f64)], from: i32, to: i32) -> Indexed {
     if from <= to {
         return buckets.to_vec();
     }
-    let shift = (from - to) as u32;
+    let shift = from.saturating_sub(to).min(31) as u32;
     let mut out: Indexed = Vec::with_capacity(buckets.len());
     for (index, count) in buckets {
-        let index = ((index - 1) >> shift) + 1;
+        let index = (index.saturating_sub(1) >> shift) + 1;
         match out.last_mut() {
             Some((last, sum)) if *last == index => *sum += count,
             _ => out.push((index, *count)),
@@ -102,8 +102,13 @@ pub fn reduce(buckets: &[(i32, f64)], from: i32, to: i32) -> Indexed {
     out
 }
 
+/// Schemas with a meaning; others come from broken senders.
+const MIN_SCHEMA: i32 = -9;
+const MAX_SCHEMA: i32 = 20;
+
 /// Upper bound of the positive bucket `index`: `2^(index * 2^-schema)`, exact at powers of two.
 pub fn exponential_bound(index: i32, schema: i32) -> f64 {
+    let schema = schema.clamp(MIN_SCHEMA, MAX_SCHEMA);
     if schema < 0 {
         let exponent = i64::from(index) << -schema;
         return if exponent == 1024 { f64::MAX } else { ldexp(1.0, exponent) };
@@ -140,14 +145,14 @@ pub fn upper_bound(h: &NativeHistogram, index: i32) -> f64 {
 
 /// A positive bucket of `h`.
 pub fn positive_bucket(h: &NativeHistogram, index: i32, count: f64) -> Bucket {
-    let (lower, upper) = (upper_bound(h, index - 1), upper_bound(h, index));
+    let (lower, upper) = (upper_bound(h, index.saturating_sub(1)), upper_bound(h, index));
     // As in a classic histogram, the first custom bucket includes its lower bound.
     let lower_inclusive = uses_custom_buckets(h) && index == 0;
     Bucket { lower, upper, lower_inclusive, upper_inclusive: true, count }
 }
 
 pub fn negative_bucket(h: &NativeHistogram, index: i32, count: f64) -> Bucket {
-    let (lower, upper) = (-upper_bound(h, index), -upper_bound(h, index - 1));
+    let (lower, upper) = (-upper_bound(h, index), -upper_bound(h, index.saturating_sub(1)));
     Bucket { lower, upper, lower_inclusive: true, upper_inclusive: false, count }
 }
 
