@@ -21,7 +21,7 @@ fn main() {
 fn services(salt: usize) -> Reading {
     let row = |i: usize| ServiceRow {
         name: format!("service-{i:04}"),
-        state: if i % 50 == 0 { HealthState::Degraded } else { HealthState::Healthy },
+        state: if i.is_multiple_of(50) { HealthState::Degraded } else { HealthState::Healthy },
         rate: Some((i * 7 + salt) as f64 / 3.0),
         error_ratio: Some((i % 10) as f64 / 1000.0),
         p50_seconds: Some(0.02),

@@ -294,20 +294,17 @@ impl App {
 /// Built from fields, so that views can be borrowed beside it.
 fn cx<'a>(readings: &'a Readings, settings: &'a [Setting], place: &Place, now: Timestamp, at: Option<Timestamp>) -> Cx<'a> {
     let setting = &settings[place.view as usize];
-    Cx {
-        readings,
-        now,
-        at,
-        filter: &setting.filter,
-        filter_stamp: setting.stamp,
-        faults_only: setting.faults_only,
-        marks: &setting.marks,
-    }
+    Cx { readings, now, at, filter: &setting.filter, filter_stamp: setting.stamp, faults_only: setting.faults_only, marks: &setting.marks }
 }
 
 pub(crate) fn nothing_received(status: &Status) -> bool {
     let i = &status.ingest;
-    status.services == 0 && i.spans_held == 0 && i.spans_evicted == 0 && i.series == 0 && i.checks == 0 && i.targets_up + i.targets_down == 0
+    status.services == 0
+        && i.spans_held == 0
+        && i.spans_evicted == 0
+        && i.series == 0
+        && i.checks == 0
+        && i.targets_up + i.targets_down == 0
 }
 
 /// Effects that the screen itself carries out are not among those handed out.

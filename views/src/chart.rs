@@ -187,7 +187,7 @@ impl Ink {
     }
 
     fn segment(&mut self, from: (f64, f64), to: (f64, f64)) {
-        let steps = (to.0 - from.0).abs().max((to.1 - from.1).abs()).ceil().max(1.0).min(4096.0);
+        let steps = (to.0 - from.0).abs().max((to.1 - from.1).abs()).ceil().clamp(1.0, 4096.0);
         for i in 0..=steps as u32 {
             let t = f64::from(i) / steps;
             self.dot((from.0 + (to.0 - from.0) * t).round() as i32, (from.1 + (to.1 - from.1) * t).round() as i32);

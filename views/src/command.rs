@@ -85,9 +85,9 @@ pub(crate) fn parse(line: &str, now: Timestamp) -> Result<Order, String> {
             if let Some(view) = view {
                 return Ok(Order::Go(Place { view, subject: None }, Some(rest.trim_start_matches('/').to_owned())));
             }
-            Action::from_name(&word)
-                .map(Order::Act)
-                .ok_or_else(|| format!("no command `{word}`{}", nearest(&word).map_or_else(String::new, |n| format!("; did you mean :{n}?"))))
+            Action::from_name(&word).map(Order::Act).ok_or_else(|| {
+                format!("no command `{word}`{}", nearest(&word).map_or_else(String::new, |n| format!("; did you mean :{n}?")))
+            })
         }
     }
 }
@@ -160,7 +160,10 @@ mod tests {
         assert_eq!(parse("traces service=x dur>500ms", NOW).ok(), {
             Some(Order::Go(Place { view: ViewId::Traces, subject: None }, Some("service=x dur>500ms".to_owned())))
         });
-        assert_eq!(parse("service checkout", NOW), Ok(Order::Go(Place { view: ViewId::Service, subject: Some("checkout".to_owned()) }, None)));
+        assert_eq!(
+            parse("service checkout", NOW),
+            Ok(Order::Go(Place { view: ViewId::Service, subject: Some("checkout".to_owned()) }, None))
+        );
         assert_eq!(parse("at -10m", NOW), Ok(Order::At(Some(Timestamp::from_millis(NOW.millis() - 600_000)))));
         assert_eq!(parse("svc", NOW), Ok(Order::Go(Place { view: ViewId::Services, subject: None }, Some(String::new()))));
         assert!(parse("traecs", NOW).unwrap_err().contains("did you mean :trace"));

@@ -59,7 +59,6 @@ pub(crate) fn clipboard(text: &str) -> String {
     out.join("\n").trim_end().to_owned()
 }
 
-
 /// The address if it may be opened, or why not.
 pub(crate) fn address(url: &str) -> Result<String, String> {
     let bad = |why: &str| Err(format!("refused: {why}"));

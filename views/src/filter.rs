@@ -112,7 +112,9 @@ impl Filter {
     pub(crate) fn attributes(&self) -> Vec<(String, String)> {
         fn collect(node: &Node, out: &mut Vec<(String, String)>) {
             match node {
-                Node::Test { field, comparison: Comparison::Equal, text, .. } if field.contains('.') => out.push((field.clone(), text.clone())),
+                Node::Test { field, comparison: Comparison::Equal, text, .. } if field.contains('.') => {
+                    out.push((field.clone(), text.clone()))
+                }
                 Node::And(a, b) => {
                     collect(a, out);
                     collect(b, out);
@@ -129,7 +131,9 @@ impl Filter {
     pub(crate) fn at_least(&self, field: &str) -> Option<f64> {
         fn find(node: &Node, wanted: &str) -> Option<f64> {
             match node {
-                Node::Test { field, comparison: Comparison::Greater | Comparison::GreaterOrEqual, number, .. } if field == wanted => *number,
+                Node::Test { field, comparison: Comparison::Greater | Comparison::GreaterOrEqual, number, .. } if field == wanted => {
+                    *number
+                }
                 Node::And(a, b) => find(a, wanted).or_else(|| find(b, wanted)),
                 _ => None,
             }
@@ -429,9 +433,13 @@ mod tests {
 
     #[test]
     fn mistakes_are_explained() {
-        for (text, part) in
-            [("owner=x", "there are service"), ("(feed", "without its )"), ("feed)", "without its ("), ("=x", "without a field"), ("service~[", "not a regular")]
-        {
+        for (text, part) in [
+            ("owner=x", "there are service"),
+            ("(feed", "without its )"),
+            ("feed)", "without its ("),
+            ("=x", "without a field"),
+            ("service~[", "not a regular"),
+        ] {
             let error = Filter::parse(text, &["service"]).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
         }

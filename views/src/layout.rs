@@ -70,7 +70,8 @@ pub fn layered(graph: &Graph<'_>) -> Layout {
     let layers = longest_path(count, &forward);
     let depth = layers.iter().max().map_or(1, |m| m + 1);
     // Items of each layer, and for each edge its item in every layer it touches.
-    let mut items: Vec<Item> = graph.sizes.iter().enumerate().map(|(i, (w, h))| Item { node: Some(i), width: *w, height: *h, y: 0 }).collect();
+    let mut items: Vec<Item> =
+        graph.sizes.iter().enumerate().map(|(i, (w, h))| Item { node: Some(i), width: *w, height: *h, y: 0 }).collect();
     let mut rows: Vec<Vec<usize>> = vec![Vec::new(); depth];
     for (node, layer) in layers.iter().enumerate() {
         rows[*layer].push(node);

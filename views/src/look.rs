@@ -206,7 +206,9 @@ pub enum ThemeError {
     Unknown { name: String, known: String },
     #[error("theme `{name}`: {why}")]
     Unreadable { name: String, why: String },
-    #[error("theme `{name}`, role {role}: `{value}` is not a colour; write #rrggbb or one of the 16 names such as red, light-blue, dark-gray")]
+    #[error(
+        "theme `{name}`, role {role}: `{value}` is not a colour; write #rrggbb or one of the 16 names such as red, light-blue, dark-gray"
+    )]
     Colour { name: String, role: String, value: String },
 }
 
@@ -231,8 +233,8 @@ impl Look {
             .find(|(n, _)| *n == wanted)
             .map(|(_, text)| text)
             .ok_or_else(|| ThemeError::Unknown { name: name.to_owned(), known: names(files).join(", ") })?;
-        let theme: Theme = toml::from_str(text)
-            .map_err(|e| ThemeError::Unreadable { name: name.to_owned(), why: e.message().to_owned() })?;
+        let theme: Theme =
+            toml::from_str(text).map_err(|e| ThemeError::Unreadable { name: name.to_owned(), why: e.message().to_owned() })?;
         let mut styles = [Style::default(); Role::ALL.len()];
         for role in Role::ALL {
             if let Some(paint) = theme.roles.get(&role) {

@@ -185,9 +185,16 @@ mod tests {
 
     #[test]
     fn latencies_read_like_latencies() {
-        for (seconds, shown) in
-            [(0.000_812, "812µs"), (0.0041, "4.1ms"), (0.004, "4ms"), (0.038, "38ms"), (0.9996, "1.00s"), (1.92, "1.92s"), (31.4, "31.4s"), (192.0, "3m12s")]
-        {
+        for (seconds, shown) in [
+            (0.000_812, "812µs"),
+            (0.0041, "4.1ms"),
+            (0.004, "4ms"),
+            (0.038, "38ms"),
+            (0.9996, "1.00s"),
+            (1.92, "1.92s"),
+            (31.4, "31.4s"),
+            (192.0, "3m12s"),
+        ] {
             assert_eq!(latency(seconds), shown);
         }
         assert_eq!(percentile(Some(2.4), Some(12.0), None), "~2.40s");

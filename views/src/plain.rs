@@ -97,7 +97,10 @@ fn alert_line(alert: &Alert) -> String {
     };
     let service = ["service", "service_name", "queue", "job"].iter().map(|l| alert.labels.value(l)).find(|v| !v.is_empty());
     let on = service.map_or_else(String::new, |s| format!(" on {s}"));
-    let cause = alert.cause.as_ref().map_or_else(String::new, |c| format!(", caused by {}", if c.alert.is_empty() { &c.service } else { &c.alert }));
+    let cause = alert
+        .cause
+        .as_ref()
+        .map_or_else(String::new, |c| format!(", caused by {}", if c.alert.is_empty() { &c.service } else { &c.alert }));
     let summary = alert.annotations.value("summary");
     let summary = if summary.is_empty() { String::new() } else { format!(": {summary}") };
     format!("alert {} {state}, {}{on}{cause}{summary}", alert.name, alert.severity)

@@ -117,7 +117,8 @@ impl Readings {
         let slot = &mut self.slots[Kind::of(request) as usize];
         match answer {
             Ok(reading) => {
-                let changed = slot.error.take().is_some() || slot.reading.as_ref() != Some(&reading) || slot.request.as_ref() != Some(request);
+                let changed =
+                    slot.error.take().is_some() || slot.reading.as_ref() != Some(&reading) || slot.request.as_ref() != Some(request);
                 if changed {
                     self.generation += 1;
                     slot.generation = self.generation;

@@ -46,14 +46,14 @@ pub(crate) fn too_small(canvas: &mut Canvas<'_>) {
 /// The first line: is it bad, how bad, since when; what fits of the rest.
 pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     let width = canvas.width();
-    let (clock, clock_role) = time_mark(parts);
+    let (clock, clock_role) = time_mark(parts, width < 60);
     let clock_width = display_width(&clock) as u16;
     let room = width.saturating_sub(clock_width + 2);
     let style = canvas.style(clock_role);
     canvas.right(0, 0, width.saturating_sub(1), &clock, style);
     let mut left = canvas.part(0, 0, room, 1);
     let mut pen = left.pen(1, 0);
-    if width >= 60 {
+    if width >= 72 {
         pen.put("watchfire", Role::Strong).gap(2);
     }
     let Some(status) = parts.status else {
@@ -152,7 +152,7 @@ fn figures(status: &Status) -> Vec<String> {
     figures
 }
 
-fn time_mark(parts: &Parts<'_>) -> (String, Role) {
+fn time_mark(parts: &Parts<'_>, short: bool) -> (String, Role) {
     if let Some(since) = parts.status.and_then(|s| s.disconnected_since) {
         let age = parts.wall.since(since).as_secs();
         return (format!("✖ disconnected {:02}:{:02}, frozen at {}", age / 60, age % 60, number::clock(since)), Role::Unhealthy);
@@ -173,6 +173,7 @@ fn time_mark(parts: &Parts<'_>) -> (String, Role) {
     let lost = parts.cx.readings.slot(Kind::Status).error.as_ref();
     match lost {
         Some(error) if parts.status.is_some() => (format!("✖ {error}"), Role::Unhealthy),
+        _ if short => (format!("● {}", number::clock(parts.wall)), Role::Dim),
         _ => (format!("● {source}live {} UTC", number::clock(parts.wall)), Role::Dim),
     }
 }

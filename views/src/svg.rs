@@ -43,7 +43,11 @@ pub fn from_buffer(buffer: &Buffer, paper: Paper) -> String {
             let (left, top) = (PADDING + f64::from(start) * CELL_WIDTH, PADDING + f64::from(y) * CELL_HEIGHT);
             let run = f64::from(x - start) * CELL_WIDTH;
             if style.background != paper.background {
-                let _ = writeln!(svg, "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{run:.1}\" height=\"{CELL_HEIGHT}\" fill=\"{}\"/>", style.background);
+                let _ = writeln!(
+                    svg,
+                    "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{run:.1}\" height=\"{CELL_HEIGHT}\" fill=\"{}\"/>",
+                    style.background
+                );
             }
             if text.trim().is_empty() {
                 continue;

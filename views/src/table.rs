@@ -114,6 +114,9 @@ impl Sort<'_> {
     }
 }
 
+/// Generation of the reading, stamp of the filter, faults only, sorting: what an order depends on.
+type Stamp = (u64, u64, bool, Option<(usize, bool)>);
+
 /// Which rows are shown, in which order, and where the cursor is.
 pub(crate) struct Table<R> {
     order: Vec<u32>,
@@ -124,7 +127,7 @@ pub(crate) struct Table<R> {
     page: usize,
     /// Column and whether it descends.
     sort: Option<(usize, bool)>,
-    stamp: Option<(u64, u64, bool, Option<(usize, bool)>)>,
+    stamp: Option<Stamp>,
     /// Where the last frame put the columns: index, x, width.
     fitted: Vec<(usize, u16, u16)>,
     rewound: bool,

@@ -148,7 +148,11 @@ fn at_eighty_columns_every_row_of_the_header_and_strip_is_complete() {
         press(&mut app, Situation::Incident, keys);
         let text = svg::text_from_buffer(&frame(&mut app, Situation::Incident, (80, 24)));
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].contains("✖ UNHEALTHY 3m12s") && lines[0].contains("SIM") && lines[0].ends_with("● live 03:12:44 UTC"), "{name}: {}", lines[0]);
+        assert!(
+            lines[0].contains("✖ UNHEALTHY 3m12s") && lines[0].contains("SIM") && lines[0].ends_with("● live 03:12:44 UTC"),
+            "{name}: {}",
+            lines[0]
+        );
         assert!(lines[23].contains("? help"), "{name}: {}", lines[23]);
     }
 }

@@ -15,7 +15,8 @@ struct Screen {
 
 impl Screen {
     fn incident() -> Screen {
-        let mut screen = Screen { app: fixture::app(Situation::Incident, Options { user: "ana".into(), ..Options::default() }), effects: Vec::new() };
+        let mut screen =
+            Screen { app: fixture::app(Situation::Incident, Options { user: "ana".into(), ..Options::default() }), effects: Vec::new() };
         screen.text();
         screen
     }
@@ -188,7 +189,12 @@ fn the_rule_lab_asks_the_past_again() {
 fn a_region_of_the_heatmap_is_explained() {
     let mut screen = Screen::incident();
     screen.keys("4v").keys("hhhh").shows("region").keys("jjr").shows("peer.service = facebook");
-    let query = screen.app.wants().into_iter().find_map(|r| if let Request::Explain(q) = r { Some(q) } else { None }).expect("an explanation was asked for");
+    let query = screen
+        .app
+        .wants()
+        .into_iter()
+        .find_map(|r| if let Request::Explain(q) = r { Some(q) } else { None })
+        .expect("an explanation was asked for");
     assert!(query.min_duration_ms.is_some_and(|ms| ms > 100.0) && query.start < query.end);
     screen.keys("<enter>").shows("trace 4bf92f3577b34da6").keys("<esc>").shows("peer.service = facebook");
 }
@@ -197,7 +203,12 @@ fn a_region_of_the_heatmap_is_explained() {
 fn traces_fold_search_pin_and_compare() {
     let mut screen = Screen::incident();
     screen.keys("3<enter>").shows("INSERT posts").keys("jjh").hides("INSERT posts").shows("+6").keys("l").shows("INSERT posts");
-    screen.keys("/deadline<enter>").shows("no span holds deadline").keys("/resend_count<c-u>graph.face<enter>").shows("search graph.face").shows("1.69s of it itself");
+    screen
+        .keys("/deadline<enter>")
+        .shows("no span holds deadline")
+        .keys("/resend_count<c-u>graph.face<enter>")
+        .shows("search graph.face")
+        .shows("1.69s of it itself");
     screen.keys("v").hides("analytics-service").keys("v").keys("p");
     assert!(screen.effects.iter().any(|e| matches!(e, Effect::Command(Command::PinTrace { id }) if id.starts_with("4bf9"))));
     screen.keys("<esc>x").shows("»").keys("jd").shows("reading both traces");
@@ -208,7 +219,16 @@ fn traces_fold_search_pin_and_compare() {
 #[test]
 fn the_map_focuses_and_shows_the_blast_radius() {
     let mut screen = Screen::incident();
-    screen.keys("2").shows("a failure reaches").keys("f").shows("1 hop round social-service").hides("redis").keys("+").shows("2 hops").keys("<esc>").shows("redis");
+    screen
+        .keys("2")
+        .shows("a failure reaches")
+        .keys("f")
+        .shows("1 hop round social-service")
+        .hides("redis")
+        .keys("+")
+        .shows("2 hops")
+        .keys("<esc>")
+        .shows("redis");
     screen.keys("n").shows("core/*").keys("n").keys("v").keys("b");
     screen.keys(":export dot<enter>");
     assert!(screen.effects.iter().any(|e| matches!(e, Effect::Save { name, text } if name == "map.dot" && text.starts_with("digraph"))));
@@ -218,7 +238,12 @@ fn the_map_focuses_and_shows_the_blast_radius() {
 #[test]
 fn explore_asks_and_draws() {
     let mut screen = Screen::incident();
-    screen.keys("0isum(que").shows("watchfire_queue_depth").keys("<tab>)<enter>").shows("sum(watchfire_queue_depth)").shows("service=social-service");
+    screen
+        .keys("0isum(que")
+        .shows("watchfire_queue_depth")
+        .keys("<tab>)<enter>")
+        .shows("sum(watchfire_queue_depth)")
+        .shows("service=social-service");
     screen.keys("v").hides("SERIES").keys("v").shows("SERIES").keys("<esc>").shows("asked before");
 }
 
@@ -255,7 +280,9 @@ fn copying_is_clean_and_urls_are_checked() {
 fn the_first_minute_says_what_to_paste() {
     let mut app = fixture::app(Situation::Empty, Options::default());
     let text = app.frame_text(80, 24);
-    for part in ["nothing received yet", "127.0.0.1:4317", "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", "watchfire demo", "--scrape"] {
+    for part in
+        ["nothing received yet", "127.0.0.1:4317", "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318", "watchfire demo", "--scrape"]
+    {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
     let effects = app.handle(Event::Key(KeyEvent::new(KeyCode::Char('y'), KeyModifiers::NONE)));

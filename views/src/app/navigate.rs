@@ -123,7 +123,7 @@ impl App {
     }
 
     /// To the newest change before the cursor, or the first one after it.
-    pub(crate) fn to_change(&mut self, forward: bool) -> Effects {
+    pub(crate) fn seek_change(&mut self, forward: bool) -> Effects {
         let now = self.shown_time();
         let listed = self.readings.services().map(|s| s.changes.as_slice()).unwrap_or_default();
         let recent = self.readings.changes().map(|c| c.changes.as_slice()).unwrap_or_default();

@@ -71,7 +71,9 @@ pub(crate) fn welcome(canvas: &mut Canvas<'_>, status: Option<&Status>) {
 
 pub(crate) fn welcome_strip(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     let mut pen = canvas.pen(1, 0);
-    for (action, label) in [(Action::Copy, "copy exporter block"), (Action::Command, "command"), (Action::Help, "help"), (Action::Quit, "quit")] {
+    for (action, label) in
+        [(Action::Copy, "copy exporter block"), (Action::Command, "command"), (Action::Help, "help"), (Action::Quit, "quit")]
+    {
         pen.put(&parts.key(action), Role::Key).gap(1).put(label, Role::Dim).gap(2);
     }
 }

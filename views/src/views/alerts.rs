@@ -216,11 +216,7 @@ impl Alerts {
     fn step(&mut self, forward: bool, count: usize, cx: &Cx<'_>) {
         for _ in 0..count {
             let is_alert = |p: &usize| matches!(self.lines.get(*p), Some(Line::Alert { .. }));
-            let next = if forward {
-                (self.position + 1..self.lines.len()).find(is_alert)
-            } else {
-                (0..self.position).rev().find(is_alert)
-            };
+            let next = if forward { (self.position + 1..self.lines.len()).find(is_alert) } else { (0..self.position).rev().find(is_alert) };
             let Some(next) = next else { break };
             self.position = next;
         }
@@ -412,9 +408,8 @@ impl View for Alerts {
         self.refresh(cx);
         let Some(reading) = cx.readings.alerts() else { return false };
         let rewound = std::mem::take(&mut self.rewound);
-        let fires = |p: &usize| {
-            matches!(self.lines[*p], Line::Alert { index, child: None } if reading.alerts[index].state == AlertState::Firing)
-        };
+        let fires =
+            |p: &usize| matches!(self.lines[*p], Line::Alert { index, child: None } if reading.alerts[index].state == AlertState::Firing);
         let count = self.lines.len();
         let found = match (forward, rewound) {
             (true, true) => (0..count).find(fires),
@@ -495,7 +490,9 @@ impl View for Alerts {
         let mut top = 0;
         for (group, rule, error) in reading.broken_rules.iter().take(3) {
             let mut pen = canvas.pen(1, top);
-            pen.put("▲ rule ", Role::Degraded).put(rule, Role::Strong).put(&format!(" in {group} cannot be evaluated: {error}"), Role::Text);
+            pen.put("▲ rule ", Role::Degraded)
+                .put(rule, Role::Strong)
+                .put(&format!(" in {group} cannot be evaluated: {error}"), Role::Text);
             top += 1;
         }
         let (width, height) = (canvas.width(), canvas.height());
@@ -505,7 +502,8 @@ impl View for Alerts {
             let advice = if reading.rules == 0 {
                 "watchfire --rules FILE reads Prometheus rule files".to_owned()
             } else {
-                let at = reading.last_evaluation.map_or_else(|| "not evaluated yet".to_owned(), |t| format!("evaluated {}", number::clock(t)));
+                let at =
+                    reading.last_evaluation.map_or_else(|| "not evaluated yet".to_owned(), |t| format!("evaluated {}", number::clock(t)));
                 format!("{} rules, {at}; H shows what was resolved", reading.rules)
             };
             return blank(&mut body, cx, Kind::Alerts, none, &advice);
@@ -517,10 +515,13 @@ impl View for Alerts {
 impl Alerts {
     fn list(&mut self, reading: &Reading, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
         let (width, height) = (canvas.width(), canvas.height());
-        let wide = width >= 100;
         // Name, subject, since, notified, state; the rest is for words.
         let state_width = 9;
-        let notified_width = if wide { 22 } else { 18 };
+        let notified_width = match width {
+            100.. => 22,
+            64.. => 18,
+            _ => 0,
+        };
         let since_width = 7;
         let fixed = since_width + notified_width + state_width + 8;
         let names = width.saturating_sub(fixed);

@@ -6,7 +6,7 @@ use crate::filter::{Field, Fields};
 use crate::look::{Role, breaker_look};
 use crate::number;
 use crate::readings::Kind;
-use crate::table::{badness, Column, Rows, Sort, Table};
+use crate::table::{Column, Rows, Sort, Table, badness};
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use std::borrow::Cow;

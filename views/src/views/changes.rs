@@ -162,7 +162,12 @@ impl View for Changes {
     }
 
     fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
-        vec![(Action::Open, "open"), (Action::RangeLonger, "longer"), (Action::RangeShorter, "shorter"), (Action::ChangeBefore, "cursor to it")]
+        vec![
+            (Action::Open, "open"),
+            (Action::RangeLonger, "longer"),
+            (Action::RangeShorter, "shorter"),
+            (Action::ChangeBefore, "cursor to it"),
+        ]
     }
 
     fn tally(&self, _: &Cx<'_>) -> String {

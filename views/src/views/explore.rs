@@ -22,7 +22,10 @@ const POINTS: i64 = 240;
 /// Questions that are worth a start.
 const EXAMPLES: [(&str, &str); 7] = [
     ("calls per second by service", "sum by (service_name) (rate(traces_span_metrics_calls_total[1m]))"),
-    ("error share by service", "sum by (service_name) (rate(traces_span_metrics_calls_total{status_code=\"STATUS_CODE_ERROR\"}[5m])) / sum by (service_name) (rate(traces_span_metrics_calls_total[5m]))"),
+    (
+        "error share by service",
+        "sum by (service_name) (rate(traces_span_metrics_calls_total{status_code=\"STATUS_CODE_ERROR\"}[5m])) / sum by (service_name) (rate(traces_span_metrics_calls_total[5m]))",
+    ),
     ("p95 by service", "histogram_quantile(0.95, sum by (service_name) (rate(traces_span_metrics_duration_seconds[5m])))"),
     ("queue depth", "watchfire_queue_depth"),
     ("breakers that are not closed", "watchfire_breaker_state > 0"),
@@ -71,8 +74,7 @@ fn newest(series: &QuerySeries) -> Option<f64> {
 }
 
 fn title(series: &QuerySeries) -> String {
-    let labels: Vec<String> =
-        series.labels.iter().filter(|l| &*l.name != "__name__").map(|l| format!("{}={}", l.name, l.value)).collect();
+    let labels: Vec<String> = series.labels.iter().filter(|l| &*l.name != "__name__").map(|l| format!("{}={}", l.name, l.value)).collect();
     match (series.labels.metric_name(), labels.is_empty()) {
         ("", true) => "value".to_owned(),
         (name, true) => name.to_owned(),
@@ -183,7 +185,13 @@ impl View for Explore {
         if self.expression.is_empty() {
             return vec![(Action::Edit, "type an expression"), (Action::Open, "ask this")];
         }
-        vec![(Action::Edit, "edit"), (Action::Mode, "chart/table"), (Action::RangeLonger, "longer"), (Action::RangeShorter, "shorter"), (Action::Copy, "copy")]
+        vec![
+            (Action::Edit, "edit"),
+            (Action::Mode, "chart/table"),
+            (Action::RangeLonger, "longer"),
+            (Action::RangeShorter, "shorter"),
+            (Action::Copy, "copy"),
+        ]
     }
 
     fn tally(&self, cx: &Cx<'_>) -> String {

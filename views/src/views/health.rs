@@ -7,7 +7,7 @@ use crate::filter::{Field, Fields};
 use crate::look::{Role, state_glyph};
 use crate::number;
 use crate::readings::Kind;
-use crate::table::{badness, Column, Rows, Sort, Table};
+use crate::table::{Column, Rows, Sort, Table, badness};
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use std::borrow::Cow;
@@ -83,7 +83,8 @@ impl Fields for Check {
     }
 
     fn words(&self) -> Vec<Cow<'_, str>> {
-        let mut words: Vec<Cow<'_, str>> = [&self.service, &self.check, &self.url, &self.detail].map(|t| Cow::Borrowed(t.as_str())).to_vec();
+        let mut words: Vec<Cow<'_, str>> =
+            [&self.service, &self.check, &self.url, &self.detail].map(|t| Cow::Borrowed(t.as_str())).to_vec();
         words.extend(self.dependencies.iter().map(|d| Cow::Borrowed(d.name.as_str())));
         words
     }
@@ -298,7 +299,13 @@ impl Health {
             } else {
                 format!("no health checks; {} scrape targets, {down} down (v shows them)", health.targets.len())
             };
-            return blank(canvas, cx, Kind::Health, &none, "watchfire --probe http://host:port/health adds one; tcp:// and grpc:// work too");
+            return blank(
+                canvas,
+                cx,
+                Kind::Health,
+                &none,
+                "watchfire --probe http://host:port/health adds one; tcp:// and grpc:// work too",
+            );
         }
         let (width, height) = (canvas.width(), canvas.height());
         let selected = self.checks.selected(&health.checks);
@@ -416,7 +423,8 @@ pub(super) fn history(canvas: &mut Canvas<'_>, states: &[HealthState], x: u16, y
     let count = states.len().min(usize::from(width));
     let pad = usize::from(width) - count;
     for i in 0..usize::from(width) {
-        let worst = i.checked_sub(pad).map(|i| &states[i * states.len() / count.max(1)..((i + 1) * states.len() / count.max(1)).min(states.len())]);
+        let worst =
+            i.checked_sub(pad).map(|i| &states[i * states.len() / count.max(1)..((i + 1) * states.len() / count.max(1)).min(states.len())]);
         let state = worst.and_then(|s| s.iter().copied().min_by_key(|s| badness(*s)));
         let (symbol, role) = match state {
             Some(HealthState::Healthy) => ('▁', Role::Healthy),

@@ -153,7 +153,12 @@ impl View for Latency {
             Action::RangeShorter => self.range = self.range.saturating_sub(1),
             Action::Edit => {
                 let text = self.service.clone().unwrap_or_default();
-                out.ask = Some(Ask { topic: "service", label: "latency of (service, or nothing for entry points)".to_owned(), text, promql: false });
+                out.ask = Some(Ask {
+                    topic: "service",
+                    label: "latency of (service, or nothing for entry points)".to_owned(),
+                    text,
+                    promql: false,
+                });
             }
             Action::Select => self.anchor = if self.anchor.is_some() { None } else { Some(self.cursor) },
             Action::Explain => self.explain(reading, out),
@@ -164,7 +169,9 @@ impl View for Latency {
             }
             Action::Open => self.explain(reading, out),
             Action::Up if self.mode == Mode::Operations => self.scroll = self.scroll.saturating_sub(1),
-            Action::Down if self.mode == Mode::Operations => self.scroll = (self.scroll + 1).min(reading.operations.len().saturating_sub(1)),
+            Action::Down if self.mode == Mode::Operations => {
+                self.scroll = (self.scroll + 1).min(reading.operations.len().saturating_sub(1))
+            }
             // Slower is further up.
             Action::Up => self.cursor.1 = (self.cursor.1 + 1).min(rows - 1),
             Action::Down => self.cursor.1 = self.cursor.1.saturating_sub(1),
@@ -220,7 +227,9 @@ impl View for Latency {
             Mode::Operations => "heatmap",
         };
         let mut hints = match self.mode {
-            Mode::Heatmap => vec![(Action::Select, if self.anchor.is_some() { "unselect" } else { "select region" }), (Action::Explain, "explain")],
+            Mode::Heatmap => {
+                vec![(Action::Select, if self.anchor.is_some() { "unselect" } else { "select region" }), (Action::Explain, "explain")]
+            }
             Mode::Operations => vec![(Action::Open, "only this")],
             _ => Vec::new(),
         };
@@ -244,7 +253,15 @@ impl View for Latency {
         let lines: Vec<String> = explanation
             .findings
             .iter()
-            .map(|f| format!("{}={} {} % against {} %", f.attribute, f.value, number::percent(Some(f.share_selected)), number::percent(Some(f.share_others))))
+            .map(|f| {
+                format!(
+                    "{}={} {} % against {} %",
+                    f.attribute,
+                    f.value,
+                    number::percent(Some(f.share_selected)),
+                    number::percent(Some(f.share_others))
+                )
+            })
             .collect();
         Some(lines.join("\n"))
     }
@@ -257,7 +274,13 @@ impl View for Latency {
         };
         if reading.cells.iter().flatten().flatten().all(|c| *c == 0.0) && reading.p50.iter().flatten().next().is_none() {
             let of = self.service.as_deref().map_or("any service".to_owned(), |s| s.to_owned());
-            return blank(canvas, cx, Kind::Latency, &format!("no spans of {of} in this time"), "] looks back further, i chooses another service");
+            return blank(
+                canvas,
+                cx,
+                Kind::Latency,
+                &format!("no spans of {of} in this time"),
+                "] looks back further, i chooses another service",
+            );
         }
         if !self.placed && !reading.columns.is_empty() {
             self.placed = true;
@@ -293,9 +316,13 @@ fn bands(rows: usize, height: usize) -> Vec<(usize, usize)> {
 impl Latency {
     fn title(&self, reading: &Reading, canvas: &mut Canvas<'_>) {
         let mut pen = canvas.pen(1, 0);
-        pen.put(self.service.as_deref().unwrap_or("entry points"), Role::Strong).gap(1).put(self.operation.as_deref().unwrap_or(""), Role::Text);
+        pen.put(self.service.as_deref().unwrap_or("entry points"), Role::Strong)
+            .gap(1)
+            .put(self.operation.as_deref().unwrap_or(""), Role::Text);
         let newest = |line: &[Option<f64>]| line.iter().rev().find_map(|v| *v);
-        for (name, line, role) in [("p50", &reading.p50, Role::Series4), ("p95", &reading.p95, Role::Series2), ("p99", &reading.p99, Role::Series6)] {
+        for (name, line, role) in
+            [("p50", &reading.p50, Role::Series4), ("p95", &reading.p95, Role::Series2), ("p99", &reading.p99, Role::Series6)]
+        {
             pen.gap(3).put(name, role).gap(1).put(&number::latency_known(newest(line)), Role::Text);
         }
     }
@@ -345,7 +372,15 @@ impl Latency {
         canvas
             .pen(1, 0)
             .put(if self.anchor.is_some() { "region  " } else { "cursor  " }, Role::Dim)
-            .put(&format!("{} to {}   {} to {slowest}   ", number::clock(start), number::clock(reading.columns[to]), number::latency(fastest)), Role::Text)
+            .put(
+                &format!(
+                    "{} to {}   {} to {slowest}   ",
+                    number::clock(start),
+                    number::clock(reading.columns[to]),
+                    number::latency(fastest)
+                ),
+                Role::Text,
+            )
             .put(&format!("{} spans", number::count(count)), Role::Strong);
     }
 
@@ -391,7 +426,8 @@ fn percentile_lines(reading: &Reading, canvas: &mut Canvas<'_>) {
 
 /// All spans of the time by how long they took.
 fn histogram(reading: &Reading, canvas: &mut Canvas<'_>) {
-    let totals: Vec<f64> = (0..reading.bounds.len()).map(|r| reading.cells.iter().filter_map(|c| c.get(r).copied().flatten()).sum()).collect();
+    let totals: Vec<f64> =
+        (0..reading.bounds.len()).map(|r| reading.cells.iter().filter_map(|c| c.get(r).copied().flatten()).sum()).collect();
     let (all, most) = (totals.iter().sum::<f64>().max(1.0), totals.iter().copied().fold(1.0, f64::max));
     let (dim, text) = (canvas.style(Role::Dim), canvas.style(Role::Text));
     let width = canvas.width().saturating_sub(AXIS + 20);

@@ -11,8 +11,8 @@ use crate::table::window;
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use std::borrow::Cow;
-use watchfire_model::reading::{LogLine, LogQuery};
 use watchfire_model::Request;
+use watchfire_model::reading::{LogLine, LogQuery};
 
 /// Lines asked for at once.
 const LIMIT: usize = 1000;
@@ -178,7 +178,11 @@ impl View for Logs {
         self.refresh(cx);
         let lines = lines(cx);
         let hit = |p: &usize| tone(&lines[self.order[*p]].severity) == Role::Unhealthy;
-        let found = if forward { (self.position + 1..self.order.len()).find(hit) } else { (0..self.position.min(self.order.len())).rev().find(hit) };
+        let found = if forward {
+            (self.position + 1..self.order.len()).find(hit)
+        } else {
+            (0..self.position.min(self.order.len())).rev().find(hit)
+        };
         if let Some(position) = found {
             self.position = position;
             self.follow = false;

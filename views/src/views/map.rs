@@ -141,7 +141,10 @@ impl Map {
 
     fn layout(&mut self, zoom: Zoom) -> &Layout {
         let same = self.layout.as_ref().is_some_and(|(t, _)| {
-            t.zoom == zoom && t.pairs == self.shown.pairs && t.names.len() == self.shown.nodes.len() && t.names.iter().zip(&self.shown.nodes).all(|(a, b)| *a == b.name)
+            t.zoom == zoom
+                && t.pairs == self.shown.pairs
+                && t.names.len() == self.shown.nodes.len()
+                && t.names.iter().zip(&self.shown.nodes).all(|(a, b)| *a == b.name)
         });
         if !same {
             let names = self.shown.nodes.iter().map(|n| n.name.clone()).collect();
@@ -200,7 +203,9 @@ impl Map {
         let all = 0..self.shown.nodes.len();
         let target = match action {
             Action::Up | Action::HalfUp | Action::PageUp => near(&mut all.filter(|n| layer(*n) == layer(node) && layout.places[*n].1 < y)),
-            Action::Down | Action::HalfDown | Action::PageDown => near(&mut all.filter(|n| layer(*n) == layer(node) && layout.places[*n].1 > y)),
+            Action::Down | Action::HalfDown | Action::PageDown => {
+                near(&mut all.filter(|n| layer(*n) == layer(node) && layout.places[*n].1 > y))
+            }
             Action::Right => near(&mut self.shown.out[node].iter().map(|e| self.shown.pairs[*e].1))
                 .or_else(|| near(&mut (0..self.shown.nodes.len()).filter(|n| layer(*n) > layer(node)))),
             Action::Left => near(&mut self.shown.into[node].iter().map(|e| self.shown.pairs[*e].0))
@@ -307,8 +312,9 @@ impl View for Map {
     fn problem(&mut self, forward: bool, cx: &Cx<'_>) -> bool {
         self.refresh(cx);
         let rewound = std::mem::take(&mut self.rewound);
-        let mut bad: Vec<usize> =
-            (0..self.shown.nodes.len()).filter(|n| matches!(self.shown.nodes[*n].state, HealthState::Unhealthy | HealthState::Degraded)).collect();
+        let mut bad: Vec<usize> = (0..self.shown.nodes.len())
+            .filter(|n| matches!(self.shown.nodes[*n].state, HealthState::Unhealthy | HealthState::Degraded))
+            .collect();
         bad.sort_by_key(|n| crate::table::badness(self.shown.nodes[*n].state));
         let here = self.node().and_then(|n| bad.iter().position(|b| *b == n));
         let next = match (here, rewound, forward) {
@@ -371,7 +377,7 @@ impl View for Map {
         let foot = if height >= 14 { 4 } else { 0 };
         let body = height - foot;
         let fitting = self.fitting(width.saturating_sub(1), body);
-        let drawn = self.drawing.unwrap_or(fitting.is_some() || (width >= 110 && self.shown.nodes.len() <= 60));
+        let drawn = self.drawing.unwrap_or(fitting.is_some());
         self.drawn = drawn;
         let node = self.node();
         let blast = node.filter(|_| self.show_blast).map(|n| self.shown.blast(n)).unwrap_or_default();
@@ -387,8 +393,7 @@ impl View for Map {
                 self.window.show(layout, node, width.saturating_sub(1), body);
             }
             let filtered = !cx.filter.is_empty() || cx.faults_only;
-            let scene =
-                Scene { shown: &self.shown, layout, zoom, selected: node, blast: &blast, matching: filtered.then_some(&matching) };
+            let scene = Scene { shown: &self.shown, layout, zoom, selected: node, blast: &blast, matching: filtered.then_some(&matching) };
             drawing::draw(&mut canvas.part(1, 0, width.saturating_sub(1), body), &scene, &self.window);
         } else {
             self.page = tree::draw(&mut canvas.part(0, 0, width, body), &self.shown, &self.rows, self.position, &mut self.offset, &blast);
@@ -406,7 +411,15 @@ fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
     pen.put(state_glyph(node.state), node.state.into()).gap(1).put(&node.name, Role::Strong).gap(2);
     let silent = if node.observed { "" } else { " declared, nothing seen" };
     pen.put(&format!("{}{silent}", node.state.word()), node.state.into()).gap(2);
-    pen.put(&format!("{}  {} errors  p95 {}", number::rate(node.rate), number::percent_sign(node.error_ratio), number::latency_known(node.p95_seconds)), Role::Text);
+    pen.put(
+        &format!(
+            "{}  {} errors  p95 {}",
+            number::rate(node.rate),
+            number::percent_sign(node.error_ratio),
+            number::latency_known(node.p95_seconds)
+        ),
+        Role::Text,
+    );
     let blast = shown.blast(n).len();
     if blast > 0 {
         pen.gap(2).put(&format!("a failure reaches {blast}"), Role::Text);

@@ -69,7 +69,9 @@ impl Fields for Queue {
             "queue" | "name" => Field::text(&self.queue),
             "system" => Field::text(&self.system),
             "state" => Field::text(self.state.word()),
-            "service" => Field::Text(Cow::Owned(self.producers.iter().chain(&self.consumer_services).cloned().collect::<Vec<_>>().join(" "))),
+            "service" => {
+                Field::Text(Cow::Owned(self.producers.iter().chain(&self.consumer_services).cloned().collect::<Vec<_>>().join(" ")))
+            }
             "depth" => Field::Number(self.depth),
             "in" => Field::Number(self.in_rate),
             "out" => Field::Number(self.out_rate),
@@ -257,7 +259,7 @@ fn explain(canvas: &mut Canvas<'_>, row: &Queue) {
     canvas.pen(1, 1).put("written by ", Role::Dim).put(&names(&row.producers), Role::Text);
     canvas.pen(1, 2).put("read by    ", Role::Dim).put(&names(&row.consumer_services), Role::Text);
     let outlook = match (drains(row).as_str(), row.consumers) {
-        (_, Some(c)) if c == 0.0 => "no consumer: it only grows".to_owned(),
+        (_, Some(0.0)) => "no consumer: it only grows".to_owned(),
         ("never", _) => "more comes in than goes out: it does not drain".to_owned(),
         ("empty", _) => "nothing waits".to_owned(),
         ("steady", _) => "as much goes out as comes in".to_owned(),

@@ -73,7 +73,8 @@ fn lines<'a>(page: &'a ServicePage, now: Timestamp) -> Vec<Line<'a>> {
         }
     });
     section("BREAKERS", &[], breakers.collect());
-    let operations = page.operations.iter().map(|o| Line { what: What::Operation(o), target: Some((ViewId::Traces, page.service.name.clone())) });
+    let operations =
+        page.operations.iter().map(|o| Line { what: What::Operation(o), target: Some((ViewId::Traces, page.service.name.clone())) });
     section("OPERATIONS", FIGURES, operations.collect());
     let edge = |e: &'a Edge, caller: bool| Line {
         what: What::Edge(e, caller),
@@ -104,7 +105,13 @@ fn lines<'a>(page: &'a ServicePage, now: Timestamp) -> Vec<Line<'a>> {
     });
     section("CHECKS", &[], checks.collect());
     let errors = page.top_errors.iter().map(|(message, count)| Line {
-        what: What::Text { glyph: " ", tone: Role::Unhealthy, name: number::count(*count as f64), word: String::new(), detail: message.clone() },
+        what: What::Text {
+            glyph: " ",
+            tone: Role::Unhealthy,
+            name: number::count(*count as f64),
+            word: String::new(),
+            detail: message.clone(),
+        },
         target: Some((ViewId::Traces, page.service.name.clone())),
     });
     section("ERRORS", &[], errors.collect());
@@ -221,7 +228,14 @@ impl View for Service {
     }
 
     fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
-        vec![(Action::Open, "open"), (Action::ItsMap, "map"), (Action::ItsTraces, "traces"), (Action::ItsLatency, "latency"), (Action::ItsLogs, "logs"), (Action::Back, "back")]
+        vec![
+            (Action::Open, "open"),
+            (Action::ItsMap, "map"),
+            (Action::ItsTraces, "traces"),
+            (Action::ItsLatency, "latency"),
+            (Action::ItsLogs, "logs"),
+            (Action::Back, "back"),
+        ]
     }
 
     fn service(&self, _: &Cx<'_>) -> Option<String> {

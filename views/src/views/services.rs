@@ -196,9 +196,15 @@ impl View for Services {
         let below = if spare >= 2 { (2 + changed).min(spare) } else { 0 };
         let mut upper = canvas.part(0, 0, width, height - below);
         if self.table.shown(rows).next().is_none() {
-            blank(&mut upper, cx, Kind::Services, "no services yet", "send spans to the OTLP ports of the header's first page, or start watchfire demo");
+            blank(
+                &mut upper,
+                cx,
+                Kind::Services,
+                "no services yet",
+                "send spans to the OTLP ports of the header's first page, or start watchfire demo",
+            );
         } else {
-            self.table.draw(&mut upper, rows, cx, |canvas, row, column, x, width| cell(canvas, row, column, x, width));
+            self.table.draw(&mut upper, rows, cx, cell);
         }
         if let (2.., Some(row)) = (below, self.table.selected(rows)) {
             in_full(&mut canvas.part(0, height - below + 1, width, 1), row);
@@ -250,7 +256,8 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
         SPANS => canvas.right(x, 0, width, &number::counted(row.sample_count), dim),
         _ => {
             let style = if row.state == HealthState::Healthy { dim } else { text };
-            let why = if row.why.is_empty() && row.state == HealthState::Unknown { "no telemetry".to_owned() } else { row.why.join(" · ") };
+            let why =
+                if row.why.is_empty() && row.state == HealthState::Unknown { "no telemetry".to_owned() } else { row.why.join(" · ") };
             canvas.text(x, 0, width, &why, style);
         }
     }

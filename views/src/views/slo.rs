@@ -147,7 +147,12 @@ impl View for Slo {
             let figure = |v: Option<f64>| v.map_or_else(String::new, |v| v.to_string());
             let texts = [&row.id, &row.name, &row.target].map(|t| super::csv_field(t)).join(",");
             let current = super::csv_field(row.current.as_deref().unwrap_or(""));
-            csv.push_str(&format!("{texts},{current},{met},{},{},{}\n", figure(row.burn_rate), figure(row.budget_left), super::csv_field(&row.impact)));
+            csv.push_str(&format!(
+                "{texts},{current},{met},{},{},{}\n",
+                figure(row.burn_rate),
+                figure(row.budget_left),
+                super::csv_field(&row.impact)
+            ));
         }
         Ok(("objectives.csv".to_owned(), csv))
     }
@@ -156,7 +161,13 @@ impl View for Slo {
         let rows = rows(cx);
         self.table.refresh(rows, cx);
         if self.table.shown(rows).next().is_none() {
-            return blank(canvas, cx, Kind::Slo, "no objectives", "a platform preset or a config file states them: target, measure, impact");
+            return blank(
+                canvas,
+                cx,
+                Kind::Slo,
+                "no objectives",
+                "a platform preset or a config file states them: target, measure, impact",
+            );
         }
         let (width, height) = (canvas.width(), canvas.height());
         let detail = if height >= 14 { 6 } else { 0 };

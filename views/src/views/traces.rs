@@ -150,7 +150,7 @@ impl View for Traces {
     }
 
     fn open(&mut self, subject: Option<&str>) {
-        match subject.map(|s| s.strip_prefix("id:").map_or(Err(s), Ok)) {
+        match subject.map(|s| s.strip_prefix("id:").ok_or(s)) {
             None => {
                 self.service = None;
                 self.opened = None;
@@ -343,7 +343,10 @@ impl View for Traces {
         let mut csv = String::from("trace_id,started,duration_seconds,service,operation,spans,errors\n");
         for row in self.table.shown(rows(cx)) {
             let texts = [&row.trace_id, &row.root_service, &row.root_operation].map(|t| super::csv_field(t));
-            csv.push_str(&format!("{},{},{},{},{},{},{}\n", texts[0], row.start, row.duration_seconds, texts[1], texts[2], row.spans, row.errors));
+            csv.push_str(&format!(
+                "{},{},{},{},{},{},{}\n",
+                texts[0], row.start, row.duration_seconds, texts[1], texts[2], row.spans, row.errors
+            ));
         }
         Ok(("traces.csv".to_owned(), csv))
     }
@@ -383,7 +386,9 @@ impl Traces {
                     out.effects.push(Effect::Refresh);
                 }
             }
-            Action::Edit => out.ask = Some(Ask { topic: "id", label: "trace, span or correlation id".to_owned(), text: String::new(), promql: false }),
+            Action::Edit => {
+                out.ask = Some(Ask { topic: "id", label: "trace, span or correlation id".to_owned(), text: String::new(), promql: false })
+            }
             Action::Errors => {
                 self.errors = !self.errors;
                 out.effects.push(Effect::Refresh);
@@ -418,7 +423,13 @@ impl Traces {
                 Some(service) => format!("no traces of {service} held"),
                 None => "no traces yet".to_owned(),
             };
-            return blank(canvas, cx, Kind::Traces, &none, "send spans to the OTLP ports, or start watchfire demo; :trace ID opens one by any id");
+            return blank(
+                canvas,
+                cx,
+                Kind::Traces,
+                &none,
+                "send spans to the OTLP ports, or start watchfire demo; :trace ID opens one by any id",
+            );
         }
         self.table.draw(canvas, rows, cx, |canvas, row, column, x, width| {
             let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));
@@ -437,7 +448,8 @@ impl Traces {
                 }
                 4 => canvas.right(x, 0, width, &row.spans.to_string(), dim),
                 5 => {
-                    let (shown, role) = if row.errors > 0 { (format!("✖ {}", row.errors), Role::Unhealthy) } else { ("0".to_owned(), Role::Faint) };
+                    let (shown, role) =
+                        if row.errors > 0 { (format!("✖ {}", row.errors), Role::Unhealthy) } else { ("0".to_owned(), Role::Faint) };
                     let style = canvas.style(role);
                     canvas.right(x, 0, width, &shown, style);
                 }

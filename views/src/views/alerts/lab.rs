@@ -178,7 +178,8 @@ impl Lab {
 
     fn chart(&self, cx: &Cx<'_>, canvas: &mut Canvas<'_>, start: Timestamp, end: Timestamp) {
         let Some((left, _, threshold)) = split(&self.expression) else { return };
-        let same = matches!(&cx.readings.slot(Kind::QueryRange).request, Some(Request::QueryRange { expression, .. }) if expression == left);
+        let same =
+            matches!(&cx.readings.slot(Kind::QueryRange).request, Some(Request::QueryRange { expression, .. }) if expression == left);
         let Some(result) = cx.readings.query_range().filter(|_| same) else { return };
         let series: Vec<Line<'_>> =
             result.series.iter().take(6).enumerate().map(|(i, s)| Line { points: &s.points, role: Role::series(i) }).collect();
@@ -217,9 +218,7 @@ fn bars(canvas: &mut Canvas<'_>, episodes: &[Episode], start: Timestamp, end: Ti
     let dim = canvas.style(Role::Dim);
     canvas.right(0, 0, 7, "fires", dim);
     let length = (end.millis() - start.millis()).max(1);
-    let column = |at: Timestamp| {
-        ((at.millis() - start.millis()).clamp(0, length) * i64::from(width.saturating_sub(1)) / length) as u16
-    };
+    let column = |at: Timestamp| ((at.millis() - start.millis()).clamp(0, length) * i64::from(width.saturating_sub(1)) / length) as u16;
     for episode in episodes {
         let last = episode.ended_at.unwrap_or(end);
         let fired = episode.fired_at.map(column);

@@ -107,7 +107,8 @@ pub(super) struct Scene<'a> {
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, scene: &Scene<'_>, window: &Window) {
     let (width, height) = (canvas.width(), canvas.height());
-    let mut strokes: Vec<Stroke> = vec![Stroke { mask: 0, role: Role::Faint, rank: 0, dotted: None }; usize::from(width) * usize::from(height)];
+    let mut strokes: Vec<Stroke> =
+        vec![Stroke { mask: 0, role: Role::Faint, rank: 0, dotted: None }; usize::from(width) * usize::from(height)];
     for (e, route) in scene.layout.routes.iter().enumerate() {
         let (role, rank, dotted) = edge_look(scene, e);
         for ((x1, y1), (x2, y2)) in &route.pieces {
@@ -192,7 +193,13 @@ fn line(stroke: &Stroke) -> char {
     const VERTICAL: u8 = UP | DOWN;
     match stroke.mask {
         m if m & VERTICAL == 0 => stroke.dotted.unwrap_or('─'),
-        m if m & HORIZONTAL == 0 => if stroke.dotted.is_some() { '┆' } else { '│' },
+        m if m & HORIZONTAL == 0 => {
+            if stroke.dotted.is_some() {
+                '┆'
+            } else {
+                '│'
+            }
+        }
         m if m == DOWN | RIGHT => '┌',
         m if m == DOWN | LEFT => '┐',
         m if m == UP | RIGHT => '└',
@@ -227,7 +234,11 @@ fn edge_label(edge: &Edge, zoom: Zoom) -> (String, Role) {
     match edge.breaker.as_deref().filter(|s| *s != "closed") {
         Some(state) => {
             let (glyph, health) = breaker_look(state);
-            let word = if zoom == Zoom::Dense { glyph.to_owned() } else { format!("{glyph} {state}{}", if edge.breaker_inferred { "?" } else { "" }) };
+            let word = if zoom == Zoom::Dense {
+                glyph.to_owned()
+            } else {
+                format!("{glyph} {state}{}", if edge.breaker_inferred { "?" } else { "" })
+            };
             (word, health.into())
         }
         None if zoom == Zoom::Dense => (String::new(), Role::Dim),
@@ -269,7 +280,13 @@ fn node(canvas: &mut Canvas<'_>, scene: &Scene<'_>, n: usize, window: &Window) {
         HealthState::Healthy => Role::Text,
         state => state.into(),
     };
-    let border = if selected { Role::Accent } else if matches!(node.state, HealthState::Unhealthy | HealthState::Degraded) { role } else { Role::Faint };
+    let border = if selected {
+        Role::Accent
+    } else if matches!(node.state, HealthState::Unhealthy | HealthState::Degraded) {
+        role
+    } else {
+        Role::Faint
+    };
     let border = canvas.style(if faded { Role::Faint } else { border });
     let mut dot = |dx: i32, dy: i32, c: char| {
         let (px, py) = (x + dx, y + dy);
@@ -283,7 +300,8 @@ fn node(canvas: &mut Canvas<'_>, scene: &Scene<'_>, n: usize, window: &Window) {
             dot(dx, 0, flat);
             dot(dx, 2, flat);
         }
-        for (dx, dy, c) in [(0, 0, '╭'), (width - 1, 0, '╮'), (0, 2, '╰'), (width - 1, 2, '╯'), (0, 1, '│'), (width - 1, 1, '│')] {
+        for (dx, dy, c) in [(0, 0, '╭'), (width - 1, 0, '╮'), (0, 2, '╰'), (width - 1, 2, '╯'), (0, 1, '│'), (width - 1, 1, '│')]
+        {
             dot(dx, dy, c);
         }
         dot(1, 1, ' ');

@@ -39,7 +39,12 @@ impl Shown {
                 if !name_of.contains_key(end.as_str()) {
                     name_of.insert(end, end.clone());
                     let kind = kind_of(edge, end);
-                    nodes.entry(end.clone()).or_insert_with(|| Node { name: end.clone(), kind, observed: edge.observed, ..Node::default() });
+                    nodes.entry(end.clone()).or_insert_with(|| Node {
+                        name: end.clone(),
+                        kind,
+                        observed: edge.observed,
+                        ..Node::default()
+                    });
                 }
             }
         }
@@ -117,7 +122,9 @@ fn join_edges(all: &mut Edge, edge: &Edge) {
     all.p95_seconds = larger(all.p95_seconds, edge.p95_seconds);
     all.observed |= edge.observed;
     all.declared |= edge.declared;
-    let rank = |b: &Option<String>| b.as_deref().map_or(0, |s| ["closed", "unknown", "half-open", "open"].iter().position(|k| *k == s).map_or(1, |p| p + 1));
+    let rank = |b: &Option<String>| {
+        b.as_deref().map_or(0, |s| ["closed", "unknown", "half-open", "open"].iter().position(|k| *k == s).map_or(1, |p| p + 1))
+    };
     if rank(&edge.breaker) > rank(&all.breaker) {
         all.breaker.clone_from(&edge.breaker);
         all.breaker_inferred = edge.breaker_inferred;
@@ -154,7 +161,13 @@ fn neighbourhood(centre: &str, hops: usize, edges: &BTreeMap<(String, String, St
     let mut near: HashSet<String> = HashSet::from([centre.to_owned()]);
     let mut ring = vec![centre.to_owned()];
     for _ in 0..hops {
-        ring = ring.iter().filter_map(|n| next.get(n.as_str())).flatten().filter(|n| near.insert((**n).to_owned())).map(|n| (*n).to_owned()).collect();
+        ring = ring
+            .iter()
+            .filter_map(|n| next.get(n.as_str()))
+            .flatten()
+            .filter(|n| near.insert((**n).to_owned()))
+            .map(|n| (*n).to_owned())
+            .collect();
     }
     near
 }
@@ -165,7 +178,13 @@ mod tests {
     use watchfire_model::HealthState;
 
     fn map() -> Map {
-        let node = |name: &str, namespace: &str, state| Node { name: name.into(), namespace: Some(namespace.into()), state, rate: Some(10.0), ..Node::default() };
+        let node = |name: &str, namespace: &str, state| Node {
+            name: name.into(),
+            namespace: Some(namespace.into()),
+            state,
+            rate: Some(10.0),
+            ..Node::default()
+        };
         let edge = |a: &str, b: &str| Edge { client: a.into(), server: b.into(), rate: Some(5.0), observed: true, ..Edge::default() };
         Map {
             nodes: vec![node("a", "x", HealthState::Healthy), node("b", "x", HealthState::Unhealthy), node("c", "y", HealthState::Healthy)],

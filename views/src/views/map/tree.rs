@@ -26,7 +26,8 @@ pub(super) fn rows(shown: &Shown, filter: &Filter, faults_only: bool) -> Vec<Row
     let flat = |node| Row { node, edge: None, guides: String::new(), again: true };
     if !filter.is_empty() || faults_only {
         let is_fault = |n: &Node| badness(n.state) < 2;
-        let mut found: Vec<usize> = (0..shown.nodes.len()).filter(|i| filter.accepts(&shown.nodes[*i]) && (!faults_only || is_fault(&shown.nodes[*i]))).collect();
+        let mut found: Vec<usize> =
+            (0..shown.nodes.len()).filter(|i| filter.accepts(&shown.nodes[*i]) && (!faults_only || is_fault(&shown.nodes[*i]))).collect();
         found.sort_by_key(|i| badness(shown.nodes[*i].state));
         return found.into_iter().map(flat).collect();
     }
@@ -81,7 +82,14 @@ pub(super) fn kind_mark(kind: NodeKind) -> &'static str {
     }
 }
 
-pub(super) fn draw(canvas: &mut Canvas<'_>, shown: &Shown, rows: &[Row], selected: usize, offset: &mut usize, blast: &BTreeSet<usize>) -> usize {
+pub(super) fn draw(
+    canvas: &mut Canvas<'_>,
+    shown: &Shown,
+    rows: &[Row],
+    selected: usize,
+    offset: &mut usize,
+    blast: &BTreeSet<usize>,
+) -> usize {
     let (width, height) = (canvas.width(), canvas.height());
     let heading = canvas.style(Role::Heading);
     let figures_x = width.saturating_sub(if width >= 100 { 56 } else { 41 });
@@ -99,7 +107,13 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, shown: &Shown, rows: &[Row], selecte
         let mut pen = part.pen(1, 0);
         pen.put(&row.guides, Role::Faint).put(state_glyph(node.state), node.state.into()).gap(1);
         let left = pen.x();
-        let role = if blast.contains(&row.node) { Role::Match } else if row.again { Role::Dim } else { Role::Text };
+        let role = if blast.contains(&row.node) {
+            Role::Match
+        } else if row.again {
+            Role::Dim
+        } else {
+            Role::Text
+        };
         let style = part.style(role);
         let room = figures_x.saturating_sub(left + 1);
         let used = part.text(left, 0, room, &node.name, style);

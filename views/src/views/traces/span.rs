@@ -93,7 +93,9 @@ fn lines(span: &Span, self_seconds: Option<f64>, trace: &Trace) -> Vec<Line> {
             .logs
             .iter()
             .filter(|l| l.span_id.as_deref() == Some(span.span_id.as_str()))
-            .map(|l| Line::Text(format!("{} {} {}", number::clock_millis(l.time), l.severity, l.body), super::super::logs::tone(&l.severity)))
+            .map(|l| {
+                Line::Text(format!("{} {} {}", number::clock_millis(l.time), l.severity, l.body), super::super::logs::tone(&l.severity))
+            })
             .collect(),
     );
     section("resource", span.resource.iter().map(|(k, v)| Line::Pair(k.clone(), v.to_string())).collect());

@@ -99,7 +99,8 @@ impl Waterfall {
             }
             Action::Collapse => {
                 if self.folded.is_empty() {
-                    self.folded = (0..self.fall.rows.len()).filter(|r| self.fall.rows[*r].depth >= 1 && self.fall.rows[*r].descendants > 0).collect();
+                    self.folded =
+                        (0..self.fall.rows.len()).filter(|r| self.fall.rows[*r].depth >= 1 && self.fall.rows[*r].descendants > 0).collect();
                 } else {
                     self.folded.clear();
                 }
@@ -312,7 +313,13 @@ fn bar(canvas: &mut Canvas<'_>, columns: &Columns, fall: &Fall, row: &Row, span:
     let at = |seconds: f64| ((seconds - fall.start) / whole * width).clamp(0.0, width);
     let (from, to) = (at(span.start), at(span.start + span.duration_seconds));
     let (first, last) = (from.floor() as u16, (to.ceil() as u16).max(from.floor() as u16 + 1).min(columns.bar));
-    let role = if span.status == "error" { Role::Unhealthy } else if row.critical { Role::Accent } else { Role::Dim };
+    let role = if span.status == "error" {
+        Role::Unhealthy
+    } else if row.critical {
+        Role::Accent
+    } else {
+        Role::Dim
+    };
     let style = canvas.style(role);
     let symbol = match (to - from < 1.0, row.critical) {
         (true, _) => '▏',
