@@ -21,6 +21,7 @@ mod certificate;
 pub mod formats;
 mod grpc;
 pub mod judgement;
+mod names;
 mod prober;
 mod settings;
 mod tracker;

@@ -1,6 +1,7 @@
 //! One loop per check, each on its own slot of the interval.
 
 use crate::attempt::Probe;
+use crate::names::{Name, Names};
 use crate::settings::{CheckSettings, address};
 use crate::tracker::Tracker;
 use parking_lot::Mutex;
@@ -43,7 +44,7 @@ impl Prober {
         let (sender, receiver) = watch::channel(checks);
         let problems = Arc::new(Mutex::new(Vec::new()));
         let pool = Pool {
-            around: Arc::new(Surroundings { sink, meter, clock, slots: Semaphore::new(PARALLEL) }),
+            around: Arc::new(Surroundings { sink, meter, clock, slots: Semaphore::new(PARALLEL), names: Names::default() }),
             resolver: Resolver::new(),
             running: BTreeMap::new(),
             problems: problems.clone(),
@@ -70,20 +71,21 @@ struct Surroundings {
     meter: Meter,
     clock: Arc<dyn Clock>,
     slots: Semaphore,
+    names: Names,
 }
 
 struct Running {
     settings: CheckSettings,
     stop: CancellationToken,
     /// Gives the name the check was last reported under.
-    task: JoinHandle<Option<(String, String)>>,
+    task: JoinHandle<Option<Name>>,
 }
 
 struct Pool {
     around: Arc<Surroundings>,
     resolver: Arc<Resolver>,
     /// By service and check name as configured.
-    running: BTreeMap<(String, String), Running>,
+    running: BTreeMap<Name, Running>,
     problems: Arc<Mutex<Vec<String>>>,
 }
 
@@ -110,7 +112,7 @@ impl Pool {
 
     async fn sync(&mut self, checks: Vec<CheckSettings>) {
         let mut problems = Vec::new();
-        let mut wanted: BTreeMap<(String, String), Probe> = BTreeMap::new();
+        let mut wanted: BTreeMap<Name, Probe> = BTreeMap::new();
         for settings in checks {
             let made = match Probe::new(settings, self.resolver.clone()) {
                 Ok(probe) => probe,
@@ -145,12 +147,14 @@ impl Pool {
                 if let Some((service, check)) = reported.filter(|name| new.is_none() || *name != key) {
                     self.around.sink.forget(&service, &check);
                 }
+                self.around.names.release(&key, &running.settings.url);
             }
         }
         for (key, probe) in wanted {
             let stop = CancellationToken::new();
             let settings = probe.settings.clone();
-            let check = Check { service: key.0.clone(), check: key.1.clone(), probe, around: self.around.clone(), reported: None };
+            let name = self.around.names.claim(key.clone(), &settings.url, &address(&probe.url));
+            let check = Check { name, probe, around: self.around.clone(), reported: None };
             let task = tokio::spawn(check.run(stop.clone()));
             self.running.insert(key, Running { settings, stop, task });
         }
@@ -158,18 +162,18 @@ impl Pool {
 }
 
 struct Check {
-    service: String,
-    check: String,
+    /// What the next report goes under.
+    name: Name,
     probe: Probe,
     around: Arc<Surroundings>,
-    /// Service and check of the last report.
-    reported: Option<(String, String)>,
+    /// What the last report went under.
+    reported: Option<Name>,
 }
 
 impl Check {
-    async fn run(mut self, stop: CancellationToken) -> Option<(String, String)> {
+    async fn run(mut self, stop: CancellationToken) -> Option<Name> {
         let interval = self.probe.settings.interval;
-        let spread = spread(&self.service, &self.check, self.probe.url.as_str());
+        let spread = spread(&self.name.0, &self.name.1, self.probe.url.as_str());
         let started = self.around.clock.read();
         let mut tracker = Tracker::new(started.wall);
         let mut wait = FIRST_LOOK.min(interval).mul_f64(spread);
@@ -181,7 +185,10 @@ impl Check {
             };
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return self.reported,
+                () = stop.cancelled() => {
+                    self.around.names.release(&self.name, &self.probe.settings.url);
+                    return self.reported;
+                }
                 () = turn => {}
             }
             let now = self.around.clock.read().boot;
@@ -205,12 +212,15 @@ impl Check {
         if finding.outcome.failed {
             self.around.meter.counter("watchfire_probe_failures_total", &[("reason", finding.outcome.reason)]).add(1);
         }
-        if let Some(name) = finding.service.filter(|_| self.probe.settings.service.is_empty() && self.service == address(&self.probe.url)) {
-            self.service = name;
+        let at_address = address(&self.probe.url);
+        if let Some(service) = finding.service.filter(|_| self.probe.settings.service.is_empty() && self.name.0 == at_address) {
+            let url = &self.probe.settings.url;
+            self.around.names.release(&self.name, url);
+            self.name = self.around.names.claim((service, self.name.1.clone()), url, &at_address);
         }
         let settings = &self.probe.settings;
         let standing = tracker.observe(&finding.outcome, finding.uptime_seconds, settings.failures_before_down, at);
-        let name = (self.service.clone(), self.check.clone());
+        let name = self.name.clone();
         if let Some((service, check)) = self.reported.replace(name.clone()).filter(|old| *old != name) {
             self.around.sink.forget(&service, &check);
         }

@@ -312,6 +312,24 @@ async fn silent_endpoints_delay_nobody() {
 }
 
 #[tokio::test]
+async fn two_instances_that_call_themselves_the_same_do_not_hide_each_other() {
+    let body = r#"{"service":"orders","status":"healthy"}"#;
+    let (one, two) = (serve(answering(200, body)).await, serve(answering(503, body)).await);
+    let rig = Rig::start([one.address, two.address].map(|a| check(&format!("http://{a}/health"))).to_vec());
+    rig.until("the good one", |r| r.service == "orders" && r.state == Healthy).await;
+    rig.until("the broken one", |r| r.service == "orders" && r.state == Unhealthy).await;
+    let reports = rig.sink.reports.lock();
+    let names = |wanted| {
+        reports
+            .iter()
+            .filter(|r| r.service == "orders" && r.state == wanted)
+            .map(|r| r.check.clone())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    assert!(names(Healthy).is_disjoint(&names(Unhealthy)), "{:?}", names(Unhealthy));
+}
+
+#[tokio::test]
 async fn checks_that_cannot_run_are_named_and_twins_are_told_apart() {
     let (one, two) = (serve(answering(200, "{}")).await, serve(answering(200, "{}")).await);
     let named = |address: SocketAddr| CheckSettings { service: "orders".to_owned(), ..check(&format!("http://{address}/health")) };
