@@ -70,7 +70,7 @@ impl Probe {
 
     /// Asks once, within the time-out.
     pub(crate) async fn attempt(&self) -> Finding {
-        let limit = self.settings.timeout;
+        let limit = self.settings.timeout.min(self.settings.interval);
         let asked = async {
             match &self.way {
                 Wire::Http(http) => self.http(&http.0, &http.1).await,
