@@ -28,6 +28,7 @@ mod files;
 mod identity;
 mod memory;
 mod nearest;
+mod openmetrics;
 mod rule;
 mod rule_file;
 mod rule_test;
@@ -39,7 +40,9 @@ mod yaml;
 pub use backtest::{Period, RuleBacktest, backtest, backtest_query};
 pub use check::{CheckOptions, Lint, Verdict, check};
 pub use comparison::Comparison;
-pub use dialect::DialectEngine;
+pub use dialect::{
+    BreakerRow, BreakerState, Dialect, DialectEngine, DialectRows, ObservedSeries, Proposal, QueueRow, builtin_dialects, propose,
+};
 pub use evaluator::{
     AlertRecord, AlertReport, EvaluationNote, Evaluator, EvaluatorSettings, EvidenceRequest, EvidenceSource, GroupReport, Paging,
     RuleHealth, RuleReport, Standing, TickOutcome,
@@ -47,6 +50,7 @@ pub use evaluator::{
 pub use files::{DiskFiles, RuleFiles};
 pub use identity::fingerprint;
 pub use memory::MemorySeries;
+pub use openmetrics::read_openmetrics;
 pub use rule::{Alerting, Rule, RuleError, RuleGroup, RuleKind};
 pub use rule_file::{RuleFile, duplicates};
 pub use rule_test::{TestOptions, TestOutcome, test};

@@ -1,2 +1,249 @@
-pub struct DialectEngine;
-impl DialectEngine { pub(crate) fn tick(&mut self, _: &watchfire_promql::Engine, _: &dyn watchfire_model::SeriesSource, _: &dyn watchfire_model::SeriesSink, _: watchfire_model::Timestamp, _: watchfire_model::Timestamp, _: &watchfire_model::Meter) {} }
+//! Dialects: what many systems call their breakers and queues, in one set of series.
+//!
+//! - [`file`]: the TOML files. [`builtin`]: those that come with watchfire. [`breaker`], [`queue`]: how they are read.
+//! - [`infer`]: breakers out of spans. [`propose`]: a file to start from for series nobody knows.
+//!
+//! To add one: a file in `alerts/dialects/`, a line in [`builtin`], and a fixture in the exporter's own text format.
+
+mod breaker;
+mod builtin;
+mod file;
+mod infer;
+mod propose;
+mod queue;
+mod rows;
+
+pub use builtin::builtin_dialects;
+pub use file::{Dialect, State as BreakerState};
+pub use propose::{ObservedSeries, Proposal, propose};
+pub use rows::{BreakerRow, DialectRows, QueueRow};
+
+use crate::evaluator::Written;
+use breaker::Memory;
+use file::Origin;
+pub(crate) use file::State;
+use infer::Inferred;
+use regex::Regex;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+use watchfire_model::{Labels, METRIC_NAME, Matcher, Meter, Selector, SeriesSink, SeriesSource, TimeRange, Timestamp};
+use watchfire_promql::{Engine, Query, QueryValue};
+
+/// How far back metric names are looked for, and how long the list is believed.
+const NAMES_RANGE: Duration = Duration::from_secs(900);
+const NAMES_KEPT: Duration = Duration::from_secs(60);
+
+/// Evaluates all dialects and writes the unified series.
+#[derive(Debug)]
+pub struct DialectEngine {
+    dialects: Vec<Dialect>,
+    interval: Duration,
+    last: Option<Timestamp>,
+    written: Option<Written>,
+    memories: HashMap<(usize, usize), Memory>,
+    transitions: Memory,
+    inferred: Inferred,
+    /// Metric names as of a time and a generation of the source.
+    names: Option<(Timestamp, Option<u64>, Vec<String>)>,
+    queries: HashMap<String, Option<Query>>,
+    /// Metrics that dialects name; generic ones leave them alone.
+    claimed: HashSet<String>,
+    rows: DialectRows,
+}
+
+impl DialectEngine {
+    /// Dialects in the order of trust: of two that know the same breaker or queue the first is believed, generic ones last.
+    pub fn new(mut dialects: Vec<Dialect>, interval: Duration) -> Self {
+        dialects.sort_by_key(|d| d.generic);
+        let claimed = dialects.iter().filter(|d| !d.generic).flat_map(Dialect::metric_names).collect();
+        DialectEngine {
+            claimed,
+            dialects,
+            interval,
+            last: None,
+            written: None,
+            memories: HashMap::new(),
+            transitions: Memory::default(),
+            inferred: Inferred::default(),
+            names: None,
+            queries: HashMap::new(),
+            rows: DialectRows::default(),
+        }
+    }
+
+    /// Those that come with watchfire, every 15 seconds; `own` ones are believed first.
+    pub fn with_own(own: Vec<Dialect>) -> Self {
+        DialectEngine::new(own.into_iter().chain(builtin_dialects()).collect(), Duration::from_secs(15))
+    }
+
+    /// What was found last.
+    pub fn rows(&self) -> &DialectRows {
+        &self.rows
+    }
+
+    /// Looks at the source as of `at`.
+    pub fn evaluate(&mut self, engine: &Engine, source: &dyn SeriesSource, at: Timestamp) -> DialectRows {
+        let names = self.metric_names(source, at);
+        let look =
+            Look { engine, source, at, names: &names, claimed: &self.claimed, queries: std::cell::RefCell::new(std::mem::take(&mut self.queries)), help: OnceCell::new(), slopes: OnceCell::new() };
+        let mut breakers: BTreeMap<(String, String), BreakerRow> = BTreeMap::new();
+        let mut queues: BTreeMap<(String, String, Option<String>), QueueRow> = BTreeMap::new();
+        for (d, dialect) in self.dialects.iter().enumerate() {
+            for (b, source) in dialect.breakers.iter().enumerate() {
+                let memory = self.memories.entry((d, b)).or_default();
+                for row in breaker::read(source, &dialect.name, &look, memory) {
+                    // A breaker that nobody else knows is shown even where its state is not known.
+                    breakers.entry((row.service.clone(), row.breaker.clone())).or_insert(row);
+                }
+                memory.bound();
+            }
+            for source in &dialect.queues {
+                for row in queue::read(source, &dialect.name, &look) {
+                    let known = dialect.generic && queues.values().any(|q| q.queue == row.queue);
+                    if !known {
+                        queues.entry((row.system.clone(), row.queue.clone(), row.group.clone())).or_insert(row);
+                    }
+                }
+            }
+        }
+        let exported = |client: &str, server: &str| breakers.values().any(|b| b.service == client && names_server(&b.breaker, server));
+        let inferred = self.inferred.look(&look, &exported);
+        for mut row in inferred {
+            let key = (row.service.clone(), row.breaker.clone());
+            row.transitions = self.transitions.see(&key, row.state, Vec::new());
+            breakers.entry(key).or_insert(row);
+        }
+        self.transitions.bound();
+        self.queries = look.queries.into_inner();
+        self.rows = DialectRows { breakers: breakers.into_values().collect(), queues: queues.into_values().collect() };
+        self.rows.clone()
+    }
+
+    /// Evaluates if due, and writes.
+    pub(crate) fn tick(
+        &mut self,
+        engine: &Engine,
+        source: &dyn SeriesSource,
+        sink: &dyn SeriesSink,
+        now: Timestamp,
+        wall: Timestamp,
+        meter: &Meter,
+    ) {
+        let due = self.last.is_none_or(|last| now.since(last) >= self.interval);
+        if !due {
+            return;
+        }
+        self.last = Some(now);
+        let rows = self.evaluate(engine, source, now);
+        let written = self.written.get_or_insert_with(|| Written::new(sink, "dialects"));
+        let appended = written.write(sink, now, wall, rows.series());
+        if appended.series_limit > 0 {
+            meter.counter("watchfire_rule_samples_refused_total", &[("reason", "series limit")]).add(appended.series_limit as u64);
+        }
+    }
+
+    /// All metric names, asked for anew when series came or went, and once a minute.
+    fn metric_names(&mut self, source: &dyn SeriesSource, at: Timestamp) -> Vec<String> {
+        let generation = source.generation();
+        if let Some((asked, then, names)) = &self.names
+            && at.since(*asked) < NAMES_KEPT
+            && (generation.is_none() || generation == *then)
+            && at >= *asked
+        {
+            return names.clone();
+        }
+        let range = TimeRange { start: at.saturating_sub(NAMES_RANGE), end: at };
+        let names = source.label_values(METRIC_NAME, &[], range).unwrap_or_default();
+        self.names = Some((at, generation, names.clone()));
+        names
+    }
+}
+
+/// Whether a breaker's name says that it protects calls to a server.
+fn names_server(breaker: &str, server: &str) -> bool {
+    breaker == server || breaker.split(['/', '|', ' ', ':']).any(|part| part == server)
+}
+
+/// One look at a source at one time, with everything a dialect may ask.
+pub(super) struct Look<'a> {
+    engine: &'a Engine,
+    source: &'a dyn SeriesSource,
+    at: Timestamp,
+    names: &'a [String],
+    claimed: &'a HashSet<String>,
+    queries: std::cell::RefCell<HashMap<String, Option<Query>>>,
+    help: OnceCell<HashMap<String, String>>,
+    slopes: OnceCell<Vec<(Labels, f64)>>,
+}
+
+impl Look<'_> {
+    /// Floats of an instant query; an evaluation that fails knows nothing.
+    fn vector(&self, query: &Query) -> Vec<(Labels, f64)> {
+        if !self.may_exist(query) {
+            return Vec::new();
+        }
+        match self.engine.instant(query, self.source, self.at).map(|e| e.value) {
+            Ok(QueryValue::Vector(samples)) => samples.into_iter().filter_map(|s| s.value.as_float().map(|v| (s.labels, v))).collect(),
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                tracing::debug!(query = query.text(), %error, "dialect query failed");
+                Vec::new()
+            }
+        }
+    }
+
+    /// False when the query is bound to metric names none of which there is: most dialects find nothing, and that has to be cheap.
+    fn may_exist(&self, query: &Query) -> bool {
+        let names = query.metric_names();
+        names.is_empty()
+            || query.selectors().iter().any(|s| s.metric_name().is_none())
+            || names.iter().any(|n| self.names.binary_search(n).is_ok())
+    }
+
+    fn text_vector(&self, text: &str) -> Vec<(Labels, f64)> {
+        let query = self.queries.borrow_mut().entry(text.to_owned()).or_insert_with(|| Query::parse(text).ok()).clone();
+        query.map(|q| self.vector(&q)).unwrap_or_default()
+    }
+
+    fn origin(&self, origin: &Origin) -> Vec<(Labels, f64)> {
+        match origin {
+            Origin::Query(query) => self.vector(query),
+            Origin::Names { pattern, matchers } => self.named(pattern, matchers),
+        }
+    }
+
+    /// Series of every metric whose name matches, except those watchfire writes itself and those that a dialect names.
+    fn named(&self, pattern: &Regex, matchers: &str) -> Vec<(Labels, f64)> {
+        let names: Vec<&String> = self
+            .names
+            .iter()
+            .filter(|n| pattern.is_match(n) && !n.starts_with("watchfire_") && !self.claimed.contains(*n))
+            .collect();
+        let mut out = Vec::new();
+        for name in names {
+            let name_matcher = Matcher::equal(METRIC_NAME, name);
+            let rest = if matchers.is_empty() { String::new() } else { format!(", {matchers}") };
+            let text = format!("{{{}{rest}}}", Selector(vec![name_matcher]).0[0]);
+            out.extend(self.text_vector(&text).into_iter().map(|(labels, value)| {
+                let mut labels = labels.to_builder();
+                labels.set(METRIC_NAME, name);
+                (labels.build(), value)
+            }));
+        }
+        out
+    }
+
+    fn help(&self, metric: &str) -> Option<String> {
+        let help = self.help.get_or_init(|| self.source.metadata().into_iter().map(|(name, m)| (name, m.help)).collect());
+        help.get(metric).cloned()
+    }
+
+    /// How fast each queue's depth changes, per second.
+    fn depth_slopes(&self) -> &[(Labels, f64)] {
+        self.slopes.get_or_init(|| self.text_vector("deriv(watchfire_queue_depth[5m])"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

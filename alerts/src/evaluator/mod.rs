@@ -15,6 +15,7 @@ mod written;
 
 pub(crate) use evaluate::{Bench, alert_labels, recorded};
 pub(crate) use group::{GroupRuntime, RuleRuntime};
+pub(crate) use written::Written;
 pub use group::{EvaluationNote, RuleHealth};
 pub use notice::{EvidenceRequest, EvidenceSource};
 pub use record::{AlertRecord, Paging, Standing};
@@ -28,7 +29,6 @@ use crate::state::{ActiveAlert, Change, Moment, Transition};
 use crate::timeline::{ClockEvent, Timeline};
 use paging::Verdict;
 use record::record_key;
-use written::Written;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,47 @@
+//! The dialects that come with watchfire. A new one is a file in `alerts/dialects/` and a line here; specific ones stand before generic ones.
+
+use super::Dialect;
+
+macro_rules! dialects {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../../dialects/", $name, ".toml")))),*]
+    };
+}
+
+/// Name and text of each file.
+pub(super) const FILES: [(&str, &str); 20] = dialects![
+    "resilience4j",
+    "polly",
+    "opossum",
+    "microprofile",
+    "hystrix",
+    "envoy",
+    "dapr",
+    "kong",
+    "haproxy",
+    "rabbitmq",
+    "kafka",
+    "redis",
+    "celery",
+    "bullmq",
+    "sidekiq",
+    "nats",
+    "sqs",
+    "pubsub",
+    "homemade",
+    "generic_queue",
+];
+
+/// All built-in dialects.
+pub fn builtin_dialects() -> Vec<Dialect> {
+    FILES
+        .iter()
+        .filter_map(|(name, text)| match Dialect::parse(name, text) {
+            Ok(dialect) => Some(dialect),
+            Err(error) => {
+                tracing::error!(%error, "built-in dialect is broken");
+                None
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,149 @@
+//! Breakers nobody exports, deduced from spans: calls on an edge failed, and then they nearly stop (or fail at once without reaching the
+//! other side) while their caller is as busy as before.
+
+use super::rows::BreakerRow;
+use super::{Look, State};
+use std::collections::HashMap;
+use watchfire_model::Labels;
+
+/// Failure share before the collapse.
+const FAILED: f64 = 0.5;
+/// Call rate left, relative to before.
+const COLLAPSED: f64 = 0.2;
+/// Call rate from which a breaker counts as closed again, relative to before.
+const RECOVERED: f64 = 0.5;
+/// Calls per second below which a rate says nothing.
+const LEAST_RATE: f64 = 0.05;
+/// A failing call this fast did not reach anybody, in seconds.
+const FAST: f64 = 0.005;
+
+type Edge = (String, String);
+
+#[derive(Debug, Default)]
+pub(super) struct Inferred {
+    /// Edges whose breaker is believed not to be closed, with their call rate before.
+    tripped: HashMap<Edge, f64>,
+}
+
+/// Call figures of one edge.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flow {
+    rate: f64,
+    before: f64,
+    failed: f64,
+    worst_failed: f64,
+    seconds: Option<f64>,
+    seconds_before: Option<f64>,
+}
+
+const REQUESTS: &str = "sum by (client, server) (rate(traces_service_graph_request_total[1m]))";
+const BEFORE: &str = "max_over_time(sum by (client, server) (rate(traces_service_graph_request_total[2m]))[10m:1m])";
+const FAILURES: &str = "sum by (client, server) (rate(traces_service_graph_request_failed_total[1m]))";
+const WORST: &str = "max_over_time((sum by (client, server) (rate(traces_service_graph_request_failed_total[1m])) / sum by (client, server) (rate(traces_service_graph_request_total[1m])))[5m:15s])";
+const SECONDS: &str = "sum by (client, server) (rate(traces_service_graph_request_client_seconds_sum[1m])) / sum by (client, server) (rate(traces_service_graph_request_client_seconds_count[1m]))";
+const SECONDS_BEFORE: &str = "sum by (client, server) (rate(traces_service_graph_request_client_seconds_sum[10m] offset 2m)) / sum by (client, server) (rate(traces_service_graph_request_client_seconds_count[10m] offset 2m))";
+const SERVED: &str = "sum by (service_name) (rate(traces_span_metrics_calls_total{span_kind=~\"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER\"}[1m]))";
+const SERVED_BEFORE: &str =
+    "sum by (service_name) (rate(traces_span_metrics_calls_total{span_kind=~\"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER\"}[5m] offset 2m))";
+
+impl Inferred {
+    /// Breakers believed to be open or half-open, and those just seen to close. `exported` says whether an edge has a real one.
+    pub fn look(&mut self, look: &Look<'_>, exported: &dyn Fn(&str, &str) -> bool) -> Vec<BreakerRow> {
+        let flows = flows(look);
+        let served = by_service(look, SERVED);
+        let served_before = by_service(look, SERVED_BEFORE);
+        let mut rows = Vec::new();
+        for (edge, flow) in &flows {
+            let (client, server) = edge;
+            if exported(client, server) {
+                self.tripped.remove(edge);
+                continue;
+            }
+            // A caller that is idle itself calls nobody; that is no breaker.
+            let busy = match (served.get(client), served_before.get(client)) {
+                (now, Some(before)) if *before > LEAST_RATE => now.copied().unwrap_or(0.0) >= RECOVERED * before,
+                _ => true,
+            };
+            let tripped = self.tripped.get(edge).copied();
+            let (state, why) = judge(flow, tripped, busy);
+            match state {
+                State::Closed | State::Unknown => {
+                    if self.tripped.remove(edge).is_some() {
+                        rows.push(row(edge, State::Closed, vec!["calls flow again".to_owned()]));
+                    }
+                }
+                state => {
+                    self.tripped.entry(edge.clone()).or_insert(flow.before);
+                    rows.push(row(edge, state, why));
+                }
+            }
+        }
+        self.tripped.retain(|edge, _| flows.contains_key(edge));
+        rows
+    }
+}
+
+fn judge(flow: &Flow, tripped: Option<f64>, busy: bool) -> (State, Vec<String>) {
+    let before = tripped.unwrap_or(flow.before);
+    let share = if flow.rate > 0.0 { flow.failed / flow.rate } else { 0.0 };
+    let fails_fast = flow.rate > LEAST_RATE
+        && share >= 0.9
+        && flow.seconds.is_some_and(|s| s < FAST && flow.seconds_before.is_none_or(|b| s < 0.1 * b));
+    let collapsed = before > LEAST_RATE && flow.rate < COLLAPSED * before && busy;
+    let evidence = |how: String| vec![format!("{:.0} % of the calls had failed", flow.worst_failed * 100.0), how];
+    if fails_fast {
+        let millis = flow.seconds.unwrap_or(0.0) * 1000.0;
+        return (State::Open, evidence(format!("calls now fail within {millis:.1} ms")));
+    }
+    let rates = format!("the call rate went from {before:.1}/s to {:.1}/s while the caller is as busy as before", flow.rate);
+    match tripped {
+        None if collapsed && flow.worst_failed >= FAILED => (State::Open, evidence(rates)),
+        None => (State::Closed, Vec::new()),
+        Some(_) if flow.rate >= RECOVERED * before || !busy => (State::Closed, Vec::new()),
+        // A trickle of calls that succeed is a breaker trying.
+        Some(_) if flow.rate > 0.0 && share < FAILED => (State::HalfOpen, evidence("a few trial calls get through".to_owned())),
+        Some(_) => (State::Open, evidence(rates)),
+    }
+}
+
+fn row((client, server): &Edge, state: State, evidence: Vec<String>) -> BreakerRow {
+    BreakerRow {
+        service: client.clone(),
+        breaker: server.clone(),
+        state,
+        source: "spans".to_owned(),
+        inferred: true,
+        evidence,
+        saturated: false,
+        rejecting: false,
+        transitions: Vec::new(),
+    }
+}
+
+fn edge_of(labels: &Labels) -> Option<Edge> {
+    Some((labels.get("client")?.to_owned(), labels.get("server")?.to_owned()))
+}
+
+fn flows(look: &Look<'_>) -> HashMap<Edge, Flow> {
+    let mut flows: HashMap<Edge, Flow> = HashMap::new();
+    let mut fill = |expression: &str, set: &dyn Fn(&mut Flow, f64)| {
+        for (labels, value) in look.text_vector(expression) {
+            if let Some(edge) = edge_of(&labels)
+                && value.is_finite()
+            {
+                set(flows.entry(edge).or_default(), value);
+            }
+        }
+    };
+    fill(BEFORE, &|f, v| f.before = v);
+    fill(REQUESTS, &|f, v| f.rate = v);
+    fill(FAILURES, &|f, v| f.failed = v);
+    fill(WORST, &|f, v| f.worst_failed = v);
+    fill(SECONDS, &|f, v| f.seconds = Some(v));
+    fill(SECONDS_BEFORE, &|f, v| f.seconds_before = Some(v));
+    flows
+}
+
+fn by_service(look: &Look<'_>, expression: &str) -> HashMap<String, f64> {
+    look.text_vector(expression).into_iter().map(|(labels, value)| (labels.value("service_name").to_owned(), value)).collect()
+}

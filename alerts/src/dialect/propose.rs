@@ -1,0 +1,163 @@
+//! Proposes a dialect for series that look like queues or breakers and that nobody knows.
+
+use super::State;
+use super::breaker::table_in;
+use crate::nearest::nearest;
+use std::collections::{BTreeMap, BTreeSet};
+use watchfire_model::{Labels, METRIC_NAME};
+
+/// One series as it is: labels with the metric's name, its HELP text and its last value.
+#[derive(Clone, Debug)]
+pub struct ObservedSeries {
+    pub labels: Labels,
+    pub help: String,
+    pub value: f64,
+}
+
+/// A dialect file to start from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposal {
+    pub metric: String,
+    /// `queue` or `breaker`.
+    pub kind: &'static str,
+    /// Why it was taken for one.
+    pub reason: String,
+    /// The file's text; what could not be known is a comment in it.
+    pub toml: String,
+}
+
+const QUEUE_LABELS: [&str; 12] = [
+    "queue",
+    "queue_name",
+    "topic",
+    "topic_name",
+    "stream",
+    "stream_name",
+    "destination",
+    "messaging_destination_name",
+    "dimension_QueueName",
+    "subscription_id",
+    "key",
+    "name",
+];
+const BREAKER_LABELS: [&str; 8] = ["breaker", "circuit", "circuit_breaker", "name", "target", "server", "dependency", "method"];
+const SERVICE_LABELS: [&str; 6] = ["service", "service_name", "application", "app", "client", "job"];
+const QUEUE_WORDS: [&str; 8] = ["queue", "backlog", "lag", "pending", "enqueued", "undelivered", "unacked", "waiting"];
+const BREAKER_WORDS: [&str; 3] = ["breaker", "circuit", "fuse"];
+
+/// One proposal per metric that looks like a queue or a breaker, in name order.
+pub fn propose(series: &[ObservedSeries]) -> Vec<Proposal> {
+    let mut metrics: BTreeMap<&str, Vec<&ObservedSeries>> = BTreeMap::new();
+    for one in series {
+        metrics.entry(one.labels.metric_name()).or_default().push(one);
+    }
+    metrics.into_iter().filter_map(|(metric, series)| breaker(metric, &series).or_else(|| queue(metric, &series))).collect()
+}
+
+fn words(metric: &str) -> BTreeSet<String> {
+    let mut spaced = String::new();
+    for c in metric.chars() {
+        if c.is_uppercase() {
+            spaced.push('_');
+        }
+        spaced.push(c.to_ascii_lowercase());
+    }
+    spaced.split(['_', ':', '.']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+}
+
+fn labels_of(series: &[&ObservedSeries]) -> BTreeSet<String> {
+    series.iter().flat_map(|s| s.labels.iter()).map(|l| l.name.to_string()).filter(|n| n != METRIC_NAME).collect()
+}
+
+/// The first known label name that is there, or the one nearest to a known one.
+fn pick(candidates: &[&'static str], have: &BTreeSet<String>) -> Option<String> {
+    candidates
+        .iter()
+        .find(|c| have.contains(**c))
+        .map(|c| (*c).to_owned())
+        .or_else(|| have.iter().find(|h| nearest(h, candidates.iter().copied()).is_some_and(|n| h.contains(n))).cloned())
+}
+
+fn format_list(label: Option<String>, fallback: &str) -> String {
+    label.map_or_else(|| format!("[{fallback:?}]"), |l| format!("[\"{{{l}}}\"]"))
+}
+
+fn breaker(metric: &str, series: &[&ObservedSeries]) -> Option<Proposal> {
+    let words = words(metric);
+    let have = labels_of(series);
+    let state_label = have.iter().find(|name| {
+        let states: BTreeSet<Option<State>> = series.iter().map(|s| State::from_word(s.labels.value(name))).collect();
+        !states.contains(&None) && states.len() > 1
+    });
+    let named = BREAKER_WORDS.iter().any(|w| words.iter().any(|have| have.contains(w)));
+    if !named && state_label.is_none() {
+        return None;
+    }
+    let one_hot = series.iter().all(|s| s.value == 0.0 || s.value == 1.0);
+    let help = series.iter().map(|s| s.help.as_str()).find(|h| !h.is_empty()).unwrap_or("");
+    let table = table_in(help);
+    let (encoding, reason) = match state_label {
+        Some(label) if one_hot => {
+            (format!("{{ kind = \"one_hot\", label = {label:?} }}"), format!("label {label} names states, and values are 0 or 1"))
+        }
+        Some(label) => {
+            let states: BTreeSet<&str> = series.iter().map(|s| s.labels.value(label)).collect();
+            let mapped: Vec<String> = states
+                .iter()
+                .filter_map(|word| State::from_word(word).map(|state| format!("{word:?} = \"{}\"", state.word())))
+                .collect();
+            let kind = if metric.contains("second") || metric.contains("time") { "growing" } else { "last_event" };
+            let text = format!("{{ kind = \"{kind}\", label = {label:?}, states = {{ {} }} }}", mapped.join(", "));
+            (text, format!("label {label} names states, and values count"))
+        }
+        None if !table.is_empty() => {
+            ("{ kind = \"number_from_help\" }".to_owned(), "its HELP text says what the numbers mean".to_owned())
+        }
+        None if words.contains("state") || words.contains("status") || words.contains("open") => {
+            let binary = words.contains("open");
+            let text = if binary {
+                "{ kind = \"number\", table = { 0 = \"closed\", 1 = \"open\" } }".to_owned()
+            } else {
+                // Encodings in the wild contradict each other; a guess would show open breakers as half-open.
+                "{ kind = \"number\", table = { } } # fill in: 0 = \"closed\", 1 = \"open\" or \"half-open\", ...".to_owned()
+            };
+            (text, "its name speaks of a breaker".to_owned())
+        }
+        None => return None,
+    };
+    let service = format_list(pick(&SERVICE_LABELS, &have), "unknown");
+    let name = format_list(pick(&BREAKER_LABELS, &have), metric);
+    Some(Proposal {
+        metric: metric.to_owned(),
+        kind: "breaker",
+        reason,
+        toml: format!("title = {metric:?}\n\n[[breaker]]\nseries = {metric:?}\nservice = {service}\nbreaker = {name}\nencoding = {encoding}\n"),
+    })
+}
+
+fn queue(metric: &str, series: &[&ObservedSeries]) -> Option<Proposal> {
+    let words = words(metric);
+    let named = QUEUE_WORDS.iter().any(|w| words.contains(*w) || words.contains(&format!("{w}s")));
+    if !named || metric.ends_with("_total") || metric.ends_with("_bucket") || metric.ends_with("_sum") || metric.ends_with("_count") {
+        return None;
+    }
+    let have = labels_of(series);
+    let label = pick(&QUEUE_LABELS, &have);
+    let age = ["seconds", "age", "latency", "milliseconds"].iter().any(|w| words.contains(*w));
+    let measure = if age { "oldest" } else { "depth" };
+    let by = label.as_ref().map_or_else(|| format!("sum({metric})"), |l| format!("sum by ({l}) ({metric} >= 0)"));
+    let depth = if age { "depth = [] # the series that counts what waits\n" } else { "" };
+    let expression = if age { by.replacen("sum", "max", 1) } else { by };
+    Some(Proposal {
+        metric: metric.to_owned(),
+        kind: "queue",
+        reason: match &label {
+            Some(label) => format!("its name speaks of a queue, and label {label} names one"),
+            None => "its name speaks of a queue".to_owned(),
+        },
+        toml: format!(
+            "title = {metric:?}\nsystem = \"custom\"\n\n[[queue]]\nqueue = {}\n{depth}{measure} = [{expression:?}]\n",
+            format_list(label, metric)
+        ),
+    })
+}

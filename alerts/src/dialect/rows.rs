@@ -1,0 +1,89 @@
+//! What dialects find, in one form for all systems.
+
+use super::State;
+use watchfire_model::{Labels, METRIC_NAME, Value};
+
+/// One breaker of one service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BreakerRow {
+    pub service: String,
+    pub breaker: String,
+    pub state: State,
+    /// Where it was read: a dialect's name, or `spans`.
+    pub source: String,
+    /// Deduced from spans because nobody exports it.
+    pub inferred: bool,
+    /// Why it is believed to be so, where inferred.
+    pub evidence: Vec<String>,
+    /// A concurrency limit is reached: calls are shed though the breaker is closed.
+    pub saturated: bool,
+    /// Calls were cut off within the last minutes.
+    pub rejecting: bool,
+    /// Transitions by target state: as counted by the source, or as seen.
+    pub transitions: Vec<(State, f64)>,
+}
+
+/// One queue, or one consumer group of one topic. What is not known is `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueueRow {
+    pub queue: String,
+    pub system: String,
+    /// Consumer group, where the system has them.
+    pub group: Option<String>,
+    pub source: String,
+    pub depth: Option<f64>,
+    pub oldest_seconds: Option<f64>,
+    pub consumers: Option<f64>,
+    pub in_rate: Option<f64>,
+    pub out_rate: Option<f64>,
+    pub dead_letters: Option<f64>,
+    /// Time until empty at the present rates; `None` while it does not shrink.
+    pub drain_seconds: Option<f64>,
+}
+
+/// Everything found at one time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DialectRows {
+    pub breakers: Vec<BreakerRow>,
+    pub queues: Vec<QueueRow>,
+}
+
+impl DialectRows {
+    /// The unified series, each with its value.
+    pub fn series(&self) -> Vec<(Labels, Value)> {
+        let mut out = Vec::new();
+        for row in &self.breakers {
+            let mut add = |name: &str, value: Option<f64>, extra: &[(&str, &str)]| {
+                let Some(value) = value else { return };
+                let mut labels = vec![(METRIC_NAME, name), ("service", &row.service), ("breaker", &row.breaker), ("dialect", &row.source)];
+                if row.inferred {
+                    labels.push(("inferred", "true"));
+                }
+                labels.extend_from_slice(extra);
+                out.push((Labels::from_pairs(labels), Value::Float(value)));
+            };
+            add("watchfire_breaker_state", row.state.value(), &[]);
+            add("watchfire_breaker_saturated", row.saturated.then_some(1.0), &[]);
+            add("watchfire_breaker_rejecting", row.rejecting.then_some(1.0), &[]);
+            for (to, count) in &row.transitions {
+                add("watchfire_breaker_transitions_total", Some(*count), &[("to", to.word())]);
+            }
+        }
+        for row in &self.queues {
+            let mut add = |name: &str, value: Option<f64>| {
+                let Some(value) = value.filter(|v| v.is_finite()) else { return };
+                let group = row.group.as_deref().unwrap_or("");
+                let labels = [(METRIC_NAME, name), ("queue", &row.queue), ("system", &row.system), ("group", group), ("dialect", &row.source)];
+                out.push((Labels::from_pairs(labels), Value::Float(value)));
+            };
+            add("watchfire_queue_depth", row.depth);
+            add("watchfire_queue_oldest_seconds", row.oldest_seconds);
+            add("watchfire_queue_consumers", row.consumers);
+            add("watchfire_queue_in_rate", row.in_rate);
+            add("watchfire_queue_out_rate", row.out_rate);
+            add("watchfire_queue_dead_letters", row.dead_letters);
+            add("watchfire_queue_drain_seconds", row.drain_seconds);
+        }
+        out
+    }
+}
