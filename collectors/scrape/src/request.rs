@@ -171,3 +171,56 @@ async fn read(path: &Path) -> Result<String, String> {
     let text = tokio::fs::read_to_string(path).await.map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     Ok(text.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use watchfire_fetch::{Redirects, Resolver, TlsSettings};
+
+    /// Answers every request with a page of this many bytes.
+    async fn serve(bytes: usize) -> reqwest::Url {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                let _ = socket.read(&mut request).await;
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: {bytes}\r\n\r\n");
+                let _ = socket.write_all(&[head.into_bytes(), vec![b'\n'; bytes]].concat()).await;
+            }
+        });
+        url.parse().unwrap()
+    }
+
+    async fn ask(url: &reqwest::Url, job: &Job, budget: &BodyBudget) -> Result<Page, ScrapeError> {
+        let fetcher = Fetcher::new(Resolver::new(), &TlsSettings::default(), Redirects { limit: 0, anywhere: false }).unwrap();
+        fetch(&fetcher, job, url, Duration::from_secs(10), 0, budget).await
+    }
+
+    #[tokio::test]
+    async fn all_bodies_together_stay_within_one_budget() {
+        let (url, job, budget) = (serve(1 << 20).await, Job::default(), BodyBudget::new(1 << 20));
+        let first = ask(&url, &job, &budget).await.unwrap();
+        assert_eq!(first.body.len(), 1 << 20);
+        assert!(matches!(ask(&url, &job, &budget).await, Err(ScrapeError::InFlight)), "the first is still held");
+        drop(first);
+        assert!(ask(&url, &job, &budget).await.is_ok());
+        let small = serve(1000).await;
+        assert!(ask(&small, &job, &BodyBudget::new(0)).await.is_ok(), "small bodies draw on no budget");
+    }
+
+    #[tokio::test]
+    async fn credentials_are_read_from_files_at_every_scrape() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let job = Job { bearer_token_file: Some(path.clone()), ..Job::default() };
+        assert!(credentials(&job).await.unwrap_err().contains("token"));
+        for token in ["first", "second"] {
+            std::fs::write(&path, format!("{token}\n")).unwrap();
+            assert_eq!(credentials(&job).await.unwrap()[AUTHORIZATION], format!("Bearer {token}"));
+        }
+        std::fs::write(&path, "two\nlines").unwrap();
+        assert!(credentials(&job).await.is_err());
+    }
+}

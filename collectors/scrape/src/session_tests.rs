@@ -186,6 +186,15 @@ fn a_name_that_begins_another_is_not_mistaken_for_it() {
 }
 
 #[test]
+fn a_target_may_change_its_format() {
+    let mut target = Target::new();
+    for format in [Format::Text, Format::OpenMetrics, Format::Text, Format::OpenMetrics] {
+        target.scrape(format, b"# TYPE a gauge\na 1\n# EOF\n").unwrap();
+    }
+    assert_eq!(target.values("a"), [Some(1.0); 4]);
+}
+
+#[test]
 fn a_series_that_comes_back_is_live_again() {
     let mut target = Target::new();
     for body in ["a 1\nb 1\n", "b 2\n", "a 3\nb 3\n", "b {{{", "a 5\nb 5\n"] {

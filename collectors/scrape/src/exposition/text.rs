@@ -33,7 +33,8 @@ fn read_line<R: Recipient>(body: &[u8], start: usize, recipient: &mut R) -> Resu
             let end = memchr::memchr(b'\n', &body[at..]).map_or(body.len(), |n| at + n);
             comment(&body[at + 1..end], recipient)?;
             let next = (end + 1).min(body.len());
-            if body[next - 1] == b'\n' {
+            // `# EOF` ends a page in OpenMetrics; a target that changes its format must not have it skipped.
+            if body[next - 1] == b'\n' && !body[at..end].starts_with(b"# EOF") {
                 recipient.comment(&body[start..next]);
             }
             Ok(next)
