@@ -2,13 +2,15 @@
 
 use super::path::{self, PathStatus};
 use super::plan::PathTraits;
+use super::shared::{PathState, Shared};
+use super::trial::{PathReport, test_all};
 use super::{Anchor, summary};
+use crate::channels;
 use crate::channels::terminal::{Terminal, TerminalKind, TerminalSink};
-use crate::channels::{self, Channel};
 use crate::journal::{Acknowledgement, ActiveSilence, AlertStates, Cell, Change, DeadLetter, Faults, Journal, JournalError, Recovered};
-use crate::message::{Message, MessageAlert, stable_key};
+use crate::message::stable_key;
 use crate::routing::{Explanation, Routing};
-use crate::settings::{Limits, Settings};
+use crate::settings::Settings;
 use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +19,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use watchfire_model::reading::Silence;
-use watchfire_model::{Clock, Evidence, Labels, Meter, Notice, NoticeState, Severity, Timestamp, harmless_limited};
+use watchfire_model::{Clock, Labels, Meter, Notice, NoticeState, Timestamp};
 
 /// What one evaluation tick changed.
 #[derive(Clone, Debug, Default)]
@@ -36,41 +38,6 @@ pub enum StartError {
     /// Exit code 2.
     #[error("notify: {0}")]
     Settings(String),
-}
-
-/// How a delivery path is doing.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct PathReport {
-    pub path: String,
-    pub works: bool,
-    /// What was found, or what is missing.
-    pub detail: String,
-}
-
-pub(super) struct Shared {
-    pub journal: Journal,
-    pub routing: Routing,
-    pub limits: Limits,
-    pub external_url: String,
-    pub clock: Arc<dyn Clock>,
-    pub anchor: Anchor,
-    pub meter: Meter,
-    pub paths: Vec<Arc<PathState>>,
-    pub cancel: CancellationToken,
-    pub recovered: Vec<String>,
-    /// There is a state directory.
-    pub persistent: bool,
-    silences: AtomicU64,
-    drain_until: OnceLock<tokio::time::Instant>,
-}
-
-/// One delivery path at run time.
-pub(super) struct PathState {
-    pub traits: PathTraits,
-    pub channel: Arc<dyn Channel>,
-    pub status: Mutex<PathStatus>,
-    /// Something changed that this path may want to send.
-    pub changed: Notify,
 }
 
 /// Starts delivery.
@@ -317,216 +284,5 @@ impl DispatcherHandle {
     /// After the token was cancelled: returns when everything owed was sent or the time to drain is over. What is left is in the journal.
     pub async fn drained(&self) {
         self.tasks.wait().await;
-    }
-}
-
-/// For `watchfire notify test` without a running instance: builds every path of the settings and sends a test message over it.
-///
-/// # Errors
-/// When the settings do not make a routing table.
-pub async fn test_paths(settings: &Settings, now: Timestamp) -> Result<Vec<PathReport>, String> {
-    let (paths, mut reports) = built(settings)?;
-    reports.extend(test_all(paths, &settings.limits, &settings.external_url, now).await);
-    Ok(reports)
-}
-
-/// For `watchfire doctor`: which paths could work, without sending anything.
-///
-/// # Errors
-/// When the settings do not make a routing table.
-pub async fn probe_paths(settings: &Settings) -> Result<Vec<PathReport>, String> {
-    let (paths, mut reports) = built(settings)?;
-    let limit = settings.limits.attempt_timeout;
-    let probes: Vec<_> = paths
-        .into_iter()
-        .map(|(traits, channel)| (traits.name, tokio::spawn(async move { tokio::time::timeout(limit, channel.probe()).await })))
-        .collect();
-    for (path, probe) in probes {
-        let found = match probe.await {
-            Ok(Ok(found)) => found,
-            Ok(Err(_)) => Err(format!("no answer within {} s", limit.as_secs())),
-            Err(_) => Err("the channel panicked".to_owned()),
-        };
-        let works = found.is_ok();
-        reports.push(PathReport { path, works, detail: found.unwrap_or_else(|reason| reason) });
-    }
-    Ok(reports)
-}
-
-type Built = Vec<(PathTraits, Arc<dyn Channel>)>;
-
-/// The paths that can be built, and why the others cannot.
-fn built(settings: &Settings) -> Result<(Built, Vec<PathReport>), String> {
-    let routing = Routing::new(settings)?;
-    let terminal = Terminal::default();
-    let mut paths = Vec::new();
-    let mut broken = Vec::new();
-    for receiver in routing.receivers() {
-        for kind in &receiver.ignored {
-            let detail = format!("{kind} is not supported; this receiver is routed to, and nothing is sent there");
-            broken.push(PathReport { path: format!("{}/{kind}", receiver.name), works: false, detail });
-        }
-        for channel in &receiver.channels {
-            match channels::build(&channel.settings, settings, &terminal) {
-                Ok(made) => {
-                    let traits = PathTraits {
-                        name: channel.path.clone(),
-                        receiver: receiver.name.clone(),
-                        habits: made.habits(),
-                        at_least: channel.at_least,
-                        send_resolved: channel.send_resolved,
-                    };
-                    paths.push((traits, made));
-                }
-                Err(detail) => broken.push(PathReport { path: channel.path.clone(), works: false, detail }),
-            }
-        }
-    }
-    Ok((paths, broken))
-}
-
-/// All paths at once: a hanging one costs its own time only.
-async fn test_all(paths: Vec<(PathTraits, Arc<dyn Channel>)>, limits: &Limits, external_url: &str, now: Timestamp) -> Vec<PathReport> {
-    let tasks: Vec<_> = paths
-        .into_iter()
-        .map(|(traits, channel)| {
-            let limit = limits.attempt_timeout;
-            let external_url = external_url.to_owned();
-            let name = traits.name.clone();
-            (name, tokio::spawn(async move { test_one(&traits, channel, limit, &external_url, now).await }))
-        })
-        .collect();
-    let mut reports = Vec::new();
-    for (path, task) in tasks {
-        let (works, detail) = task.await.unwrap_or_else(|_| (false, "the channel panicked".to_owned()));
-        reports.push(PathReport { path, works, detail });
-    }
-    reports
-}
-
-async fn test_one(
-    traits: &PathTraits,
-    channel: Arc<dyn Channel>,
-    limit: std::time::Duration,
-    external_url: &str,
-    now: Timestamp,
-) -> (bool, String) {
-    let found = match tokio::time::timeout(limit, channel.clone().probe()).await {
-        Ok(Ok(found)) => found,
-        Ok(Err(reason)) => return (false, reason),
-        Err(_) => return (false, format!("no answer within {} s", limit.as_secs())),
-    };
-    let mut handle = None;
-    // Begin and end: a test leaves nothing firing behind.
-    for state in [NoticeState::Firing, NoticeState::Resolved] {
-        let notice = Notice { state, ..test_notice(now) };
-        let alert = MessageAlert {
-            notice: Arc::new(notice),
-            changed: true,
-            told: Some(NoticeState::Firing),
-            acknowledged_by: None,
-            handle,
-            queued_at: now,
-        };
-        let message = Message {
-            key: stable_key(&["test", &traits.name, &now.millis().to_string(), if state == NoticeState::Firing { "1" } else { "2" }]),
-            path: traits.name.clone(),
-            receiver: traits.receiver.clone(),
-            group_key: "test".to_owned(),
-            group_labels: Labels::empty(),
-            alerts: vec![alert],
-            note: None,
-            external_url: external_url.to_owned(),
-            at: now,
-        };
-        match tokio::time::timeout(limit, channel.clone().deliver(Arc::new(message))).await {
-            Err(_) => return (false, format!("no answer within {} s", limit.as_secs())),
-            Ok(outcome) => match (outcome.retry, outcome.refused.first(), outcome.delivered.first()) {
-                (Some(retry), _, _) => return (false, retry.reason),
-                (None, Some((_, reason)), _) => return (false, reason.clone()),
-                (None, None, Some((_, id))) => handle = *id,
-                (None, None, None) => return (false, "nothing was delivered".to_owned()),
-            },
-        }
-    }
-    (true, found)
-}
-
-fn test_notice(now: Timestamp) -> Notice {
-    Notice {
-        fingerprint: stable_key(&["watchfire test notice"]),
-        revision: 1,
-        state: NoticeState::Firing,
-        severity: Severity::Info,
-        labels: Labels::from_pairs([("alertname", "WatchfireTest"), ("severity", "info"), ("service", "watchfire")]),
-        annotations: Labels::from_pairs([("summary", "This is a test of the notification path; nothing is wrong")]),
-        active_at: now,
-        starts_at: now,
-        ends_at: now.saturating_add(std::time::Duration::from_secs(240)),
-        generator_url: String::new(),
-        cause: None,
-        evidence: Evidence { command: "watchfire notify test".to_owned(), ..Evidence::default() },
-    }
-}
-
-impl Shared {
-    pub fn now(&self) -> super::Now {
-        self.anchor.now(&*self.clock)
-    }
-
-    /// A notice with everybody who is to hear it; `except` leaves a path out.
-    pub fn addressed(&self, notice: Notice, at: Timestamp, except: Option<&str>) -> Change {
-        let mut destinations = self.routing.destinations(&notice);
-        destinations.retain(|d| Some(d.path.as_str()) != except);
-        Change::Notice { notice: Arc::new(notice), destinations, at }
-    }
-
-    /// The oldest entries become dead letters while more is owed than the limits allow. Receivers that are dead for long get there.
-    fn overflow(&self) -> Vec<Change> {
-        let state = self.journal.state().read();
-        let mut owed: Vec<&Cell> = state.cells.values().flat_map(|cells| cells.values()).filter(|c| c.is_owed()).collect();
-        let mut bytes: u64 = owed.iter().map(|c| c.size()).sum();
-        let mut entries = owed.len();
-        if entries <= self.limits.outbox_entries && bytes <= self.limits.outbox_bytes {
-            return Vec::new();
-        }
-        owed.sort_by_key(|c| c.queued_at);
-        let at = self.clock.now();
-        let mut dead = Vec::new();
-        for cell in owed {
-            if entries <= self.limits.outbox_entries && bytes <= self.limits.outbox_bytes {
-                break;
-            }
-            entries -= 1;
-            bytes -= cell.size();
-            let path = cell.destination.path.clone();
-            self.meter.counter("watchfire_notifications_dropped_total", &[("path", &path), ("reason", "outbox_full")]).add(1);
-            dead.push(Change::Dead(DeadLetter {
-                path,
-                alert: harmless_limited(cell.notice.name(), 200).into_owned(),
-                fingerprint: cell.notice.fingerprint.clone(),
-                reason: format!("the outbox is full ({} entries, {} bytes)", self.limits.outbox_entries, self.limits.outbox_bytes),
-                at,
-            }));
-        }
-        tracing::error!(entries = dead.len(), "the outbox is full; the oldest unsent notifications are dead letters now");
-        dead
-    }
-
-    /// When draining must be over; the first to ask starts the time.
-    pub fn deadline(&self) -> tokio::time::Instant {
-        *self.drain_until.get_or_init(|| tokio::time::Instant::now() + self.limits.drain)
-    }
-
-    /// Commits a person's decision; success means it is on disk, or that there is no disk to be on.
-    fn decided(&self, change: Change, what: &str) -> Result<(), String> {
-        if self.journal.commit(AlertStates::default(), vec![change]) {
-            return Ok(());
-        }
-        if !self.persistent {
-            return Ok(());
-        }
-        let trouble = self.journal.trouble().unwrap_or_default();
-        Err(format!("{what} holds for now and would be lost in a crash: {trouble}"))
     }
 }

@@ -8,10 +8,13 @@
 mod handle;
 mod path;
 mod plan;
+mod shared;
 mod summary;
+mod trial;
 
-pub use handle::{Dispatcher, DispatcherHandle, PathReport, StartError, TickRecord, probe_paths, test_paths};
+pub use handle::{Dispatcher, DispatcherHandle, StartError, TickRecord};
 pub use plan::{Due, Now, PathTraits, Plan, STORM_GROUPS, STORM_KEY, plan};
+pub use trial::{PathReport, probe_paths, test_paths};
 
 use std::time::Duration;
 use watchfire_model::{Clock, ClockReading, Timestamp};

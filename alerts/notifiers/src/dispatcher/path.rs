@@ -1,7 +1,8 @@
 //! The task of one delivery path: plan, journal, send, record; on failure wait, with growing patience.
 
-use super::handle::{PathReport, PathState, Shared};
 use super::plan::{Due, plan};
+use super::shared::{PathState, Shared};
+use super::trial::PathReport;
 use super::until;
 use crate::channels::{Outcome, Retry};
 use crate::journal::{Change, Composed, DeadLetter, State};

@@ -94,8 +94,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
         if firing && told && !cell.is_owed() {
             group.firing.push(cell);
         }
-        let muted =
-            || routing.muted(cell.destination.route, &path.receiver, &cell.notice, now.wall) || routing.inhibited(&cell.notice, state);
+        let muted = || routing.muted(cell.destination.route, &path.receiver, &cell.notice, now.wall);
         let since = if cell.is_owed() {
             if !firing && !path.send_resolved {
                 plan.drops.push(fingerprint.clone());
@@ -110,9 +109,13 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
                     }
                     continue;
                 }
-                if muted() || (firing && acknowledged) {
+                if (firing && acknowledged) || routing.inhibited(&cell.notice, state) {
                     continue;
                 }
+            }
+            // Nobody is woken by an end either; it is told in the morning.
+            if muted() {
+                continue;
             }
             Some(cell.queued_at)
         } else if firing && told && acknowledged && path.habits.acknowledgements && !cell.acknowledged {
@@ -128,7 +131,9 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
             continue;
         }
         let Some(at) = repeat_at(path, cell, timing, now) else { continue };
-        if acknowledged && !path.habits.acknowledgements && path.habits.resend.is_none() || silenced || (at <= now.steady && muted()) {
+        // A receiver that forgets takes an alert it does not hear of for resolved.
+        let left_alone = || acknowledged || silenced || (at <= now.steady && (muted() || routing.inhibited(&cell.notice, state)));
+        if path.habits.resend.is_none() && left_alone() {
             continue;
         }
         group.repeat = Some(group.repeat.map_or(at, |repeat| repeat.min(at)));

@@ -1,6 +1,6 @@
 //! The daily summary of each person who wants one, and the slow housekeeping: dropping what is over and done with.
 
-use super::handle::{PathState, Shared};
+use super::shared::{PathState, Shared};
 use crate::channels::Outcome;
 use crate::journal::{Change, State, Transition};
 use crate::message::{Message, Text, stable_key};

@@ -181,9 +181,7 @@ async fn verify(directory: &Path, receiver: &Receiver, known: &Known, deaths: &[
         assert_eq!(bodies[key].len(), 1, "a repeat says the same");
         for at in &sent[..sent.len() - 1] {
             // The nearest death, and how long before it (or, in our own books, after it) the request was taken.
-            let away = deaths.iter().map(|death| {
-                if death >= at { death.duration_since(*at) } else { at.duration_since(*death) }
-            });
+            let away = deaths.iter().map(|death| if death >= at { death.duration_since(*at) } else { at.duration_since(*death) });
             let away = away.min().unwrap_or(Duration::MAX);
             assert!(away < WINDOW + NOTICED, "a message sent {away:?} from any crash was repeated");
         }

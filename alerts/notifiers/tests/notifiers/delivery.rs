@@ -356,6 +356,69 @@ async fn a_step_of_the_wall_clock_moves_no_schedule() {
     running.stop().await;
 }
 
+#[tokio::test]
+async fn groups_wait_ten_seconds_then_a_minute_and_are_repeated_after_four_hours() {
+    let receiver = Receiver::start().await;
+    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
+    let mut settings = to(&receiver);
+    (settings.routes[0].group_wait, settings.routes[0].group_interval) = (None, None);
+    let running = start_at(settings, None, std::sync::Arc::new(clock.clone()), Faults::default());
+    // One rule, one alert per service: the same group.
+    let of = |service: &str| {
+        let mut one = notice("A", 1, Firing);
+        one.fingerprint = format!("fp-{service}");
+        one.labels = watchfire_model::Labels::from_pairs([("alertname", "A"), ("severity", "critical"), ("service", service)]);
+        one
+    };
+    // Another group, told at once by its own route, shows that the planner has looked.
+    let looked = async |round: u64| {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(1200) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        round
+    };
+    running.commit(vec![of("one")]).await;
+    clock.advance(Duration::from_secs(9));
+    looked(1).await;
+    assert_eq!(receiver.count(), 0, "the group waits");
+    running.commit(vec![of("two")]).await;
+    clock.advance(Duration::from_secs(1));
+    eventually("both in one message", || receiver.count() == 1).await;
+    assert_eq!(receiver.alerts().len(), 2);
+    running.commit(vec![of("three")]).await;
+    clock.advance(Duration::from_secs(58));
+    looked(2).await;
+    assert_eq!(receiver.count(), 1, "within the minute");
+    clock.advance(Duration::from_secs(2));
+    eventually("the third, with the two that still fire", || receiver.count() == 2).await;
+    assert_eq!(receiver.alerts().len(), 5);
+    clock.advance(Duration::from_secs(4 * 3600 - 61));
+    looked(3).await;
+    assert_eq!(receiver.count(), 2);
+    clock.advance(Duration::from_secs(62));
+    eventually("repeated", || receiver.count() >= 3).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_outbox_gives_up_the_oldest_and_says_so() {
+    let receiver = Receiver::start().await;
+    receiver.always(Some(Answer::Status(503)));
+    let mut settings = to(&receiver);
+    settings.limits.outbox_entries = 10;
+    let running = start(settings, None);
+    for n in 0..15 {
+        running.commit(vec![notice(&format!("A{n}"), 1, Firing)]).await;
+    }
+    let letters: Vec<String> = running.handle.dead_letters().into_iter().map(|d| d.alert).collect();
+    assert_eq!(letters, ["A0", "A1", "A2", "A3"], "the newest is not counted before it is in");
+    assert!(running.handle.dead_letters()[0].reason.contains("outbox is full"));
+    let full = running.meter.counter("watchfire_notifications_dropped_total", &[("path", "ops/webhook"), ("reason", "outbox_full")]);
+    assert_eq!(full.get(), 4);
+    running.cancel.cancel();
+}
+
 trait Tap: Sized {
     fn tap(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);

@@ -210,6 +210,64 @@ async fn an_alertmanager_file_decides_when_one_is_given() {
     running.stop().await;
 }
 
+#[tokio::test]
+async fn nobody_is_woken_by_an_end_and_it_is_told_in_the_morning() {
+    let receiver = Receiver::start().await;
+    let evening = Timestamp(chrono::DateTime::parse_from_rfc3339("2026-03-02T21:00:00Z").unwrap().timestamp_millis());
+    let clock = watchfire_testkit::SimClock::at(evening);
+    let ours = settings(&format!(
+        "[[people]]\nname = \"alex\"\nquiet_hours = [{{ from = \"22:00\", to = \"07:00\" }}]\n[[people.channels]]\nchannel = {{ type = \"webhook\", url = \"{}\" }}\n\
+         [[routes]]\nto = [\"alex\"]\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"\nrepeat_interval = \"1d\"",
+        receiver.url
+    ));
+    let running = start_at(ours, None, Arc::new(clock.clone()), Faults::default());
+    let quiet = |revision, state| {
+        let mut quiet = notice("Quiet", revision, state);
+        quiet.severity = Severity::High;
+        quiet
+    };
+    running.commit(vec![quiet(1, Firing)]).await;
+    eventually("told in the evening", || receiver.count() == 1).await;
+    clock.advance(Duration::from_secs(4 * 3600));
+    running.commit(vec![quiet(2, Resolved)]).await;
+    running.commit(vec![notice("Loud", 1, Firing)]).await;
+    eventually("the loud one", || receiver.count() == 2).await;
+    assert_eq!(receiver.alerts()[1].0, "Loud");
+    clock.advance(Duration::from_secs(7 * 3600));
+    eventually("the end, in the morning", || receiver.count() == 3).await;
+    assert_eq!(receiver.alerts()[2], ("Quiet".to_owned(), "resolved".to_owned()));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_daily_summary_comes_once_through_the_chosen_channel() {
+    let receiver = Receiver::start().await;
+    let morning = Timestamp(chrono::DateTime::parse_from_rfc3339("2026-03-02T07:59:58Z").unwrap().timestamp_millis());
+    let clock = watchfire_testkit::SimClock::at(morning);
+    let directory = tempfile::tempdir().unwrap();
+    let ours = settings(&format!(
+        "default_to = []\n[[people]]\nname = \"alex\"\ndaily_summary = \"08:00\"\n[[people.channels]]\nsummary = true\nchannel = {{ type = \"webhook\", url = \"{0}/mail\" }}\n\
+         [[people.channels]]\nchannel = {{ type = \"webhook\", url = \"{0}/phone\" }}",
+        receiver.url
+    ));
+    let running = start_at(ours.clone(), Some(directory.path()), Arc::new(clock.clone()), Faults::default());
+    running.commit(vec![notice("A", 1, Firing), notice("B", 1, Firing), notice("A", 2, Resolved)]).await;
+    clock.advance(Duration::from_secs(5));
+    eventually("the summary", || receiver.count() == 1).await;
+    let received = receiver.received()[0].clone();
+    assert_eq!(received.path, "/mail");
+    let text = received.json()["commonAnnotations"].clone();
+    assert!(text["summary"].as_str().unwrap().contains("2 fired, 1 resolved"), "{text}");
+    assert!(text["description"].as_str().unwrap().contains("1 x A"), "{text}");
+    running.stop().await;
+    // Not again after a restart on the same day, but on the next.
+    let running = start_at(ours, Some(directory.path()), Arc::new(clock.clone()), Faults::default());
+    clock.advance(Duration::from_secs(86_400));
+    eventually("the next day's", || receiver.count() == 2).await;
+    assert!(receiver.received()[1].json()["commonAnnotations"]["summary"].as_str().unwrap().contains("0 fired"));
+    running.stop().await;
+}
+
 const TREE: &str = r#"
 global:
   slack_api_url: https://hooks.example/x
