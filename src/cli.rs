@@ -128,6 +128,9 @@ pub struct ScreenFlags {
     /// Leave the mouse to the terminal.
     #[arg(long, help_heading = "Screen")]
     pub no_mouse: bool,
+    /// Open at a place, as `:` would: `service checkout`, `trace 4bf92f35`, `alerts`, `at -10m`.
+    #[arg(long, value_name = "COMMAND", help_heading = "Screen")]
+    pub open: Option<String>,
     /// A linear log instead of screens, for screen readers and pipes.
     #[arg(long, help_heading = "Screen")]
     pub plain: bool,

@@ -135,15 +135,17 @@ impl Instance {
 
         let scraper = watchfire_scrape::Scraper::start(jobs, store.clone(), meter.clone(), clock.clone(), intake.clone());
         let prober = watchfire_health::Prober::start(checks, store.clone(), meter.clone(), clock.clone(), intake.clone());
-        let facts = Arc::new(LiveFacts::new(
-            listening.clone(),
-            dispatcher.clone(),
-            scraper.clone(),
-            store.clone(),
-            clock.clone(),
-            plan.warnings(),
-            plan.demo.is_some(),
-        ));
+        let facts = Arc::new(LiveFacts {
+            listening: listening.clone(),
+            dispatcher: dispatcher.clone(),
+            scraper: scraper.clone(),
+            prober,
+            store: store.clone(),
+            clock: clock.clone(),
+            started: clock.now(),
+            warnings: plan.warnings(),
+            forgetful: plan.demo.is_some(),
+        });
         let source =
             Arc::new(LocalSource::new(store.clone(), engine.clone(), board.clone(), declared, objectives, clock.clone(), facts));
         let commands = Arc::new(LocalCommands { dispatcher: dispatcher.clone(), store: store.clone(), evaluator: evaluator.clone() });
@@ -181,8 +183,6 @@ impl Instance {
         tasks.push(tokio::spawn(maintain(store.clone(), clock.clone(), everything.clone())));
         tasks.push(tokio::spawn(reload::watch(plan.rule_files()?, evaluator.clone(), everything.clone())));
         tasks.extend(simulator);
-        // The prober runs until the intake stops; its handle is for changing checks, which nothing here does.
-        drop(prober);
         api.ready.store(true, Ordering::Relaxed);
         let receivers = Some(receivers.running);
         Ok(Instance { source, commands, listening, api, intake, everything, drain, evaluator, dispatcher, receivers, tasks })

@@ -82,6 +82,6 @@ impl EvidenceSource for StoreEvidence {
 impl StoreEvidence {
     fn command(&self, service: &str) -> String {
         let target = self.api.as_ref().map_or("watchfire".to_owned(), |api| format!("watchfire attach http://{api}"));
-        if service.is_empty() { target } else { format!("{target} --open service/{service}") }
+        if service.is_empty() { target } else { format!("{target} --open 'service {service}'") }
     }
 }

@@ -5,35 +5,23 @@ use std::sync::Arc;
 use watchfire_model::reading::{Alert, Listening, Silence, Status, Target};
 use watchfire_model::{Clock, Timestamp};
 use watchfire_notifiers::DispatcherHandle;
+use watchfire_health::ProberHandle;
 use watchfire_scrape::ScraperHandle;
 use watchfire_store::Store;
 
 /// Asked with every status.
 pub struct LiveFacts {
-    listening: Listening,
-    dispatcher: DispatcherHandle,
-    scraper: ScraperHandle,
-    store: Arc<Store>,
-    clock: Arc<dyn Clock>,
-    started: Timestamp,
-    warnings: Vec<String>,
+    pub listening: Listening,
+    pub dispatcher: DispatcherHandle,
+    pub scraper: ScraperHandle,
+    pub prober: ProberHandle,
+    pub store: Arc<Store>,
+    pub clock: Arc<dyn Clock>,
+    pub started: Timestamp,
+    /// From the configuration.
+    pub warnings: Vec<String>,
     /// A demo keeps no state on purpose, which is not worth a line on every screen.
-    forgetful: bool,
-}
-
-impl LiveFacts {
-    pub fn new(
-        listening: Listening,
-        dispatcher: DispatcherHandle,
-        scraper: ScraperHandle,
-        store: Arc<Store>,
-        clock: Arc<dyn Clock>,
-        warnings: Vec<String>,
-        forgetful: bool,
-    ) -> Self {
-        let started = clock.now();
-        LiveFacts { listening, dispatcher, scraper, store, clock, started, warnings, forgetful }
-    }
+    pub forgetful: bool,
 }
 
 impl RunFacts for LiveFacts {
@@ -46,6 +34,7 @@ impl RunFacts for LiveFacts {
             status.banners.extend(self.dispatcher.banners());
         }
         status.banners.extend(self.scraper.problems());
+        status.banners.extend(self.prober.problems());
         let usage = self.store.usage();
         if usage.series_refused > 0 {
             status.banners.push(format!(

@@ -44,6 +44,7 @@ pub async fn start(
         check.service.clone_from(&target.service);
         check.check.clone_from(&target.check);
         check.interval = scaled(platform.defaults.probe_interval);
+        check.timeout = check.timeout.min(check.interval);
         checks.push(check);
     }
     let cancel = cancel.clone();

@@ -95,9 +95,7 @@ fn check(probe: &Probe) -> anyhow::Result<CheckSettings> {
     if let Some(interval) = probe.interval {
         settings.interval = interval;
     }
-    if let Some(timeout) = probe.timeout {
-        settings.timeout = timeout;
-    }
+    settings.timeout = probe.timeout.unwrap_or(settings.timeout.min(settings.interval));
     Ok(settings)
 }
 
@@ -123,6 +121,7 @@ fn platform_targets(plan: &Plan, jobs: &mut Vec<Job>, checks: &mut Vec<CheckSett
             settings.service.clone_from(&service.name);
             settings.check.clone_from(&probe.name);
             settings.interval = platform.defaults.probe_interval;
+            settings.timeout = settings.timeout.min(settings.interval);
             checks.push(settings);
         }
         let path = service.metrics_path.as_deref().unwrap_or(&platform.defaults.metrics_path);

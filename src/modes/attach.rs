@@ -26,7 +26,10 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
     logging::to_file("info", &paths(&environment).state_dir).map_err(|e| anyhow::anyhow!("cannot write the log: {e}"))?;
     let options = appearance::options(&args.screen, &Ui::default())?;
     let mouse = options.mouse;
-    let app = App::new(options)?;
+    let mut app = App::new(options)?;
+    if let Some(place) = &args.screen.open {
+        app.order(place);
+    }
     let wakes = screen::wakes();
     let wake = wakes.0.clone();
     runtime.spawn(async move {

@@ -42,7 +42,12 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
     }
     let app = if screens {
         let options = appearance::options(flags, &plan.config.ui)?;
-        Some((options.mouse, App::new(options)?))
+        let mouse = options.mouse;
+        let mut app = App::new(options)?;
+        if let Some(place) = &flags.open {
+            app.order(place);
+        }
+        Some((mouse, app))
     } else {
         None
     };
