@@ -1,6 +1,6 @@
-//! Group numbers that outlive one evaluation: which group of an aggregation each series of a source belongs to.
+//! What outlives one evaluation: which group of an aggregation, and which match group of a join, each series of a source belongs to.
 
-use crate::ast::Aggregate;
+use crate::ast::{Aggregate, Matching};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::fmt::Write;
@@ -14,9 +14,21 @@ const UNKNOWN: u32 = u32::MAX;
 /// Set on a group number when the series does not look like a counter.
 const SUSPECT: u32 = 1 << 31;
 
-/// Remembered groups by aggregation. One evaluation at a time works on each.
+/// Remembered groups by aggregation, and match groups by matching. One evaluation at a time works on each.
 #[derive(Debug, Default)]
-pub struct Plans(Mutex<HashMap<String, Arc<Mutex<Plan>>, FixedState>>);
+pub struct Plans {
+    groups: Mutex<HashMap<String, Arc<Mutex<Plan>>, FixedState>>,
+    matches: Mutex<HashMap<String, Arc<Mutex<MatchPlan>>, FixedState>>,
+}
+
+/// Match groups of one way of matching, over all series that were ever joined by it.
+#[derive(Debug, Default)]
+pub struct MatchPlan {
+    generation: Option<u64>,
+    /// By hashes of the label values that are matched.
+    index: HashMap<(u64, u64), u32, FixedState>,
+    entries: Vec<(u32, u32)>,
+}
 
 /// The groups of one aggregation over one selector.
 #[derive(Debug, Default)]
@@ -40,7 +52,7 @@ impl Plans {
             let _ = write!(key, "\u{0}{matcher}");
         }
         let plan = {
-            let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut plans = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
             if plans.len() >= LIMIT && !plans.contains_key(&key) {
                 plans.clear();
             }
@@ -53,6 +65,63 @@ impl Plans {
             }
         }
         plan
+    }
+
+    /// The match groups of a matching; forgotten when the source's series have changed.
+    pub fn matches(&self, matching: &Matching, generation: u64) -> Arc<Mutex<MatchPlan>> {
+        let key = format!("{} {:?}", matching.on, matching.labels);
+        let plan = {
+            let mut plans = self.matches.lock().unwrap_or_else(PoisonError::into_inner);
+            if plans.len() >= LIMIT && !plans.contains_key(&key) {
+                plans.clear();
+            }
+            plans.entry(key).or_default().clone()
+        };
+        {
+            let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
+            if plan.generation != Some(generation) {
+                *plan = MatchPlan { generation: Some(generation), ..MatchPlan::default() };
+            }
+        }
+        plan
+    }
+}
+
+impl MatchPlan {
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The number of a match group.
+    pub fn number(&mut self, hashes: (u64, u64)) -> usize {
+        let next = self.index.len() as u32;
+        *self.index.entry(hashes).or_insert(next) as usize
+    }
+
+    /// The number of the match group of a series; its hashes are computed on first sight.
+    #[inline]
+    pub fn number_of(&mut self, id: SeriesId, labels: &Labels, hashes: impl FnOnce(&Labels) -> (u64, u64)) -> usize {
+        let check = labels.fingerprint() as u32;
+        if let Some((known, number)) = self.entries.get(id.0 as usize)
+            && *known == check
+            && *number != UNKNOWN
+        {
+            return *number as usize;
+        }
+        let number = self.number(hashes(labels));
+        remember(&mut self.entries, id, (check, number as u32));
+        number
+    }
+}
+
+/// Ids are dense; one far out of line is not worth the room.
+fn remember(entries: &mut Vec<(u32, u32)>, id: SeriesId, entry: (u32, u32)) {
+    let at = id.0 as usize;
+    if at < entries.len() + (1 << 20) {
+        if at >= entries.len() {
+            entries.resize(at + 1, (0, UNKNOWN));
+        }
+        entries[at] = entry;
     }
 }
 
@@ -81,14 +150,7 @@ impl Plan {
                 group
             }
         };
-        let at = id.0 as usize;
-        // Ids are dense; one far out of line is not worth the room.
-        if at < self.entries.len() + (1 << 20) {
-            if at >= self.entries.len() {
-                self.entries.resize(at + 1, (0, UNKNOWN));
-            }
-            self.entries[at] = (check, group | if suspect { SUSPECT } else { 0 });
-        }
+        remember(&mut self.entries, id, (check, group | if suspect { SUSPECT } else { 0 }));
         (group as usize, suspect)
     }
 }

@@ -34,7 +34,7 @@ impl Mixed {
             let mut series = Series { labels, times: Vec::new(), values: Vec::new(), histograms: Vec::new() };
             for i in 0..=24i64 {
                 let step = i as usize;
-                if (step * 7 + index) % 11 == 0 {
+                if (step * 7 + index).is_multiple_of(11) {
                     continue;
                 }
                 series.times.push(Timestamp(i * STEP));
@@ -44,7 +44,7 @@ impl Mixed {
                     "g" => (step as f64 - 10.0) * (index as f64 - 3.5),
                     _ => ((step * (index + 1)) % 40) as f64,
                 });
-                let histogram = name == "h" || (name == "m" && step % 2 == 0);
+                let histogram = name == "h" || (name == "m" && step.is_multiple_of(2));
                 series.histograms.push(histogram.then(|| {
                     let count = 1.0 + ((step * (index + 1)) % 30) as f64;
                     Arc::new(NativeHistogram {

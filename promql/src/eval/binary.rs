@@ -104,7 +104,7 @@ impl Evaluator<'_> {
     }
 
     fn set_operation(&self, op: BinaryOp, matching: &Matching, lhs: Block, rhs: Block) -> Outcome<Block> {
-        let mut signatures = Signatures::new(matching);
+        let signatures = Signatures::new(self, matching, [&lhs, &rhs]);
         let (left, right) = (signatures.ids(&lhs), signatures.ids(&rhs));
         let steps = lhs.steps;
         let mut seen = vec![false; signatures.len() * steps];

@@ -3,7 +3,7 @@
 use super::Lease;
 use crate::functions::over_time::Cell;
 use std::sync::Arc;
-use watchfire_model::{Labels, METRIC_NAME, NativeHistogram, STALE_NAN, is_stale};
+use watchfire_model::{Labels, METRIC_NAME, NativeHistogram, STALE_NAN, SeriesId, is_stale};
 
 /// No float at this step. Never the result of arithmetic: stale markers do not get past selection.
 pub const ABSENT: f64 = STALE_NAN;
@@ -20,6 +20,8 @@ pub struct Meta {
 pub struct Block {
     pub steps: usize,
     pub series: Vec<Meta>,
+    /// Where the rows came from, while they are rows of the source: empty, or one per series.
+    pub ids: Vec<SeriesId>,
     /// `series.len() * steps` values, [`ABSENT`] where there is no float.
     pub floats: Vec<f64>,
     /// Empty, or as long as `floats`.
@@ -29,7 +31,7 @@ pub struct Block {
 
 impl Block {
     pub fn new(steps: usize, lease: Lease) -> Self {
-        Block { steps, series: Vec::new(), floats: Vec::new(), histograms: Vec::new(), lease }
+        Block { steps, series: Vec::new(), ids: Vec::new(), floats: Vec::new(), histograms: Vec::new(), lease }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -82,6 +84,7 @@ impl Block {
     /// Takes back the last row.
     pub fn pop(&mut self) {
         self.series.pop();
+        self.ids.truncate(self.series.len());
         self.floats.truncate(self.series.len() * self.steps);
         if self.has_histograms() {
             self.histograms.truncate(self.floats.len());
@@ -118,6 +121,11 @@ impl Block {
             index += 1;
             keep[index - 1]
         });
+        let mut index = 0;
+        self.ids.retain(|_| {
+            index += 1;
+            keep[index - 1]
+        });
         let mut cell = 0;
         self.floats.retain(|_| {
             cell += 1;
@@ -150,7 +158,7 @@ impl Block {
         }
         let floats = self.floats.iter().flat_map(|v| std::iter::repeat_n(*v, steps)).collect();
         let histograms = self.histograms.iter().flat_map(|h| std::iter::repeat_n(h.clone(), steps)).collect();
-        Block { steps, series: self.series, floats, histograms, lease: self.lease }
+        Block { steps, series: self.series, ids: self.ids, floats, histograms, lease: self.lease }
     }
 
     /// Number of values.

@@ -6,9 +6,11 @@ use super::{Evaluator, Outcome};
 use crate::ast::{Binary, Cardinality, Matching, Span};
 use crate::error::EvalError;
 use crate::functions::over_time::Cell;
+use crate::plans::MatchPlan;
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
 use watchfire_model::{Labels, LabelsBuilder, METRIC_NAME};
 
 impl Evaluator<'_> {
@@ -37,7 +39,7 @@ impl Evaluator<'_> {
         if (many.is_empty() && fill_many.is_none()) || (one.is_empty() && fill_one.is_none()) {
             return Ok(join.out);
         }
-        let mut signatures = Signatures::new(matching);
+        let signatures = Signatures::new(self, matching, [many, one]);
         let (many_ids, one_ids) = (signatures.ids(many), signatures.ids(one));
         let mut one_of = vec![NONE; signatures.len()];
         let mut matched = vec![false; signatures.len()];
@@ -111,28 +113,39 @@ const NONE: u32 = u32::MAX;
 /// Numbers for the label values that series match by. Two hashes stand for the values; 128 bits do not collide in practice.
 pub struct Signatures<'a> {
     matching: &'a Matching,
-    index: hashbrown::HashMap<(u64, u64), u32, FixedState>,
+    plan: Arc<Mutex<MatchPlan>>,
     hashers: [FixedState; 2],
 }
 
+/// Fewer rows are not worth a look into the plans.
+const SMALL: usize = 256;
+
 impl<'a> Signatures<'a> {
-    pub fn new(matching: &'a Matching) -> Self {
-        Signatures {
-            matching,
-            index: hashbrown::HashMap::default(),
-            hashers: [FixedState::with_seed(0x5157), FixedState::with_seed(0x9e37_79b9)],
-        }
+    /// For instant queries over many series of the source the numbers are remembered.
+    pub fn new(evaluator: &Evaluator<'_>, matching: &'a Matching, sides: [&Block; 2]) -> Self {
+        let rows: usize = sides.iter().map(|b| b.len()).sum();
+        let from_source = sides.iter().all(|b| !b.ids.is_empty()) && evaluator.steps.count == 1 && rows > SMALL;
+        let plan = match evaluator.ctx.source.generation().filter(|_| from_source) {
+            Some(generation) => evaluator.ctx.plans.matches(matching, generation),
+            None => Arc::default(),
+        };
+        Signatures { matching, plan, hashers: [FixedState::with_seed(0x5157), FixedState::with_seed(0x9e37_79b9)] }
     }
 
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    pub fn ids(&mut self, block: &Block) -> Vec<usize> {
-        block.series.iter().map(|m| self.id(&m.labels)).collect()
+    pub fn ids(&self, block: &Block) -> Vec<usize> {
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = |(series, meta): (usize, &Meta)| match block.ids.get(series) {
+            Some(id) => plan.number_of(*id, &meta.labels, |labels| self.hashes(labels)),
+            None => plan.number(self.hashes(&meta.labels)),
+        };
+        block.series.iter().enumerate().map(number).collect()
     }
 
-    fn id(&mut self, labels: &Labels) -> usize {
+    fn hashes(&self, labels: &Labels) -> (u64, u64) {
         let mut hashers = [self.hashers[0].build_hasher(), self.hashers[1].build_hasher()];
         for label in labels.iter().filter(|l| matches_by(self.matching, &l.name)) {
             for hasher in &mut hashers {
@@ -140,8 +153,7 @@ impl<'a> Signatures<'a> {
                 label.value.hash(hasher);
             }
         }
-        let next = self.index.len() as u32;
-        *self.index.entry((hashers[0].finish(), hashers[1].finish())).or_insert(next) as usize
+        (hashers[0].finish(), hashers[1].finish())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::functions::over_time::{self, Cell, OverTime, WindowContext};
 use crate::functions::window::{Cursor, Scratch, Split, split};
 use std::collections::HashSet;
 use std::sync::Arc;
-use watchfire_model::{CounterResetHint, Labels, NativeHistogram, SeriesData, Timestamp, Value};
+use watchfire_model::{CounterResetHint, Labels, METRIC_NAME, NativeHistogram, SeriesData, Timestamp, Value};
 
 /// The windows a range argument asks for.
 #[derive(Clone, Copy)]
@@ -95,7 +95,12 @@ impl Evaluator<'_> {
                 let mut scratch = Scratch::default();
                 self.visit(&matrix.vector, job.windows.extent(&self.steps), starts, &mut |view, starts| {
                     let series = split(&view, starts, &mut scratch);
-                    self.run(&mut job, &series, view.labels, false)
+                    let rows = job.block.len();
+                    self.run(&mut job, &series, view.labels, false)?;
+                    if job.block.len() > rows {
+                        job.block.ids.push(view.id);
+                    }
+                    Ok(())
                 })?;
             }
             Expr::Subquery(subquery) => {
@@ -277,8 +282,10 @@ impl Evaluator<'_> {
 
 /// True when a metric does not look like a counter, by its type or else by its name.
 pub fn is_suspect(labels: &Labels) -> bool {
-    let name = labels.metric_name();
-    match labels.get("__type__") {
+    // Reserved labels sort first.
+    let reserved = |name: &str| labels.iter().take_while(|l| l.name.starts_with("__")).find(|l| &*l.name == name).map(|l| &*l.value);
+    let name = reserved(METRIC_NAME).unwrap_or("");
+    match reserved("__type__") {
         _ if name.is_empty() => false,
         Some(kind) => kind != "counter" && kind != "histogram",
         None => !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)),

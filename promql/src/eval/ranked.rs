@@ -120,9 +120,13 @@ impl Evaluator<'_> {
             match input.cell(series, step) {
                 Some(Cell::Float(value)) if k > 0 => {
                     let heap = &mut heaps[*group];
-                    heap.push(Candidate { value, series, descending });
-                    if heap.len() > k {
-                        heap.pop();
+                    let candidate = Candidate { value, series, descending };
+                    if heap.len() < k {
+                        heap.push(candidate);
+                    } else if let Some(mut worst) = heap.peek_mut()
+                        && candidate < *worst
+                    {
+                        *worst = candidate;
                     }
                 }
                 Some(Cell::Histogram(_)) => {

@@ -91,6 +91,7 @@ impl Evaluator<'_> {
         let mut lease = self.ctx.budget.lease();
         self.visit(selector, (first - lookback, last), take == Take::Start, &mut |view, starts| {
             let row = block.push(Meta { labels: view.labels.clone(), drop_name: false });
+            block.ids.push(view.id);
             let mut samples = 0;
             let mut next = 0;
             for (step, time) in times.iter().enumerate() {
