@@ -15,7 +15,7 @@ pub struct Walk {
 }
 
 impl Walk {
-    pub fn request(&mut self, request: &[u8], visitor: &mut dyn SpanVisitor, received: Timestamp) {
+    pub fn request(&mut self, request: &[u8], visitor: &mut impl SpanVisitor, received: Timestamp) {
         for (_, field) in Fields::new(request) {
             if let Wire::Bytes(resource_spans) = field {
                 self.resource_spans(resource_spans, visitor);
@@ -24,7 +24,7 @@ impl Walk {
         visitor.end_of_request(received);
     }
 
-    fn resource_spans(&mut self, bytes: &[u8], visitor: &mut dyn SpanVisitor) {
+    fn resource_spans(&mut self, bytes: &[u8], visitor: &mut impl SpanVisitor) {
         for field in Fields::new(bytes) {
             match field {
                 (1, Wire::Bytes(raw)) => {
@@ -65,44 +65,47 @@ impl Walk {
         }
     }
 
-    fn span(&mut self, body: &[u8], visitor: &mut dyn SpanVisitor) {
+    fn span(&mut self, body: &[u8], visitor: &mut impl SpanVisitor) {
         self.ranges.clear();
         self.links.clear();
         let (mut trace_id, mut span_id, mut parent_id) = ([0; 16], [0; 8], [0; 8]);
         let (mut name, mut trace_state) = ("", "");
         let (mut kind, mut status, mut start, mut end, mut flags) = (0, 0, 0, 0, 0);
-        for field in Fields::new(body) {
+        let mut at = 0;
+        while let Some((tag, rest)) = body.get(at..).and_then(<[u8]>::split_first) {
+            // Nearly every field of a span is one byte of tag and, for bytes, one byte of length.
+            if let (2, Some((length, content))) = (tag & 7, rest.split_first())
+                && *tag < 0x80
+                && *length < 0x80
+                && let Some(bytes) = content.get(..usize::from(*length))
+            {
+                let from = at + 2;
+                at = from + bytes.len();
+                match tag >> 3 {
+                    1 => trace_id = id(bytes),
+                    2 => span_id = id(bytes),
+                    3 => trace_state = std::str::from_utf8(bytes).unwrap_or(""),
+                    4 => parent_id = id(bytes),
+                    5 => name = std::str::from_utf8(bytes).unwrap_or(""),
+                    9 => self.ranges.push((from as u32, at as u32)),
+                    13 => self.link(bytes),
+                    15 => status = code(bytes),
+                    _ => {}
+                }
+                continue;
+            }
+            let mut fields = Fields::new(&body[at..]);
+            let Some(field) = fields.next() else { break };
+            at = body.len() - fields.rest().len();
             match field {
-                (1, Wire::Bytes(bytes)) => trace_id = id(bytes),
-                (2, Wire::Bytes(bytes)) => span_id = id(bytes),
                 (3, Wire::Bytes(bytes)) => trace_state = std::str::from_utf8(bytes).unwrap_or(""),
-                (4, Wire::Bytes(bytes)) => parent_id = id(bytes),
                 (5, Wire::Bytes(bytes)) => name = std::str::from_utf8(bytes).unwrap_or(""),
                 (6, Wire::Varint(v)) => kind = v,
                 (7, Wire::Fixed64(v)) => start = v,
                 (8, Wire::Fixed64(v)) => end = v,
-                (9, Wire::Bytes(item)) => {
-                    let from = (item.as_ptr() as usize - body.as_ptr() as usize) as u32;
-                    self.ranges.push((from, from + item.len() as u32));
-                }
-                (13, Wire::Bytes(link)) => {
-                    let (mut trace, mut span) = ([0; 16], [0; 8]);
-                    for field in Fields::new(link) {
-                        match field {
-                            (1, Wire::Bytes(bytes)) => trace = id(bytes),
-                            (2, Wire::Bytes(bytes)) => span = id(bytes),
-                            _ => {}
-                        }
-                    }
-                    self.links.push((TraceId(trace), SpanId(span)));
-                }
-                (15, Wire::Bytes(bytes)) => {
-                    for field in Fields::new(bytes) {
-                        if let (3, Wire::Varint(code)) = field {
-                            status = code;
-                        }
-                    }
-                }
+                (9, Wire::Bytes(item)) => self.ranges.push(((at - item.len()) as u32, at as u32)),
+                (13, Wire::Bytes(bytes)) => self.link(bytes),
+                (15, Wire::Bytes(bytes)) => status = code(bytes),
                 (16, Wire::Fixed32(v)) => flags = v,
                 _ => {}
             }
@@ -123,4 +126,20 @@ impl Walk {
             links: &self.links,
         });
     }
+
+    fn link(&mut self, link: &[u8]) {
+        let (mut trace, mut span) = ([0; 16], [0; 8]);
+        for field in Fields::new(link) {
+            match field {
+                (1, Wire::Bytes(bytes)) => trace = id(bytes),
+                (2, Wire::Bytes(bytes)) => span = id(bytes),
+                _ => {}
+            }
+        }
+        self.links.push((TraceId(trace), SpanId(span)));
+    }
+}
+
+fn code(status: &[u8]) -> u64 {
+    Fields::new(status).filter_map(|f| if let (3, Wire::Varint(code)) = f { Some(code) } else { None }).last().unwrap_or(0)
 }

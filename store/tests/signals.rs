@@ -202,6 +202,19 @@ fn a_service_is_described_with_version_and_simulation() {
 }
 
 #[test]
+fn latency_histograms_point_at_traces() {
+    let mut bench = Bench::new();
+    bench.send("shop", vec![span(0xabc, 7, 0, "op", SERVER).takes(150)]);
+    bench.pass(2 * SECONDS);
+    let range = TimeRange::new(Timestamp(0), Timestamp::MAX);
+    let found = bench.store.exemplars(&Selector::metric("traces_span_metrics_duration_seconds_bucket"), range);
+    assert_eq!(found.len(), 1);
+    let (labels, exemplars) = &found[0];
+    assert_eq!(labels.value("le"), "0.2");
+    assert_eq!((exemplars[0].value, exemplars[0].trace_id.map(|id| id.to_string())), (0.15, Some(format!("{:032x}", 0xabc))));
+}
+
+#[test]
 fn idle_operations_and_edges_end_with_a_stale_marker() {
     let mut bench = Bench::with(StoreLimits::default(), SignalSettings { idle: Duration::from_secs(20), ..SignalSettings::default() });
     bench.send("web", vec![span(1, 1, 0, "call", CLIENT)]);

@@ -262,6 +262,9 @@ impl SeriesSink for SeriesBook {
 
     fn append(&self, origin: OriginId, at: Timestamp, now: Timestamp, row: &[(SeriesId, Value)]) -> Appended {
         let mut out = Appended::default();
+        if row.is_empty() {
+            return out;
+        }
         if at > now.saturating_add(self.limits.ahead) {
             out.future = row.len();
             self.refused.future.add(row.len() as u64);

@@ -218,3 +218,58 @@ impl Origin {
         self.counted + self.grown
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Samples = Vec<(i64, f64)>;
+
+    fn held(origin: &Origin, column: u32) -> Samples {
+        let mut samples = Vec::new();
+        let range = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
+        origin.visit(column, SeriesId(column), range, &mut Scratch::default(), &mut |view| {
+            samples = view.times.iter().map(|t| t.0).zip(view.values.iter().copied()).collect();
+        });
+        samples
+    }
+
+    proptest! {
+        #[test]
+        fn coarsening_keeps_the_newest_sample_of_every_step_and_everything_that_is_fresh(
+            presence in prop::collection::vec((any::<bool>(), any::<bool>(), any::<bool>()), 100..400),
+            fresh in 0i64..400,
+        ) {
+            let mut origin = Origin::default();
+            let columns: Vec<u32> = (0..3).map(|i| origin.add(SeriesId(i), Labels::empty())).collect();
+            for (i, (a, b, c)) in presence.iter().enumerate() {
+                let value = Value::Float(i as f64);
+                let row: Vec<_> = columns.iter().zip([a, b, c]).filter(|(_, on)| **on).map(|(c, _)| (*c, SeriesId(*c), &value)).collect();
+                origin.append(Timestamp(i as i64 * 2), row.into_iter(), &mut Appended::default());
+            }
+            let before: Vec<Samples> = columns.iter().map(|c| held(&origin, *c)).collect();
+            let limit = fresh * 2;
+            origin.coarsen(Timestamp(limit), 15);
+            for (column, before) in columns.iter().zip(&before) {
+                let after = held(&origin, *column);
+                prop_assert!(after.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
+                let late = |samples: &Samples| samples.iter().filter(|s| s.0 >= limit).copied().collect::<Vec<_>>();
+                prop_assert_eq!(late(&after), late(before));
+                // Every sample that is left was one before, and what it replaced lay in the same step.
+                for (at, value) in &after {
+                    let original = before.iter().find(|s| s.1 == *value).expect("values are unique");
+                    prop_assert!(original.0 <= *at && original.0.div_euclid(15) == at.div_euclid(15));
+                }
+                // No step with samples became empty.
+                let steps = |samples: &Samples| samples.iter().map(|s| s.0.div_euclid(15)).collect::<std::collections::BTreeSet<_>>();
+                prop_assert_eq!(steps(&after), steps(before));
+                // Appending goes on as before.
+            }
+            let value = Value::Float(1e9);
+            let mut out = Appended::default();
+            origin.append(Timestamp(10_000), columns.iter().map(|c| (*c, SeriesId(*c), &value)), &mut out);
+            prop_assert_eq!(out.stored, 3);
+        }
+    }
+}

@@ -21,6 +21,18 @@ pub(crate) struct Cell {
     pub durations: Histogram,
     pub calls: Published,
     pub latency: Published,
+    /// The newest call worth looking at (failed or slow; any, as long as there is none) since the last publication.
+    pub example: Option<CallExample>,
+    /// When an example was last published.
+    pub shown_at: Timestamp,
+}
+
+/// One call that a histogram points at.
+#[derive(Clone, Copy)]
+pub(crate) struct CallExample {
+    pub trace: u128,
+    pub span: u64,
+    pub nanos: u64,
 }
 
 pub(crate) struct OperationState {
@@ -120,7 +132,7 @@ impl Operations {
 
     /// Counts one span.
     #[inline]
-    pub fn observe(&mut self, id: u32, status: usize, nanos: u64, weight: f64, at: Timestamp) -> bool {
+    pub fn observe(&mut self, id: u32, status: usize, call: CallExample, weight: f64, at: Timestamp) -> bool {
         let state = self.states[id as usize].as_mut().expect("operations in use are only removed between requests");
         state.last_seen = at;
         let cell = match &mut state.cells[status] {
@@ -130,8 +142,12 @@ impl Operations {
                 empty.insert(Box::default())
             }
         };
-        cell.durations.observe(nanos, weight);
-        nanos > state.slow
+        cell.durations.observe(call.nanos, weight);
+        let slow = call.nanos > state.slow;
+        if slow || cell.example.is_none() {
+            cell.example = Some(call);
+        }
+        slow
     }
 
     /// Decides anew from when on a span of each operation is slow.

@@ -4,8 +4,12 @@
 //! increase of every new operation and edge would be lost.
 
 use super::histogram::{CLASSIC_BOUNDS, Histogram};
+use super::operations::CallExample;
 use std::sync::Arc;
-use watchfire_model::{Labels, METRIC_NAME, MetricKind, NativeHistogram, OriginId, STALE_NAN, SeriesId, SeriesSink, Timestamp, Value};
+use watchfire_model::{
+    Exemplar, Labels, METRIC_NAME, MetricKind, NativeHistogram, OriginId, STALE_NAN, SeriesId, SeriesSink, SpanId, Timestamp, TraceId,
+    Value,
+};
 
 /// The series of one counter, gauge or histogram, once they are registered.
 #[derive(Debug, Default)]
@@ -31,14 +35,13 @@ pub(crate) struct Row<'a> {
     zero_at: Timestamp,
     row: &'a mut Vec<(SeriesId, Value)>,
     zeros: Vec<(SeriesId, Value)>,
-    /// Series refused by the limit.
-    pub refused: u64,
+    no_labels: Labels,
 }
 
 impl<'a> Row<'a> {
     pub fn new(sink: &'a dyn SeriesSink, origin: OriginId, at: Timestamp, zero_at: Timestamp, row: &'a mut Vec<(SeriesId, Value)>) -> Self {
         row.clear();
-        Row { sink, origin, at, zero_at, row, zeros: Vec::new(), refused: 0 }
+        Row { sink, origin, at, zero_at, row, zeros: Vec::new(), no_labels: Labels::empty() }
     }
 
     fn register(&mut self, published: &mut Published, series: impl Iterator<Item = (Labels, MetricKind)>) -> bool {
@@ -54,7 +57,6 @@ impl<'a> Row<'a> {
                 None => {
                     published.ids.clear();
                     published.again = Some(Timestamp(self.at.0.saturating_add(ASK_AGAIN)));
-                    self.refused += 1;
                     return false;
                 }
             }
@@ -118,6 +120,21 @@ impl<'a> Row<'a> {
         self.row.push((ids[1], Value::Float(histogram.sum_seconds())));
         self.row.push((ids[2], Value::Float(histogram.count())));
         self.row.extend(ids[3..].iter().copied().zip(histogram.classic().map(Value::Float)));
+    }
+
+    /// Has the bucket of a call's duration point at its trace.
+    pub fn example(&mut self, published: &Published, example: CallExample) {
+        let seconds = example.nanos as f64 / 1e9;
+        let bucket = CLASSIC_BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(CLASSIC_BOUNDS.len());
+        let Some(id) = published.ids.get(3 + bucket) else { return };
+        let exemplar = Exemplar {
+            at: self.at,
+            value: seconds,
+            trace_id: Some(TraceId(example.trace.to_be_bytes())),
+            span_id: Some(SpanId(example.span.to_be_bytes())),
+            labels: self.no_labels.clone(),
+        };
+        self.sink.exemplar(*id, exemplar);
     }
 
     /// Ends the series.

@@ -14,7 +14,7 @@ use crate::signals::SignalSettings;
 use crate::signals::board::Board;
 use crate::signals::edges::{Call, Connection, Drawing, Edges, Ends, OUTSIDE};
 use crate::signals::join::{Half, Join, Pair};
-use crate::signals::operations::Operations;
+use crate::signals::operations::{CallExample, Operations};
 use crate::signals::peer::{NOBODY, PeerAttributes, Peers, Protocol};
 use crate::signals::repeats::Repeats;
 use crate::signals::sampling;
@@ -245,7 +245,8 @@ impl SpanEngine {
                 continue;
             }
             let status = if row.flags & FAILED != 0 { SpanStatus::Error as usize } else { (row.flags & 3).min(2) as usize };
-            if self.operations.observe(pending.operation, status, row.duration, f64::from(pending.weight), self.now) {
+            let call = CallExample { trace: row.trace, span: row.span, nanos: row.duration };
+            if self.operations.observe(pending.operation, status, call, f64::from(pending.weight), self.now) {
                 row.flags |= SLOW;
             }
             if row.flags & (SLOW | FAILED) != 0 && self.notable.last() != Some(&row.trace) {

@@ -25,6 +25,9 @@ const SWEEP_MILLIS: i64 = 30_000;
 /// How long a service is described after its last span.
 const DESCRIBED: Duration = Duration::from_secs(900);
 
+/// How often a histogram points at another trace, milliseconds: the exemplars of all series share one ring.
+const EXAMPLE_MILLIS: i64 = 15_000;
+
 /// HELP and TYPE of the derived families.
 pub(crate) const FAMILIES: [(&str, MetricKind, &str, &str); 10] = [
     (CALLS, MetricKind::Counter, "Calls by operation and status, derived from spans and corrected for sampling.", ""),
@@ -75,7 +78,7 @@ impl SpanEngine {
             series.maintain(now);
         }
         for state in self.operations.iter_mut() {
-            publish_operation(&mut row, state);
+            publish_operation(&mut row, state, now);
         }
         for state in self.edges.iter_mut() {
             publish_edge(&mut row, state);
@@ -138,7 +141,7 @@ impl SpanEngine {
     }
 }
 
-fn publish_operation(row: &mut Row<'_>, state: &mut OperationState) {
+fn publish_operation(row: &mut Row<'_>, state: &mut OperationState, now: Timestamp) {
     let identity = &state.identity;
     for (cell, status) in state.cells.iter_mut().zip([SpanStatus::Unset, SpanStatus::Ok, SpanStatus::Error]) {
         let Some(cell) = cell else { continue };
@@ -150,6 +153,12 @@ fn publish_operation(row: &mut Row<'_>, state: &mut OperationState) {
         ];
         row.counter(&mut cell.calls, cell.durations.count(), || labelled(CALLS, &pairs));
         row.histogram(&mut cell.latency, DURATION, &cell.durations, |name| labelled(name, &pairs));
+        if now.0.saturating_sub(cell.shown_at.0) >= EXAMPLE_MILLIS
+            && let Some(example) = cell.example.take()
+        {
+            cell.shown_at = now;
+            row.example(&cell.latency, example);
+        }
     }
 }
 
