@@ -28,10 +28,12 @@ mod files;
 mod identity;
 mod memory;
 mod nearest;
+#[cfg(test)]
 mod openmetrics;
 mod rule;
 mod rule_file;
 mod rule_test;
+pub mod slo;
 pub mod state;
 pub mod template;
 mod timeline;
@@ -50,7 +52,6 @@ pub use evaluator::{
 pub use files::{DiskFiles, RuleFiles};
 pub use identity::fingerprint;
 pub use memory::MemorySeries;
-pub use openmetrics::read_openmetrics;
 pub use rule::{Alerting, Rule, RuleError, RuleGroup, RuleKind};
 pub use rule_file::{RuleFile, duplicates};
 pub use rule_test::{TestOptions, TestOutcome, test};

@@ -1,5 +1,5 @@
-//! Samples from a file in OpenMetrics (as `promtool tsdb dump-openmetrics` writes it) or Prometheus text format, for backtests without a
-//! running instance.
+//! Exposition text for fixtures: what an exporter writes, as series. The collectors have the real parser; crates beside each other do not
+//! see each other, and this one only has to read what stands in tests.
 
 use crate::memory::MemorySeries;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use watchfire_model::{Labels, LabelsBuilder, METRIC_NAME, Metadata, MetricKind, 
 ///
 /// # Errors
 /// The first line that cannot be read, with its number.
-pub fn read_openmetrics(text: &str, now: Timestamp) -> Result<MemorySeries, String> {
+pub(crate) fn read_openmetrics(text: &str, now: Timestamp) -> Result<MemorySeries, String> {
     let seconds = text.trim_end().ends_with("# EOF");
     let store = MemorySeries::new();
     let mut order: Vec<Labels> = Vec::new();

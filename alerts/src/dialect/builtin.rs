@@ -33,15 +33,9 @@ pub(super) const FILES: [(&str, &str); 20] = dialects![
 ];
 
 /// All built-in dialects.
-pub fn builtin_dialects() -> Vec<Dialect> {
-    FILES
-        .iter()
-        .filter_map(|(name, text)| match Dialect::parse(name, text) {
-            Ok(dialect) => Some(dialect),
-            Err(error) => {
-                tracing::error!(%error, "built-in dialect is broken");
-                None
-            }
-        })
-        .collect()
+///
+/// # Errors
+/// Which file is wrong, and where.
+pub fn builtin_dialects() -> Result<Vec<Dialect>, String> {
+    FILES.iter().map(|(name, text)| Dialect::parse(name, text)).collect()
 }

@@ -72,9 +72,20 @@ impl DialectEngine {
         }
     }
 
-    /// Those that come with watchfire, every 15 seconds; `own` ones are believed first.
-    pub fn with_own(own: Vec<Dialect>) -> Self {
-        DialectEngine::new(own.into_iter().chain(builtin_dialects()).collect(), Duration::from_secs(15))
+    /// The dialects that come with watchfire, every 15 seconds.
+    ///
+    /// # Errors
+    /// Which file is wrong, and where.
+    pub fn built_in() -> Result<Self, String> {
+        Self::with_own(Vec::new())
+    }
+
+    /// As [`built_in`](Self::built_in); `own` dialects are believed first.
+    ///
+    /// # Errors
+    /// Which built-in file is wrong, and where.
+    pub fn with_own(own: Vec<Dialect>) -> Result<Self, String> {
+        Ok(DialectEngine::new(own.into_iter().chain(builtin_dialects()?).collect(), Duration::from_secs(15)))
     }
 
     /// What was found last.
