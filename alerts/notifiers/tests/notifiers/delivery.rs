@@ -2,9 +2,14 @@
 
 use crate::receiver::{Answer, Receiver};
 use crate::{RealClock, eventually, notice, settings, start, start_at};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watchfire_model::reading::Silence;
-use watchfire_model::{Cause, Clock, NoticeState::*, Timestamp};
+use watchfire_model::{Cause, Clock, Labels, NoticeState::*, Severity, Timestamp};
+use watchfire_notifiers::channels::Habits;
+use watchfire_notifiers::dispatcher::{Now, PathTraits, plan};
+use watchfire_notifiers::journal::{Change, State};
+use watchfire_notifiers::routing::Routing;
 use watchfire_notifiers::{Faults, Settings};
 
 /// One webhook, no waiting for groups.
@@ -356,49 +361,52 @@ async fn a_step_of_the_wall_clock_moves_no_schedule() {
     running.stop().await;
 }
 
-#[tokio::test]
-async fn groups_wait_ten_seconds_then_a_minute_and_are_repeated_after_four_hours() {
-    let receiver = Receiver::start().await;
-    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
-    let mut settings = to(&receiver);
-    (settings.routes[0].group_wait, settings.routes[0].group_interval) = (None, None);
-    let running = start_at(settings, None, std::sync::Arc::new(clock.clone()), Faults::default());
-    // One rule, one alert per service: the same group.
-    let of = |service: &str| {
+#[test]
+fn groups_wait_ten_seconds_then_a_minute_and_are_repeated_after_four_hours() {
+    let settings = settings(
+        "[[receivers]]\nname = \"ops\"\nchannels = [{ type = \"webhook\", url = \"http://127.0.0.1:1/\" }]\n[[routes]]\nto = [\"ops\"]",
+    );
+    let routing = Routing::new(&settings).unwrap();
+    let path = PathTraits {
+        name: "ops/webhook".to_owned(),
+        receiver: "ops".to_owned(),
+        habits: Habits::default(),
+        at_least: Severity::Info,
+        send_resolved: true,
+    };
+    let begin = Timestamp(1_772_334_900_000);
+    let second = |s: u64| begin.saturating_add(Duration::from_secs(s));
+    let mut state = State::default();
+    // One rule, one alert per service: one group.
+    let fire = |state: &mut State, service: &str, at: Timestamp| {
         let mut one = notice("A", 1, Firing);
-        one.fingerprint = format!("fp-{service}");
-        one.labels = watchfire_model::Labels::from_pairs([("alertname", "A"), ("severity", "critical"), ("service", service)]);
-        one
+        one.fingerprint = service.to_owned();
+        one.labels = Labels::from_pairs([("alertname", "A"), ("severity", "critical"), ("service", service)]);
+        let destinations = routing.destinations(&one);
+        state.apply(&Change::Notice { notice: Arc::new(one), destinations, at });
     };
-    // Another group, told at once by its own route, shows that the planner has looked.
-    let looked = async |round: u64| {
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(1200) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        round
+    let at = |state: &State, s: u64| plan(state, &path, &routing, Now { steady: second(s), wall: second(s) }, None, false);
+    let send = |state: &mut State, s: u64| {
+        let due = at(state, s).due.expect("due");
+        let alerts = due.members.iter().map(|(f, revision)| (f.clone(), *revision, None)).collect();
+        state.apply(&Change::Sent { path: path.name.clone(), group_key: due.group_key.clone(), at: second(s), alerts });
+        (due.members.iter().map(|(f, _)| f.clone()).collect::<Vec<_>>(), due.context)
     };
-    running.commit(vec![of("one")]).await;
-    clock.advance(Duration::from_secs(9));
-    looked(1).await;
-    assert_eq!(receiver.count(), 0, "the group waits");
-    running.commit(vec![of("two")]).await;
-    clock.advance(Duration::from_secs(1));
-    eventually("both in one message", || receiver.count() == 1).await;
-    assert_eq!(receiver.alerts().len(), 2);
-    running.commit(vec![of("three")]).await;
-    clock.advance(Duration::from_secs(58));
-    looked(2).await;
-    assert_eq!(receiver.count(), 1, "within the minute");
-    clock.advance(Duration::from_secs(2));
-    eventually("the third, with the two that still fire", || receiver.count() == 2).await;
-    assert_eq!(receiver.alerts().len(), 5);
-    clock.advance(Duration::from_secs(4 * 3600 - 61));
-    looked(3).await;
-    assert_eq!(receiver.count(), 2);
-    clock.advance(Duration::from_secs(62));
-    eventually("repeated", || receiver.count() >= 3).await;
-    running.stop().await;
+    let none: Vec<String> = Vec::new();
+    fire(&mut state, "one", second(0));
+    assert_eq!((at(&state, 9).due, at(&state, 9).next), (None, Some(second(10))));
+    fire(&mut state, "two", second(9));
+    assert_eq!(send(&mut state, 10), (vec!["one".to_owned(), "two".to_owned()], none.clone()));
+    fire(&mut state, "three", second(11));
+    assert_eq!((at(&state, 69).due, at(&state, 69).next), (None, Some(second(70))));
+    assert_eq!(send(&mut state, 70), (vec!["three".to_owned()], vec!["one".to_owned(), "two".to_owned()]));
+    let repeat = 10 + 4 * 3600;
+    assert_eq!((at(&state, repeat - 1).due, at(&state, repeat - 1).next), (None, Some(second(repeat))));
+    assert_eq!(send(&mut state, repeat).0, ["one", "two"]);
+    // At shutdown nothing waits for its group.
+    fire(&mut state, "four", second(repeat));
+    let draining = plan(&state, &path, &routing, Now { steady: second(repeat), wall: second(repeat) }, None, true);
+    assert!(draining.due.is_some());
 }
 
 #[tokio::test]
