@@ -298,6 +298,11 @@ pub enum ConfigCommand {
         #[command(flatten)]
         instance: Instance,
     },
+    /// Propose dialects for series of a running instance that look like queues or breakers and that no dialect knows.
+    Dialects {
+        #[command(flatten)]
+        instance: Instance,
+    },
     /// Check configuration, preset and rule files; errors name file, line and key.
     Check {
         #[command(flatten)]

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod commands;
+mod dialects;
 mod evaluation;
 mod evidence;
 mod facts;

@@ -1,8 +1,10 @@
-//! A platform preset written from what a running instance receives: a start for one's own.
+//! Files written from what a running instance receives, as a start for one's own: a platform preset, and dialects.
 
 use crate::attach::RemoteSource;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use watchfire_alerts::{ObservedSeries, propose};
+use watchfire_model::Labels;
 use watchfire_model::reading::{Map, NodeKind, Reading, Request, ServicePage, Source};
 
 /// TOML of a platform with every service, store, provider, queue and call that is seen.
@@ -21,6 +23,44 @@ pub fn from_telemetry(url: &str, runtime: &tokio::runtime::Runtime) -> anyhow::R
         }
     }
     Ok(text(&map, &pages))
+}
+
+/// Series whose names suggest a queue or a breaker.
+const LOOKS_LIKE: &str = r#"{__name__=~".*(queue|backlog|lag|pending|enqueued|undelivered|unacked|waiting|breaker|circuit|fuse).*"}"#;
+
+/// Dialect files for series that look like queues or breakers, ready to be put beside the configuration.
+///
+/// # Errors
+/// When the instance cannot be reached.
+pub fn dialects(url: &str, runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
+    let remote = RemoteSource::new(url, std::env::var("WATCHFIRE_TOKEN").ok(), runtime.handle().clone())?;
+    let encoded: String = form_urlencoded::byte_serialize(LOOKS_LIKE.as_bytes()).collect();
+    let answer: serde_json::Value = serde_json::from_slice(&remote.get(&format!("/api/v1/query?query={encoded}"))?)?;
+    let metadata: serde_json::Value = serde_json::from_slice(&remote.get("/api/v1/metadata")?)?;
+    let known: Vec<String> =
+        watchfire_alerts::builtin_dialects().map_err(|e| anyhow::anyhow!(e))?.iter().flat_map(|d| d.metric_names()).collect();
+    let series: Vec<ObservedSeries> = answer["data"]["result"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|item| {
+            let labels: Labels = serde_json::from_value(item["metric"].clone()).ok()?;
+            let name = labels.metric_name().to_owned();
+            let ours = name.starts_with("watchfire_") || name.starts_with("otelcol_") || known.contains(&name);
+            let help = metadata["data"][&name][0]["help"].as_str().unwrap_or_default().to_owned();
+            let value = item["value"][1].as_str()?.parse().ok()?;
+            (!ours).then_some(ObservedSeries { labels, help, value })
+        })
+        .collect();
+    let proposals = propose(&series);
+    if proposals.is_empty() {
+        return Ok("every series that looks like a queue or a breaker is known already\n".to_owned());
+    }
+    let mut out = String::new();
+    for proposal in proposals {
+        let _ = write!(out, "# {} looks like a {}: {}\n# put this into dialects/{}.toml beside config.toml\n{}\n", proposal.metric, proposal.kind, proposal.reason, proposal.metric, proposal.toml);
+    }
+    Ok(out)
 }
 
 fn text(map: &Map, pages: &BTreeMap<String, ServicePage>) -> String {

@@ -16,6 +16,9 @@ use watchfire_store::Store;
 /// Ticks at least this often even when nothing is due, so that a suspend is noticed within a second and breakers move on screen.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+/// Breakers and queues are looked at this often: seldom enough to cost little, often enough to see a breaker open.
+const DIALECT_INTERVAL: Duration = Duration::from_secs(5);
+
 /// What the thread needs.
 pub struct Parts<'a> {
     pub plan: &'a Plan,
@@ -93,7 +96,7 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
         ..EvaluatorSettings::default()
     };
     let evidence = Arc::new(StoreEvidence::new(store.clone(), engine.clone(), api));
-    let dialects = DialectEngine::built_in().map_err(|e| anyhow::anyhow!("dialects: {e}"))?;
+    let dialects = DialectEngine::new(super::dialects::all(plan)?, DIALECT_INTERVAL);
     let mut evaluator = Evaluator::new(settings, groups, store.clone(), store.clone(), topology, clock.clone(), meter.clone())
         .with_engine(engine)
         .with_evidence(evidence)

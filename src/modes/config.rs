@@ -17,6 +17,11 @@ pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
             write(file.as_deref(), &text)
         }
         ConfigCommand::Init { file, .. } => write(file.as_deref(), &watchfire_config::init_text()),
+        ConfigCommand::Dialects { instance } => {
+            let runtime = super::runtime()?;
+            exit::print(&crate::preset::dialects(&instance.url, &runtime)?);
+            Ok(ExitCode::SUCCESS)
+        }
         ConfigCommand::Check { run } => check(run),
         ConfigCommand::Show { origin, run } => {
             let plan = Plan::from_flags(run)?;

@@ -4,3 +4,4 @@ mod instance;
 mod ingest;
 mod judge;
 mod targets;
+mod terminal;

@@ -228,9 +228,8 @@ fn last_event(
 fn ejected(series: &[(Labels, f64)], members: &[(Labels, f64)]) -> State {
     let mut worst = State::Unknown;
     for (labels, ejected) in series {
-        let same = |other: &Labels| {
-            labels.iter().filter(|l| &*l.name != METRIC_NAME).all(|l| other.get(&l.name).is_none_or(|v| v == &*l.value))
-        };
+        let same =
+            |other: &Labels| labels.iter().filter(|l| &*l.name != METRIC_NAME).all(|l| other.get(&l.name).is_none_or(|v| v == &*l.value));
         let total = members.iter().find(|(other, _)| same(other)).map(|(_, v)| *v);
         let state = match (*ejected, total) {
             (e, _) if e <= 0.0 => State::Closed,

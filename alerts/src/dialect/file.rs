@@ -23,7 +23,10 @@ pub struct Dialect {
 pub(super) enum Origin {
     Query(Arc<Query>),
     /// Every metric whose whole name matches, with further matchers as PromQL text.
-    Names { pattern: Regex, matchers: String },
+    Names {
+        pattern: Regex,
+        matchers: String,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -257,7 +260,7 @@ impl Dialect {
 
 impl Dialect {
     /// Metrics that its expressions name.
-    pub(super) fn metric_names(&self) -> Vec<String> {
+    pub fn metric_names(&self) -> Vec<String> {
         let breakers = self.breakers.iter().filter_map(|b| match &b.origin {
             Origin::Query(query) => Some(query),
             Origin::Names { .. } => None,

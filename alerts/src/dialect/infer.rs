@@ -42,7 +42,8 @@ const FAILURES: &str = "sum by (client, server) (rate(traces_service_graph_reque
 const WORST: &str = "max_over_time((sum by (client, server) (rate(traces_service_graph_request_failed_total[1m])) / sum by (client, server) (rate(traces_service_graph_request_total[1m])))[5m:15s])";
 const SECONDS: &str = "sum by (client, server) (rate(traces_service_graph_request_client_seconds_sum[1m])) / sum by (client, server) (rate(traces_service_graph_request_client_seconds_count[1m]))";
 const SECONDS_BEFORE: &str = "sum by (client, server) (rate(traces_service_graph_request_client_seconds_sum[10m] offset 2m)) / sum by (client, server) (rate(traces_service_graph_request_client_seconds_count[10m] offset 2m))";
-const SERVED: &str = "sum by (service_name) (rate(traces_span_metrics_calls_total{span_kind=~\"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER\"}[1m]))";
+const SERVED: &str =
+    "sum by (service_name) (rate(traces_span_metrics_calls_total{span_kind=~\"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER\"}[1m]))";
 const SERVED_BEFORE: &str =
     "sum by (service_name) (rate(traces_span_metrics_calls_total{span_kind=~\"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER\"}[5m] offset 2m))";
 
@@ -86,9 +87,8 @@ impl Inferred {
 fn judge(flow: &Flow, tripped: Option<f64>, busy: bool) -> (State, Vec<String>) {
     let before = tripped.unwrap_or(flow.before);
     let share = if flow.rate > 0.0 { flow.failed / flow.rate } else { 0.0 };
-    let fails_fast = flow.rate > LEAST_RATE
-        && share >= 0.9
-        && flow.seconds.is_some_and(|s| s < FAST && flow.seconds_before.is_none_or(|b| s < 0.1 * b));
+    let fails_fast =
+        flow.rate > LEAST_RATE && share >= 0.9 && flow.seconds.is_some_and(|s| s < FAST && flow.seconds_before.is_none_or(|b| s < 0.1 * b));
     let collapsed = before > LEAST_RATE && flow.rate < COLLAPSED * before && busy;
     let evidence = |how: String| vec![format!("{:.0} % of the calls had failed", flow.worst_failed * 100.0), how];
     if fails_fast {

@@ -96,8 +96,16 @@ impl DialectEngine {
     /// Looks at the source as of `at`.
     pub fn evaluate(&mut self, engine: &Engine, source: &dyn SeriesSource, at: Timestamp) -> DialectRows {
         let names = self.metric_names(source, at);
-        let look =
-            Look { engine, source, at, names: &names, claimed: &self.claimed, queries: std::cell::RefCell::new(std::mem::take(&mut self.queries)), help: OnceCell::new(), slopes: OnceCell::new() };
+        let look = Look {
+            engine,
+            source,
+            at,
+            names: &names,
+            claimed: &self.claimed,
+            queries: std::cell::RefCell::new(std::mem::take(&mut self.queries)),
+            help: OnceCell::new(),
+            slopes: OnceCell::new(),
+        };
         let mut breakers: BTreeMap<(String, String), BreakerRow> = BTreeMap::new();
         let mut queues: BTreeMap<(String, String, Option<String>), QueueRow> = BTreeMap::new();
         for (d, dialect) in self.dialects.iter().enumerate() {
@@ -155,7 +163,7 @@ impl DialectEngine {
     }
 
     /// All metric names, asked for anew when series came or went, and once a minute.
-    fn metric_names(&mut self, source: &dyn SeriesSource, at: Timestamp) -> Vec<String> {
+    pub fn metric_names(&mut self, source: &dyn SeriesSource, at: Timestamp) -> Vec<String> {
         let generation = source.generation();
         if let Some((asked, then, names)) = &self.names
             && at.since(*asked) < NAMES_KEPT
@@ -226,11 +234,8 @@ impl Look<'_> {
 
     /// Series of every metric whose name matches, except those watchfire writes itself and those that a dialect names.
     fn named(&self, pattern: &Regex, matchers: &str) -> Vec<(Labels, f64)> {
-        let names: Vec<&String> = self
-            .names
-            .iter()
-            .filter(|n| pattern.is_match(n) && !n.starts_with("watchfire_") && !self.claimed.contains(*n))
-            .collect();
+        let names: Vec<&String> =
+            self.names.iter().filter(|n| pattern.is_match(n) && !n.starts_with("watchfire_") && !self.claimed.contains(*n)).collect();
         let mut out = Vec::new();
         for name in names {
             let name_matcher = Matcher::equal(METRIC_NAME, name);

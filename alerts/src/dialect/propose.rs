@@ -102,17 +102,13 @@ fn breaker(metric: &str, series: &[&ObservedSeries]) -> Option<Proposal> {
         }
         Some(label) => {
             let states: BTreeSet<&str> = series.iter().map(|s| s.labels.value(label)).collect();
-            let mapped: Vec<String> = states
-                .iter()
-                .filter_map(|word| State::from_word(word).map(|state| format!("{word:?} = \"{}\"", state.word())))
-                .collect();
+            let mapped: Vec<String> =
+                states.iter().filter_map(|word| State::from_word(word).map(|state| format!("{word:?} = \"{}\"", state.word()))).collect();
             let kind = if metric.contains("second") || metric.contains("time") { "growing" } else { "last_event" };
             let text = format!("{{ kind = \"{kind}\", label = {label:?}, states = {{ {} }} }}", mapped.join(", "));
             (text, format!("label {label} names states, and values count"))
         }
-        None if !table.is_empty() => {
-            ("{ kind = \"number_from_help\" }".to_owned(), "its HELP text says what the numbers mean".to_owned())
-        }
+        None if !table.is_empty() => ("{ kind = \"number_from_help\" }".to_owned(), "its HELP text says what the numbers mean".to_owned()),
         None if words.contains("state") || words.contains("status") || words.contains("open") => {
             let binary = words.contains("open");
             let text = if binary {
@@ -131,7 +127,9 @@ fn breaker(metric: &str, series: &[&ObservedSeries]) -> Option<Proposal> {
         metric: metric.to_owned(),
         kind: "breaker",
         reason,
-        toml: format!("title = {metric:?}\n\n[[breaker]]\nseries = {metric:?}\nservice = {service}\nbreaker = {name}\nencoding = {encoding}\n"),
+        toml: format!(
+            "title = {metric:?}\n\n[[breaker]]\nseries = {metric:?}\nservice = {service}\nbreaker = {name}\nencoding = {encoding}\n"
+        ),
     })
 }
 

@@ -73,7 +73,8 @@ impl DialectRows {
             let mut add = |name: &str, value: Option<f64>| {
                 let Some(value) = value.filter(|v| v.is_finite()) else { return };
                 let group = row.group.as_deref().unwrap_or("");
-                let labels = [(METRIC_NAME, name), ("queue", &row.queue), ("system", &row.system), ("group", group), ("dialect", &row.source)];
+                let labels =
+                    [(METRIC_NAME, name), ("queue", &row.queue), ("system", &row.system), ("group", group), ("dialect", &row.source)];
                 out.push((Labels::from_pairs(labels), Value::Float(value)));
             };
             add("watchfire_queue_depth", row.depth);

@@ -106,11 +106,26 @@ fn events_tell_by_the_last_one() {
             if n == 0 {
                 return String::new();
             }
-            format!("resilience_polly_strategy_events_total{{event_name=\"{event}\",event_severity=\"Error\",pipeline_name=\"pay\",strategy_name=\"cb\"}} {n}\n")
+            format!(
+                "resilience_polly_strategy_events_total{{event_name=\"{event}\",event_severity=\"Error\",pipeline_name=\"pay\",strategy_name=\"cb\"}} {n}\n"
+            )
         };
-        format!("{}{}{}resilience_polly_strategy_events_total{{event_name=\"OnRetry\",pipeline_name=\"pay\",strategy_name=\"cb\"}} 9\n", line("OnCircuitOpened", opened), line("OnCircuitHalfOpened", half), line("OnCircuitClosed", closed))
+        format!(
+            "{}{}{}resilience_polly_strategy_events_total{{event_name=\"OnRetry\",pipeline_name=\"pay\",strategy_name=\"cb\"}} 9\n",
+            line("OnCircuitOpened", opened),
+            line("OnCircuitHalfOpened", half),
+            line("OnCircuitClosed", closed)
+        )
     };
-    let script = [(0, 0, 0, None), (1, 0, 0, Some("open")), (1, 1, 0, Some("half-open")), (2, 1, 0, Some("open")), (2, 2, 1, Some("closed")), (2, 2, 1, Some("closed")), (3, 3, 1, Some("half-open"))];
+    let script = [
+        (0, 0, 0, None),
+        (1, 0, 0, Some("open")),
+        (1, 1, 0, Some("half-open")),
+        (2, 1, 0, Some("open")),
+        (2, 2, 1, Some("closed")),
+        (2, 2, 1, Some("closed")),
+        (3, 3, 1, Some("half-open")),
+    ];
     let texts: Vec<String> = script.iter().map(|(o, h, c, _)| polly(*o, *h, *c)).collect();
     for n in 1..=texts.len() {
         let seen: Vec<&str> = texts[..n].iter().map(String::as_str).collect();
@@ -122,7 +137,10 @@ fn events_tell_by_the_last_one() {
     assert_eq!(counted, [("closed", 1.0), ("half-open", 2.0), ("open", 2.0)], "the source's own counts");
 
     let opossum = |n: [u32; 3]| {
-        format!("circuit{{name=\"stock\",event=\"open\"}} {}\ncircuit{{name=\"stock\",event=\"halfOpen\"}} {}\ncircuit{{name=\"stock\",event=\"close\"}} {}\ncircuit{{name=\"stock\",event=\"fire\"}} 99\n", n[0], n[1], n[2])
+        format!(
+            "circuit{{name=\"stock\",event=\"open\"}} {}\ncircuit{{name=\"stock\",event=\"halfOpen\"}} {}\ncircuit{{name=\"stock\",event=\"close\"}} {}\ncircuit{{name=\"stock\",event=\"fire\"}} 99\n",
+            n[0], n[1], n[2]
+        )
     };
     assert_eq!(breakers(&[&opossum([0, 0, 0])]), [breaker("exporter", "stock", "unknown")]);
     assert_eq!(breakers(&[&opossum([0, 0, 0]), &opossum([1, 0, 0])]), [breaker("exporter", "stock", "open")]);
@@ -132,7 +150,9 @@ fn events_tell_by_the_last_one() {
 #[test]
 fn the_state_whose_time_grows_is_the_present_one() {
     let text = |closed: u64, open: u64| {
-        format!("ft_circuitbreaker_state_total_nanoseconds{{method=\"m\",state=\"closed\"}} {closed}\nft_circuitbreaker_state_total_nanoseconds{{method=\"m\",state=\"open\"}} {open}\nft_circuitbreaker_state_total_nanoseconds{{method=\"m\",state=\"halfOpen\"}} 0\n")
+        format!(
+            "ft_circuitbreaker_state_total_nanoseconds{{method=\"m\",state=\"closed\"}} {closed}\nft_circuitbreaker_state_total_nanoseconds{{method=\"m\",state=\"open\"}} {open}\nft_circuitbreaker_state_total_nanoseconds{{method=\"m\",state=\"halfOpen\"}} 0\n"
+        )
     };
     assert_eq!(breakers(&[&text(100, 0)]), [breaker("exporter", "m", "unknown")]);
     assert_eq!(breakers(&[&text(100, 0), &text(200, 0)]), [breaker("exporter", "m", "closed")]);
@@ -152,11 +172,15 @@ fn numbers_are_believed_where_their_meaning_is_told() {
         ("State of the circuit breaker.", 1, "unknown"),
         ("0 closed, 1 half-open, 2 open", 7, "unknown"),
     ] {
-        let text = format!("# HELP circuit_breaker_state {help}\n# TYPE circuit_breaker_state gauge\ncircuit_breaker_state{{service=\"api\",breaker=\"db\"}} {value}\n");
+        let text = format!(
+            "# HELP circuit_breaker_state {help}\n# TYPE circuit_breaker_state gauge\ncircuit_breaker_state{{service=\"api\",breaker=\"db\"}} {value}\n"
+        );
         assert_eq!(breakers(&[&text]), [breaker("api", "db", state)], "{help} {value}");
     }
     assert_eq!(
-        breakers(&["app_circuit_breaker_state{service=\"a\",name=\"x\",state=\"HALF_OPEN\"} 1\napp_circuit_breaker_state{service=\"a\",name=\"x\",state=\"CLOSED\"} 0\n"]),
+        breakers(&[
+            "app_circuit_breaker_state{service=\"a\",name=\"x\",state=\"HALF_OPEN\"} 1\napp_circuit_breaker_state{service=\"a\",name=\"x\",state=\"CLOSED\"} 0\n"
+        ]),
         [breaker("a", "x", "half-open")]
     );
     assert_eq!(breakers(&["hystrix_circuit_breaker_open{group=\"g\",key=\"k\"} 1\n"]), [breaker("exporter", "g/k", "open")]);
@@ -181,7 +205,12 @@ envoy_cluster_membership_total{envoy_cluster_name="mail"} 2
     let shown: Vec<_> = found.breakers.iter().map(|b| (b.breaker.as_str(), b.state.word(), b.saturated)).collect();
     assert_eq!(
         shown,
-        [("mail (outliers)", "open", false), ("outbound|80||stock", "closed", false), ("pay", "closed", true), ("pay (outliers)", "half-open", false)]
+        [
+            ("mail (outliers)", "open", false),
+            ("outbound|80||stock", "closed", false),
+            ("pay", "closed", true),
+            ("pay (outliers)", "half-open", false)
+        ]
     );
 }
 
@@ -209,7 +238,9 @@ fn kafka_lag_from_any_exporter_without_negative_ones() {
     let burrow = "burrow_kafka_consumer_lag_total{cluster=\"c\",consumer_group=\"g\"} 9\nburrow_kafka_consumer_partition_lag{cluster=\"c\",consumer_group=\"g\",topic=\"t\",partition=\"0\"} 9\n";
     assert_eq!(queues(&[burrow]), [("t".to_owned(), group("g"), Some(9.0), None, None, None)]);
     for suffix in ["", "_ratio"] {
-        let otel = format!("kafka_consumer_group_lag{suffix}{{group=\"g\",topic=\"t\",partition=\"0\"}} 4\nkafka_consumer_group_lag_sum{suffix}{{group=\"g\",topic=\"t\"}} 4\nkafka_consumer_group_members{suffix}{{group=\"g\"}} 2\n");
+        let otel = format!(
+            "kafka_consumer_group_lag{suffix}{{group=\"g\",topic=\"t\",partition=\"0\"}} 4\nkafka_consumer_group_lag_sum{suffix}{{group=\"g\",topic=\"t\"}} 4\nkafka_consumer_group_members{suffix}{{group=\"g\"}} 2\n"
+        );
         assert_eq!(queues(&[&otel]), [("t".to_owned(), group("g"), Some(4.0), None, Some(2.0), None)], "{suffix}");
     }
 }
@@ -244,14 +275,20 @@ fn task_queues() {
         [("low".to_owned(), None, Some(4.0), Some(9.0), None, None)]
     );
     assert_eq!(
-        queues(&["flower_worker_prefetched_tasks{worker=\"a\",task=\"t\"} 2\nflower_worker_prefetched_tasks{worker=\"b\",task=\"t\"} 3\nflower_worker_online{worker=\"a\"} 1\n"]),
+        queues(&[
+            "flower_worker_prefetched_tasks{worker=\"a\",task=\"t\"} 2\nflower_worker_prefetched_tasks{worker=\"b\",task=\"t\"} 3\nflower_worker_online{worker=\"a\"} 1\n"
+        ]),
         [("(prefetched)".to_owned(), None, Some(5.0), None, Some(1.0), None)]
     );
 }
 
 #[test]
 fn cloud_queues_and_nats() {
-    let nats = |leader: &str, server: &str, pending: u32| format!("jetstream_consumer_num_pending{{account=\"A\",stream_name=\"ORDERS\",consumer_name=\"billing\",is_consumer_leader=\"{leader}\",server_name=\"{server}\"}} {pending}\njetstream_consumer_num_ack_pending{{account=\"A\",stream_name=\"ORDERS\",consumer_name=\"billing\",is_consumer_leader=\"{leader}\",server_name=\"{server}\"}} 2\n");
+    let nats = |leader: &str, server: &str, pending: u32| {
+        format!(
+            "jetstream_consumer_num_pending{{account=\"A\",stream_name=\"ORDERS\",consumer_name=\"billing\",is_consumer_leader=\"{leader}\",server_name=\"{server}\"}} {pending}\njetstream_consumer_num_ack_pending{{account=\"A\",stream_name=\"ORDERS\",consumer_name=\"billing\",is_consumer_leader=\"{leader}\",server_name=\"{server}\"}} 2\n"
+        )
+    };
     let replicas = format!("{}{}{}", nats("true", "n1", 10), nats("false", "n2", 9), nats("false", "n3", 8));
     assert_eq!(queues(&[&replicas]), [("ORDERS".to_owned(), Some("billing".to_owned()), Some(12.0), None, None, None)]);
     let sqs = "aws_sqs_approximate_number_of_messages_visible_average{job=\"aws_sqs\",queue_name=\"mail\"} 14\naws_sqs_approximate_age_of_oldest_message_maximum{queue_name=\"mail\"} 33\n";
@@ -280,7 +317,9 @@ fn the_time_to_drain_follows_from_the_rates() {
 
 #[test]
 fn rows_become_the_unified_series() {
-    let found = rows(&["celery_queue_length{queue_name=\"q\"} 5\n# HELP circuit_breaker_state 0=closed 1=half-open 2=open\ncircuit_breaker_state{service=\"a\",breaker=\"b\"} 2\n"]);
+    let found = rows(&[
+        "celery_queue_length{queue_name=\"q\"} 5\n# HELP circuit_breaker_state 0=closed 1=half-open 2=open\ncircuit_breaker_state{service=\"a\",breaker=\"b\"} 2\n",
+    ]);
     let series = found.series();
     let value = |name: &str| series.iter().find(|(l, _)| l.metric_name() == name).and_then(|(l, v)| v.as_float().map(|v| (l.clone(), v)));
     let (labels, state) = value("watchfire_breaker_state").expect("a state");
@@ -296,7 +335,8 @@ fn edge_script(script: &[(u64, f64, f64, f64)]) -> Vec<Vec<BreakerRow>> {
     let mut engine = DialectEngine::built_in().expect("good files");
     let promql = Engine::default();
     let series = |name: &str| Labels::from_pairs([(METRIC_NAME, name), ("client", "web"), ("server", "pay")]);
-    let served = Labels::from_pairs([(METRIC_NAME, "traces_span_metrics_calls_total"), ("service_name", "web"), ("span_kind", "SPAN_KIND_SERVER")]);
+    let served =
+        Labels::from_pairs([(METRIC_NAME, "traces_span_metrics_calls_total"), ("service_name", "web"), ("span_kind", "SPAN_KIND_SERVER")]);
     let (mut calls, mut failed, mut seconds, mut served_total) = (0.0, 0.0, 0.0, 0.0);
     let mut at = START;
     let mut out = Vec::new();
@@ -363,7 +403,10 @@ fn a_mapping_is_proposed_for_series_nobody_knows() {
         one("process_cpu_seconds_total{}", "", 1.0),
     ]);
     let metrics: Vec<_> = proposals.iter().map(|p| (p.metric.as_str(), p.kind)).collect();
-    assert_eq!(metrics, [("acme_breaker", "breaker"), ("acme_fuse_state", "breaker"), ("acme_fuse_status", "breaker"), ("acme_outbox_backlog", "queue")]);
+    assert_eq!(
+        metrics,
+        [("acme_breaker", "breaker"), ("acme_fuse_state", "breaker"), ("acme_fuse_status", "breaker"), ("acme_outbox_backlog", "queue")]
+    );
     assert!(proposals[0].toml.contains("kind = \"one_hot\", label = \"phase\""));
     assert!(proposals[2].toml.contains("fill in"), "an unknown number is never guessed");
     for proposal in &proposals {
