@@ -312,3 +312,39 @@ async fn a_real_mail_server_takes_a_mail_over_starttls_and_an_unknown_authority_
     server.kill().unwrap();
     server.wait().unwrap();
 }
+
+#[tokio::test]
+async fn secrets_are_in_no_error_no_state_file_and_no_debug_output() {
+    let failing = Receiver::start().await;
+    failing.always(Some(Answer::Status(500)));
+    let refusing = Receiver::start().await;
+    refusing.always(Some(Answer::Status(401)));
+    let ours = settings(&format!(
+        "[[receivers]]\nname = \"ops\"\nchannels = [\n{{ type = \"webhook\", url = \"{0}/canary-1\", bearer_token = \"canary-2\" }},\n\
+         {{ type = \"slack\", url = \"{1}/canary-3\" }},\n{{ type = \"pagerduty\", url = \"{1}\", routing_key = \"canary-4\" }},\n\
+         {{ type = \"sms\", url = \"http://127.0.0.1:1/canary-5\", to = [\"+49\"], username = \"u\", password = \"canary-6\" }},\n\
+         {{ type = \"email\", smarthost = \"127.0.0.1:1\", from = \"a@example.org\", to = [\"b@example.org\"], username = \"u\", password = \"canary-7\" }}]\n\
+         [[routes]]\nto = [\"ops\"]\ngroup_wait = \"0s\"\n[limits]\nbackoff_min = \"10ms\"\ndrain = \"100ms\"",
+        failing.url, refusing.url
+    ));
+    let shown = format!("{ours:?}");
+    let directory = tempfile::tempdir().unwrap();
+    let running = start(ours, Some(directory.path()));
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("every path has failed", || {
+        running.handle.paths().iter().filter(|(p, works, _)| p.starts_with("ops/") && !works).count() == 5
+    })
+    .await;
+    eventually("two refused", || running.handle.dead_letters().len() >= 2).await;
+    let said = format!("{shown} {:?} {:?} {:?}", running.handle.paths(), running.handle.dead_letters(), running.handle.banners());
+    let metrics = format!("{:?}", running.meter.readings());
+    running.stop().await;
+    let mut written = String::new();
+    for entry in std::fs::read_dir(directory.path()).unwrap() {
+        written.push_str(&String::from_utf8_lossy(&std::fs::read(entry.unwrap().path()).unwrap()));
+    }
+    assert!(written.contains("fp-A"), "the journal was looked at");
+    for (place, text) in [("said", said), ("metrics", metrics), ("written", written)] {
+        assert!(!text.contains("canary"), "{place}: {text}");
+    }
+}
