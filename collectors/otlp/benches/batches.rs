@@ -72,11 +72,17 @@ fn request(seed: u64, spans: u64) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(Resource {
-                attributes: vec![text("service.name", "account-service".to_owned()), text("service.instance.id", "i-0123456789".to_owned())],
+                attributes: vec![
+                    text("service.name", "account-service".to_owned()),
+                    text("service.instance.id", "i-0123456789".to_owned()),
+                ],
                 ..Resource::default()
             }),
             scope_spans: vec![ScopeSpans {
-                scope: Some(InstrumentationScope { name: "opentelemetry.instrumentation.asgi".to_owned(), ..InstrumentationScope::default() }),
+                scope: Some(InstrumentationScope {
+                    name: "opentelemetry.instrumentation.asgi".to_owned(),
+                    ..InstrumentationScope::default()
+                }),
                 spans: list.collect(),
                 ..ScopeSpans::default()
             }],

@@ -11,6 +11,8 @@ use watchfire_model::{Clock, Counter, Meter, SpanVisitor, Timestamp};
 
 /// The longest the visitor waits for a tick.
 const TICK: Duration = Duration::from_millis(250);
+/// A rest after the queue has run empty: what comes meanwhile needs no waking, which costs more than a small request itself.
+const REST: Duration = Duration::from_millis(2);
 /// Parse buffers kept for reuse, and the largest that is kept.
 const POOLED: usize = 16;
 const POOLED_BYTES: usize = 8 << 20;
@@ -73,28 +75,29 @@ pub(crate) fn spawn<V: SpanVisitor + 'static>(
 }
 
 /// The life of the owner thread. `publish` is called with each tick.
-fn own<V: SpanVisitor>(
-    mut visitor: V,
-    receiver: &Receiver<Work>,
-    pool: &Pool,
-    clock: &dyn Clock,
-    panics: &Counter,
-    publish: &dyn Fn(),
-) {
+fn own<V: SpanVisitor>(mut visitor: V, receiver: &Receiver<Work>, pool: &Pool, clock: &dyn Clock, panics: &Counter, publish: &dyn Fn()) {
     let mut next_tick = Instant::now() + TICK;
+    let show = |visitor: &mut V, work: Work| {
+        // A request that breaks the visitor costs that request, not the process.
+        let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work.parsed.visit(&work.bytes, work.received, visitor)));
+        if shown.is_err() {
+            panics.add(1);
+            tracing::error!("a trace request could not be stored: the store panicked");
+        }
+        drop(work.reservation);
+        pool.give(work.parsed);
+    };
     loop {
         match receiver.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
             Ok(work) => {
-                // A request that breaks the visitor costs that request, not the process.
-                let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    work.parsed.visit(&work.bytes, work.received, &mut visitor);
-                }));
-                if shown.is_err() {
-                    panics.add(1);
-                    tracing::error!("a trace request could not be stored: the store panicked");
+                show(&mut visitor, work);
+                while Instant::now() < next_tick {
+                    let Ok(work) = receiver.try_recv() else {
+                        std::thread::sleep(REST);
+                        break;
+                    };
+                    show(&mut visitor, work);
                 }
-                drop(work.reservation);
-                pool.give(work.parsed);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,

@@ -63,13 +63,7 @@ pub(crate) fn nests(message: &Message) -> bool {
 ///
 /// # Errors
 /// When it is not well formed, or has more than `limits.max_items` elements (those already in `findings` included).
-pub(crate) fn inspect(
-    bytes: &[u8],
-    message: &'static Message,
-    depth: usize,
-    limits: &Limits,
-    findings: &mut Findings,
-) -> Result<(), Stop> {
+pub(crate) fn inspect(bytes: &[u8], message: &'static Message, depth: usize, limits: &Limits, findings: &mut Findings) -> Result<(), Stop> {
     let mut reader = Reader::new(bytes);
     while let Some((number, wire_type)) = reader.tag()? {
         let Some(field) = message.field(number) else {

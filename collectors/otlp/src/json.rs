@@ -21,7 +21,7 @@ const STRING_VALUE: u32 = 1;
 ///
 /// # Errors
 /// When it is not JSON, not OTLP/JSON, or has too many elements.
-pub(crate) fn to_protobuf(json: &[u8], signal: Signal, limits: &Limits) -> Result<Vec<u8>, Refusal> {
+pub fn to_protobuf(json: &[u8], signal: Signal, limits: &Limits) -> Result<Vec<u8>, Refusal> {
     let message = match signal {
         Signal::Traces => &schema::TRACES,
         Signal::Metrics => &schema::METRICS,

@@ -4,6 +4,7 @@
 //! Types to know
 //! - [`start`] with [`Settings`] gives a [`Running`] receiver; both of its ports understand both protocols.
 //! - [`traces::Parsed`]: a trace request read once, borrowed, into reusable columns, and then shown to a `SpanVisitor`; [`walk`] does both.
+//! - [`json_to_protobuf`]: OTLP/JSON, as it comes over HTTP or lies in files, into the bytes that everything else here reads.
 //! - [`RemoteWrite`]: Prometheus remote write, for whoever mounts it.
 //! - [`Limits`]: how much of what; [`Refusal`]: each way to say no, with its text, HTTP status, gRPC code and counter.
 //!
@@ -36,6 +37,7 @@ pub mod traces;
 mod value;
 mod wire;
 
+pub use json::to_protobuf as json_to_protobuf;
 pub use limits::Limits;
 pub use receiver::{Running, Settings, start};
 pub use refusal::{Refusal, Signal};

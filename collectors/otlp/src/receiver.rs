@@ -6,8 +6,8 @@ use crate::ingest;
 use crate::intake::{Intake, Sinks};
 use crate::limits::Limits;
 use crate::{grpc, http as http_export};
-use axum::body::Body;
 use ::http::{Request, Response, header};
+use axum::body::Body;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -162,8 +162,6 @@ impl tower::Service<Request<Body>> for Receiver {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let intake = self.intake.clone();
         let is_grpc = request.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"));
-        Box::pin(async move {
-            Ok(if is_grpc { grpc::serve(&intake, request).await } else { http_export::serve(&intake, request).await })
-        })
+        Box::pin(async move { Ok(if is_grpc { grpc::serve(&intake, request).await } else { http_export::serve(&intake, request).await }) })
     }
 }

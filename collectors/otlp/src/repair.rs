@@ -38,7 +38,9 @@ pub(crate) fn repair(bytes: &[u8], message: &'static Message, depth: usize, limi
         };
         let body = reader.bytes()?;
         match field.kind {
-            Kind::Text | Kind::Texts => put_bytes(out, number, cut(&String::from_utf8_lossy(body), text_limit(message, field, limits)).as_bytes()),
+            Kind::Text | Kind::Texts => {
+                put_bytes(out, number, cut(&String::from_utf8_lossy(body), text_limit(message, field, limits)).as_bytes())
+            }
             Kind::Base64 if std::ptr::eq(message, &ANY_VALUE) && body.len() > limits.max_value => {
                 put_bytes(out, number, &body[..limits.max_value]);
             }

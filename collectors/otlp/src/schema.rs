@@ -74,8 +74,8 @@ const fn f(number: u32, json: &'static str, kind: Kind) -> Field {
 }
 
 use Kind::{
-    Base64, Bool, Double, Doubles, Fixed32, Fixed64, Fixed64s, Hex, Message as One, Messages as Many, Signed64, Text, Texts, Varint, Varints,
-    Zigzag,
+    Base64, Bool, Double, Doubles, Fixed32, Fixed64, Fixed64s, Hex, Message as One, Messages as Many, Signed64, Text, Texts, Varint,
+    Varints, Zigzag,
 };
 
 pub(crate) static ANY_VALUE: Message = Message {
@@ -172,8 +172,7 @@ static LOG_RECORD: Message = Message {
 pub(crate) static METRICS: Message = Message { fields: &[f(1, "resourceMetrics", Many(&RESOURCE_METRICS))] };
 static RESOURCE_METRICS: Message =
     Message { fields: &[f(1, "resource", One(&RESOURCE)), f(2, "scopeMetrics", Many(&SCOPE_METRICS)), f(3, "schemaUrl", Text)] };
-static SCOPE_METRICS: Message =
-    Message { fields: &[f(1, "scope", One(&SCOPE)), f(2, "metrics", Many(&METRIC)), f(3, "schemaUrl", Text)] };
+static SCOPE_METRICS: Message = Message { fields: &[f(1, "scope", One(&SCOPE)), f(2, "metrics", Many(&METRIC)), f(3, "schemaUrl", Text)] };
 static METRIC: Message = Message {
     fields: &[
         f(1, "name", Text),
@@ -188,11 +187,9 @@ static METRIC: Message = Message {
     ],
 };
 static GAUGE: Message = Message { fields: &[f(1, "dataPoints", Many(&NUMBER_POINT))] };
-static SUM: Message = Message {
-    fields: &[f(1, "dataPoints", Many(&NUMBER_POINT)), f(2, "aggregationTemporality", Varint), f(3, "isMonotonic", Bool)],
-};
-static HISTOGRAM: Message =
-    Message { fields: &[f(1, "dataPoints", Many(&HISTOGRAM_POINT)), f(2, "aggregationTemporality", Varint)] };
+static SUM: Message =
+    Message { fields: &[f(1, "dataPoints", Many(&NUMBER_POINT)), f(2, "aggregationTemporality", Varint), f(3, "isMonotonic", Bool)] };
+static HISTOGRAM: Message = Message { fields: &[f(1, "dataPoints", Many(&HISTOGRAM_POINT)), f(2, "aggregationTemporality", Varint)] };
 static EXPONENTIAL_HISTOGRAM: Message =
     Message { fields: &[f(1, "dataPoints", Many(&EXPONENTIAL_POINT)), f(2, "aggregationTemporality", Varint)] };
 static SUMMARY: Message = Message { fields: &[f(1, "dataPoints", Many(&SUMMARY_POINT))] };

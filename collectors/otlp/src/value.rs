@@ -177,7 +177,10 @@ mod tests {
             (Value::IntValue(-3), "-3"),
             (Value::DoubleValue(0.5), "0.5"),
             (Value::BytesValue(vec![0xff, 0, 1, 2]), "/wABAg=="),
-            (list(vec![any(Value::StringValue("a\"b".to_owned())), any(Value::IntValue(1)), AnyValue { value: None }]), r#"["a\"b",1,null]"#),
+            (
+                list(vec![any(Value::StringValue("a\"b".to_owned())), any(Value::IntValue(1)), AnyValue { value: None }]),
+                r#"["a\"b",1,null]"#,
+            ),
             (
                 Value::KvlistValue(KeyValueList {
                     values: vec![KeyValue { key: "k".to_owned(), value: Some(any(Value::BoolValue(true))), key_strindex: 0 }],

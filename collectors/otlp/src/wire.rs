@@ -125,6 +125,18 @@ impl<'a> Reader<'a> {
         Ok(field)
     }
 
+    /// The next field, if it has this one-byte tag and a one-byte length and is all there; else nothing is read.
+    #[inline(always)]
+    pub(crate) fn short_field(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let [first, length, rest @ ..] = self.bytes.get(self.at..)? else { return None };
+        if *first != tag || *length >= 0x80 {
+            return None;
+        }
+        let field = rest.get(..usize::from(*length))?;
+        self.at += 2 + field.len();
+        Some(field)
+    }
+
     /// Passes over an unknown field.
     #[inline]
     pub(crate) fn skip(&mut self, field: u32, wire_type: u8) -> Result<(), WireError> {

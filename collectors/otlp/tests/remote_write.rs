@@ -281,7 +281,10 @@ async fn version_two_says_how_much_was_written() {
     };
     let (status, headers, _) = server.send(V2, &request).await;
     let written = |what: &str| headers[&format!("x-prometheus-remote-write-{what}-written")].to_str().expect("text").to_owned();
-    assert_eq!((status, written("samples"), written("histograms"), written("exemplars")), (204, "2".to_owned(), "1".to_owned(), "1".to_owned()));
+    assert_eq!(
+        (status, written("samples"), written("histograms"), written("exemplars")),
+        (204, "2".to_owned(), "1".to_owned(), "1".to_owned())
+    );
     assert_eq!(server.stored().len(), 3);
     assert_eq!(server.store.series.lock().expect("not poisoned")[0].1, MetricKind::Counter);
     let exemplars = server.store.exemplars.lock().expect("not poisoned").clone();
@@ -313,7 +316,11 @@ async fn what_is_wrong_costs_itself_and_makes_the_answer_400() {
     assert_eq!(server.stored(), ["good@0=1"]);
     assert_eq!((server.rejected("future"), server.rejected("no_metric_name")), (1, 1));
 
-    let twice = v1::TimeSeries { labels: labels(&[("__name__", "a"), ("x", "1"), ("x", "2")]), samples: vec![sample(0, 1.0)], ..Default::default() };
+    let twice = v1::TimeSeries {
+        labels: labels(&[("__name__", "a"), ("x", "1"), ("x", "2")]),
+        samples: vec![sample(0, 1.0)],
+        ..Default::default()
+    };
     let (status, _, body) = server.send(V1, &v1::WriteRequest { timeseries: vec![twice], ..Default::default() }).await;
     assert!(status == 400 && body.contains("1 duplicate label"), "{body}");
 }

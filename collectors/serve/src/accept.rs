@@ -29,7 +29,7 @@ pub(crate) struct Port<S> {
 
 impl<S> Port<S> {
     pub(crate) fn rejected(&self, reason: &str) {
-        self.meter.counter("watchfire_http_rejected_total", &[("port", self.name), ("reason", reason)]).add(1);
+        self.meter.counter("watchfire_http_rejected_total", &[("reason", reason)]).add(1);
     }
 
     pub(crate) fn builder(&self) -> auto::Builder<TokioExecutor> {
@@ -66,8 +66,8 @@ impl<S> Port<S> {
 
 /// Serves `service` on `listener` under `guard` until `cancel`, then drains; the task ends when the last connection has.
 ///
-/// `name` is the `port` label of this port's counters: `watchfire_http_rejected_total{port,reason}`, `watchfire_connections_refused_total{port}`
-/// and `watchfire_connections_evicted_total{port}`. Must be called within a tokio runtime.
+/// Counts `watchfire_http_rejected_total{reason}`, `watchfire_connections_refused_total` and `watchfire_connections_evicted_total` over all ports;
+/// `name` is the `port` label of `watchfire_connections` and of log lines. Must be called within a tokio runtime.
 pub fn serve<S: HttpService>(
     name: &'static str,
     listener: impl Into<Listener>,
@@ -77,15 +77,15 @@ pub fn serve<S: HttpService>(
     cancel: CancellationToken,
 ) -> JoinHandle<()> {
     let listener = listener.into();
-    let rejected_slow = meter.counter("watchfire_http_rejected_total", &[("port", name), ("reason", "slow")]);
+    let rejected_slow = meter.counter("watchfire_http_rejected_total", &[("reason", "slow")]);
     let port = Arc::new(Port { name, guard, service, meter: meter.clone(), rejected_slow });
     tokio::spawn(accept(listener, port, cancel))
 }
 
 async fn accept<S: HttpService>(listener: Listener, port: Arc<Port<S>>, cancel: CancellationToken) {
     let label = [("port", port.name)];
-    let refused = port.meter.counter("watchfire_connections_refused_total", &label);
-    let evicted = port.meter.counter("watchfire_connections_evicted_total", &label);
+    let refused = port.meter.counter("watchfire_connections_refused_total", &[]);
+    let evicted = port.meter.counter("watchfire_connections_evicted_total", &[]);
     let failed = port.meter.counter("watchfire_accept_errors_total", &label);
     let open = port.meter.gauge("watchfire_connections", &label);
     let registry = Registry::new(port.guard.max_connections);

@@ -44,11 +44,11 @@ impl Server {
     }
 
     fn rejected(&self, reason: &str) -> u64 {
-        self.meter.counter("watchfire_http_rejected_total", &[("port", "test"), ("reason", reason)]).get()
+        self.meter.counter("watchfire_http_rejected_total", &[("reason", reason)]).get()
     }
 
     fn count(&self, name: &str) -> u64 {
-        self.meter.counter(name, &[("port", "test")]).get()
+        self.meter.counter(name, &[]).get()
     }
 
     async fn stop(self) {

@@ -134,5 +134,9 @@ fn health(request: &[u8]) -> Result<tonic::Response<Bytes>, Status> {
         read.map_err(|e| Status::invalid_argument(e.to_string()))?;
     }
     let known = ["TraceService", "MetricsService", "LogsService"].iter().any(|s| service.ends_with(s.as_bytes()));
-    if service.is_empty() || known { Ok(tonic::Response::new(Bytes::from_static(SERVING))) } else { Err(Status::not_found("unknown service")) }
+    if service.is_empty() || known {
+        Ok(tonic::Response::new(Bytes::from_static(SERVING)))
+    } else {
+        Err(Status::not_found("unknown service"))
+    }
 }

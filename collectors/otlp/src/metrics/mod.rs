@@ -58,8 +58,7 @@ impl Translator {
             repair(bytes, &METRICS, 0, &self.limits, &mut repaired).map_err(|error| Refusal::wire(Signal::Metrics, &error))?;
             clean = Cow::Owned(repaired);
         }
-        let request =
-            ExportMetricsServiceRequest::decode(&*clean).map_err(|error| Refusal::Decode(Signal::Metrics, error.to_string()))?;
+        let request = ExportMetricsServiceRequest::decode(&*clean).map_err(|error| Refusal::Decode(Signal::Metrics, error.to_string()))?;
         let mut deltas = self.deltas.lock().unwrap_or_else(PoisonError::into_inner);
         let mut writing = Writing::new(&*self.sink, &self.limits, &mut deltas, now);
         writing.request(&request);

@@ -109,7 +109,12 @@ mod tests {
     fn names_are_those_of_the_prometheus_translator() {
         for (name, unit, kind, expected) in [
             ("system.filesystem.usage", "By", NameKind::Other, "system_filesystem_usage_bytes"),
-            ("active_directory.ds.replication.network.io", "By", NameKind::MonotonicSum, "active_directory_ds_replication_network_io_bytes_total"),
+            (
+                "active_directory.ds.replication.network.io",
+                "By",
+                NameKind::MonotonicSum,
+                "active_directory_ds_replication_network_io_bytes_total",
+            ),
             ("http.server.request.duration", "s", NameKind::Other, "http_server_request_duration_seconds"),
             ("network.io", "By/s", NameKind::Gauge, "network_io_bytes_per_second"),
             ("kafka.consumer_group.lag", "1", NameKind::Gauge, "kafka_consumer_group_lag_ratio"),
@@ -133,7 +138,8 @@ mod tests {
 
     #[test]
     fn labels_are_sanitised() {
-        for (key, label) in [("http.request.method", "http_request_method"), ("1st", "key_1st"), ("a-b.c", "a_b_c"), ("ä", "_"), ("", "")] {
+        for (key, label) in [("http.request.method", "http_request_method"), ("1st", "key_1st"), ("a-b.c", "a_b_c"), ("ä", "_"), ("", "")]
+        {
             assert_eq!(label_name(key), label);
         }
     }

@@ -8,8 +8,8 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Exemplar as WireExemplar, Metric, exemplar, metric::Data};
 use std::time::Duration;
 use watchfire_model::{
-    Appended, Exemplar, LabelsBuilder, METRIC_NAME, Metadata, MetricKind, Nanos, OriginId, Receipt, SeriesId, SeriesSink, SpanId, Timestamp,
-    TraceId, Value,
+    Appended, Exemplar, LabelsBuilder, METRIC_NAME, Metadata, MetricKind, Nanos, OriginId, Receipt, SeriesId, SeriesSink, SpanId,
+    Timestamp, TraceId, Value,
 };
 
 /// `target_info` is written at this spacing, half of the query engine's look-back.

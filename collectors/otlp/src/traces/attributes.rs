@@ -2,20 +2,38 @@
 
 /// Whether an encoded `KeyValue` is, for certain, an ASCII key with one scalar value of ordinary size, written as every SDK writes it.
 /// Whatever is not certain gets the full inspection.
-#[inline]
+#[inline(always)]
 pub(super) fn is_plain(kv: &[u8]) -> bool {
-    let [0x0a, key_length, rest @ ..] = kv else { return false };
-    let Some((key, [0x12, value_length, value @ ..])) = rest.split_at_checked(usize::from(*key_length)) else { return false };
-    // Lengths of 128 and more take two bytes and fail here, as does anything after the value.
-    if value.len() != usize::from(*value_length) || *value_length >= 0x80 || *key_length >= 0x80 || !key.is_ascii() {
+    let length = kv.len();
+    // Below 128 bytes every length inside takes one byte; a longer one is not certain.
+    if !(6..0x80).contains(&length) || kv[0] != 0x0a {
         return false;
     }
-    match value {
-        [0x0a, length, text @ ..] => text.len() == usize::from(*length) && text.is_ascii(),
-        [0x10 | 0x18, number @ .., last] => *last < 0x80 && number.len() < 9 && number.iter().all(|b| *b >= 0x80),
-        [0x21, number @ ..] => number.len() == 8,
+    let key_end = 2 + usize::from(kv[1]);
+    let Some([0x12, value_length, tag, value @ ..]) = kv.get(key_end..) else { return false };
+    if usize::from(*value_length) != value.len() + 1 {
+        return false;
+    }
+    match (tag, value) {
+        (0x0a, [text_length, text @ ..]) => usize::from(*text_length) == text.len() && is_ascii(kv),
+        (0x10 | 0x18, [number @ .., last]) => {
+            *last < 0x80 && number.len() < 9 && number.iter().all(|b| *b >= 0x80) && is_ascii(&kv[..key_end])
+        }
+        (0x21, number) => number.len() == 8 && is_ascii(&kv[..key_end]),
         _ => false,
     }
+}
+
+/// For texts of some dozen bytes, where a call costs as much as the look itself: sixteen bytes at a time, the last sixteen again at the end.
+#[inline(always)]
+fn is_ascii(bytes: &[u8]) -> bool {
+    const HIGH: u128 = 0x8080_8080_8080_8080_8080_8080_8080_8080;
+    let Some(last) = bytes.last_chunk::<16>() else {
+        return bytes.iter().fold(0, |all, byte| all | byte) < 0x80;
+    };
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let all = chunks.iter().fold(u128::from_ne_bytes(*last), |all, chunk| all | u128::from_ne_bytes(*chunk));
+    all & HIGH == 0
 }
 
 #[cfg(test)]
@@ -26,6 +44,19 @@ mod tests {
 
     fn encoded(key: &str, value: Option<Value>) -> Vec<u8> {
         KeyValue { key: key.to_owned(), value: Some(AnyValue { value }), key_strindex: 0 }.encode_to_vec()
+    }
+
+    #[test]
+    fn a_byte_that_is_not_ascii_is_found_wherever_it_is() {
+        for length in 0..80 {
+            let mut text = vec![b'a'; length];
+            assert!(is_ascii(&text));
+            for at in 0..length {
+                text[at] = 0x80;
+                assert!(!is_ascii(&text), "{at} of {length}");
+                text[at] = 0x7f;
+            }
+        }
     }
 
     #[test]
@@ -45,6 +76,7 @@ mod tests {
             encoded("größe", Some(Value::IntValue(1))),
             encoded("a", Some(Value::StringValue("größe".to_owned()))),
             encoded("a", Some(Value::StringValue("x".repeat(126)))),
+            encoded("a", Some(Value::StringValue("x".repeat(121)))),
             encoded(&"k".repeat(200), Some(Value::IntValue(1))),
             encoded("a", Some(Value::IntValue(-1))),
             encoded("a", Some(Value::ArrayValue(ArrayValue { values: vec![] }))),

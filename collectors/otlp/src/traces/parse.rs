@@ -248,4 +248,3 @@ impl Parsed {
         self.findings.too_long += findings.too_long;
     }
 }
-

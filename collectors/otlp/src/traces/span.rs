@@ -12,6 +12,9 @@ use watchfire_model::{SpanId, TraceId};
 /// Attributes of one span that cost nothing of the request's budget of elements.
 const FREE_ATTRIBUTES: usize = 32;
 
+/// Field 9, length-delimited.
+const ATTRIBUTE_TAG: u8 = 9 << 3 | LENGTH;
+
 /// A parsed span: what is fixed is decoded, what is text is a range of the body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
@@ -193,6 +196,19 @@ fn fields<'a>(parsed: &mut Parsed, body: &'a [u8], limits: &Limits) -> Result<Fi
         }
     }
     Ok(fields)
+}
+
+#[inline(always)]
+fn attribute(parsed: &mut Parsed, fields: &mut Fields<'_>, value: &[u8], start: u32, limits: &Limits) -> Result<(), Stop> {
+    fields.attributes += 1;
+    if fields.attributes > FREE_ATTRIBUTES {
+        count(&mut fields.findings, limits)?;
+    }
+    if !is_plain(value) {
+        inspect(value, &KEY_VALUE, 0, limits, &mut fields.findings)?;
+    }
+    parsed.attributes.push((start, value.len() as u32));
+    Ok(())
 }
 
 fn count(findings: &mut Findings, limits: &Limits) -> Result<(), Stop> {

@@ -21,7 +21,8 @@ fn gauge(value: f64) -> ExportMetricsServiceRequest {
         attributes: vec![attribute("queue.name", text("mail"))],
         ..NumberDataPoint::default()
     };
-    let metric = Metric { name: "queue.depth".to_owned(), data: Some(Data::Gauge(Gauge { data_points: vec![point] })), ..Metric::default() };
+    let metric =
+        Metric { name: "queue.depth".to_owned(), data: Some(Data::Gauge(Gauge { data_points: vec![point] })), ..Metric::default() };
     ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
             resource: Some(resource("checkout")),

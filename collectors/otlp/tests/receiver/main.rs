@@ -4,3 +4,4 @@ mod accepts;
 mod fixture;
 mod metrics;
 mod refuses;
+mod sdk;

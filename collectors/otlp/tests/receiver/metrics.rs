@@ -111,11 +111,17 @@ async fn numbers_keep_their_time_and_get_their_prometheus_name() {
     )
     .await;
     assert_eq!(rejected, (0, String::new()));
-    assert_eq!(stored(&fixture), ["http_requests_total@0=5", "http_requests_total@10=7", "kafka_consumer_group_lag_ratio@0=-3", "queue_length@0=4"]);
+    assert_eq!(
+        stored(&fixture),
+        ["http_requests_total@0=5", "http_requests_total@10=7", "kafka_consumer_group_lag_ratio@0=-3", "queue_length@0=4"]
+    );
     let metadata = fixture.store.metadata.lock().expect("not poisoned").clone();
     assert_eq!(metadata["http_requests_total"].kind, MetricKind::Counter);
     assert_eq!(metadata["queue_length"].kind, MetricKind::Gauge);
-    assert_eq!((metadata["kafka_consumer_group_lag_ratio"].help.as_str(), metadata["kafka_consumer_group_lag_ratio"].unit.as_str()), ("how much", "1"));
+    assert_eq!(
+        (metadata["kafka_consumer_group_lag_ratio"].help.as_str(), metadata["kafka_consumer_group_lag_ratio"].unit.as_str()),
+        ("how much", "1")
+    );
     fixture.stop().await;
 }
 
@@ -145,7 +151,7 @@ async fn a_resource_becomes_job_instance_promoted_labels_and_target_info() {
         stored(&fixture),
         [
             format!(r#"g{{a_b="1;2", {common}, key_1st="true", service_name="cart", service_namespace="shop"}}@0=1"#),
-            format!(r#"target_info{{deployment_environment_name="prod", host_name="h1", instance="i-1", job="shop/cart"}}@0=1"#),
+            r#"target_info{deployment_environment_name="prod", host_name="h1", instance="i-1", job="shop/cart"}@0=1"#.to_owned(),
         ]
     );
     fixture.stop().await;
@@ -154,7 +160,8 @@ async fn a_resource_becomes_job_instance_promoted_labels_and_target_info() {
 #[tokio::test]
 async fn deltas_add_up_per_series_and_out_of_order_ones_are_refused() {
     let fixture = Fixture::start();
-    let labelled = |seconds, value, label: &str| NumberDataPoint { attributes: vec![attribute("route", text(label))], ..point(seconds, value) };
+    let labelled =
+        |seconds, value, label: &str| NumberDataPoint { attributes: vec![attribute("route", text(label))], ..point(seconds, value) };
     send(&fixture, vec![sum("hits", DELTA, true, vec![labelled(0, 2.0, "a"), labelled(0, 10.0, "b"), labelled(10, 3.0, "a")])]).await;
     let (rejected, why) =
         send(&fixture, vec![sum("hits", DELTA, true, vec![labelled(10, 9.0, "a"), labelled(20, 1.0, "a"), labelled(30, -1.0, "a")])]).await;
@@ -211,7 +218,8 @@ async fn histograms_become_buckets_with_the_le_text_of_a_scrape() {
 async fn exponential_histograms_become_native_ones_and_summaries_quantiles() {
     let fixture = Fixture::start();
     send(&fixture, vec![exponential(CUMULATIVE, vec![exponential_point(0, 2, &[1, 2])])]).await;
-    let delta = Metric { name: "delta".to_owned(), ..exponential(DELTA, vec![exponential_point(0, 2, &[1, 2]), exponential_point(10, 1, &[4])]) };
+    let delta =
+        Metric { name: "delta".to_owned(), ..exponential(DELTA, vec![exponential_point(0, 2, &[1, 2]), exponential_point(10, 1, &[4])]) };
     send(&fixture, vec![delta]).await;
     let summary = SummaryDataPoint {
         time_unix_nano: NOW_NANOS,
@@ -300,7 +308,10 @@ async fn wrong_points_are_refused_one_by_one_with_their_reason() {
     assert_eq!(fixture.rejected("metrics", "exponential_scale_below_-4"), 2);
     // Same time and same value again is nothing new; another value is a duplicate.
     assert_eq!(send(&fixture, vec![gauge("g", "", vec![point(10, 1.0)])]).await, (0, String::new()));
-    assert_eq!(send(&fixture, vec![gauge("g", "", vec![point(10, 2.0)])]).await, (1, "rejected 1 of 1 data points: 1 duplicate".to_owned()));
+    assert_eq!(
+        send(&fixture, vec![gauge("g", "", vec![point(10, 2.0)])]).await,
+        (1, "rejected 1 of 1 data points: 1 duplicate".to_owned())
+    );
     fixture.stop().await;
 }
 
