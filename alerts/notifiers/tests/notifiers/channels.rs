@@ -348,3 +348,61 @@ async fn secrets_are_in_no_error_no_state_file_and_no_debug_output() {
         assert!(!text.contains("canary"), "{place}: {text}");
     }
 }
+
+#[tokio::test]
+async fn a_real_alertmanager_shows_the_alert_and_lets_it_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("alertmanager.yml");
+    std::fs::write(&config, "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n").unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let spawned = std::process::Command::new("prometheus-alertmanager")
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.path={}", directory.path().display()))
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--cluster.listen-address=")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let Ok(mut server) = spawned else {
+        println!("skipped: prometheus-alertmanager is not installed (Debian package prometheus-alertmanager)");
+        return;
+    };
+    let client = reqwest::Client::builder().tls_backend_preconfigured(no_tls()).build().unwrap();
+    let names = async || -> Option<Vec<String>> {
+        let answer = client.get(format!("http://{address}/api/v2/alerts")).send().await.ok()?.text().await.ok()?;
+        let alerts: Vec<serde_json::Value> = serde_json::from_str(&answer).ok()?;
+        Some(alerts.iter().map(|a| a["labels"]["alertname"].as_str().unwrap_or_default().to_owned()).collect())
+    };
+    let wait_for = async |expected: &[&str]| {
+        let begun = Instant::now();
+        while names().await.is_none_or(|found| found != expected) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "never showed {expected:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    wait_for(&[]).await;
+    let mut ours = settings("default_to = []");
+    ours.alertmanagers = vec![format!("http://{address}")];
+    let running = start(ours, None);
+    let now = crate::RealClock::shared().now();
+    let mut firing = notice("A", 1, Firing);
+    (firing.starts_at, firing.ends_at) = (now, now.saturating_add(Duration::from_secs(240)));
+    running.commit(vec![firing.clone()]).await;
+    wait_for(&["A"]).await;
+    let mut resolved = firing;
+    (resolved.revision, resolved.state, resolved.ends_at) = (2, Resolved, now.saturating_add(Duration::from_millis(1)));
+    running.commit(vec![resolved]).await;
+    wait_for(&[]).await;
+    running.stop().await;
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
+
+/// Loopback needs none, and the client wants to be told whose.
+fn no_tls() -> rustls::ClientConfig {
+    rustls::ClientConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth()
+}
