@@ -145,14 +145,7 @@ pub(super) fn table_in(help: &str) -> BTreeMap<String, State> {
     let first_is_number = words.iter().find(|w| digit(w) || State::from_word(w).is_some()).is_some_and(|w| digit(w));
     let mut i = 0;
     while i + 1 < words.len() {
-        // `half open` written as two words.
-        let (word, used) = |at: usize| -> (Option<State>, usize) {
-            let two = words.get(at + 1).map(|next| format!("{}{next}", words[at]));
-            match two.filter(|t| t.to_ascii_lowercase().starts_with("half")).and_then(|t| State::from_word(&t)) {
-                Some(state) => (Some(state), 2),
-                None => (words.get(at).and_then(|w| State::from_word(w)), 1),
-            }
-        }(if first_is_number { i + 1 } else { i });
+        let (word, used) = state_at(&words, if first_is_number { i + 1 } else { i });
         let number = if first_is_number { Some(words[i]) } else { words.get(i + used).copied() };
         match (number.filter(|n| digit(n)), word) {
             (Some(number), Some(state)) => {
@@ -163,6 +156,15 @@ pub(super) fn table_in(help: &str) -> BTreeMap<String, State> {
         }
     }
     table
+}
+
+/// The state a word names, and how many words that took: `half open` may be two.
+fn state_at(words: &[&str], at: usize) -> (Option<State>, usize) {
+    let two = words.get(at + 1).map(|next| format!("{}{next}", words[at]));
+    match two.filter(|t| t.to_ascii_lowercase().starts_with("half")).and_then(|t| State::from_word(&t)) {
+        Some(state) => (Some(state), 2),
+        None => (words.get(at).and_then(|w| State::from_word(w)), 1),
+    }
 }
 
 /// The state whose time grew most since the last look.

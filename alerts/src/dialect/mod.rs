@@ -163,7 +163,7 @@ impl DialectEngine {
     }
 
     /// All metric names, asked for anew when series came or went, and once a minute.
-    pub fn metric_names(&mut self, source: &dyn SeriesSource, at: Timestamp) -> Vec<String> {
+    fn metric_names(&mut self, source: &dyn SeriesSource, at: Timestamp) -> Vec<String> {
         let generation = source.generation();
         if let Some((asked, then, names)) = &self.names
             && at.since(*asked) < NAMES_KEPT
