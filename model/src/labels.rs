@@ -75,6 +75,14 @@ impl Labels {
     }
 
     pub fn without_name(&self) -> Labels {
+        // The name sorts before ordinary labels: what is left is sorted already and needs one allocation.
+        if let Some((first, rest)) = self.pairs.split_first()
+            && &*first.name == METRIC_NAME
+        {
+            let pairs: Arc<[Label]> = rest.iter().cloned().collect();
+            let hash = FixedState::default().hash_one(&*pairs);
+            return Labels { pairs, hash };
+        }
         let mut builder = self.to_builder();
         builder.remove(METRIC_NAME);
         builder.build()
@@ -356,6 +364,15 @@ mod tests {
         assert_eq!(labels.to_string(), r#"{a="2", b="3"}"#);
         assert_eq!(labels, Labels::from_pairs([("a", "2"), ("b", "3")]));
         assert_eq!(labels.value("c"), "");
+    }
+
+    #[test]
+    fn dropping_the_name_gives_the_set_without_it() {
+        let named = Labels::from_pairs([(METRIC_NAME, "up"), ("job", "api")]);
+        assert_eq!(named.without_name(), Labels::from_pairs([("job", "api")]));
+        assert_eq!(named.without_name().fingerprint(), Labels::from_pairs([("job", "api")]).fingerprint());
+        let hidden = Labels::from_pairs([("__address__", "x"), (METRIC_NAME, "up")]);
+        assert_eq!(hidden.without_name(), Labels::from_pairs([("__address__", "x")]));
     }
 
     #[test]
