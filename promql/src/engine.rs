@@ -3,7 +3,7 @@
 use crate::annotations::Notes;
 use crate::ast::{Expr, ValueType};
 use crate::error::EvalError;
-use crate::eval::block::{Block, without_reserved};
+use crate::eval::block::{Block, may_collide, without_reserved};
 use crate::eval::{Budget, Context, Evaluator, Outcome, Steps, Val};
 use crate::functions::over_time::Cell;
 use crate::parser::QueryTimes;
@@ -236,24 +236,13 @@ fn vector(evaluator: &Evaluator<'_>, block: Block, at: Timestamp) -> Outcome<Vec
             out.push(VectorSample { labels: final_labels(meta), at, value: value(cell) });
         }
     }
-    if out.len() > 1 && may_collide(&block) {
+    if out.len() > 1 && may_collide(&block.series) {
         let mut seen = HashSet::with_capacity(out.len());
         if !out.iter().all(|sample| seen.insert(&sample.labels)) {
             return Err(EvalError::execution(SAME_LABELS));
         }
     }
     Ok(out)
-}
-
-/// Series of a block differ; only dropping different names (or types, or units) can make them equal.
-fn may_collide(block: &Block) -> bool {
-    let Some(first) = block.series.first() else { return false };
-    let same = |name: &str| {
-        let value = first.labels.get(name);
-        block.series.iter().all(|m| m.labels.get(name) == value)
-    };
-    let all_or_none = block.series.iter().all(|m| m.drop_name == first.drop_name);
-    first.drop_name && !(["__name__", "__type__", "__unit__"].into_iter().all(same)) || !all_or_none
 }
 
 fn matrix(evaluator: &Evaluator<'_>, block: Block) -> Outcome<Vec<SeriesData>> {

@@ -174,10 +174,31 @@ pub fn histogram_size(h: &NativeHistogram) -> usize {
         / 16
 }
 
+/// Whether a set has a name, and whether it has a type or unit. Reserved labels sort first.
+fn reserved(labels: &Labels) -> (bool, bool) {
+    let mut found = (false, false);
+    for label in labels.iter().take_while(|l| l.name.starts_with("__")) {
+        match &*label.name {
+            METRIC_NAME => found.0 = true,
+            "__type__" | "__unit__" => found.1 = true,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// True when dropping names can make two series of a block equal: when they are not all of one name, or have types or units.
+pub fn may_collide(series: &[Meta]) -> bool {
+    let Some(first) = series.first().filter(|_| series.iter().any(|m| m.drop_name)) else { return false };
+    let name = first.labels.metric_name();
+    !series.iter().all(|m| m.drop_name && !reserved(&m.labels).1 && m.labels.metric_name() == name)
+}
+
 /// Labels without the name and what else describes the raw metric.
 pub fn without_reserved(labels: &Labels) -> Labels {
-    if labels.get(METRIC_NAME).is_none() && labels.get("__type__").is_none() && labels.get("__unit__").is_none() {
-        return labels.clone();
+    let (name, other) = reserved(labels);
+    if !other {
+        return if name { labels.without_name() } else { labels.clone() };
     }
     let mut builder = labels.to_builder();
     builder.remove(METRIC_NAME).remove("__type__").remove("__unit__");
