@@ -23,5 +23,5 @@ fn layered_graph(bencher: Bencher<'_, '_>, nodes: usize) {
     edges.retain(|(a, b)| a != b);
     let sizes = vec![(20, 3); nodes];
     let labels = vec![12; edges.len()];
-    bencher.bench(|| layered(&Graph { sizes: &sizes, edges: &edges, labels: &labels, gap: 1 }));
+    bencher.bench(|| layered(&Graph { sizes: &sizes, edges: &edges, labels: &labels, labels_at_source: false, gap: 1 }));
 }

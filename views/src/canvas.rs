@@ -220,7 +220,9 @@ fn clusters(text: &str) -> impl Iterator<Item = (&str, usize)> {
     text.graphemes(true).flat_map(|cluster| {
         let by_character: usize = cluster.chars().map(|c| c.width().unwrap_or(0)).sum();
         let wide = cluster.chars().filter(|c| c.width().unwrap_or(0) > 0).count();
-        let whole = wide <= 1 && cluster.width() == by_character;
+        // A mark before its letter would land in the cell before it.
+        let leads = cluster.chars().next().is_some_and(|c| c.width().unwrap_or(0) > 0);
+        let whole = leads && wide <= 1 && cluster.width() == by_character;
         let characters = if whole { "" } else { cluster };
         whole
             .then_some((cluster, by_character))

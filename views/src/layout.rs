@@ -14,6 +14,8 @@ pub struct Graph<'a> {
     pub edges: &'a [(usize, usize)],
     /// Columns wanted for a label on each edge; given where an edge enters its target alone.
     pub labels: &'a [u16],
+    /// Where several edges enter together, a label may stand where its edge leaves alone. Costs width.
+    pub labels_at_source: bool,
     /// Empty rows between nodes.
     pub gap: u16,
 }
@@ -285,13 +287,22 @@ fn route(graph: &Graph<'_>, links: &Links<'_>, items: &[Item], layers: &[usize],
             label_room[layers[target]] = label_room[layers[target]].max(i32::from(wanted));
         }
     }
+    let leaves_alone = |chain: &[usize]| {
+        graph.labels_at_source && chain.len() > 1 && links.after[chain[0]].len() == 1 && links.before[chain[chain.len() - 1]].len() > 1
+    };
+    let mut source_room = vec![0i32; depth];
+    for (edge, chain) in links.chains.iter().enumerate().filter(|(_, chain)| leaves_alone(chain)) {
+        if let Some(node) = items[chain[0]].node {
+            source_room[layers[node]] = source_room[layers[node]].max(i32::from(graph.labels.get(edge).copied().unwrap_or(0)) + 1);
+        }
+    }
     let mut x = 0;
     for layer in 0..depth {
         lefts[layer] = x;
         x += widths[layer];
         if layer + 1 < depth {
-            let used = channels(&links.rows[layer], items, links.after, x + 1, &mut channel_of);
-            x += 1 + used + label_room[layer + 1] + 3;
+            let used = channels(&links.rows[layer], items, links.after, x + 1 + source_room[layer], &mut channel_of);
+            x += 1 + source_room[layer] + used + label_room[layer + 1] + 3;
         }
     }
     let mut layout = Layout {
@@ -330,6 +341,9 @@ fn route(graph: &Graph<'_>, links: &Links<'_>, items: &[Item], layers: &[usize],
             } else if links.before[pair[1]].len() == 1 {
                 route.label = Some((to - i32::from(graph.labels.get(edge).copied().unwrap_or(0)), yb));
             }
+        }
+        if route.label.is_none() && leaves_alone(chain) {
+            route.label = route.pieces.first().map(|((x, y), _)| (x + 1, *y));
         }
         if let (Some(first), Some(last)) = (route.pieces.first(), route.pieces.last()) {
             route.arrow = if route.rightwards { last.1 } else { first.0 };
@@ -391,7 +405,7 @@ mod tests {
     use super::*;
 
     fn lay(count: usize, edges: &[(usize, usize)]) -> Layout {
-        layered(&Graph { sizes: &vec![(10, 3); count], edges, labels: &vec![4; edges.len()], gap: 1 })
+        layered(&Graph { sizes: &vec![(10, 3); count], edges, labels: &vec![4; edges.len()], labels_at_source: false, gap: 1 })
     }
 
     #[test]

@@ -164,6 +164,11 @@ pub(crate) fn error_role(errors: Option<f64>) -> Role {
     }
 }
 
+/// Whether a breaker holds calls back; others are not worth a sign on an edge.
+pub(crate) fn is_tripped(state: &str) -> bool {
+    matches!(state, "open" | "half-open")
+}
+
 /// A breaker's state as a sign and how bad it is.
 pub(crate) fn breaker_look(state: &str) -> (&'static str, HealthState) {
     match state {

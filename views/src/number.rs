@@ -33,7 +33,14 @@ pub(crate) fn digits(value: f64) -> String {
 
 /// A whole count: `11`, `1.40k`.
 pub(crate) fn count(value: f64) -> String {
+    // The sum of nothing is -0.0.
+    let value = value + 0.0;
     if value.is_finite() && value.abs() < 1000.0 && value.fract() == 0.0 { format!("{value:.0}") } else { digits(value) }
+}
+
+/// A number of things that were counted; sampling makes fractions of them.
+pub(crate) fn whole(value: Option<f64>) -> String {
+    value.map_or_else(|| UNKNOWN.to_owned(), |v| count(v.round()))
 }
 
 pub(crate) fn counted(value: Option<f64>) -> String {

@@ -25,10 +25,13 @@ pub(crate) struct Latency {
     columns: usize,
     /// Column and row of the cell under the cursor.
     cursor: (usize, usize),
-    placed: bool,
+    /// The cursor was moved; else it stands at what is slowest.
+    moved: bool,
     anchor: Option<(usize, usize)>,
     question: Option<ExplainQuery>,
     scroll: usize,
+    /// Lines of the heatmap in the last frame.
+    lines: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,10 +51,11 @@ impl Default for Latency {
             mode: Mode::Heatmap,
             columns: 60,
             cursor: (0, 0),
-            placed: false,
+            moved: false,
             anchor: None,
             question: None,
             scroll: 0,
+            lines: 0,
         }
     }
 }
@@ -111,7 +115,7 @@ impl View for Latency {
         if self.service.as_deref() != subject {
             self.service = subject.map(str::to_owned);
             self.operation = None;
-            self.placed = false;
+            self.moved = false;
             self.anchor = None;
             self.question = None;
         }
@@ -184,18 +188,20 @@ impl View for Latency {
             _ => return false,
         }
         if matches!(action, Action::RangeLonger | Action::RangeShorter) {
+            self.moved = false;
             out.effects.push(Effect::Refresh);
+        } else if self.mode == Mode::Heatmap {
+            self.moved = true;
         }
         true
     }
 
     fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>, _: &mut Out) -> bool {
         let Some(reading) = cx.readings.latency().filter(|_| self.mode == Mode::Heatmap && self.question.is_none()) else { return false };
-        let rows = reading.bounds.len() as u16;
-        if x < AXIS + 1 || y == 0 || y > rows {
-            return false;
-        }
-        self.cursor = (usize::from(x - AXIS - 1).min(reading.columns.len().saturating_sub(1)), usize::from(rows - y));
+        let lines = bands(occupied(reading), usize::from(self.lines));
+        let Some((row, _)) = usize::from(y).checked_sub(1).and_then(|y| lines.get(y)).filter(|_| x > AXIS) else { return false };
+        self.moved = true;
+        self.cursor = (usize::from(x - AXIS - 1).min(reading.columns.len().saturating_sub(1)), *row);
         true
     }
 
@@ -203,7 +209,7 @@ impl View for Latency {
         if topic == "service" {
             self.service = (!text.is_empty()).then(|| text.to_owned());
             self.operation = None;
-            self.placed = false;
+            self.moved = false;
         }
     }
 
@@ -282,8 +288,7 @@ impl View for Latency {
                 "] looks back further, i chooses another service",
             );
         }
-        if !self.placed && !reading.columns.is_empty() {
-            self.placed = true;
+        if !self.moved && !reading.columns.is_empty() {
             self.cursor = worst(reading);
         }
         if self.question.is_some() {
@@ -307,10 +312,20 @@ fn worst(reading: &Reading) -> (usize, usize) {
     (column, row)
 }
 
+/// The rows that hold spans, with one more at either end; what is empty above and below is not drawn.
+fn occupied(reading: &Reading) -> (usize, usize) {
+    let holds = |r: &usize| reading.cells.iter().any(|c| c.get(*r).copied().flatten().is_some_and(|v| v > 0.0));
+    let rows = reading.bounds.len();
+    let first = (0..rows).find(holds).unwrap_or(0);
+    let last = (0..rows).rev().find(holds).unwrap_or(rows.saturating_sub(1));
+    (first.saturating_sub(1), (last + 1).min(rows.saturating_sub(1)))
+}
+
 /// Rows of the reading that share one line of the screen: first and last, the slowest at the top.
-fn bands(rows: usize, height: usize) -> Vec<(usize, usize)> {
-    let height = height.clamp(1, rows.max(1));
-    (0..height).rev().map(|line| (line * rows / height, ((line + 1) * rows / height).saturating_sub(1))).collect()
+fn bands((first, last): (usize, usize), height: usize) -> Vec<(usize, usize)> {
+    let rows = last + 1 - first;
+    let height = height.clamp(1, rows);
+    (0..height).rev().map(|line| (first + line * rows / height, first + ((line + 1) * rows / height).saturating_sub(1))).collect()
 }
 
 impl Latency {
@@ -327,17 +342,19 @@ impl Latency {
         }
     }
 
-    fn draw_heatmap(&self, reading: &Reading, now: Timestamp, canvas: &mut Canvas<'_>) {
+    fn draw_heatmap(&mut self, reading: &Reading, now: Timestamp, canvas: &mut Canvas<'_>) {
         let (width, height) = (canvas.width(), canvas.height());
         let foot = 2 + u16::from(height > 12);
         let rows = usize::from(height.saturating_sub(foot));
-        let bands = bands(reading.bounds.len(), rows);
+        self.lines = rows as u16;
+        let bands = bands(occupied(reading), rows);
         let most = reading.cells.iter().flatten().flatten().copied().fold(1.0, f64::max);
         let region = self.region(reading);
         let dim = canvas.style(Role::Dim);
         for (y, (low, high)) in bands.iter().enumerate() {
             let y = y as u16;
-            canvas.right(0, y, AXIS - 1, &number::latency(reading.bounds[*high]), dim);
+            let Some(bound) = reading.bounds.get(*high) else { continue };
+            canvas.right(0, y, AXIS - 1, &number::latency(*bound), dim);
             for (c, cells) in reading.cells.iter().enumerate().take(usize::from(width.saturating_sub(AXIS + 1))) {
                 let x = AXIS + 1 + c as u16;
                 let known: Vec<f64> = cells.iter().skip(*low).take(high - low + 1).flatten().copied().collect();
@@ -429,9 +446,12 @@ fn histogram(reading: &Reading, canvas: &mut Canvas<'_>) {
     let totals: Vec<f64> =
         (0..reading.bounds.len()).map(|r| reading.cells.iter().filter_map(|c| c.get(r).copied().flatten()).sum()).collect();
     let (all, most) = (totals.iter().sum::<f64>().max(1.0), totals.iter().copied().fold(1.0, f64::max));
+    if totals.is_empty() {
+        return;
+    }
     let (dim, text) = (canvas.style(Role::Dim), canvas.style(Role::Text));
     let width = canvas.width().saturating_sub(AXIS + 20);
-    for (y, (low, high)) in bands(totals.len(), usize::from(canvas.height())).into_iter().enumerate() {
+    for (y, (low, high)) in bands(occupied(reading), usize::from(canvas.height())).into_iter().enumerate() {
         let y = y as u16;
         let count: f64 = totals[low..=high.max(low)].iter().sum();
         canvas.right(0, y, AXIS - 1, &number::latency(reading.bounds[high]), dim);
@@ -488,9 +508,9 @@ mod tests {
 
     #[test]
     fn rows_are_shared_when_the_screen_is_low() {
-        assert_eq!(bands(4, 2), [(2, 3), (0, 1)]);
-        assert_eq!(bands(2, 9), [(1, 1), (0, 0)]);
-        assert_eq!(bands(0, 3), [(0, 0)]);
+        assert_eq!(bands((0, 3), 2), [(2, 3), (0, 1)]);
+        assert_eq!(bands((2, 3), 9), [(3, 3), (2, 2)]);
+        assert_eq!(bands((0, 0), 3), [(0, 0)]);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(crate) struct Map {
     shown_of: Option<(u64, Cut)>,
     /// Kept as long as names and edges stay the same, whatever their figures do.
     layout: Option<(Topology, Layout)>,
+    /// The neighbourhood drawn below the tree.
+    star: Option<((u64, String), Shown, Layout)>,
     rows: Vec<tree::Row>,
     rows_of: Option<(u64, Cut, u64, bool)>,
     position: usize,
@@ -55,6 +57,7 @@ impl Default for Map {
             shown: Shown::default(),
             shown_of: None,
             layout: None,
+            star: None,
             rows: Vec::new(),
             rows_of: None,
             position: 0,
@@ -148,7 +151,8 @@ impl Map {
         });
         if !same {
             let names = self.shown.nodes.iter().map(|n| n.name.clone()).collect();
-            let layout = drawing::lay(&self.shown, zoom);
+            let gap = u16::from(zoom == Zoom::Boxes || self.shown.nodes.len() <= 80);
+            let layout = drawing::lay(&self.shown, zoom, false, gap);
             self.layout = Some((Topology { names, pairs: self.shown.pairs.clone(), zoom }, layout));
         }
         &self.layout.get_or_insert_with(|| (Topology { names: Vec::new(), pairs: Vec::new(), zoom }, Layout::default())).1
@@ -396,11 +400,45 @@ impl View for Map {
             let scene = Scene { shown: &self.shown, layout, zoom, selected: node, blast: &blast, matching: filtered.then_some(&matching) };
             drawing::draw(&mut canvas.part(1, 0, width.saturating_sub(1), body), &scene, &self.window);
         } else {
-            self.page = tree::draw(&mut canvas.part(0, 0, width, body), &self.shown, &self.rows, self.position, &mut self.offset, &blast);
+            let below = match node {
+                Some(node) if width >= 90 && height >= 28 => self.draw_star(node, &mut canvas.part(1, 0, width - 1, body)),
+                _ => 0,
+            };
+            self.page =
+                tree::draw(&mut canvas.part(0, 0, width, body - below), &self.shown, &self.rows, self.position, &mut self.offset, &blast);
         }
         if let (4, Some(node)) = (foot, node) {
             explain(&mut canvas.part(0, height - 3, width, 3), &self.shown, node);
         }
+    }
+}
+
+impl Map {
+    /// Draws who calls the selected node and whom it calls at the bottom of the canvas. Returns the rows used.
+    fn draw_star(&mut self, node: usize, canvas: &mut Canvas<'_>) -> u16 {
+        let generation = self.shown_of.as_ref().map_or(0, |(g, _)| *g);
+        let key = (generation, self.shown.nodes[node].name.clone());
+        let limit = canvas.height() * 2 / 5;
+        if self.star.as_ref().is_none_or(|(of, _, _)| *of != key) {
+            let shown = self.shown.star(node);
+            let airy = drawing::lay(&shown, Zoom::Lines, true, 1);
+            let layout = if airy.height < i32::from(limit) { airy } else { drawing::lay(&shown, Zoom::Lines, true, 0) };
+            self.star = Some((key, shown, layout));
+        }
+        let Some((of, shown, layout)) = &self.star else { return 0 };
+        if layout.routes.is_empty() {
+            return 0;
+        }
+        let rows = u16::try_from(layout.height).unwrap_or(limit).min(limit.saturating_sub(1));
+        let selected = shown.find(&of.1);
+        let mut window = Window { x: 0, y: 0 };
+        if let Some(selected) = selected {
+            window.show(layout, selected, canvas.width(), rows);
+        }
+        let (width, top) = (canvas.width(), canvas.height() - rows);
+        let scene = Scene { shown, layout, zoom: Zoom::Lines, selected, blast: &BTreeSet::new(), matching: None };
+        drawing::draw(&mut canvas.part(0, top, width, rows), &scene, &window);
+        rows + 1
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::action::Action;
 use crate::canvas::{Canvas, display_width};
-use crate::look::{Role, breaker_look, error_role, severity_glyph, severity_state, state_glyph};
+use crate::look::{Role, breaker_look, error_role, is_tripped, severity_glyph, severity_state, state_glyph};
 use crate::number;
 use crate::readings::Kind;
 use crate::table::window;
@@ -298,7 +298,7 @@ fn head(page: &ServicePage, now: Timestamp, canvas: &mut Canvas<'_>) {
         ("p50 ", percentile(row.p50_seconds)),
         ("p95 ", percentile(row.p95_seconds)),
         ("p99 ", percentile(row.p99_seconds)),
-        ("from ", format!("{} spans", number::counted(row.sample_count))),
+        ("from ", format!("{} spans", number::whole(row.sample_count))),
     ] {
         pen.put(name, Role::Dim).put(&value, Role::Text).gap(3);
     }
@@ -356,7 +356,7 @@ fn draw(canvas: &mut Canvas<'_>, what: &What<'_>) {
             }
             let mut pen = canvas.pen(3 + used + 2, 0);
             match edge.breaker.as_deref() {
-                Some(state) if state != "closed" => {
+                Some(state) if is_tripped(state) => {
                     let (glyph, health) = breaker_look(state);
                     pen.put(&format!("{glyph} breaker {state}"), health.into()).gap(1);
                 }

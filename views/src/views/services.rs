@@ -253,7 +253,7 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
         VERSION => {
             canvas.text(x, 0, width, row.version.as_deref().unwrap_or(number::UNKNOWN), dim);
         }
-        SPANS => canvas.right(x, 0, width, &number::counted(row.sample_count), dim),
+        SPANS => canvas.right(x, 0, width, &number::whole(row.sample_count), dim),
         _ => {
             let style = if row.state == HealthState::Healthy { dim } else { text };
             let why =
@@ -273,7 +273,7 @@ fn in_full(canvas: &mut Canvas<'_>, row: &ServiceRow) {
     words.extend(row.owner.iter().map(|o| format!("owner {o}")));
     words.extend(row.version.iter().map(|v| format!("version {v}")));
     words.extend(row.saturation.map(|s| format!("{} {}", row.saturation_of.as_deref().unwrap_or("busy"), number::percent_sign(Some(s)))));
-    words.extend(row.sample_count.map(|n| format!("{} spans", number::count(n))));
+    words.extend(row.sample_count.map(|n| format!("{} spans", number::count(n.round()))));
     words.extend(row.sampling_ratio.filter(|r| *r < 0.999).map(|r| format!("≈ {} % kept", number::digits(r * 100.0))));
     pen.put(&words.join(" · "), Role::Dim);
 }

@@ -5,7 +5,7 @@ use super::shown::Shown;
 use super::tree::kind_mark;
 use crate::canvas::{Canvas, display_width};
 use crate::layout::{Graph, Layout, layered};
-use crate::look::{Role, breaker_look, error_role, state_glyph};
+use crate::look::{Role, breaker_look, error_role, is_tripped, state_glyph};
 use crate::number;
 use std::collections::BTreeSet;
 use watchfire_model::HealthState;
@@ -35,7 +35,7 @@ impl Zoom {
     }
 }
 
-pub(super) fn lay(shown: &Shown, zoom: Zoom) -> Layout {
+pub(super) fn lay(shown: &Shown, zoom: Zoom, labels_at_source: bool, gap: u16) -> Layout {
     let sizes: Vec<(u16, u16)> = shown
         .nodes
         .iter()
@@ -48,8 +48,7 @@ pub(super) fn lay(shown: &Shown, zoom: Zoom) -> Layout {
         })
         .collect();
     let labels: Vec<u16> = shown.edges.iter().map(|edge| display_width(&edge_label(edge, zoom).0) as u16).collect();
-    let gap = u16::from(zoom == Zoom::Boxes || shown.nodes.len() <= 80);
-    layered(&Graph { sizes: &sizes, edges: &shown.pairs, labels: &labels, gap })
+    layered(&Graph { sizes: &sizes, edges: &shown.pairs, labels: &labels, labels_at_source, gap })
 }
 
 const UP: u8 = 1;
@@ -215,7 +214,7 @@ fn line(stroke: &Stroke) -> char {
 /// Figures on the line, where it is alone; a breaker that is not closed always.
 fn labels(canvas: &mut Canvas<'_>, scene: &Scene<'_>, e: usize, place: Option<(i32, i32)>, window: &Window) {
     let edge: &Edge = &scene.shown.edges[e];
-    let breaker = edge.breaker.as_deref().filter(|s| *s != "closed");
+    let breaker = edge.breaker.as_deref().filter(|s| is_tripped(s));
     let Some((x, y)) = place else {
         // Several lines enter together: only the sign of the breaker, before the arrow.
         if let Some(state) = breaker {
@@ -231,7 +230,7 @@ fn labels(canvas: &mut Canvas<'_>, scene: &Scene<'_>, e: usize, place: Option<(i
 
 /// What stands on a line: its figures, or its breaker when that is not closed.
 fn edge_label(edge: &Edge, zoom: Zoom) -> (String, Role) {
-    match edge.breaker.as_deref().filter(|s| *s != "closed") {
+    match edge.breaker.as_deref().filter(|s| is_tripped(s)) {
         Some(state) => {
             let (glyph, health) = breaker_look(state);
             let word = if zoom == Zoom::Dense {

@@ -2,7 +2,7 @@
 
 use super::shown::Shown;
 use crate::canvas::safe;
-use crate::look::state_glyph;
+use crate::look::{is_tripped, state_glyph};
 use crate::number;
 use crate::svg::escape;
 use std::fmt::Write;
@@ -43,8 +43,8 @@ pub(super) fn figures(edge: &Edge) -> String {
 
 fn breaker(edge: &Edge) -> String {
     match edge.breaker.as_deref() {
-        None | Some("closed") => String::new(),
-        Some(state) => format!(" breaker {}{}", name(state), if edge.breaker_inferred { "?" } else { "" }),
+        Some(state) if is_tripped(state) => format!(" breaker {}{}", name(state), if edge.breaker_inferred { "?" } else { "" }),
+        _ => String::new(),
     }
 }
 
@@ -107,8 +107,13 @@ fn svg(shown: &Shown) -> String {
     const X: f64 = 8.0;
     const Y: f64 = 18.0;
     let sizes: Vec<(u16, u16)> = shown.nodes.iter().map(|n| (crate::canvas::display_width(&n.name).min(60) as u16 + 5, 2)).collect();
-    let layout =
-        crate::layout::layered(&crate::layout::Graph { sizes: &sizes, edges: &shown.pairs, labels: &vec![20; shown.pairs.len()], gap: 1 });
+    let layout = crate::layout::layered(&crate::layout::Graph {
+        sizes: &sizes,
+        edges: &shown.pairs,
+        labels: &vec![20; shown.pairs.len()],
+        labels_at_source: false,
+        gap: 1,
+    });
     let (width, height) = (f64::from(layout.width) * X + 40.0, f64::from(layout.height) * Y + 40.0);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"sans-serif\" font-size=\"12\">\n\

@@ -80,6 +80,19 @@ impl Shown {
         self.nodes.binary_search_by(|n| n.name.as_str().cmp(name)).ok()
     }
 
+    /// The node with those that call it and those it calls; edges among these are left out.
+    pub(super) fn star(&self, node: usize) -> Shown {
+        let edges: Vec<Edge> = self.into[node]
+            .iter()
+            .chain(self.out[node].iter().filter(|e| self.pairs[**e].1 != node))
+            .map(|e| self.edges[*e].clone())
+            .collect();
+        let near: BTreeSet<usize> =
+            self.into[node].iter().chain(&self.out[node]).flat_map(|e| [self.pairs[*e].0, self.pairs[*e].1]).chain([node]).collect();
+        let nodes = near.into_iter().map(|n| self.nodes[n].clone()).collect();
+        Shown::of(&Map { nodes, edges }, &Cut::default())
+    }
+
     /// Who suffers when this node fails: all that call it, directly or not.
     pub(super) fn blast(&self, node: usize) -> BTreeSet<usize> {
         let mut reached = BTreeSet::new();

@@ -3,7 +3,7 @@
 use super::shown::Shown;
 use crate::canvas::{Canvas, display_width};
 use crate::filter::Filter;
-use crate::look::{Role, breaker_look, error_role, state_glyph};
+use crate::look::{Role, breaker_look, error_role, is_tripped, state_glyph};
 use crate::number;
 use crate::table::{badness, window};
 use std::collections::BTreeSet;
@@ -149,7 +149,7 @@ fn figures(canvas: &mut Canvas<'_>, shown: &Shown, row: &Row, x: u16) {
     let width = canvas.width();
     let mut pen = canvas.pen(x + 26, 0);
     if let Some(edge) = edge {
-        if let Some(state) = edge.breaker.as_deref().filter(|s| *s != "closed") {
+        if let Some(state) = edge.breaker.as_deref().filter(|s| is_tripped(s)) {
             let (glyph, health) = breaker_look(state);
             pen.put(&format!("{glyph} breaker {state}{} ", if edge.breaker_inferred { "?" } else { "" }), health.into());
         }

@@ -143,7 +143,7 @@ impl Fall {
         self.bottleneck = (0..self.rows.len())
             .filter(|r| self.rows[*r].critical)
             .max_by(|a, b| self.rows[*a].self_seconds.total_cmp(&self.rows[*b].self_seconds))
-            .map(|r| (r, (spans[self.rows[r].span].duration_seconds / whole).min(1.0)));
+            .map(|r| (r, (self.rows[r].self_seconds / whole).min(1.0)));
     }
 }
 

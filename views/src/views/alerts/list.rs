@@ -1,0 +1,191 @@
+//! The list of alerts: what is at fault first, with its evidence, and beneath it what it explains.
+
+use super::{Alerts, detail, notified, state_word, subject};
+use crate::canvas::Canvas;
+use crate::look::{Role, severity_glyph, severity_state};
+use crate::number;
+use crate::table::window;
+use crate::view::Cx;
+use watchfire_model::reading::{Alert, AlertState, Alerts as Reading};
+
+/// One line of the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    Alert {
+        index: usize,
+        /// Beneath its cause: whether it is the last one.
+        child: Option<bool>,
+    },
+    /// A sentence about the alert of that index.
+    Note(usize, Note),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    Summary,
+    Evidence,
+}
+
+/// Causes first by how bad and how old they are; each is followed by what it explains.
+pub(super) fn arrange(reading: &Reading, cx: &Cx<'_>, history: bool) -> Vec<Line> {
+    let alerts = &reading.alerts;
+    let shown = |a: &Alert| {
+        (history || a.state != AlertState::Resolved) && cx.filter.accepts(a) && (!cx.faults_only || a.state == AlertState::Firing)
+    };
+    let mut order: Vec<usize> = (0..alerts.len()).filter(|i| shown(&alerts[*i])).collect();
+    order.sort_by_key(|i| {
+        let a = &alerts[*i];
+        (a.state, std::cmp::Reverse(a.severity), a.acknowledged_by.is_some(), a.active_at)
+    });
+    let explained_by = |child: &Alert, parent: &Alert| {
+        child.state != AlertState::Resolved
+            && parent.state != AlertState::Resolved
+            && child.cause.as_ref().is_some_and(|c| c.alert == parent.name && (c.service.is_empty() || c.service == subject(parent)))
+    };
+    let mut parent: Vec<Option<usize>> = vec![None; alerts.len()];
+    for i in &order {
+        if alerts[*i].cause.is_some() {
+            parent[*i] = order.iter().copied().find(|p| p != i && explained_by(&alerts[*i], &alerts[*p]));
+        }
+    }
+    // A cause may itself be explained; what stands at the end of the chain is the cause of all.
+    let root = |mut i: usize| {
+        for _ in 0..64 {
+            match parent[i] {
+                Some(p) => i = p,
+                None => return i,
+            }
+        }
+        i
+    };
+    let roots: Vec<usize> = order.iter().map(|i| root(*i)).collect();
+    let mut lines = Vec::new();
+    for (i, own_root) in order.iter().zip(&roots) {
+        if i != own_root {
+            continue;
+        }
+        lines.push(Line::Alert { index: *i, child: None });
+        let alert = &alerts[*i];
+        if alert.state == AlertState::Firing {
+            lines.push(Line::Note(*i, Note::Summary));
+            if alert.evidence.as_ref().is_some_and(|e| !e.trace_ids.is_empty() || !e.surroundings.is_empty()) {
+                lines.push(Line::Note(*i, Note::Evidence));
+            }
+        }
+        let children: Vec<usize> = order.iter().zip(&roots).filter(|(c, r)| *r == i && *c != i).map(|(c, _)| *c).collect();
+        for (n, child) in children.iter().enumerate() {
+            lines.push(Line::Alert { index: *child, child: Some(n + 1 == children.len()) });
+        }
+    }
+    // Chains that run in a circle have no end; they are shown all the same.
+    for (i, own_root) in order.iter().zip(&roots) {
+        if parent[*own_root].is_some() && !lines.iter().any(|l| matches!(l, Line::Alert { index, .. } if index == i)) {
+            lines.push(Line::Alert { index: *i, child: None });
+        }
+    }
+    lines
+}
+
+impl Alerts {
+    pub(super) fn list(&mut self, reading: &Reading, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
+        let (width, height) = (canvas.width(), canvas.height());
+        // Name, subject, since, notified, state; the rest is for words.
+        let state_width = 9;
+        let notified_width = match width {
+            100.. => 22,
+            64.. => 18,
+            _ => 0,
+        };
+        let since_width = 7;
+        let fixed = since_width + notified_width + state_width + 8;
+        let names = width.saturating_sub(fixed);
+        let name_width = names * 5 / 9;
+        let columns = [1, 1 + name_width + 2, 1 + names + 1, 1 + names + since_width + 3, 1 + names + since_width + notified_width + 5];
+        let heading = canvas.style(Role::Heading);
+        canvas.text(columns[0], 0, name_width, "CAUSE", heading);
+        canvas.right(columns[2], 0, since_width, "SINCE", heading);
+        canvas.text(columns[3], 0, notified_width, "NOTIFIED", heading);
+        canvas.text(columns[4], 0, state_width, "STATE", heading);
+        let rows = usize::from(height.saturating_sub(1));
+        self.page = rows;
+        self.offset = window(self.position, self.offset, rows, self.lines.len());
+        for (line, (position, entry)) in self.lines.iter().enumerate().skip(self.offset).take(rows).enumerate() {
+            let y = line as u16 + 1;
+            let mut row = canvas.part(0, y, width, 1);
+            match entry {
+                Line::Note(index, note) => note_line(&mut row, &reading.alerts[*index], *note),
+                Line::Alert { index, child } => {
+                    let alert = &reading.alerts[*index];
+                    let state = severity_state(alert.severity).into();
+                    let tone = match alert.state {
+                        AlertState::Firing => state,
+                        _ => Role::Dim,
+                    };
+                    let mut pen = row.pen(columns[0], 0);
+                    match child {
+                        Some(true) => {
+                            pen.put("  └ ", Role::Faint);
+                        }
+                        Some(false) => {
+                            pen.put("  ├ ", Role::Faint);
+                        }
+                        None => {}
+                    }
+                    pen.put(severity_glyph(alert.severity), tone).gap(1);
+                    let left = pen.x();
+                    let strong = row.style(if child.is_none() && alert.state == AlertState::Firing { Role::Strong } else { Role::Text });
+                    row.text(left, 0, columns[1].saturating_sub(left + 1), &alert.name, strong);
+                    let text = row.style(Role::Text);
+                    row.text(columns[1], 0, names.saturating_sub(name_width + 2), subject(alert), text);
+                    let since = alert.resolved_at.filter(|_| alert.state == AlertState::Resolved).or(alert.active_at);
+                    row.right(columns[2], 0, since_width, &number::since(since, cx.now), text);
+                    let dim = row.style(Role::Dim);
+                    row.text(columns[3], 0, notified_width, &notified(alert), dim);
+                    let word = match (&alert.acknowledged_by, alert.silenced) {
+                        (Some(_), _) if alert.state == AlertState::Firing => "acked",
+                        (_, true) if alert.state == AlertState::Firing => "silenced",
+                        _ => state_word(alert),
+                    };
+                    let tone = row.style(tone);
+                    row.text(columns[4], 0, state_width, word, tone);
+                    if position == self.position {
+                        let style = row.style(Role::Selected);
+                        row.patch(0, 0, width, 1, style);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is said beneath a cause.
+fn note_line(canvas: &mut Canvas<'_>, alert: &Alert, note: Note) {
+    match note {
+        Note::Summary => {
+            let mut words: Vec<String> = Vec::new();
+            let summary = alert.annotations.value("summary");
+            if !summary.is_empty() {
+                words.push(summary.to_owned());
+            } else if let Some(value) = alert.value {
+                words.push(detail::value_sentence(alert, value));
+            }
+            if let Some(evidence) = &alert.evidence {
+                words.extend(evidence.surroundings.iter().take(2).cloned());
+            }
+            if let Some(by) = &alert.acknowledged_by {
+                words.push(format!("acknowledged by {by}"));
+            }
+            canvas.pen(3, 0).put(&words.join(" · "), Role::Text);
+        }
+        Note::Evidence => {
+            let Some(evidence) = &alert.evidence else { return };
+            let mut pen = canvas.pen(3, 0);
+            pen.put("evidence  ", Role::Dim);
+            if !evidence.trace_ids.is_empty() {
+                let plural = if evidence.trace_ids.len() == 1 { "" } else { "s" };
+                pen.put(&format!("{} trace{plural}  ", evidence.trace_ids.len()), Role::Text);
+            }
+            pen.put(evidence.top_operation.as_deref().unwrap_or(""), Role::Text);
+        }
+    }
+}
