@@ -28,6 +28,7 @@ use crate::topology::JoinedTopology;
 use anyhow::Context as _;
 use commands::LocalCommands;
 use evaluation::EvaluatorHandle;
+use evidence::StoreEvidence;
 use facts::LiveFacts;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -120,6 +121,7 @@ impl Instance {
         }));
         let board = Board::default();
         let topology = Arc::new(JoinedTopology::new(store.clone(), declared.clone()));
+        let evidence = Arc::new(StoreEvidence::new(store.clone(), engine.clone(), listening.api.clone()));
         let evaluator = evaluation::start(evaluation::Parts {
             plan: &plan,
             groups,
@@ -131,6 +133,7 @@ impl Instance {
             dispatcher: dispatcher.clone(),
             board: board.clone(),
             recovered,
+            evidence: evidence.clone(),
             api: listening.api.clone(),
         })?;
 
@@ -144,6 +147,7 @@ impl Instance {
             store: store.clone(),
             clock: clock.clone(),
             started: clock.now(),
+            evidence,
             warnings: plan.warnings(),
             forgetful: plan.demo.is_some(),
         });
@@ -184,6 +188,11 @@ impl Instance {
         tasks.push(tokio::spawn(maintain(store.clone(), clock.clone(), everything.clone())));
         tasks.push(tokio::spawn(reload::watch(plan.rule_files()?, evaluator.clone(), everything.clone())));
         tasks.extend(simulator);
+        if !plan.config.collector.is_empty()
+            && let (Some(grpc), Some(http)) = (&listening.otlp_grpc, &listening.otlp_http)
+        {
+            tracing::info!("to send the collector's telemetry here:\n{}", watchfire_scrape::collector::exporter_snippet(grpc, http));
+        }
         api.ready.store(true, Ordering::Relaxed);
         let receivers = Some(receivers.running);
         Ok(Instance { source, commands, listening, api, intake, everything, drain, evaluator, dispatcher, receivers, tasks })

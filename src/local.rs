@@ -43,6 +43,8 @@ use watchfire_store::Store;
 /// A live reading younger than this answers the next one who asks the same.
 const FRESH: Duration = Duration::from_millis(400);
 const MAX_CACHED: usize = 256;
+/// Alerts whose evidence is looked up for one reading; nobody reads that of a hundredth.
+const MAX_EVIDENCE: usize = 30;
 
 /// Facts about this run that no series holds.
 pub trait RunFacts: Send + Sync {
@@ -52,6 +54,8 @@ pub trait RunFacts: Send + Sync {
     fn silences(&self) -> Vec<Silence>;
     /// Receivers that have this alert, whether a silence covers it, and who acknowledged it.
     fn delivery(&self, alert: &mut Alert);
+    /// Example traces, the worst operation and what surrounds a firing alert.
+    fn evidence(&self, alert: &mut Alert, now: Timestamp);
 }
 
 /// The in-process [`Source`].
@@ -256,8 +260,15 @@ impl LocalSource {
 
     fn alerts(&self, at: Option<Timestamp>) -> Result<Alerts, ReadError> {
         let conclusion = self.board.read();
+        let mut alerts = self.alerts_at(at)?;
+        if at.is_none() {
+            let now = self.clock.now();
+            for alert in alerts.iter_mut().filter(|a| a.state == AlertState::Firing && a.cause.is_none()).take(MAX_EVIDENCE) {
+                self.facts.evidence(alert, now);
+            }
+        }
         Ok(Alerts {
-            alerts: self.alerts_at(at)?,
+            alerts,
             silences: self.facts.silences(),
             broken_rules: conclusion.broken_rules.clone(),
             rules: conclusion.rules,

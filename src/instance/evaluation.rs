@@ -31,7 +31,8 @@ pub struct Parts<'a> {
     pub dispatcher: DispatcherHandle,
     pub board: Board,
     pub recovered: Recovered,
-    /// For the command that opens a view.
+    pub evidence: Arc<StoreEvidence>,
+    /// For links in notices.
     pub api: Option<String>,
 }
 
@@ -86,7 +87,7 @@ impl EvaluatorHandle {
 /// # Errors
 /// When a dialect cannot be used, or the thread cannot be started.
 pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
-    let Parts { plan, groups, store, engine, topology, clock, meter, dispatcher, board, recovered, api } = parts;
+    let Parts { plan, groups, store, engine, topology, clock, meter, dispatcher, board, recovered, evidence, api } = parts;
     let limits = &plan.config.limits.rules;
     let settings = EvaluatorSettings {
         interval: plan.config.evaluation_interval,
@@ -95,7 +96,6 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
         external_url: api.as_ref().map(|a| format!("http://{a}")).unwrap_or_default(),
         ..EvaluatorSettings::default()
     };
-    let evidence = Arc::new(StoreEvidence::new(store.clone(), engine.clone(), api));
     let dialects = DialectEngine::new(super::dialects::all(plan)?, DIALECT_INTERVAL);
     let mut evaluator = Evaluator::new(settings, groups, store.clone(), store.clone(), topology, clock.clone(), meter.clone())
         .with_engine(engine)

@@ -1,9 +1,11 @@
 //! Facts about this run that no series holds: addresses, delivery, targets, warnings.
 
+use super::evidence::StoreEvidence;
 use crate::local::RunFacts;
 use std::sync::Arc;
 use watchfire_model::reading::{Alert, Listening, Silence, Status, Target};
-use watchfire_model::{Clock, Timestamp};
+use watchfire_alerts::{EvidenceRequest, EvidenceSource};
+use watchfire_model::{Clock, Evidence, Timestamp};
 use watchfire_notifiers::DispatcherHandle;
 use watchfire_health::ProberHandle;
 use watchfire_scrape::ScraperHandle;
@@ -18,6 +20,7 @@ pub struct LiveFacts {
     pub store: Arc<Store>,
     pub clock: Arc<dyn Clock>,
     pub started: Timestamp,
+    pub evidence: Arc<StoreEvidence>,
     /// From the configuration.
     pub warnings: Vec<String>,
     /// A demo keeps no state on purpose, which is not worth a line on every screen.
@@ -50,6 +53,19 @@ impl RunFacts for LiveFacts {
             }
         }
         status.ingest.checks = usage.checks;
+    }
+
+    fn evidence(&self, alert: &mut Alert, now: Timestamp) {
+        let known = alert.evidence.take().unwrap_or_default();
+        let request = EvidenceRequest {
+            labels: &alert.labels,
+            service: watchfire_alerts::cause::subject(&alert.labels),
+            expression: &alert.expression,
+            active_at: alert.active_at.unwrap_or(now),
+            now,
+        };
+        let found = self.evidence.evidence(&request);
+        alert.evidence = Some(Evidence { value: known.value, expression: known.expression, dependents: known.dependents, ..found });
     }
 
     fn targets(&self) -> Vec<Target> {
