@@ -1,18 +1,16 @@
 //! What a rule would have done: its expression over past data as columns, and the life of its alerts replayed over them.
 
+use crate::comparison::Comparison;
 use crate::evaluator::{alert_labels, recorded};
-use crate::memory::MemorySeries;
+use crate::layered::Layered;
 use crate::rule::{Alerting, Rule, RuleGroup, RuleKind};
 use crate::state::{Change, Life, Moment};
 use crate::template::{TemplateContext, TemplateLimits, expand};
-use crate::comparison::Comparison;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::reading::{AlertState, Backtest, BacktestQuery, Episode};
-use watchfire_model::{
-    Exemplar, Labels, Metadata, Selector, SeriesData, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Value,
-};
+use watchfire_model::{Labels, SeriesData, SeriesSource, Timestamp, Value};
 use watchfire_promql::{Engine, Query, QueryValue};
 
 /// Evaluations done at once; the life of alerts goes on from one piece to the next.
@@ -40,7 +38,7 @@ pub struct Period {
 /// Tries all alerting rules of some groups on the past. Recording rules are evaluated first where they stand, and the rules after them see
 /// what they give.
 pub fn backtest(engine: &Engine, groups: &[RuleGroup], source: &dyn SeriesSource, period: Period) -> Vec<RuleBacktest> {
-    let layered = Layered { below: source, above: MemorySeries::new(), names: parking_lot::RwLock::default() };
+    let layered = Layered::over(source);
     let mut out = Vec::new();
     for group in groups {
         let step = period.step.or(group.interval).unwrap_or(Duration::from_secs(15));
@@ -138,10 +136,10 @@ impl Run<'_> {
             let rows = recorded(&rule.name, &rule.labels, limit, names)?;
             for (data, (labels, _)) in series.into_iter().zip(rows) {
                 for (at, value) in data.times.into_iter().zip(data.values) {
-                    layered.above.push(&labels, at, value);
+                    layered.push(&labels, at, value);
                 }
             }
-            layered.names.write().insert(rule.name.clone());
+            layered.claim(&rule.name);
         }
         Ok(())
     }
@@ -335,9 +333,7 @@ impl Run<'_> {
                     }
                     life.as_mut().and_then(|life| life.present(alerting.hold, now))
                 }
-                (None, Some(life)) => {
-                    life.absent(alerting.keep_firing_for, now, || recovered.is_none_or(|times| times.contains(&now.at)))
-                }
+                (None, Some(life)) => life.absent(alerting.keep_firing_for, now, || recovered.is_none_or(|times| times.contains(&now.at))),
                 (None, None) => None,
             };
             if let Some(value) = value.filter(|v| !v.is_nan()) {
@@ -381,64 +377,23 @@ fn drop_above_limit(result: &mut Backtest, limit: usize) {
         result.episodes.iter().flat_map(|e| [(e.pending_at, 1), (e.ended_at.unwrap_or(Timestamp::MAX), -1)]).collect();
     edges.sort_unstable();
     let mut active = 0_i32;
-    let most = edges.iter().map(|(_, d)| { active += d; active }).max().unwrap_or(0);
+    let most = edges
+        .iter()
+        .map(|(_, d)| {
+            active += d;
+            active
+        })
+        .max()
+        .unwrap_or(0);
     if usize::try_from(most).is_ok_and(|m| m > limit) {
         result.warnings.push(format!("up to {most} alerts at once: with the group's limit of {limit} the rule fails there and drops them"));
-    }
-}
-
-/// Recorded series over the real ones; a recorded name hides the series of that name below.
-struct Layered<'a> {
-    below: &'a dyn SeriesSource,
-    above: MemorySeries,
-    names: parking_lot::RwLock<BTreeSet<String>>,
-}
-
-impl SeriesSource for Layered<'_> {
-    fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError> {
-        let names = self.names.read();
-        match selector.metric_name() {
-            Some(name) if names.contains(name) => self.above.select(selector, range, visit),
-            Some(_) => self.below.select(selector, range, visit),
-            None => {
-                self.above.select(selector, range, visit)?;
-                self.below.select(selector, range, &mut |view| {
-                    if !names.contains(view.labels.metric_name()) {
-                        visit(view);
-                    }
-                })
-            }
-        }
-    }
-
-    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
-        let mut names = self.below.label_names(selectors, range)?;
-        names.extend(self.above.label_names(selectors, range)?);
-        names.sort();
-        names.dedup();
-        Ok(names)
-    }
-
-    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
-        let mut values = self.below.label_values(name, selectors, range)?;
-        values.extend(self.above.label_values(name, selectors, range)?);
-        values.sort();
-        values.dedup();
-        Ok(values)
-    }
-
-    fn metadata(&self) -> Vec<(String, Metadata)> {
-        self.below.metadata()
-    }
-
-    fn exemplars(&self, selector: &Selector, range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
-        self.below.exemplars(selector, range)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::MemorySeries;
     use crate::rule_file::RuleFile;
     use crate::state::{Absence, Instance, RuleState, step};
     use proptest::prelude::*;

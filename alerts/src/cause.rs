@@ -288,7 +288,11 @@ mod tests {
             self.edges
                 .iter()
                 .filter(|(client, _, _)| client == service)
-                .map(|(client, server, error_ratio)| Dependency { client: client.clone(), server: server.clone(), error_ratio: *error_ratio })
+                .map(|(client, server, error_ratio)| Dependency {
+                    client: client.clone(),
+                    server: server.clone(),
+                    error_ratio: *error_ratio,
+                })
                 .collect()
         }
 

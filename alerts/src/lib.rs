@@ -26,6 +26,7 @@ mod dialect;
 mod evaluator;
 mod files;
 mod identity;
+mod layered;
 mod memory;
 mod nearest;
 #[cfg(test)]

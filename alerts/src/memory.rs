@@ -70,7 +70,13 @@ impl Inner {
     fn matching<'a>(&'a self, selector: &'a Selector) -> impl Iterator<Item = (u32, &'a Column)> {
         let named = selector.metric_name().map(|name| self.by_name.get(name).map_or(&[][..], Vec::as_slice));
         let all = if named.is_none() { 0..self.series.len() as u32 } else { 0..0 };
-        named.unwrap_or(&[]).iter().copied().chain(all).map(|id| (id, &self.series[id as usize])).filter(|(_, c)| selector.matches(&c.labels))
+        named
+            .unwrap_or(&[])
+            .iter()
+            .copied()
+            .chain(all)
+            .map(|id| (id, &self.series[id as usize]))
+            .filter(|(_, c)| selector.matches(&c.labels))
     }
 }
 

@@ -158,7 +158,9 @@ mod tests {
         let store = read_openmetrics(text, Timestamp(99_000))?;
         let mut seen = Vec::new();
         let all = TimeRange { start: Timestamp(-1), end: Timestamp(1_000_000) };
-        store.select(&Selector::metric("a_total"), all, &mut |s| seen.extend(s.times.iter().copied().zip(s.values.iter().copied()))).expect("selects");
+        store
+            .select(&Selector::metric("a_total"), all, &mut |s| seen.extend(s.times.iter().copied().zip(s.values.iter().copied())))
+            .expect("selects");
         assert_eq!(seen, [(Timestamp(10_000), 1.0), (Timestamp(20_500), 2.0)]);
         assert_eq!(store.span(), Some((Timestamp(1_000), Timestamp(99_000))));
         assert_eq!(store.series_count(), 3);

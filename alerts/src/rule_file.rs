@@ -185,14 +185,8 @@ impl Reader<'_> {
 
     fn group(&mut self, node: &Node) -> Option<RuleGroup> {
         let fields = self.fields(node, &GROUP_KEYS, "a rule group")?;
-        let mut group = RuleGroup {
-            name: String::new(),
-            file: self.file.to_owned(),
-            interval: None,
-            query_offset: None,
-            limit: 0,
-            rules: Vec::new(),
-        };
+        let mut group =
+            RuleGroup { name: String::new(), file: self.file.to_owned(), interval: None, query_offset: None, limit: 0, rules: Vec::new() };
         let mut labels = Vec::new();
         let mut rules: &[Node] = &[];
         for (key, _, value) in fields {

@@ -52,12 +52,8 @@ pub fn burn_rate_group(file: &str, objectives: &[Objective]) -> Result<RuleGroup
             continue;
         };
         for (pages, name, severity) in [(true, "ErrorBudgetBurn", "critical"), (false, "ErrorBudgetBurnSlow", "warning")] {
-            let expression = WINDOWS
-                .iter()
-                .filter(|w| w.pages == pages)
-                .map(|w| condition(objective, target, w))
-                .collect::<Vec<_>>()
-                .join("\nor\n");
+            let expression =
+                WINDOWS.iter().filter(|w| w.pages == pages).map(|w| condition(objective, target, w)).collect::<Vec<_>>().join("\nor\n");
             match Query::parse(&expression) {
                 Ok(query) => rules.push(Rule {
                     name: name.to_owned(),
@@ -97,7 +93,11 @@ fn annotations(objective: &Objective) -> Vec<(String, String)> {
     let literal = |text: &str| text.replace("{{", "{ {");
     let mut out = vec![(
         "summary".to_owned(),
-        format!("{} uses up its error budget: {{{{ $value | humanizePercentage }}}} fail (target {})", literal(&objective.name), literal(&objective.target)),
+        format!(
+            "{} uses up its error budget: {{{{ $value | humanizePercentage }}}} fail (target {})",
+            literal(&objective.name),
+            literal(&objective.target)
+        ),
     )];
     if !objective.impact.is_empty() {
         out.insert(0, ("impact".to_owned(), literal(&objective.impact)));

@@ -7,9 +7,7 @@
 use crate::state::Moment;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::{
-    ClockReading, Exemplar, Labels, Metadata, Selector, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp,
-};
+use watchfire_model::{ClockReading, Exemplar, Labels, Metadata, Selector, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp};
 
 /// `boot - awake` growing by more is a suspend.
 const SUSPEND: Duration = Duration::from_secs(2);
@@ -110,7 +108,6 @@ impl Timeline {
         events
     }
 
-
     pub fn now(&self) -> Timestamp {
         self.now
     }
@@ -122,11 +119,7 @@ impl Timeline {
 
     /// The source as rules read it: itself, unless there was a gap within the last hour.
     pub fn view(&self, source: &Arc<dyn SeriesSource>) -> Arc<dyn SeriesSource> {
-        if self.gaps.is_empty() {
-            source.clone()
-        } else {
-            Arc::new(AcrossGaps { inner: source.clone(), gaps: self.gaps.clone() })
-        }
+        if self.gaps.is_empty() { source.clone() } else { Arc::new(AcrossGaps { inner: source.clone(), gaps: self.gaps.clone() }) }
     }
 }
 
@@ -168,13 +161,7 @@ impl SeriesSource for AcrossGaps {
             let to = times.partition_point(|t| *t <= range.end);
             if from < to {
                 let histograms = if view.histograms.is_empty() { view.histograms } else { &view.histograms[from..to] };
-                visit(SeriesView {
-                    id: view.id,
-                    labels: view.labels,
-                    times: &times[from..to],
-                    values: &view.values[from..to],
-                    histograms,
-                });
+                visit(SeriesView { id: view.id, labels: view.labels, times: &times[from..to], values: &view.values[from..to], histograms });
             }
         })
     }

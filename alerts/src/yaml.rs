@@ -72,11 +72,8 @@ pub(crate) fn parse(text: &str) -> Result<(Node, bool), YamlError> {
     let mut builder = Builder::default();
     let mut documents = 0;
     for next in Parser::new_from_str_with_options(text, settings) {
-        let (event, span) = next.map_err(|e| YamlError {
-            line: e.marker().line(),
-            column: e.marker().col() + 1,
-            message: format!("yaml: {}", e.info()),
-        })?;
+        let (event, span) =
+            next.map_err(|e| YamlError { line: e.marker().line(), column: e.marker().col() + 1, message: format!("yaml: {}", e.info()) })?;
         let (line, column) = (span.start.line(), span.start.col() + 1);
         match event {
             Event::DocumentStart(..) => {

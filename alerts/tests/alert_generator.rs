@@ -13,6 +13,9 @@ use watchfire_testkit::SimClock;
 
 const INTERVAL: Duration = Duration::from_secs(30);
 
+/// Labels of a series, and its samples 15 s apart.
+type Fed<'a> = (&'a [(&'a str, &'a str)], &'a [Option<f64>]);
+
 struct NoEdges;
 
 impl Topology for NoEdges {
@@ -54,7 +57,7 @@ impl Suite {
     }
 
     /// Feeds values 15 s apart (`None`: no sample) and evaluates every 30 s.
-    fn run(&mut self, series: &[(&[(&str, &str)], &[Option<f64>])], samples: usize) {
+    fn run(&mut self, series: &[Fed<'_>], samples: usize) {
         for i in 0..samples {
             for (labels, values) in series {
                 if let Some(Some(value)) = values.get(i) {

@@ -250,8 +250,12 @@ fn test_rules_agrees_with_promtool() {
     let head = "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n";
     let input = "- interval: 1m\n  input_series:\n  - {series: 'up{job=\"prometheus\", instance=\"localhost:9090\"}', values: '0x14'}\n  - {series: 'up{job=\"node\", instance=\"n\"}', values: '1+0x6 0 0 0 0 0 0 0 0'}\n  - {series: 'up{job=\"kept\"}', values: '0 0 1 1 1 1 1 1'}\n  - {series: 'gap', values: '1 _ 3 stale 5 _x3 9'}\n";
     let down = "      exp_labels: {severity: page, instance: 'localhost:9090', job: prometheus}\n      exp_annotations: {summary: 'Instance localhost:9090 down', description: 'localhost:9090 of job prometheus has been down for more than 5 minutes.'}\n";
-    let alert = |time: &str, name: &str, expected: &str| format!("{head}{input}  alert_rule_test:\n  - eval_time: {time}\n    alertname: {name}\n    exp_alerts: {expected}\n");
-    let expr = |expr: &str, time: &str, samples: &str| format!("{head}{input}  promql_expr_test:\n  - expr: '{expr}'\n    eval_time: {time}\n    exp_samples: {samples}\n");
+    let alert = |time: &str, name: &str, expected: &str| {
+        format!("{head}{input}  alert_rule_test:\n  - eval_time: {time}\n    alertname: {name}\n    exp_alerts: {expected}\n")
+    };
+    let expr = |expr: &str, time: &str, samples: &str| {
+        format!("{head}{input}  promql_expr_test:\n  - expr: '{expr}'\n    eval_time: {time}\n    exp_samples: {samples}\n")
+    };
     let cases = vec![
         alert("10m", "InstanceDown", &format!("\n    -\n{down}")),
         alert("4m", "InstanceDown", &format!("\n    -\n{down}")),
@@ -283,8 +287,16 @@ fn test_rules_agrees_with_promtool() {
         expr("5", "1m", "[{value: 5}]"),
         expr("sum(absent)", "1m", "[]"),
         expr("sum(", "1m", "[]"),
-        expr("ALERTS{alertname=\"AlwaysFiring\"}", "3m", "[{labels: 'ALERTS{alertname=\"AlwaysFiring\", alertstate=\"firing\"}', value: 1}]"),
-        expr("ALERTS_FOR_STATE{alertname=\"InstanceDown\",job=\"prometheus\"}", "3m", "[{labels: 'ALERTS_FOR_STATE{alertname=\"InstanceDown\", instance=\"localhost:9090\", job=\"prometheus\", severity=\"page\"}', value: 0}]"),
+        expr(
+            "ALERTS{alertname=\"AlwaysFiring\"}",
+            "3m",
+            "[{labels: 'ALERTS{alertname=\"AlwaysFiring\", alertstate=\"firing\"}', value: 1}]",
+        ),
+        expr(
+            "ALERTS_FOR_STATE{alertname=\"InstanceDown\",job=\"prometheus\"}",
+            "3m",
+            "[{labels: 'ALERTS_FOR_STATE{alertname=\"InstanceDown\", instance=\"localhost:9090\", job=\"prometheus\", severity=\"page\"}', value: 0}]",
+        ),
         expr("0.1 + 0.2", "1m", "[{value: 0.3}]"),
         "rule_files: [rules.yml]\ntests:\n- nope: 1\n".to_owned(),
         "rule_files: [absent.yml]\ntests: []\n".to_owned(),
@@ -294,8 +306,12 @@ fn test_rules_agrees_with_promtool() {
         "rule_files: [rules.yml]\ngroup_eval_order: [a, a]\ntests: []\n".to_owned(),
         format!("{head}- input_series: [{{series: 'a{{', values: '1'}}]\n  promql_expr_test: [{{expr: a, eval_time: 1m}}]\n"),
         format!("{head}- input_series: [{{series: 'a', values: '1 x'}}]\n  promql_expr_test: [{{expr: a, eval_time: 1m}}]\n"),
-        format!("{head}- input_series: [{{series: 'up{{job=\"x\"}}', values: '1x9'}}, {{series: 'up{{job=\"x\"}}', values: '1x9'}}]\n  promql_expr_test: [{{expr: vector(1), eval_time: 1m, exp_samples: [{{value: 1}}]}}]\n"),
-        format!("{head}- interval: 1m\n  input_series: [{{series: 'c', values: '0+60x60'}}]\n  promql_expr_test:\n  - {{expr: 'rate(c[5m])', eval_time: 10m, exp_samples: [{{value: 1}}]}}\n  - {{expr: 'max_over_time(c[5m:])', eval_time: 10m, exp_samples: [{{value: 600}}]}}\n"),
+        format!(
+            "{head}- input_series: [{{series: 'up{{job=\"x\"}}', values: '1x9'}}, {{series: 'up{{job=\"x\"}}', values: '1x9'}}]\n  promql_expr_test: [{{expr: vector(1), eval_time: 1m, exp_samples: [{{value: 1}}]}}]\n"
+        ),
+        format!(
+            "{head}- interval: 1m\n  input_series: [{{series: 'c', values: '0+60x60'}}]\n  promql_expr_test:\n  - {{expr: 'rate(c[5m])', eval_time: 10m, exp_samples: [{{value: 1}}]}}\n  - {{expr: 'max_over_time(c[5m:])', eval_time: 10m, exp_samples: [{{value: 600}}]}}\n"
+        ),
     ];
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(dir.path().join("rules.yml"), RULES).expect("writes");

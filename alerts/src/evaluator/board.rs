@@ -114,7 +114,11 @@ impl Evaluator {
                 dependents,
                 ..Evidence::default()
             }),
-            history: history.iter().find(|(metric, _)| concerns(metric, &alert.labels)).map(|(_, points)| points.clone()).unwrap_or_default(),
+            history: history
+                .iter()
+                .find(|(metric, _)| concerns(metric, &alert.labels))
+                .map(|(_, points)| points.clone())
+                .unwrap_or_default(),
         }
     }
 

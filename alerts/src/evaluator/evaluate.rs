@@ -12,6 +12,9 @@ use watchfire_model::reading::AlertState;
 use watchfire_model::{Appended, Clock, Labels, LabelsBuilder, METRIC_NAME, SeriesSink, SeriesSource, Timestamp, Value};
 use watchfire_promql::{Control, Engine, Interrupt, Query, QueryValue};
 
+/// Elements of an instant vector.
+pub(crate) type Vector = Vec<(Labels, Value)>;
+
 /// What the evaluation of any rule needs.
 pub(crate) struct Bench<'a> {
     pub settings: &'a EvaluatorSettings,
@@ -33,7 +36,7 @@ pub(crate) struct RuleOutcome {
 
 impl Bench<'_> {
     /// The vector of an instant query; a scalar becomes one element without labels.
-    pub fn vector(&self, query: &Query, at: Timestamp) -> Result<(Vec<(Labels, Value)>, Vec<String>), String> {
+    pub fn vector(&self, query: &Query, at: Timestamp) -> Result<(Vector, Vec<String>), String> {
         let limit = self.engine.options().timeout;
         let started = self.clock.read().awake;
         let interrupt = || (self.clock.read().awake.saturating_sub(started) > limit).then_some(Interrupt::Timeout);
@@ -130,7 +133,9 @@ impl Bench<'_> {
         match self.vector(&condition, at) {
             Ok((vector, _)) if !vector.is_empty() => Absence::Known,
             // Nothing to compare any more: the series of the condition are gone, and it could never hold.
-            Ok(_) if Comparison::of(&condition).is_some_and(|c| self.vector(&c.left, at).is_ok_and(|(v, _)| v.is_empty())) => Absence::Known,
+            Ok(_) if Comparison::of(&condition).is_some_and(|c| self.vector(&c.left, at).is_ok_and(|(v, _)| v.is_empty())) => {
+                Absence::Known
+            }
             _ => Absence::NotRecovered,
         }
     }
@@ -202,9 +207,7 @@ fn alert_series<'a>(name: &str, alerts: impl Iterator<Item = &'a ActiveAlert>) -
 
 /// Label values made safe to stand inside quotes of a PromQL condition.
 fn quoted(labels: &Labels) -> Labels {
-    Labels::from_pairs(
-        labels.iter().map(|l| (l.name.to_string(), l.value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))),
-    )
+    Labels::from_pairs(labels.iter().map(|l| (l.name.to_string(), l.value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))))
 }
 
 /// How long something took, by the clock that does not run while the machine sleeps.

@@ -3,6 +3,7 @@
 //! One call does everything that is due: [`Evaluator::tick`]. It performs no I/O beyond the series it reads and writes; what has to be
 //! durable and what has to be sent come back in a [`TickOutcome`], for the caller to journal first and show or send afterwards.
 
+mod announce;
 mod board;
 mod evaluate;
 mod group;
@@ -14,26 +15,24 @@ mod settings;
 mod written;
 
 pub(crate) use evaluate::{Bench, alert_labels, recorded};
-pub(crate) use group::{GroupRuntime, RuleRuntime};
-pub(crate) use written::Written;
 pub use group::{EvaluationNote, RuleHealth};
+pub(crate) use group::{GroupRuntime, RuleRuntime};
 pub use notice::{EvidenceRequest, EvidenceSource};
 pub use record::{AlertRecord, Paging, Standing};
 pub use report::{AlertReport, GroupReport, RuleReport};
 pub use settings::EvaluatorSettings;
+pub(crate) use written::Written;
 
-use crate::cause::{self, Candidate, Explanation};
 use crate::dialect::DialectEngine;
 use crate::rule::RuleGroup;
 use crate::state::{ActiveAlert, Change, Moment, Transition};
 use crate::timeline::{ClockEvent, Timeline};
-use paging::Verdict;
 use record::record_key;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::reading::AlertState;
-use watchfire_model::{Appended, Cause, Clock, Labels, Meter, Notice, Selector, SeriesSink, SeriesSource, TimeRange, Timestamp, Topology};
+use watchfire_model::{Appended, Cause, Clock, Labels, Meter, Notice, SeriesSink, SeriesSource, Timestamp, Topology};
 use watchfire_promql::Engine;
 
 /// What one tick did. Journal `changed`, `removed` and `notices` as one record before anything of it is shown or sent.
@@ -273,14 +272,7 @@ impl Evaluator {
         let now = self.timeline.moment(slot);
         let clock = self.clock.clone();
         let started = clock.read().awake;
-        let bench = Bench {
-            settings: &self.settings,
-            engine: &self.engine,
-            source,
-            sink: &*self.sink,
-            clock: &*clock,
-            wall,
-        };
+        let bench = Bench { settings: &self.settings, engine: &self.engine, source, sink: &*self.sink, clock: &*clock, wall };
         let group = &mut self.groups[index];
         group.slot = slot;
         group.missed += missed;
@@ -331,140 +323,6 @@ impl Evaluator {
         addresses
     }
 
-    /// Turns transitions and explanations into notices.
-    fn settle(&mut self, now: Moment, source: &dyn SeriesSource, transitions: Vec<(Address, Change)>, outcome: &mut TickOutcome) {
-        for (address, change) in transitions {
-            match change {
-                Change::Resolved => self.resolve(&address, now, outcome),
-                Change::Fired | Change::Lapsed => {
-                    if let Some(alert) = self.alert_mut(&address) {
-                        alert.paging = Paging { revision: alert.paging.revision, ..Paging::default() };
-                    }
-                }
-                Change::Pending | Change::Dropped => {}
-            }
-        }
-        let addresses = self.active();
-        let candidates: Vec<Candidate> = addresses.iter().filter_map(|a| self.alert(a)).map(candidate).collect();
-        let reporting = self.reporting(source, now.at, &candidates);
-        let can_alert = |service: &str| reporting.contains(service);
-        let explanations = cause::explain(&candidates, &*self.topology, &self.settings.cause, &can_alert);
-        let mut standings: Vec<Standing> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.standing).collect();
-        let notified_as: Vec<_> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.severity).collect();
-        let verdicts = paging::decide(&candidates, &explanations, &mut standings, &notified_as, &self.settings, now);
-        self.explained.clear();
-        for (i, address) in addresses.iter().enumerate() {
-            let cause = explanations[i].as_ref().map(|e| cause::describe(e, &candidates));
-            let dependents = paging::dependents(i, &candidates, &explanations);
-            let key = self.key(address);
-            self.explained.insert(key, (cause.clone(), dependents.clone()));
-            self.apply(address, verdicts[i], standings[i], cause, dependents, &explanations[i], now, outcome);
-        }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn apply(
-        &mut self,
-        address: &Address,
-        verdict: Verdict,
-        standing: Standing,
-        cause: Option<Cause>,
-        dependents: Vec<String>,
-        explanation: &Option<Explanation>,
-        now: Moment,
-        outcome: &mut TickOutcome,
-    ) {
-        let Some(alert) = self.alert_mut(address) else { return };
-        alert.paging.standing = standing;
-        match standing {
-            Standing::Explained { .. } => alert.paging.cause.clone_from(&cause),
-            // What lingers keeps showing the cause it had.
-            Standing::Held { lingering: true, .. } => {}
-            _ => alert.paging.cause = None,
-        }
-        let shown = match verdict {
-            Verdict::Nothing => return,
-            Verdict::Notify(severity) => {
-                alert.paging.severity = Some(severity);
-                alert.paging.last_sent = Some(now);
-                None
-            }
-            Verdict::Explain => cause.clone(),
-        };
-        bump(&mut alert.paging, now);
-        let suspected = cause.filter(|_| explanation.is_some() && shown.is_none());
-        if let Some(notice) = self.notice(address, now, shown, dependents, suspected) {
-            outcome.notices.push(notice);
-        }
-    }
-
-    fn resolve(&mut self, address: &Address, now: Moment, outcome: &mut TickOutcome) {
-        let Some(alert) = self.alert_mut(address) else { return };
-        let explained = matches!(alert.paging.standing, Standing::Explained { .. } | Standing::Held { lingering: true, .. });
-        let cause = alert.paging.cause.clone().filter(|_| explained);
-        if cause.is_none() {
-            alert.paging.last_sent = Some(now);
-        }
-        bump(&mut alert.paging, now);
-        if let Some(notice) = self.notice(address, now, cause, Vec::new(), None) {
-            outcome.notices.push(notice);
-        }
-    }
-
-    fn notice(
-        &self,
-        address: &Address,
-        now: Moment,
-        cause: Option<Cause>,
-        dependents: Vec<String>,
-        suspected: Option<Cause>,
-    ) -> Option<Notice> {
-        let group = &self.groups[address.0];
-        let rule = &group.rules[address.1].rule;
-        let alert = self.alert(address)?;
-        let mut notice = notice::notice(alert, rule, &self.settings, now, group.valid_until(now, &self.settings), cause);
-        if let Some(source) = &self.evidence {
-            let request = EvidenceRequest {
-                labels: &alert.labels,
-                service: cause::subject(&alert.labels),
-                expression: &rule.expression,
-                active_at: alert.life.active.at,
-                now: now.at,
-            };
-            let found = source.evidence(&request);
-            notice.evidence = watchfire_model::Evidence { value: notice.evidence.value, expression: notice.evidence.expression, ..found };
-        }
-        notice.evidence.dependents = dependents;
-        if let Some(suspected) = suspected {
-            notice.evidence.surroundings.insert(0, format!("suspected cause: {}", suspected.reason));
-        }
-        Some(notice)
-    }
-
-    /// Repeats what was sent, every `resend_delay`: firing alerts while they fire, resolved ones for fifteen minutes.
-    fn resend(&mut self, now: Moment, outcome: &mut TickOutcome) {
-        let mut due = Vec::new();
-        for (g, group) in self.groups.iter_mut().enumerate() {
-            for (r, rule) in group.rules.iter_mut().enumerate() {
-                // Nothing is sent for a rule that could not be evaluated: receivers then see it end, as with Prometheus.
-                if rule.health != RuleHealth::Ok {
-                    continue;
-                }
-                for (labels, alert) in &mut rule.state {
-                    let sent = alert.paging.last_sent.filter(|_| alert.life.state != AlertState::Pending);
-                    if sent.is_some_and(|sent| now.since(sent) >= self.settings.resend_delay) {
-                        alert.paging.last_sent = Some(now);
-                        due.push((g, r, labels.clone()));
-                    }
-                }
-            }
-        }
-        for address in due {
-            let dependents = self.explained.get(&self.key(&address)).map(|(_, d)| d.clone()).unwrap_or_default();
-            outcome.resends.extend(self.notice(&address, now, None, dependents, None));
-        }
-    }
-
     fn key(&self, address: &Address) -> String {
         let group = &self.groups[address.0];
         record_key(&group.file, &group.name, &address.2)
@@ -493,32 +351,6 @@ impl Evaluator {
             outcome.removed.push(key);
         }
     }
-
-    /// Services that report telemetry or have alerts: where a fault can be expected to show as an alert.
-    fn reporting(&self, source: &dyn SeriesSource, now: Timestamp, candidates: &[Candidate]) -> BTreeSet<String> {
-        if !candidates.iter().any(|c| c.firing) {
-            return BTreeSet::new();
-        }
-        let range = TimeRange { start: now.saturating_sub(self.engine.options().lookback), end: now };
-        let selector = Selector::metric("traces_span_metrics_calls_total");
-        let names = source.label_values("service_name", &[selector], range).unwrap_or_default();
-        names.into_iter().chain(candidates.iter().filter_map(|c| c.service.clone())).collect()
-    }
-}
-
-fn candidate(alert: &ActiveAlert) -> Candidate {
-    Candidate {
-        name: alert.labels.value("alertname").to_owned(),
-        service: cause::subject(&alert.labels).map(str::to_owned),
-        severity: notice::severity(&alert.labels),
-        active_at: alert.life.active.at,
-        firing: alert.life.state == AlertState::Firing,
-    }
-}
-
-/// Gives the alert's next notice its place in the order. Starts at the time, so that an alert that was forgotten does not start over.
-fn bump(paging: &mut Paging, now: Moment) {
-    paging.revision = (paging.revision + 1).max(u64::try_from(now.at.millis()).unwrap_or(0));
 }
 
 /// Whether a record has to be written again: anything but values and texts changed, or the time watched is out of date.

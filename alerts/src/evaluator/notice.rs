@@ -84,10 +84,6 @@ fn said(
         ends_at: if resolved { alert.life.resolved.unwrap_or(now).at } else { valid_until },
         generator_url,
         cause,
-        evidence: Evidence {
-            value: Some(alert.value).filter(|v| v.is_finite()),
-            expression: expression.to_owned(),
-            ..Evidence::default()
-        },
+        evidence: Evidence { value: Some(alert.value).filter(|v| v.is_finite()), expression: expression.to_owned(), ..Evidence::default() },
     }
 }

@@ -89,9 +89,9 @@ fn represent(
     now: Moment,
 ) {
     let spoken = members.iter().any(|&i| standings[i] == Standing::Notified);
-    let waited = members.iter().any(
-        |&i| matches!(standings[i], Standing::Held { since, .. } if now.since(since) >= settings.hold_of(candidates[i].severity)),
-    );
+    let waited = members
+        .iter()
+        .any(|&i| matches!(standings[i], Standing::Held { since, .. } if now.since(since) >= settings.hold_of(candidates[i].severity)));
     let waiting = members.iter().any(|&i| matches!(standings[i], Standing::Held { .. }));
     if !spoken && waiting && !waited {
         return;

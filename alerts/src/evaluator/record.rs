@@ -18,7 +18,9 @@ pub enum Standing {
         lingering: bool,
     },
     /// Shown under its cause, not notified. `firm`: the cause is a firing alert.
-    Explained { firm: bool },
+    Explained {
+        firm: bool,
+    },
     Notified,
 }
 

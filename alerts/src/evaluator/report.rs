@@ -181,7 +181,9 @@ mod tests {
 
     #[test]
     fn values_look_as_go_writes_them() {
-        for (value, text) in [(1.0, "1e+00"), (0.05, "5e-02"), (1234.5, "1.2345e+03"), (0.0, "0e+00"), (f64::NAN, "NaN"), (f64::INFINITY, "+Inf")] {
+        for (value, text) in
+            [(1.0, "1e+00"), (0.05, "5e-02"), (1234.5, "1.2345e+03"), (0.0, "0e+00"), (f64::NAN, "NaN"), (f64::INFINITY, "+Inf")]
+        {
             assert_eq!(exponent_form(value), text);
         }
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::memory::MemorySeries;
 use crate::rule_file::RuleFile;
 use parking_lot::Mutex;
-use watchfire_model::{Dependency, NoticeState, Severity, Value, is_stale};
+use watchfire_model::{Dependency, NoticeState, Selector, Severity, TimeRange, Value, is_stale};
 use watchfire_testkit::SimClock;
 
 const START: Timestamp = Timestamp(1_700_000_000_000 - 1_700_000_000_000 % 60_000);
@@ -207,7 +207,8 @@ fn a_rule_that_fails_keeps_its_alerts_and_says_so() {
 
 #[test]
 fn too_many_alerts_drop_all_and_those_told_hear_the_end() {
-    let mut world = World::new("groups:\n  - name: g\n    interval: 15s\n    limit: 1\n    rules:\n      - alert: Many\n        expr: errors > 0\n");
+    let mut world =
+        World::new("groups:\n  - name: g\n    interval: 15s\n    limit: 1\n    rules:\n      - alert: Many\n        expr: errors > 0\n");
     assert_eq!(told(&world.round(&[("a", 1.0)])).len(), 1);
     world.pass(15);
     let outcome = world.round(&[("a", 1.0), ("b", 1.0)]);
@@ -247,7 +248,8 @@ fn reload_keeps_the_alerts_of_unchanged_rules_and_ends_the_others() {
 
 #[test]
 fn hysteresis_keeps_an_alert_until_the_condition_of_recovery_holds() {
-    let rules = ERRORS.replace("for: 30s", "for: 0s").replace("impact: broken", r#"recover: 'errors{service="{{ $labels.service }}"} < 0.02'"#);
+    let rules =
+        ERRORS.replace("for: 30s", "for: 0s").replace("impact: broken", r#"recover: 'errors{service="{{ $labels.service }}"} < 0.02'"#);
     let mut world = World::new(&rules);
     assert_eq!(told(&world.round(&[("a\"b", 0.5)])).len(), 1);
     for (value, expected) in [(0.04, 0), (0.03, 0), (0.06, 0), (0.019, 1)] {
@@ -331,7 +333,11 @@ fn sleep_stalls_and_set_clocks_fire_and_resolve_nothing() {
         let outcome = world.evaluator.tick();
         assert!(outcome.notices.iter().all(|n| n.labels.value("service") == "late"), "{disturbance}: {:?}", told(&outcome));
         let states: Vec<_> = world.evaluator.board().iter().map(|a| (a.labels.value("service").to_owned(), a.state)).collect();
-        assert_eq!(states.iter().filter(|(s, _)| s == "firing").collect::<Vec<_>>(), [&("firing".to_owned(), AlertState::Firing)], "{disturbance}");
+        assert_eq!(
+            states.iter().filter(|(s, _)| s == "firing").collect::<Vec<_>>(),
+            [&("firing".to_owned(), AlertState::Firing)],
+            "{disturbance}"
+        );
         assert!(!outcome.clock_events.is_empty(), "{disturbance}");
         assert_eq!(world.meter.counter("watchfire_clock_events_total", &[("kind", outcome.clock_events[0].kind())]).get(), 1);
     }
@@ -364,7 +370,7 @@ fn a_cascade_over_twenty_services_is_one_page_and_an_unrelated_fault_is_one_more
         }
         world.pass(15);
     }
-    assert_eq!(pages, [("s19".to_owned(), NoticeState::Firing), ], "before the second fault has lasted for 30 s");
+    assert_eq!(pages, [("s19".to_owned(), NoticeState::Firing),], "before the second fault has lasted for 30 s");
     assert_eq!(held_back.len(), 19);
     let board = world.evaluator.board();
     let root = board.iter().find(|a| a.labels.value("service") == "s19").expect("the root");
@@ -496,7 +502,10 @@ fn the_api_objects_have_the_fields_of_prometheus() {
     let group = &json[0];
     assert_eq!((&group["name"], &group["interval"], &group["limit"]), (&"g".into(), &15.0.into(), &0.into()));
     let rule = &group["rules"][0];
-    assert_eq!((&rule["state"], &rule["type"], &rule["health"], &rule["duration"]), (&"pending".into(), &"alerting".into(), &"ok".into(), &30.0.into()));
+    assert_eq!(
+        (&rule["state"], &rule["type"], &rule["health"], &rule["duration"]),
+        (&"pending".into(), &"alerting".into(), &"ok".into(), &30.0.into())
+    );
     assert_eq!(rule["alerts"][0]["value"], "5e-01");
     assert!(rule.get("lastError").is_none());
     assert!(rule["lastEvaluation"].as_str().is_some_and(|t| t.starts_with("2023-11-14T22:")), "{}", rule["lastEvaluation"]);

@@ -81,7 +81,8 @@ pub fn test(files: &[(String, Result<String, String>, &dyn RuleFiles)], options:
     let mut outcomes = Vec::new();
     for (name, content, rule_files) in files {
         verdict.stdout.push_str(&format!("Unit Testing:  {name}\n"));
-        let results = content.clone().map_err(|e| vec![e]).and_then(|text| one_file(name, &text, *rule_files, options, &mut verdict.stderr));
+        let results =
+            content.clone().map_err(|e| vec![e]).and_then(|text| one_file(name, &text, *rule_files, options, &mut verdict.stderr));
         let errors = match results {
             Ok(groups) => {
                 let errors: Vec<String> = groups.iter().flat_map(|g| g.failures.clone()).collect();

@@ -135,7 +135,9 @@ fn group(node: &Node, default_interval: Duration, ignore: bool) -> Parsed<TestGr
                 }
             }
             "alert_rule_test" => group.alert_tests = list(value)?.iter().map(|n| alert_test(n, ignore)).collect::<Parsed<_>>()?,
-            "promql_expr_test" => group.expression_tests = list(value)?.iter().map(|n| expression_test(n, ignore)).collect::<Parsed<_>>()?,
+            "promql_expr_test" => {
+                group.expression_tests = list(value)?.iter().map(|n| expression_test(n, ignore)).collect::<Parsed<_>>()?
+            }
             "external_labels" => group.external_labels = labels(value)?,
             "external_url" => group.external_url = string(value)?,
             _ => group.start = start(value)?,

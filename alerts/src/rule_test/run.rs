@@ -167,10 +167,8 @@ fn compare_expression(test: &TestGroup, expected: &ExpressionTest, engine: &Engi
         let labels = if labels.is_empty() { "{}".to_owned() } else { labels.to_string() };
         format!("{labels} {value}")
     };
-    let exp: Vec<String> = wanted
-        .iter()
-        .map(|w| show(&w.labels, w.histogram.as_ref().map_or_else(|| format_float(w.value), histogram_text)))
-        .collect();
+    let exp: Vec<String> =
+        wanted.iter().map(|w| show(&w.labels, w.histogram.as_ref().map_or_else(|| format_float(w.value), histogram_text))).collect();
     let got: Vec<String> = got
         .iter()
         .map(|(l, v)| match v {
@@ -220,14 +218,14 @@ fn same_histogram(a: &NativeHistogram, b: &NativeHistogram) -> bool {
 
 fn histogram_text(h: &NativeHistogram) -> String {
     let counts = |counts: &[f64]| counts.iter().map(|c| format_float(*c)).collect::<Vec<_>>().join(" ");
-    let mut parts = vec![format!("schema:{}", h.schema), format!("count:{}", format_float(h.count)), format!("sum:{}", format_float(h.sum))];
+    let mut parts =
+        vec![format!("schema:{}", h.schema), format!("count:{}", format_float(h.count)), format!("sum:{}", format_float(h.sum))];
     if h.zero_count != 0.0 {
         parts.push(format!("z_bucket:{} z_bucket_w:{}", format_float(h.zero_count), format_float(h.zero_threshold)));
     }
-    for (spans, buckets, offset, name) in [
-        (&h.positive_spans, &h.positive_buckets, "offset", "buckets"),
-        (&h.negative_spans, &h.negative_buckets, "n_offset", "n_buckets"),
-    ] {
+    for (spans, buckets, offset, name) in
+        [(&h.positive_spans, &h.positive_buckets, "offset", "buckets"), (&h.negative_spans, &h.negative_buckets, "n_offset", "n_buckets")]
+    {
         if let Some(first) = spans.first() {
             parts.push(format!("{offset}:{} {name}:[{}]", first.offset, counts(buckets)));
         }
@@ -244,4 +242,3 @@ fn go_duration(d: Duration) -> String {
         (h, m, s) => format!("{h}h{m}m{s}s"),
     }
 }
-

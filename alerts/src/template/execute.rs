@@ -138,7 +138,9 @@ impl<'a> Run<'a> {
         let items: Vec<(TemplateValue, TemplateValue)> = match &value {
             TemplateValue::List(items) => items.iter().enumerate().map(|(i, v)| (TemplateValue::Int(i as i64), v.clone())).collect(),
             TemplateValue::Map { entries, .. } => entries.iter().map(|(k, v)| (TemplateValue::text(k), v.clone())).collect(),
-            TemplateValue::Int(n) => (0..(*n).min(i64::try_from(self.limits.steps).unwrap_or(i64::MAX - 1) + 1)).map(|i| (TemplateValue::Int(i), TemplateValue::Int(i))).collect(),
+            TemplateValue::Int(n) => (0..(*n).min(i64::try_from(self.limits.steps).unwrap_or(i64::MAX - 1) + 1))
+                .map(|i| (TemplateValue::Int(i), TemplateValue::Int(i)))
+                .collect(),
             TemplateValue::Missing | TemplateValue::Nil => Vec::new(),
             other => return Err(format!("range can't iterate over {}", other.print())),
         };

@@ -201,9 +201,7 @@ fn length(value: &TemplateValue) -> Outcome {
 
 fn index(from: &TemplateValue, key: &TemplateValue) -> Outcome {
     let position = |length: usize| match key {
-        TemplateValue::Int(i) => {
-            usize::try_from(*i).ok().filter(|i| *i < length).ok_or_else(|| format!("index out of range: {i}"))
-        }
+        TemplateValue::Int(i) => usize::try_from(*i).ok().filter(|i| *i < length).ok_or_else(|| format!("index out of range: {i}")),
         other => Err(format!("cannot index slice/array with type {}", other.type_name())),
     };
     match from {
@@ -226,9 +224,7 @@ fn slice(a: &[TemplateValue]) -> Outcome {
     };
     let bound = |i: usize, default: usize| match a.get(i) {
         None => Ok(default),
-        Some(TemplateValue::Int(n)) => {
-            usize::try_from(*n).ok().filter(|n| *n <= length).ok_or_else(|| format!("index out of range: {n}"))
-        }
+        Some(TemplateValue::Int(n)) => usize::try_from(*n).ok().filter(|n| *n <= length).ok_or_else(|| format!("index out of range: {n}")),
         Some(other) => Err(format!("cannot index slice/array with type {}", other.type_name())),
     };
     let (from, to) = (bound(1, 0)?, bound(2, length)?);
@@ -327,7 +323,8 @@ fn title(text: &str) -> String {
     let mut previous = ' ';
     text.chars()
         .map(|c| {
-            let boundary = if previous.is_ascii() { !(previous.is_ascii_alphanumeric() || previous == '_') } else { previous.is_whitespace() };
+            let boundary =
+                if previous.is_ascii() { !(previous.is_ascii_alphanumeric() || previous == '_') } else { previous.is_whitespace() };
             previous = c;
             if boundary { c.to_uppercase().next().unwrap_or(c) } else { c }
         })

@@ -55,12 +55,13 @@ pub(super) struct Number {
 
 pub(super) fn parse(text: &str) -> Result<Template, String> {
     let pieces = lex::pieces(text).map_err(located)?;
-    let mut parser = Parser { pieces: pieces.into_iter().peekable(), variables: root_variables(true), named: HashMap::new(), depth: 0, loops: 0 };
+    let mut parser =
+        Parser { pieces: pieces.into_iter().peekable(), variables: root_variables(true), named: HashMap::new(), depth: 0, loops: 0 };
     let (root, end) = parser.nodes()?;
     match end {
-        End::Eof => Ok(Template { root: root.into(), named: parser.named }),
-        End::End(line) => Err(located((line, "unexpected {{end}}".to_owned()))),
-        End::Else(line, _) => Err(located((line, "unexpected {{else}}".to_owned()))),
+        Closing::Eof => Ok(Template { root: root.into(), named: parser.named }),
+        Closing::EndAt(line) => Err(located((line, "unexpected {{end}}".to_owned()))),
+        Closing::Else(line, _) => Err(located((line, "unexpected {{else}}".to_owned()))),
     }
 }
 
@@ -82,22 +83,24 @@ struct Parser {
     loops: usize,
 }
 
-enum End {
+/// What ended a run of nodes.
+enum Closing {
     Eof,
-    End(usize),
+    /// `end`, on this line.
+    EndAt(usize),
     /// `else`, with the tokens after it.
     Else(usize, Vec<Token>),
 }
 
 impl Parser {
-    fn nodes(&mut self) -> Result<(Vec<Node>, End), String> {
+    fn nodes(&mut self) -> Result<(Vec<Node>, Closing), String> {
         self.depth += 1;
         if self.depth > MAX_NESTING {
             return Err(format!("1: nested deeper than {MAX_NESTING}"));
         }
         let mut out = Vec::new();
         let end = loop {
-            let Some(piece) = self.pieces.next() else { break End::Eof };
+            let Some(piece) = self.pieces.next() else { break Closing::Eof };
             let tokens = match piece {
                 Piece::Text(text) => {
                     out.push(Node::Text(text));
@@ -113,8 +116,8 @@ impl Parser {
             };
             let rest = || tokens[1..].to_vec();
             match keyword {
-                "end" if tokens.len() == 1 => break End::End(line),
-                "else" => break End::Else(line, rest()),
+                "end" if tokens.len() == 1 => break Closing::EndAt(line),
+                "else" => break Closing::Else(line, rest()),
                 "if" | "with" | "range" => {
                     let node = self.control(keyword, rest(), line)?;
                     out.push(node);
@@ -148,13 +151,13 @@ impl Parser {
         let (body, end) = self.nodes()?;
         self.loops -= usize::from(keyword == "range");
         let otherwise = match end {
-            End::Eof => return Err(located((line, format!("unexpected EOF: {{{{{keyword}}}}} is not closed")))),
-            End::End(_) => Vec::new(),
-            End::Else(at, rest) => match rest.first().map(|t| t.kind.clone()) {
+            Closing::Eof => return Err(located((line, format!("unexpected EOF: {{{{{keyword}}}}} is not closed")))),
+            Closing::EndAt(_) => Vec::new(),
+            Closing::Else(at, rest) => match rest.first().map(|t| t.kind.clone()) {
                 None => match self.nodes()? {
-                    (nodes, End::End(_)) => nodes,
-                    (_, End::Else(at, _)) => return Err(located((at, "expected end; found {{else}}".to_owned()))),
-                    (_, End::Eof) => return Err(located((line, format!("unexpected EOF: {{{{{keyword}}}}} is not closed")))),
+                    (nodes, Closing::EndAt(_)) => nodes,
+                    (_, Closing::Else(at, _)) => return Err(located((at, "expected end; found {{else}}".to_owned()))),
+                    (_, Closing::Eof) => return Err(located((line, format!("unexpected EOF: {{{{{keyword}}}}} is not closed")))),
                 },
                 Some(TokenKind::Word(word)) if word == keyword && keyword != "range" => {
                     self.depth += 1;
@@ -190,7 +193,7 @@ impl Parser {
         let (body, end) = self.nodes()?;
         self.variables = outer;
         self.loops = loops;
-        if !matches!(end, End::End(_)) {
+        if !matches!(end, Closing::EndAt(_)) {
             return Err(located((line, "unexpected EOF: {{define}} is not closed".to_owned())));
         }
         self.named.insert(name.clone(), body.into());

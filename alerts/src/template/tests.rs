@@ -48,7 +48,10 @@ fn expands_as_go_and_prometheus_do() {
         ("{{ printf \"%v\" true \"extra\" }}", "true%!(EXTRA string=extra)"),
         ("{{ print 1 2 \"a\" 3 }}", "1 2a3"),
         ("{{ \"hello big_world a-b\" | title }} {{ toUpper \"a\" }} {{ toLower \"B\" }}", "Hello Big_world A-B A b"),
-        ("{{ $labels.instance | stripPort }} {{ stripPort $labels.v6 }} {{ stripDomain $labels.instance }}", "web-1.example.com ::1 web-1:9100"),
+        (
+            "{{ $labels.instance | stripPort }} {{ stripPort $labels.v6 }} {{ stripDomain $labels.instance }}",
+            "web-1.example.com ::1 web-1:9100",
+        ),
         ("{{ if match \"^web\" $labels.instance }}yes{{ else }}no{{ end }}", "yes"),
         ("{{ reReplaceAll \"(.*)\\\\.example.*\" \"$1!\" $labels.instance }}", "web-1!"),
         ("{{ range query \"up\" | sortByLabel \"job\" }}{{ .Labels.job }}={{ .Value }} {{ end }}", "a=0.5 b=1 "),
@@ -91,9 +94,19 @@ fn failures_become_the_text() {
         ("{{ template \"absent\" }}", "template \"absent\" not defined"),
         ("{{ humanize \"x\" }}", "parsing \"x\": invalid syntax"),
         ("{{ define \"r\" }}{{ template \"r\" }}{{ end }}{{ template \"r\" }}", "maximum template depth"),
-        (&format!("{{{{ define \"r\" }}}}{}{{{{ template \"r\" }}}}{}{{{{ end }}}}{{{{ template \"r\" }}}}", "{{ if true }}".repeat(90), "{{ end }}".repeat(90)), "nested deeper"),
+        (
+            &format!(
+                "{{{{ define \"r\" }}}}{}{{{{ template \"r\" }}}}{}{{{{ end }}}}{{{{ template \"r\" }}}}",
+                "{{ if true }}".repeat(90),
+                "{{ end }}".repeat(90)
+            ),
+            "nested deeper",
+        ),
         ("{{ range 100000000 }}{{ end }}", "steps"),
-        ("{{ printf \"%1000s\" \"x\" | printf \"%1000s%1000s\" \"y\" }}{{ range 200 }}{{ printf \"%1000s\" \"x\" }}{{ end }}", "output exceeds"),
+        (
+            "{{ printf \"%1000s\" \"x\" | printf \"%1000s%1000s\" \"y\" }}{{ range 200 }}{{ printf \"%1000s\" \"x\" }}{{ end }}",
+            "output exceeds",
+        ),
         ("{{", "unclosed action"),
         ("{{ (((( }}", "unclosed left paren"),
     ] {

@@ -18,7 +18,10 @@ pub enum TemplateValue {
     Float(f64),
     Str(Rc<str>),
     /// Absent keys of a map of strings read as the empty text.
-    Map { entries: Rc<BTreeMap<String, TemplateValue>>, strings: bool },
+    Map {
+        entries: Rc<BTreeMap<String, TemplateValue>>,
+        strings: bool,
+    },
     List(Rc<[TemplateValue]>),
     /// One element of a query result: `.Labels`, `.Value`.
     Sample(Rc<Sample>),

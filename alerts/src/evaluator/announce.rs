@@ -1,0 +1,178 @@
+//! From transitions to notices: causes are looked for, paging decides, and what is to be said is put together.
+
+use super::paging::{self, Verdict};
+use super::record::{Paging, Standing};
+use super::{Address, Evaluator, EvidenceRequest, RuleHealth, TickOutcome, notice};
+use crate::cause::{self, Candidate, Explanation};
+use crate::state::{ActiveAlert, Change, Moment};
+use std::collections::BTreeSet;
+use watchfire_model::reading::AlertState;
+use watchfire_model::{Cause, Evidence, Notice, Selector, SeriesSource, TimeRange, Timestamp};
+
+impl Evaluator {
+    /// Turns transitions and explanations into notices.
+    pub(super) fn settle(
+        &mut self,
+        now: Moment,
+        source: &dyn SeriesSource,
+        transitions: Vec<(Address, Change)>,
+        outcome: &mut TickOutcome,
+    ) {
+        for (address, change) in transitions {
+            match change {
+                Change::Resolved => self.resolve(&address, now, outcome),
+                Change::Fired | Change::Lapsed => {
+                    if let Some(alert) = self.alert_mut(&address) {
+                        alert.paging = Paging { revision: alert.paging.revision, ..Paging::default() };
+                    }
+                }
+                Change::Pending | Change::Dropped => {}
+            }
+        }
+        let addresses = self.active();
+        let candidates: Vec<Candidate> = addresses.iter().filter_map(|a| self.alert(a)).map(candidate).collect();
+        let reporting = self.reporting(source, now.at, &candidates);
+        let can_alert = |service: &str| reporting.contains(service);
+        let explanations = cause::explain(&candidates, &*self.topology, &self.settings.cause, &can_alert);
+        let mut standings: Vec<Standing> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.standing).collect();
+        let notified_as: Vec<_> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.severity).collect();
+        let verdicts = paging::decide(&candidates, &explanations, &mut standings, &notified_as, &self.settings, now);
+        self.explained.clear();
+        for (i, address) in addresses.iter().enumerate() {
+            let cause = explanations[i].as_ref().map(|e| cause::describe(e, &candidates));
+            let dependents = paging::dependents(i, &candidates, &explanations);
+            let key = self.key(address);
+            self.explained.insert(key, (cause.clone(), dependents.clone()));
+            self.apply(address, verdicts[i], standings[i], cause, dependents, &explanations[i], now, outcome);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn apply(
+        &mut self,
+        address: &Address,
+        verdict: Verdict,
+        standing: Standing,
+        cause: Option<Cause>,
+        dependents: Vec<String>,
+        explanation: &Option<Explanation>,
+        now: Moment,
+        outcome: &mut TickOutcome,
+    ) {
+        let Some(alert) = self.alert_mut(address) else { return };
+        alert.paging.standing = standing;
+        match standing {
+            Standing::Explained { .. } => alert.paging.cause.clone_from(&cause),
+            // What lingers keeps showing the cause it had.
+            Standing::Held { lingering: true, .. } => {}
+            _ => alert.paging.cause = None,
+        }
+        let shown = match verdict {
+            Verdict::Nothing => return,
+            Verdict::Notify(severity) => {
+                alert.paging.severity = Some(severity);
+                alert.paging.last_sent = Some(now);
+                None
+            }
+            Verdict::Explain => cause.clone(),
+        };
+        bump(&mut alert.paging, now);
+        let suspected = cause.filter(|_| explanation.is_some() && shown.is_none());
+        if let Some(notice) = self.notice(address, now, shown, dependents, suspected) {
+            outcome.notices.push(notice);
+        }
+    }
+
+    fn resolve(&mut self, address: &Address, now: Moment, outcome: &mut TickOutcome) {
+        let Some(alert) = self.alert_mut(address) else { return };
+        let explained = matches!(alert.paging.standing, Standing::Explained { .. } | Standing::Held { lingering: true, .. });
+        let cause = alert.paging.cause.clone().filter(|_| explained);
+        if cause.is_none() {
+            alert.paging.last_sent = Some(now);
+        }
+        bump(&mut alert.paging, now);
+        if let Some(notice) = self.notice(address, now, cause, Vec::new(), None) {
+            outcome.notices.push(notice);
+        }
+    }
+
+    fn notice(
+        &self,
+        address: &Address,
+        now: Moment,
+        cause: Option<Cause>,
+        dependents: Vec<String>,
+        suspected: Option<Cause>,
+    ) -> Option<Notice> {
+        let group = &self.groups[address.0];
+        let rule = &group.rules[address.1].rule;
+        let alert = self.alert(address)?;
+        let mut notice = notice::notice(alert, rule, &self.settings, now, group.valid_until(now, &self.settings), cause);
+        if let Some(source) = &self.evidence {
+            let request = EvidenceRequest {
+                labels: &alert.labels,
+                service: cause::subject(&alert.labels),
+                expression: &rule.expression,
+                active_at: alert.life.active.at,
+                now: now.at,
+            };
+            let found = source.evidence(&request);
+            notice.evidence = Evidence { value: notice.evidence.value, expression: notice.evidence.expression, ..found };
+        }
+        notice.evidence.dependents = dependents;
+        if let Some(suspected) = suspected {
+            notice.evidence.surroundings.insert(0, format!("suspected cause: {}", suspected.reason));
+        }
+        Some(notice)
+    }
+
+    /// Repeats what was sent, every `resend_delay`: firing alerts while they fire, resolved ones for fifteen minutes.
+    pub(super) fn resend(&mut self, now: Moment, outcome: &mut TickOutcome) {
+        let mut due = Vec::new();
+        for (g, group) in self.groups.iter_mut().enumerate() {
+            for (r, rule) in group.rules.iter_mut().enumerate() {
+                // Nothing is sent for a rule that could not be evaluated: receivers then see it end, as with Prometheus.
+                if rule.health != RuleHealth::Ok {
+                    continue;
+                }
+                for (labels, alert) in &mut rule.state {
+                    let sent = alert.paging.last_sent.filter(|_| alert.life.state != AlertState::Pending);
+                    if sent.is_some_and(|sent| now.since(sent) >= self.settings.resend_delay) {
+                        alert.paging.last_sent = Some(now);
+                        due.push((g, r, labels.clone()));
+                    }
+                }
+            }
+        }
+        for address in due {
+            let dependents = self.explained.get(&self.key(&address)).map(|(_, d)| d.clone()).unwrap_or_default();
+            outcome.resends.extend(self.notice(&address, now, None, dependents, None));
+        }
+    }
+
+    /// Services that report telemetry or have alerts: where a fault can be expected to show as an alert.
+    fn reporting(&self, source: &dyn SeriesSource, now: Timestamp, candidates: &[Candidate]) -> BTreeSet<String> {
+        if !candidates.iter().any(|c| c.firing) {
+            return BTreeSet::new();
+        }
+        let range = TimeRange { start: now.saturating_sub(self.engine.options().lookback), end: now };
+        let selector = Selector::metric("traces_span_metrics_calls_total");
+        let names = source.label_values("service_name", &[selector], range).unwrap_or_default();
+        names.into_iter().chain(candidates.iter().filter_map(|c| c.service.clone())).collect()
+    }
+}
+
+fn candidate(alert: &ActiveAlert) -> Candidate {
+    Candidate {
+        name: alert.labels.value("alertname").to_owned(),
+        service: cause::subject(&alert.labels).map(str::to_owned),
+        severity: notice::severity(&alert.labels),
+        active_at: alert.life.active.at,
+        firing: alert.life.state == AlertState::Firing,
+    }
+}
+
+/// Gives the alert's next notice its place in the order. Starts at the time, so that an alert that was forgotten does not start over.
+fn bump(paging: &mut Paging, now: Moment) {
+    paging.revision = (paging.revision + 1).max(u64::try_from(now.at.millis()).unwrap_or(0));
+}

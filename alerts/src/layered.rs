@@ -1,0 +1,70 @@
+//! Recorded series laid over a source that cannot be written to.
+
+use crate::memory::MemorySeries;
+use parking_lot::RwLock;
+use std::collections::BTreeSet;
+use watchfire_model::{Exemplar, Labels, Metadata, Selector, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Value};
+
+/// Recorded series over the real ones; a recorded name hides the series of that name below.
+pub(crate) struct Layered<'a> {
+    below: &'a dyn SeriesSource,
+    above: MemorySeries,
+    names: RwLock<BTreeSet<String>>,
+}
+
+impl<'a> Layered<'a> {
+    pub fn over(below: &'a dyn SeriesSource) -> Self {
+        Layered { below, above: MemorySeries::new(), names: RwLock::default() }
+    }
+
+    pub fn push(&self, labels: &Labels, at: Timestamp, value: Value) {
+        self.above.push(labels, at, value);
+    }
+
+    /// From now on this name is recorded.
+    pub fn claim(&self, name: &str) {
+        self.names.write().insert(name.to_owned());
+    }
+}
+
+impl SeriesSource for Layered<'_> {
+    fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError> {
+        let names = self.names.read();
+        match selector.metric_name() {
+            Some(name) if names.contains(name) => self.above.select(selector, range, visit),
+            Some(_) => self.below.select(selector, range, visit),
+            None => {
+                self.above.select(selector, range, visit)?;
+                self.below.select(selector, range, &mut |view| {
+                    if !names.contains(view.labels.metric_name()) {
+                        visit(view);
+                    }
+                })
+            }
+        }
+    }
+
+    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        let mut names = self.below.label_names(selectors, range)?;
+        names.extend(self.above.label_names(selectors, range)?);
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        let mut values = self.below.label_values(name, selectors, range)?;
+        values.extend(self.above.label_values(name, selectors, range)?);
+        values.sort();
+        values.dedup();
+        Ok(values)
+    }
+
+    fn metadata(&self) -> Vec<(String, Metadata)> {
+        self.below.metadata()
+    }
+
+    fn exemplars(&self, selector: &Selector, range: TimeRange) -> Vec<(Labels, Vec<Exemplar>)> {
+        self.below.exemplars(selector, range)
+    }
+}
