@@ -13,10 +13,10 @@ pub struct ConfigError {
     /// One-based, in characters.
     pub column: Option<usize>,
     /// The offending line as it stands in the file.
-    pub source_line: Option<String>,
+    pub source_line: Option<Box<str>>,
     pub message: String,
     /// What to do next.
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
 }
 
 impl ConfigError {
@@ -25,7 +25,7 @@ impl ConfigError {
     }
 
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(help.into().into_boxed_str());
         self
     }
 
@@ -36,7 +36,7 @@ impl ConfigError {
         let start = before.rfind('\n').map_or(0, |i| i + 1);
         self.line = Some(before.matches('\n').count() + 1);
         self.column = Some(text[start..offset].chars().count() + 1);
-        self.source_line = Some(text[start..].lines().next().unwrap_or("").chars().take(200).collect());
+        self.source_line = Some(text[start..].lines().next().unwrap_or("").chars().take(200).collect::<String>().into());
         self
     }
 
@@ -96,11 +96,12 @@ pub(crate) fn explain(place: &str, text: &str, error: &toml::de::Error) -> Confi
     if let Some((unknown, valid)) = unknown_name(&message) {
         let what = if message.starts_with("unknown variant") { "value" } else { "key" };
         found.message = format!("unknown {what} `{unknown}`");
-        found.help = Some(match nearest(&unknown, valid.iter().map(String::as_str)) {
+        let help = match nearest(&unknown, valid.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`? Valid here: {}", valid.join(", ")),
             None if valid.is_empty() => format!("no {what} of that name is known here"),
             None => format!("valid here: {}", valid.join(", ")),
-        });
+        };
+        found.help = Some(help.into());
     }
     found
 }

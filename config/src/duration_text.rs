@@ -10,7 +10,8 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse_duration(&text).map_err(|_| D::Error::custom(format!("{text:?} is not a duration; write it like \"250ms\", \"30s\" or \"1h30m\"")))
+    parse_duration(&text)
+        .map_err(|_| D::Error::custom(format!("{text:?} is not a duration; write it like \"250ms\", \"30s\" or \"1h30m\"")))
 }
 
 /// The same for a value that may be absent.

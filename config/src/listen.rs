@@ -42,10 +42,9 @@ impl FromStr for Listen {
             Some(port) => format!("127.0.0.1:{port}"),
             None => text.to_owned(),
         };
-        spelled
-            .parse()
-            .map(Listen::On)
-            .map_err(|_| format!("{text:?} is not an address to listen on; write it like \"127.0.0.1:4317\", \"[::1]:4317\", \"127.0.0.1:0\" or \"off\""))
+        spelled.parse().map(Listen::On).map_err(|_| {
+            format!("{text:?} is not an address to listen on; write it like \"127.0.0.1:4317\", \"[::1]:4317\", \"127.0.0.1:0\" or \"off\"")
+        })
     }
 }
 

@@ -113,4 +113,3 @@ async fn respond(request: &Request<Incoming>, service: usize, metrics_path: &str
         .body(Full::new(Bytes::from(body)));
     Some(response.unwrap_or_else(|_: http::Error| Response::new(Full::default())))
 }
-

@@ -12,6 +12,9 @@ use std::time::Duration;
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
+/// One of several futures that run beside each other.
+pub(crate) type Branch<T> = Pin<Box<dyn Future<Output = T>>>;
+
 /// The tasks of one simulation and their clock. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Executor(Rc<Inner>);
@@ -138,8 +141,8 @@ impl<T> Answer<T> {
 }
 
 /// Runs futures beside each other; results in their order.
-pub(crate) async fn together<T>(futures: Vec<Pin<Box<dyn Future<Output = T>>>>) -> Vec<T> {
-    let mut slots: Vec<(Option<Pin<Box<dyn Future<Output = T>>>>, Option<T>)> = futures.into_iter().map(|f| (Some(f), None)).collect();
+pub(crate) async fn together<T>(futures: Vec<Branch<T>>) -> Vec<T> {
+    let mut slots: Vec<(Option<Branch<T>>, Option<T>)> = futures.into_iter().map(|f| (Some(f), None)).collect();
     std::future::poll_fn(|context| {
         let mut all = true;
         for (future, result) in &mut slots {

@@ -82,19 +82,9 @@ impl Exposition {
     }
 
     pub(crate) fn observe(&mut self, family: &str, help: &str, labels: &[(&str, &str)], bounds: &[f64], value: Option<f64>) {
-        if let Cell::Histogram(histogram) = self.cell(family, help, "histogram", labels, || Cell::Histogram(Histogram::new(bounds))) {
-            if let Some(value) = value {
-                histogram.observe(value);
-            }
-        }
-    }
-
-    /// A counter's or gauge's value.
-    #[cfg(test)]
-    pub(crate) fn value(&self, family: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        match self.0.get(family)?.series.get(&label_text(labels))? {
-            Cell::Counter(v) | Cell::Gauge(v) => Some(*v),
-            Cell::Histogram(_) => None,
+        let cell = self.cell(family, help, "histogram", labels, || Cell::Histogram(Histogram::new(bounds)));
+        if let (Cell::Histogram(histogram), Some(value)) = (cell, value) {
+            histogram.observe(value);
         }
     }
 

@@ -31,7 +31,9 @@ impl World {
         let status = if unhealthy { 503 } else { 200 };
         let at = self.timeline.nanos(now, now);
         let timestamp = chrono::DateTime::from_timestamp_nanos(at as i64).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-        let answer = |status: u16, content_type: &'static str, body: serde_json::Value| Some(HealthAnswer { status, content_type, body: body.to_string() });
+        let answer = |status: u16, content_type: &'static str, body: serde_json::Value| {
+            Some(HealthAnswer { status, content_type, body: body.to_string() })
+        };
         if path.ends_with("/live") || path.ends_with("liveness") || path.ends_with("livez") {
             return answer(200, "application/json", json!({"status": "alive", "service": description.name}));
         }
@@ -86,7 +88,9 @@ impl World {
             HealthFormat::HealthJson => {
                 let checks: serde_json::Map<_, _> = dependencies
                     .iter()
-                    .map(|(name, healthy)| (format!("{name}:connections"), json!([{"componentId": name, "status": if *healthy { "pass" } else { "fail" }}])))
+                    .map(|(name, healthy)| {
+                        (format!("{name}:connections"), json!([{"componentId": name, "status": if *healthy { "pass" } else { "fail" }}]))
+                    })
                     .collect();
                 let overall = match word {
                     "healthy" => "pass",
@@ -106,7 +110,9 @@ impl World {
                 });
                 answer(if failed { 503 } else { 200 }, "application/json", body)
             }
-            HealthFormat::Plain => Some(HealthAnswer { status, content_type: "text/plain", body: if unhealthy { "unhealthy" } else { "ok" }.to_owned() }),
+            HealthFormat::Plain => {
+                Some(HealthAnswer { status, content_type: "text/plain", body: if unhealthy { "unhealthy" } else { "ok" }.to_owned() })
+            }
         }
     }
 }

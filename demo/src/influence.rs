@@ -115,7 +115,8 @@ mod tests {
             ramp: Some(Duration::from_secs(4)),
             ..Effect::default()
         };
-        let shown: Vec<f64> = [9, 10, 12, 14, 19, 20, 22, 24, 30].map(|s| strength(&effect, Duration::from_secs(60), Duration::from_secs(s))).into();
+        let shown: Vec<f64> =
+            [9, 10, 12, 14, 19, 20, 22, 24, 30].map(|s| strength(&effect, Duration::from_secs(60), Duration::from_secs(s))).into();
         assert_eq!(shown, [0.0, 0.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]);
         let cut_short = Effect { until: Some(Duration::from_secs(12)), ..effect };
         assert_eq!(strength(&cut_short, Duration::from_secs(60), Duration::from_secs(12)), 0.5);

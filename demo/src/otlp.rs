@@ -9,7 +9,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
-    Gauge, Histogram as OtlpHistogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
+    Gauge, Histogram as OtlpHistogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric,
+    number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
@@ -144,7 +145,8 @@ impl World {
             },
         ];
         let scope_metrics = vec![ScopeMetrics { scope: scope(&description.language), metrics, ..ScopeMetrics::default() }];
-        let resource_metrics = vec![ResourceMetrics { resource: Some(self.resource(service)), scope_metrics, ..ResourceMetrics::default() }];
+        let resource_metrics =
+            vec![ResourceMetrics { resource: Some(self.resource(service)), scope_metrics, ..ResourceMetrics::default() }];
         Export {
             service: description.name.clone(),
             transport: description.otlp.unwrap_or(platform.defaults.otlp),

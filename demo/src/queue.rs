@@ -154,7 +154,10 @@ impl Sim {
                 (Some((trace, _)), false) => trace.follow(&mut world.chance, start),
                 (None, _) => world.begin_trace(consumer, start),
             };
-            let own = world.chance.duration(description.p50, description.p95).mul_f64(own_trouble.latency_factor / influence.service_factor.max(0.01));
+            let own = world
+                .chance
+                .duration(description.p50, description.p95)
+                .mul_f64(own_trouble.latency_factor / influence.service_factor.max(0.01));
             let failed = world.chance.happens((description.errors + influence.errors + own_trouble.errors).min(1.0));
             world.count_task(queue, &message.job, "received");
             world.count_task(queue, &message.job, "started");
@@ -164,9 +167,9 @@ impl Sim {
         self.sleep(own).await;
         let result = if failed { Err((message.job.clone(), Outcome::Answer(500))) } else { self.steps(&description.steps, &place).await };
         let end = self.now();
-        let error = result.err().map(|(target, outcome)| {
-            outcome.error(&target).unwrap_or_else(|| ("TaskError".to_owned(), format!("{target} failed")))
-        });
+        let error = result
+            .err()
+            .map(|(target, outcome)| outcome.error(&target).unwrap_or_else(|| ("TaskError".to_owned(), format!("{target} failed"))));
         self.handled(queue, &message, &place, (start, end), error.clone());
         if error.is_some() {
             self.again_or_dead(queue, message);
@@ -190,7 +193,14 @@ impl Sim {
         let mut world = self.world();
         if let Some((_, reason)) = &error {
             let body = format!("{} failed (try {} of {TRIES}): {reason}", message.job, message.tries + 1);
-            world.log(place.service, 17, body, Some((&place.trace, place.span)), vec![text("messaging.destination.name", description.name.clone())], end);
+            world.log(
+                place.service,
+                17,
+                body,
+                Some((&place.trace, place.span)),
+                vec![text("messaging.destination.name", description.name.clone())],
+                end,
+            );
         }
         let outcome = if error.is_none() { "succeeded" } else { "failed" };
         world.count_task(queue, &message.job, outcome);
@@ -278,7 +288,13 @@ impl crate::world::World {
             let labels = [("name", job), ("queue_name", description.name.as_str())];
             let exposition = &mut self.services[service].exposition;
             exposition.observe("celery_task_runtime", "Seconds a task ran.", &labels, &DURATION_BUCKETS, Some(runtime));
-            exposition.observe("celery_task_queue_wait_time", "Seconds a task waited in its queue.", &labels, &DURATION_BUCKETS, Some(waited));
+            exposition.observe(
+                "celery_task_queue_wait_time",
+                "Seconds a task waited in its queue.",
+                &labels,
+                &DURATION_BUCKETS,
+                Some(waited),
+            );
         }
         if let Some(consumer) = self.service_index(&description.consumer) {
             let labels = [("service", description.consumer.as_str()), ("queue", description.name.as_str())];

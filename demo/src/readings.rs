@@ -55,7 +55,12 @@ impl World {
         e.set("process_resident_memory_bytes", "Resident memory of the process.", &[], (MEMORY_BYTES * memory * 0.6).round());
         e.set("process_start_time_seconds", "Start of the process, unix time.", &[], start);
         let version = if description.version.is_empty() { "0.0.0" } else { &description.version };
-        e.set("service_info", "Version of the service.", &[("service", &description.name), ("version", version), ("language", &description.language)], 1.0);
+        e.set(
+            "service_info",
+            "Version of the service.",
+            &[("service", &description.name), ("version", version), ("language", &description.language)],
+            1.0,
+        );
     }
 
     fn read_stores(&mut self, service: usize, now: Duration) {
@@ -82,7 +87,9 @@ impl World {
             match store.kind {
                 StoreKind::Database => e.set("pg_up", "Whether the database answers its exporter.", &[("database", &store.name)], up),
                 StoreKind::Cache => e.set("redis_up", "Whether Redis answers its exporter.", &[("store", &store.name)], up),
-                StoreKind::Search => e.set("elasticsearch_cluster_health_up", "Whether the cluster answers its exporter.", &[("cluster", &store.name)], up),
+                StoreKind::Search => {
+                    e.set("elasticsearch_cluster_health_up", "Whether the cluster answers its exporter.", &[("cluster", &store.name)], up)
+                }
                 StoreKind::Storage => {}
             }
             if let Some(lag) = lag {
@@ -113,6 +120,7 @@ impl World {
             }
             let stopped = self.influence(&queue.name, "", now).consumers_stopped || self.influence(&queue.consumer, "", now).down;
             let consumers = if stopped { 0.0 } else { f64::from(queue.workers) };
+            let members = self.group_members(&queue.group, now);
             let state = &self.queues[index];
             let (depth, busy, dead) = (state.depth() as f64, f64::from(state.busy), state.dead as f64);
             let (published, handled, oldest) = (state.published as f64, state.handled as f64, state.oldest(now).as_secs_f64());
@@ -123,24 +131,54 @@ impl World {
             match queue.exporter {
                 QueueExporter::Celery => {
                     e.set("celery_queue_length", "The number of message in broker queue.", &[("queue_name", name)], depth);
-                    e.set("celery_active_consumer_count", "The number of active consumer in broker queue.", &[("queue_name", name)], consumers);
-                    e.set("celery_active_worker_count", "The number of active workers in broker queue.", &[("queue_name", name)], consumers.min(1.0));
+                    e.set(
+                        "celery_active_consumer_count",
+                        "The number of active consumer in broker queue.",
+                        &[("queue_name", name)],
+                        consumers,
+                    );
+                    e.set(
+                        "celery_active_worker_count",
+                        "The number of active workers in broker queue.",
+                        &[("queue_name", name)],
+                        consumers.min(1.0),
+                    );
                     if !queue.dead_letter.is_empty() {
                         e.set("celery_queue_length", "The number of message in broker queue.", &[("queue_name", &queue.dead_letter)], dead);
                     }
                 }
                 QueueExporter::Kafka => {
                     let partition = [("consumergroup", group), ("topic", name), ("partition", "0")];
-                    e.set("kafka_consumergroup_lag", "Current Approximate Lag of a ConsumerGroup at Topic/Partition", &partition, depth + busy);
-                    e.set("kafka_consumergroup_current_offset", "Current Offset of a ConsumerGroup at Topic/Partition", &partition, handled);
-                    e.set("kafka_consumergroup_members", "Amount of members in a consumer group", &[("consumergroup", group)], consumers);
-                    e.set("kafka_topic_partition_current_offset", "Current Offset of a Broker at Topic/Partition", &[("topic", name), ("partition", "0")], published);
+                    e.set(
+                        "kafka_consumergroup_lag",
+                        "Current Approximate Lag of a ConsumerGroup at Topic/Partition",
+                        &partition,
+                        depth + busy,
+                    );
+                    e.set(
+                        "kafka_consumergroup_current_offset",
+                        "Current Offset of a ConsumerGroup at Topic/Partition",
+                        &partition,
+                        handled,
+                    );
+                    e.set("kafka_consumergroup_members", "Amount of members in a consumer group", &[("consumergroup", group)], members);
+                    e.set(
+                        "kafka_topic_partition_current_offset",
+                        "Current Offset of a Broker at Topic/Partition",
+                        &[("topic", name), ("partition", "0")],
+                        published,
+                    );
                 }
                 QueueExporter::RedisStreams => {
                     let stream = [("db", "db0"), ("stream", name)];
                     let grouped = [("db", "db0"), ("stream", name), ("group", group)];
                     e.set("redis_stream_length", "The number of elements of the stream", &stream, depth + busy);
-                    e.set("redis_stream_group_lag", "The number of entries in the stream that are still waiting to be delivered to the group's consumers", &grouped, depth);
+                    e.set(
+                        "redis_stream_group_lag",
+                        "The number of entries in the stream that are still waiting to be delivered to the group's consumers",
+                        &grouped,
+                        depth,
+                    );
                     e.set("redis_stream_group_messages_pending", "Pending number of messages in the stream group", &grouped, busy);
                     e.set("redis_stream_group_consumers", "Consumers count of stream group", &grouped, consumers);
                     if !queue.dead_letter.is_empty() {
@@ -152,7 +190,12 @@ impl World {
                     let labels = [("vhost", "/"), ("queue", name)];
                     e.set("rabbitmq_detailed_queue_messages", "Sum of ready and unacknowledged messages", &labels, depth + busy);
                     e.set("rabbitmq_detailed_queue_messages_ready", "Messages ready to be delivered to consumers", &labels, depth);
-                    e.set("rabbitmq_detailed_queue_messages_unacked", "Messages delivered to consumers but not yet acknowledged", &labels, busy);
+                    e.set(
+                        "rabbitmq_detailed_queue_messages_unacked",
+                        "Messages delivered to consumers but not yet acknowledged",
+                        &labels,
+                        busy,
+                    );
                     e.set("rabbitmq_detailed_queue_consumers", "Consumers on a queue", &labels, consumers);
                     if !queue.dead_letter.is_empty() {
                         let labels = [("vhost", "/"), ("queue", queue.dead_letter.as_str())];
@@ -161,13 +204,21 @@ impl World {
                 }
                 QueueExporter::Bullmq => {
                     let help = "Number of jobs in the queue by state";
-                    for (state, count) in [("waiting", depth), ("active", busy), ("delayed", 0.0), ("completed", handled), ("failed", dead)] {
+                    for (state, count) in [("waiting", depth), ("active", busy), ("delayed", 0.0), ("completed", handled), ("failed", dead)]
+                    {
                         e.set("bullmq_job_count", help, &[("queue", name), ("state", state)], count);
                     }
                 }
             }
             e.set("dead_letters", "Messages given up after the last try.", &[("queue", name)], dead);
         }
+    }
+
+    /// Consumers that a group has on all of its topics together.
+    fn group_members(&self, group: &str, now: Duration) -> f64 {
+        let topics = self.platform.queues.iter().filter(|q| q.group == group);
+        let working = topics.filter(|q| !self.influence(&q.name, "", now).consumers_stopped && !self.influence(&q.consumer, "", now).down);
+        working.map(|q| f64::from(q.workers)).sum()
     }
 
     fn read_breakers(&mut self, service: usize) {
@@ -177,7 +228,12 @@ impl World {
             if self.service_index(&owner) == Some(service) {
                 let state = breaker.state().number();
                 let labels = [("service", owner.as_str()), ("breaker", name.as_str())];
-                self.services[service].exposition.set("circuit_breaker_state", "State of the circuit breaker: 0=closed 1=half-open 2=open", &labels, state);
+                self.services[service].exposition.set(
+                    "circuit_breaker_state",
+                    "State of the circuit breaker: 0=closed 1=half-open 2=open",
+                    &labels,
+                    state,
+                );
             }
         }
     }
@@ -192,7 +248,12 @@ impl World {
             let renewed = self.services[index].registered_at;
             let at = self.timeline.nanos(renewed, renewed) as f64 / 1e9;
             let help = "Unix time at which the service last renewed its registration.";
-            self.services[service].exposition.set("service_registry_last_refresh_timestamp_seconds", help, &[("service", &description.name)], at);
+            self.services[service].exposition.set(
+                "service_registry_last_refresh_timestamp_seconds",
+                help,
+                &[("service", &description.name)],
+                at,
+            );
         }
     }
 
@@ -204,7 +265,8 @@ impl World {
             let messages = self.platform.queues.iter().filter(|q| q.consumer == description.name).flat_map(|q| &q.steps);
             operations.chain(messages).filter(|s| matches!(self.nodes.get(&s.to), Some(Node::Store(_)))).map(|s| s.to.clone())
         };
-        let mut names: Vec<String> = if description.health_dependencies.is_empty() { called().collect() } else { description.health_dependencies.clone() };
+        let mut names: Vec<String> =
+            if description.health_dependencies.is_empty() { called().collect() } else { description.health_dependencies.clone() };
         names.sort();
         names.dedup();
         names.into_iter().map(|name| self.dependency(&name, now)).collect()

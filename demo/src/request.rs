@@ -81,7 +81,13 @@ pub(crate) struct Place {
 
 impl Sim {
     /// Answers one call of an operation: the server side.
-    pub(crate) fn serve(self, service: usize, operation: Rc<Operation>, trace: Rc<Trace>, parent: Option<SpanId>) -> Pin<Box<dyn Future<Output = Outcome>>> {
+    pub(crate) fn serve(
+        self,
+        service: usize,
+        operation: Rc<Operation>,
+        trace: Rc<Trace>,
+        parent: Option<SpanId>,
+    ) -> Pin<Box<dyn Future<Output = Outcome>>> {
         Box::pin(async move {
             let platform = self.platform();
             let description = &platform.services[service];
@@ -125,7 +131,15 @@ impl Sim {
     }
 
     /// The server's span, metrics and log line.
-    fn answered(&self, place: &Place, operation: &Operation, parent: Option<SpanId>, start: Duration, status: u16, cause: Option<(String, String)>) {
+    fn answered(
+        &self,
+        place: &Place,
+        operation: &Operation,
+        parent: Option<SpanId>,
+        start: Duration,
+        status: u16,
+        cause: Option<(String, String)>,
+    ) {
         let end = self.now();
         let mut world = self.world();
         let platform = Rc::clone(&world.platform);
@@ -148,7 +162,14 @@ impl Sim {
         };
         if let Some((_, message)) = &error {
             let attributes = vec![text("http.route", route), int("http.response.status_code", i64::from(status))];
-            world.log(place.service, 17, format!("{} {status}: {message}", operation.name), Some((&place.trace, place.span)), attributes, end);
+            world.log(
+                place.service,
+                17,
+                format!("{} {status}: {message}", operation.name),
+                Some((&place.trace, place.span)),
+                attributes,
+                end,
+            );
         } else if place.trace.sampled && parent.is_none() {
             let body = format!("{} {status} in {} ms", operation.name, (end - start).as_millis());
             world.log(place.service, 9, body, Some((&place.trace, place.span)), vec![text("http.route", route)], end);
@@ -191,7 +212,7 @@ impl Sim {
     /// comes back with the name of its target.
     pub(crate) async fn steps(&self, steps: &[Step], place: &Place) -> Result<(), (String, Outcome)> {
         let mut rest = steps;
-        while let Some(first) = rest.first() {
+        while !rest.is_empty() {
             let beside = rest[1..].iter().take_while(|s| s.together).count();
             let group: Vec<Step> = {
                 let mut world = self.world();
@@ -204,7 +225,6 @@ impl Sim {
                     return Err((step.to.clone(), outcome));
                 }
             }
-            let _ = first;
         }
         Ok(())
     }
@@ -366,7 +386,9 @@ impl Sim {
                 self.executor.spawn(async move { giver.give(sim.serve(service, operation, trace, Some(span)).await) });
                 answer.within(limit).await.unwrap_or(Outcome::Timeout)
             }
-            Node::Store(index) => self.elsewhere(step, (platform.stores[index].p50, platform.stores[index].p95, platform.stores[index].errors), limit).await,
+            Node::Store(index) => {
+                self.elsewhere(step, (platform.stores[index].p50, platform.stores[index].p95, platform.stores[index].errors), limit).await
+            }
             Node::Provider(index) => {
                 let provider = &platform.providers[index];
                 self.elsewhere(step, (provider.p50, provider.p95, provider.errors), limit).await

@@ -104,7 +104,13 @@ impl Sim {
         let mut world = self.world();
         let labels = [("service", saga.service.as_str()), ("saga", saga.name.as_str()), ("step", step.name.as_str())];
         let exposition = &mut world.services[place.service].exposition;
-        exposition.observe("saga_step_duration_seconds", "Duration of saga steps.", &labels, &DURATION_BUCKETS, Some((end - start).as_secs_f64()));
+        exposition.observe(
+            "saga_step_duration_seconds",
+            "Duration of saga steps.",
+            &labels,
+            &DURATION_BUCKETS,
+            Some((end - start).as_secs_f64()),
+        );
         if outcome == Outcome::Timeout {
             exposition.count("saga_step_timeouts_total", "Saga steps beyond their timeout.", &labels, 1.0);
         }

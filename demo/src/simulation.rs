@@ -20,7 +20,8 @@ impl Simulation {
     /// A simulation at its beginning. `epoch` is the wall-clock time of that moment; `speed` the simulated seconds per second of wall-clock
     /// time (1 is real time). A scenario begins at once. `sampling` overrides the ratios of the platform file.
     pub fn new(platform: &Platform, seed: u64, scenario: Option<&Scenario>, sampling: Option<f64>, epoch: Timestamp, speed: f64) -> Self {
-        let timeline = Timeline { epoch: u64::try_from(epoch.millis()).unwrap_or(0) * 1_000_000, speed: if speed > 0.0 { speed } else { 1.0 } };
+        let timeline =
+            Timeline { epoch: u64::try_from(epoch.millis()).unwrap_or(0) * 1_000_000, speed: if speed > 0.0 { speed } else { 1.0 } };
         let world = World::new(Rc::new(platform.clone()), seed, scenario.cloned(), sampling, timeline);
         let sim = Sim::new(world);
         sim.begin();

@@ -47,7 +47,13 @@ fn value(text: &str, series: &str) -> Option<f64> {
 #[test]
 fn a_queue_fills_while_its_consumers_are_stopped_and_drains_afterwards() {
     let platform = platform("clientnest");
-    let stop = Effect { at: seconds(5), until: Some(seconds(65)), target: "analytics_processing".into(), consumers_stopped: true, ..Effect::default() };
+    let stop = Effect {
+        at: seconds(5),
+        until: Some(seconds(65)),
+        target: "analytics_processing".into(),
+        consumers_stopped: true,
+        ..Effect::default()
+    };
     let story = story(120, vec![stop]);
     let mut simulation = simulation(&platform, Some(&story));
     simulation.run_until(seconds(5));
@@ -64,7 +70,13 @@ fn a_queue_fills_while_its_consumers_are_stopped_and_drains_afterwards() {
 #[test]
 fn a_breaker_goes_closed_open_half_open_and_closed_because_calls_time_out() {
     let platform = platform("clientnest");
-    let slow = Effect { at: seconds(5), until: Some(seconds(50)), target: "facebook-api".into(), latency_add: Some(seconds(20)), ..Effect::default() };
+    let slow = Effect {
+        at: seconds(5),
+        until: Some(seconds(50)),
+        target: "facebook-api".into(),
+        latency_add: Some(seconds(20)),
+        ..Effect::default()
+    };
     let story = story(120, vec![slow]);
     let mut simulation = simulation(&platform, Some(&story));
     simulation.run_until(seconds(16));
@@ -127,7 +139,8 @@ fn a_service_that_is_down_answers_nothing_and_callers_try_again_with_backoff() {
     assert_eq!(simulation.health(notification, "/health"), None);
     let gateway = service(&platform, "api-gateway");
     let spans = spans_of(simulation.take_exports(gateway));
-    let tries: Vec<_> = spans.iter().filter(|s| s.name == "GET /api/notifications/user/{id}" && s.kind == 3 && s.status.is_some()).collect();
+    let tries: Vec<_> =
+        spans.iter().filter(|s| s.name == "GET /api/notifications/user/{id}" && s.kind == 3 && s.status.is_some()).collect();
     let first_trace = tries.iter().filter(|s| s.trace_id == tries[0].trace_id).collect::<Vec<_>>();
     assert_eq!(first_trace.len(), 3, "three tries");
     let gap = |i: usize| Duration::from_nanos(first_trace[i + 1].start_time_unix_nano - first_trace[i].end_time_unix_nano);
@@ -161,11 +174,14 @@ fn spans_of_a_trace_fit_into_each_other_and_consumers_link_to_producers() {
         if let Some(parent) = by_id.get(&span.parent_span_id) {
             children += 1;
             assert_eq!(parent.trace_id, span.trace_id);
-            assert!(parent.start_time_unix_nano <= span.start_time_unix_nano && span.end_time_unix_nano <= parent.end_time_unix_nano + 100_000);
+            assert!(
+                parent.start_time_unix_nano <= span.start_time_unix_nano && span.end_time_unix_nano <= parent.end_time_unix_nano + 100_000
+            );
         }
     }
     assert!(children > 1_000, "{children}");
-    let linked = spans.iter().filter(|s| s.kind == 5).flat_map(|s| &s.links).filter(|l| by_id.get(&l.span_id).is_some_and(|p| p.kind == 4)).count();
+    let linked =
+        spans.iter().filter(|s| s.kind == 5).flat_map(|s| &s.links).filter(|l| by_id.get(&l.span_id).is_some_and(|p| p.kind == 4)).count();
     assert!(linked > 50, "{linked}");
 }
 
@@ -178,7 +194,11 @@ fn every_platform_shows_every_declared_service_and_edge_within_twenty_seconds() 
         let mut seen = std::collections::BTreeSet::new();
         for (index, service) in platform.services.iter().enumerate() {
             let text = simulation.metrics_text(index).unwrap();
-            assert!(simulation.health(index, &platform.probes(service)[0].path).is_some_and(|h| h.status == 200), "{name}/{}", service.name);
+            assert!(
+                simulation.health(index, &platform.probes(service)[0].path).is_some_and(|h| h.status == 200),
+                "{name}/{}",
+                service.name
+            );
             let spans = spans_of(simulation.take_exports(index));
             assert!(!spans.is_empty(), "{name}/{} sends no spans", service.name);
             for line in text.lines().filter(|l| l.starts_with("client_requests_total") && !l.ends_with(" 0")) {
@@ -202,7 +222,8 @@ fn every_breaker_of_every_platform_can_be_driven_through_a_whole_cycle() {
     for name in platform_names() {
         let platform = platform(name);
         for breaker in &platform.breakers {
-            let failing = Effect { at: seconds(2), until: Some(seconds(30)), target: breaker.protects.clone(), down: true, ..Effect::default() };
+            let failing =
+                Effect { at: seconds(2), until: Some(seconds(30)), target: breaker.protects.clone(), down: true, ..Effect::default() };
             let story = story(300, vec![failing]);
             let mut simulation = simulation(&platform, Some(&story));
             simulation.run_until(seconds(115));

@@ -143,7 +143,9 @@ impl World {
     fn begin_at_zero(&mut self) {
         let platform = Rc::clone(&self.platform);
         for edge in platform.declared_edges() {
-            let (Some(Node::Service(client)), Some(server)) = (self.nodes.get(&edge.client), self.nodes.get(&edge.server)) else { continue };
+            let (Some(Node::Service(client)), Some(server)) = (self.nodes.get(&edge.client), self.nodes.get(&edge.server)) else {
+                continue;
+            };
             if matches!(server, Node::Queue(_)) {
                 continue;
             }
@@ -160,7 +162,12 @@ impl World {
             let Some(Node::Service(service)) = self.nodes.get(&breaker.service) else { continue };
             for to in ["closed", "half-open", "open"] {
                 let labels = [("service", breaker.service.as_str()), ("breaker", breaker.name.as_str()), ("to", to)];
-                self.services[*service].exposition.count("circuit_breaker_transitions_total", "Changes of state by the state entered.", &labels, 0.0);
+                self.services[*service].exposition.count(
+                    "circuit_breaker_transitions_total",
+                    "Changes of state by the state entered.",
+                    &labels,
+                    0.0,
+                );
             }
         }
         for saga in &platform.sagas {
@@ -220,7 +227,15 @@ impl World {
     }
 
     /// A log record with the trace it belongs to. Beyond ten a second per service nothing is written.
-    pub(crate) fn log(&mut self, service: usize, severity: i32, body: String, trace: Option<(&Trace, SpanId)>, attributes: Vec<KeyValue>, now: Duration) {
+    pub(crate) fn log(
+        &mut self,
+        service: usize,
+        severity: i32,
+        body: String,
+        trace: Option<(&Trace, SpanId)>,
+        attributes: Vec<KeyValue>,
+        now: Duration,
+    ) {
         let state = &mut self.services[service];
         if state.log_second != now.as_secs() {
             (state.log_second, state.logs_in_second) = (now.as_secs(), 0);
@@ -261,9 +276,15 @@ impl World {
     pub(crate) fn breaker_moved(&mut self, breaker: usize, before: usize, trace: Option<(&Trace, SpanId)>, now: Duration) {
         let parameters = self.breakers[breaker].parameters().clone();
         let Some(service) = self.service_index(&parameters.service) else { return };
-        for (_, state) in self.breakers[breaker].transitions()[before..].to_vec() {
+        let entered: Vec<_> = self.breakers[breaker].transitions()[before..].iter().map(|(_, state)| *state).collect();
+        for state in entered {
             let labels = [("service", parameters.service.as_str()), ("breaker", parameters.name.as_str()), ("to", state.word())];
-            self.services[service].exposition.count("circuit_breaker_transitions_total", "Changes of state by the state entered.", &labels, 1.0);
+            self.services[service].exposition.count(
+                "circuit_breaker_transitions_total",
+                "Changes of state by the state entered.",
+                &labels,
+                1.0,
+            );
             let attributes = vec![text("circuit_breaker.name", parameters.name.clone()), text("circuit_breaker.state", state.word())];
             self.log(service, 13, format!("circuit breaker {} is {}", parameters.name, state.word()), trace, attributes, now);
         }
@@ -306,7 +327,14 @@ impl World {
     }
 
     /// Span name and attributes of an HTTP, gRPC, GraphQL or WebSocket call of `op`.
-    pub(crate) fn call_attributes(&self, names: Names, op: &str, protocol: watchfire_config::platform::Protocol, kind: SpanKind, status: Option<u16>) -> (String, Vec<KeyValue>) {
+    pub(crate) fn call_attributes(
+        &self,
+        names: Names,
+        op: &str,
+        protocol: watchfire_config::platform::Protocol,
+        kind: SpanKind,
+        status: Option<u16>,
+    ) -> (String, Vec<KeyValue>) {
         use watchfire_config::platform::Protocol;
         match protocol {
             Protocol::Grpc => {

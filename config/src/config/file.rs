@@ -108,7 +108,10 @@ pub(super) fn exposed_secrets(path: &Path, table: &toml::Table) -> Option<Config
     let key = first_secret(table, "")?;
     (mode & 0o044 != 0).then(|| {
         ConfigError::new(path.display().to_string(), format!("holds a secret (`{key}`) and can be read by other users (mode {mode:04o})"))
-            .with_help(format!("chmod 600 {0}; or put the secret in a file of its own and write `{key}_file`; or set it by environment variable", path.display()))
+            .with_help(format!(
+                "chmod 600 {0}; or put the secret in a file of its own and write `{key}_file`; or set it by environment variable",
+                path.display()
+            ))
     })
 }
 

@@ -66,7 +66,8 @@ pub(super) fn load(
 ) -> Result<Loaded, Vec<ConfigError>> {
     let environment: BTreeMap<String, String> = environment.into_iter().collect();
     let paths = paths(&environment);
-    let mut layers = Layers { merged: defaults(&paths), origins: BTreeMap::new(), errors: Vec::new(), warnings: Vec::new(), text: String::new() };
+    let mut layers =
+        Layers { merged: defaults(&paths), origins: BTreeMap::new(), errors: Vec::new(), warnings: Vec::new(), text: String::new() };
     for (key, _) in leaves(&layers.merged) {
         layers.origins.insert(key, Origin::Default);
     }
@@ -159,7 +160,7 @@ impl Layers {
                 None => {
                     let help = nearest(&name, SETTINGS.iter().filter_map(|s| s.flag)).map(|near| format!("did you mean `--{near}`?"));
                     let mut error = ConfigError::new(format!("flag --{name}"), "is not known");
-                    error.help = help;
+                    error.help = help.map(Into::into);
                     self.errors.push(error);
                 }
             }
@@ -200,7 +201,7 @@ impl Layers {
             Some(origin) => ConfigError::new(origin.to_string(), message),
             None => ConfigError::new(format!("setting `{key}`"), message),
         };
-        error.help = (!help.is_empty()).then(|| help.to_owned());
+        error.help = (!help.is_empty()).then(|| help.into());
         self.errors.push(error);
     }
 
@@ -229,7 +230,11 @@ impl Layers {
             }
         }
         if security.tls_certificate.is_some() != security.tls_key.is_some() {
-            self.complain("security.tls_certificate", "a certificate and its key belong together".to_owned(), "set both tls_certificate and tls_key");
+            self.complain(
+                "security.tls_certificate",
+                "a certificate and its key belong together".to_owned(),
+                "set both tls_certificate and tls_key",
+            );
         }
         if security.token.as_ref().is_some_and(|t| t.reveal().len() < 16) {
             self.complain("security.token", "a token needs at least 16 characters".to_owned(), "openssl rand -hex 16 makes one");
@@ -238,14 +243,20 @@ impl Layers {
             let built_in = ["desktop", "terminal", "bell", "none"];
             if !built_in.contains(&name.as_str()) && !config.receivers.contains_key(name) {
                 let known: Vec<&str> = built_in.into_iter().chain(config.receivers.keys().map(String::as_str)).collect();
-                let help = nearest(name, known.iter().copied())
-                    .map_or_else(|| format!("known: {}; others need a [receivers.{name}]", known.join(", ")), |near| format!("did you mean `{near}`?"));
+                let help = nearest(name, known.iter().copied()).map_or_else(
+                    || format!("known: {}; others need a [receivers.{name}]", known.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                );
                 self.complain("notify", format!("there is no receiver `{name}`"), &help);
             }
         }
         for (name, service) in &config.services {
             if service.sampling.is_some_and(|s| !(s > 0.0 && s <= 1.0)) {
-                self.complain(&format!("services.{name}.sampling"), "a sampling ratio lies above 0 and at most at 1".to_owned(), "0.1 keeps one trace in ten");
+                self.complain(
+                    &format!("services.{name}.sampling"),
+                    "a sampling ratio lies above 0 and at most at 1".to_owned(),
+                    "0.1 keeps one trace in ten",
+                );
             }
         }
         self.urls(config);
@@ -358,16 +369,21 @@ mod tests {
 
     #[test]
     fn lists_come_from_repeated_flags_and_from_commas() {
-        let loaded =
-            Config::load(None, pairs(&[("WATCHFIRE_PROBE", "http://a/health, tcp://b:5432")]), pairs(&[("scrape", "http://x/m"), ("scrape", "http://y/m")]))
-                .unwrap();
+        let loaded = Config::load(
+            None,
+            pairs(&[("WATCHFIRE_PROBE", "http://a/health, tcp://b:5432")]),
+            pairs(&[("scrape", "http://x/m"), ("scrape", "http://y/m")]),
+        )
+        .unwrap();
         assert_eq!(loaded.config.probe.iter().map(|p| p.url.as_str()).collect::<Vec<_>>(), ["http://a/health", "tcp://b:5432"]);
         assert_eq!(loaded.config.scrape.len(), 2);
     }
 
     #[test]
     fn scrape_and_probe_are_urls_or_tables() {
-        let file = file("probe = [\"http://a/health\"]\n[[scrape]]\nname = \"shop\"\nurls = [\"http://s:1/metrics\"]\ninterval = \"5s\"\nlabels = { team = \"x\" }\n");
+        let file = file(
+            "probe = [\"http://a/health\"]\n[[scrape]]\nname = \"shop\"\nurls = [\"http://s:1/metrics\"]\ninterval = \"5s\"\nlabels = { team = \"x\" }\n",
+        );
         let config = Config::load(Some(file.path()), [], []).unwrap().config;
         assert_eq!(config.scrape[0].name, "shop");
         assert_eq!(config.scrape[0].interval, Some(std::time::Duration::from_secs(5)));
@@ -377,14 +393,23 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_its_place_and_the_nearest_key() {
         for (text, expected) in [
-            ("\notlp_gprc = \"127.0.0.1:1\"\n", "F:2:1: unknown key `otlp_gprc`\n  2 | otlp_gprc = \"127.0.0.1:1\"\n    | ^\n  help: did you mean `otlp_grpc`?"),
+            (
+                "\notlp_gprc = \"127.0.0.1:1\"\n",
+                "F:2:1: unknown key `otlp_gprc`\n  2 | otlp_gprc = \"127.0.0.1:1\"\n    | ^\n  help: did you mean `otlp_grpc`?",
+            ),
             ("[limits.store]\nspan = 4\n", "F:2:1: unknown key `span`\n  2 | span = 4\n    | ^\n  help: did you mean `spans`?"),
             ("memory_limit = \"lots\"\n", "F:1:16: \"lots\" is not a size"),
             ("evaluation_interval = \"5 seconds\"\n", "F:1:23: \"5 seconds\" is not a duration"),
             ("api = \"1.2.3.4\"\n", "F:1:7: \"1.2.3.4\" is not an address"),
             ("api = \"127.0.0.1:1\"\napi = \"127.0.0.1:2\"\n", "F:2:1: duplicate key"),
-            ("[[scrape]]\nurl = \"http://x\"\n", "F:2:1: unknown key `url`\n  2 | url = \"http://x\"\n    | ^\n  help: did you mean `urls`?"),
-            ("log_level = \"inof\"\n", "F:1:1: \"inof\" is not a log level\n  1 | log_level = \"inof\"\n    | ^\n  help: did you mean `info`?"),
+            (
+                "[[scrape]]\nurl = \"http://x\"\n",
+                "F:2:1: unknown key `url`\n  2 | url = \"http://x\"\n    | ^\n  help: did you mean `urls`?",
+            ),
+            (
+                "log_level = \"inof\"\n",
+                "F:1:1: \"inof\" is not a log level\n  1 | log_level = \"inof\"\n    | ^\n  help: did you mean `info`?",
+            ),
             ("notify = [\"pager\"]\n", "F:1:1: there is no receiver `pager`"),
             ("api = \"0.0.0.0:9499\"\n", "F:1:1: `0.0.0.0:9499` can be reached by other machines"),
             ("[services.users]\nsampling = 2.0\n", "F:2:1: a sampling ratio lies above 0 and at most at 1"),
@@ -397,7 +422,8 @@ mod tests {
 
     #[test]
     fn variables_and_flags_are_checked_like_the_file() {
-        let errors = Config::load(None, pairs(&[("WATCHFIRE_MEMORY_LIMIT", "x")]), pairs(&[("apii", "1"), ("otlp-http", "nowhere")])).unwrap_err();
+        let errors =
+            Config::load(None, pairs(&[("WATCHFIRE_MEMORY_LIMIT", "x")]), pairs(&[("apii", "1"), ("otlp-http", "nowhere")])).unwrap_err();
         let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert!(shown[0].starts_with("environment variable WATCHFIRE_MEMORY_LIMIT: \"x\" is not a size"), "{shown:?}");
         assert_eq!(shown[1], "flag --apii: is not known\n  help: did you mean `--api`?");

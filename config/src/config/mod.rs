@@ -10,7 +10,7 @@ mod text;
 pub use layers::{Loaded, Origin};
 pub use limits::{ApiLimits, Limits, OtlpLimits, ProbeLimits, QueryLimits, RuleLimits, ScrapeLimits, StoreLimits};
 pub use paths::{Paths, paths};
-pub use settings::{SETTINGS, Setting, SettingKind};
+pub use settings::{OPEN_TABLES, SETTINGS, Setting, SettingKind};
 pub use text::{config_schema, init_text, platform_schema};
 
 use crate::listen::Listen;

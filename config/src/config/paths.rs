@@ -24,7 +24,9 @@ pub fn paths(environment: &BTreeMap<String, String>) -> Paths {
     let absolute = |name: &str| environment.get(name).map(PathBuf::from).filter(|p| p.is_absolute());
     let home = absolute("HOME");
     let base = |variable: &str, below_home: &str| {
-        absolute(variable).or_else(|| home.as_ref().map(|h| h.join(below_home))).map_or_else(|| PathBuf::from(".watchfire"), |p| p.join("watchfire"))
+        absolute(variable)
+            .or_else(|| home.as_ref().map(|h| h.join(below_home)))
+            .map_or_else(|| PathBuf::from(".watchfire"), |p| p.join("watchfire"))
     };
     Paths {
         config_file: base("XDG_CONFIG_HOME", ".config").join("config.toml"),

@@ -47,8 +47,8 @@ impl Setting {
                 toml::Value::Integer(i64::from(count))
             }
             SettingKind::Duration => {
-                let duration =
-                    parse_duration(text.trim()).map_err(|_| format!("{text:?} is not a duration; write it like \"250ms\", \"30s\" or \"1h30m\""))?;
+                let duration = parse_duration(text.trim())
+                    .map_err(|_| format!("{text:?} is not a duration; write it like \"250ms\", \"30s\" or \"1h30m\""))?;
                 toml::Value::String(watchfire_model::format_duration(duration))
             }
             SettingKind::Size => toml::Value::String(text.parse::<ByteSize>()?.to_string()),
@@ -79,7 +79,16 @@ const fn file(key: &'static str, kind: SettingKind, doc: &'static str) -> Settin
 
 use SettingKind::{Address, Bool, Count, Duration, Path, Size, Text, TextList};
 
-/// Every setting, in the order in which `config init` writes them. Tables of free shape (`receivers`, `route`, `services`) are not here.
+/// Keys whose tables are read by their owners: (key, whether it is a list of tables, meaning).
+pub const OPEN_TABLES: [(&str, bool, &str); 5] = [
+    ("receivers", false, "How each receiver is reached, by name"),
+    ("route", true, "Who hears which severity"),
+    ("person", true, "People with channels, quiet hours and a daily summary"),
+    ("team", true, "Teams of people and receivers"),
+    ("delivery", false, "How notices are delivered"),
+];
+
+/// Every setting, in the order in which `config init` writes them. What is in [`OPEN_TABLES`] and `services` is not here.
 pub const SETTINGS: &[Setting] = &[
     run("platform", Text, "platform", "Platform to watch: the name of a built-in one, or a directory with a platform.toml"),
     file("platform_host", Text, "Host on which the platform's documented ports are probed and scraped; empty: wait for its telemetry only"),

@@ -1,7 +1,7 @@
 //! The configuration as text: a commented start file, the present values with their origin, and the JSON schemas.
 
 use super::layers::leaves;
-use super::{Config, Loaded, SETTINGS, SettingKind};
+use super::{Config, Loaded, OPEN_TABLES, SETTINGS, SettingKind};
 use crate::secret::is_secret_key;
 use std::fmt::Write;
 
@@ -126,14 +126,18 @@ pub fn config_schema() -> serde_json::Value {
         "type": "object",
         "additionalProperties": false,
         "properties": {
-            "receivers": {"type": "object", "additionalProperties": {"type": "object"}, "description": "How each receiver is reached"},
-            "route": {"type": "array", "items": {"type": "object"}, "description": "Who hears which severity"},
             "services": {"type": "object", "additionalProperties": {
                 "type": "object", "additionalProperties": false,
                 "properties": {"url": {"type": "string"}, "owner": {"type": "string"},
                     "sampling": {"type": "number", "exclusiveMinimum": 0, "maximum": 1}, "ignore": {"type": "boolean"}}}},
         },
     });
+    for (key, list, doc) in OPEN_TABLES {
+        root["properties"][key] = match list {
+            true => json!({"type": "array", "items": {"type": "object"}, "description": doc}),
+            false => json!({"type": "object", "description": doc}),
+        };
+    }
     for setting in SETTINGS {
         let mut node = &mut root;
         let parts: Vec<&str> = setting.key.split('.').collect();
@@ -176,7 +180,8 @@ mod tests {
     fn the_start_file_is_valid_as_it_is_and_with_every_line_taken_in() {
         let text = init_text();
         toml::from_str::<Config>(&text).unwrap();
-        let taken_in: String = text.lines().map(|l| l.strip_prefix('#').filter(|r| !r.starts_with(' ')).unwrap_or(l).to_owned() + "\n").collect();
+        let taken_in: String =
+            text.lines().map(|l| l.strip_prefix('#').filter(|r| !r.starts_with(' ')).unwrap_or(l).to_owned() + "\n").collect();
         // `scrape`, `probe` and `route` stand there twice, once in each spelling; the short one goes.
         let taken_in: String =
             taken_in.lines().filter(|l| !l.starts_with("scrape = ") && !l.starts_with("probe = ")).map(|l| format!("{l}\n")).collect();
@@ -188,7 +193,7 @@ mod tests {
     #[test]
     fn the_list_of_settings_and_the_configuration_agree() {
         let Ok(toml::Value::Table(table)) = toml::Value::try_from(Config::default()) else { panic!("not a table") };
-        for (key, _) in leaves(&table).iter().filter(|(key, _)| key != "route") {
+        for (key, _) in leaves(&table).iter().filter(|(key, _)| !OPEN_TABLES.iter().any(|(open, ..)| key == open)) {
             assert!(SETTINGS.iter().any(|s| s.key == key), "{key} is no setting");
         }
         for setting in SETTINGS {

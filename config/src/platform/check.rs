@@ -40,7 +40,7 @@ pub(super) fn check<'a>(
 impl<'a> Checker<'a> {
     fn fail(&mut self, needle: &str, message: String, help: Option<String>) {
         let mut error = ConfigError::new(self.place, message).near(self.text, needle);
-        error.help = help;
+        error.help = help.map(Into::into);
         self.errors.push(error);
     }
 
@@ -143,7 +143,11 @@ impl<'a> Checker<'a> {
             }
         }
         if let Some(cycle) = self.cycle() {
-            self.fail(&format!("{:?}", cycle), format!("`{cycle}` ends up calling itself"), Some("synchronous calls must form no cycle".into()));
+            self.fail(
+                &format!("{:?}", cycle),
+                format!("`{cycle}` ends up calling itself"),
+                Some("synchronous calls must form no cycle".into()),
+            );
         }
         for Saga { name, service, steps, .. } in &self.platform.sagas {
             self.service(service, &format!("saga `{name}`"));
@@ -160,7 +164,12 @@ impl<'a> Checker<'a> {
 
     /// An operation on a cycle of synchronous calls, if there is one.
     fn cycle(&self) -> Option<String> {
-        fn visit<'a>(platform: &'a Platform, key: (&'a str, &'a str), path: &mut Vec<(&'a str, &'a str)>, done: &mut BTreeSet<(&'a str, &'a str)>) -> bool {
+        fn visit<'a>(
+            platform: &'a Platform,
+            key: (&'a str, &'a str),
+            path: &mut Vec<(&'a str, &'a str)>,
+            done: &mut BTreeSet<(&'a str, &'a str)>,
+        ) -> bool {
             if path.contains(&key) {
                 return true;
             }
@@ -222,14 +231,26 @@ impl<'a> Checker<'a> {
         let mut seen = BTreeSet::new();
         for objective in &self.platform.objectives {
             if !seen.insert((objective.id.as_str(), objective.name.as_str())) {
-                self.fail(&format!("{:?}", objective.id), format!("objective `{}` {:?} is there twice", objective.id, objective.name), None);
+                self.fail(
+                    &format!("{:?}", objective.id),
+                    format!("objective `{}` {:?} is there twice", objective.id, objective.name),
+                    None,
+                );
             }
             if objective.comparison.is_some() != objective.value.is_some() {
-                self.fail(&format!("{:?}", objective.id), format!("objective `{}` needs both `comparison` and `value`, or neither", objective.id), None);
+                self.fail(
+                    &format!("{:?}", objective.id),
+                    format!("objective `{}` needs both `comparison` and `value`, or neither", objective.id),
+                    None,
+                );
             }
             let budget = [!objective.bad.is_empty(), !objective.total.is_empty(), objective.objective.is_some()];
             if budget.iter().any(|b| *b) && !budget.iter().all(|b| *b) {
-                self.fail(&format!("{:?}", objective.id), format!("objective `{}` needs `bad`, `total` and `objective` together", objective.id), None);
+                self.fail(
+                    &format!("{:?}", objective.id),
+                    format!("objective `{}` needs `bad`, `total` and `objective` together", objective.id),
+                    None,
+                );
             }
         }
     }
@@ -245,7 +266,11 @@ impl<'a> Checker<'a> {
             self.called(&effect.target, &effect.target, &effect.operation);
         }
         if effect.until.unwrap_or(lasts) > lasts || effect.at >= effect.until.unwrap_or(lasts) {
-            self.fail(&format!("{:?}", effect.target), format!("the effect on `{}` ends before it begins, or after the scenario", effect.target), None);
+            self.fail(
+                &format!("{:?}", effect.target),
+                format!("the effect on `{}` ends before it begins, or after the scenario", effect.target),
+                None,
+            );
         }
     }
 }

@@ -7,18 +7,21 @@ mod operation;
 mod parts;
 mod roster;
 mod scenario;
+mod targets;
 
 pub use load::PlatformFiles;
 pub use objective::{Comparison, Objective};
 pub use operation::{Operation, Saga, SagaStep, Step};
 pub use parts::{
-    Attributes, Baseline, Breaker, Check, Defaults, HealthFormat, Latency, Protocol, Provider, Queue, QueueExporter, Retry, Route, Service,
+    Attributes, Baseline, Breaker, Check, Defaults, HealthFormat, Protocol, Provider, Queue, QueueExporter, Retry, Route, Service,
     ServiceKind, Signal, SignalKind, Store, StoreKind, Transport,
 };
 pub use roster::{load_platform, platform_names};
 pub use scenario::{Effect, Scenario};
+pub use targets::{Target, Targets};
 
 use serde::{Deserialize, Serialize};
+use watchfire_model::reading::NodeKind;
 
 /// One platform: `platform.toml` plus the rule file, its tests and the scenarios that lie beside it.
 ///
@@ -98,6 +101,20 @@ impl Platform {
 
     pub fn scenario(&self, name: &str) -> Option<&Scenario> {
         self.scenarios.iter().find(|s| s.name == name)
+    }
+
+    /// What kind of thing a declared name is; `None` for names the file does not know.
+    pub fn node_kind(&self, name: &str) -> Option<NodeKind> {
+        if self.service(name).is_some() {
+            return Some(NodeKind::Service);
+        }
+        if let Some(store) = self.store(name) {
+            return Some(if store.kind == StoreKind::Cache { NodeKind::Cache } else { NodeKind::Database });
+        }
+        if self.queue(name).is_some() {
+            return Some(NodeKind::Queue);
+        }
+        self.provider(name).map(|_| NodeKind::External)
     }
 
     /// Who owns a service: the first team that the file names for it.

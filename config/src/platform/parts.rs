@@ -99,16 +99,6 @@ pub struct Check {
     pub path: String,
 }
 
-/// Typical and slow duration; the simulator draws from the log-normal distribution through both points.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Latency {
-    #[serde(with = "duration_text")]
-    pub p50: Duration,
-    #[serde(with = "duration_text")]
-    pub p95: Duration,
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceKind {

@@ -39,7 +39,7 @@ static ROSTER: &[Embedded] = &[
     embedded!(
         "commerce":
         "cdc_lag" "cold_cache" "delivery_failures" "failover_trouble" "resource_pressure" "search_trouble" "service_gone"
-        "slow_payment_gateway" "slow_pubsub" "throughput_drop"
+        "slow_payment_gateway" "slow_providers" "slow_pubsub" "throughput_drop"
     ),
     embedded!(
         "playnite":

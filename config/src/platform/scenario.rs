@@ -29,7 +29,7 @@ pub struct Scenario {
 /// One change to one part of the platform between `at` and `until`. Exactly one group of fields applies to each kind of target:
 /// services, stores and providers take `down`, `errors`, `latency_factor`, `latency_add`; operations and the whole platform `rate_factor`;
 /// queues `consumers_stopped`, `service_factor`, `arrivals`; signals `set`, `factor`, `add`; services also `cpu`, `memory`, `disk`,
-/// `unregistered`, `status`, `health`.
+/// `unregistered`, `status`, `health`; a cache's `set` is its hit ratio, a database's `set` the delay of its replica in seconds.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Effect {
