@@ -15,6 +15,9 @@ use watchfire_model::{Evidence, Labels, Notice, NoticeState, Severity, Timestamp
 
 /// The clock is looked at this often: tokio's timers stand still while the machine sleeps, and tests move time by hand.
 const LOOK: Duration = Duration::from_secs(1);
+/// A path that could not work is looked at again after this long, and looking takes at most so long.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// Alert raised on the other paths when one has given up.
 const GAVE_UP: &str = "WatchfireNotificationsFail";
 
@@ -23,6 +26,8 @@ const GAVE_UP: &str = "WatchfireNotificationsFail";
 pub(super) struct PathStatus {
     /// Of the last attempt or probe.
     last: Option<Result<String, String>>,
+    /// `last` is what looking found, not what sending did.
+    looked: Option<Timestamp>,
     failures: u32,
     not_before: Option<Timestamp>,
     failed_group: Option<String>,
@@ -47,10 +52,10 @@ impl PathStatus {
 }
 
 pub(super) async fn run(shared: Arc<Shared>, path: Arc<PathState>) {
-    probe(&path).await;
     loop {
         let changed = path.changed.notified();
         let now = shared.now();
+        look(&path, now.steady);
         let (not_before, failed) = {
             let status = path.status.lock();
             (status.not_before, status.failed_group.clone())
@@ -99,10 +104,25 @@ async fn drain(shared: &Shared, path: &PathState) {
     }
 }
 
-async fn probe(path: &PathState) {
-    let found = tokio::time::timeout(Duration::from_secs(5), path.channel.clone().probe()).await;
-    let found = found.unwrap_or_else(|_| Err("no answer within 5 s".to_owned()));
-    path.status.lock().last = Some(found);
+/// Looks whether the path could work, at the start and every minute while looking says that it could not. What sending found is not overwritten.
+fn look(path: &Arc<PathState>, now: Timestamp) {
+    {
+        let mut status = path.status.lock();
+        let first = status.last.is_none() && status.looked.is_none();
+        let again = matches!(status.last, Some(Err(_))) && status.looked.is_some_and(|at| now.since(at) >= LOOK_AGAIN);
+        if !first && !again {
+            return;
+        }
+        status.looked = Some(now);
+    }
+    let path = path.clone();
+    tokio::spawn(async move {
+        let found = tokio::time::timeout(LONGEST_LOOK, path.channel.clone().probe()).await;
+        let mut status = path.status.lock();
+        if status.looked.is_some() {
+            status.last = Some(found.unwrap_or_else(|_| Err(format!("no answer within {} s", LONGEST_LOOK.as_secs()))));
+        }
+    });
 }
 
 /// Counts what a silence holds back, once, and forgets what nobody needs to hear.
@@ -239,6 +259,7 @@ async fn record(shared: &Shared, path: &PathState, due: &Due, message: &Message,
     }
     let (tell, over) = {
         let mut status = path.status.lock();
+        status.looked = None;
         match (&outcome.retry, dead.first()) {
             (Some(retry), _) => {
                 status.failures += 1;

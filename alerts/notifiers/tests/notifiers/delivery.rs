@@ -417,10 +417,10 @@ async fn a_full_outbox_gives_up_the_oldest_and_says_so() {
     settings.limits.outbox_entries = 10;
     let running = start(settings, None);
     for n in 0..15 {
-        running.commit(vec![notice(&format!("A{n}"), 1, Firing)]).await;
+        running.commit(vec![notice(&format!("A{n:02}"), 1, Firing)]).await;
     }
     let letters: Vec<String> = running.handle.dead_letters().into_iter().map(|d| d.alert).collect();
-    assert_eq!(letters, ["A0", "A1", "A2", "A3"], "the newest is not counted before it is in");
+    assert_eq!(letters, ["A00", "A01", "A02", "A03"], "the newest is not counted before it is in");
     assert!(running.handle.dead_letters()[0].reason.contains("outbox is full"));
     let full = running.meter.counter("watchfire_notifications_dropped_total", &[("path", "ops/webhook"), ("reason", "outbox_full")]);
     assert_eq!(full.get(), 4);
