@@ -1,4 +1,28 @@
 //! Who is told what, where and when, as configuration. Every type refuses keys it does not know.
+//!
+//! ```toml
+//! default_to = ["desktop"]                     # what no route matches
+//!
+//! [[receivers]]
+//! name = "dev-slack"
+//! channels = [{ type = "slack", url_file = "/run/secrets/slack" }]
+//!
+//! [[people]]
+//! name = "oncall"
+//! timezone = "Europe/Berlin"
+//! quiet_hours = [{ from = "22:00", to = "07:00" }]   # critical alerts still come through
+//! daily_summary = "08:00"
+//! channels = [{ channel = { type = "pagerduty", routing_key_env = "PAGERDUTY_KEY" } }]
+//!
+//! [[routes]]
+//! severity = ["critical", "high"]
+//! to = ["oncall", "dev-slack"]
+//!
+//! [[routes]]
+//! severity = ["low"]
+//! to = ["dev-slack"]
+//! batch = "1h"                                 # one message an hour
+//! ```
 
 use crate::secret::Secret;
 use crate::{channels, routing};
@@ -261,4 +285,18 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
 
 pub(crate) fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     Option::<String>::deserialize(deserializer)?.map(|text| parse_duration(&text)).transpose().map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_this_page_is_a_valid_configuration() {
+        let page = include_str!("settings.rs");
+        let example = page.split("//! ```toml\n").nth(1).and_then(|rest| rest.split("//! ```").next()).expect("an example");
+        let toml: String = example.lines().map(|l| format!("{}\n", l.trim_start_matches("//!"))).collect();
+        let settings: Settings = toml::from_str(&toml).expect("valid");
+        assert!(routing::Routing::new(&settings).is_ok());
+    }
 }
