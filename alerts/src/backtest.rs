@@ -1,7 +1,7 @@
 //! What a rule would have done: its expression over past data as columns, and the life of its alerts replayed over them.
 
 use crate::comparison::Comparison;
-use crate::evaluator::{alert_labels, recorded};
+use crate::evaluator::{alert_labels, concerns, recorded};
 use crate::layered::Layered;
 use crate::rule::{Alerting, Rule, RuleGroup, RuleKind};
 use crate::state::{Change, Life, Moment};
@@ -285,7 +285,8 @@ impl Run<'_> {
             if let Ok(query) = Query::parse(&expand(condition, &context))
                 && let Ok((series, _)) = self.range(&query, piece)
             {
-                out.insert(labels.clone(), series.into_iter().flat_map(|s| s.times).collect());
+                let own = series.into_iter().filter(|s| concerns(&s.labels, labels));
+                out.insert(labels.clone(), own.flat_map(|s| s.times).collect());
             }
         }
         out
@@ -444,6 +445,15 @@ mod tests {
         assert_eq!(result.episodes[0].labels, Labels::from_pairs([("service", "api"), ("__name__", "x")]).without_name());
         let bad = BacktestQuery { expression: "x >".to_owned(), ..query };
         assert!(backtest_query(&Engine::default(), &bad, &store).is_err());
+    }
+
+    #[test]
+    fn hysteresis_is_replayed() {
+        let store = wave(&[0.5, 0.04, 0.03, 0.01, 0.0]);
+        let rules = "groups:\n- name: g\n  rules:\n  - {alert: A, expr: x > 0.05, annotations: {recover: 'x{service=\"{{ $labels.service }}\"} < 0.02'}}\n";
+        let groups = RuleFile::parse("r", rules).expect("parses").groups;
+        let found = backtest(&Engine::default(), &groups, &store, Period { end: Timestamp(60_000), ..period(1) });
+        assert_eq!(found[0].backtest.episodes[0].ended_at, Some(Timestamp(45_000)));
     }
 
     proptest! {

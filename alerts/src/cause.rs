@@ -9,6 +9,10 @@ use watchfire_model::{Cause, Labels, Severity, Timestamp, Topology};
 /// Labels that name the service an alert is about, most telling first. A queue stands for itself: the topology says who consumes it.
 const SUBJECT_LABELS: [&str; 8] = ["service", "service_name", "app", "application", "queue", "client", "job", "instance"];
 
+/// Labels that tell apart what two alerts on one service are about: two instances or two breakers are two faults, two operations are one.
+const PLACE_LABELS: [&str; 11] =
+    ["instance", "pod", "node", "host", "hostname", "breaker", "queue", "topic", "server", "device", "mountpoint"];
+
 /// Services looked at on the way down from one service.
 const MAX_REACHED: usize = 2_000;
 
@@ -38,6 +42,27 @@ pub struct Candidate {
     pub active_at: Timestamp,
     /// Pending otherwise.
     pub firing: bool,
+    /// Where on the service: label and value.
+    pub place: Vec<(&'static str, String)>,
+}
+
+impl Candidate {
+    /// From an alert's labels.
+    pub fn of(labels: &Labels, severity: Severity, active_at: Timestamp, firing: bool) -> Self {
+        Candidate {
+            name: labels.value("alertname").to_owned(),
+            service: subject(labels).map(str::to_owned),
+            severity,
+            active_at,
+            firing,
+            place: PLACE_LABELS.iter().filter_map(|name| labels.get(name).map(|value| (*name, value.to_owned()))).collect(),
+        }
+    }
+
+    /// Whether nothing says that two alerts are about different places.
+    fn same_place(&self, other: &Candidate) -> bool {
+        self.place.iter().all(|(name, value)| other.place.iter().all(|(n, v)| n != name || v == value))
+    }
 }
 
 /// What lies at the bottom of an alert.
@@ -146,7 +171,7 @@ fn may_cause(alerts: &[Candidate], cause: usize, victim: usize, graph: &mut Grap
     if from == to {
         let apart = c.active_at.since(v.active_at).max(v.active_at.since(c.active_at));
         let order = |a: &Candidate, i| (std::cmp::Reverse(a.severity), a.active_at, i);
-        return c.firing && v.firing && apart <= settings.same_service && order(c, cause) < order(v, victim);
+        return c.firing && v.firing && c.same_place(v) && apart <= settings.same_service && order(c, cause) < order(v, victim);
     }
     // Where each can reach the other, the earlier one is the cause.
     let mutual = graph.reached(from).contains_key(to);
@@ -312,6 +337,7 @@ mod tests {
             severity: Severity::Critical,
             active_at: Timestamp(active * 1000),
             firing: true,
+            place: Vec::new(),
         }
     }
 
@@ -348,6 +374,17 @@ mod tests {
         warning.severity = Severity::Warning;
         assert_eq!(roots(&[warning.clone(), alert("api", 30)], &topology), [Some(Root::Alert(1)), None]);
         assert_eq!(roots(&[warning, alert("api", 4000)], &topology), [None, None], "hours apart they are two");
+        let disk = |instance: &str, mount: &str| {
+            let labels = Labels::from_pairs([("alertname", "DiskFull"), ("job", "node"), ("instance", instance), ("mountpoint", mount)]);
+            Candidate::of(&labels, Severity::Critical, Timestamp(0), true)
+        };
+        assert_eq!(roots(&[disk("a", "/"), disk("b", "/")], &topology), [None, None], "two machines are two faults");
+        assert_eq!(roots(&[disk("a", "/"), disk("a", "/var")], &topology), [None, None]);
+        let errors = |operation: &str| {
+            let labels = Labels::from_pairs([("alertname", "Errors"), ("service", "api"), ("span_name", operation)]);
+            Candidate::of(&labels, Severity::Critical, Timestamp(0), true)
+        };
+        assert_eq!(roots(&[errors("GET /a"), errors("GET /b")], &topology), [None, Some(Root::Alert(0))], "two operations are one");
     }
 
     #[test]

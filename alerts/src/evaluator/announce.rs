@@ -163,13 +163,8 @@ impl Evaluator {
 }
 
 fn candidate(alert: &ActiveAlert) -> Candidate {
-    Candidate {
-        name: alert.labels.value("alertname").to_owned(),
-        service: cause::subject(&alert.labels).map(str::to_owned),
-        severity: notice::severity(&alert.labels),
-        active_at: alert.life.active.at,
-        firing: alert.life.state == AlertState::Firing,
-    }
+    let firing = alert.life.state == AlertState::Firing;
+    Candidate::of(&alert.labels, notice::severity(&alert.labels), alert.life.active.at, firing)
 }
 
 /// Gives the alert's next notice its place in the order. Starts at the time, so that an alert that was forgotten does not start over.

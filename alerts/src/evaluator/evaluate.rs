@@ -130,12 +130,12 @@ impl Bench<'_> {
         let Some(condition) = alerting.recover().filter(|_| alert.life.state == AlertState::Firing) else { return Absence::Known };
         let condition = self.expand("recover", condition, &quoted(&alert.labels), Value::Float(alert.value), at);
         let Ok(condition) = Query::parse(&condition) else { return Absence::Known };
-        match self.vector(&condition, at) {
-            Ok((vector, _)) if !vector.is_empty() => Absence::Known,
+        // Elements about other services say nothing about this alert.
+        let own = |query: &Query| self.vector(query, at).map(|(v, _)| v.iter().any(|(labels, _)| concerns(labels, &alert.labels)));
+        match own(&condition) {
+            Ok(true) => Absence::Known,
             // Nothing to compare any more: the series of the condition are gone, and it could never hold.
-            Ok(_) if Comparison::of(&condition).is_some_and(|c| self.vector(&c.left, at).is_ok_and(|(v, _)| v.is_empty())) => {
-                Absence::Known
-            }
+            Ok(false) if Comparison::of(&condition).is_some_and(|c| own(&c.left) == Ok(false)) => Absence::Known,
             _ => Absence::NotRecovered,
         }
     }
@@ -148,7 +148,7 @@ impl Bench<'_> {
 }
 
 /// Whether an element of a rule's result belongs to an alert: no label says otherwise.
-pub(super) fn concerns(metric: &Labels, alert: &Labels) -> bool {
+pub(crate) fn concerns(metric: &Labels, alert: &Labels) -> bool {
     metric.iter().all(|l| &*l.name == METRIC_NAME || alert.get(&l.name).is_none_or(|value| value == &*l.value))
 }
 

@@ -14,7 +14,7 @@ mod report;
 mod settings;
 mod written;
 
-pub(crate) use evaluate::{Bench, alert_labels, recorded};
+pub(crate) use evaluate::{Bench, alert_labels, concerns, recorded};
 pub use group::{EvaluationNote, RuleHealth};
 pub(crate) use group::{GroupRuntime, RuleRuntime};
 pub use notice::{EvidenceRequest, EvidenceSource};

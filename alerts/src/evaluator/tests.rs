@@ -256,6 +256,14 @@ fn hysteresis_keeps_an_alert_until_the_condition_of_recovery_holds() {
         world.pass(15);
         assert_eq!(told(&world.round(&[("a\"b", value)])).len(), expected, "at {value}");
     }
+    // A condition over all services counts only where it is about this one.
+    let all = rules.replace(r#"'errors{service="{{ $labels.service }}"} < 0.02'"#, "errors < 0.02");
+    let mut world = World::new(&all);
+    world.round(&[("a", 0.5), ("b", 0.0)]);
+    for (value, expected) in [(0.04, 0), (0.01, 1)] {
+        world.pass(15);
+        assert_eq!(told(&world.round(&[("a", value), ("b", 0.0)])).len(), expected, "at {value}");
+    }
     // A series that is gone cannot recover; its alert must not fire for ever.
     let mut world = World::new(&rules);
     world.round(&[("x", 0.5)]);
