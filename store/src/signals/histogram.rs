@@ -5,7 +5,6 @@
 //! most 1.1 % off. The classic buckets are counted beside them, exactly, because their bounds (2 ms, 100 ms ...) are not powers of 2^(1/32).
 
 use std::sync::Arc;
-use std::sync::LazyLock;
 use watchfire_model::{BucketSpan, CounterResetHint, NativeHistogram};
 
 /// Classic upper bounds in seconds: the default list of the collector's span metrics and service graph connectors, and between and beyond them the
@@ -37,42 +36,58 @@ const UNITS_PER_NANO: u64 = 18_446_744_073;
 /// The power of two that one unit is, in seconds.
 const UNIT_EXPONENT: i32 = -34;
 
-struct Table {
-    /// `2^(k/32)` scaled to 2^63, for k in 0..=32.
-    bounds: [u64; PER_OCTAVE + 1],
-    /// For each of 128 equal parts of an octave: the number of bounds below its start. A part is narrower than a bucket, so one comparison finishes the job.
-    below: [u8; 128],
-    /// First classic bucket that a value with this bit length may belong to.
-    classic: [u8; 65],
-}
+/// `2^(k/32)` scaled to 2^63, rounded down, for k in 0..32, and an end that nothing exceeds.
+#[rustfmt::skip]
+const BOUNDS: [u64; PER_OCTAVE + 1] = [
+    0x8000_0000_0000_0000, 0x82cd_8698_ac2b_a1d7, 0x85aa_c367_cc48_7b14, 0x8898_0e80_92da_8527,
+    0x8b95_c1e3_ea8b_d6e6, 0x8ea4_398b_45cd_53c0, 0x91c3_d373_ab11_c336, 0x94f4_efa8_fef7_0961,
+    0x9837_f051_8db8_a96f, 0x9b8d_39b9_d54e_5538, 0x9ef5_3260_91a1_11ad, 0xa270_4303_0c49_6818,
+    0xa5fe_d6a9_b151_38ea, 0xa9a1_5ab4_ea7c_0ef8, 0xad58_3eea_42a1_4ac6, 0xb123_f581_d2ac_258f,
+    0xb504_f333_f9de_6484, 0xb8fb_af47_62fb_9ee9, 0xbd08_a39f_580c_36be, 0xc12c_4cca_6670_9456,
+    0xc567_2a11_5506_dadd, 0xc9b9_bd86_6e2f_27a2, 0xce24_8c15_1f84_80e3, 0xd2a8_1d91_f12a_e45a,
+    0xd744_fcca_d69d_6af4, 0xdbfb_b797_daf2_3755, 0xe0cc_deec_2a94_e111, 0xe5b9_06e7_7c83_48a8,
+    0xeac0_c6e7_dd24_392e, 0xefe4_b99b_dcda_f5cb, 0xf525_7d15_2486_cc2c, 0xfa83_b2db_722a_033a,
+    u64::MAX,
+];
 
-static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let mut table = Table { bounds: [0; PER_OCTAVE + 1], below: [0; 128], classic: [0; 65] };
-    for (k, bound) in table.bounds.iter_mut().enumerate() {
-        *bound = if k == PER_OCTAVE { u64::MAX } else { ((k as f64 / PER_OCTAVE as f64).exp2() * (1u64 << 63) as f64) as u64 };
+/// For each of 128 equal parts of an octave: the number of bounds below its start. A part is narrower than a bucket, so one comparison finishes the job.
+static BELOW: [u8; 128] = {
+    let mut below = [0; 128];
+    let mut part = 0;
+    while part < below.len() {
+        let start = (1 << 63) + ((part as u64) << 56);
+        while BOUNDS[below[part] as usize] < start {
+            below[part] += 1;
+        }
+        part += 1;
     }
-    for (part, below) in table.below.iter_mut().enumerate() {
-        let start = (1u64 << 63) + ((part as u64) << 56);
-        *below = table.bounds.iter().filter(|b| **b < start).count() as u8;
+    below
+};
+
+/// By bit length of a duration in nanoseconds: the first classic bucket it may belong to.
+static CLASSIC_FROM: [u8; 65] = {
+    let mut from = [0; 65];
+    let mut bits = 1;
+    while bits < from.len() {
+        while (from[bits] as usize) < CLASSIC_NANOS.len() && CLASSIC_NANOS[from[bits] as usize] < 1 << (bits - 1) {
+            from[bits] += 1;
+        }
+        bits += 1;
     }
-    for (bits, first) in table.classic.iter_mut().enumerate() {
-        let least = if bits == 0 { 0 } else { 1u64 << (bits - 1) };
-        *first = CLASSIC_NANOS.iter().filter(|b| **b < least).count() as u8;
-    }
-    table
-});
+    from
+};
 
 /// Index of the bucket `(2^((i-1)/32), 2^(i/32)]` seconds that holds a duration; `None` for zero.
 #[inline]
-fn bucket(table: &Table, nanos: u64) -> Option<i32> {
+fn bucket(nanos: u64) -> Option<i32> {
     let units = ((u128::from(nanos.min(LONGEST)) * u128::from(UNITS_PER_NANO)) >> 30) as u64;
     if units == 0 {
         return None;
     }
     let zeros = units.leading_zeros();
     let mantissa = units << zeros;
-    let below = table.below[(mantissa >> 56) as usize & 0x7f] as usize;
-    let within = below + usize::from(mantissa > table.bounds[below]);
+    let below = BELOW[(mantissa >> 56) as usize & 0x7f] as usize;
+    let within = below + usize::from(mantissa > BOUNDS[below]);
     let exponent = 63 - zeros as i32 + UNIT_EXPONENT;
     Some(exponent * PER_OCTAVE as i32 + within as i32)
 }
@@ -98,15 +113,14 @@ impl Histogram {
     /// Counts one duration `weight` times.
     #[inline]
     pub fn observe(&mut self, nanos: u64, weight: f64) {
-        let table = &*TABLE;
         self.count += weight;
         self.sum += nanos as f64 * 1e-9 * weight;
-        let mut class = table.classic[64 - nanos.leading_zeros() as usize] as usize;
+        let mut class = CLASSIC_FROM[64 - nanos.leading_zeros() as usize] as usize;
         while class < CLASSIC_NANOS.len() && nanos > CLASSIC_NANOS[class] {
             class += 1;
         }
         self.classic[class] += weight;
-        match bucket(table, nanos) {
+        match bucket(nanos) {
             None => self.zeros += weight,
             Some(index) => {
                 let offset = index.wrapping_sub(self.base) as usize;
@@ -250,13 +264,21 @@ mod tests {
             let seconds = 2f64.powi(exponent);
             let nanos = (seconds * 1e9) as u64;
             if nanos as f64 == seconds * 1e9 {
-                assert_eq!(bucket(&TABLE, nanos), Some(exponent * 32), "{seconds}");
+                assert_eq!(bucket(nanos), Some(exponent * 32), "{seconds}");
                 // The scaling is exact to ten digits: a bound itself never slips up, a value a billionth above it may not be told apart.
-                assert_eq!(bucket(&TABLE, nanos + nanos / 1_000_000_000 + 1), Some(exponent * 32 + 1), "{seconds}");
+                assert_eq!(bucket(nanos + nanos / 1_000_000_000 + 1), Some(exponent * 32 + 1), "{seconds}");
             }
         }
-        assert_eq!(bucket(&TABLE, 0), None);
-        assert!(bucket(&TABLE, u64::MAX).is_some());
+        assert_eq!(bucket(0), None);
+        assert!(bucket(u64::MAX).is_some());
+    }
+
+    #[test]
+    fn the_table_of_bounds_is_that_of_schema_5() {
+        for (k, bound) in BOUNDS[..PER_OCTAVE].iter().enumerate() {
+            let exact = (k as f64 / 32.0).exp2();
+            assert!((*bound as f64 / (1u64 << 63) as f64 / exact - 1.0).abs() < 1e-15, "{k}");
+        }
     }
 
     #[test]
@@ -273,7 +295,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_duration_lies_inside_its_bucket(nanos in 1u64..1 << 58) {
-            let index = bucket(&TABLE, nanos).unwrap();
+            let index = bucket(nanos).unwrap();
             let seconds = nanos as f64 / 1e9;
             let upper = (f64::from(index) / 32.0).exp2();
             let lower = (f64::from(index - 1) / 32.0).exp2();

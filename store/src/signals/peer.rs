@@ -147,6 +147,14 @@ impl<'a> PeerAttributes<'a> {
     }
 
     fn take_port(&mut self, value: &[u8]) {
+        // The usual form of a port: field 2 of three or four bytes holding field 3, a varint of two or three.
+        match *value {
+            [0x12, 3, 0x18, low @ 0x80..=0xff, high @ 0..=0x7f] => return self.port = u32::from(low & 0x7f) | u32::from(high) << 7,
+            [0x12, 4, 0x18, low @ 0x80..=0xff, middle @ 0x80..=0xff, high @ 0..=3] => {
+                return self.port = u32::from(low & 0x7f) | u32::from(middle & 0x7f) << 7 | u32::from(high) << 14;
+            }
+            _ => {}
+        }
         if let AttributeValue::Int(port) = wire::scalar(wire::any_value(value)) {
             self.port = u32::try_from(port).ok().filter(|p| *p < 65_536).unwrap_or(0);
         }

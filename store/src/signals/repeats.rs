@@ -23,6 +23,16 @@ impl Repeats {
         self.lines.len() * 65
     }
 
+    /// Reads the lines of these hashes, so that their cache misses overlap.
+    #[inline]
+    pub fn touch(&self, hashes: &[u64]) {
+        let mut seen = 0;
+        for hash in hashes {
+            seen ^= self.lines[*hash as usize & self.mask].0[0];
+        }
+        std::hint::black_box(seen);
+    }
+
     /// Whether this hash was seen lately; from now on it was.
     #[inline]
     pub fn seen(&mut self, hash: u64) -> bool {

@@ -232,11 +232,16 @@ impl SpanEngine {
         let first = self.open.rows.len() - self.pending.len();
         let rows = &mut self.open.rows[first..];
         let mut repeated = 0;
-        for (row, pending) in rows.iter_mut().zip(&self.pending) {
-            // The kind belongs to it: in Zipkin's model both sides of a call share one span id.
-            if self.repeats.seen(mix(row.trace, row.span, 1 + pending.kind as u64)) {
-                row.flags |= REPEATED;
-                repeated += 1;
+        self.tags.clear();
+        // The kind belongs to it: in Zipkin's model both sides of a call share one span id.
+        self.tags.extend(rows.iter().zip(&self.pending).map(|(row, pending)| mix(row.trace, row.span, 1 + pending.kind as u64)));
+        for (rows, hashes) in rows.chunks_mut(AHEAD).zip(self.tags.chunks(AHEAD)) {
+            self.repeats.touch(hashes);
+            for (row, hash) in rows.iter_mut().zip(hashes) {
+                if self.repeats.seen(*hash) {
+                    row.flags |= REPEATED;
+                    repeated += 1;
+                }
             }
         }
         self.counters.repeated.add(repeated);

@@ -47,17 +47,31 @@ impl Columns {
     }
 
     pub fn of(rows: &[Row]) -> Self {
-        Columns {
-            trace_ids: rows.iter().map(|r| r.trace).collect(),
-            span_ids: rows.iter().map(|r| r.span).collect(),
-            parents: rows.iter().map(|r| r.parent).collect(),
-            starts: rows.iter().map(|r| r.start).collect(),
-            durations: rows.iter().map(|r| r.duration).collect(),
-            operations: rows.iter().map(|r| r.operation).collect(),
-            resources: rows.iter().map(|r| r.resource).collect(),
-            scopes: rows.iter().map(|r| r.scope).collect(),
-            flags: rows.iter().map(|r| r.flags).collect(),
+        let count = rows.len();
+        let mut columns = Columns {
+            trace_ids: Vec::with_capacity(count),
+            span_ids: Vec::with_capacity(count),
+            parents: Vec::with_capacity(count),
+            starts: Vec::with_capacity(count),
+            durations: Vec::with_capacity(count),
+            operations: Vec::with_capacity(count),
+            resources: Vec::with_capacity(count),
+            scopes: Vec::with_capacity(count),
+            flags: Vec::with_capacity(count),
+        };
+        // In pieces that stay in the nearest cache while each column takes its part of them.
+        for rows in rows.chunks(256) {
+            columns.trace_ids.extend(rows.iter().map(|r| r.trace));
+            columns.span_ids.extend(rows.iter().map(|r| r.span));
+            columns.parents.extend(rows.iter().map(|r| r.parent));
+            columns.starts.extend(rows.iter().map(|r| r.start));
+            columns.durations.extend(rows.iter().map(|r| r.duration));
+            columns.operations.extend(rows.iter().map(|r| r.operation));
+            columns.resources.extend(rows.iter().map(|r| r.resource));
+            columns.scopes.extend(rows.iter().map(|r| r.scope));
+            columns.flags.extend(rows.iter().map(|r| r.flags));
         }
+        columns
     }
 
     pub fn push_row(&mut self, from: &Columns, row: usize) {
