@@ -29,10 +29,11 @@ fn main() -> ExitCode {
             continue;
         };
         for failure in &report.problems {
-            println!("{name}:{}: {}: {}", failure.line, harmless(&failure.subject), failure.message);
+            println!("{name}:{}: {}: {}", failure.line, harmless(&failure.subject), harmless(&failure.message));
         }
         for failure in &report.failures {
-            println!("{name}:{}: {}\n    {}", failure.line, harmless(&failure.subject), failure.message);
+            println!("{name}:{}: {}", failure.line, harmless(&failure.subject));
+            failure.message.lines().for_each(|line| println!("    {}", harmless(line.trim_start())));
         }
         passed += report.passed;
         failed += report.failed;
