@@ -3,7 +3,7 @@
 //! Locks: the index has one, each origin has one. A writer holds the lock of its own origin for one row. A reader holds the index for one lookup,
 //! then one origin at a time while its series are visited, never two locks at once. So a slow query delays at most the writer whose series it is
 //! looking at, by one selector visit, and a scrape of one target never waits for the scrape of another. Samples are not snapshotted: copying columns for every
-//! query would cost more than the microseconds a writer may wait.
+//! query would cost more than the microseconds a writer may wait. In return a visitor must not call back into the store.
 
 mod column;
 mod exemplars;
@@ -58,6 +58,7 @@ pub(crate) struct SeriesBook {
 
 struct Refused {
     series: Counter,
+    memory: Counter,
     out_of_order: Counter,
     duplicate: Counter,
     future: Counter,
@@ -83,6 +84,7 @@ impl SeriesBook {
             counted: AtomicUsize::new(0),
             refused: Refused {
                 series: meter.counter("watchfire_series_refused_total", &[("reason", "series")]),
+                memory: meter.counter("watchfire_series_refused_total", &[("reason", "memory")]),
                 out_of_order: sample("out_of_order"),
                 duplicate: sample("duplicate"),
                 future: sample("future"),
@@ -98,7 +100,7 @@ impl SeriesBook {
     }
 
     pub fn refused(&self) -> u64 {
-        self.refused.series.get()
+        self.refused.series.get() + self.refused.memory.get()
     }
 
     pub fn samples(&self) -> u64 {
@@ -113,13 +115,25 @@ impl SeriesBook {
         self.origins.read().get(origin as usize).cloned()
     }
 
+    /// Whether there is room for one more series; counts the refusal if not. Label text may take half of the series' memory.
+    fn admits(&self, index: &Index, labels: &Labels) -> bool {
+        if index.len() >= self.limits.series {
+            self.refused.series.add(1);
+            return false;
+        }
+        if index.bytes() + labels.text_bytes() > self.limits.series_bytes() / 2 {
+            self.refused.memory.add(1);
+            return false;
+        }
+        true
+    }
+
     fn register(&self, origin: u32, labels: &Labels, known_id: Option<SeriesId>) -> Option<SeriesId> {
         let mut index = self.index.write();
         if let Some(id) = index.find(labels) {
             return Some(id);
         }
-        if index.len() >= self.limits.series {
-            self.refused.series.add(1);
+        if !self.admits(&index, labels) {
             return None;
         }
         let cell = self.origin_cell(origin)?;
@@ -254,8 +268,15 @@ impl SeriesSink for SeriesBook {
     }
 
     fn series(&self, origin: OriginId, labels: &Labels, _kind: MetricKind) -> Option<SeriesId> {
-        if let Some(id) = self.index.read().find(labels) {
-            return Some(id);
+        {
+            let index = self.index.read();
+            if let Some(id) = index.find(labels) {
+                return Some(id);
+            }
+            // Refused under the shared lock: a flood of new series must not hold up those who read or write the known ones.
+            if !self.admits(&index, labels) {
+                return None;
+            }
         }
         self.register(origin.0, labels, None)
     }
