@@ -4,6 +4,7 @@ use crate::ast::{Aggregate, Matching};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use watchfire_model::{Labels, Matcher, SeriesId};
 
@@ -19,6 +20,7 @@ const SUSPECT: u32 = 1 << 31;
 pub struct Plans {
     groups: Mutex<HashMap<String, Arc<Mutex<Plan>>, FixedState>>,
     matches: Mutex<HashMap<String, Arc<Mutex<MatchPlan>>, FixedState>>,
+    pages: Arc<AtomicUsize>,
 }
 
 /// Match groups of one way of matching, over all series that were ever joined by it.
@@ -27,7 +29,7 @@ pub struct MatchPlan {
     generation: Option<u64>,
     /// By hashes of the label values that are matched.
     index: HashMap<(u64, u64), u32, FixedState>,
-    entries: Vec<(u32, u32)>,
+    numbers: BySeries,
 }
 
 /// The groups of one aggregation over one selector.
@@ -36,8 +38,7 @@ pub struct Plan {
     generation: Option<u64>,
     pub groups: Vec<Labels>,
     index: HashMap<Labels, u32, FixedState>,
-    /// By series id: part of the label fingerprint, and the group.
-    entries: Vec<(u32, u32)>,
+    numbers: BySeries,
 }
 
 impl Plans {
@@ -53,7 +54,7 @@ impl Plans {
         }
         let plan = {
             let mut plans = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-            if plans.len() >= LIMIT && !plans.contains_key(&key) {
+            if self.is_full(plans.len()) {
                 plans.clear();
             }
             plans.entry(key).or_default().clone()
@@ -61,7 +62,7 @@ impl Plans {
         {
             let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
             if plan.generation != generation {
-                *plan = Plan { generation, ..Plan::default() };
+                *plan = Plan { generation, numbers: BySeries::new(&self.pages), ..Plan::default() };
             }
         }
         plan
@@ -72,7 +73,7 @@ impl Plans {
         let key = format!("{} {:?}", matching.on, matching.labels);
         let plan = {
             let mut plans = self.matches.lock().unwrap_or_else(PoisonError::into_inner);
-            if plans.len() >= LIMIT && !plans.contains_key(&key) {
+            if self.is_full(plans.len()) {
                 plans.clear();
             }
             plans.entry(key).or_default().clone()
@@ -80,10 +81,14 @@ impl Plans {
         {
             let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
             if plan.generation != Some(generation) {
-                *plan = MatchPlan { generation: Some(generation), ..MatchPlan::default() };
+                *plan = MatchPlan { generation: Some(generation), numbers: BySeries::new(&self.pages), ..MatchPlan::default() };
             }
         }
         plan
+    }
+
+    fn is_full(&self, plans: usize) -> bool {
+        plans >= LIMIT || self.pages.load(Ordering::Relaxed) >= MOST_PAGES
     }
 }
 
@@ -101,27 +106,57 @@ impl MatchPlan {
     /// The number of the match group of a series; its hashes are computed on first sight.
     #[inline]
     pub fn number_of(&mut self, id: SeriesId, labels: &Labels, hashes: impl FnOnce(&Labels) -> (u64, u64)) -> usize {
-        let check = labels.fingerprint() as u32;
-        if let Some((known, number)) = self.entries.get(id.0 as usize)
-            && *known == check
-            && *number != UNKNOWN
-        {
-            return *number as usize;
+        if let Some(number) = self.numbers.get(id, labels) {
+            return number as usize;
         }
         let number = self.number(hashes(labels));
-        remember(&mut self.entries, id, (check, number as u32));
+        self.numbers.set(id, labels, number as u32);
         number
     }
 }
 
-/// Ids are dense; one far out of line is not worth the room.
-fn remember(entries: &mut Vec<(u32, u32)>, id: SeriesId, entry: (u32, u32)) {
-    let at = id.0 as usize;
-    if at < entries.len() + (1 << 20) {
-        if at >= entries.len() {
-            entries.resize(at + 1, (0, UNKNOWN));
+/// A number per series, in pages: room is taken only where series were seen.
+#[derive(Debug, Default)]
+struct BySeries {
+    pages: Vec<Option<Box<Page>>>,
+    /// Pages in use by all plans of an engine.
+    in_use: Arc<AtomicUsize>,
+}
+
+/// Part of the label fingerprint, and the number.
+type Page = [(u32, u32); PAGE];
+const PAGE: usize = 1024;
+/// 128 MiB of pages; then everything is forgotten and learned anew.
+const MOST_PAGES: usize = 16 * 1024;
+
+impl BySeries {
+    fn new(in_use: &Arc<AtomicUsize>) -> Self {
+        BySeries { pages: Vec::new(), in_use: in_use.clone() }
+    }
+
+    #[inline]
+    fn get(&self, id: SeriesId, labels: &Labels) -> Option<u32> {
+        let page = self.pages.get(id.0 as usize / PAGE)?.as_ref()?;
+        let (check, number) = page[id.0 as usize % PAGE];
+        (check == labels.fingerprint() as u32 && number != UNKNOWN).then_some(number)
+    }
+
+    fn set(&mut self, id: SeriesId, labels: &Labels, number: u32) {
+        let at = id.0 as usize / PAGE;
+        if at >= self.pages.len() {
+            self.pages.resize_with(at + 1, || None);
         }
-        entries[at] = entry;
+        let page = self.pages[at].get_or_insert_with(|| {
+            self.in_use.fetch_add(1, Ordering::Relaxed);
+            Box::new([(0, UNKNOWN); PAGE])
+        });
+        page[id.0 as usize % PAGE] = (labels.fingerprint() as u32, number);
+    }
+}
+
+impl Drop for BySeries {
+    fn drop(&mut self) {
+        self.in_use.fetch_sub(self.pages.iter().flatten().count(), Ordering::Relaxed);
     }
 }
 
@@ -129,28 +164,23 @@ impl Plan {
     /// The group of a series, and whether it is suspect; computed on first sight.
     #[inline]
     pub fn group(&mut self, id: SeriesId, labels: &Labels, compute: impl FnOnce(&Labels) -> (Labels, bool)) -> (usize, bool) {
-        let check = labels.fingerprint() as u32;
-        if let Some((known, group)) = self.entries.get(id.0 as usize)
-            && *known == check
-            && *group != UNKNOWN
-        {
+        if let Some(group) = self.numbers.get(id, labels) {
             return ((group & !SUSPECT) as usize, group & SUSPECT != 0);
         }
-        self.learn(id, check, compute(labels))
+        let (group_labels, suspect) = compute(labels);
+        let group = self.learn(group_labels);
+        self.numbers.set(id, labels, group | if suspect { SUSPECT } else { 0 });
+        (group as usize, suspect)
     }
 
     #[cold]
-    fn learn(&mut self, id: SeriesId, check: u32, (labels, suspect): (Labels, bool)) -> (usize, bool) {
-        let group = match self.index.get(&labels) {
-            Some(group) => *group,
-            None => {
-                let group = self.groups.len() as u32;
-                self.index.insert(labels.clone(), group);
-                self.groups.push(labels);
-                group
-            }
-        };
-        remember(&mut self.entries, id, (check, group | if suspect { SUSPECT } else { 0 }));
-        (group as usize, suspect)
+    fn learn(&mut self, labels: Labels) -> u32 {
+        if let Some(group) = self.index.get(&labels) {
+            return *group;
+        }
+        let group = self.groups.len() as u32;
+        self.index.insert(labels.clone(), group);
+        self.groups.push(labels);
+        group
     }
 }
