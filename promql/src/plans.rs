@@ -26,23 +26,50 @@ pub struct Plans {
 /// Match groups of one way of matching, over all series that were ever joined by it.
 #[derive(Debug, Default)]
 pub struct MatchPlan {
-    generation: Option<u64>,
+    age: Age,
     /// By hashes of the label values that are matched.
     index: HashMap<(u64, u64), u32, FixedState>,
     numbers: BySeries,
 }
 
+/// When to begin anew. Series that come and go leave the rest of a plan valid; only groups that are gone pile up.
+#[derive(Debug, Default)]
+struct Age {
+    /// The source's series when last asked; `None` for a plan not begun.
+    generation: Option<u64>,
+    /// Groups there may be before they are taken to be gone for the most part; zero until they have been counted once.
+    most: usize,
+}
+
+impl Age {
+    fn new(generation: Option<u64>) -> Self {
+        Age { generation, most: 0 }
+    }
+
+    fn is_over(&mut self, generation: Option<u64>, groups: usize) -> bool {
+        if self.generation == generation {
+            return false;
+        }
+        let begun = self.generation.is_some();
+        self.generation = generation;
+        if self.most == 0 {
+            self.most = 4096.max(2 * groups);
+        }
+        !begun || groups > self.most
+    }
+}
+
 /// The groups of one aggregation over one selector.
 #[derive(Debug, Default)]
 pub struct Plan {
-    generation: Option<u64>,
+    age: Age,
     pub groups: Vec<Labels>,
     index: HashMap<Labels, u32, FixedState>,
     numbers: BySeries,
 }
 
 impl Plans {
-    /// The plan of an aggregation; forgotten when the source's series have changed, or can change unseen.
+    /// The plan of an aggregation; nothing is remembered of a source whose series can change unseen.
     pub fn get(&self, aggregate: &Aggregate, matchers: &[Matcher], counter: bool, generation: Option<u64>) -> Arc<Mutex<Plan>> {
         if generation.is_none() {
             return Arc::default();
@@ -61,14 +88,14 @@ impl Plans {
         };
         {
             let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
-            if plan.generation != generation {
-                *plan = Plan { generation, numbers: BySeries::new(&self.pages), ..Plan::default() };
+            if plan.age.is_over(generation, plan.groups.len()) {
+                *plan = Plan { age: Age::new(generation), numbers: BySeries::new(&self.pages), ..Plan::default() };
             }
         }
         plan
     }
 
-    /// The match groups of a matching; forgotten when the source's series have changed.
+    /// The match groups of a matching.
     pub fn matches(&self, matching: &Matching, generation: u64) -> Arc<Mutex<MatchPlan>> {
         let key = format!("{} {:?}", matching.on, matching.labels);
         let plan = {
@@ -80,8 +107,9 @@ impl Plans {
         };
         {
             let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
-            if plan.generation != Some(generation) {
-                *plan = MatchPlan { generation: Some(generation), numbers: BySeries::new(&self.pages), ..MatchPlan::default() };
+            if plan.age.is_over(Some(generation), plan.index.len()) {
+                let age = Age::new(Some(generation));
+                *plan = MatchPlan { age, numbers: BySeries::new(&self.pages), ..MatchPlan::default() };
             }
         }
         plan
@@ -123,11 +151,11 @@ struct BySeries {
     in_use: Arc<AtomicUsize>,
 }
 
-/// Part of the label fingerprint, and the number.
-type Page = [(u32, u32); PAGE];
+/// The label fingerprint, and the number. A series is only taken for one seen before when its labels are the same, too.
+type Page = [(u64, u32); PAGE];
 const PAGE: usize = 1024;
 /// 128 MiB of pages; then everything is forgotten and learned anew.
-const MOST_PAGES: usize = 16 * 1024;
+const MOST_PAGES: usize = 8 * 1024;
 
 impl BySeries {
     fn new(in_use: &Arc<AtomicUsize>) -> Self {
@@ -138,7 +166,7 @@ impl BySeries {
     fn get(&self, id: SeriesId, labels: &Labels) -> Option<u32> {
         let page = self.pages.get(id.0 as usize / PAGE)?.as_ref()?;
         let (check, number) = page[id.0 as usize % PAGE];
-        (check == labels.fingerprint() as u32 && number != UNKNOWN).then_some(number)
+        (check == labels.fingerprint() && number != UNKNOWN).then_some(number)
     }
 
     fn set(&mut self, id: SeriesId, labels: &Labels, number: u32) {
@@ -150,7 +178,7 @@ impl BySeries {
             self.in_use.fetch_add(1, Ordering::Relaxed);
             Box::new([(0, UNKNOWN); PAGE])
         });
-        page[id.0 as usize % PAGE] = (labels.fingerprint() as u32, number);
+        page[id.0 as usize % PAGE] = (labels.fingerprint(), number);
     }
 }
 
