@@ -22,8 +22,8 @@ impl SpanVisitor for Seen {
     }
     fn scope(&mut self, _name: &str, _version: &str) {}
     fn span(&mut self, span: &SpanView<'_>) {
-        for (start, length) in span.attribute_ranges {
-            assert!((*start as usize + *length as usize) <= span.body.len());
+        for (start, end) in span.attribute_ranges {
+            assert!(start <= end && *end as usize <= span.body.len());
         }
         self.spans.push(span.body.to_vec());
     }

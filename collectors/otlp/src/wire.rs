@@ -137,6 +137,30 @@ impl<'a> Reader<'a> {
         Some(field)
     }
 
+    /// The next fixed 64-bit field, if it has this one-byte tag and is all there; else nothing is read.
+    #[inline(always)]
+    pub(crate) fn tagged_fixed64(&mut self, tag: u8) -> Option<u64> {
+        let (field, _) = self.bytes.get(self.at..)?.split_first_chunk::<9>()?;
+        let [first, value @ ..] = field;
+        if *first != tag {
+            return None;
+        }
+        self.at += 9;
+        Some(u64::from_le_bytes(*value))
+    }
+
+    /// The next varint field, if it has this one-byte tag and a value below 128; else nothing is read.
+    #[inline(always)]
+    pub(crate) fn tagged_small(&mut self, tag: u8) -> Option<u8> {
+        match self.bytes.get(self.at..)? {
+            [first, value, ..] if *first == tag && *value < 0x80 => {
+                self.at += 2;
+                Some(*value)
+            }
+            _ => None,
+        }
+    }
+
     /// Passes over an unknown field.
     #[inline]
     pub(crate) fn skip(&mut self, field: u32, wire_type: u8) -> Result<(), WireError> {

@@ -26,7 +26,7 @@ pub(super) fn is_plain(kv: &[u8]) -> bool {
 
 /// For texts of some dozen bytes, where a call costs as much as the look itself: sixteen bytes at a time, the last sixteen again at the end.
 #[inline(always)]
-fn is_ascii(bytes: &[u8]) -> bool {
+pub(super) fn is_ascii(bytes: &[u8]) -> bool {
     const HIGH: u128 = 0x8080_8080_8080_8080_8080_8080_8080_8080;
     let Some(last) = bytes.last_chunk::<16>() else {
         return bytes.iter().fold(0, |all, byte| all | byte) < 0x80;

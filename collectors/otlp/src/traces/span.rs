@@ -1,6 +1,6 @@
 //! One span, from its bytes into the columns.
 
-use super::attributes::is_plain;
+use super::attributes::{is_ascii, is_plain};
 use super::parse::{Parsed, Range};
 use crate::inspect::{Findings, Stop, inspect};
 use crate::limits::Limits;
@@ -11,9 +11,6 @@ use watchfire_model::{SpanId, TraceId};
 
 /// Attributes of one span that cost nothing of the request's budget of elements.
 const FREE_ATTRIBUTES: usize = 32;
-
-/// Field 9, length-delimited.
-const ATTRIBUTE_TAG: u8 = 9 << 3 | LENGTH;
 
 /// A parsed span: what is fixed is decoded, what is text is a range of the body.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +126,7 @@ fn valid_id<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
 fn fields<'a>(parsed: &mut Parsed, body: &'a [u8], limits: &Limits) -> Result<Fields<'a>, Stop> {
     let mut fields = Fields { findings: Findings { items: parsed.findings.items, ..Findings::default() }, ..Fields::default() };
     let mut reader = Reader::new(body);
+    in_order(parsed, &mut fields, &mut reader, limits)?;
     while let Some((field, wire_type)) = reader.tag()? {
         match field {
             1..=5 | 9 | 11 | 13 | 15 => {
@@ -147,16 +145,7 @@ fn fields<'a>(parsed: &mut Parsed, body: &'a [u8], limits: &Limits) -> Result<Fi
                         fields.name = (start, value.len() as u32);
                         text(value, limits.max_name, &mut fields.findings);
                     }
-                    9 => {
-                        fields.attributes += 1;
-                        if fields.attributes > FREE_ATTRIBUTES {
-                            count(&mut fields.findings, limits)?;
-                        }
-                        if !is_plain(value) {
-                            inspect(value, &KEY_VALUE, 0, limits, &mut fields.findings)?;
-                        }
-                        parsed.attributes.push((start, start + value.len() as u32));
-                    }
+                    9 => attribute(parsed, &mut fields, value, start, limits)?,
                     11 => element(value, &EVENT, &mut fields.events, limits, &mut fields.findings)?,
                     13 => {
                         element(value, &LINK, &mut fields.links, limits, &mut fields.findings)?;
@@ -164,12 +153,7 @@ fn fields<'a>(parsed: &mut Parsed, body: &'a [u8], limits: &Limits) -> Result<Fi
                             parsed.links.push(link);
                         }
                     }
-                    _ => {
-                        inspect(value, &STATUS, 0, limits, &mut fields.findings)?;
-                        if let Some(code) = status_code(value)? {
-                            fields.status = code;
-                        }
-                    }
+                    _ => status(&mut fields, value, limits)?,
                 }
             }
             6 => {
@@ -198,6 +182,64 @@ fn fields<'a>(parsed: &mut Parsed, body: &'a [u8], limits: &Limits) -> Result<Fi
     Ok(fields)
 }
 
+/// The fields in the order in which everybody writes them, one predictable look each. What does not come so is left where it is.
+#[inline(always)]
+fn in_order<'a>(parsed: &mut Parsed, fields: &mut Fields<'a>, reader: &mut Reader<'a>, limits: &Limits) -> Result<(), Stop> {
+    const fn tag(field: u8, wire_type: u8) -> u8 {
+        field << 3 | wire_type
+    }
+    let start = |reader: &Reader<'_>, value: &[u8]| (reader.position() - value.len()) as u32;
+    if let Some(value) = reader.short_field(tag(1, LENGTH)) {
+        fields.trace_id = value;
+    }
+    if let Some(value) = reader.short_field(tag(2, LENGTH)) {
+        fields.span_id = value;
+    }
+    if let Some(value) = reader.short_field(tag(3, LENGTH)) {
+        fields.trace_state = (start(reader, value), value.len() as u32);
+        text(value, limits.max_value, &mut fields.findings);
+    }
+    if let Some(value) = reader.short_field(tag(4, LENGTH)) {
+        fields.parent_id = value;
+    }
+    if let Some(value) = reader.short_field(tag(5, LENGTH)) {
+        fields.name = (start(reader, value), value.len() as u32);
+        text(value, limits.max_name, &mut fields.findings);
+    }
+    if let Some(value) = reader.tagged_small(tag(6, VARINT)) {
+        fields.kind = value;
+    }
+    if let Some(value) = reader.tagged_fixed64(tag(7, FIXED64)) {
+        fields.start = value;
+    }
+    if let Some(value) = reader.tagged_fixed64(tag(8, FIXED64)) {
+        fields.end = value;
+    }
+    while let Some(value) = reader.short_field(tag(9, LENGTH)) {
+        attribute(parsed, fields, value, start(reader, value), limits)?;
+    }
+    if let Some(value) = reader.short_field(tag(15, LENGTH)) {
+        status(fields, value, limits)?;
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn status(fields: &mut Fields<'_>, value: &[u8], limits: &Limits) -> Result<(), Stop> {
+    match value {
+        [] => {}
+        // Only a code.
+        [0x18, code @ 0..0x80] => fields.status = *code,
+        _ => {
+            inspect(value, &STATUS, 0, limits, &mut fields.findings)?;
+            if let Some(code) = status_code(value)? {
+                fields.status = code;
+            }
+        }
+    }
+    Ok(())
+}
+
 #[inline(always)]
 fn attribute(parsed: &mut Parsed, fields: &mut Fields<'_>, value: &[u8], start: u32, limits: &Limits) -> Result<(), Stop> {
     fields.attributes += 1;
@@ -207,7 +249,7 @@ fn attribute(parsed: &mut Parsed, fields: &mut Fields<'_>, value: &[u8], start: 
     if !is_plain(value) {
         inspect(value, &KEY_VALUE, 0, limits, &mut fields.findings)?;
     }
-    parsed.attributes.push((start, value.len() as u32));
+    parsed.attributes.push((start, start + value.len() as u32));
     Ok(())
 }
 
@@ -224,7 +266,7 @@ fn element(value: &[u8], message: &'static Message, seen: &mut usize, limits: &L
 
 #[inline]
 fn text(bytes: &[u8], limit: usize, findings: &mut Findings) {
-    if !bytes.is_ascii() && simdutf8::basic::from_utf8(bytes).is_err() {
+    if !is_ascii(bytes) && simdutf8::basic::from_utf8(bytes).is_err() {
         findings.bad_text += 1;
     }
     if bytes.len() > limit {

@@ -52,6 +52,9 @@ impl Parsed {
 /// Text that the parse has checked; looked at again because a check elsewhere is no proof here, and it costs a few nanoseconds.
 #[inline]
 fn text(body: &[u8], (start, length): (u32, u32)) -> &str {
+    if length == 0 {
+        return "";
+    }
     simdutf8::basic::from_utf8(&body[start as usize..][..length as usize]).unwrap_or_default()
 }
 
