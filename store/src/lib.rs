@@ -15,7 +15,7 @@
 //! - Nothing is invented: a peer that sends no spans gets a node only under a name its caller stated; a call from outside gets none.
 //! - Absent on purpose: disks (history), judgement (alerts), query evaluation (promql), the wire walk (collectors/otlp).
 //!
-//! To derive another signal: count it in `spans/engine.rs` beside RED, publish it in `spans/publication.rs`. To answer another question about spans:
+//! To derive another signal: count it in `spans/batch.rs` beside RED, publish it in `spans/publication.rs`. To answer another question about spans:
 //! one file in `reads/`.
 
 mod checks;

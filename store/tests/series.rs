@@ -162,6 +162,19 @@ fn beyond_the_limit_new_series_are_refused_and_known_ones_keep_updating() {
 }
 
 #[test]
+fn label_text_is_bounded_by_bytes_and_not_only_by_number() {
+    let limits = StoreLimits { memory_bytes: 8 << 20, ..StoreLimits::default() };
+    let (store, meter) = store(limits.clone());
+    let origin = store.origin("o");
+    let accepted = (0..10_000)
+        .filter(|i| store.series(origin, &labels("m", &[("long", &format!("{i}{}", "x".repeat(2000)))]), MetricKind::Gauge).is_some())
+        .count();
+    assert!(accepted > 100 && accepted < 1000, "{accepted}");
+    assert_eq!(meter.counter("watchfire_series_refused_total", &[("reason", "memory")]).get(), 10_000 - accepted as u64);
+    assert!(store.usage().series_bytes < limits.series_bytes() as u64);
+}
+
+#[test]
 fn a_series_that_is_silent_for_longer_than_the_retention_is_dropped_and_may_come_back() {
     let limits = StoreLimits { retention: Duration::from_secs(60), ..StoreLimits::default() };
     let (store, _) = store(limits);

@@ -1,20 +1,21 @@
 //! The owner of the span hot path. One thread calls it; it shares nothing but published snapshots.
 //!
-//! While a request is walked, each span is appended to columns and its body to the block (no allocation). When the request is over, three tight loops go over the
-//! new rows: which were sent before, RED, and the join. In loops of their own the cache misses of neighbouring spans overlap.
+//! While a request is walked, each span is appended to a row and its body to the block (no allocation). When the request is over, the new rows are
+//! worked off together (`batch.rs`), and now and then sealed, shown and evicted (`keeping.rs`) or published (`publication.rs`).
 
+use super::batch::Pending;
 use super::block::put_body;
-use super::held::{Held, Snapshot};
+use super::held::Held;
 use super::intern::{Interned, Resource, Scope};
 use super::open::{Open, Row};
 use super::sealer::Sealer;
-use super::segment::{FAILED, MENDED, REPEATED, SLOW, Segment};
+use super::segment::{FAILED, MENDED, Segment};
 use crate::series::SeriesBook;
 use crate::signals::SignalSettings;
 use crate::signals::board::Board;
-use crate::signals::edges::{Call, Connection, Drawing, Edges, Ends, OUTSIDE};
-use crate::signals::join::{Half, Join, Pair};
-use crate::signals::operations::{CallExample, Operations};
+use crate::signals::edges::Edges;
+use crate::signals::join::Join;
+use crate::signals::operations::Operations;
 use crate::signals::peer::{NOBODY, PeerAttributes, Peers, Protocol};
 use crate::signals::repeats::Repeats;
 use crate::signals::sampling;
@@ -23,7 +24,6 @@ use crate::spans::wire;
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use watchfire_model::{
     AttributeValue, Counter, Meter, OriginId, ResourceView, SeriesId, SeriesSink, SpanKind, SpanStatus, SpanView, SpanVisitor, Timestamp,
     Value,
@@ -37,81 +37,64 @@ const JOIN_BITS: u32 = 15;
 const REPEAT_BITS: u32 = 14;
 /// Rows after which a long request is worked off in between.
 const BATCH: usize = 4096;
-/// Rows whose buckets of the join are read ahead.
-const AHEAD: usize = 256;
-/// At most four snapshots a second, and new operations are published after half a second.
-const SNAPSHOT_MILLIS: i64 = 250;
-const FRESH_MILLIS: i64 = 500;
 /// Span times further than this from their arrival are nonsense, nanoseconds (a year).
 const REACH: u64 = 366 * 86_400 * 1_000_000_000;
 
-/// What the later loops need of a row besides the columns.
-#[derive(Clone, Copy)]
-struct Pending {
-    operation: u32,
-    service: u32,
-    peer: u32,
-    weight: f32,
-    protocol: Protocol,
-    kind: SpanKind,
-    links: (u32, u32),
-}
-
-pub(crate) struct Counters {
-    repeated: Counter,
-    mended: Counter,
-    cut_items: Counter,
-    cut_values: Counter,
-    lost: Counter,
-    expired_client: Counter,
-    expired_server: Counter,
-    received: Counter,
+pub(super) struct Counters {
+    pub(super) repeated: Counter,
+    pub(super) mended: Counter,
+    pub(super) cut_items: Counter,
+    pub(super) cut_values: Counter,
+    pub(super) lost: Counter,
+    pub(super) expired_client: Counter,
+    pub(super) expired_server: Counter,
+    pub(super) received: Counter,
 }
 
 /// Receives spans from the walk and owns everything derived from them until it is published.
 pub struct SpanEngine {
-    pub(crate) settings: SignalSettings,
-    pub(crate) series: Arc<SeriesBook>,
-    held: Arc<Held>,
-    pub(crate) board: Arc<ArcSwap<Board>>,
-    sealer: Sealer,
-    pub(crate) origin: OriginId,
+    pub(super) settings: SignalSettings,
+    pub(super) series: Arc<SeriesBook>,
+    pub(super) held: Arc<Held>,
+    pub(super) board: Arc<ArcSwap<Board>>,
+    pub(super) sealer: Sealer,
+    pub(super) origin: OriginId,
 
-    pub(crate) services: Services,
-    pub(crate) operations: Operations,
-    pub(crate) edges: Edges,
-    pub(crate) peers: Peers,
-    join: Join,
-    repeats: Repeats,
-    resources: Interned<Resource>,
-    scopes: Interned<Scope>,
+    pub(super) services: Services,
+    pub(super) operations: Operations,
+    pub(super) edges: Edges,
+    pub(super) peers: Peers,
+    pub(super) join: Join,
+    pub(super) repeats: Repeats,
+    pub(super) resources: Interned<Resource>,
+    pub(super) scopes: Interned<Scope>,
 
-    open: Open,
-    sealed: VecDeque<Arc<Segment>>,
-    pending: Vec<Pending>,
-    links: Vec<(u128, u64)>,
-    tags: Vec<u64>,
-    scope_key: Vec<u8>,
-    notable: Vec<u128>,
+    pub(super) open: Open,
+    pub(super) sealed: VecDeque<Arc<Segment>>,
+    pub(super) pending: Vec<Pending>,
+    pub(super) links: Vec<(u128, u64)>,
+    pub(super) tags: Vec<u64>,
+    pub(super) scope_key: Vec<u8>,
+    pub(super) notable: Vec<u128>,
 
-    resource: Arc<Resource>,
-    service: u32,
-    scope: Arc<Scope>,
+    pub(super) resource: Arc<Resource>,
+    pub(super) service: u32,
+    pub(super) scope: Arc<Scope>,
+    pub(super) no_scope: Arc<Scope>,
     /// Places of the current resource and scope in the open segment, and the segment they are of.
-    places: (u32, u16, u16),
-    simulated: bool,
+    pub(super) places: (u32, u16, u16),
 
     /// Wall clock of the newest arrival or tick.
-    now: Timestamp,
-    snapshot_at: Timestamp,
+    pub(super) now: Timestamp,
+    pub(super) snapshot_at: Timestamp,
     /// There is something readers have not been shown.
-    changed: bool,
-    pub(crate) published_at: Option<Timestamp>,
-    pub(crate) swept_at: Timestamp,
-    pub(crate) row: Vec<(SeriesId, Value)>,
-    counters: Counters,
-    user: Arc<str>,
-    nothing: Arc<str>,
+    pub(super) changed: bool,
+    pub(super) published_at: Option<Timestamp>,
+    pub(super) swept_at: Timestamp,
+    pub(super) row: Vec<(SeriesId, Value)>,
+    pub(super) counters: Counters,
+    pub(super) user: Arc<str>,
+    pub(super) nothing: Arc<str>,
 }
 
 impl SpanEngine {
@@ -147,9 +130,9 @@ impl SpanEngine {
             notable: Vec::new(),
             resource,
             service,
-            scope: Arc::new(Scope::default()),
+            scope: Arc::default(),
+            no_scope: Arc::default(),
             places: (0, 0, 0),
-            simulated: false,
             now,
             snapshot_at: Timestamp::MIN,
             changed: false,
@@ -223,273 +206,9 @@ impl SpanEngine {
         })
     }
 
-    /// The loops over the rows of a request (or of [`BATCH`] rows of a long one).
-    fn work_off(&mut self) {
-        if self.pending.is_empty() {
-            return;
-        }
-        self.changed = true;
-        let first = self.open.rows.len() - self.pending.len();
-        let rows = &mut self.open.rows[first..];
-        let mut repeated = 0;
-        self.tags.clear();
-        // The kind belongs to it: in Zipkin's model both sides of a call share one span id.
-        self.tags.extend(rows.iter().zip(&self.pending).map(|(row, pending)| mix(row.trace, row.span, 1 + pending.kind as u64)));
-        for (rows, hashes) in rows.chunks_mut(AHEAD).zip(self.tags.chunks(AHEAD)) {
-            self.repeats.touch(hashes);
-            for (row, hash) in rows.iter_mut().zip(hashes) {
-                if self.repeats.seen(*hash) {
-                    row.flags |= REPEATED;
-                    repeated += 1;
-                }
-            }
-        }
-        self.counters.repeated.add(repeated);
-        for (row, pending) in rows.iter_mut().zip(&self.pending) {
-            if row.flags & REPEATED != 0 {
-                continue;
-            }
-            let status = if row.flags & FAILED != 0 { SpanStatus::Error as usize } else { (row.flags & 3).min(2) as usize };
-            let call = CallExample { trace: row.trace, span: row.span, nanos: row.duration };
-            if self.operations.observe(pending.operation, status, call, f64::from(pending.weight), self.now) {
-                row.flags |= SLOW;
-            }
-            if row.flags & (SLOW | FAILED) != 0 && self.notable.last() != Some(&row.trace) {
-                self.notable.push(row.trace);
-            }
-        }
-        self.join_rows(first);
-        self.pending.clear();
-        self.links.clear();
-        if !self.notable.is_empty() {
-            let mut notable = self.held.notable.lock();
-            self.notable.drain(..).for_each(|id| notable.add(id));
-        }
-        self.held.live.fetch_add((self.open.rows.len() - first) as u64, Ordering::Relaxed);
-        self.counters.received.add((self.open.rows.len() - first) as u64);
-        self.open.received(self.now);
-        if let Some(block) = self.open.close_block(false, &self.held.spare) {
-            self.held.grew(block.bytes());
-            self.sealer.pack(block);
-        }
-        if self.open.is_full() {
-            self.seal_segment();
-            self.evict();
-        }
-    }
-
-    fn join_rows(&mut self, first: usize) {
-        let ticks = (self.now.0 / 250) as u16;
-        let lost = self.join.lost;
-        self.tags.clear();
-        let of_kind = |row: &Row, kind| match kind {
-            SpanKind::Server | SpanKind::Consumer => key(row.trace, row.parent),
-            _ => key(row.trace, row.span),
-        };
-        self.tags.extend(self.open.rows[first..].iter().zip(&self.pending).map(|(row, pending)| of_kind(row, pending.kind)));
-        for (i, (row, pending)) in self.open.rows[first..].iter().zip(&self.pending).enumerate() {
-            if i % AHEAD == 0 {
-                self.join.touch(&self.tags[i..self.tags.len().min(i + AHEAD)]);
-            }
-            let flags = row.flags;
-            if flags & REPEATED != 0 || matches!(pending.kind, SpanKind::Internal | SpanKind::Unspecified) {
-                continue;
-            }
-            let tag = self.tags[i];
-            let (trace, parent) = (row.trace, row.parent);
-            let message = matches!(pending.kind, SpanKind::Producer | SpanKind::Consumer);
-            let callee = matches!(pending.kind, SpanKind::Server | SpanKind::Consumer);
-            let service = pending.service;
-            let half = |tag| Half {
-                nanos: row.duration,
-                weight: pending.weight,
-                service,
-                peer: pending.peer,
-                ..Half::new(tag, callee, flags & FAILED != 0, message, pending.protocol as u32)
-            };
-            let mut sides =
-                Sides { services: &self.services, peers: &self.peers, edges: &mut self.edges, nothing: &self.nothing, now: self.now };
-            if callee {
-                let (from, to) = pending.links;
-                let mut met_parent = false;
-                for (link_trace, link_span) in &self.links[from as usize..to as usize] {
-                    met_parent |= (*link_trace, *link_span) == (trace, parent);
-                    self.join.offer(half(key(*link_trace, *link_span)), ticks, |pair| sides.pair(&pair));
-                }
-                if parent != 0 && !met_parent {
-                    self.join.offer(half(tag), ticks, |pair| sides.pair(&pair));
-                } else if parent == 0 && self.settings.user_node && pending.kind == SpanKind::Server {
-                    sides.user_edge(&self.user, &half(0));
-                }
-            } else if matches!(pending.protocol, Protocol::Database | Protocol::Cache) && pending.peer != NOBODY {
-                // A database never answers with a span: the edge is complete as it is.
-                sides.peer_edge(&half(0), Connection::Database);
-            } else {
-                self.join.offer(half(tag), ticks, |pair| sides.pair(&pair));
-            }
-        }
-        self.counters.lost.add(self.join.lost - lost);
-    }
-
-    /// Halves that waited in vain become edges to peers that send no spans, if their attributes named one.
-    fn expire(&mut self) {
-        let mut sides =
-            Sides { services: &self.services, peers: &self.peers, edges: &mut self.edges, nothing: &self.nothing, now: self.now };
-        let counters = &self.counters;
-        self.join.sweep((self.now.0 / 250) as u16, |half| {
-            if half.matched() {
-                return;
-            }
-            if half.is_callee() {
-                counters.expired_server.add(1);
-            } else {
-                counters.expired_client.add(1);
-                sides.peer_edge(&half, Connection::VirtualNode);
-            }
-        });
-    }
-
-    fn seal_segment(&mut self) {
-        if self.open.rows.is_empty() {
-            return;
-        }
-        if let Some(block) = self.open.close_block(true, &self.held.spare) {
-            self.held.grew(block.bytes());
-            self.sealer.pack(block);
-        }
-        let segment = Arc::new(self.open.seal(self.now));
-        let columns = segment.bytes() - segment.blocks.iter().map(|b| b.bytes()).sum::<usize>();
-        self.held.grew(columns);
-        if let Some(sink) = &*self.held.sink.lock() {
-            sink.sealed(&segment);
-        }
-        self.sealed.push_back(segment);
-    }
-
-    fn evict(&mut self) {
-        let mut changed = false;
-        while self.held.over_budget()
-            && let Some(oldest) = self.sealed.pop_front()
-        {
-            changed = true;
-            self.held.live.fetch_sub(oldest.len() as u64, Ordering::Relaxed);
-            self.held.saved(oldest.bytes());
-            self.sealer.evict(oldest);
-        }
-        let retention = self.held.retention();
-        while self.sealed.front().is_some_and(|s| self.now.since(s.received.1) > retention)
-            && let Some(oldest) = self.sealed.pop_front()
-        {
-            changed = true;
-            self.held.live.fetch_sub(oldest.len() as u64, Ordering::Relaxed);
-            self.held.saved(oldest.bytes());
-            self.held.evicted_age.add(oldest.len() as u64);
-        }
-        if changed {
-            // Readers' list goes first, or the memory would stay for as long as the next snapshot takes.
-            self.show();
-        }
-    }
-
-    /// Gives readers the present state.
-    fn show(&mut self) {
-        let mut segments = Vec::with_capacity(self.sealed.len() + 1);
-        segments.extend(self.sealed.iter().cloned());
-        if !self.open.rows.is_empty() {
-            segments.push(Arc::new(self.open.copy(self.now)));
-        }
-        self.changed = false;
-        self.held.snapshot.store(Arc::new(Snapshot { segments }));
-        self.snapshot_at = self.now;
-    }
-
-    fn show_if_due(&mut self) {
-        let due = self.now.0.saturating_sub(self.snapshot_at.0) >= SNAPSHOT_MILLIS || self.now < self.snapshot_at;
-        if due && self.changed {
-            self.show();
-        }
-    }
-
-    fn publish_if_due(&mut self) {
-        let since = self.published_at.map_or(i64::MAX, |at| self.now.0.saturating_sub(at.0));
-        let interval = self.settings.interval.as_millis() as i64;
-        let fresh = self.operations.fresh || self.edges.fresh;
-        if since >= interval || since < 0 || (fresh && since >= FRESH_MILLIS.min(interval)) {
-            self.publish(self.now);
-        }
-    }
-
     /// Bytes of the tables beside the spans themselves.
     pub fn table_bytes(&self) -> usize {
         self.join.bytes() + self.repeats.bytes() + self.open.bodies.capacity()
-    }
-}
-
-/// What an edge needs to know of both sides.
-struct Sides<'a> {
-    services: &'a Services,
-    peers: &'a Peers,
-    edges: &'a mut Edges,
-    nothing: &'a Arc<str>,
-    now: Timestamp,
-}
-
-impl Sides<'_> {
-    #[inline]
-    fn pair(&mut self, pair: &Pair) {
-        let Pair { caller, callee } = pair;
-        let message = caller.message() || callee.message();
-        let connection = if message { Connection::MessagingSystem } else { Connection::Direct };
-        let call = Call {
-            failed: caller.failed() || callee.failed(),
-            weight: f64::from(caller.weight.max(callee.weight)),
-            server_nanos: Some(callee.nanos),
-            client_nanos: Some(caller.nanos),
-        };
-        let ends = Ends { client: caller.service, server: callee.service, peer: false, connection };
-        self.edges.count(ends, &call, self.now, || {
-            let peer = self.peers.get(caller.peer);
-            Drawing {
-                client: self.services.get(caller.service).seen.name.clone(),
-                server: self.services.get(callee.service).seen.name.clone(),
-                protocol: if message { Protocol::Messaging } else { Protocol::from_bits(caller.protocol()) },
-                destination: peer.filter(|_| message).map(|p| p.name.clone()),
-                system: peer.map_or(self.nothing, |p| &p.system).clone(),
-            }
-        });
-    }
-
-    /// The peer is silent, so the client's duration stands for both sides.
-    #[inline]
-    fn peer_edge(&mut self, half: &Half, connection: Connection) {
-        let Some(peer) = self.peers.get(half.peer) else { return };
-        // A named peer that does send spans is that service: its half was lost or late, it is no other node.
-        let known = if connection == Connection::VirtualNode { self.services.named(&peer.name) } else { None };
-        let ends = match known {
-            Some(service) => Ends { client: half.service, server: service, peer: false, connection: Connection::Direct },
-            None => Ends { client: half.service, server: half.peer, peer: true, connection },
-        };
-        let call =
-            Call { failed: half.failed(), weight: f64::from(half.weight), server_nanos: Some(half.nanos), client_nanos: Some(half.nanos) };
-        self.edges.count(ends, &call, self.now, || Drawing {
-            client: self.services.get(half.service).seen.name.clone(),
-            server: peer.name.clone(),
-            protocol: peer.protocol,
-            destination: None,
-            system: peer.system.clone(),
-        });
-    }
-
-    fn user_edge(&mut self, user: &Arc<str>, half: &Half) {
-        let call = Call { failed: half.failed(), weight: f64::from(half.weight), server_nanos: Some(half.nanos), client_nanos: None };
-        let ends = Ends { client: OUTSIDE, server: half.service, peer: false, connection: Connection::VirtualNode };
-        self.edges.count(ends, &call, self.now, || Drawing {
-            client: user.clone(),
-            server: self.services.get(half.service).seen.name.clone(),
-            protocol: Protocol::Call,
-            destination: None,
-            system: self.nothing.clone(),
-        });
     }
 }
 
@@ -506,9 +225,10 @@ impl SpanVisitor for SpanEngine {
         }
         seen.simulated = identity.simulated;
         let service = seen.name.clone();
-        self.simulated = identity.simulated;
         self.resource =
             self.resources.get(resource.raw, || Resource { raw: resource.raw.into(), service, version: identity.version.into() });
+        // Spans without a scope of their own must not inherit that of the resource before.
+        self.scope = self.no_scope.clone();
         self.places.0 = 0;
     }
 
@@ -602,19 +322,4 @@ impl Drop for SpanEngine {
 /// Where the field that holds an attribute begins, given where the attribute's own bytes begin: its tag is one byte, its length one to five.
 fn attribute_start(body: &[u8], content: usize) -> usize {
     (2..=6).filter_map(|back| content.checked_sub(back)).find(|at| body.get(*at) == Some(&0x4a)).unwrap_or(0)
-}
-
-#[inline]
-fn mix(trace: u128, span: u64, extra: u64) -> u64 {
-    let fold = |a: u64, b: u64| {
-        let wide = u128::from(a) * u128::from(b);
-        (wide >> 64) as u64 ^ wide as u64
-    };
-    let (high, low) = ((trace >> 64) as u64, trace as u64);
-    fold(fold(high ^ 0x243f_6a88_85a3_08d3, low ^ 0x1319_8a2e_0370_7344) ^ extra, span ^ 0xa409_3822_299f_31d0)
-}
-
-#[inline]
-fn key(trace: u128, span: u64) -> u64 {
-    mix(trace, span, 0)
 }

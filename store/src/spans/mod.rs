@@ -1,9 +1,11 @@
 //! Spans: from the walk into columns, counted and joined on the way; held until memory is needed for newer ones.
 
+mod batch;
 pub(crate) mod block;
 mod engine;
 pub(crate) mod held;
 pub(crate) mod intern;
+mod keeping;
 mod open;
 mod publication;
 pub(crate) mod sealer;

@@ -1,0 +1,240 @@
+//! The loops over the new rows of a request: which were sent before, RED, and the join. In loops of their own, with what they need read ahead,
+//! the cache misses of neighbouring spans overlap.
+
+use super::engine::SpanEngine;
+use super::open::Row;
+use super::segment::{FAILED, REPEATED, SLOW};
+use crate::signals::edges::{Call, Connection, Drawing, Edges, Ends, OUTSIDE};
+use crate::signals::join::{Half, Pair};
+use crate::signals::operations::CallExample;
+use crate::signals::peer::{NOBODY, Peers, Protocol};
+use crate::signals::services::Services;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use watchfire_model::{SpanKind, SpanStatus, Timestamp};
+
+/// Rows whose cache lines are read ahead.
+const AHEAD: usize = 256;
+
+/// What the later loops need of a row besides the columns.
+#[derive(Clone, Copy)]
+pub(super) struct Pending {
+    pub(super) operation: u32,
+    pub(super) service: u32,
+    pub(super) peer: u32,
+    pub(super) weight: f32,
+    pub(super) protocol: Protocol,
+    pub(super) kind: SpanKind,
+    pub(super) links: (u32, u32),
+}
+
+impl SpanEngine {
+    /// The loops over the rows of a request (or of [`BATCH`] rows of a long one).
+    pub(super) fn work_off(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        self.changed = true;
+        let first = self.open.rows.len() - self.pending.len();
+        let rows = &mut self.open.rows[first..];
+        let mut repeated = 0;
+        self.tags.clear();
+        // The kind belongs to it: in Zipkin's model both sides of a call share one span id.
+        self.tags.extend(rows.iter().zip(&self.pending).map(|(row, pending)| mix(row.trace, row.span, 1 + pending.kind as u64)));
+        for (rows, hashes) in rows.chunks_mut(AHEAD).zip(self.tags.chunks(AHEAD)) {
+            self.repeats.touch(hashes);
+            for (row, hash) in rows.iter_mut().zip(hashes) {
+                if self.repeats.seen(*hash) {
+                    row.flags |= REPEATED;
+                    repeated += 1;
+                }
+            }
+        }
+        self.counters.repeated.add(repeated);
+        for (row, pending) in rows.iter_mut().zip(&self.pending) {
+            if row.flags & REPEATED != 0 {
+                continue;
+            }
+            let status = if row.flags & FAILED != 0 { SpanStatus::Error as usize } else { (row.flags & 3).min(2) as usize };
+            let call = CallExample { trace: row.trace, span: row.span, nanos: row.duration };
+            if self.operations.observe(pending.operation, status, call, f64::from(pending.weight), self.now) {
+                row.flags |= SLOW;
+            }
+            if row.flags & (SLOW | FAILED) != 0 && self.notable.last() != Some(&row.trace) {
+                self.notable.push(row.trace);
+            }
+        }
+        self.join_rows(first);
+        self.pending.clear();
+        self.links.clear();
+        if !self.notable.is_empty() {
+            let mut notable = self.held.notable.lock();
+            self.notable.drain(..).for_each(|id| notable.add(id));
+        }
+        self.held.live.fetch_add((self.open.rows.len() - first) as u64, Ordering::Relaxed);
+        self.counters.received.add((self.open.rows.len() - first) as u64);
+        self.open.received(self.now);
+        if let Some(block) = self.open.close_block(false, &self.held.spare) {
+            self.held.grew(block.bytes());
+            self.sealer.pack(block);
+        }
+        if self.open.is_full() {
+            self.seal_segment();
+            self.evict();
+        }
+    }
+
+    pub(super) fn join_rows(&mut self, first: usize) {
+        let ticks = (self.now.0 / 250) as u16;
+        let lost = self.join.lost;
+        self.tags.clear();
+        let of_kind = |row: &Row, kind| match kind {
+            SpanKind::Server | SpanKind::Consumer => key(row.trace, row.parent),
+            _ => key(row.trace, row.span),
+        };
+        self.tags.extend(self.open.rows[first..].iter().zip(&self.pending).map(|(row, pending)| of_kind(row, pending.kind)));
+        for (i, (row, pending)) in self.open.rows[first..].iter().zip(&self.pending).enumerate() {
+            if i % AHEAD == 0 {
+                self.join.touch(&self.tags[i..self.tags.len().min(i + AHEAD)]);
+            }
+            let flags = row.flags;
+            if flags & REPEATED != 0 || matches!(pending.kind, SpanKind::Internal | SpanKind::Unspecified) {
+                continue;
+            }
+            let tag = self.tags[i];
+            let (trace, parent) = (row.trace, row.parent);
+            let message = matches!(pending.kind, SpanKind::Producer | SpanKind::Consumer);
+            let callee = matches!(pending.kind, SpanKind::Server | SpanKind::Consumer);
+            let service = pending.service;
+            let half = |tag| Half {
+                nanos: row.duration,
+                weight: pending.weight,
+                service,
+                peer: pending.peer,
+                ..Half::new(tag, callee, flags & FAILED != 0, message, pending.protocol as u32)
+            };
+            let mut sides =
+                Sides { services: &self.services, peers: &self.peers, edges: &mut self.edges, nothing: &self.nothing, now: self.now };
+            if callee {
+                let (from, to) = pending.links;
+                let mut met_parent = false;
+                for (link_trace, link_span) in &self.links[from as usize..to as usize] {
+                    met_parent |= (*link_trace, *link_span) == (trace, parent);
+                    self.join.offer(half(key(*link_trace, *link_span)), ticks, |pair| sides.pair(&pair));
+                }
+                if parent != 0 && !met_parent {
+                    self.join.offer(half(tag), ticks, |pair| sides.pair(&pair));
+                } else if parent == 0 && self.settings.user_node && pending.kind == SpanKind::Server {
+                    sides.user_edge(&self.user, &half(0));
+                }
+            } else if matches!(pending.protocol, Protocol::Database | Protocol::Cache) && pending.peer != NOBODY {
+                // A database never answers with a span: the edge is complete as it is.
+                sides.peer_edge(&half(0), Connection::Database);
+            } else {
+                self.join.offer(half(tag), ticks, |pair| sides.pair(&pair));
+            }
+        }
+        self.counters.lost.add(self.join.lost - lost);
+    }
+
+    /// Halves that waited in vain become edges to peers that send no spans, if their attributes named one.
+    pub(super) fn expire(&mut self) {
+        let mut sides =
+            Sides { services: &self.services, peers: &self.peers, edges: &mut self.edges, nothing: &self.nothing, now: self.now };
+        let counters = &self.counters;
+        self.join.sweep((self.now.0 / 250) as u16, |half| {
+            if half.matched() {
+                return;
+            }
+            if half.is_callee() {
+                counters.expired_server.add(1);
+            } else {
+                counters.expired_client.add(1);
+                sides.peer_edge(&half, Connection::VirtualNode);
+            }
+        });
+    }
+}
+
+/// What an edge needs to know of both sides.
+struct Sides<'a> {
+    services: &'a Services,
+    peers: &'a Peers,
+    edges: &'a mut Edges,
+    nothing: &'a Arc<str>,
+    now: Timestamp,
+}
+
+impl Sides<'_> {
+    #[inline]
+    fn pair(&mut self, pair: &Pair) {
+        let Pair { caller, callee } = pair;
+        let message = caller.message() || callee.message();
+        let connection = if message { Connection::MessagingSystem } else { Connection::Direct };
+        let call = Call {
+            failed: caller.failed() || callee.failed(),
+            weight: f64::from(caller.weight.max(callee.weight)),
+            server_nanos: Some(callee.nanos),
+            client_nanos: Some(caller.nanos),
+        };
+        let ends = Ends { client: caller.service, server: callee.service, peer: false, connection };
+        self.edges.count(ends, &call, self.now, || {
+            let peer = self.peers.get(caller.peer);
+            Drawing {
+                client: self.services.get(caller.service).seen.name.clone(),
+                server: self.services.get(callee.service).seen.name.clone(),
+                protocol: if message { Protocol::Messaging } else { Protocol::from_bits(caller.protocol()) },
+                destination: peer.filter(|_| message).map(|p| p.name.clone()),
+                system: peer.map_or(self.nothing, |p| &p.system).clone(),
+            }
+        });
+    }
+
+    /// The peer is silent, so the client's duration stands for both sides.
+    #[inline]
+    fn peer_edge(&mut self, half: &Half, connection: Connection) {
+        let Some(peer) = self.peers.get(half.peer) else { return };
+        // A named peer that does send spans is that service: its half was lost or late, it is no other node.
+        let known = if connection == Connection::VirtualNode { self.services.named(&peer.name) } else { None };
+        let ends = match known {
+            Some(service) => Ends { client: half.service, server: service, peer: false, connection: Connection::Direct },
+            None => Ends { client: half.service, server: half.peer, peer: true, connection },
+        };
+        let call =
+            Call { failed: half.failed(), weight: f64::from(half.weight), server_nanos: Some(half.nanos), client_nanos: Some(half.nanos) };
+        self.edges.count(ends, &call, self.now, || Drawing {
+            client: self.services.get(half.service).seen.name.clone(),
+            server: peer.name.clone(),
+            protocol: peer.protocol,
+            destination: None,
+            system: peer.system.clone(),
+        });
+    }
+
+    fn user_edge(&mut self, user: &Arc<str>, half: &Half) {
+        let call = Call { failed: half.failed(), weight: f64::from(half.weight), server_nanos: Some(half.nanos), client_nanos: None };
+        let ends = Ends { client: OUTSIDE, server: half.service, peer: false, connection: Connection::VirtualNode };
+        self.edges.count(ends, &call, self.now, || Drawing {
+            client: user.clone(),
+            server: self.services.get(half.service).seen.name.clone(),
+            protocol: Protocol::Call,
+            destination: None,
+            system: self.nothing.clone(),
+        });
+    }
+}
+
+#[inline]
+fn mix(trace: u128, span: u64, extra: u64) -> u64 {
+    let fold = |a: u64, b: u64| {
+        let wide = u128::from(a) * u128::from(b);
+        (wide >> 64) as u64 ^ wide as u64
+    };
+    let (high, low) = ((trace >> 64) as u64, trace as u64);
+    fold(fold(high ^ 0x243f_6a88_85a3_08d3, low ^ 0x1319_8a2e_0370_7344) ^ extra, span ^ 0xa409_3822_299f_31d0)
+}
+
+#[inline]
+fn key(trace: u128, span: u64) -> u64 {
+    mix(trace, span, 0)
+}

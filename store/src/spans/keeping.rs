@@ -1,0 +1,82 @@
+//! Sealing, showing and letting go: what happens to spans after they were counted.
+
+use super::engine::SpanEngine;
+use super::held::Snapshot;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// At most four snapshots a second, and new operations are published after half a second.
+const SNAPSHOT_MILLIS: i64 = 250;
+const FRESH_MILLIS: i64 = 500;
+
+impl SpanEngine {
+    pub(super) fn seal_segment(&mut self) {
+        if self.open.rows.is_empty() {
+            return;
+        }
+        if let Some(block) = self.open.close_block(true, &self.held.spare) {
+            self.held.grew(block.bytes());
+            self.sealer.pack(block);
+        }
+        let segment = Arc::new(self.open.seal(self.now));
+        let columns = segment.bytes() - segment.blocks.iter().map(|b| b.bytes()).sum::<usize>();
+        self.held.grew(columns);
+        if let Some(sink) = &*self.held.sink.lock() {
+            sink.sealed(&segment);
+        }
+        self.sealed.push_back(segment);
+    }
+
+    pub(super) fn evict(&mut self) {
+        let mut changed = false;
+        while self.held.over_budget()
+            && let Some(oldest) = self.sealed.pop_front()
+        {
+            changed = true;
+            self.held.live.fetch_sub(oldest.len() as u64, Ordering::Relaxed);
+            self.held.saved(oldest.bytes());
+            self.sealer.evict(oldest);
+        }
+        let retention = self.held.retention();
+        while self.sealed.front().is_some_and(|s| self.now.since(s.received.1) > retention)
+            && let Some(oldest) = self.sealed.pop_front()
+        {
+            changed = true;
+            self.held.live.fetch_sub(oldest.len() as u64, Ordering::Relaxed);
+            self.held.saved(oldest.bytes());
+            self.held.evicted_age.add(oldest.len() as u64);
+        }
+        if changed {
+            // Readers' list goes first, or the memory would stay for as long as the next snapshot takes.
+            self.show();
+        }
+    }
+
+    /// Gives readers the present state.
+    pub(super) fn show(&mut self) {
+        let mut segments = Vec::with_capacity(self.sealed.len() + 1);
+        segments.extend(self.sealed.iter().cloned());
+        if !self.open.rows.is_empty() {
+            segments.push(Arc::new(self.open.copy(self.now)));
+        }
+        self.changed = false;
+        self.held.snapshot.store(Arc::new(Snapshot { segments }));
+        self.snapshot_at = self.now;
+    }
+
+    pub(super) fn show_if_due(&mut self) {
+        let due = self.now.0.saturating_sub(self.snapshot_at.0) >= SNAPSHOT_MILLIS || self.now < self.snapshot_at;
+        if due && self.changed {
+            self.show();
+        }
+    }
+
+    pub(super) fn publish_if_due(&mut self) {
+        let since = self.published_at.map_or(i64::MAX, |at| self.now.0.saturating_sub(at.0));
+        let interval = self.settings.interval.as_millis() as i64;
+        let fresh = self.operations.fresh || self.edges.fresh;
+        if since >= interval || since < 0 || (fresh && since >= FRESH_MILLIS.min(interval)) {
+            self.publish(self.now);
+        }
+    }
+}
