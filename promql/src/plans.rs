@@ -88,7 +88,8 @@ impl Plans {
         };
         {
             let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
-            if plan.age.is_over(generation, plan.groups.len()) {
+            let groups = plan.groups.len();
+            if plan.age.is_over(generation, groups) {
                 *plan = Plan { age: Age::new(generation), numbers: BySeries::new(&self.pages), ..Plan::default() };
             }
         }
@@ -107,7 +108,8 @@ impl Plans {
         };
         {
             let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
-            if plan.age.is_over(Some(generation), plan.index.len()) {
+            let groups = plan.index.len();
+            if plan.age.is_over(Some(generation), groups) {
                 let age = Age::new(Some(generation));
                 *plan = MatchPlan { age, numbers: BySeries::new(&self.pages), ..MatchPlan::default() };
             }
