@@ -5,7 +5,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
 use std::collections::BTreeSet;
@@ -127,4 +128,63 @@ async fn a_service_that_is_down_drops_the_connection() -> Result<(), Box<dyn std
     tokio::time::timeout(Duration::from_secs(10), dropped).await.map_err(|_| "the service kept answering")?;
     running.stop().await;
     Ok(())
+}
+
+/// Accepts OTLP over gRPC and hands the service names of every trace request on.
+struct GrpcSink(mpsc::UnboundedSender<ExportTraceServiceRequest>);
+
+#[tonic::async_trait]
+impl TraceService for GrpcSink {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportTraceServiceRequest>,
+    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
+        self.0.send(request.into_inner()).ok();
+        Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_that_speak_grpc_send_over_grpc_and_the_others_over_http() -> Result<(), Box<dyn std::error::Error>> {
+    let platform = load_platform("clientnest").map_err(|e| format!("{e:?}"))?;
+    let (sender, mut grpc_requests) = mpsc::unbounded_channel();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let grpc = listener.local_addr()?;
+    let service = TraceServiceServer::new(GrpcSink(sender));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = hyper_util::service::TowerToHyperService::new(service.clone());
+            let connection = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+            tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    let (http, mut http_requests) = sink().await?;
+    let receivers = Receivers { otlp_grpc: Some(grpc), otlp_http: Some(http) };
+    let running = Simulator::start(&platform, DemoOptions { receivers, sampling: Some(1.0), ..DemoOptions::default() }).await?;
+    let (mut over_grpc, mut over_http) = (BTreeSet::new(), BTreeSet::new());
+    let arrive = async {
+        while over_grpc.len() + over_http.len() < platform.services.len() {
+            tokio::select! {
+                Some(request) = grpc_requests.recv() => over_grpc.extend(names(&request)),
+                Some(request) = http_requests.recv() => over_http.extend(names(&request)),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), arrive).await.map_err(|_| "not every service sent spans")?;
+    assert_eq!(over_http, BTreeSet::from(["ai-service", "analytics-service", "notification-service"].map(str::to_owned)));
+    assert_eq!(over_grpc.len(), 8);
+    running.stop().await;
+    Ok(())
+}
+
+fn names(request: &ExportTraceServiceRequest) -> Vec<String> {
+    let resources = request.resource_spans.iter().filter_map(|r| r.resource.as_ref());
+    resources
+        .flat_map(|r| &r.attributes)
+        .filter(|a| a.key == "service.name")
+        .filter_map(|a| match a.value.as_ref()?.value.as_ref()? {
+            Value::StringValue(name) => Some(name.clone()),
+            _ => None,
+        })
+        .collect()
 }
