@@ -21,15 +21,17 @@ pub(crate) struct Column {
     /// Share in the columns left over.
     pub(crate) grow: u16,
     pub(crate) sort: Option<char>,
+    /// The width it should have before columns of rank 4 and above are shown.
+    pub(crate) wish: u16,
 }
 
 impl Column {
     pub(crate) const fn left(title: &'static str, width: u16) -> Column {
-        Column { title, width, right: false, rank: 0, grow: 0, sort: None }
+        Column { title, width, right: false, rank: 0, grow: 0, sort: None, wish: 0 }
     }
 
     pub(crate) const fn right(title: &'static str, width: u16) -> Column {
-        Column { title, width, right: true, rank: 0, grow: 0, sort: None }
+        Column { title, width, right: true, rank: 0, grow: 0, sort: None, wish: 0 }
     }
 
     pub(crate) const fn rank(self, rank: u8) -> Column {
@@ -38,6 +40,10 @@ impl Column {
 
     pub(crate) const fn grow(self, grow: u16) -> Column {
         Column { grow, ..self }
+    }
+
+    pub(crate) const fn wish(self, wish: u16) -> Column {
+        Column { wish, ..self }
     }
 
     pub(crate) const fn sort(self, letter: char) -> Column {
@@ -131,6 +137,8 @@ pub(crate) struct Table<R> {
     /// Where the last frame put the columns: index, x, width.
     fitted: Vec<(usize, u16, u16)>,
     rewound: bool,
+    /// Somebody moved the cursor; until then it stays at the top, where the worst is.
+    touched: bool,
     rows: PhantomData<R>,
 }
 
@@ -147,6 +155,7 @@ impl<R: Rows> Default for Table<R> {
             stamp: None,
             fitted: Vec::new(),
             rewound: false,
+            touched: false,
             rows: PhantomData,
         }
     }
@@ -170,7 +179,9 @@ impl<R: Rows> Table<R> {
                 self.order.sort_by(|a, b| R::value(at(a), column).compare(&R::value(at(b), column), descending));
             }
         }
-        if let Some(key) = &self.key
+        if !self.touched {
+            self.selected = 0;
+        } else if let Some(key) = &self.key
             && let Some(position) = self.order.iter().position(|i| R::key(at(i)) == *key)
         {
             self.selected = position;
@@ -197,6 +208,7 @@ impl<R: Rows> Table<R> {
     }
 
     fn jump(&mut self, to: usize, rows: &[R::Row]) {
+        self.touched = true;
         self.selected = to.min(self.order.len().saturating_sub(1));
         self.key = self.selected(rows).map(|row| R::key(row).into_owned());
     }
@@ -357,7 +369,11 @@ pub(crate) fn fit(columns: &[Column], width: u16) -> Vec<(usize, u16, u16)> {
     let mut kept: Vec<usize> = (0..columns.len()).collect();
     let gap = |i: usize| if columns[i].right { 1 } else { 2 };
     let needed = |kept: &[usize]| kept.iter().map(|i| columns[*i].width + gap(*i)).sum::<u16>().saturating_sub(1);
-    while needed(&kept) > width {
+    let wishes = |kept: &[usize]| {
+        let extra = kept.iter().any(|i| columns[*i].rank >= 4);
+        if extra { kept.iter().map(|i| columns[*i].wish.saturating_sub(columns[*i].width)).sum::<u16>() } else { 0 }
+    };
+    while needed(&kept) + wishes(&kept) > width {
         let Some(worst) = kept.iter().copied().filter(|i| columns[*i].rank > 0).max_by_key(|i| (columns[*i].rank, *i)) else { break };
         kept.retain(|i| *i != worst);
     }

@@ -31,6 +31,8 @@ pub(crate) struct Alerts {
     lines: Vec<Line>,
     stamp: Option<(u64, u64, bool, bool)>,
     rewound: bool,
+    /// Somebody moved the cursor or came for one alert; until then it stays at the top.
+    touched: bool,
 }
 
 #[derive(Default)]
@@ -115,8 +117,9 @@ impl Alerts {
         let found = self.lines.iter().position(
             |l| matches!(l, Line::Alert { index, .. } if self.selected.as_ref().is_some_and(|s| *s == identity(&reading.alerts[*index]) || *s == reading.alerts[*index].name)),
         );
-        match found {
+        match found.filter(|_| self.touched) {
             Some(position) => self.position = position,
+            None if !self.touched => self.position = 0,
             None if self.position >= self.lines.len() => self.position = 0,
             None => {}
         }
@@ -147,6 +150,7 @@ impl Alerts {
     }
 
     fn remember(&mut self, cx: &Cx<'_>) {
+        self.touched = true;
         self.selected = self.selected(cx).map(identity);
     }
 
@@ -215,6 +219,7 @@ impl View for Alerts {
     fn open(&mut self, subject: Option<&str>) {
         if let Some(name) = subject {
             self.selected = Some(name.to_owned());
+            self.touched = true;
             self.stamp = None;
         }
     }
@@ -234,6 +239,7 @@ impl View for Alerts {
 
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         self.refresh(cx);
+        self.touched = true;
         if let Level::Lab(lab) = &mut self.level
             && lab.update(action, cx, out)
         {

@@ -43,6 +43,8 @@ pub(crate) struct Map {
     /// What the last frame showed.
     drawn: bool,
     rewound: bool,
+    /// Somebody chose a node; until then the worst one is selected.
+    touched: bool,
 }
 
 impl Default for Map {
@@ -65,6 +67,7 @@ impl Default for Map {
             page: 10,
             drawn: false,
             rewound: false,
+            touched: false,
         }
     }
 }
@@ -122,7 +125,7 @@ impl Map {
             let here = self.rows.get(self.position).is_some_and(|r| r.node == n);
             if here { Some(self.position) } else { self.rows.iter().position(|r| r.node == n) }
         });
-        match in_rows {
+        match in_rows.filter(|_| self.touched) {
             Some(position) => self.position = position,
             None => {
                 // What is worst is what one came to see.
@@ -138,6 +141,7 @@ impl Map {
     }
 
     fn choose(&mut self, node: usize) {
+        self.touched = true;
         self.selected = self.shown.nodes.get(node).map(|n| n.name.clone());
         self.position = self.rows.iter().position(|r| r.node == node).unwrap_or(self.position);
     }
@@ -191,6 +195,7 @@ impl Map {
         }
         .min(last);
         self.selected = self.rows.get(self.position).map(|r| self.shown.nodes[r.node].name.clone());
+        self.touched = true;
         true
     }
 
@@ -233,6 +238,7 @@ impl View for Map {
     fn open(&mut self, subject: Option<&str>) {
         if let Some(subject) = subject {
             self.selected = Some(subject.to_owned());
+            self.touched = true;
             self.position = usize::MAX;
         }
     }
@@ -266,6 +272,7 @@ impl View for Map {
                 }
             }
             Action::Focus => {
+                self.touched = true;
                 self.cut.focus = match (&self.cut.focus, &self.selected) {
                     (Some((centre, _)), Some(selected)) if centre == selected => None,
                     (_, Some(selected)) => Some((selected.clone(), 1)),

@@ -37,7 +37,7 @@ impl Rows for Kinds {
     type Row = ServiceRow;
     const KIND: Kind = Kind::Services;
     const COLUMNS: &'static [Column] = &[
-        Column::left("SERVICE", 17).grow(1).sort('S'),
+        Column::left("SERVICE", 17).wish(21).grow(1).sort('S'),
         Column::right("RATE", 7).sort('R'),
         Column::right("ERR%", 5).sort('%'),
         Column::right("P50", 6).rank(2).sort('5'),
@@ -48,7 +48,7 @@ impl Rows for Kinds {
         Column::left("OWNER", 12).rank(5).sort('O'),
         Column::left("VERSION", 9).rank(6).sort('V'),
         Column::right("SPANS", 7).rank(7).sort('N'),
-        Column::left("WHY", 13).grow(3).sort('W'),
+        Column::left("WHY", 13).wish(30).grow(3).sort('W'),
     ];
 
     fn key(row: &ServiceRow) -> Cow<'_, str> {
