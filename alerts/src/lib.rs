@@ -1,5 +1,5 @@
 //! Rules to states to notices: Prometheus rule files are read, evaluated on their schedules, and what changes for people comes out.
-//! Pure over what it is given: series, topology and time are injected, nothing here opens a file or a socket.
+//! Pure over what it is given: series, topology and time are injected. No sockets; files only in [`DiskFiles`], for rule tests.
 //!
 //! Types to know
 //! - [`RuleFile`]: a rule file, checked as promtool checks it; [`Rule`] and [`RuleGroup`] are its content.
@@ -7,6 +7,9 @@
 //!   before anything of it is shown or sent.
 //! - [`state`]: the life of an alert as pure functions; [`template`]: Go's templates; [`cause`]: which alert explains which.
 //! - [`EvidenceSource`]: implemented by the caller, finds what a page should show besides the rule's own text.
+//! - [`check()`], [`test()`] and [`backtest()`]: what `watchfire rules` does, with promtool's formats and exit codes.
+//! - [`DialectEngine`]: breakers and queues of many systems as one set of series, read from the data files in `alerts/dialects/`.
+//! - [`slo`]: burn rates and the alerts that follow from objectives.
 //! - [`MemorySeries`]: a source and sink in memory, for rule tests and files of samples.
 //!
 //! Invariants
@@ -16,7 +19,8 @@
 //! - Only notification is held back for a cause, never evaluation or resolution; every explained alert has somebody who speaks for it.
 //! - Notifiers are not here: this crate says what happened, `alerts/notifiers` says it to people.
 //!
-//! To add a template function: a row in `template::functions` and its arm. To add a dialect: a file in `alerts/dialects/`.
+//! To add a template function: a row in `template::functions` and its arm. To add a dialect: a file in `alerts/dialects/` and a line in
+//! `dialect::builtin`, with a fixture in the exporter's own text format.
 
 mod backtest;
 pub mod cause;

@@ -36,6 +36,7 @@ pub struct RuleReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<&'static str>,
     pub name: String,
+    /// In its normal form.
     pub query: String,
     #[serde(serialize_with = "optional_seconds", skip_serializing_if = "Option::is_none")]
     pub duration: Option<Duration>,
@@ -97,7 +98,7 @@ fn rule_report(runtime: &RuleRuntime) -> RuleReport {
     let mut report = RuleReport {
         state: None,
         name: rule.name.clone(),
-        query: rule.expression.trim().to_owned(),
+        query: rule.query.to_string(),
         duration: None,
         keep_firing_for: None,
         labels: map(&rule.labels),
