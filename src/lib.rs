@@ -28,6 +28,7 @@ mod logging;
 mod modes;
 mod preset;
 mod samples_file;
+mod screen_backend;
 mod terminal;
 mod topology;
 mod wire;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 use watchfire_model::{Clock, Meter};
-use watchfire_notifiers::{Dispatcher, DispatcherHandle, Recovered, Settings, TerminalKind, TerminalSink, test_paths};
+use watchfire_notifiers::{Dispatcher, DispatcherHandle, Recovered, Settings, TerminalKind, TerminalSink, probe_paths, test_paths};
 
 /// Settings of the dispatcher for a plan.
 ///
@@ -83,14 +83,8 @@ pub fn test_notifications(plan: &Plan, runtime: &tokio::runtime::Runtime) -> any
 
 /// Which paths could work, without sending anything.
 pub fn notification_paths(plan: &Plan, runtime: &tokio::runtime::Runtime) -> Vec<(String, bool, String)> {
-    let looked = runtime.block_on(async {
-        let settings = notify_settings(plan)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let cancel = CancellationToken::new();
-        let (handle, _) = Dispatcher::start(settings, None, Meter::new(), clock, cancel.clone())?;
-        let paths = handle.paths();
-        cancel.cancel();
-        anyhow::Ok(paths)
-    });
-    looked.unwrap_or_else(|e| vec![("settings".to_owned(), false, e.to_string())])
+    match notify_settings(plan).map_err(|e| e.to_string()).and_then(|settings| runtime.block_on(probe_paths(&settings))) {
+        Ok(reports) => reports.into_iter().map(|r| (r.path, r.works, r.detail)).collect(),
+        Err(error) => vec![("settings".to_owned(), false, error)],
+    }
 }

@@ -71,7 +71,7 @@ pub fn ingest(status: &mut Status, lens: &Lens<'_>, usage: &Usage) -> Result<(),
     let ingest = &mut status.ingest;
     ingest.spans_per_second = by_signal.get("traces").copied();
     ingest.logs_per_second = by_signal.get("logs").copied();
-    ingest.samples_per_second = lens.number("sum(rate(watchfire_samples_stored_total[30s]))")?;
+    ingest.samples_per_second = samples_from_outside(lens, &by_signal)?;
     ingest.spans_held = usage.spans_held;
     ingest.spans_evicted = usage.spans_evicted;
     ingest.series = usage.series;
@@ -79,6 +79,13 @@ pub fn ingest(status: &mut Status, lens: &Lens<'_>, usage: &Usage) -> Result<(),
     ingest.memory_bytes = usage.memory_bytes;
     ingest.memory_limit_bytes = usage.memory_limit_bytes;
     Ok(())
+}
+
+/// Samples that others sent or exposed; what watchfire writes about itself is not ingest.
+fn samples_from_outside(lens: &Lens<'_>, by_signal: &std::collections::BTreeMap<String, f64>) -> Result<Option<f64>, ReadError> {
+    let scraped = lens.number("sum(rate(watchfire_scrape_samples_total[30s]))")?;
+    let received: Vec<f64> = ["metrics", "remote_write"].iter().filter_map(|s| by_signal.get(*s).copied()).chain(scraped).collect();
+    Ok((!received.is_empty()).then(|| received.iter().sum()))
 }
 
 #[cfg(test)]

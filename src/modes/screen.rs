@@ -1,12 +1,12 @@
 //! The event loop around the screens: keys and readings in, frames and effects out. It never waits for a reading.
 
+use crate::screen_backend::ScreenBackend;
 use crate::terminal::{TerminalGuard, hung_up};
 use base64::Engine as _;
 use crossterm::event::{Event as TerminalEvent, KeyEventKind};
 use crossterm::{execute, terminal};
 use parking_lot::{Condvar, Mutex};
 use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,7 +63,7 @@ pub fn show(
     let input = spawn_input(send.clone(), stop_input.clone());
     let reader = spawn_reader(source, questions.clone(), send.clone());
 
-    let mut terminal = Terminal::new(CrosstermBackend::new(guard.writer()))?;
+    let mut terminal = Terminal::new(ScreenBackend::new(guard.writer()))?;
     terminal.clear()?;
     if let Ok((columns, rows)) = terminal::size() {
         app.handle(Event::Resize(columns, rows));
@@ -124,7 +124,7 @@ pub fn show(
     outcome
 }
 
-fn draw<W: Write>(terminal: &mut Terminal<CrosstermBackend<W>>, app: &mut App) -> anyhow::Result<()> {
+fn draw<W: Write>(terminal: &mut Terminal<ScreenBackend<W>>, app: &mut App) -> anyhow::Result<()> {
     execute!(terminal.backend_mut(), terminal::BeginSynchronizedUpdate)?;
     terminal.draw(|frame| app.render(frame))?;
     execute!(terminal.backend_mut(), terminal::EndSynchronizedUpdate)?;
@@ -214,7 +214,7 @@ fn spawn_reader(
 fn perform<W: Write>(
     effect: Effect,
     guard: &TerminalGuard,
-    terminal: &mut Terminal<CrosstermBackend<W>>,
+    terminal: &mut Terminal<ScreenBackend<W>>,
     commands: &Arc<dyn CommandSink>,
     send: &Sender<Wake>,
     questions: &(Mutex<Questions>, Condvar),

@@ -302,7 +302,9 @@ pub(crate) fn nothing_received(status: &Status) -> bool {
     status.services == 0
         && i.spans_held == 0
         && i.spans_evicted == 0
-        && i.series == 0
+        // Not `series`: watchfire's own metrics are series too.
+        && i.samples_per_second.unwrap_or(0.0) == 0.0
+        && i.logs_held == 0
         && i.checks == 0
         && i.targets_up + i.targets_down == 0
 }
