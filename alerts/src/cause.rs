@@ -3,6 +3,7 @@
 //! resolution are never touched, and who is told is decided in `paging`.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 use watchfire_model::{Cause, Labels, Severity, Timestamp, Topology};
 
@@ -98,7 +99,7 @@ pub fn explain(
     can_alert: &dyn Fn(&str) -> bool,
 ) -> Vec<Option<Explanation>> {
     let unhealthy: BTreeMap<String, String> = topology.unhealthy().into_iter().collect();
-    let mut graph = Graph { topology, edges: HashMap::new(), reached: HashMap::new() };
+    let mut graph = Graph { topology, names: HashSet::new(), edges: HashMap::new(), reached: HashMap::new() };
     let mut by_service: HashMap<&str, Vec<usize>> = HashMap::new();
     for (i, alert) in alerts.iter().enumerate() {
         if let Some(service) = &alert.service {
@@ -109,10 +110,10 @@ pub fn explain(
     let mut outside: Vec<Option<Explanation>> = vec![None; alerts.len()];
     for (i, victim) in alerts.iter().enumerate() {
         let Some(service) = victim.service.as_deref().filter(|_| victim.severity != Severity::Security) else { continue };
-        let below = graph.reached(service).clone();
+        let below = graph.reached(service);
         let mut best: Option<(Rank, usize)> = None;
-        for (reached, hops) in &below {
-            for &candidate in by_service.get(reached.as_str()).into_iter().flatten() {
+        for (reached, hops) in below.iter() {
+            for &candidate in by_service.get(&**reached).into_iter().flatten() {
                 if candidate != i && may_cause(alerts, candidate, i, &mut graph, settings) {
                     let c = &alerts[candidate];
                     let rank = (!c.firing, *hops, c.active_at, std::cmp::Reverse(c.severity), candidate);
@@ -178,18 +179,18 @@ fn may_cause(alerts: &[Candidate], cause: usize, victim: usize, graph: &mut Grap
     !mutual || (c.active_at, from, cause) < (v.active_at, to, victim)
 }
 
-fn probe(below: &BTreeMap<String, usize>, service: &str, unhealthy: &BTreeMap<String, String>) -> Option<Explanation> {
+fn probe(below: &Reached, service: &str, unhealthy: &BTreeMap<String, String>) -> Option<Explanation> {
     below
         .iter()
-        .filter(|(name, _)| name.as_str() != service)
-        .filter_map(|(name, hops)| unhealthy.get(name).map(|reason| (*hops, name, reason)))
+        .filter(|(name, _)| &***name != service)
+        .filter_map(|(name, hops)| unhealthy.get(&**name).map(|reason| (*hops, &**name, reason)))
         .max()
-        .map(|(hops, name, reason)| Explanation { root: Root::Probe { service: name.clone(), reason: reason.clone() }, hops })
+        .map(|(hops, name, reason)| Explanation { root: Root::Probe { service: name.to_owned(), reason: reason.clone() }, hops })
 }
 
 /// The deepest service along failing edges, if it can be expected to alert itself.
 fn failing_edge(graph: &mut Graph<'_>, service: &str, settings: &CauseSettings, can_alert: &dyn Fn(&str) -> bool) -> Option<Explanation> {
-    let mut at = service.to_owned();
+    let mut at = graph.name(service);
     let mut seen = HashSet::from([at.clone()]);
     let mut found = None;
     for hops in 1.. {
@@ -201,8 +202,8 @@ fn failing_edge(graph: &mut Graph<'_>, service: &str, settings: &CauseSettings, 
             .cloned();
         let Some((next, Some(error_ratio))) = worst else { break };
         seen.insert(next.clone());
-        at.clone_from(&next);
-        found = Some(Explanation { root: Root::Edge { service: next, error_ratio }, hops });
+        found = Some(Explanation { root: Root::Edge { service: next.to_string(), error_ratio }, hops });
+        at = next;
     }
     found
 }
@@ -232,38 +233,60 @@ fn break_cycles(alerts: &[Candidate], parents: &mut [Option<usize>]) {
     }
 }
 
-/// The call graph, asked for once per service.
+/// Services that one depends on, with the number of calls to each.
+type Reached = hashbrown::HashMap<Rc<str>, usize, foldhash::fast::FixedState>;
+
+/// The call graph, asked for once per service. Names are shared: a cascade reaches each of them many times.
 struct Graph<'a> {
     topology: &'a dyn Topology,
-    edges: HashMap<String, Vec<(String, Option<f64>)>>,
-    reached: HashMap<String, BTreeMap<String, usize>>,
+    names: HashSet<Rc<str>>,
+    edges: HashMap<Rc<str>, Rc<[(Rc<str>, Option<f64>)]>>,
+    reached: HashMap<Rc<str>, Rc<Reached>>,
 }
 
 impl Graph<'_> {
-    fn edges(&mut self, service: &str) -> &[(String, Option<f64>)] {
-        if !self.edges.contains_key(service) {
-            let edges = self.topology.dependencies(service).into_iter().map(|d| (d.server, d.error_ratio)).collect();
-            self.edges.insert(service.to_owned(), edges);
+    fn name(&mut self, text: &str) -> Rc<str> {
+        match self.names.get(text) {
+            Some(name) => name.clone(),
+            None => {
+                let name: Rc<str> = Rc::from(text);
+                self.names.insert(name.clone());
+                name
+            }
         }
-        self.edges.get(service).map_or(&[], Vec::as_slice)
     }
 
-    /// Everything a service depends on, with the number of calls to it; the service itself at zero.
-    fn reached(&mut self, service: &str) -> &BTreeMap<String, usize> {
-        if !self.reached.contains_key(service) {
-            let mut reached = BTreeMap::from([(service.to_owned(), 0)]);
-            let mut queue = VecDeque::from([(service.to_owned(), 0)]);
-            while let Some((at, hops)) = queue.pop_front() {
-                for (next, _) in self.edges(&at).to_vec() {
-                    if reached.len() < MAX_REACHED && !reached.contains_key(&next) {
-                        reached.insert(next.clone(), hops + 1);
-                        queue.push_back((next, hops + 1));
-                    }
+    fn edges(&mut self, service: &str) -> Rc<[(Rc<str>, Option<f64>)]> {
+        if let Some(edges) = self.edges.get(service) {
+            return edges.clone();
+        }
+        let found = self.topology.dependencies(service);
+        let edges: Rc<[_]> = found.into_iter().map(|d| (self.name(&d.server), d.error_ratio)).collect();
+        let name = self.name(service);
+        self.edges.insert(name, edges.clone());
+        edges
+    }
+
+    /// Everything a service depends on, directly or not; the service itself at zero.
+    fn reached(&mut self, service: &str) -> Rc<Reached> {
+        if let Some(reached) = self.reached.get(service) {
+            return reached.clone();
+        }
+        let start = self.name(service);
+        let mut reached = Reached::default();
+        reached.insert(start.clone(), 0);
+        let mut queue = VecDeque::from([(start.clone(), 0)]);
+        while let Some((at, hops)) = queue.pop_front() {
+            for (next, _) in self.edges(&at).iter() {
+                if reached.len() < MAX_REACHED && !reached.contains_key(next) {
+                    reached.insert(next.clone(), hops + 1);
+                    queue.push_back((next.clone(), hops + 1));
                 }
             }
-            self.reached.insert(service.to_owned(), reached);
         }
-        &self.reached[service]
+        let reached = Rc::new(reached);
+        self.reached.insert(start, reached.clone());
+        reached
     }
 }
 
