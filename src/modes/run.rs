@@ -10,7 +10,7 @@ use crate::logging;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use watchfire_model::{Clock, Request};
 use watchfire_views::{App, plain};
 
@@ -53,10 +53,10 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
     };
     let runtime = super::runtime()?;
     let wakes = screen::wakes();
-    let mut instance = runtime.block_on(Instance::start_with_terminal(plan, screens.then(|| wakes.0.clone())))?;
+    let instance = runtime.block_on(Instance::start_with_terminal(plan, screens.then(|| wakes.0.clone())))?;
     match app {
         Some((mouse, app)) => {
-            spawn_signals(&runtime, wakes.0.clone(), &instance, for_duration);
+            spawn_signals(&runtime, wakes.0.clone(), &instance, for_duration)?;
             let shown = screen::show(app, mouse, instance.source(), instance.commands(), wakes, &SystemClock);
             runtime.block_on(instance.stop());
             shown?;
@@ -66,10 +66,11 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
             runtime.block_on(instance.stop());
         }
         None => {
+            let signals = Signals::listen(&runtime)?;
             let mut out = std::io::stdout().lock();
             writeln!(out, "{}", instance.ready_line()).and_then(|()| out.flush())?;
             drop(out);
-            runtime.block_on(wait_headless(&mut instance, for_duration));
+            runtime.block_on(wait_headless(&instance, signals, for_duration));
             runtime.block_on(instance.stop());
         }
     }
@@ -84,23 +85,38 @@ fn spawn_signals(
     wake: std::sync::mpsc::Sender<Wake>,
     instance: &Instance,
     for_duration: Option<Duration>,
-) {
+) -> std::io::Result<()> {
     let cancelled = instance.cancelled();
+    let mut signals = Signals::listen(runtime)?;
     runtime.spawn(async move {
-        let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-        else {
-            return;
-        };
         tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-            _ = hup.recv() => {}
+            _ = signals.term.recv() => {}
+            _ = signals.int.recv() => {}
+            _ = signals.hup.recv() => {}
             () = elapsed(for_duration) => {}
             () = cancelled.cancelled() => {}
         }
         let _ = wake.send(Wake::Quit);
     });
+    Ok(())
+}
+
+/// The three signals a run answers to. Listened for before anybody is told that the run has begun, so that none is lost.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn listen(runtime: &tokio::runtime::Runtime) -> std::io::Result<Self> {
+        let _inside = runtime.enter();
+        Ok(Signals {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
 }
 
 async fn elapsed(after: Option<Duration>) {
@@ -111,13 +127,8 @@ async fn elapsed(after: Option<Duration>) {
 }
 
 /// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads rules.
-async fn wait_headless(instance: &mut Instance, for_duration: Option<Duration>) {
-    let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
-        tracing::error!("cannot listen for signals; stopping");
-        return;
-    };
+async fn wait_headless(instance: &Instance, signals: Signals, for_duration: Option<Duration>) {
+    let Signals { mut term, mut int, mut hup } = signals;
     let over = elapsed(for_duration);
     tokio::pin!(over);
     loop {

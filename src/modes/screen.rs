@@ -83,7 +83,13 @@ pub fn show(
         // Whatever else already waits is taken before the next frame, so a burst costs one frame.
         for wake in first.into_iter().chain(receive.try_iter().take(256)) {
             match wake {
-                Wake::Terminal(event) => effects.extend(terminal_event(&mut app, event)),
+                Wake::Terminal(event) => {
+                    // What the terminal shows after a resize is anybody's guess, even at the size it had before.
+                    if matches!(event, TerminalEvent::Resize(..)) {
+                        terminal.clear()?;
+                    }
+                    effects.extend(terminal_event(&mut app, event));
+                }
                 Wake::Answer(request, answer) => app.receive(&request, answer),
                 Wake::Bytes(bytes) => {
                     let out = terminal.backend_mut();
