@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
-use watchfire_model::{Clock, Meter};
-use watchfire_notifiers::{Dispatcher, DispatcherHandle, Recovered, Settings, TerminalKind, TerminalSink, probe_paths, test_paths};
+use watchfire_model::{Clock, Meter, Severity};
+use watchfire_notifiers::{Dispatcher, DispatcherHandle, Recovered, RouteSettings, Settings, TerminalKind, TerminalSink, probe_paths, test_paths};
 
 /// Settings of the dispatcher for a plan.
 ///
@@ -35,10 +35,40 @@ pub fn notify_settings(plan: &Plan) -> anyhow::Result<Settings> {
     table.insert("teams".to_owned(), toml::Value::Array(config.team.iter().cloned().map(toml::Value::Table).collect()));
     let mut settings: Settings = toml::Value::Table(table).try_into().map_err(|e| anyhow::anyhow!("notify: {e}"))?;
     settings.default_to = config.notify.iter().filter(|n| *n != "none").cloned().collect();
+    if config.route.is_empty() && !settings.default_to.is_empty() {
+        settings.routes = preset_routes(plan, &settings);
+    }
     if let Some(url) = &config.alertmanager {
         settings.alertmanagers.push(url.clone());
     }
     Ok(settings)
+}
+
+/// The preset's routes, as far as its receivers are configured here. What would reach nobody goes where everything goes by default: a page
+/// must not be lost because nobody has written down the channel of a document.
+fn preset_routes(plan: &Plan, settings: &Settings) -> Vec<RouteSettings> {
+    let known = |name: &&String| {
+        ["desktop", "terminal"].contains(&name.as_str())
+            || settings.receivers.iter().any(|r| r.name == **name)
+            || settings.teams.iter().any(|t| t.name == **name)
+            || settings.people.iter().any(|p| p.name == **name)
+    };
+    let routes = plan.platform.iter().flat_map(|p| &p.routes);
+    routes
+        .map(|route| {
+            let mut to: Vec<String> = route.receivers.iter().chain(&route.teams).filter(known).cloned().collect();
+            if to.is_empty() {
+                to.clone_from(&settings.default_to);
+            }
+            RouteSettings {
+                severity: route.severities.iter().map(|s| Severity::from_label(s)).collect(),
+                matchers: route.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect(),
+                to,
+                batch: route.digest,
+                ..RouteSettings::default()
+            }
+        })
+        .collect()
 }
 
 /// Starts delivery. A demo keeps its state in memory: nothing of it should be there tomorrow.

@@ -34,9 +34,6 @@ pub async fn start(
         let mut job = Job::from_url(&target.url).map_err(|e| anyhow::anyhow!("{e}"))?;
         job.job_name.clone_from(&target.service);
         job.scrape_interval = scaled(platform.defaults.scrape_interval);
-        job.labels.extend(target.labels.iter().cloned());
-        job.labels.insert("service".to_owned(), target.service.clone());
-        job.labels.insert("simulated".to_owned(), "true".to_owned());
         jobs.push(job);
     }
     for target in &running.probe_targets {

@@ -1,7 +1,6 @@
 //! What is scraped and probed: targets named by the configuration, collectors, and the documented ports of a platform.
 
 use super::plan::Plan;
-use std::collections::BTreeMap;
 use watchfire_config::{Probe, ScrapeJob};
 use watchfire_health::CheckSettings;
 use watchfire_scrape::{FileSdConfig, Job};
@@ -99,39 +98,24 @@ fn check(probe: &Probe) -> anyhow::Result<CheckSettings> {
     Ok(settings)
 }
 
-/// Services of a preset that documents ports are found on `platform_host`, or where `[services.NAME] url` says.
+/// Services of a preset are found at their documented ports on `platform_host`, or where `[services.NAME] url` says.
 fn platform_targets(plan: &Plan, jobs: &mut Vec<Job>, checks: &mut Vec<CheckSettings>) -> anyhow::Result<()> {
     let Some(platform) = &plan.platform else { return Ok(()) };
-    let overrides: BTreeMap<_, _> = plan.config.services.iter().collect();
-    for service in &platform.services {
-        let known = overrides.get(&service.name);
-        if known.is_some_and(|o| o.ignore) {
-            continue;
-        }
-        let base = match known.and_then(|o| o.url.clone()) {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None if service.port != 0 && !plan.config.platform_host.is_empty() => {
-                format!("http://{}:{}", plan.config.platform_host, service.port)
-            }
-            None => continue,
-        };
-        for probe in platform.probes(service) {
-            let mut settings =
-                CheckSettings::from_url(&format!("{base}{}", probe.path)).map_err(|e| anyhow::anyhow!("probe of {}: {e}", service.name))?;
-            settings.service.clone_from(&service.name);
-            settings.check.clone_from(&probe.name);
-            settings.interval = platform.defaults.probe_interval;
-            settings.timeout = settings.timeout.min(settings.interval);
-            checks.push(settings);
-        }
-        let path = service.metrics_path.as_deref().unwrap_or(&platform.defaults.metrics_path);
-        if !path.is_empty() {
-            let mut job = Job::from_url(&format!("{base}{path}")).map_err(|e| anyhow::anyhow!("scrape of {}: {e}", service.name))?;
-            job.job_name.clone_from(&service.name);
-            job.scrape_interval = platform.defaults.scrape_interval;
-            job.labels.insert("service".to_owned(), service.name.clone());
-            jobs.push(job);
-        }
+    let found = platform.targets(&plan.config.platform_host, &plan.config.services);
+    for target in found.scrapes {
+        let mut job = Job::from_url(&target.url).map_err(|e| anyhow::anyhow!("scrape of {}: {e}", target.service))?;
+        // Rules of presets ask for `up{job="<service>"}`.
+        job.job_name = target.service;
+        job.scrape_interval = platform.defaults.scrape_interval;
+        jobs.push(job);
+    }
+    for target in found.probes {
+        let mut settings = CheckSettings::from_url(&target.url).map_err(|e| anyhow::anyhow!("probe of {}: {e}", target.service))?;
+        settings.service = target.service;
+        settings.check = target.check;
+        settings.interval = platform.defaults.probe_interval;
+        settings.timeout = settings.timeout.min(settings.interval);
+        checks.push(settings);
     }
     Ok(())
 }
