@@ -91,10 +91,7 @@ pub fn router(api: Arc<Api>) -> Router {
     if api.remote_write {
         router = router.route("/api/v1/write", any(metrics::remote_write));
     }
-    router
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
-        .with_state(api)
+    router.fallback(unknown_path).method_not_allowed_fallback(wrong_method).with_state(api)
 }
 
 async fn unknown_path(State(api): State<Arc<Api>>) -> Response {

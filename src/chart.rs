@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_rising_line_goes_from_the_lower_left_to_the_upper_right() {
-        let series = [Series { labels: Labels::from_pairs([("a", "b")]), points: (0..50).map(|i| (f64::from(i), i.to_string())).collect() }];
+        let series =
+            [Series { labels: Labels::from_pairs([("a", "b")]), points: (0..50).map(|i| (f64::from(i), i.to_string())).collect() }];
         let drawn = chart(&series, 40, 5);
         let lines: Vec<&str> = drawn.lines().collect();
         assert!(lines[0].trim_start().starts_with("49"), "{drawn}");

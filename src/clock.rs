@@ -10,11 +10,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn read(&self) -> ClockReading {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        ClockReading {
-            wall: Timestamp(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)),
-            boot: boot_time(),
-            awake: awake_time(),
-        }
+        ClockReading { wall: Timestamp(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)), boot: boot_time(), awake: awake_time() }
     }
 }
 

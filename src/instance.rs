@@ -151,8 +151,7 @@ impl Instance {
             warnings: plan.warnings(),
             forgetful: plan.demo.is_some(),
         });
-        let source =
-            Arc::new(LocalSource::new(store.clone(), engine.clone(), board.clone(), declared, objectives, clock.clone(), facts));
+        let source = Arc::new(LocalSource::new(store.clone(), engine.clone(), board.clone(), declared, objectives, clock.clone(), facts));
         let commands = Arc::new(LocalCommands { dispatcher: dispatcher.clone(), store: store.clone(), evaluator: evaluator.clone() });
 
         let api = Arc::new(Api {

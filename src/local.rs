@@ -33,8 +33,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use watchfire_config::platform::Objective;
 use watchfire_model::reading::{
-    Alert, AlertState, Alerts, Backtest, BacktestQuery, Breaker, Breakers, Changes, Health, Map, QueryResult, QuerySeries, Queues, ReadError,
-    Reading, Request, ServicePage, Services, Silence, Slo, Source, Status, Target, Vocabulary,
+    Alert, AlertState, Alerts, Backtest, BacktestQuery, Breaker, Breakers, Changes, Health, Map, QueryResult, QuerySeries, Queues,
+    ReadError, Reading, Request, ServicePage, Services, Silence, Slo, Source, Status, Target, Vocabulary,
 };
 use watchfire_model::{CheckReport, Clock, SeriesSource, TimeRange, Timestamp};
 use watchfire_promql::{Engine, QueryValue};

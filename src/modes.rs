@@ -53,5 +53,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// Two workers carry sockets and timers; queries and files run on blocking threads of their own.
 pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(32).thread_name("watchfire-io").enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(32)
+        .thread_name("watchfire-io")
+        .enable_all()
+        .build()?)
 }

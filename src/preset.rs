@@ -58,7 +58,11 @@ pub fn dialects(url: &str, runtime: &tokio::runtime::Runtime) -> anyhow::Result<
     }
     let mut out = String::new();
     for proposal in proposals {
-        let _ = write!(out, "# {} looks like a {}: {}\n# put this into dialects/{}.toml beside config.toml\n{}\n", proposal.metric, proposal.kind, proposal.reason, proposal.metric, proposal.toml);
+        let _ = write!(
+            out,
+            "# {} looks like a {}: {}\n# put this into dialects/{}.toml beside config.toml\n{}\n",
+            proposal.metric, proposal.kind, proposal.reason, proposal.metric, proposal.toml
+        );
     }
     Ok(out)
 }
@@ -93,7 +97,9 @@ fn text(map: &Map, pages: &BTreeMap<String, ServicePage>) -> String {
         let callees: Vec<String> = page
             .callees
             .iter()
-            .filter(|e| e.observed && map.nodes.iter().any(|n| n.name == e.server && !matches!(n.kind, NodeKind::Service | NodeKind::Queue)))
+            .filter(|e| {
+                e.observed && map.nodes.iter().any(|n| n.name == e.server && !matches!(n.kind, NodeKind::Service | NodeKind::Queue))
+            })
             .map(|e| format!("{{ to = {:?}, op = \"call\" }}", e.server))
             .collect();
         for (index, operation) in page.operations.iter().filter(|o| o.kind == "server" || o.kind == "consumer").enumerate() {

@@ -3,9 +3,7 @@
 
 use crate::api::params::{Params, parse_time};
 use serde_json::Value as Json;
-use watchfire_model::reading::{
-    BacktestQuery, ExplainQuery, LatencyQuery, LogQuery, ReadError, Reading, Request, TraceQuery,
-};
+use watchfire_model::reading::{BacktestQuery, ExplainQuery, LatencyQuery, LogQuery, ReadError, Reading, Request, TraceQuery};
 use watchfire_model::{Timestamp, parse_duration};
 
 /// Where watchfire's own reads live.
@@ -270,10 +268,7 @@ fn escape(text: &str) -> String {
 
 fn unescape(text: &str) -> String {
     // A path segment may hold a literal plus; only percent escapes count here.
-    form_urlencoded::parse(format!("x={}", text.replace('+', "%2B")).as_bytes())
-        .next()
-        .map(|(_, v)| v.into_owned())
-        .unwrap_or_default()
+    form_urlencoded::parse(format!("x={}", text.replace('+', "%2B")).as_bytes()).next().map(|(_, v)| v.into_owned()).unwrap_or_default()
 }
 
 /// The JSON of a reading: what is inside, without a tag, because the path already says what it is.
@@ -366,7 +361,14 @@ mod tests {
             Request::Query { expression: "sum(up) > 1".to_owned() },
             Request::QueryRange { expression: "up".to_owned(), start: t, end: t, step_ms: 250 },
             Request::Changes { since: t },
-            Request::Backtest(BacktestQuery { expression: "up == 0".to_owned(), for_seconds: 90.0, start: t, end: t, step_ms: 15_000, ..BacktestQuery::default() }),
+            Request::Backtest(BacktestQuery {
+                expression: "up == 0".to_owned(),
+                for_seconds: 90.0,
+                start: t,
+                end: t,
+                step_ms: 15_000,
+                ..BacktestQuery::default()
+            }),
             Request::Vocabulary,
         ]
     }

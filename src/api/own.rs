@@ -85,8 +85,9 @@ impl TimeBody {
     fn at(&self) -> Result<Timestamp, ApiError> {
         match self {
             TimeBody::Millis(ms) => Ok(Timestamp(*ms)),
-            TimeBody::Text(text) => super::params::parse_time(text)
-                .ok_or_else(|| ApiError::bad_data(format!("{:?} is not a time; use RFC 3339", watchfire_model::harmless_limited(text, 100)))),
+            TimeBody::Text(text) => super::params::parse_time(text).ok_or_else(|| {
+                ApiError::bad_data(format!("{:?} is not a time; use RFC 3339", watchfire_model::harmless_limited(text, 100)))
+            }),
         }
     }
 }
@@ -142,7 +143,9 @@ fn matcher(body: MatcherBody) -> Result<(String, String, String), ApiError> {
         MatcherBody::Text(text) => ["=~", "!~", "!=", "="]
             .iter()
             .find_map(|op| text.split_once(op).map(|(n, v)| (n.trim().to_owned(), (*op).to_owned(), v.trim().trim_matches('"').to_owned())))
-            .ok_or_else(|| ApiError::bad_data(format!("{:?} is not a matcher; write name=\"value\"", watchfire_model::harmless_limited(&text, 100)))),
+            .ok_or_else(|| {
+                ApiError::bad_data(format!("{:?} is not a matcher; write name=\"value\"", watchfire_model::harmless_limited(&text, 100)))
+            }),
     }
 }
 
@@ -167,8 +170,7 @@ pub async fn acknowledge(State(api): State<Arc<Api>>, body: Bytes) -> Answer {
     if let Ok(command) = serde_json::from_value::<Command>(json.clone()) {
         return execute(api, command).await;
     }
-    let wanted: AcknowledgeBody =
-        serde_json::from_value(json).map_err(|e| ApiError::bad_data(format!("not an acknowledgement: {e}")))?;
+    let wanted: AcknowledgeBody = serde_json::from_value(json).map_err(|e| ApiError::bad_data(format!("not an acknowledgement: {e}")))?;
     let until = match (&wanted.until, &wanted.duration) {
         (Some(until), _) => Some(until.at()?),
         (None, Some(text)) => Some(api.clock.now().saturating_add(parse_duration(text).map_err(|e| ApiError::bad_data(e.to_string()))?)),
@@ -177,9 +179,7 @@ pub async fn acknowledge(State(api): State<Arc<Api>>, body: Bytes) -> Answer {
     let by = wanted.by.unwrap_or_else(|| "api".to_owned());
     let fingerprints = match (wanted.fingerprint, wanted.alert) {
         (Some(fingerprint), _) => vec![fingerprint],
-        (None, Some(name)) => {
-            api.board.read().alerts.iter().filter(|a| a.name == name).map(|a| a.fingerprint.clone()).collect()
-        }
+        (None, Some(name)) => api.board.read().alerts.iter().filter(|a| a.name == name).map(|a| a.fingerprint.clone()).collect(),
         (None, None) => return Err(ApiError::bad_data("name an alert by fingerprint or by alert")),
     };
     if fingerprints.is_empty() {

@@ -20,10 +20,8 @@ impl Params {
     /// When there are absurdly many.
     pub fn read(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Self, ApiError> {
         let mut pairs = decode(uri.query().unwrap_or("").as_bytes());
-        let form = headers
-            .get("content-type")
-            .and_then(|v| v.to_str().ok())
-            .is_some_and(|v| v.starts_with("application/x-www-form-urlencoded"));
+        let form =
+            headers.get("content-type").and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with("application/x-www-form-urlencoded"));
         if form {
             pairs.extend(decode(body));
         }

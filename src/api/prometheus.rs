@@ -21,7 +21,10 @@ const MAX_POINTS: i64 = 11_000;
 type Answer = Result<Response, ApiError>;
 
 /// Runs a query on a blocking thread, at most a few at a time, so that people never starve rules or ingest.
-async fn blocking<T: Send + 'static>(api: &Arc<Api>, work: impl FnOnce(&Api) -> Result<T, ApiError> + Send + 'static) -> Result<T, ApiError> {
+async fn blocking<T: Send + 'static>(
+    api: &Arc<Api>,
+    work: impl FnOnce(&Api) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
     let permit = tokio::time::timeout(api.query_timeout, api.query_slots.clone().acquire_owned())
         .await
         .map_err(|_| ApiError::timeout())?
@@ -174,10 +177,7 @@ pub async fn series(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, b
 pub async fn labels(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
     let params = Params::read(&uri, &headers, &body)?;
     blocking(&api, move |api| {
-        let names = api
-            .source
-            .label_names(&selectors(&params)?, range(&params)?)
-            .map_err(|e| ApiError::execution(e.to_string()))?;
+        let names = api.source.label_names(&selectors(&params)?, range(&params)?).map_err(|e| ApiError::execution(e.to_string()))?;
         let limit = params.number("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
         Ok(limited(names.into_iter().map(Json::from).collect(), limit))
     })
@@ -187,14 +187,11 @@ pub async fn labels(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, b
 /// `/api/v1/label/<name>/values`
 pub async fn label_values(State(api): State<Arc<Api>>, Path(name): Path<String>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
     let params = Params::read(&uri, &headers, &body)?;
-    let name = unescape_label(&name).ok_or_else(|| {
-        ApiError::bad_data(format!("invalid label name: {:?}", watchfire_model::harmless_limited(&name, 100)))
-    })?;
+    let name = unescape_label(&name)
+        .ok_or_else(|| ApiError::bad_data(format!("invalid label name: {:?}", watchfire_model::harmless_limited(&name, 100))))?;
     blocking(&api, move |api| {
-        let values = api
-            .source
-            .label_values(&name, &selectors(&params)?, range(&params)?)
-            .map_err(|e| ApiError::execution(e.to_string()))?;
+        let values =
+            api.source.label_values(&name, &selectors(&params)?, range(&params)?).map_err(|e| ApiError::execution(e.to_string()))?;
         let limit = params.number("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
         Ok(limited(values.into_iter().map(Json::from).collect(), limit))
     })

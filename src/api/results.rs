@@ -62,10 +62,8 @@ pub fn labels(labels: &Labels) -> Json {
 
 /// `{count, sum, buckets: [[rule, lower, upper, count]]}`; empty buckets are left out.
 pub fn histogram(h: &NativeHistogram) -> Json {
-    let buckets: Vec<Json> = api_buckets(h)
-        .into_iter()
-        .map(|b| json!([b.rule, format_float(b.lower), format_float(b.upper), format_float(b.count)]))
-        .collect();
+    let buckets: Vec<Json> =
+        api_buckets(h).into_iter().map(|b| json!([b.rule, format_float(b.lower), format_float(b.upper), format_float(b.count)])).collect();
     let mut out = json!({"count": format_float(h.count), "sum": format_float(h.sum)});
     if !buckets.is_empty() {
         out["buckets"] = Json::Array(buckets);

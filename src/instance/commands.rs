@@ -2,8 +2,8 @@
 
 use super::evaluation::EvaluatorHandle;
 use std::sync::Arc;
-use watchfire_model::reading::{Command, CommandSink, ReadError};
 use watchfire_model::TraceId;
+use watchfire_model::reading::{Command, CommandSink, ReadError};
 use watchfire_notifiers::DispatcherHandle;
 use watchfire_store::Store;
 

@@ -14,9 +14,11 @@ pub fn all(plan: &Plan) -> anyhow::Result<Vec<Dialect>> {
     let file = plan.loaded.file.as_ref().unwrap_or(&plan.loaded.paths.config_file);
     let directory = file.parent().map(|p| p.join("dialects")).unwrap_or_default();
     let mut paths: Vec<_> = match std::fs::read_dir(&directory) {
-        Ok(entries) => {
-            entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.extension().is_some_and(|e| e == "toml")).take(MAX_FILES).collect()
-        }
+        Ok(entries) => entries
+            .filter_map(|e| e.ok().map(|e| e.path()))
+            .filter(|p| p.extension().is_some_and(|e| e == "toml"))
+            .take(MAX_FILES)
+            .collect(),
         Err(_) => Vec::new(),
     };
     paths.sort();

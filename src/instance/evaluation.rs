@@ -101,8 +101,7 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
         .with_engine(engine)
         .with_evidence(evidence)
         .with_dialects(dialects);
-    let records: Vec<AlertRecord> =
-        recovered.alert_states.iter().filter_map(|(_, bytes)| serde_json::from_slice(bytes).ok()).collect();
+    let records: Vec<AlertRecord> = recovered.alert_states.iter().filter_map(|(_, bytes)| serde_json::from_slice(bytes).ok()).collect();
     let unreadable = recovered.alert_states.len() - records.len();
     if unreadable > 0 {
         tracing::warn!("{unreadable} alert states of an earlier version could not be read; those alerts begin anew");
@@ -119,7 +118,11 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
             panics.add(1);
             tracing::error!("the evaluator stopped by a panic; no rule is evaluated any more");
             let mut conclusion = (*board.read()).clone();
-            conclusion.broken_rules.push(("watchfire".to_owned(), "evaluator".to_owned(), "stopped by a panic; restart watchfire".to_owned()));
+            conclusion.broken_rules.push((
+                "watchfire".to_owned(),
+                "evaluator".to_owned(),
+                "stopped by a panic; restart watchfire".to_owned(),
+            ));
             board.publish(conclusion);
         }
     })?;
@@ -155,10 +158,8 @@ fn run(mut evaluator: Evaluator, shared: &Shared, dispatcher: &DispatcherHandle,
 
 fn conclusion(evaluator: &Evaluator) -> Conclusion {
     let groups = evaluator.groups();
-    let broken_rules = groups
-        .iter()
-        .flat_map(|g| g.rules.iter().filter_map(|r| Some((g.name.clone(), r.name.clone(), r.last_error.clone()?))))
-        .collect();
+    let broken_rules =
+        groups.iter().flat_map(|g| g.rules.iter().filter_map(|r| Some((g.name.clone(), r.name.clone(), r.last_error.clone()?)))).collect();
     Conclusion {
         alerts: evaluator.board(),
         broken_rules,

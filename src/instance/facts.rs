@@ -3,11 +3,11 @@
 use super::evidence::StoreEvidence;
 use crate::local::RunFacts;
 use std::sync::Arc;
-use watchfire_model::reading::{Alert, Listening, Silence, Status, Target};
 use watchfire_alerts::{EvidenceRequest, EvidenceSource};
+use watchfire_health::ProberHandle;
+use watchfire_model::reading::{Alert, Listening, Silence, Status, Target};
 use watchfire_model::{Clock, Evidence, Timestamp};
 use watchfire_notifiers::DispatcherHandle;
-use watchfire_health::ProberHandle;
 use watchfire_scrape::ScraperHandle;
 use watchfire_store::Store;
 

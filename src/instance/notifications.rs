@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 use watchfire_model::{Clock, Meter, Severity};
-use watchfire_notifiers::{Dispatcher, DispatcherHandle, Recovered, RouteSettings, Settings, TerminalKind, TerminalSink, probe_paths, test_paths};
+use watchfire_notifiers::{
+    Dispatcher, DispatcherHandle, Recovered, RouteSettings, Settings, TerminalKind, TerminalSink, probe_paths, test_paths,
+};
 
 /// Settings of the dispatcher for a plan.
 ///

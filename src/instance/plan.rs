@@ -78,11 +78,9 @@ impl Plan {
     /// Ports that were not asked for by name give way when they are taken: a demo should start beside a real instance.
     pub fn prefer_free_ports(&mut self, flags: &RunFlags) {
         let config = &mut self.config;
-        for (asked, listen) in [
-            (&flags.otlp_grpc, &mut config.otlp_grpc),
-            (&flags.otlp_http, &mut config.otlp_http),
-            (&flags.api, &mut config.api),
-        ] {
+        for (asked, listen) in
+            [(&flags.otlp_grpc, &mut config.otlp_grpc), (&flags.otlp_http, &mut config.otlp_http), (&flags.api, &mut config.api)]
+        {
             if let Some(address) = listen.address().filter(|a| asked.is_none() && !super::addresses::is_free(*a)) {
                 let mut free = address;
                 free.set_port(0);

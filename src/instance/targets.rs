@@ -52,10 +52,8 @@ fn scrape_job(settings: &ScrapeJob) -> anyhow::Result<Vec<Job>> {
     }
     if !settings.file_sd.is_empty() {
         let mut job = Job { job_name: settings.name.clone(), ..Job::default() };
-        job.file_sd_configs = vec![FileSdConfig {
-            files: settings.file_sd.iter().map(|p| p.display().to_string()).collect(),
-            ..FileSdConfig::default()
-        }];
+        job.file_sd_configs =
+            vec![FileSdConfig { files: settings.file_sd.iter().map(|p| p.display().to_string()).collect(), ..FileSdConfig::default() }];
         dress(&mut job, settings);
         jobs.push(job);
     }

@@ -23,7 +23,17 @@ pub fn changes(lens: &Lens<'_>, since: Timestamp) -> Result<Vec<Change>, ReadErr
     steps(lens, back, step, "breaker", "max by (service, breaker) (watchfire_breaker_state)", &breaker_subject, &breaker_word, &mut out)?;
     steps(lens, back, step, "health", "min by (service, check) (watchfire_service_health)", &check_subject, &health_word, &mut out)?;
     errors(lens, back, step, &mut out)?;
-    presence(lens, back, step, "alert", r#"ALERTS{alertstate="firing"}"#, &alert_subject, ("-", "firing"), ("firing", "resolved"), &mut out)?;
+    presence(
+        lens,
+        back,
+        step,
+        "alert",
+        r#"ALERTS{alertstate="firing"}"#,
+        &alert_subject,
+        ("-", "firing"),
+        ("firing", "resolved"),
+        &mut out,
+    )?;
     presence(
         lens,
         back,
@@ -60,7 +70,13 @@ fn steps(
         for (index, value) in column.iter().enumerate() {
             let Some(now) = value.map(word) else { continue };
             if let Some(before) = last.replace(now.clone()).filter(|b| *b != now) {
-                out.push(Change { at: at(lens, back, step, index), kind: kind.to_owned(), subject: subject(&labels), from: before, to: now });
+                out.push(Change {
+                    at: at(lens, back, step, index),
+                    kind: kind.to_owned(),
+                    subject: subject(&labels),
+                    from: before,
+                    to: now,
+                });
             }
         }
     }

@@ -25,8 +25,7 @@ impl From<&Platform> for Declared {
         }
         nodes.extend(platform.queues.iter().map(|q| (q.name.clone(), NodeKind::Queue)));
         let kind_of = |name: &str| nodes.iter().find(|(n, _)| n == name).map_or(NodeKind::Service, |(_, k)| *k);
-        let edges =
-            platform.declared_edges().into_iter().map(|e| (e.client, e.server.clone(), kind_of(&e.server))).collect::<Vec<_>>();
+        let edges = platform.declared_edges().into_iter().map(|e| (e.client, e.server.clone(), kind_of(&e.server))).collect::<Vec<_>>();
         let queues = platform
             .queues
             .iter()

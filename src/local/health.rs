@@ -68,9 +68,11 @@ fn past(lens: &Lens<'_>) -> Result<Vec<Check>, ReadError> {
     }
     let mut dependencies: BTreeMap<(String, String), Vec<DependencyState>> = BTreeMap::new();
     for (labels, value) in lens.vector("watchfire_dependency_health")? {
-        dependencies.entry((labels.value("service").to_owned(), labels.value("check").to_owned())).or_default().push(
-            DependencyState { name: labels.value("dependency").to_owned(), state: state_of(Some(value)), detail: String::new() },
-        );
+        dependencies.entry((labels.value("service").to_owned(), labels.value("check").to_owned())).or_default().push(DependencyState {
+            name: labels.value("dependency").to_owned(),
+            state: state_of(Some(value)),
+            detail: String::new(),
+        });
     }
     Ok(lens
         .vector("min by (service, check) (watchfire_service_health)")?
@@ -112,4 +114,3 @@ fn state_of(value: Option<f64>) -> HealthState {
         None => HealthState::Unknown,
     }
 }
-

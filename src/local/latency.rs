@@ -43,8 +43,7 @@ pub fn latency(lens: &Lens<'_>, query: &LatencyQuery) -> Result<Latency, ReadErr
         Some(service) => super::services::operations(lens, service)?,
         None => Vec::new(),
     };
-    let services: BTreeMap<String, f64> =
-        lens.by("service_name", "count by (service_name) (traces_span_metrics_calls_total{job=\"\"})")?;
+    let services: BTreeMap<String, f64> = lens.by("service_name", "count by (service_name) (traces_span_metrics_calls_total{job=\"\"})")?;
     let sampling = match &query.service {
         Some(service) => lens.number(&format!("min(watchfire_sampling_ratio{{service_name={service:?}}})"))?,
         None => lens.number("min(watchfire_sampling_ratio)")?,

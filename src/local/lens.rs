@@ -127,7 +127,12 @@ impl Lens<'_> {
     ///
     /// # Errors
     /// As [`evaluate`](Self::evaluate).
-    pub fn histogram_columns(&self, expression: &str, back: Duration, step: Duration) -> Result<Vec<Option<Arc<NativeHistogram>>>, ReadError> {
+    pub fn histogram_columns(
+        &self,
+        expression: &str,
+        back: Duration,
+        step: Duration,
+    ) -> Result<Vec<Option<Arc<NativeHistogram>>>, ReadError> {
         let (start, count) = self.grid(back, step);
         let mut column = vec![None; count];
         if let QueryValue::Matrix(series) = self.evaluate_range(expression, start, self.at, step)?.value

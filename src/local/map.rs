@@ -193,9 +193,9 @@ fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), Traffic>, ReadE
     for (own, window, source) in [("job=\"\"", live.as_str(), "spans"), ("job!=\"\"", "5m", "service graph")] {
         let mut fresh: BTreeMap<(String, String), Traffic> = BTreeMap::new();
         let key = |labels: &watchfire_model::Labels| (labels.value("client").to_owned(), labels.value("server").to_owned());
-        for (labels, rate) in lens.vector(&format!(
-            "sum by (client, server, connection_type) (rate(traces_service_graph_request_total{{{own}}}[{window}]))"
-        ))? {
+        for (labels, rate) in
+            lens.vector(&format!("sum by (client, server, connection_type) (rate(traces_service_graph_request_total{{{own}}}[{window}]))"))?
+        {
             let entry = fresh.entry(key(&labels)).or_default();
             entry.rate += rate;
             entry.source = source;

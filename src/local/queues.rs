@@ -98,9 +98,9 @@ struct Parties {
 /// Who publishes to and consumes from each queue, where the queue is a node of the graph.
 fn message_flow(lens: &Lens<'_>) -> Result<BTreeMap<String, Parties>, ReadError> {
     let mut out: BTreeMap<String, Parties> = BTreeMap::new();
-    for (labels, _) in lens.vector(
-        r#"sum by (client, server) (rate(traces_service_graph_request_total{connection_type="messaging_system"}[5m])) > 0"#,
-    )? {
+    for (labels, _) in
+        lens.vector(r#"sum by (client, server) (rate(traces_service_graph_request_total{connection_type="messaging_system"}[5m])) > 0"#)?
+    {
         let (client, server) = (labels.value("client"), labels.value("server"));
         out.entry(server.to_owned()).or_default().producers.push(client.to_owned());
         out.entry(client.to_owned()).or_default().consumers.push(server.to_owned());

@@ -104,8 +104,7 @@ fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>) {
         if check.state == HealthState::Unhealthy {
             say(&mut why, HealthState::Unhealthy, format!("{} {}", check.check, check.detail));
         } else if check.state == HealthState::Degraded {
-            let bad: Vec<&str> =
-                check.dependencies.iter().filter(|d| d.state > HealthState::Unknown).map(|d| d.name.as_str()).collect();
+            let bad: Vec<&str> = check.dependencies.iter().filter(|d| d.state > HealthState::Unknown).map(|d| d.name.as_str()).collect();
             let text = if bad.is_empty() { check.detail.clone() } else { format!("{} down", bad.join(", ")) };
             say(&mut why, HealthState::Degraded, text);
         } else if check.state == HealthState::Healthy {
@@ -290,8 +289,7 @@ struct Version {
 fn versions(lens: &Lens<'_>) -> Result<BTreeMap<String, Version>, ReadError> {
     let mut out: BTreeMap<String, Version> = BTreeMap::new();
     for (labels, _) in lens.vector("watchfire_service_info")? {
-        let entry =
-            out.entry(labels.value("service_name").to_owned()).or_insert(Version { version: None, simulated: false });
+        let entry = out.entry(labels.value("service_name").to_owned()).or_insert(Version { version: None, simulated: false });
         entry.simulated |= labels.value("simulated") == "true";
         if let Some(version) = labels.get("version") {
             // Two versions at once is a roll-out: name the newer text.
@@ -327,9 +325,9 @@ pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, R
     let filter = format!(r#"job="",service_name={service:?}"#);
     let window = lens.window_text();
     let mut rows: BTreeMap<(String, String), (f64, f64)> = BTreeMap::new();
-    for (labels, rate) in lens.vector(&format!(
-        "sum by (span_name, span_kind, status_code) (rate(traces_span_metrics_calls_total{{{filter}}}[{window}]))"
-    ))? {
+    for (labels, rate) in
+        lens.vector(&format!("sum by (span_name, span_kind, status_code) (rate(traces_span_metrics_calls_total{{{filter}}}[{window}]))"))?
+    {
         let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
         let entry = rows.entry(key).or_default();
         entry.0 += rate;

@@ -61,9 +61,13 @@ pub fn doctor(args: &DoctorArgs, runtime: &tokio::runtime::Runtime) -> anyhow::R
 fn port(name: &str, address: std::net::SocketAddr) -> Finding {
     let (good, found) = match std::net::TcpListener::bind(address) {
         Ok(_) => (true, format!("{address} is free")),
-        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
-            (false, format!("{address} is in use; if that is watchfire, `watchfire attach http://{address}` or choose another with --{}", name.replace('_', "-")))
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => (
+            false,
+            format!(
+                "{address} is in use; if that is watchfire, `watchfire attach http://{address}` or choose another with --{}",
+                name.replace('_', "-")
+            ),
+        ),
         Err(e) => (false, format!("{address}: {e}")),
     };
     Finding { good, what: name.to_owned(), found }
@@ -96,6 +100,7 @@ fn terminal() -> Finding {
 fn clock() -> Finding {
     let reading = SystemClock.read();
     let asleep = reading.boot.saturating_sub(reading.awake);
-    let found = format!("{} UTC; this machine slept {} since it booted", crate::api::rfc3339(reading.wall), crate::local::short_duration(asleep));
+    let found =
+        format!("{} UTC; this machine slept {} since it booted", crate::api::rfc3339(reading.wall), crate::local::short_duration(asleep));
     Finding { good: reading.wall.millis() > 1_700_000_000_000, what: "clock".to_owned(), found }
 }

@@ -111,11 +111,7 @@ struct Signals {
 impl Signals {
     fn listen(runtime: &tokio::runtime::Runtime) -> std::io::Result<Self> {
         let _inside = runtime.enter();
-        Ok(Signals {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-        })
+        Ok(Signals { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, hup: signal(SignalKind::hangup())? })
     }
 }
 

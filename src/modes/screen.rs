@@ -55,10 +55,7 @@ pub fn show(
 ) -> anyhow::Result<()> {
     let guard = TerminalGuard::take(mouse)?;
     let (send, receive) = wakes;
-    let questions = Arc::new((
-        Mutex::new(Questions { wants: app.wants(), at: app.at(), changed: true, stop: false }),
-        Condvar::new(),
-    ));
+    let questions = Arc::new((Mutex::new(Questions { wants: app.wants(), at: app.at(), changed: true, stop: false }), Condvar::new()));
     let stop_input = Arc::new(AtomicBool::new(false));
     let input = spawn_input(send.clone(), stop_input.clone());
     let reader = spawn_reader(source, questions.clone(), send.clone());
@@ -189,11 +186,7 @@ fn spawn_input(send: Sender<Wake>, stop: Arc<AtomicBool>) -> std::thread::JoinHa
     })
 }
 
-fn spawn_reader(
-    source: Arc<dyn Source>,
-    questions: Arc<(Mutex<Questions>, Condvar)>,
-    send: Sender<Wake>,
-) -> std::thread::JoinHandle<()> {
+fn spawn_reader(source: Arc<dyn Source>, questions: Arc<(Mutex<Questions>, Condvar)>, send: Sender<Wake>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         loop {
             let (wants, at) = {

@@ -15,7 +15,9 @@ pub fn status(args: &StatusArgs, runtime: &tokio::runtime::Runtime) -> anyhow::R
         anyhow::anyhow!("{e}\nis watchfire running at {}? start one with `watchfire` or name it with --url", args.instance.url)
     };
     let Reading::Status(status) = remote.read(&Request::Status, None).map_err(hint)? else { unreachable!("a status answers a status") };
-    let Reading::Services(services) = remote.read(&Request::Services, None).map_err(hint)? else { unreachable!("services answer services") };
+    let Reading::Services(services) = remote.read(&Request::Services, None).map_err(hint)? else {
+        unreachable!("services answer services")
+    };
     let Reading::Alerts(alerts) = remote.read(&Request::Alerts, None).map_err(hint)? else { unreachable!("alerts answer alerts") };
     match args.output {
         StatusOutput::Json => {

@@ -1,8 +1,8 @@
 //! Telemetry over both OTLP doors becomes services, edges, traces, series and logs.
 
 use crate::instance::Watchfire;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
@@ -133,17 +133,9 @@ async fn logs_over_json_are_kept_with_their_trace() {
             "body": {"stringValue": "payment failed"}, "traceId": "0102030405060708090a0b0c0d0e0f10", "spanId": "0102030405060708",
         }]}],
     }]});
-    let response = watchfire
-        .client()
-        .post(format!("http://{}/v1/logs", watchfire.otlp_http))
-        .json(&body)
-        .send()
-        .await
-        .expect("answered");
+    let response = watchfire.client().post(format!("http://{}/v1/logs", watchfire.otlp_http)).json(&body).send().await.expect("answered");
     assert_eq!(response.status(), 200);
-    let logs = watchfire
-        .until("/api/watchfire/v1/logs", "one record", |json| json["logs"].as_array().is_some_and(|l| l.len() == 1))
-        .await;
+    let logs = watchfire.until("/api/watchfire/v1/logs", "one record", |json| json["logs"].as_array().is_some_and(|l| l.len() == 1)).await;
     assert_eq!(logs["logs"][0]["body"], "payment failed");
     assert_eq!(logs["logs"][0]["severity"], "ERROR");
     assert_eq!(logs["logs"][0]["trace_id"], "0102030405060708090a0b0c0d0e0f10");

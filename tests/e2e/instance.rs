@@ -103,9 +103,7 @@ impl Watchfire {
     /// The value of one own metric, 0 where it is not there yet.
     pub async fn metric(&self, name_and_labels: &str) -> f64 {
         let (_, text) = self.get("/metrics").await;
-        text.lines()
-            .find_map(|line| line.strip_prefix(name_and_labels).and_then(|rest| rest.trim().parse().ok()))
-            .unwrap_or(0.0)
+        text.lines().find_map(|line| line.strip_prefix(name_and_labels).and_then(|rest| rest.trim().parse().ok())).unwrap_or(0.0)
     }
 
     /// Sends a signal and waits for the end; the exit code, or `None` if a signal ended it.

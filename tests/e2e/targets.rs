@@ -30,7 +30,9 @@ async fn service() -> Service {
         async move {
             (
                 [("content-type", "text/plain; version=0.0.4")],
-                format!("# TYPE pay_requests_total counter\npay_requests_total{{code=\"200\"}} {n}\n# TYPE pay_queue_depth gauge\npay_queue_depth 3\n"),
+                format!(
+                    "# TYPE pay_requests_total counter\npay_requests_total{{code=\"200\"}} {n}\n# TYPE pay_queue_depth gauge\npay_queue_depth 3\n"
+                ),
             )
         }
     };
@@ -45,12 +47,9 @@ async fn service() -> Service {
 async fn a_scraped_target_answers_promql() {
     let service = service().await;
     let watchfire = Watchfire::start(&["--scrape", &format!("http://{}/metrics", service.address)]);
-    watchfire
-        .until("/api/v1/query?query=up", "up is one", |json| json["data"]["result"][0]["value"][1] == "1")
-        .await;
-    let found = watchfire
-        .until("/api/v1/query?query=pay_queue_depth", "the gauge", |json| json["data"]["result"][0]["value"][1] == "3")
-        .await;
+    watchfire.until("/api/v1/query?query=up", "up is one", |json| json["data"]["result"][0]["value"][1] == "1").await;
+    let found =
+        watchfire.until("/api/v1/query?query=pay_queue_depth", "the gauge", |json| json["data"]["result"][0]["value"][1] == "3").await;
     assert_eq!(found["data"]["result"][0]["metric"]["instance"], service.address);
     let targets = watchfire.json("/api/v1/targets").await;
     assert_eq!(targets["data"]["activeTargets"][0]["health"], "up", "{targets}");
@@ -75,14 +74,10 @@ async fn a_failing_probe_is_a_state_an_alert_and_a_resolution() {
     .expect("written");
     let (config, rules) = (config.path().display().to_string(), rules.path().display().to_string());
     let watchfire = Watchfire::start(&["--config", &config, "--rules", &rules]);
-    watchfire
-        .until("/api/watchfire/v1/health", "healthy", |json| json["checks"][0]["state"] == "healthy")
-        .await;
+    watchfire.until("/api/watchfire/v1/health", "healthy", |json| json["checks"][0]["state"] == "healthy").await;
 
     service.healthy.store(false, Ordering::SeqCst);
-    let alerts = watchfire
-        .until("/api/v1/alerts", "firing", |json| json["data"]["alerts"][0]["state"] == "firing")
-        .await;
+    let alerts = watchfire.until("/api/v1/alerts", "firing", |json| json["data"]["alerts"][0]["state"] == "firing").await;
     assert_eq!(alerts["data"]["alerts"][0]["annotations"]["summary"], "pay is down");
     let health = watchfire.json("/api/watchfire/v1/health").await;
     assert_eq!(health["checks"][0]["state"], "unhealthy", "{health}");
@@ -91,7 +86,5 @@ async fn a_failing_probe_is_a_state_an_alert_and_a_resolution() {
     assert_eq!(status["firing"]["critical"], 1, "{status}");
 
     service.healthy.store(true, Ordering::SeqCst);
-    watchfire
-        .until("/api/watchfire/v1/alerts", "resolved", |json| json["alerts"][0]["state"] == "resolved")
-        .await;
+    watchfire.until("/api/watchfire/v1/alerts", "resolved", |json| json["alerts"][0]["state"] == "resolved").await;
 }
