@@ -236,11 +236,14 @@ fn break_cycles(alerts: &[Candidate], parents: &mut [Option<usize>]) {
 /// Services that one depends on, with the number of calls to each.
 type Reached = hashbrown::HashMap<Rc<str>, usize, foldhash::fast::FixedState>;
 
+/// Direct dependencies with the share of calls that fail.
+type Edges = Rc<[(Rc<str>, Option<f64>)]>;
+
 /// The call graph, asked for once per service. Names are shared: a cascade reaches each of them many times.
 struct Graph<'a> {
     topology: &'a dyn Topology,
     names: HashSet<Rc<str>>,
-    edges: HashMap<Rc<str>, Rc<[(Rc<str>, Option<f64>)]>>,
+    edges: HashMap<Rc<str>, Edges>,
     reached: HashMap<Rc<str>, Rc<Reached>>,
 }
 
@@ -256,12 +259,12 @@ impl Graph<'_> {
         }
     }
 
-    fn edges(&mut self, service: &str) -> Rc<[(Rc<str>, Option<f64>)]> {
+    fn edges(&mut self, service: &str) -> Edges {
         if let Some(edges) = self.edges.get(service) {
             return edges.clone();
         }
         let found = self.topology.dependencies(service);
-        let edges: Rc<[_]> = found.into_iter().map(|d| (self.name(&d.server), d.error_ratio)).collect();
+        let edges: Edges = found.into_iter().map(|d| (self.name(&d.server), d.error_ratio)).collect();
         let name = self.name(service);
         self.edges.insert(name, edges.clone());
         edges
