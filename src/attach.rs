@@ -1,9 +1,10 @@
 //! Readings of another watchfire, over its HTTP API.
 
 use crate::wire;
+use parking_lot::Mutex;
 use std::time::Duration;
 use watchfire_model::Timestamp;
-use watchfire_model::reading::{Command, CommandSink, ReadError, Reading, Request, Source};
+use watchfire_model::reading::{Command, CommandSink, ReadError, Reading, Request, Source, Status};
 
 /// A [`Source`] over `http://host:port`. Blocking calls: used from reader threads, never from the event loop.
 pub struct RemoteSource {
@@ -11,6 +12,8 @@ pub struct RemoteSource {
     token: Option<String>,
     client: reqwest::Client,
     runtime: tokio::runtime::Handle,
+    /// The newest status, and since when the other side has been gone: what is on screen freezes instead of vanishing.
+    last: Mutex<Option<Status>>,
 }
 
 /// Longer than this and the screen should say that the other side is gone.
@@ -26,7 +29,7 @@ impl RemoteSource {
         let url = reqwest::Url::parse(&base).map_err(|e| anyhow::anyhow!("{base:?} is not a URL: {e}; use http://host:port"))?;
         anyhow::ensure!(matches!(url.scheme(), "http" | "https"), "{base:?}: use http://host:port or https://host:port");
         let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
-        Ok(RemoteSource { base, token, client, runtime })
+        Ok(RemoteSource { base, token, client, runtime, last: Mutex::new(None) })
     }
 
     pub fn url(&self) -> &str {
@@ -84,6 +87,31 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 
 impl Source for RemoteSource {
     fn read(&self, request: &Request, at: Option<Timestamp>) -> Result<Reading, ReadError> {
+        let answer = self.ask(request, at);
+        if *request != Request::Status || at.is_some() {
+            return answer;
+        }
+        let mut last = self.last.lock();
+        match answer {
+            Ok(Reading::Status(status)) => {
+                *last = Some(status.clone());
+                Ok(Reading::Status(status))
+            }
+            Err(ReadError::Disconnected(why)) => match last.as_mut() {
+                Some(status) => {
+                    let frozen_at = status.now;
+                    status.disconnected_since.get_or_insert(frozen_at);
+                    Ok(Reading::Status(status.clone()))
+                }
+                None => Err(ReadError::Disconnected(why)),
+            },
+            other => other,
+        }
+    }
+}
+
+impl RemoteSource {
+    fn ask(&self, request: &Request, at: Option<Timestamp>) -> Result<Reading, ReadError> {
         let (path, mut pairs) = wire::to_path(request);
         if let Some(at) = at {
             pairs.push(("at", at.to_string()));

@@ -17,9 +17,23 @@ impl JoinedTopology {
     }
 }
 
+impl JoinedTopology {
+    /// A queue that does not drain depends on whoever works it off.
+    fn consumers(&self, queue: &str) -> Vec<Dependency> {
+        let declared = self.declared.queues.iter().filter(|q| q.name == queue).flat_map(|q| q.consumers.iter().cloned());
+        let observed =
+            self.store.observed_edges().into_iter().filter(|e| e.destination.as_deref() == Some(queue)).map(|e| e.server.to_string());
+        let mut names: Vec<String> = declared.chain(observed).filter(|name| name != queue).collect();
+        names.sort();
+        names.dedup();
+        names.into_iter().map(|server| Dependency { client: queue.to_owned(), server, error_ratio: None }).collect()
+    }
+}
+
 impl Topology for JoinedTopology {
     fn dependencies(&self, service: &str) -> Vec<Dependency> {
         let mut out = self.store.dependencies(service);
+        out.extend(self.consumers(service));
         for dependency in &mut out {
             if let Some((_, name)) = self.declared.aliases.iter().find(|(alias, _)| *alias == dependency.server) {
                 dependency.server.clone_from(name);

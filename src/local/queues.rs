@@ -14,16 +14,17 @@ use watchfire_model::{HealthState, Labels};
 pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadError> {
     let mut out: BTreeMap<(String, String), Queue> = BTreeMap::new();
     let key = |labels: &Labels| (labels.value("queue").to_owned(), labels.value("system").to_owned());
-    for (metric, set) in [
-        ("watchfire_queue_depth", (|q, v| q.depth = Some(v)) as fn(&mut Queue, f64)),
-        ("watchfire_queue_oldest_seconds", |q, v| q.oldest_seconds = Some(v)),
-        ("watchfire_queue_consumers", |q, v| q.consumers = Some(v)),
-        ("watchfire_queue_in_rate", |q, v| q.in_rate = Some(v)),
-        ("watchfire_queue_out_rate", |q, v| q.out_rate = Some(v)),
-        ("watchfire_queue_drain_seconds", |q, v| q.drain_seconds = Some(v)),
-        ("watchfire_queue_dead_letters", |q, v| q.dead_letters = Some(v)),
+    // Several consumer groups can read one queue: what waits for each adds up, how fast and how old does not.
+    for (fold, metric, set) in [
+        ("sum", "watchfire_queue_depth", (|q, v| q.depth = Some(v)) as fn(&mut Queue, f64)),
+        ("max", "watchfire_queue_oldest_seconds", |q, v| q.oldest_seconds = Some(v)),
+        ("sum", "watchfire_queue_consumers", |q, v| q.consumers = Some(v)),
+        ("max", "watchfire_queue_in_rate", |q, v| q.in_rate = Some(v)),
+        ("max", "watchfire_queue_out_rate", |q, v| q.out_rate = Some(v)),
+        ("max", "watchfire_queue_drain_seconds", |q, v| q.drain_seconds = Some(v)),
+        ("max", "watchfire_queue_dead_letters", |q, v| q.dead_letters = Some(v)),
     ] {
-        for (labels, value) in lens.vector(&format!("sum by (queue, system) ({metric})"))? {
+        for (labels, value) in lens.vector(&format!("{fold} by (queue, system) ({metric})"))? {
             let (queue, system) = key(&labels);
             let entry = out.entry((queue.clone(), system.clone())).or_insert_with(|| Queue { queue, system, ..Queue::default() });
             set(entry, value);

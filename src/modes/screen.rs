@@ -202,6 +202,10 @@ fn spawn_reader(source: Arc<dyn Source>, questions: Arc<(Mutex<Questions>, Condv
             };
             for request in wants {
                 let answer = source.read(&request, at);
+                // The status says that the other side is gone; everything else stays on screen as it was.
+                if matches!(answer, Err(ReadError::Disconnected(_))) {
+                    continue;
+                }
                 if send.send(Wake::Answer(request, answer)).is_err() || questions.0.lock().stop {
                     return;
                 }

@@ -1,5 +1,6 @@
 //! The screens in a pseudo-terminal: alive within seconds, driven by keys, and the terminal given back on every way out.
 
+use crate::instance::Watchfire;
 use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
@@ -36,7 +37,10 @@ impl Screen {
         command.env("TERM", "xterm-256color");
         command.env("LANG", "C.UTF-8");
         command.args(arguments);
-        command.args(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0", "--theme", "dark"]);
+        if arguments[0] != "attach" {
+            command.args(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
+        }
+        command.args(["--theme", "dark"]);
         let child = pair.slave.spawn_command(command).expect("the program starts");
         drop(pair.slave);
         let mut reader = pair.master.try_clone_reader().expect("a reader");
@@ -141,5 +145,17 @@ fn sigterm_gives_the_terminal_back() {
     screen.until("the first screen", |s| s.contains("watchfire"));
     let id = screen.child.process_id().expect("a process").to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().is_ok_and(|s| s.success()));
+    assert_eq!(screen.end(), (0, true));
+}
+
+#[test]
+fn an_attached_terminal_freezes_when_the_other_side_goes() {
+    let watchfire = Watchfire::start(&[]);
+    let url = watchfire.url("");
+    let mut screen = Screen::start(100, 30, &["attach", &url]);
+    screen.until("the other side's first minute", |s| s.contains("nothing received yet"));
+    assert_eq!(watchfire.stop("TERM"), Some(0));
+    screen.until("that the other side is gone", |s| s.to_lowercase().contains("disconnected"));
+    screen.keys(":q\r");
     assert_eq!(screen.end(), (0, true));
 }
