@@ -5,7 +5,7 @@ use crate::inspect::{Findings, Stop, inspect};
 use crate::limits::Limits;
 use crate::refusal::{Refusal, Signal};
 use crate::repair::repair;
-use crate::schema::{RESOURCE, SCOPE};
+use crate::schema::{Message, RESOURCE, SCOPE};
 use crate::wire::{LENGTH, Reader, expect};
 use watchfire_model::{Receipt, SpanId, TraceId};
 
@@ -158,7 +158,7 @@ impl Parsed {
             let body = reader.bytes()?;
             let start = at + reader.position() - body.len();
             match field {
-                1 => resource = Some(self.merge(bytes, at, resource, start, body)),
+                1 => resource = Some(self.merge(bytes, at, resource, start, body, &RESOURCE, limits)?),
                 2 => self.scope_spans(body, start, limits)?,
                 _ => self.text(body),
             }
@@ -181,7 +181,7 @@ impl Parsed {
             let body = reader.bytes()?;
             let start = at + reader.position() - body.len();
             match field {
-                1 => scope = Some(self.merge(bytes, at, scope, start, body)),
+                1 => scope = Some(self.merge(bytes, at, scope, start, body, &SCOPE, limits)?),
                 2 => parse_span(self, body, start, limits)?,
                 _ => self.text(body),
             }
@@ -198,20 +198,32 @@ impl Parsed {
         }
     }
 
-    /// A message field that comes twice means both, one after the other: that is how protobuf merges messages.
-    fn merge(&mut self, bytes: &[u8], at: usize, before: Option<Range>, start: usize, body: &[u8]) -> Range {
+    /// A message field that comes twice means both, one after the other: that is how protobuf merges messages. Each must be whole by itself.
+    #[allow(clippy::too_many_arguments)]
+    fn merge(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        before: Option<Range>,
+        start: usize,
+        body: &[u8],
+        message: &'static Message,
+        limits: &Limits,
+    ) -> Result<Range, Stop> {
         let Some(before) = before else {
-            return Range { start: start as u32, length: body.len() as u32, repaired: false };
+            return Ok(Range { start: start as u32, length: body.len() as u32, repaired: false });
         };
+        inspect(body, message, 0, limits, &mut Findings::default())?;
         let merged = self.repaired.len();
         if before.repaired {
             self.repaired.extend_from_within(before.start as usize..(before.start + before.length) as usize);
         } else {
-            let from = before.start as usize - at;
-            self.repaired.extend_from_slice(&bytes[from..from + before.length as usize]);
+            let first = &bytes[before.start as usize - at..][..before.length as usize];
+            inspect(first, message, 0, limits, &mut Findings::default())?;
+            self.repaired.extend_from_slice(first);
         }
         self.repaired.extend_from_slice(body);
-        Range { start: merged as u32, length: (self.repaired.len() - merged) as u32, repaired: true }
+        Ok(Range { start: merged as u32, length: (self.repaired.len() - merged) as u32, repaired: true })
     }
 
     /// Looks into a resource or scope, and repairs it where needed.
@@ -220,7 +232,7 @@ impl Parsed {
         bytes: &[u8],
         at: usize,
         range: Option<Range>,
-        message: &'static crate::schema::Message,
+        message: &'static Message,
         limits: &Limits,
     ) -> Result<Range, Stop> {
         let Some(range) = range else { return Ok(Range::default()) };

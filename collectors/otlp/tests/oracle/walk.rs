@@ -263,3 +263,14 @@ fn limits_on_elements_are_exact() {
     let long = Limits { max_bytes: 10, ..Limits::default() };
     assert_eq!(walk(&spans(98).encode_to_vec(), &long, RECEIVED, &mut Recorder::default()), Err(Refusal::Bytes(10)));
 }
+
+#[test]
+fn a_resource_in_two_parts_must_be_whole_in_each() {
+    // The first part announces a longer text than it has; the second would complete it, if the two were just put together.
+    let scope = [0x0a, 4, 0x0a, 4, b'a', b'b', 0x0a, 4, b'c', b'd', 0x0a, 0];
+    let mut request = vec![0x0a, scope.len() as u8 + 2, 0x12, scope.len() as u8];
+    request.extend_from_slice(&scope);
+    assert!(TracesData::decode(&request[..]).is_err());
+    let (receipt, seen) = told(&request);
+    assert!(receipt.is_err() && seen.is_empty(), "{receipt:?}");
+}
