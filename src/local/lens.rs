@@ -31,6 +31,9 @@ impl QueryCache {
     }
 }
 
+/// Each series with its value per step, `None` where there is none.
+pub type Columns = Vec<(Labels, Vec<Option<f64>>)>;
+
 /// The store seen from one moment.
 pub struct Lens<'a> {
     pub engine: &'a Engine,
@@ -104,7 +107,7 @@ impl Lens<'_> {
     ///
     /// # Errors
     /// As [`evaluate`](Self::evaluate).
-    pub fn columns(&self, expression: &str, back: Duration, step: Duration) -> Result<Vec<(Labels, Vec<Option<f64>>)>, ReadError> {
+    pub fn columns(&self, expression: &str, back: Duration, step: Duration) -> Result<Columns, ReadError> {
         let (start, count) = self.grid(back, step);
         let mut out = Vec::new();
         if let QueryValue::Matrix(series) = self.evaluate_range(expression, start, self.at, step)?.value {

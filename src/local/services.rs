@@ -150,7 +150,7 @@ fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>) {
             },
         ));
     }
-    why.sort_by(|a, b| b.0.cmp(&a.0));
+    why.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
     row.state = state;
     row.why = Vec::new();
     for (_, text) in why {

@@ -15,7 +15,8 @@ pub struct Watchfire {
     pub otlp_grpc: String,
     pub otlp_http: String,
     pub api: String,
-    pub state: TempDir,
+    /// Kept until the end: dropping it removes the directory.
+    _state: TempDir,
     client: reqwest::Client,
 }
 
@@ -62,7 +63,7 @@ impl Watchfire {
             otlp_http: address("otlp_http"),
             api: address("api"),
             child,
-            state,
+            _state: state,
             client: reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("an HTTP client"),
         }
     }
