@@ -76,8 +76,8 @@ const TAIL: &str = r#"
 #routing_key_file = "/run/secrets/pagerduty"
 
 #[[route]]
-#severities = ["critical"]
-#receivers = ["desktop", "oncall"]
+#severity = ["critical"]
+#to = ["desktop", "oncall"]
 
 # Corrections to single services:
 #[services.user-service]

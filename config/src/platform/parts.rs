@@ -310,7 +310,7 @@ pub struct Breaker {
     pub service: String,
     pub name: String,
     pub protects: String,
-    /// Failures that open it, counted since it last closed.
+    /// Failures in a row that open it; a success in between starts the count anew.
     #[serde(default)]
     pub failures: Option<u32>,
     /// Share of failures that opens it, over `window`, with at least `minimum` calls.
