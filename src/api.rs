@@ -60,6 +60,9 @@ impl Api {
     }
 }
 
+/// One remote write request, compressed.
+const REMOTE_WRITE_BYTES: usize = 16 << 20;
+
 /// Every path there is.
 pub fn router(api: Arc<Api>) -> Router {
     let mut router = Router::new()
@@ -89,18 +92,20 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/watchfire/v1/commands", post(own::command))
         .route("/api/watchfire/v1/{*path}", get(own::read));
     if api.remote_write {
-        router = router.route("/api/v1/write", any(metrics::remote_write));
+        // The receiver checks what it decompresses; this bounds what it is given.
+        let door = any(metrics::remote_write).layer(axum::extract::DefaultBodyLimit::max(REMOTE_WRITE_BYTES));
+        router = router.route("/api/v1/write", door);
     }
     router.fallback(unknown_path).method_not_allowed_fallback(wrong_method).with_state(api)
 }
 
 async fn unknown_path(State(api): State<Arc<Api>>) -> Response {
-    api.meter.counter("watchfire_http_rejected_total", &[("port", "api"), ("reason", "path")]).add(1);
+    api.meter.counter("watchfire_http_rejected_total", &[("reason", "path")]).add(1);
     (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
 }
 
 async fn wrong_method(State(api): State<Arc<Api>>) -> Response {
-    api.meter.counter("watchfire_http_rejected_total", &[("port", "api"), ("reason", "method")]).add(1);
+    api.meter.counter("watchfire_http_rejected_total", &[("reason", "method")]).add(1);
     (StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n").into_response()
 }
 
