@@ -148,6 +148,7 @@ impl Instance {
             clock: clock.clone(),
             started: clock.now(),
             evidence,
+            meter: meter.clone(),
             warnings: plan.warnings(),
             forgetful: plan.demo.is_some(),
         });

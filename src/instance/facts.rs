@@ -2,11 +2,12 @@
 
 use super::evidence::StoreEvidence;
 use crate::local::RunFacts;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use watchfire_alerts::{EvidenceRequest, EvidenceSource};
 use watchfire_health::ProberHandle;
 use watchfire_model::reading::{Alert, Listening, Silence, Status, Target};
-use watchfire_model::{Clock, Evidence, Timestamp};
+use watchfire_model::{Clock, Evidence, Meter, Timestamp};
 use watchfire_notifiers::DispatcherHandle;
 use watchfire_scrape::ScraperHandle;
 use watchfire_store::Store;
@@ -21,10 +22,27 @@ pub struct LiveFacts {
     pub clock: Arc<dyn Clock>,
     pub started: Timestamp,
     pub evidence: Arc<StoreEvidence>,
+    pub meter: Meter,
     /// From the configuration.
     pub warnings: Vec<String>,
     /// A demo keeps no state on purpose, which is not worth a line on every screen.
     pub forgetful: bool,
+}
+
+/// Everything that was refused, dropped or cut since the start, by signal and reason. What never happened is left out.
+fn refusals(meter: &Meter) -> BTreeMap<String, u64> {
+    let mut out = BTreeMap::new();
+    for (labels, value, _) in meter.readings() {
+        let name = labels.metric_name();
+        let counted = ["rejected_total", "refused_total", "truncated_total", "evicted_total", "lost_total", "dropped_total"];
+        if value <= 0.0 || !counted.iter().any(|suffix| name.ends_with(suffix)) {
+            continue;
+        }
+        let what = name.trim_start_matches("watchfire_").trim_end_matches("_total");
+        let details: Vec<&str> = labels.iter().filter(|l| &*l.name != watchfire_model::METRIC_NAME).map(|l| &*l.value).collect();
+        out.insert(format!("{what} {}", details.join(" ")).trim_end().to_owned(), value as u64);
+    }
+    out
 }
 
 impl RunFacts for LiveFacts {
@@ -53,6 +71,7 @@ impl RunFacts for LiveFacts {
             }
         }
         status.ingest.checks = usage.checks;
+        status.ingest.refused = refusals(&self.meter);
     }
 
     fn evidence(&self, alert: &mut Alert, now: Timestamp) {

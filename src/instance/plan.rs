@@ -300,6 +300,20 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_may_name_its_service() -> anyhow::Result<()> {
+        let flags = RunFlags {
+            probe: vec!["pay=http://127.0.0.1:1/health?x=1".to_owned(), "http://127.0.0.1:2/?a=b".to_owned()],
+            ..RunFlags::default()
+        };
+        let plan = Plan::from_flags(&flags)?;
+        let (_, checks) = crate::instance::targets(&plan)?;
+        assert_eq!(checks[0].service, "pay");
+        assert_eq!(checks[0].url, "http://127.0.0.1:1/health?x=1");
+        assert_eq!(checks[1].service, "127.0.0.1:2");
+        Ok(())
+    }
+
+    #[test]
     fn wildcards_match_whole_names() {
         for (pattern, text, matches) in
             [("*.yaml", "a.yaml", true), ("*.yaml", "a.yml", false), ("a?.y*", "ab.yaml", true), ("*", "", true), ("?", "", false)]

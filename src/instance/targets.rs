@@ -73,16 +73,9 @@ fn dress(job: &mut Job, settings: &ScrapeJob) {
     job.labels.extend(settings.labels.clone());
 }
 
-/// `name=URL` on the command line names the service.
 fn check(probe: &Probe) -> anyhow::Result<CheckSettings> {
-    let (named, url) = match probe.url.split_once('=') {
-        Some((name, url)) if !name.contains([':', '/']) && url.contains("://") => (Some(name), url),
-        _ => (None, probe.url.as_str()),
-    };
+    let url = &probe.url;
     let mut settings = CheckSettings::from_url(url).map_err(|e| anyhow::anyhow!("probe {url}: {e}"))?;
-    if let Some(name) = named {
-        settings.service = name.to_owned();
-    }
     if !probe.service.is_empty() {
         settings.service.clone_from(&probe.service);
     }

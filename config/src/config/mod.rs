@@ -218,8 +218,15 @@ impl<'de> Deserialize<'de> for Probe {
 }
 
 impl Probe {
-    pub fn of_url(url: String) -> Self {
-        Probe { url, service: String::new(), check: String::new(), interval: None, timeout: None, owner: String::new() }
+    /// A URL, or `name=URL`, which names the service.
+    pub fn of_url(text: String) -> Self {
+        let (service, url) = match text.split_once('=') {
+            Some((name, url)) if !name.is_empty() && !name.contains([':', '/', '?']) && url.contains("://") => {
+                (name.to_owned(), url.to_owned())
+            }
+            _ => (String::new(), text),
+        };
+        Probe { url, service, check: String::new(), interval: None, timeout: None, owner: String::new() }
     }
 }
 
