@@ -68,3 +68,17 @@ fn every_link_within_a_page_has_its_anchor_and_every_scenario_is_told() -> Resul
     }
     Ok(())
 }
+
+#[test]
+fn the_picture_of_a_page_shows_every_service() -> Result<(), Box<dyn std::error::Error>> {
+    for platform in platforms() {
+        assert!(committed(&platform)?.contains(&format!("](maps/{}.svg)", platform.name)));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/platforms/maps/{}.svg", platform.name));
+        let picture = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        for service in &platform.services {
+            let shown = picture.contains(&format!("{}<", service.name));
+            assert!(shown, "{} lacks {}; draw it again as the page says", path.display(), service.name);
+        }
+    }
+    Ok(())
+}

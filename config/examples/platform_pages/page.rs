@@ -26,6 +26,12 @@ pub fn page(platform: &Platform) -> Result<String, Box<dyn std::error::Error>> {
          *assumed*: the platform's document leaves it open, and the preset fills it in. Rates and latencies of ordinary operation are what the \
          simulation produces, not promises.\n"
     );
+    let _ = write!(
+        out,
+        "\n![Map of {}](maps/{name}.svg)\n\nThe map as the simulation draws it: `watchfire demo {name}`, {}, `:export svg`.\n",
+        platform.title,
+        Keys::read()?.press("map"),
+    );
     out += &services(platform).section("Services");
     out += &calls(platform).section("Who calls whom");
     out += &stores(platform).section("Stores");
