@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use watchfire_config::platform::Objective;
 use watchfire_model::reading::{
-    Alert, AlertState, Alerts, Backtest, BacktestQuery, Breaker, Breakers, Changes, Health, Map, QueryResult, QuerySeries, Queues,
+    Alert, AlertState, Alerts, Backtest, BacktestQuery, Breaker, Breakers, Change, Changes, Health, Map, QueryResult, QuerySeries, Queues,
     ReadError, Reading, Request, ServicePage, Services, Silence, Slo, Source, Status, Target, Vocabulary,
 };
 use watchfire_model::{CheckReport, Clock, SeriesSource, TimeRange, Timestamp};
@@ -42,6 +42,8 @@ use watchfire_store::Store;
 
 /// A live reading younger than this answers the next one who asks the same.
 const FRESH: Duration = Duration::from_millis(400);
+/// What changed in a quarter of an hour is not news within five seconds.
+const CHANGES_FRESH: Duration = Duration::from_secs(5);
 const MAX_CACHED: usize = 256;
 /// Alerts whose evidence is looked up for one reading; nobody reads that of a hundredth.
 const MAX_EVIDENCE: usize = 30;
@@ -70,6 +72,7 @@ pub struct LocalSource {
     queries: QueryCache,
     cached: Mutex<HashMap<String, (Timestamp, Reading)>>,
     overall: Overall,
+    changes: Mutex<Option<(Timestamp, Vec<Change>)>>,
 }
 
 impl LocalSource {
@@ -93,6 +96,7 @@ impl LocalSource {
             queries: QueryCache::default(),
             cached: Mutex::new(HashMap::new()),
             overall: Overall::default(),
+            changes: Mutex::new(None),
         }
     }
 
@@ -161,9 +165,24 @@ impl LocalSource {
         let (last_seen, destinations) = (self.last_seen(at)?, BTreeMap::new());
         let context = self.context(&checks, &alerts, &breakers, &last_seen, &destinations);
         let mut services = services::services(&lens, &context)?;
-        services.changes = changes::changes(&lens, now.saturating_sub(Duration::from_secs(15 * 60)))?;
-        services.changes.truncate(20);
+        services.changes = self.recent_changes(&lens, at)?;
         Ok(services)
+    }
+
+    /// Changes of the last quarter of an hour. They look at ninety moments of several hundred series, so live ones are looked up seldom.
+    fn recent_changes(&self, lens: &Lens<'_>, at: Option<Timestamp>) -> Result<Vec<Change>, ReadError> {
+        let mut known = self.changes.lock();
+        if let (None, Some((taken, changes))) = (at, known.as_ref())
+            && lens.at.since(*taken) < CHANGES_FRESH
+        {
+            return Ok(changes.clone());
+        }
+        let mut changes = changes::changes(lens, lens.at.saturating_sub(Duration::from_secs(15 * 60)))?;
+        changes.truncate(20);
+        if at.is_none() {
+            *known = Some((lens.at, changes.clone()));
+        }
+        Ok(changes)
     }
 
     fn breakers(&self, at: Option<Timestamp>) -> Result<Breakers, ReadError> {

@@ -309,7 +309,7 @@ mod tests {
         let (_, checks) = crate::instance::targets(&plan)?;
         assert_eq!(checks[0].service, "pay");
         assert_eq!(checks[0].url, "http://127.0.0.1:1/health?x=1");
-        assert_eq!(checks[1].service, "127.0.0.1:2");
+        assert_eq!(checks[1].service, "", "what the body says of itself names it");
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use crate::instance::Plan;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use watchfire_notifiers::routing::Routing;
 
 /// # Errors
 /// When the configuration is wrong; every mistake is named.
@@ -67,7 +68,9 @@ fn check(flags: &RunFlags) -> anyhow::Result<ExitCode> {
     if let Err(e) = crate::instance::targets(&plan) {
         wrong.push(e);
     }
-    if let Err(e) = crate::instance::notify_settings(&plan) {
+    let routing =
+        crate::instance::notify_settings(&plan).and_then(|s| Routing::new(&s).map(drop).map_err(|e| anyhow::anyhow!("route: {e}")));
+    if let Err(e) = routing {
         wrong.push(e);
     }
     for warning in &plan.loaded.warnings {

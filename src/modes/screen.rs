@@ -17,7 +17,7 @@ use watchfire_model::{Clock, Reading, Request, Timestamp};
 use watchfire_views::{App, Effect, Event};
 
 /// How often readings are asked for while nothing wakes the reader earlier.
-const READ_EVERY: Duration = Duration::from_millis(500);
+const READ_EVERY: Duration = Duration::from_millis(1000);
 /// The clock of the header moves once a second; a tick more often than that is for messages that fade.
 const TICK: Duration = Duration::from_millis(500);
 /// Twenty frames a second at most, whatever arrives.
