@@ -9,7 +9,7 @@ macro_rules! dialects {
 }
 
 /// Name and text of each file.
-pub(super) const FILES: [(&str, &str); 20] = dialects![
+pub(super) const FILES: [(&str, &str); 21] = dialects![
     "resilience4j",
     "polly",
     "opossum",
@@ -28,6 +28,7 @@ pub(super) const FILES: [(&str, &str); 20] = dialects![
     "nats",
     "sqs",
     "pubsub",
+    "otelcol",
     "homemade",
     "generic_queue",
 ];

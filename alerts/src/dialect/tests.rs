@@ -260,6 +260,12 @@ fn redis_lists_and_streams() {
 }
 
 #[test]
+fn a_collectors_exporters_are_queues() {
+    let collector = "otelcol_exporter_queue_size{exporter=\"otlp/watchfire\"} 12\notelcol_exporter_queue_capacity{exporter=\"otlp/watchfire\"} 1000\notelcol_exporter_enqueue_failed_spans{exporter=\"otlp/watchfire\"} 3\notelcol_exporter_enqueue_failed_log_records{exporter=\"otlp/watchfire\"} 1\n";
+    assert_eq!(queues(&[collector]), [("otlp/watchfire".to_owned(), None, Some(12.0), None, None, Some(4.0))]);
+}
+
+#[test]
 fn task_queues() {
     let celery = "celery_queue_length{queue_name=\"emails\"} 25\ncelery_active_consumer_count{queue_name=\"emails\"} 4\ncelery_worker_up{hostname=\"w\"} 1\n";
     assert_eq!(queues(&[celery]), [("emails".to_owned(), None, Some(25.0), None, Some(4.0), None)]);
