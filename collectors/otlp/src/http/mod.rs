@@ -125,6 +125,10 @@ pub(crate) fn refused(media: Media, refusal: &Refusal) -> Response<Body> {
     if *refusal == Refusal::Method {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
+    if matches!(refusal, Refusal::Bytes(_)) {
+        // The rest of the body is not read, so the connection ends; a client that is not told would send its next request into the void.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
