@@ -324,6 +324,13 @@ fn otlp_limits(config: &Config) -> watchfire_otlp::Limits {
     watchfire_otlp::Limits {
         max_bytes: limits.message.bytes() as usize,
         max_items: limits.items_per_request,
+        max_in_flight: limits.in_flight.bytes() as usize,
+        max_attributes: limits.attributes,
+        max_key: limits.key.bytes() as usize,
+        max_value: limits.value.bytes() as usize,
+        max_name: limits.name.bytes() as usize,
+        max_log_body: limits.log_body.bytes() as usize,
+        max_depth: limits.depth,
         ..watchfire_otlp::Limits::default()
     }
 }

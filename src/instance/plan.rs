@@ -64,6 +64,10 @@ impl Plan {
     /// Other people's machines may reach an address beyond loopback, so it needs a token or an explicit word.
     fn check_addresses(&self) -> anyhow::Result<()> {
         let security = &self.config.security;
+        if security.tls_certificate.is_some() || security.tls_key.is_some() || security.tls_client_ca.is_some() {
+            // Listening in plain text after being told to encrypt would be worse than not starting.
+            bail!("security.tls_*: TLS is not served yet; listen on loopback and let a proxy terminate it");
+        }
         let guarded = security.token.is_some() || security.token_file.is_some() || security.allow_unauthenticated;
         for (name, listen) in [("otlp_grpc", self.config.otlp_grpc), ("otlp_http", self.config.otlp_http), ("api", self.config.api)] {
             if !listen.is_loopback() && !guarded {
