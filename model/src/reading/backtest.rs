@@ -1,0 +1,37 @@
+//! What a rule would have done over the past.
+
+use crate::{Labels, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A rule to try on the past.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BacktestQuery {
+    pub expression: String,
+    pub for_seconds: f64,
+    pub keep_firing_for_seconds: f64,
+    pub start: Timestamp,
+    pub end: Timestamp,
+    pub step_ms: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Backtest {
+    pub episodes: Vec<Episode>,
+    /// Notifications a person would have had (firing episodes).
+    pub pages: usize,
+    pub evaluations: usize,
+    pub warnings: Vec<String>,
+}
+
+/// One alert from pending to resolved, as a backtest saw it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Episode {
+    pub labels: Labels,
+    pub pending_at: Timestamp,
+    pub fired_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub peak_value: Option<f64>,
+}

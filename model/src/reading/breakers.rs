@@ -1,0 +1,33 @@
+//! Circuit breakers, exported or deduced.
+
+use crate::Timestamp;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Breakers {
+    pub breakers: Vec<Breaker>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Breaker {
+    pub service: String,
+    pub breaker: String,
+    /// `closed`, `half-open`, `open`, `unknown`.
+    pub state: String,
+    pub inferred: bool,
+    pub since: Option<Timestamp>,
+    /// Transitions within the last hour.
+    pub transitions: u64,
+    /// (time, state) of the last hour, oldest first.
+    pub history: Vec<(Timestamp, String)>,
+    /// Failure share on the protected edge.
+    pub failure_ratio: Option<f64>,
+    /// The service or peer this breaker protects calls to.
+    pub protects: Option<String>,
+    /// Why it is believed to be in this state, where inferred.
+    pub evidence: Vec<String>,
+    pub source: Option<String>,
+    pub declared: bool,
+}

@@ -1,0 +1,40 @@
+//! Log lines and their patterns.
+
+use crate::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogQuery {
+    pub service: Option<String>,
+    /// Lowest severity to show.
+    pub severity: Option<String>,
+    pub contains: Option<String>,
+    pub trace_id: Option<String>,
+    pub limit: Option<usize>,
+    pub start: Option<Timestamp>,
+    pub end: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Logs {
+    /// Oldest first.
+    pub logs: Vec<LogLine>,
+    /// Templates with their count, most frequent first.
+    pub patterns: Vec<(String, u64)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogLine {
+    /// Unix seconds.
+    pub time: f64,
+    pub service: String,
+    pub severity: String,
+    pub body: String,
+    pub trace_id: Option<String>,
+    pub span_id: Option<String>,
+    pub attributes: BTreeMap<String, String>,
+}

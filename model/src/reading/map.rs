@@ -1,0 +1,60 @@
+//! The dependency map.
+
+use crate::HealthState;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Map {
+    pub nodes: Vec<Node>,
+    pub edges: Vec<Edge>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeKind {
+    #[default]
+    Service,
+    Database,
+    Queue,
+    External,
+    Cache,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    pub name: String,
+    pub kind: NodeKind,
+    pub state: HealthState,
+    pub declared: bool,
+    pub observed: bool,
+    pub namespace: Option<String>,
+    pub owner: Option<String>,
+    pub rate: Option<f64>,
+    pub error_ratio: Option<f64>,
+    pub p95_seconds: Option<f64>,
+    pub why: Vec<String>,
+    /// Depth, for queue nodes.
+    pub queue_depth: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Edge {
+    pub client: String,
+    pub server: String,
+    /// `http`, `grpc`, `database`, `messaging`, `cache`, `external`, `call`.
+    pub kind: String,
+    pub rate: Option<f64>,
+    pub error_ratio: Option<f64>,
+    pub p95_seconds: Option<f64>,
+    /// State of the breaker on this edge: `closed`, `half-open`, `open`, `unknown`; `None` where there is none.
+    pub breaker: Option<String>,
+    pub breaker_inferred: bool,
+    pub declared: bool,
+    pub observed: bool,
+    pub sample_count: Option<f64>,
+    /// `spans` or the dialect of ready-made series.
+    pub source: Option<String>,
+}

@@ -1,0 +1,100 @@
+//! Services, the page of one, and what changed.
+
+use super::alerts::Alert;
+use super::breakers::Breaker;
+use super::health::Check;
+use super::logs::LogLine;
+use super::map::Edge;
+use super::queues::Queue;
+use crate::{HealthState, Timestamp};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Services {
+    pub services: Vec<ServiceRow>,
+    /// Changes of the last fifteen minutes, newest first.
+    pub changes: Vec<Change>,
+}
+
+/// RED of one service over the last minute (its server and consumer spans).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceRow {
+    pub name: String,
+    pub state: HealthState,
+    /// Calls per second, corrected for sampling.
+    pub rate: Option<f64>,
+    /// 0 to 1.
+    pub error_ratio: Option<f64>,
+    pub p50_seconds: Option<f64>,
+    pub p95_seconds: Option<f64>,
+    pub p99_seconds: Option<f64>,
+    pub owner: Option<String>,
+    pub simulated: bool,
+    /// What is wrong, most important first; empty when nothing is.
+    pub why: Vec<String>,
+    /// Rate over the last fifteen minutes, oldest first; `None` where nothing is known.
+    pub sparkline: Vec<Option<f64>>,
+    /// Spans actually seen behind the percentiles.
+    pub sample_count: Option<f64>,
+    /// Share of traces kept, where sampled: 0.1 means rates were multiplied by ten.
+    pub sampling_ratio: Option<f64>,
+    /// Where the figures come from: `spans`, `span metrics`, `metrics`, `probes`.
+    pub source: Option<String>,
+    pub version: Option<String>,
+    /// Busiest resource, 0 to 1, with its name (cpu, memory, disk).
+    pub saturation: Option<f64>,
+    pub saturation_of: Option<String>,
+    pub last_seen: Option<Timestamp>,
+    pub declared: bool,
+}
+
+/// Everything about one service.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServicePage {
+    pub service: ServiceRow,
+    pub operations: Vec<OperationRow>,
+    pub callers: Vec<Edge>,
+    pub callees: Vec<Edge>,
+    pub checks: Vec<Check>,
+    pub breakers: Vec<Breaker>,
+    pub queues: Vec<Queue>,
+    pub alerts: Vec<Alert>,
+    /// Error messages of recent failing spans with their count.
+    pub top_errors: Vec<(String, u64)>,
+    pub logs: Vec<LogLine>,
+    pub resources: Vec<(String, f64)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OperationRow {
+    pub name: String,
+    pub kind: String,
+    pub rate: Option<f64>,
+    pub error_ratio: Option<f64>,
+    pub p50_seconds: Option<f64>,
+    pub p95_seconds: Option<f64>,
+    pub p99_seconds: Option<f64>,
+    pub sample_count: Option<f64>,
+}
+
+/// Something that differs from before.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Change {
+    pub at: Timestamp,
+    /// `version`, `breaker`, `alert`, `errors`, `edge`, `health`.
+    pub kind: String,
+    pub subject: String,
+    pub from: String,
+    pub to: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Changes {
+    pub changes: Vec<Change>,
+}

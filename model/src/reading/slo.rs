@@ -1,0 +1,35 @@
+//! The SLO board.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Slo {
+    pub objectives: Vec<Objective>,
+}
+
+/// One row of an SLO board.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Objective {
+    pub id: String,
+    pub name: String,
+    /// As the document states it: `< 100 ms (p95)`.
+    pub target: String,
+    /// The measured value in the unit of the target, as text; `None` while unknown.
+    pub current: Option<String>,
+    pub current_value: Option<f64>,
+    pub target_value: Option<f64>,
+    pub met: Option<bool>,
+    pub impact: String,
+    /// Error budget burned relative to even use: 1 uses the budget up exactly at the end of the window.
+    pub burn_rate: Option<f64>,
+    /// Burn rates over 1 h, 6 h, 1 d, 3 d (as far as data reaches).
+    pub burn_rates: Vec<(String, Option<f64>)>,
+    /// Share of the error budget left, 0 to 1.
+    pub budget_left: Option<f64>,
+    /// The heading of the document's table.
+    pub group: String,
+    pub sparkline: Vec<Option<f64>>,
+    pub expression: String,
+}

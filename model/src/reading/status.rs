@@ -1,0 +1,62 @@
+//! The one-line answer to "is it bad", and what stands behind it.
+
+use crate::{HealthState, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `status`: the one-line answer to "is it bad".
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    pub overall: HealthState,
+    /// Since when `overall` is what it is.
+    pub overall_since: Option<Timestamp>,
+    pub services: usize,
+    /// Firing alerts by severity word. Alerts explained by a cause count as well; `held` says how many do not notify.
+    pub firing: BTreeMap<String, usize>,
+    pub pending: usize,
+    pub held: usize,
+    pub ingest: Ingest,
+    pub uptime_seconds: f64,
+    /// The point in time this status describes.
+    pub now: Timestamp,
+    /// Everything or something on screen comes from the simulator.
+    pub simulated: bool,
+    pub platform: Option<String>,
+    pub listening: Listening,
+    /// Which notification paths work, and why others do not: (path, works, why).
+    pub notification_paths: Vec<(String, bool, String)>,
+    /// Things the user must know: limits hit, state not durable, series refused, evicted telemetry.
+    pub banners: Vec<String>,
+    /// `None`: this process. Otherwise the URL, and since when it is not reachable.
+    pub source: Option<String>,
+    pub disconnected_since: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ingest {
+    pub spans_per_second: Option<f64>,
+    pub samples_per_second: Option<f64>,
+    pub logs_per_second: Option<f64>,
+    pub spans_held: u64,
+    pub spans_evicted: u64,
+    pub series: u64,
+    pub logs_held: u64,
+    pub memory_bytes: u64,
+    pub memory_limit_bytes: u64,
+    /// Refused or dropped items since start, by reason.
+    pub refused: BTreeMap<String, u64>,
+    pub targets_up: u64,
+    pub targets_down: u64,
+    pub checks: u64,
+}
+
+/// The addresses telemetry can be sent to; absent ones do not listen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Listening {
+    pub otlp_grpc: Option<String>,
+    pub otlp_http: Option<String>,
+    pub api: Option<String>,
+}
