@@ -52,7 +52,6 @@ pub(super) struct QueueSource {
     pub in_rate: Vec<Arc<Query>>,
     pub out_rate: Vec<Arc<Query>>,
     pub dead_letters: Vec<Arc<Query>>,
-    pub dead_letter_pattern: Option<Regex>,
 }
 
 /// How series tell a breaker's state.
@@ -233,7 +232,6 @@ struct RawQueue {
     out_rate: Vec<String>,
     #[serde(default)]
     dead_letters: Vec<String>,
-    dead_letter_pattern: Option<String>,
 }
 
 impl Dialect {
@@ -327,10 +325,5 @@ fn queue(raw: RawQueue, system: &str) -> Result<QueueSource, String> {
         in_rate: queries(&raw.in_rate)?,
         out_rate: queries(&raw.out_rate)?,
         dead_letters: queries(&raw.dead_letters)?,
-        dead_letter_pattern: raw
-            .dead_letter_pattern
-            .map(|t| Regex::new(&t))
-            .transpose()
-            .map_err(|e| format!("dead_letter_pattern: {e}"))?,
     })
 }

@@ -7,6 +7,7 @@
 
 mod breaker;
 mod builtin;
+mod dead_letters;
 mod file;
 mod infer;
 mod propose;
@@ -135,6 +136,7 @@ impl DialectEngine {
         }
         self.transitions.bound();
         self.queries = look.queries.into_inner();
+        dead_letters::attribute(&mut queues);
         self.rows = DialectRows { breakers: breakers.into_values().collect(), queues: queues.into_values().collect() };
         self.rows.clone()
     }

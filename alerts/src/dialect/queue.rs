@@ -36,14 +36,13 @@ pub(super) fn read(source: &QueueSource, dialect: &str, look: &Look<'_>) -> Vec<
         .into_iter()
         .map(|(key, depth)| {
             let of = |measures: &Measures| find(measures, &key);
-            let is_dead_letter_queue = source.dead_letter_pattern.as_ref().is_some_and(|p| p.is_match(&key.0));
             let mut row = QueueRow {
                 depth: Some(depth),
                 oldest_seconds: of(&oldest).filter(|v| *v >= 0.0),
                 consumers: of(&consumers),
                 in_rate: of(&in_rate).filter(|v| *v >= 0.0),
                 out_rate: of(&out_rate).filter(|v| *v >= 0.0),
-                dead_letters: of(&dead_letters).or(is_dead_letter_queue.then_some(depth)),
+                dead_letters: of(&dead_letters),
                 drain_seconds: None,
                 queue: key.0.clone(),
                 group: key.1.clone(),

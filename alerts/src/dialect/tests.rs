@@ -251,7 +251,7 @@ fn redis_lists_and_streams() {
     assert_eq!(
         queues(&[text]),
         [
-            ("jobs".to_owned(), None, Some(40.0), None, None, None),
+            ("jobs".to_owned(), None, Some(40.0), None, None, Some(3.0)),
             ("jobs:dead".to_owned(), None, Some(3.0), None, None, Some(3.0)),
             ("orders".to_owned(), Some("billing".to_owned()), Some(6.0), None, Some(2.0), None),
         ]

@@ -111,6 +111,9 @@ fn defaults(paths: &Paths) -> toml::Table {
     }
 }
 
+/// Variables that are for the command line itself: which file to read, and which instance to ask with which token.
+const COMMAND_VARIABLES: [&str; 3] = ["WATCHFIRE_CONFIG", "WATCHFIRE_URL", "WATCHFIRE_TOKEN"];
+
 impl Layers {
     fn file(&mut self, path: &Path) {
         let text = match read(path) {
@@ -133,7 +136,8 @@ impl Layers {
     }
 
     fn environment(&mut self, environment: &BTreeMap<String, String>) {
-        for (name, text) in environment.iter().filter(|(name, _)| name.starts_with("WATCHFIRE_") && *name != "WATCHFIRE_CONFIG") {
+        let ours = |name: &str| name.starts_with("WATCHFIRE_") && !COMMAND_VARIABLES.contains(&name);
+        for (name, text) in environment.iter().filter(|(name, _)| ours(name)) {
             match SETTINGS.iter().find(|s| s.variable() == *name) {
                 Some(setting) => self.read(setting, std::slice::from_ref(text), Origin::Variable(name.clone())),
                 None => {
@@ -432,7 +436,7 @@ mod tests {
 
     #[test]
     fn an_unknown_variable_warns_and_strict_refuses_it() {
-        let environment = pairs(&[("WATCHFIRE_OTLP_GPRC", "127.0.0.1:1")]);
+        let environment = pairs(&[("WATCHFIRE_OTLP_GPRC", "127.0.0.1:1"), ("WATCHFIRE_URL", "http://a"), ("WATCHFIRE_TOKEN", "t")]);
         let loaded = Config::load(None, environment.clone(), []).unwrap();
         assert_eq!(loaded.warnings.len(), 1);
         assert_eq!(loaded.warnings[0].help.as_deref(), Some("did you mean `WATCHFIRE_OTLP_GRPC`?"));
