@@ -22,6 +22,15 @@ pub fn run(flags: &RunFlags) -> anyhow::Result<ExitCode> {
     start(plan, headless, &flags.screen, None)
 }
 
+/// Every port may hold 512 connections, which is more than the 1,024 descriptors that many systems grant unasked; what they grant when asked is enough.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Runs a plan until it is told to stop, or `for_duration` is over.
 ///
 /// # Errors
@@ -37,6 +46,7 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
     } else {
         logging::to_stderr(&plan.config.log_level);
     }
+    raise_descriptor_limit();
     for warning in &plan.loaded.warnings {
         tracing::warn!("{warning}");
     }

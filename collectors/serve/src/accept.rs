@@ -15,6 +15,10 @@ use watchfire_model::{Counter, Meter};
 
 /// Rest after a failed `accept`: out of descriptors passes, and must not become a busy loop.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// Descriptors that connections leave to files: the journal, rules, everything that must be opened while somebody floods a port.
+const RESERVED_DESCRIPTORS: u64 = 32;
+/// Idle connections that end when a new one had to be turned away for want of descriptors.
+const ROOM: usize = 16;
 /// hyper's own limits lie above the guard's, so that the guard can say what was wrong.
 const HARD_FACTOR: usize = 4;
 
@@ -90,6 +94,9 @@ async fn accept<S: HttpService>(listener: Listener, port: Arc<Port<S>>, cancel: 
     let open = port.meter.gauge("watchfire_connections", &label);
     let registry = Registry::new(port.guard.max_connections);
     let mut connections = JoinSet::new();
+    // Descriptors are given out lowest first, so the number of a new one tells how many are left.
+    let reserve_from =
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).current.map(|n| n.saturating_sub(RESERVED_DESCRIPTORS));
     loop {
         let accepted = tokio::select! {
             () = cancel.cancelled() => break,
@@ -110,6 +117,14 @@ async fn accept<S: HttpService>(listener: Listener, port: Arc<Port<S>>, cancel: 
                 }
             }
         };
+        if reserve_from.is_some_and(|from| socket.descriptor() >= from) {
+            evicted.add(registry.make_room(ROOM) as u64);
+            refused.add(1);
+            drop(socket);
+            // Those that have to go get their turn to go before the next one is accepted.
+            tokio::task::yield_now().await;
+            continue;
+        }
         let activity = Activity::new();
         let place = match registry.admit(&activity) {
             Admitted::Place(place) => place,

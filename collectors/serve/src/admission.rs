@@ -9,7 +9,9 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tower::{Service, ServiceExt};
 use watchfire_model::harmless_limited;
 
@@ -32,11 +34,12 @@ impl<S> HttpService for S where
 pub(crate) struct Admission<S> {
     port: Arc<Port<S>>,
     activity: Arc<Activity>,
+    peer: Option<IpAddr>,
 }
 
 impl<S: HttpService> Admission<S> {
-    pub(crate) fn new(port: Arc<Port<S>>, activity: Arc<Activity>) -> Self {
-        Admission { port, activity }
+    pub(crate) fn new(port: Arc<Port<S>>, activity: Arc<Activity>, peer: Option<IpAddr>) -> Self {
+        Admission { port, activity, peer }
     }
 
     pub(crate) async fn handle(&self, request: Request<Incoming>) -> Result<Response<Answered>, Infallible> {
@@ -50,15 +53,30 @@ impl<S: HttpService> Admission<S> {
                 self.port.service.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
             }
             Err(refusal) => {
+                let (refusal, wait) = self.too_often(refusal);
                 self.port.rejected(refusal.reason);
                 let mut response = if is_grpc(&head.headers) { grpc_refusal(&refusal) } else { (guard.render)(&head, &refusal) };
                 if refusal.status == StatusCode::UNAUTHORIZED {
                     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 }
+                if let Some(seconds) = wait {
+                    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+                }
                 response
             }
         };
         Ok(response.map(|body| Answered::new(body, in_flight)))
+    }
+}
+
+impl<S> Admission<S> {
+    /// Makes a 429 of the wrong token that was one too many, with the seconds to wait.
+    fn too_often(&self, refusal: Refusal) -> (Refusal, Option<u64>) {
+        let wrong = (refusal.status == StatusCode::UNAUTHORIZED).then_some(self.peer).flatten();
+        let Some(wait) = wrong.and_then(|peer| self.port.guard.attempts.wrong(peer, Instant::now())) else { return (refusal, None) };
+        let seconds = wait.as_secs() + 1;
+        let text = format!("too many wrong tokens from this address; try again in {seconds}s");
+        (Refusal { status: StatusCode::TOO_MANY_REQUESTS, reason: "auth_rate", text }, Some(seconds))
     }
 }
 
@@ -155,7 +173,7 @@ fn grpc_refusal(refusal: &Refusal) -> Response<Body> {
     let code = match refusal.status {
         StatusCode::FORBIDDEN => "7",
         StatusCode::UNAUTHORIZED => "16",
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "8",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => "8",
         _ => "3",
     };
     let mut message = String::with_capacity(refusal.text.len());

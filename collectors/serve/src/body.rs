@@ -178,15 +178,37 @@ impl Drop for Guarded {
     }
 }
 
-/// A response body that keeps its connection "being served" until it is out.
+/// Answers are handed out in pieces of this size, so that one the client does not read stays here, where it is seen, and not in buffers below.
+const PIECE: usize = 16 << 10;
+
+/// A response body that keeps its connection "being served" until it is out, and tells whether the client takes it.
 pub(crate) struct Answered {
     body: Body,
-    _in_flight: Arc<InFlight>,
+    /// What is left of a frame that is being handed out.
+    rest: Bytes,
+    in_flight: Arc<InFlight>,
+    /// What was handed out last (at first: the head of the answer) has not been taken yet.
+    unread: bool,
 }
 
 impl Answered {
     pub(crate) fn new(body: Body, in_flight: Arc<InFlight>) -> Self {
-        Answered { body, _in_flight: in_flight }
+        let mut answered = Answered { body, rest: Bytes::new(), in_flight, unread: false };
+        answered.set_unread(!answered.body.is_end_stream());
+        answered
+    }
+
+    fn set_unread(&mut self, unread: bool) {
+        if unread != self.unread {
+            self.in_flight.answer_unread(unread);
+            self.unread = unread;
+        }
+    }
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        self.set_unread(false);
     }
 }
 
@@ -195,14 +217,34 @@ impl HttpBody for Answered {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let this = &mut *self;
+        // Whoever asks for more has got rid of what came before.
+        this.set_unread(false);
+        if this.rest.is_empty() {
+            match std::task::ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => this.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        let piece = this.rest.split_to(this.rest.len().min(PIECE));
+        this.set_unread(true);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, inner) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
     }
 }

@@ -39,6 +39,12 @@ pub(crate) struct Activity {
     resting_since: AtomicU64,
     /// When the first byte of a head that is not complete yet came in.
     head_since: AtomicU64,
+    /// Since when the socket takes no more.
+    blocked_since: AtomicU64,
+    /// Answers of which the client has not taken what it was offered, and when one of them last moved. A full socket is not the only way to
+    /// leave an answer unread: in HTTP/2 the client says how much it will take.
+    unread: AtomicUsize,
+    moved_at: AtomicU64,
     /// Cancelled when the connection has to make room.
     pub(crate) evicted: CancellationToken,
 }
@@ -66,6 +72,9 @@ impl Activity {
             cut_short: AtomicBool::new(false),
             resting_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NEVER),
+            blocked_since: AtomicU64::new(NEVER),
+            unread: AtomicUsize::new(0),
+            moved_at: AtomicU64::new(0),
             evicted: CancellationToken::new(),
         })
     }
@@ -92,6 +101,21 @@ impl Activity {
     /// Bytes went out; an answer still on its way is no rest.
     pub(crate) fn sent(&self) {
         self.resting_since.store(self.elapsed(), Ordering::Relaxed);
+        self.blocked_since.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// Bytes could not go out, because the client reads none.
+    pub(crate) fn blocked(&self) {
+        if self.blocked_since.load(Ordering::Relaxed) == NEVER {
+            self.blocked_since.store(self.elapsed(), Ordering::Relaxed);
+        }
+    }
+
+    /// When a client that leaves its answers unread has had its time.
+    fn unread_until(&self, guard: &Guard) -> Option<Instant> {
+        let moved_at = if self.unread.load(Ordering::Relaxed) > 0 { self.moved_at.load(Ordering::Relaxed) } else { NEVER };
+        let since = self.blocked_since.load(Ordering::Relaxed).min(moved_at);
+        (since != NEVER).then(|| self.accepted + Duration::from_millis(since) + guard.write_timeout)
     }
 
     /// How far this connection is from deserving its place: 0 has no request, 1 has one that is still coming in, 2 is being served.
@@ -143,6 +167,16 @@ impl InFlight {
         }
     }
 
+    /// The client was offered a part of its answer, or took it.
+    pub(crate) fn answer_unread(&self, unread: bool) {
+        self.activity.moved_at.store(self.activity.elapsed(), Ordering::Relaxed);
+        if unread {
+            self.activity.unread.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.activity.unread.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// The whole request is here.
     pub(crate) fn body_complete(&self) {
         if !self.complete.swap(true, Ordering::Relaxed) {
@@ -171,8 +205,8 @@ pub(crate) async fn run<S: crate::admission::HttpService>(
 ) {
     let guard = &port.guard;
     let socket = Arc::new(socket);
-    let io = TokioIo::new(Watched::new(socket.clone(), activity.clone(), guard.write_timeout));
-    let admission = Arc::new(Admission::new(port.clone(), activity.clone()));
+    let io = TokioIo::new(Watched::new(socket.clone(), activity.clone()));
+    let admission = Arc::new(Admission::new(port.clone(), activity.clone(), socket.peer()));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let admission = admission.clone();
         async move { admission.handle(request).await }
@@ -183,15 +217,15 @@ pub(crate) async fn run<S: crate::admission::HttpService>(
     let mut close_at: Option<Instant> = None;
     loop {
         // Deadlines only ever begin now or later, so no expiry can come before the shortest of them has passed.
-        let soonest = Instant::now() + guard.header_timeout.min(guard.idle_timeout);
-        let expiry = activity.expiry(guard);
-        let wake = match close_at {
-            Some(at) => at,
-            None => expiry.map_or(soonest, |(at, _)| at.min(soonest)).min(retire_at),
-        };
+        let soonest = Instant::now() + guard.header_timeout.min(guard.idle_timeout).min(guard.write_timeout);
+        let deadlines = [activity.expiry(guard).map(|(at, _)| at), activity.unread_until(guard), Some(retire_at)];
+        let wake = close_at.unwrap_or_else(|| deadlines.into_iter().flatten().fold(soonest, Instant::min));
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
+                    if let Some(reason) = offence(&*error) {
+                        port.rejected(reason);
+                    }
                     tracing::debug!(port = port.name, %error, "connection ended early");
                 }
                 if activity.cut_short.load(Ordering::Relaxed) {
@@ -210,6 +244,10 @@ pub(crate) async fn run<S: crate::admission::HttpService>(
             () = sleep_until(wake) => {
                 let now = Instant::now();
                 if close_at.is_some_and(|at| at <= now) {
+                    return;
+                }
+                if activity.unread_until(guard).is_some_and(|at| at <= now) {
+                    port.rejected("unread");
                     return;
                 }
                 if close_at.is_none() && retire_at <= now {
@@ -236,6 +274,25 @@ pub(crate) async fn run<S: crate::admission::HttpService>(
             }
         }
     }
+}
+
+/// What a client did that ended its connection, unless it was nothing but leaving.
+fn offence(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(http2) = error.downcast_ref::<h2::Error>()
+            && http2.is_library()
+        {
+            return Some(if http2.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) { "flood" } else { "protocol" });
+        }
+        match error.downcast_ref::<hyper::Error>() {
+            Some(http) if http.is_parse_too_large() => return Some("headers"),
+            Some(http) if http.is_parse() => return Some("protocol"),
+            _ => {}
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Says why before closing. Best effort: what the socket does not take at once is not worth waiting for.

@@ -1,5 +1,6 @@
 //! The limits of one port.
 
+use crate::attempts::Attempts;
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub struct Guard {
     pub allowed_origins: Vec<String>,
     /// What every request must carry as `Authorization: Bearer <token>`; needed where others than this machine can connect.
     pub token: Option<Arc<str>>,
+    /// Wrong tokens per address. Ports whose guards are clones of one another share it: more ports are not more tries.
+    pub attempts: Attempts,
     pub render: Render,
 }
 
@@ -101,6 +104,7 @@ impl Default for Guard {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             token: None,
+            attempts: Attempts::default(),
             render: Arc::new(plain_refusal),
         }
     }

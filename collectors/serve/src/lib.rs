@@ -18,6 +18,7 @@
 
 mod accept;
 mod admission;
+mod attempts;
 mod body;
 mod connection;
 mod guard;
@@ -27,6 +28,7 @@ mod stream;
 
 pub use accept::serve;
 pub use admission::HttpService;
+pub use attempts::Attempts;
 pub use body::{BodyError, read_body};
 pub use guard::{Guard, Http2, Refusal, RequestHead, plain_refusal};
 pub use stream::Listener;

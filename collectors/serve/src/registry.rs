@@ -36,13 +36,8 @@ impl Registry {
     pub(crate) fn admit(self: &Arc<Self>, activity: &Arc<Activity>) -> Admitted {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let full = open.1.len() >= self.limit;
-        if full {
-            // The oldest of those without a request, else the oldest of those whose request is still coming in.
-            let victim = open.1.iter().map(|(id, a)| (a.rank(), *id)).filter(|(rank, _)| *rank < 2).min();
-            let Some((_, victim)) = victim else { return Admitted::Full };
-            if let Some(activity) = open.1.remove(&victim) {
-                activity.evicted.cancel();
-            }
+        if full && !evict(&mut open.1) {
+            return Admitted::Full;
         }
         let id = open.0;
         open.0 += 1;
@@ -51,9 +46,23 @@ impl Registry {
         if full { Admitted::InsteadOf(place) } else { Admitted::Place(place) }
     }
 
+    /// Lets up to `count` connections go that are not being served; returns how many.
+    pub(crate) fn make_room(&self, count: usize) -> usize {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        (0..count).take_while(|_| evict(&mut open.1)).count()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).1.len()
     }
+}
+
+/// Ends the oldest connection without a request, else the oldest whose request is still coming in; false when all are being served.
+fn evict(open: &mut BTreeMap<u64, Arc<Activity>>) -> bool {
+    let victim = open.iter().map(|(id, a)| (a.rank(), *id)).filter(|(rank, _)| *rank < 2).min();
+    let Some(activity) = victim.and_then(|(_, id)| open.remove(&id)) else { return false };
+    activity.evicted.cancel();
+    true
 }
 
 impl Drop for Place {
@@ -88,6 +97,21 @@ mod tests {
         assert_eq!(registry.len(), 3);
         drop((places, fourth, fifth));
         assert_eq!(registry.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn room_is_made_by_those_who_ask_for_nothing() {
+        let registry = Registry::new(100);
+        let connections: Vec<_> = (0..5).map(|_| Activity::new()).collect();
+        let places: Vec<_> = connections.iter().map(|c| registry.admit(c)).collect();
+        let served = InFlight::new(&connections[1]);
+        served.body_complete();
+        registry.make_room(2);
+        let evicted: Vec<bool> = connections.iter().map(|c| c.evicted.is_cancelled()).collect();
+        assert_eq!(evicted, [true, false, true, false, false]);
+        registry.make_room(100);
+        assert_eq!(registry.len(), 1, "the one that is being served");
+        drop((places, served));
     }
 
     #[tokio::test]

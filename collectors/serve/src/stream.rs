@@ -1,14 +1,14 @@
-//! The socket under a connection: TCP or Unix, watched for progress and bounded in how long an answer may stay unread.
+//! The socket under a connection: TCP or Unix, watched for progress.
 
 use crate::connection::Activity;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::time::{Sleep, sleep};
 
 /// Where connections come from.
 #[derive(Debug)]
@@ -51,6 +51,22 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// Who is at the other end; nobody in particular on a Unix socket.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Socket::Tcp(s) => s.peer_addr().ok().map(|a| a.ip()),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    pub(crate) fn descriptor(&self) -> u64 {
+        let descriptor = match self {
+            Socket::Tcp(s) => s.as_raw_fd(),
+            Socket::Unix(s) => s.as_raw_fd(),
+        };
+        u64::try_from(descriptor).unwrap_or(0)
+    }
+
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Socket::Tcp(s) => s.poll_read_ready(cx),
@@ -115,21 +131,17 @@ impl Socket {
 pub(crate) struct Watched {
     socket: Arc<Socket>,
     activity: Arc<Activity>,
-    write_timeout: Duration,
-    /// Running while a write waits for the peer to read.
-    stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
-    pub(crate) fn new(socket: Arc<Socket>, activity: Arc<Activity>, write_timeout: Duration) -> Self {
-        Watched { socket, activity, write_timeout, stuck: None }
+    pub(crate) fn new(socket: Arc<Socket>, activity: Arc<Activity>) -> Self {
+        Watched { socket, activity }
     }
 
-    fn poll_write_bufs(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_bufs(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         loop {
             match self.socket.try_write(bufs) {
                 Ok(written) => {
-                    self.stuck = None;
                     self.activity.sent();
                     return Poll::Ready(Ok(written));
                 }
@@ -137,13 +149,13 @@ impl Watched {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Poll::Ready(Err(e)),
             }
-            if let Poll::Ready(ready) = self.socket.poll_write_ready(cx) {
-                ready?;
-                continue;
+            match self.socket.poll_write_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => {
+                    self.activity.blocked();
+                    return Poll::Pending;
+                }
             }
-            let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(self.write_timeout)));
-            ready!(stuck.as_mut().poll(cx));
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer")));
         }
     }
 }
@@ -171,11 +183,11 @@ impl AsyncRead for Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_bufs(cx, &[IoSlice::new(buf)])
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.poll_write_bufs(cx, bufs)
     }
 

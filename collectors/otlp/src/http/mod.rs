@@ -137,7 +137,7 @@ pub(crate) fn foreign(media: Media, refusal: &watchfire_serve::Refusal) -> Respo
     let code = match refusal.status {
         StatusCode::FORBIDDEN => tonic::Code::PermissionDenied,
         StatusCode::UNAUTHORIZED => tonic::Code::Unauthenticated,
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => tonic::Code::ResourceExhausted,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => tonic::Code::ResourceExhausted,
         _ => tonic::Code::InvalidArgument,
     };
     let body = match media {
