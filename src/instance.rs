@@ -292,11 +292,8 @@ fn start_receivers(
         http: config.otlp_http.address(),
         limits: otlp_limits(config),
         guard,
-        over_memory: Arc::new(move || {
-            // Eviction keeps the store below its limit; beyond it, taking more would only lose what is held.
-            let usage = full.usage();
-            usage.memory_bytes > usage.memory_limit_bytes
-        }),
+        // Eviction keeps the store below its limit; beyond it, taking more would only lose what is held.
+        over_memory: Arc::new(move || full.is_over_memory()),
     };
     let engine = store.span_engine(signals(plan));
     let running = watchfire_otlp::start(settings, engine, store.clone(), store.clone(), meter, clock.clone(), cancel.clone()).context(
@@ -326,6 +323,8 @@ fn otlp_limits(config: &Config) -> watchfire_otlp::Limits {
         max_items: limits.items_per_request,
         max_in_flight: limits.in_flight.bytes() as usize,
         max_attributes: limits.attributes,
+        max_events: limits.events,
+        max_links: limits.links,
         max_key: limits.key.bytes() as usize,
         max_value: limits.value.bytes() as usize,
         max_name: limits.name.bytes() as usize,

@@ -172,11 +172,11 @@ pub struct SpanView<'a> {
     pub end: Nanos,
     pub flags: u32,
     pub trace_state: &'a str,
-    /// The whole `Span` message as it came, minus nothing.
+    /// The whole `Span` message as it came; a repaired copy where text was not UTF-8 or something was beyond a limit.
     pub body: &'a [u8],
     /// `(start, end)` offsets into `body` of the encoded `KeyValue` attributes, in wire order (without tag and length).
     pub attribute_ranges: &'a [(u32, u32)],
-    /// Linked (trace, span) pairs, at most 128.
+    /// Linked (trace, span) pairs, as many as the limits of the walk allow.
     pub links: &'a [(TraceId, SpanId)],
 }
 

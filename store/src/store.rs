@@ -156,6 +156,12 @@ impl Store {
         self.board.load().edges.clone()
     }
 
+    /// Whether more is held than the limit allows; cheap enough to be asked before every request.
+    pub fn is_over_memory(&self) -> bool {
+        let held = self.held.bytes() + self.series.bytes() + self.logs.bytes() + self.board.load().bytes;
+        held as u64 > self.limits.memory_bytes
+    }
+
     pub fn usage(&self) -> Usage {
         let board = self.board.load();
         let (span_bytes, series_bytes, log_bytes) = (self.held.bytes() as u64, self.series.bytes() as u64, self.logs.bytes() as u64);

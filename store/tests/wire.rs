@@ -167,24 +167,6 @@ fn attributes_are_kept_wherever_they_stand_in_the_message() {
 }
 
 #[test]
-fn oversized_spans_are_cut_item_by_item_and_say_so() {
-    let mut huge = span(1, 1, 0, "op", SERVER).with(text("big", &"x".repeat(1 << 20))).with(text("small", "kept"));
-    huge.attributes.extend((0..500).map(|i| int(&format!("k{i}"), i)));
-    let mut bench = Bench::new();
-    bench.send("svc", vec![huge, span(1, 2, 1, "next", INTERNAL)]);
-    bench.pass(Duration::from_secs(1));
-    let trace = bench.store.trace(&format!("{:032x}", 1)).expect("it was sent");
-    let cut = &trace.spans[0];
-    assert_eq!(cut.attributes.len(), 128);
-    assert_eq!(cut.dropped_attributes, 374);
-    let big = cut.attributes["big"].to_string();
-    assert!(big.starts_with("xxx") && big.ends_with("...(1 MiB)") && big.len() < 4200, "{}", big.len());
-    assert_eq!(cut.attributes["small"], Scalar::Text("kept".into()));
-    assert_eq!(trace.spans[1].name, "next");
-    assert_eq!(bench.meter.counter("watchfire_truncated_total", &[("reason", "items")]).get(), 374);
-}
-
-#[test]
 fn text_that_is_not_utf8_and_nesting_without_end_cost_only_themselves() {
     let mut deep = AnyValue { value: Some(Value::StringValue("bottom".into())) };
     for _ in 0..90 {

@@ -112,9 +112,11 @@ impl Intake {
             self.queue.pool.give(parsed);
             return Err(refusal);
         }
-        let (cut, dropped) = parsed.truncated();
-        self.truncated("text", cut);
-        self.truncated("attributes", dropped);
+        let dropped = parsed.dropped();
+        self.truncated("text", parsed.cut_texts());
+        self.truncated("attributes", dropped.attributes);
+        self.truncated("events", dropped.events);
+        self.truncated("links", dropped.links);
         let receipt = parsed.receipt();
         reservation.shrink_to(bytes.len());
         let work = Work { bytes, parsed, received: self.clock.now(), reservation };

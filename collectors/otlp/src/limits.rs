@@ -9,8 +9,11 @@ pub struct Limits {
     pub max_items: usize,
     /// Bytes of requests between the socket and the store, all together.
     pub max_in_flight: usize,
-    /// Attributes, events and links of one span, point or record; the first are kept.
+    /// Attributes of one span, point or record; the first are kept.
     pub max_attributes: usize,
+    /// Events and links of one span; the first are kept.
+    pub max_events: usize,
+    pub max_links: usize,
     /// Bytes of an attribute's key, and of its value as text.
     pub max_key: usize,
     pub max_value: usize,
@@ -39,6 +42,8 @@ impl Default for Limits {
             max_items: 250_000,
             max_in_flight: 64 << 20,
             max_attributes: 128,
+            max_events: 128,
+            max_links: 128,
             max_key: 256,
             max_value: 4 << 10,
             max_name: 1 << 10,

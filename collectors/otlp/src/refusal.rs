@@ -162,3 +162,78 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of refusals as clients were promised it: HTTP status, gRPC code, seconds to wait, text, counter.
+    #[test]
+    fn every_refusal_has_its_status_code_text_and_counter() {
+        const REJECTED: &str = "watchfire_ingest_rejected_total";
+        const REFUSED: &str = "watchfire_ingest_refused_total";
+        let limits = Limits::default();
+        for (refusal, http, code, retry, text, counter) in [
+            (
+                Refusal::Decode(Signal::Traces, "message is truncated".into()),
+                400,
+                Code::InvalidArgument,
+                None,
+                "cannot decode trace request: message is truncated",
+                (REJECTED, "decode"),
+            ),
+            (
+                Refusal::MediaType("text/plain".into()),
+                415,
+                Code::InvalidArgument,
+                None,
+                "unsupported media type \"text/plain\"; use application/x-protobuf or application/json",
+                (REJECTED, "media_type"),
+            ),
+            (
+                Refusal::Encoding("br".into()),
+                415,
+                Code::Unimplemented,
+                None,
+                "unsupported encoding \"br\"; use identity, gzip or zstd",
+                (REJECTED, "encoding"),
+            ),
+            (
+                Refusal::too_long(&limits),
+                413,
+                Code::ResourceExhausted,
+                None,
+                "request exceeds 16 MiB (otlp.max_bytes)",
+                (REJECTED, "bytes"),
+            ),
+            (
+                Refusal::too_many(&limits),
+                413,
+                Code::ResourceExhausted,
+                None,
+                "request exceeds 250000 items (otlp.max_items)",
+                (REJECTED, "items"),
+            ),
+            (Refusal::Memory, 503, Code::Unavailable, Some(5), "memory limit reached; retry", (REFUSED, "memory")),
+            (Refusal::InFlight, 429, Code::Unavailable, Some(1), "too much data in flight; retry", (REFUSED, "inflight")),
+            (Refusal::Shutdown, 503, Code::Unavailable, Some(5), "shutting down; retry", (REFUSED, "shutdown")),
+            (Refusal::Method, 405, Code::Unimplemented, None, "use POST", ("watchfire_http_rejected_total", "method")),
+            (Refusal::Path, 404, Code::Unimplemented, None, "unknown path", ("watchfire_http_rejected_total", "path")),
+        ] {
+            assert_eq!((refusal.status().as_u16(), refusal.code()), (http, code), "{refusal:?}");
+            assert_eq!((refusal.retry_after().map(|d| d.as_secs()), refusal.text().as_str()), (retry, text));
+            assert_eq!(refusal.counter(), counter);
+            // Retryable and not retryable never share a code.
+            let retryable = matches!(code, Code::Unavailable);
+            assert_eq!(retryable, retry.is_some(), "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn text_of_senders_is_quoted_short_and_harmless() {
+        let text = Refusal::MediaType(format!("\u{1b}[31m{}", "x".repeat(1000))).text();
+        assert!(text.len() < 250 && !text.contains('\u{1b}'), "{text}");
+        let text = Refusal::Decode(Signal::Logs, "y".repeat(5000)).text();
+        assert!(text.len() <= 250, "{}", text.len());
+    }
+}

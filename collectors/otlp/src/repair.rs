@@ -45,10 +45,10 @@ pub(crate) fn repair(bytes: &[u8], message: &'static Message, depth: usize, limi
                 put_bytes(out, number, &body[..limits.max_value]);
             }
             Kind::Message(inner) | Kind::Messages(inner) => {
-                let counted = matches!(field.kind, Kind::Messages(_)) && dropped_field(message, number).is_some();
-                if counted {
+                let limit = if matches!(field.kind, Kind::Messages(_)) { element_limit(message, number, limits) } else { None };
+                if let Some(limit) = limit {
                     kept[number as usize] += 1;
-                    if kept[number as usize] > limits.max_attributes {
+                    if kept[number as usize] > limit {
                         dropped[number as usize] += 1;
                         continue;
                     }
@@ -73,6 +73,16 @@ pub(crate) fn repair(bytes: &[u8], message: &'static Message, depth: usize, limi
         }
     }
     Ok(())
+}
+
+/// How many elements of a repeated field are kept, where what is beyond is counted.
+fn element_limit(message: &Message, number: u32, limits: &Limits) -> Option<usize> {
+    dropped_field(message, number)?;
+    Some(match message.field(number)?.json {
+        "events" => limits.max_events,
+        "links" => limits.max_links,
+        _ => limits.max_attributes,
+    })
 }
 
 /// The field that counts what was dropped from a repeated field, where the message has one.

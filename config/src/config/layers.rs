@@ -401,7 +401,7 @@ mod tests {
                 "\notlp_gprc = \"127.0.0.1:1\"\n",
                 "F:2:1: unknown key `otlp_gprc`\n  2 | otlp_gprc = \"127.0.0.1:1\"\n    | ^\n  help: did you mean `otlp_grpc`?",
             ),
-            ("[limits.store]\nspan = 4\n", "F:2:1: unknown key `span`\n  2 | span = 4\n    | ^\n  help: did you mean `spans`?"),
+            ("[limits.store]\nserie = 4\n", "F:2:1: unknown key `serie`\n  2 | serie = 4\n    | ^\n  help: did you mean `series`?"),
             ("memory_limit = \"lots\"\n", "F:1:16: \"lots\" is not a size"),
             ("evaluation_interval = \"5 seconds\"\n", "F:1:23: \"5 seconds\" is not a duration"),
             ("api = \"1.2.3.4\"\n", "F:1:7: \"1.2.3.4\" is not an address"),

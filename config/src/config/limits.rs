@@ -59,7 +59,6 @@ impl Default for OtlpLimits {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreLimits {
-    pub spans: usize,
     pub logs: usize,
     pub series: usize,
     pub exemplars: usize,
@@ -70,14 +69,7 @@ pub struct StoreLimits {
 
 impl Default for StoreLimits {
     fn default() -> Self {
-        StoreLimits {
-            spans: 200_000,
-            logs: 200_000,
-            series: 100_000,
-            exemplars: 10_000,
-            retention: Duration::from_secs(6 * 3600),
-            spans_per_trace: 10_000,
-        }
+        StoreLimits { logs: 200_000, series: 100_000, exemplars: 10_000, retention: Duration::from_secs(6 * 3600), spans_per_trace: 10_000 }
     }
 }
 

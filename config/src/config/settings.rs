@@ -31,7 +31,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// `WATCHFIRE_OTLP_GRPC` for `otlp_grpc`, `WATCHFIRE_LIMITS_STORE_SPANS` for `limits.store.spans`.
+    /// `WATCHFIRE_OTLP_GRPC` for `otlp_grpc`, `WATCHFIRE_LIMITS_STORE_SERIES` for `limits.store.series`.
     pub fn variable(&self) -> String {
         format!("WATCHFIRE_{}", self.key.replace('.', "_").to_ascii_uppercase())
     }
@@ -130,7 +130,6 @@ pub const SETTINGS: &[Setting] = &[
     file("limits.otlp.name", Size, "One span or metric name"),
     file("limits.otlp.log_body", Size, "One log body"),
     file("limits.otlp.depth", Count, "Nesting of attribute values"),
-    file("limits.store.spans", Count, "Spans kept"),
     file("limits.store.logs", Count, "Log records kept"),
     file("limits.store.series", Count, "Series kept; known ones go on when it is reached"),
     file("limits.store.exemplars", Count, "Exemplars kept"),

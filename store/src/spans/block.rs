@@ -124,30 +124,14 @@ fn length(bytes: &[u8]) -> Option<(usize, usize)> {
     None
 }
 
-/// Spans whose body is longer than this are cut item by item; ordinary ones are copied as they are.
-const LONG: usize = 16 << 10;
-/// Attributes, events and links kept per span (OpenTelemetry span limits), bytes kept per text value.
-const ITEMS: usize = 128;
-const VALUE: usize = 4096;
-
-/// What was left out of a body.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cut {
-    pub items: u64,
-    pub values: u64,
-}
-
 /// Appends what the columns do not already say about a span. Ids, times and, where `named`, name and kind are left out: ids do not compress.
-/// `attributes` is where the first attribute begins, if there is one.
-pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8], first_attribute: Option<usize>, attributes: usize, named: bool) -> Cut {
-    if body.len() > LONG || attributes > ITEMS {
-        return put_long_body(out, body, named);
-    }
+/// `first_attribute` is where the first attribute begins, if there is one. Bodies come bounded: limits are the walk's.
+pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8], first_attribute: Option<usize>, named: bool) {
     if let Some(at) = usual_head(body, named) {
         let rest = &body[at..];
         super::wire::put_varint(out, rest.len() as u64);
         out.extend_from_slice(rest);
-        return Cut::default();
+        return;
     }
     // Ids and times come before the first attribute when fields are in order; where they are not, a repeated id in the body does no harm.
     let end = first_attribute.map_or(body.len(), |start| start.min(body.len()));
@@ -174,7 +158,6 @@ pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8], first_attribute: Option<u
         out.extend_from_slice(&body[*from..*to]);
     }
     out.extend_from_slice(&body[at..]);
-    Cut::default()
 }
 
 /// Length of the part that the columns know, if the fields come in the order every SDK writes them: trace id, span id, parent, name, kind, start, end.
@@ -207,101 +190,4 @@ fn usual_head(body: &[u8], named: bool) -> Option<usize> {
 #[inline]
 fn left_out(number: u32, named: bool) -> bool {
     matches!(number, 1 | 2 | 4 | 7 | 8) || (named && matches!(number, 5 | 6))
-}
-
-#[cold]
-fn put_long_body(out: &mut Vec<u8>, body: &[u8], named: bool) -> Cut {
-    use super::wire::{Fields, Wire, put_bytes, put_varint};
-    let mut cut = Cut::default();
-    let mut kept = Vec::with_capacity(LONG);
-    let mut counts = [0usize; 16];
-    let mut dropped_attributes = 0u64;
-    let mut fields = Fields::new(body);
-    let mut at = 0;
-    while let Some((number, value)) = fields.next() {
-        let next = body.len() - fields.rest().len();
-        let whole = &body[at..next];
-        at = next;
-        match (number, value) {
-            (n, _) if left_out(n, named) => {}
-            (9 | 11 | 13, Wire::Bytes(item)) => {
-                let count = &mut counts[number as usize];
-                *count += 1;
-                if *count > ITEMS {
-                    cut.items += 1;
-                    dropped_attributes += u64::from(number == 9);
-                } else if item.len() > VALUE {
-                    cut.values += 1;
-                    if number == 9 {
-                        put_bytes(&mut kept, 9, &short_attribute(item));
-                    } else if item.len() <= 8 * VALUE {
-                        kept.extend_from_slice(whole);
-                    } else {
-                        put_bytes(&mut kept, number, &short_event(item));
-                    }
-                } else {
-                    kept.extend_from_slice(whole);
-                }
-            }
-            (10, Wire::Varint(n)) => dropped_attributes += n,
-            (_, Wire::Bytes(text)) if text.len() > 4 * VALUE => cut.values += 1,
-            _ => kept.extend_from_slice(whole),
-        }
-    }
-    if dropped_attributes > 0 {
-        put_varint(&mut kept, 10 << 3);
-        put_varint(&mut kept, dropped_attributes.min(u64::from(u32::MAX)));
-    }
-    put_varint(out, kept.len() as u64);
-    out.extend_from_slice(&kept);
-    cut
-}
-
-/// A `KeyValue` whose value is cut, with a note of how long it was.
-fn short_attribute(item: &[u8]) -> Vec<u8> {
-    use super::wire::{AnyText, key_value, put_bytes};
-    let (key, value) = key_value(item);
-    let note = match super::wire::text(value) {
-        AnyText::Text(text) => {
-            let head = String::from_utf8_lossy(&text[..text.len().min(VALUE)]);
-            format!("{}...({})", head.trim_end_matches('\u{fffd}'), size(text.len()))
-        }
-        AnyText::Other => format!("...({})", size(value.len())),
-    };
-    let mut any = Vec::with_capacity(note.len() + 8);
-    put_bytes(&mut any, 1, note.as_bytes());
-    let mut out = Vec::with_capacity(any.len() + 64);
-    put_bytes(&mut out, 1, &key[..key.len().min(256)]);
-    put_bytes(&mut out, 2, &any);
-    out
-}
-
-/// An event or link without attributes that are too long.
-fn short_event(item: &[u8]) -> Vec<u8> {
-    use super::wire::{Fields, Wire, put_bytes};
-    let mut out = Vec::with_capacity(VALUE);
-    let mut fields = Fields::new(item);
-    let mut at = 0;
-    while let Some((number, value)) = fields.next() {
-        let next = item.len() - fields.rest().len();
-        match value {
-            Wire::Bytes(bytes) if bytes.len() > VALUE => {
-                if matches!(number, 3 | 4) {
-                    put_bytes(&mut out, number, &short_attribute(bytes));
-                }
-            }
-            _ if out.len() < 8 * VALUE => out.extend_from_slice(&item[at..next]),
-            _ => {}
-        }
-        at = next;
-    }
-    out
-}
-
-fn size(bytes: usize) -> String {
-    match bytes {
-        b if b >= 1 << 20 => format!("{} MiB", b >> 20),
-        b if b >= 1 << 10 => format!("{} KiB", b >> 10),
-        b => format!("{b} B"),
-    }
 }

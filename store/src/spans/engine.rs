@@ -43,8 +43,6 @@ const REACH: u64 = 366 * 86_400 * 1_000_000_000;
 pub(super) struct Counters {
     pub(super) repeated: Counter,
     pub(super) mended: Counter,
-    pub(super) cut_items: Counter,
-    pub(super) cut_values: Counter,
     pub(super) lost: Counter,
     pub(super) expired_client: Counter,
     pub(super) expired_server: Counter,
@@ -106,7 +104,6 @@ impl SpanEngine {
         board: Arc<ArcSwap<Board>>,
         meter: &Meter,
     ) -> Self {
-        let truncated = |reason| meter.counter("watchfire_truncated_total", &[("reason", reason)]);
         let unmatched = |reason| meter.counter("watchfire_join_expired_total", &[("reason", reason)]);
         let resource = Arc::new(Resource { raw: Box::default(), service: "unknown_service".into(), version: "".into() });
         let mut services = Services::new(settings.services);
@@ -142,8 +139,6 @@ impl SpanEngine {
             counters: Counters {
                 repeated: meter.counter("watchfire_spans_repeated_total", &[]),
                 mended: meter.counter("watchfire_span_times_mended_total", &[]),
-                cut_items: truncated("items"),
-                cut_values: truncated("value"),
                 lost: meter.counter("watchfire_join_lost_total", &[("reason", "table_full")]),
                 expired_client: unmatched("server_missing"),
                 expired_server: unmatched("client_missing"),
@@ -282,11 +277,7 @@ impl SpanVisitor for SpanEngine {
             flags: span.status as u8 | mended | if failed { FAILED } else { 0 },
         });
         let first_attribute = span.attribute_ranges.first().map(|(start, _)| attribute_start(span.body, *start as usize));
-        let cut = put_body(&mut self.open.bodies, span.body, first_attribute, span.attribute_ranges.len(), named);
-        if cut.items + cut.values > 0 {
-            self.counters.cut_items.add(cut.items);
-            self.counters.cut_values.add(cut.values);
-        }
+        put_body(&mut self.open.bodies, span.body, first_attribute, named);
         let from = self.links.len() as u32;
         if span.kind == SpanKind::Consumer {
             self.links.extend(span.links.iter().map(|(t, s)| (u128::from_be_bytes(t.0), u64::from_be_bytes(s.0))));

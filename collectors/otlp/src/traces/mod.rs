@@ -5,7 +5,7 @@ mod parse;
 mod span;
 mod visit;
 
-pub use parse::Parsed;
+pub use parse::{Dropped, Parsed};
 
 use crate::limits::Limits;
 use crate::refusal::Refusal;

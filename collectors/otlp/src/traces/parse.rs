@@ -47,6 +47,14 @@ impl BadIds {
     }
 }
 
+/// Elements of spans that were left out because there were too many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    pub attributes: u64,
+    pub events: u64,
+    pub links: u64,
+}
+
 /// One request, parsed. The buffers are kept from request to request, so that a steady stream allocates nothing.
 #[derive(Debug, Default)]
 pub struct Parsed {
@@ -61,7 +69,7 @@ pub struct Parsed {
     pub(super) findings: Findings,
     pub(super) bad_trace_ids: BadIds,
     pub(super) bad_span_ids: BadIds,
-    pub(super) dropped_attributes: u64,
+    pub(super) dropped: Dropped,
 }
 
 impl Parsed {
@@ -84,7 +92,7 @@ impl Parsed {
         self.repaired.clear();
         self.findings = Findings::default();
         (self.bad_trace_ids, self.bad_span_ids) = (BadIds::default(), BadIds::default());
-        self.dropped_attributes = 0;
+        self.dropped = Dropped::default();
     }
 
     /// Reads a request. What was in the buffers before is forgotten.
@@ -120,9 +128,14 @@ impl Parsed {
         }
     }
 
-    /// Texts that were cut and attributes that were dropped.
-    pub fn truncated(&self) -> (u64, u64) {
-        (self.findings.too_long, self.dropped_attributes)
+    /// Texts that were cut.
+    pub fn cut_texts(&self) -> u64 {
+        self.findings.too_long
+    }
+
+    /// Elements beyond the limits of their span.
+    pub fn dropped(&self) -> Dropped {
+        self.dropped
     }
 
     pub(super) fn count_items(&mut self, items: usize, limits: &Limits) -> Result<(), Stop> {

@@ -57,7 +57,7 @@ pub(super) fn parse_span(parsed: &mut Parsed, body: &[u8], at: usize, limits: &L
     let (attributes_before, links_before) = (parsed.attributes.len(), parsed.links.len());
     let fields = fields(parsed, body, limits)?;
     parsed.add(fields.findings);
-    let too_many = fields.attributes.max(fields.links).max(fields.events) > limits.max_attributes;
+    let too_many = fields.attributes > limits.max_attributes || fields.events > limits.max_events || fields.links > limits.max_links;
     let ids = (valid_id::<16>(fields.trace_id), valid_id::<8>(fields.span_id));
     let ((Some(trace_id), Some(span_id)), false) = (ids, fields.findings.needs_repair() || too_many) else {
         parsed.attributes.truncate(attributes_before);
@@ -72,7 +72,9 @@ pub(super) fn parse_span(parsed: &mut Parsed, body: &[u8], at: usize, limits: &L
                 Ok(())
             }
             (Some(trace_id), Some(span_id)) => {
-                parsed.dropped_attributes += fields.attributes.saturating_sub(limits.max_attributes) as u64;
+                parsed.dropped.attributes += fields.attributes.saturating_sub(limits.max_attributes) as u64;
+                parsed.dropped.events += fields.events.saturating_sub(limits.max_events) as u64;
+                parsed.dropped.links += fields.links.saturating_sub(limits.max_links) as u64;
                 repaired_span(parsed, body, TraceId(trace_id), SpanId(span_id), limits)
             }
         };
