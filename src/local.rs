@@ -24,7 +24,7 @@ pub use context::Declared;
 pub use services::short_duration;
 
 use crate::board::Board;
-use context::Context;
+use context::{Context, Destination};
 use lens::{Lens, QueryCache};
 use overall::Overall;
 use parking_lot::Mutex;
@@ -112,12 +112,15 @@ impl LocalSource {
     }
 
     /// The queue between each producer and consumer that spans name.
-    fn destinations(&self) -> BTreeMap<(String, String), String> {
+    fn destinations(&self) -> BTreeMap<(String, String), Destination> {
         self.store
             .observed_edges()
             .into_iter()
-            .filter_map(|e| Some(((e.client.to_string(), e.server.to_string()), e.destination?.to_string())))
-            .filter(|((_, server), destination)| server != destination)
+            .filter_map(|e| {
+                let destination = Destination { queue: e.destination?.to_string(), system: e.system.to_string() };
+                Some(((e.client.to_string(), e.server.to_string()), destination))
+            })
+            .filter(|((_, server), destination)| *server != destination.queue)
             .collect()
     }
 
@@ -134,7 +137,7 @@ impl LocalSource {
         alerts: &'a [Alert],
         breakers: &'a [Breaker],
         last_seen: &'a BTreeMap<String, Timestamp>,
-        destinations: &'a BTreeMap<(String, String), String>,
+        destinations: &'a BTreeMap<(String, String), Destination>,
     ) -> Context<'a> {
         Context { declared: &self.declared, checks, alerts, breakers, last_seen, destinations }
     }
@@ -191,7 +194,7 @@ impl LocalSource {
 
     fn queues(&self, at: Option<Timestamp>) -> Result<Queues, ReadError> {
         let alerts = self.alerts_at(at)?;
-        let (last_seen, destinations) = (BTreeMap::new(), BTreeMap::new());
+        let (last_seen, destinations) = (BTreeMap::new(), self.destinations());
         let context = self.context(&[], &alerts, &[], &last_seen, &destinations);
         queues::queues(&self.lens(at.unwrap_or_else(|| self.clock.now())), &context)
     }

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::lens::Lens;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use watchfire_model::HealthState;
 use watchfire_model::reading::{Breaker, Edge, Map, Node, NodeKind, Queue, ReadError, ServiceRow};
 
@@ -13,6 +14,17 @@ struct Traffic {
     p95: Option<f64>,
     connection: String,
     source: &'static str,
+    /// What the rate was taken over.
+    window: Duration,
+    /// Share of the calls whose spans were kept, where that is not all of them.
+    sampling_ratio: Option<f64>,
+}
+
+impl Traffic {
+    /// Calls that were seen, as opposed to those they stand for.
+    fn sample_count(&self) -> f64 {
+        self.rate * self.window.as_secs_f64() * self.sampling_ratio.unwrap_or(1.0)
+    }
 }
 
 /// The `map` reading.
@@ -22,11 +34,14 @@ struct Traffic {
 pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queues: &[Queue]) -> Result<Map, ReadError> {
     let mut edges: BTreeMap<(String, String), Edge> = BTreeMap::new();
     let mut kinds = node_kinds(lens, context)?;
-    for ((client, server), traffic) in traffic(lens)? {
+    let ratio_of = |name: &str| services.iter().find(|s| s.name == name).and_then(|s| s.sampling_ratio);
+    for ((client, server), mut traffic) in traffic(lens)? {
         let server = context.canonical(&server).to_owned();
-        if let Some(queue) = context.destinations.get(&(client.clone(), server.clone())) {
+        // A pair weighs as much as its heavier half.
+        traffic.sampling_ratio = [ratio_of(&client), ratio_of(&server)].into_iter().flatten().reduce(f64::min);
+        if let Some(destination) = context.destinations.get(&(client.clone(), server.clone())) {
             // A queue is a place of its own: messages go in at one side and come out at the other.
-            let queue = context.canonical(queue).to_owned();
+            let queue = context.canonical(&destination.queue).to_owned();
             kinds.insert(queue.clone(), NodeKind::Queue);
             let published = Traffic { p95: None, failed: 0.0, ..traffic.clone() };
             add(&mut edges, edge(&client, &queue, &published, &kinds, context));
@@ -87,12 +102,12 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
 fn edge(client: &str, server: &str, traffic: &Traffic, kinds: &BTreeMap<String, NodeKind>, context: &Context<'_>) -> Edge {
     Edge {
         kind: edge_kind(&traffic.connection, kinds.get(server).copied()),
-        rate: Some(traffic.rate),
+        rate: (traffic.rate > 0.0).then_some(traffic.rate),
         error_ratio: (traffic.rate > 0.0).then(|| (traffic.failed / traffic.rate).clamp(0.0, 1.0)),
         p95_seconds: traffic.p95,
         observed: true,
         declared: context.declares_edge(client, server),
-        sample_count: Some(traffic.rate * 60.0),
+        sample_count: Some(traffic.sample_count()),
         source: Some(traffic.source.to_owned()),
         client: client.to_owned(),
         server: server.to_owned(),
@@ -110,13 +125,13 @@ fn add(edges: &mut BTreeMap<(String, String), Edge>, edge: Edge) {
         Some(known) => {
             let (before, more) = (known.rate.unwrap_or(0.0), edge.rate.unwrap_or(0.0));
             let failed = known.error_ratio.unwrap_or(0.0) * before + edge.error_ratio.unwrap_or(0.0) * more;
-            known.rate = Some(before + more);
-            known.error_ratio = (before + more > 0.0).then(|| failed / (before + more));
+            known.rate = (before + more > 0.0).then_some(before + more);
+            known.error_ratio = known.rate.map(|rate| failed / rate);
             known.p95_seconds = match (known.p95_seconds, edge.p95_seconds) {
                 (Some(a), Some(b)) => Some(a.max(b)),
                 (a, b) => a.or(b),
             };
-            known.sample_count = Some((before + more) * 60.0);
+            known.sample_count = Some(known.sample_count.unwrap_or(0.0) + edge.sample_count.unwrap_or(0.0));
         }
     }
 }
@@ -190,7 +205,9 @@ fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>) 
 fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), Traffic>, ReadError> {
     let mut out: BTreeMap<(String, String), Traffic> = BTreeMap::new();
     let live = lens.window_text();
-    for (own, window, source) in [("job=\"\"", live.as_str(), "spans"), ("job!=\"\"", "5m", "service graph")] {
+    let ready_made = Duration::from_secs(300);
+    for (own, window, over, source) in [("job=\"\"", live.as_str(), lens.window, "spans"), ("job!=\"\"", "5m", ready_made, "service graph")]
+    {
         let mut fresh: BTreeMap<(String, String), Traffic> = BTreeMap::new();
         let key = |labels: &watchfire_model::Labels| (labels.value("client").to_owned(), labels.value("server").to_owned());
         for (labels, rate) in
@@ -199,11 +216,13 @@ fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), Traffic>, ReadE
             let entry = fresh.entry(key(&labels)).or_default();
             entry.rate += rate;
             entry.source = source;
+            entry.window = over;
             if entry.connection.is_empty() {
                 entry.connection = labels.value("connection_type").to_owned();
             }
         }
-        fresh.retain(|pair, traffic| traffic.rate > 0.0 && !out.contains_key(pair));
+        // An own edge that nobody uses any more is still known, for as long as its series live; counters of others may never end.
+        fresh.retain(|pair, traffic| (traffic.rate > 0.0 || source == "spans") && !out.contains_key(pair));
         for (labels, rate) in
             lens.vector(&format!("sum by (client, server) (rate(traces_service_graph_request_failed_total{{{own}}}[{window}]))"))?
         {

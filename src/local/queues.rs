@@ -42,7 +42,16 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
             }
         }
     }
-    let flow = message_flow(lens)?;
+    for (queue, system, flow) in span_flow(lens, context)? {
+        if let Some(known) = out.values_mut().find(|q| q.queue == queue) {
+            known.in_rate = known.in_rate.or(Some(flow.published));
+            known.out_rate = known.out_rate.or(Some(flow.consumed));
+        } else {
+            let row = Queue { in_rate: Some(flow.published), out_rate: Some(flow.consumed), ..Queue::default() };
+            out.insert((queue.clone(), system.clone()), Queue { queue, system, ..row });
+        }
+    }
+    let flow = message_flow(lens, context)?;
     for (labels, column) in
         lens.columns("sum by (queue, system) (watchfire_queue_depth)", Duration::from_secs(15 * 60), Duration::from_secs(60))?
     {
@@ -96,9 +105,57 @@ struct Parties {
     consumers: Vec<String>,
 }
 
-/// Who publishes to and consumes from each queue, where the queue is a node of the graph.
-fn message_flow(lens: &Lens<'_>) -> Result<BTreeMap<String, Parties>, ReadError> {
+/// Messages per second through a queue, as spans show them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flow {
+    published: f64,
+    consumed: f64,
+}
+
+/// Queues that spans name, with what goes in and comes out. How much waits inside no span tells.
+fn span_flow(lens: &Lens<'_>, context: &Context<'_>) -> Result<Vec<(String, String, Flow)>, ReadError> {
+    let mut nodes: BTreeMap<String, String> = BTreeMap::new();
+    for (labels, _) in lens.vector(r#"watchfire_node_info{kind="queue"}"#)? {
+        nodes.insert(labels.value("node").to_owned(), labels.value("system").to_owned());
+    }
+    let mut consumed: BTreeMap<(String, String), BTreeMap<String, f64>> = BTreeMap::new();
+    let mut lost: BTreeMap<(String, String), f64> = BTreeMap::new();
+    let requests = r#"traces_service_graph_request_total{job="",connection_type=~"messaging_system|virtual_node"}"#;
+    for (labels, rate) in lens.vector(&format!("sum by (client, server, connection_type) (rate({requests}[{}]))", lens.window_text()))? {
+        let (client, server) = (labels.value("client").to_owned(), labels.value("server").to_owned());
+        if labels.value("connection_type") == "virtual_node" {
+            // Published, and no consumer was seen.
+            if let Some(system) = nodes.get(&server) {
+                *lost.entry((context.canonical(&server).to_owned(), system.clone())).or_default() += rate;
+            }
+        } else if let Some(to) = context.destinations.get(&(client, server.clone())) {
+            let queue = (context.canonical(&to.queue).to_owned(), to.system.clone());
+            *consumed.entry(queue).or_default().entry(server).or_default() += rate;
+        }
+    }
+    let mut flows: BTreeMap<(String, String), Flow> = BTreeMap::new();
+    for (queue, by_consumer) in consumed {
+        // Each consumer gets every message; they do not add up.
+        let rate = by_consumer.values().copied().fold(0.0, f64::max);
+        flows.insert(queue, Flow { published: rate, consumed: rate });
+    }
+    for (queue, rate) in lost {
+        flows.entry(queue).or_default().published += rate;
+    }
+    Ok(flows.into_iter().map(|((queue, system), flow)| (queue, system, flow)).collect())
+}
+
+/// Who publishes to and consumes from each queue.
+fn message_flow(lens: &Lens<'_>, context: &Context<'_>) -> Result<BTreeMap<String, Parties>, ReadError> {
     let mut out: BTreeMap<String, Parties> = BTreeMap::new();
+    for ((client, server), destination) in context.destinations {
+        let parties = out.entry(context.canonical(&destination.queue).to_owned()).or_default();
+        for (name, list) in [(client, &mut parties.producers), (server, &mut parties.consumers)] {
+            if !list.contains(name) {
+                list.push(name.clone());
+            }
+        }
+    }
     for (labels, _) in
         lens.vector(r#"sum by (client, server) (rate(traces_service_graph_request_total{connection_type="messaging_system"}[5m])) > 0"#)?
     {

@@ -42,6 +42,8 @@ struct Red {
     p95: Option<f64>,
     p99: Option<f64>,
     source: &'static str,
+    /// What the rate was taken over.
+    window: Duration,
 }
 
 /// The `services` reading.
@@ -78,7 +80,7 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
             owner: context.owner(name),
             simulated: versions.get(name).is_some_and(|v| v.simulated),
             sparkline: sparklines.get(name).cloned().unwrap_or_default(),
-            sample_count: figures.map(|r| r.rate * lens.window.as_secs_f64() * ratio.unwrap_or(1.0)),
+            sample_count: figures.map(|r| r.rate * r.window.as_secs_f64() * ratio.unwrap_or(1.0)),
             sampling_ratio: ratio,
             source: figures.map(|r| r.source.to_owned()),
             version: versions.get(name).and_then(|v| v.version.clone()),
@@ -224,8 +226,8 @@ fn collect(
     percentiles_required: bool,
 ) -> Result<(), ReadError> {
     // Scraped series have a sample every 15 s or so; a minute of them can hold a single one.
-    let window = if source == "spans" { lens.window_text() } else { "5m".to_owned() };
-    let rates = lens.vector(&format!("sum by ({label}, status_code) (rate({calls}[{window}]))"))?;
+    let window = if source == "spans" { lens.window } else { Duration::from_secs(300) };
+    let rates = lens.vector(&format!("sum by ({label}, status_code) (rate({calls}[{}s]))", window.as_secs().max(1)))?;
     if rates.is_empty() {
         return Ok(());
     }
@@ -237,6 +239,7 @@ fn collect(
         }
         let red = fresh.entry(name.to_owned()).or_default();
         red.source = source;
+        red.window = window;
         red.rate += rate;
         if labels.value("status_code").ends_with("ERROR") {
             red.errors += rate;
@@ -344,6 +347,8 @@ pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, R
             quantiles.entry(key).or_default()[index] = Some(value);
         }
     }
+    let ratio = lens.number(&format!("min(watchfire_sampling_ratio{{service_name={service:?}}})"))?;
+    let ratio = ratio.filter(|r| *r > 0.0 && *r < 1.0).unwrap_or(1.0);
     let mut out: Vec<OperationRow> = rows
         .into_iter()
         .map(|(key, (rate, errors))| {
@@ -356,7 +361,7 @@ pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, R
                 p50_seconds: q[0],
                 p95_seconds: q[1],
                 p99_seconds: q[2],
-                sample_count: Some(rate * lens.window.as_secs_f64()),
+                sample_count: Some(rate * lens.window.as_secs_f64() * ratio),
             }
         })
         .collect();

@@ -140,3 +140,44 @@ async fn logs_over_json_are_kept_with_their_trace() {
     assert_eq!(logs["logs"][0]["severity"], "ERROR");
     assert_eq!(logs["logs"][0]["trace_id"], "0102030405060708090a0b0c0d0e0f10");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_sampled_services_rates_are_corrected_and_counts_are_what_was_seen() {
+    let watchfire = Watchfire::start(&[]);
+    let channel = tonic::transport::Channel::from_shared(format!("http://{}", watchfire.otlp_grpc))
+        .expect("an address")
+        .connect()
+        .await
+        .expect("the receiver listens");
+    let mut request = traces(100);
+    for span in request.resource_spans.iter_mut().flat_map(|r| &mut r.scope_spans).flat_map(|s| &mut s.spans) {
+        // One trace in ten was kept.
+        span.trace_state = "ot=th:e6666666666666".to_owned();
+    }
+    TraceServiceClient::new(channel).export(request).await.expect("accepted");
+    let calls =
+        "/api/v1/query?query=sum(traces_span_metrics_calls_total%7Bservice_name%3D%22shop%22,span_kind%3D%22SPAN_KIND_SERVER%22%7D)";
+    let answer = watchfire.until(calls, "a count", |json| !json["data"]["result"].as_array().is_none_or(Vec::is_empty)).await;
+    let stood_for: f64 = answer["data"]["result"][0]["value"][1].as_str().expect("a number").parse().expect("a number");
+    assert!((stood_for - 1000.0).abs() < 1e-6, "{stood_for}");
+
+    // Seen spans are a tenth of those they stand for, in every figure that says how many.
+    let honest = |row: &serde_json::Value| {
+        let (rate, seen) = (row["rate"].as_f64().unwrap_or(0.0), row["sample_count"].as_f64().unwrap_or(0.0));
+        rate > 0.0 && seen > 0.0 && seen < 150.0
+    };
+    let map = watchfire
+        .until("/api/watchfire/v1/map", "the edge", |json| {
+            json["edges"].as_array().is_some_and(|list| list.iter().any(|e| e["client"] == "shop" && e["server"] == "stock"))
+        })
+        .await;
+    let edges = map["edges"].as_array().expect("a list");
+    assert!(edges.iter().all(honest), "{edges:#?}");
+    let services = watchfire.json("/api/watchfire/v1/services").await;
+    for row in services["services"].as_array().expect("a list") {
+        assert!(honest(row) && (row["sampling_ratio"].as_f64().expect("sampled") - 0.1).abs() < 1e-6, "{row:#}");
+    }
+    let shop = watchfire.json("/api/watchfire/v1/services/shop").await;
+    let operations = shop["operations"].as_array().expect("a list");
+    assert!(!operations.is_empty() && operations.iter().all(honest), "{operations:#?}");
+}
