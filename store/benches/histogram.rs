@@ -2,10 +2,6 @@
 //!
 //! `cargo bench -p watchfire-store --bench histogram`.
 
-#[path = "../testing/batches.rs"]
-mod batches;
-
-use batches::Random;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use sketches_ddsketch::{Config, DDSketch};
@@ -16,6 +12,18 @@ fn main() {
 }
 
 const VALUES: usize = 4096;
+
+/// xorshift64*: small, seeded, the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
 
 /// Log-normal-like latencies around 20 ms, in nanoseconds.
 fn latencies() -> Vec<u64> {
@@ -56,7 +64,7 @@ fn ours_2000_series(bencher: Bencher<'_, '_>) {
     let values = latencies();
     let mut histograms = vec![Histogram::new(); 2000];
     let mut random = Random(3);
-    let order: Vec<usize> = (0..VALUES).map(|_| random.below(2000) as usize).collect();
+    let order: Vec<usize> = (0..VALUES).map(|_| (random.next() % 2000) as usize).collect();
     bencher.counter(ItemsCount::new(VALUES)).bench_local(|| {
         for (value, series) in values.iter().zip(&order) {
             histograms[*series].observe(black_box(*value), 1.0);
@@ -69,7 +77,7 @@ fn ddsketch_2000_series(bencher: Bencher<'_, '_>) {
     let values = latencies();
     let mut sketches: Vec<DDSketch> = (0..2000).map(|_| DDSketch::new(Config::defaults())).collect();
     let mut random = Random(3);
-    let order: Vec<usize> = (0..VALUES).map(|_| random.below(2000) as usize).collect();
+    let order: Vec<usize> = (0..VALUES).map(|_| (random.next() % 2000) as usize).collect();
     bencher.counter(ItemsCount::new(VALUES)).bench_local(|| {
         for (value, series) in values.iter().zip(&order) {
             sketches[*series].add(black_box(*value) as f64 / 1e9);

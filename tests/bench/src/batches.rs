@@ -1,5 +1,4 @@
 //! Trace requests as busy services send them, from a fixed seed: the same bytes for every leg of a measurement.
-#![allow(dead_code)]
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
@@ -8,26 +7,26 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 
 /// xorshift64*: small, seeded, the same everywhere.
-pub struct Random(pub u64);
+struct Random(u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    pub fn below(&mut self, n: u64) -> u64 {
+    fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 }
 
-pub fn text(key: &str, v: String) -> KeyValue {
+fn text(key: &str, v: String) -> KeyValue {
     KeyValue { key: key.into(), value: Some(AnyValue { value: Some(Value::StringValue(v)) }), ..KeyValue::default() }
 }
 
-pub fn int(key: &str, v: i64) -> KeyValue {
+fn int(key: &str, v: i64) -> KeyValue {
     KeyValue { key: key.into(), value: Some(AnyValue { value: Some(Value::IntValue(v)) }), ..KeyValue::default() }
 }
 
@@ -40,16 +39,17 @@ pub enum Variety {
     High,
 }
 
+/// Spans of an ordinary request.
 pub const SPANS: usize = 512;
 
-/// One request of 512 spans: traces of 12 spans over 8 services, client and server alternating, 8 attributes each.
-pub fn request(seed: u64, variety: Variety, start: u64) -> ExportTraceServiceRequest {
+/// One request: traces of 12 spans over 8 services, client and server alternating, 8 attributes each.
+pub fn request(seed: u64, spans: usize, variety: Variety, start: u64) -> ExportTraceServiceRequest {
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed.wrapping_mul(0xa076_1d64_78bd_642f));
     random.next();
     let mut by_service: Vec<Vec<Span>> = vec![Vec::new(); 8];
     let mut trace = (random.next(), random.next());
     let mut parent = 0u64;
-    for i in 0..SPANS {
+    for i in 0..spans {
         if i % 12 == 0 {
             trace = (random.next(), random.next());
             parent = 0;
@@ -57,7 +57,7 @@ pub fn request(seed: u64, variety: Variety, start: u64) -> ExportTraceServiceReq
         let id = random.next() | 1;
         let hop = i % 12 / 2;
         let client = i % 2 == 1;
-        let service = if client { hop } else { hop.saturating_sub(0) } % 8;
+        let service = hop % 8;
         let route = ["/cart", "/orders/{id}", "/users/{id}/profile", "/search", "/checkout"][random.below(5) as usize];
         let duration = 50_000 + (random.below(1000) * random.below(1000)) * 200;
         let at = start + i as u64 * 1_000_000;
@@ -122,7 +122,7 @@ pub fn request(seed: u64, variety: Variety, start: u64) -> ExportTraceServiceReq
     ExportTraceServiceRequest { resource_spans: resource_spans.collect() }
 }
 
-/// Encoded requests, all different.
+/// Encoded requests of [`SPANS`] spans, all different.
 pub fn encoded(count: u64, variety: Variety, start: u64) -> Vec<Vec<u8>> {
-    (0..count).map(|seed| request(seed + 1, variety, start).encode_to_vec()).collect()
+    (0..count).map(|seed| request(seed + 1, SPANS, variety, start).encode_to_vec()).collect()
 }

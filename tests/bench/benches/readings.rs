@@ -1,19 +1,15 @@
 //! Questions about a million spans: the list of traces, one trace, what slow spans have in common.
 //!
-//! `cargo bench -p watchfire-store --bench readings`.
+//! `cargo bench -p watchfire-bench --bench readings`.
 
-#[path = "../testing/batches.rs"]
-mod batches;
-#[path = "../testing/walk.rs"]
-mod walk;
-
-use batches::{SPANS, Variety, request};
 use divan::{Bencher, black_box};
 use mimalloc::MiMalloc;
 use prost::Message;
 use std::sync::{Arc, OnceLock};
+use watchfire_bench::batches::{SPANS, Variety, request};
 use watchfire_model::reading::{ExplainQuery, TraceQuery};
 use watchfire_model::{Meter, Selector, SeriesSource, TimeRange, Timestamp};
+use watchfire_otlp::{Limits, walk};
 use watchfire_store::{SignalSettings, Store, StoreLimits};
 use watchfire_testkit::SimClock;
 
@@ -33,11 +29,11 @@ fn store() -> &'static Store {
     STORE.get_or_init(|| {
         let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(SimClock::at(Timestamp(START))));
         let mut engine = store.span_engine(SignalSettings::default());
-        let mut walk = walk::Walk::default();
+        let limits = Limits::default();
         for i in 0..REQUESTS {
             let at = START + 25 * i as i64;
-            let bytes = request(i + 1, Variety::Ordinary, at as u64 * 1_000_000).encode_to_vec();
-            walk.request(&bytes, &mut engine, Timestamp(at));
+            let bytes = request(i + 1, SPANS, Variety::Ordinary, at as u64 * 1_000_000).encode_to_vec();
+            walk(&bytes, &limits, Timestamp(at), &mut engine).expect("well formed");
         }
         engine.seal();
         assert!(store.usage().spans_held >= REQUESTS * SPANS as u64);

@@ -2,16 +2,13 @@
 //! The only place with `unsafe`: an allocator that counts cannot be written without it.
 #![allow(unsafe_code)]
 
-#[path = "../testing/batches.rs"]
-mod batches;
-#[path = "../testing/walk.rs"]
-mod walk;
-
-use batches::{SPANS, Variety, encoded};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
+use watchfire_bench::batches::{SPANS, Variety, encoded};
 use watchfire_model::{Meter, SpanVisitor, Timestamp};
+use watchfire_otlp::Limits;
+use watchfire_otlp::traces::Parsed;
 use watchfire_store::{SignalSettings, Store, StoreLimits};
 use watchfire_testkit::SimClock;
 
@@ -47,13 +44,14 @@ fn at_most_one_allocation_in_twenty_spans() {
     let data = encoded(500, Variety::Ordinary, START as u64 * 1_000_000);
     let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(SimClock::at(Timestamp(START))));
     let mut engine = store.span_engine(SignalSettings::default());
-    let mut walk = walk::Walk::default();
+    let (mut parsed, limits) = (Parsed::default(), Limits::default());
     // A request of 512 spans every 25 ms: 20,000 spans a second, with the ticks that belong to it.
     let mut now = START;
     let mut run = |requests: &[Vec<u8>], engine: &mut watchfire_store::SpanEngine| {
         for request in requests {
             now += 25;
-            walk.request(request, engine, Timestamp(now));
+            parsed.parse(request, &limits).expect("well formed");
+            parsed.visit(request, Timestamp(now), engine);
             if now % 250 == 0 {
                 engine.tick(Timestamp(now));
             }
@@ -72,8 +70,9 @@ fn retained_bytes_per_span_stay_within_the_budget() {
         let data = encoded(100, variety, START as u64 * 1_000_000);
         let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(SimClock::at(Timestamp(START))));
         let mut engine = store.span_engine(SignalSettings::default());
-        let mut walk = walk::Walk::default();
-        data.iter().for_each(|request| walk.request(request, &mut engine, Timestamp(START)));
+        for request in &data {
+            watchfire_otlp::walk(request, &Limits::default(), Timestamp(START), &mut engine).expect("well formed");
+        }
         engine.seal();
         let usage = store.usage();
         assert_eq!(usage.spans_held, (100 * SPANS) as u64);

@@ -1,0 +1,114 @@
+//! A client that sends bytes as they are, so that a load costs as little as it can.
+
+use bytes::{Buf, BufMut, Bytes};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tonic::Status;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::Channel;
+
+/// Requests under way on one connection.
+const IN_FLIGHT: usize = 8;
+const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+/// Messages are bytes already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Raw;
+    type Decoder = Raw;
+
+    fn encoder(&mut self) -> Raw {
+        Raw
+    }
+
+    fn decoder(&mut self) -> Raw {
+        Raw
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}
+
+/// What became of the requests of a load.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    pub accepted: usize,
+    /// Refused with the wish to try again; tried again after the pause that the server asked for.
+    pub refused: usize,
+}
+
+/// When a load is over.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    Requests(usize),
+    Time(Instant),
+}
+
+/// Sends one request after the other, some at a time over one connection. What is refused for now is sent again until it is accepted.
+///
+/// # Panics
+/// When a request is refused for good.
+pub async fn load(channel: &Channel, data: &Arc<Vec<Bytes>>, encoding: Option<CompressionEncoding>, until: Until) -> Sent {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut senders = tokio::task::JoinSet::new();
+    for _ in 0..IN_FLIGHT {
+        let (channel, data, next) = (channel.clone(), data.clone(), next.clone());
+        senders.spawn(async move {
+            let mut grpc = tonic::client::Grpc::new(channel);
+            if let Some(encoding) = encoding {
+                grpc = grpc.send_compressed(encoding);
+            }
+            let mut sent = Sent::default();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let over = match until {
+                    Until::Requests(requests) => index >= requests,
+                    Until::Time(end) => Instant::now() >= end,
+                };
+                if over {
+                    return sent;
+                }
+                loop {
+                    grpc.ready().await.expect("connected");
+                    let path = http::uri::PathAndQuery::from_static(EXPORT);
+                    match grpc.unary(tonic::Request::new(data[index % data.len()].clone()), path, Raw).await {
+                        Ok(_) => break sent.accepted += 1,
+                        Err(status) if status.code() == tonic::Code::Unavailable => {
+                            sent.refused += 1;
+                            tokio::time::sleep(Duration::from_millis(100)).await;
+                        }
+                        Err(status) => panic!("refused for good: {status}"),
+                    }
+                }
+            }
+        });
+    }
+    let mut all = Sent::default();
+    while let Some(sent) = senders.join_next().await {
+        let sent = sent.expect("no panic");
+        all.accepted += sent.accepted;
+        all.refused += sent.refused;
+    }
+    all
+}
