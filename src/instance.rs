@@ -30,6 +30,7 @@ use commands::LocalCommands;
 use evaluation::EvaluatorHandle;
 use evidence::StoreEvidence;
 use facts::LiveFacts;
+use reload::Reloader;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,6 +60,7 @@ pub struct Instance {
     /// Then everything else.
     everything: CancellationToken,
     evaluator: EvaluatorHandle,
+    reloader: Arc<Reloader>,
     dispatcher: DispatcherHandle,
     receivers: Option<watchfire_otlp::Running>,
     tasks: Vec<JoinHandle<()>>,
@@ -113,7 +115,10 @@ impl Instance {
             _ => None,
         };
 
-        let (dispatcher, recovered) = notifications::start(&plan, terminal, &meter, &clock, &drain)?;
+        let api_url = listening.api.as_ref().map(|a| format!("http://{a}")).unwrap_or_default();
+        let delivery = notify_settings(&plan, &api_url)?;
+        let external_url = delivery.external_url.clone();
+        let (dispatcher, recovered) = notifications::start(&plan, delivery.clone(), terminal, &meter, &clock, &drain)?;
         let engine = Arc::new(Engine::new(EngineOptions {
             lookback: config.limits.query.lookback,
             max_samples: config.limits.query.samples,
@@ -134,8 +139,9 @@ impl Instance {
             board: board.clone(),
             recovered,
             evidence: evidence.clone(),
-            api: listening.api.clone(),
+            external_url,
         })?;
+        let reloader = Arc::new(Reloader::new(&plan, &delivery, api_url, evaluator.clone(), dispatcher.clone(), clock.clone(), &meter));
 
         let scraper = watchfire_scrape::Scraper::start(jobs, store.clone(), meter.clone(), clock.clone(), intake.clone());
         let prober = watchfire_health::Prober::start(checks, store.clone(), meter.clone(), clock.clone(), intake.clone());
@@ -150,10 +156,11 @@ impl Instance {
             evidence,
             meter: meter.clone(),
             warnings: plan.warnings(),
+            reloader: reloader.clone(),
             forgetful: plan.demo.is_some(),
         });
         let source = Arc::new(LocalSource::new(store.clone(), engine.clone(), board.clone(), declared, objectives, clock.clone(), facts));
-        let commands = Arc::new(LocalCommands { dispatcher: dispatcher.clone(), store: store.clone(), evaluator: evaluator.clone() });
+        let commands = Arc::new(LocalCommands { dispatcher: dispatcher.clone(), store: store.clone(), reloader: reloader.clone() });
 
         let api = Arc::new(Api {
             source: store.clone(),
@@ -186,7 +193,7 @@ impl Instance {
         }
         tasks.push(tokio::spawn(own_metrics::publish(meter.clone(), store.clone(), clock.clone(), everything.clone())));
         tasks.push(tokio::spawn(maintain(store.clone(), clock.clone(), everything.clone())));
-        tasks.push(tokio::spawn(reload::watch(plan.rule_files()?, evaluator.clone(), everything.clone())));
+        tasks.push(tokio::spawn(reloader.clone().watch(everything.clone())));
         tasks.extend(simulator);
         if !plan.config.collector.is_empty()
             && let (Some(grpc), Some(http)) = (&listening.otlp_grpc, &listening.otlp_http)
@@ -195,7 +202,7 @@ impl Instance {
         }
         api.ready.store(true, Ordering::Relaxed);
         let receivers = Some(receivers.running);
-        Ok(Instance { source, commands, listening, api, intake, everything, drain, evaluator, dispatcher, receivers, tasks })
+        Ok(Instance { source, commands, listening, api, intake, everything, drain, evaluator, reloader, dispatcher, receivers, tasks })
     }
 
     pub fn source(&self) -> Arc<dyn Source> {
@@ -219,12 +226,13 @@ impl Instance {
         self.everything.clone()
     }
 
-    /// Reads the rules again; a bad file keeps the old ones.
+    /// Reads rules and notification settings again; a mistake keeps what was loaded before.
     ///
     /// # Errors
     /// Every mistake, with file, line and column.
-    pub fn reload(&self) -> Result<String, String> {
-        self.evaluator.reload()
+    pub async fn reload(&self) -> Result<String, String> {
+        let reloader = self.reloader.clone();
+        tokio::task::spawn_blocking(move || reloader.reload()).await.map_err(|e| e.to_string())?
     }
 
     /// Stops intake, judges once more, drains notifications, ends everything.

@@ -140,13 +140,14 @@ impl Reader<'_> {
         }
     }
 
-    fn list<'n>(&mut self, node: &'n Node, what: &str) -> &'n [Node] {
+    /// The items of a list; null ones are nothing, as for Go's decoder.
+    fn list<'n>(&mut self, node: &'n Node, what: &str) -> Vec<&'n Node> {
         match &node.kind {
-            Kind::Sequence(items) => items,
-            Kind::Null => &[],
+            Kind::Sequence(items) => items.iter().filter(|item| !matches!(item.kind, Kind::Null)).collect(),
+            Kind::Null => Vec::new(),
             _ => {
                 self.fail(node.error(format!("{what} must be a list, not {}", node.kind_word())));
-                &[]
+                Vec::new()
             }
         }
     }
@@ -188,7 +189,7 @@ impl Reader<'_> {
         let mut group =
             RuleGroup { name: String::new(), file: self.file.to_owned(), interval: None, query_offset: None, limit: 0, rules: Vec::new() };
         let mut labels = Vec::new();
-        let mut rules: &[Node] = &[];
+        let mut rules = Vec::new();
         for (key, _, value) in fields {
             match key {
                 "name" => group.name = self.text(value, "name"),
@@ -211,11 +212,10 @@ impl Reader<'_> {
     }
 
     fn limit(&mut self, node: &Node) -> usize {
-        let text = self.text(node, "limit");
-        match text.parse::<i64>() {
-            Ok(limit) => usize::try_from(limit).unwrap_or(0),
-            Err(_) => {
-                self.fail(node.error(format!("limit must be a whole number, not {text:?}")));
+        match node.whole_number() {
+            Some(limit) => usize::try_from(limit).unwrap_or(0),
+            None => {
+                self.fail(node.error(format!("limit must be a whole number, not {:?}", node.text().unwrap_or(node.kind_word()))));
                 0
             }
         }

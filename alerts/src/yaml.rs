@@ -25,6 +25,8 @@ pub(crate) struct Node {
     pub kind: Kind,
     pub line: usize,
     pub column: usize,
+    /// A scalar that is text whatever it looks like, because it is quoted or tagged so.
+    pub quoted: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +49,24 @@ impl Node {
             Kind::Null => Some(""),
             _ => None,
         }
+    }
+
+    /// A whole number as YAML writers put it: `1_000`, `0x10`, `0o17`, `017`, `1e3`; `1.5` is cut, as Go's decoder does. Null is 0.
+    pub fn whole_number(&self) -> Option<i64> {
+        let text = match &self.kind {
+            Kind::Null => return Some(0),
+            Kind::Scalar(text) if !self.quoted => text.replace('_', ""),
+            _ => return None,
+        };
+        let (sign, digits) = match text.strip_prefix('-') {
+            Some(rest) => (-1, rest),
+            None => (1, text.strip_prefix('+').unwrap_or(&text)),
+        };
+        let based = |prefix: &str, radix: u32| digits.strip_prefix(prefix).and_then(|d| i64::from_str_radix(d, radix).ok());
+        let octal = || digits.strip_prefix('0').filter(|d| !d.is_empty()).and_then(|d| i64::from_str_radix(d, 8).ok());
+        let int = based("0x", 16).or_else(|| based("0o", 8)).or_else(|| based("0b", 2)).or_else(octal).or_else(|| digits.parse().ok());
+        let float = || digits.parse::<f64>().ok().filter(|f| f.is_finite() && *f < i64::MAX as f64).map(|f| f as i64);
+        Some(sign * int.or_else(float)?)
     }
 
     pub fn kind_word(&self) -> &'static str {
@@ -86,16 +106,21 @@ pub(crate) fn parse(text: &str) -> Result<(Node, bool), YamlError> {
                 let plain = style == ScalarStyle::Plain && tag.is_none();
                 let null = plain && matches!(&*value, "" | "~" | "null" | "Null" | "NULL");
                 let kind = if null { Kind::Null } else { Kind::Scalar(value.into_owned()) };
-                builder.leaf(Node { kind, line, column }, anchor)?;
+                let quoted = !matches!(style, ScalarStyle::Plain) || tag.as_ref().is_some_and(|t| t.suffix() == "str");
+                builder.leaf(Node { kind, line, column, quoted }, anchor)?;
             }
-            Event::SequenceStart(_, anchor, _) => builder.open(Node { kind: Kind::Sequence(Vec::new()), line, column }, anchor)?,
-            Event::MappingStart(_, anchor, _) => builder.open(Node { kind: Kind::Mapping(Vec::new()), line, column }, anchor)?,
+            Event::SequenceStart(_, anchor, _) => {
+                builder.open(Node { kind: Kind::Sequence(Vec::new()), line, column, quoted: false }, anchor)?
+            }
+            Event::MappingStart(_, anchor, _) => {
+                builder.open(Node { kind: Kind::Mapping(Vec::new()), line, column, quoted: false }, anchor)?
+            }
             Event::SequenceEnd | Event::MappingEnd => builder.close()?,
             Event::Alias(id) => builder.alias(id, line, column)?,
             _ => {}
         }
     }
-    Ok((builder.root.unwrap_or(Node { kind: Kind::Null, line: 1, column: 1 }), documents > 1))
+    Ok((builder.root.unwrap_or(Node { kind: Kind::Null, line: 1, column: 1, quoted: false }), documents > 1))
 }
 
 struct Open {

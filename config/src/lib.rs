@@ -25,5 +25,4 @@ pub use config::*;
 pub use diagnosis::{ConfigError, nearest};
 pub use listen::Listen;
 pub use platform::{Platform, Scenario, load_platform, platform_names};
-pub use secret::Secret;
 pub use size::ByteSize;

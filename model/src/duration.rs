@@ -47,6 +47,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
         total = number.checked_mul(UNITS[position].1).and_then(|ms| total.checked_add(ms)).ok_or_else(fail)?;
         rest = &rest[letters..];
     }
+    // Prometheus holds nanoseconds in 64 bits.
+    if total > i64::MAX as u64 / 1_000_000 {
+        return Err(fail());
+    }
     Ok(Duration::from_millis(total))
 }
 

@@ -1,6 +1,6 @@
 //! The writes of people: silences, acknowledgements, pins, reload. Each returns once it is durable.
 
-use super::evaluation::EvaluatorHandle;
+use super::reload::Reloader;
 use std::sync::Arc;
 use watchfire_model::TraceId;
 use watchfire_model::reading::{Command, CommandSink, ReadError};
@@ -11,7 +11,7 @@ use watchfire_store::Store;
 pub struct LocalCommands {
     pub dispatcher: DispatcherHandle,
     pub store: Arc<Store>,
-    pub evaluator: EvaluatorHandle,
+    pub reloader: Arc<Reloader>,
 }
 
 impl CommandSink for LocalCommands {
@@ -35,7 +35,7 @@ impl CommandSink for LocalCommands {
                 self.store.pin(trace);
                 Ok(format!("pinned {id}"))
             }
-            Command::ReloadRules => self.evaluator.reload().map_err(refused),
+            Command::ReloadRules => self.reloader.reload().map_err(refused),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::topology::JoinedTopology;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_alerts::{AlertRecord, DialectEngine, Evaluator, EvaluatorSettings, RuleGroup};
+use watchfire_alerts::{AlertRecord, DialectEngine, Evaluator, EvaluatorSettings, RuleGroup, RuleReport};
 use watchfire_model::{Clock, Meter};
 use watchfire_notifiers::{DispatcherHandle, Recovered, TickRecord};
 use watchfire_promql::Engine;
@@ -33,14 +33,13 @@ pub struct Parts<'a> {
     pub recovered: Recovered,
     pub evidence: Arc<StoreEvidence>,
     /// For links in notices.
-    pub api: Option<String>,
+    pub external_url: String,
 }
 
 /// Talks to the evaluator's thread; clones talk to the same one.
 #[derive(Clone)]
 pub struct EvaluatorHandle {
     shared: Arc<Shared>,
-    load: Arc<dyn Fn() -> anyhow::Result<Vec<RuleGroup>> + Send + Sync>,
     thread: Arc<Mutex<Option<std::thread::JoinHandle<()>>>>,
 }
 
@@ -57,17 +56,10 @@ struct Orders {
 }
 
 impl EvaluatorHandle {
-    /// Reads the rule files again. A bad one keeps all old rules.
-    ///
-    /// # Errors
-    /// Every mistake, with file, line and column.
-    pub fn reload(&self) -> Result<String, String> {
-        let groups = (self.load)().map_err(|e| e.to_string())?;
-        let rules: usize = groups.iter().map(|g| g.rules.len()).sum();
-        let done = format!("{rules} rules in {} groups loaded", groups.len());
+    /// Other rules from the next tick on. Groups and rules that are the same keep their states.
+    pub fn reload(&self, groups: Vec<RuleGroup>) {
         self.shared.orders.lock().reload = Some(groups);
         self.shared.changed.notify_all();
-        Ok(done)
     }
 
     /// Ends the thread after the tick it is in.
@@ -87,13 +79,15 @@ impl EvaluatorHandle {
 /// # Errors
 /// When a dialect cannot be used, or the thread cannot be started.
 pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
-    let Parts { plan, groups, store, engine, topology, clock, meter, dispatcher, board, recovered, evidence, api } = parts;
+    let Parts { plan, groups, store, engine, topology, clock, meter, dispatcher, board, recovered, evidence, external_url } = parts;
     let limits = &plan.config.limits.rules;
     let settings = EvaluatorSettings {
         interval: plan.config.evaluation_interval,
         resend_delay: limits.resend_delay,
         outage_tolerance: limits.outage_tolerance,
-        external_url: api.as_ref().map(|a| format!("http://{a}")).unwrap_or_default(),
+        alerts_per_rule: limits.alerts_per_rule,
+        alerts: limits.alerts,
+        external_url,
         ..EvaluatorSettings::default()
     };
     let dialects = DialectEngine::new(super::dialects::all(plan)?, DIALECT_INTERVAL);
@@ -126,8 +120,7 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
             board.publish(conclusion);
         }
     })?;
-    let sources = plan.rule_sources();
-    Ok(EvaluatorHandle { shared, load: Arc::new(move || sources.load()), thread: Arc::new(Mutex::new(Some(thread))) })
+    Ok(EvaluatorHandle { shared, thread: Arc::new(Mutex::new(Some(thread))) })
 }
 
 fn run(mut evaluator: Evaluator, shared: &Shared, dispatcher: &DispatcherHandle, board: &Board, clock: &dyn Clock) {
@@ -158,8 +151,10 @@ fn run(mut evaluator: Evaluator, shared: &Shared, dispatcher: &DispatcherHandle,
 
 fn conclusion(evaluator: &Evaluator) -> Conclusion {
     let groups = evaluator.groups();
+    // A rule that shows only some of its alerts is as little to be relied on as one that shows none.
+    let trouble = |r: &RuleReport| r.last_error.clone().or_else(|| r.warnings.last().filter(|_| r.refused > 0).cloned());
     let broken_rules =
-        groups.iter().flat_map(|g| g.rules.iter().filter_map(|r| Some((g.name.clone(), r.name.clone(), r.last_error.clone()?)))).collect();
+        groups.iter().flat_map(|g| g.rules.iter().filter_map(|r| Some((g.name.clone(), r.name.clone(), trouble(r)?)))).collect();
     Conclusion {
         alerts: evaluator.board(),
         broken_rules,

@@ -82,6 +82,21 @@ impl EvidenceSource for StoreEvidence {
 impl StoreEvidence {
     fn command(&self, service: &str) -> String {
         let target = self.api.as_ref().map_or("watchfire".to_owned(), |api| format!("watchfire attach http://{api}"));
-        if service.is_empty() { target } else { format!("{target} --open 'service {service}'") }
+        if service.is_empty() { target } else { format!("{target} --open {}", quoted(&format!("service {service}"))) }
+    }
+}
+
+/// One word for a shell, whatever is in it: people paste what a page tells them to.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_to_paste_holds_no_second_command() {
+        assert_eq!(quoted("service a'; touch /tmp/x; '"), r"'service a'\''; touch /tmp/x; '\'''");
     }
 }

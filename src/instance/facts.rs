@@ -1,6 +1,7 @@
 //! Facts about this run that no series holds: addresses, delivery, targets, warnings.
 
 use super::evidence::StoreEvidence;
+use super::reload::Reloader;
 use crate::local::RunFacts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub struct LiveFacts {
     pub meter: Meter,
     /// From the configuration.
     pub warnings: Vec<String>,
+    pub reloader: Arc<Reloader>,
     /// A demo keeps no state on purpose, which is not worth a line on every screen.
     pub forgetful: bool,
 }
@@ -51,6 +53,7 @@ impl RunFacts for LiveFacts {
         status.listening = self.listening.clone();
         status.notification_paths = self.dispatcher.paths();
         status.banners.extend(self.warnings.iter().cloned());
+        status.banners.extend(self.reloader.trouble());
         if !self.forgetful {
             status.banners.extend(self.dispatcher.banners());
         }

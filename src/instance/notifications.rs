@@ -12,11 +12,11 @@ use watchfire_notifiers::{
     Dispatcher, DispatcherHandle, Recovered, RouteSettings, Settings, TerminalKind, TerminalSink, probe_paths, test_paths,
 };
 
-/// Settings of the dispatcher for a plan.
+/// Settings of the dispatcher for a plan. `external_url` is where this instance is reached, unless the configuration says otherwise.
 ///
 /// # Errors
 /// When receivers, people, teams or routes contradict the schema; the message names the key.
-pub fn notify_settings(plan: &Plan) -> anyhow::Result<Settings> {
+pub fn notify_settings(plan: &Plan, external_url: &str) -> anyhow::Result<Settings> {
     let config = &plan.config;
     let mut table = config.delivery.clone();
     let mut receivers = Vec::new();
@@ -39,6 +39,9 @@ pub fn notify_settings(plan: &Plan) -> anyhow::Result<Settings> {
     settings.default_to = config.notify.iter().filter(|n| *n != "none").cloned().collect();
     if config.route.is_empty() && !settings.default_to.is_empty() {
         settings.routes = preset_routes(plan, &settings);
+    }
+    if settings.external_url.is_empty() {
+        external_url.clone_into(&mut settings.external_url);
     }
     if let Some(url) = &config.alertmanager {
         settings.alertmanagers.push(url.clone());
@@ -79,12 +82,12 @@ fn preset_routes(plan: &Plan, settings: &Settings) -> Vec<RouteSettings> {
 /// When settings are wrong, or the state directory is refused or in use.
 pub fn start(
     plan: &Plan,
+    settings: Settings,
     terminal: Option<Sender<Wake>>,
     meter: &Meter,
     clock: &Arc<dyn Clock>,
     cancel: &CancellationToken,
 ) -> anyhow::Result<(DispatcherHandle, Recovered)> {
-    let settings = notify_settings(plan)?;
     let state_dir: Option<&Path> = plan.demo.is_none().then_some(plan.config.state_dir.as_path());
     let (handle, recovered) = Dispatcher::start(settings, state_dir, meter.clone(), clock.clone(), cancel.clone())?;
     if let Some(wake) = terminal {
@@ -108,14 +111,14 @@ impl TerminalSink for ScreenBytes {
 /// # Errors
 /// When settings are wrong.
 pub fn test_notifications(plan: &Plan, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Vec<(String, bool, String)>> {
-    let settings = notify_settings(plan)?;
+    let settings = notify_settings(plan, "")?;
     let reports = runtime.block_on(test_paths(&settings, SystemClock.now())).map_err(|e| anyhow::anyhow!("{e}"))?;
     Ok(reports.into_iter().map(|r| (r.path, r.works, r.detail)).collect())
 }
 
 /// Which paths could work, without sending anything.
 pub fn notification_paths(plan: &Plan, runtime: &tokio::runtime::Runtime) -> Vec<(String, bool, String)> {
-    match notify_settings(plan).map_err(|e| e.to_string()).and_then(|settings| runtime.block_on(probe_paths(&settings))) {
+    match notify_settings(plan, "").map_err(|e| e.to_string()).and_then(|settings| runtime.block_on(probe_paths(&settings))) {
         Ok(reports) => reports.into_iter().map(|r| (r.path, r.works, r.detail)).collect(),
         Err(error) => vec![("settings".to_owned(), false, error)],
     }

@@ -18,6 +18,25 @@ pub struct Plan {
     pub platform: Option<Platform>,
     /// Simulate the platform instead of waiting for a real one.
     pub demo: Option<DemoPlan>,
+    pub wish: Wish,
+}
+
+/// What a plan is made from; a reload makes it again.
+#[derive(Clone)]
+pub enum Wish {
+    Run(RunFlags),
+    Demo(DemoArgs),
+}
+
+impl Wish {
+    /// # Errors
+    /// As the plan it makes.
+    pub fn plan(&self) -> anyhow::Result<Plan> {
+        match self {
+            Wish::Run(flags) => Plan::from_flags(flags),
+            Wish::Demo(args) => Plan::demo(args),
+        }
+    }
 }
 
 /// The simulated part of a demo.
@@ -34,7 +53,7 @@ impl Plan {
         let loaded = load(flags)?;
         let config = loaded.config.clone();
         let platform = config.platform.as_deref().map(platform).transpose()?;
-        let plan = Plan { config, loaded, platform, demo: None };
+        let plan = Plan { config, loaded, platform, demo: None, wish: Wish::Run(flags.clone()) };
         plan.check_addresses()?;
         Ok(plan)
     }
@@ -56,7 +75,7 @@ impl Plan {
             bail!("--speed {}: use a number above 0, at most 1000", args.speed);
         }
         let demo = DemoPlan { scenario: args.scenario.clone(), speed: args.speed, seed: args.seed };
-        let plan = Plan { config, loaded, platform: Some(platform), demo: Some(demo) };
+        let plan = Plan { config, loaded, platform: Some(platform), demo: Some(demo), wish: Wish::Demo(args.clone()) };
         plan.check_addresses()?;
         Ok(plan)
     }
@@ -125,7 +144,7 @@ impl Plan {
     pub fn token(&self) -> anyhow::Result<Option<String>> {
         let security = &self.config.security;
         if let Some(token) = &security.token {
-            return Ok(Some(token.reveal().to_owned()));
+            return Ok(Some(token.expose().to_owned()));
         }
         match &security.token_file {
             Some(path) => {
@@ -136,58 +155,25 @@ impl Plan {
         }
     }
 
-    /// What is needed to read the rules again later.
-    pub fn rule_sources(&self) -> RuleSources {
-        RuleSources {
-            preset: self.platform.as_ref().map(|p| (format!("{}/rules.yaml", p.name), p.rules.clone())),
-            patterns: self.config.rules.clone(),
-        }
-    }
-
     /// The rule groups of this run: the preset's, those of `rules`, or the defaults where there is neither.
     ///
     /// # Errors
     /// Every mistake in every file.
     pub fn rule_groups(&self) -> anyhow::Result<Vec<RuleGroup>> {
-        self.rule_sources().load()
-    }
-
-    /// Rule files named by the configuration, globs expanded in the last part.
-    ///
-    /// # Errors
-    /// When a pattern matches nothing, or a directory cannot be read.
-    pub fn rule_files(&self) -> anyhow::Result<Vec<PathBuf>> {
-        self.rule_sources().files()
-    }
-}
-
-/// Where rules come from. Kept for reloads.
-pub struct RuleSources {
-    /// Name and text of a preset's rule file.
-    preset: Option<(String, String)>,
-    patterns: Vec<PathBuf>,
-}
-
-impl RuleSources {
-    /// Reads and parses all of them; the defaults stand in where there is neither preset nor file.
-    ///
-    /// # Errors
-    /// Every mistake in every file.
-    pub fn load(&self) -> anyhow::Result<Vec<RuleGroup>> {
         let mut groups = Vec::new();
         let mut errors = Vec::new();
         let mut add = |name: &str, text: &str| match RuleFile::parse(name, text) {
             Ok(file) => groups.extend(file.groups),
             Err(found) => errors.extend(found.into_iter().map(|e| e.to_string())),
         };
-        if let Some((name, text)) = &self.preset {
-            add(name, text);
+        if let Some(platform) = &self.platform {
+            add(&format!("{}/rules.yaml", platform.name), &platform.rules);
         }
-        for path in self.files()? {
+        for path in self.rule_files()? {
             let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read rule file {}", path.display()))?;
             add(&path.display().to_string(), &text);
         }
-        if self.preset.is_none() && self.patterns.is_empty() {
+        if self.platform.is_none() && self.config.rules.is_empty() {
             add(DEFAULT_RULES_NAME, DEFAULT_RULES);
         }
         if !errors.is_empty() {
@@ -196,13 +182,13 @@ impl RuleSources {
         Ok(groups)
     }
 
-    /// Globs expanded in the last part.
+    /// Rule files named by the configuration, globs expanded in the last part.
     ///
     /// # Errors
     /// When a pattern matches nothing, or a directory cannot be read.
-    pub fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
+    pub fn rule_files(&self) -> anyhow::Result<Vec<PathBuf>> {
         let mut out = Vec::new();
-        for pattern in &self.patterns {
+        for pattern in &self.config.rules {
             let found = expand(pattern)?;
             if found.is_empty() {
                 bail!("rules: {} matches no file", pattern.display());
@@ -214,7 +200,7 @@ impl RuleSources {
 }
 
 /// `dir/*.yaml` to the files it names, sorted; a plain path is itself.
-fn expand(pattern: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn expand(pattern: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let Some(name) = pattern.file_name().and_then(|n| n.to_str()).filter(|n| n.contains(['*', '?'])) else {
         return Ok(vec![pattern.to_owned()]);
     };

@@ -1,38 +1,179 @@
-//! Rule files that change on disk are read again by themselves.
+//! Rules and notification settings are read again: on SIGHUP, on request, and when a file changes by itself. What cannot be used changes nothing.
 
 use super::evaluation::EvaluatorHandle;
+use super::notifications::notify_settings;
+use super::plan::{Plan, Wish, expand};
+use parking_lot::Mutex;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
+use watchfire_model::{Clock, Counter, Gauge, Meter, harmless_limited};
+use watchfire_notifiers::{DispatcherHandle, Settings};
 
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Looks at modification times until cancelled. A bad file keeps the old rules and says why in the log.
-pub async fn watch(files: Vec<PathBuf>, evaluator: EvaluatorHandle, cancel: CancellationToken) {
-    if files.is_empty() {
-        return;
+/// Keys that a reload puts into force; all others need a restart.
+const RELOADED: [&str; 9] = ["rules", "notify", "receivers", "person", "people", "team", "route", "delivery", "alertmanager"];
+
+/// Reads everything again that can change while running.
+pub struct Reloader {
+    wish: Wish,
+    /// Where this instance is reached, unless the configuration says otherwise.
+    api_url: String,
+    evaluator: EvaluatorHandle,
+    dispatcher: DispatcherHandle,
+    clock: Arc<dyn Clock>,
+    /// Settings in force, one line each.
+    settings: Mutex<String>,
+    trouble: Mutex<Option<String>>,
+    watched: Mutex<Watched>,
+    successful: Gauge,
+    success_time: Gauge,
+    failures: Counter,
+}
+
+impl Reloader {
+    pub fn new(
+        plan: &Plan,
+        delivery: &Settings,
+        api_url: String,
+        evaluator: EvaluatorHandle,
+        dispatcher: DispatcherHandle,
+        clock: Arc<dyn Clock>,
+        meter: &Meter,
+    ) -> Self {
+        let reloader = Reloader {
+            wish: plan.wish.clone(),
+            api_url,
+            evaluator,
+            dispatcher,
+            settings: Mutex::new(plan.loaded.show()),
+            trouble: Mutex::default(),
+            watched: Mutex::new(Watched::of(plan, delivery)),
+            successful: meter.gauge("watchfire_config_last_reload_successful", &[]),
+            success_time: meter.gauge("watchfire_config_last_reload_success_timestamp_seconds", &[]),
+            failures: meter.counter("watchfire_config_reload_failures_total", &[]),
+            clock,
+        };
+        reloader.successful.set(1.0);
+        reloader.success_time.set(reloader.clock.now().seconds());
+        reloader
     }
-    let mut known = times(&files);
-    loop {
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+
+    /// Reads configuration, preset and rule files again. Any mistake keeps everything as it was. Blocks.
+    ///
+    /// # Errors
+    /// Every mistake, with file, line and column.
+    pub fn reload(&self) -> Result<String, String> {
+        let done = self.try_reload().map_err(|e| format!("{e:#}"));
+        self.successful.set(if done.is_ok() { 1.0 } else { 0.0 });
+        match &done {
+            Ok(_) => self.success_time.set(self.clock.now().seconds()),
+            Err(_) => self.failures.add(1),
         }
-        let now = times(&files);
-        if now == known {
-            continue;
+        *self.trouble.lock() = done.as_ref().err().cloned();
+        done
+    }
+
+    fn try_reload(&self) -> anyhow::Result<String> {
+        let plan = self.wish.plan()?;
+        let groups = plan.rule_groups()?;
+        let settings = notify_settings(&plan, &self.api_url)?;
+        // The last thing that can fail.
+        self.dispatcher.reload(&settings).map_err(|e| anyhow::anyhow!("notify: {e}"))?;
+        *self.watched.lock() = Watched::of(&plan, &settings);
+        let rules: usize = groups.iter().map(|g| g.rules.len()).sum();
+        let mut done = format!("{rules} rules in {} groups loaded", groups.len());
+        self.evaluator.reload(groups);
+        let now = plan.loaded.show();
+        let before = std::mem::replace(&mut *self.settings.lock(), now.clone());
+        let waiting = restart_needed(&before, &now);
+        if !waiting.is_empty() {
+            done.push_str(&format!("; changed and in force only after a restart: {}", waiting.join(", ")));
         }
-        known = now;
-        let evaluator = evaluator.clone();
-        let outcome = tokio::task::spawn_blocking(move || evaluator.reload()).await;
-        match outcome {
-            Ok(Ok(done)) => tracing::info!("a rule file changed: {done}"),
-            Ok(Err(error)) => tracing::error!("a rule file changed and is wrong, the old rules stay: {error}"),
-            Err(error) => tracing::error!("reload failed: {error}"),
+        Ok(done)
+    }
+
+    /// Why the last reload changed nothing, for the banner.
+    pub fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock();
+        let first = trouble.as_deref()?.lines().next().unwrap_or_default();
+        Some(format!("the last reload failed, what was loaded before stays: {}", harmless_limited(first, 300)))
+    }
+
+    /// Looks at modification times until cancelled.
+    pub async fn watch(self: Arc<Self>, cancel: CancellationToken) {
+        let mut known = self.times().await;
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let now = self.times().await;
+            if now == known {
+                continue;
+            }
+            known = now;
+            let reloader = self.clone();
+            match tokio::task::spawn_blocking(move || reloader.reload()).await {
+                Ok(Ok(done)) => tracing::info!("a file changed: {done}"),
+                Ok(Err(error)) => tracing::error!("a file changed and is wrong, what was loaded before stays: {error}"),
+                Err(error) => tracing::error!("reload failed: {error}"),
+            }
         }
+    }
+
+    async fn times(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
+        let watched = self.watched.lock().clone();
+        tokio::task::spawn_blocking(move || watched.times()).await.unwrap_or_default()
     }
 }
 
-fn times(files: &[PathBuf]) -> Vec<Option<SystemTime>> {
-    files.iter().map(|f| std::fs::metadata(f).and_then(|m| m.modified()).ok()).collect()
+/// Files that decide what a reload loads.
+#[derive(Clone)]
+struct Watched {
+    files: Vec<PathBuf>,
+    /// Of rule files; expanded at every look, so that a new file is a change as well.
+    patterns: Vec<PathBuf>,
+}
+
+impl Watched {
+    fn of(plan: &Plan, settings: &Settings) -> Self {
+        let preset = plan.config.platform.as_deref().map(PathBuf::from).filter(|p| p.is_dir());
+        let preset = preset.iter().flat_map(|p| ["platform.toml", "rules.yaml"].map(|name| p.join(name)));
+        let files = plan.loaded.file.iter().chain(&settings.alertmanager_config).cloned().chain(preset).collect();
+        Watched { files, patterns: plan.config.rules.clone() }
+    }
+
+    fn times(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
+        let rules = self.patterns.iter().flat_map(|p| expand(p).unwrap_or_default());
+        let files = self.files.iter().cloned().chain(rules);
+        files.map(|f| (f.clone(), std::fs::metadata(&f).and_then(|m| m.modified()).ok())).collect()
+    }
+}
+
+/// Keys whose values differ and that a reload does not put into force.
+fn restart_needed(before: &str, now: &str) -> Vec<String> {
+    let of = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<String>>();
+    let (before, now) = (of(before), of(now));
+    let key = |line: &String| line.split(" = ").next().unwrap_or_default().to_owned();
+    let mut keys: Vec<String> = before.symmetric_difference(&now).map(key).collect();
+    keys.retain(|k| !RELOADED.contains(&k.split(['.', '[']).next().unwrap_or_default()));
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_reloaded_needs_a_restart() {
+        let before = "api = \"127.0.0.1:1\"\nrules = [\"a\"]\nlimits.store.series = 5\n";
+        let now = "api = \"127.0.0.1:2\"\nrules = [\"b\"]\nlimits.store.series = 5\ndelivery.external_url = \"http://x\"\n";
+        assert_eq!(restart_needed(before, now), ["api"]);
+        assert_eq!(restart_needed(now, now), Vec::<String>::new());
+    }
 }

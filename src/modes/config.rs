@@ -68,10 +68,14 @@ fn check(flags: &RunFlags) -> anyhow::Result<ExitCode> {
     if let Err(e) = crate::instance::targets(&plan) {
         wrong.push(e);
     }
-    let routing =
-        crate::instance::notify_settings(&plan).and_then(|s| Routing::new(&s).map(drop).map_err(|e| anyhow::anyhow!("route: {e}")));
-    if let Err(e) = routing {
-        wrong.push(e);
+    let routing = crate::instance::notify_settings(&plan, "").and_then(|s| Routing::new(&s).map_err(|e| anyhow::anyhow!("route: {e}")));
+    match routing {
+        Ok(routing) => {
+            for line in routing.unused() {
+                eprintln!("warning: {}", watchfire_model::harmless(line));
+            }
+        }
+        Err(e) => wrong.push(e),
     }
     for warning in &plan.loaded.warnings {
         eprintln!("warning: {}", watchfire_model::harmless(&warning.to_string()));

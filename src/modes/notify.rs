@@ -16,7 +16,11 @@ pub fn notify(command: &NotifyCommand, runtime: &tokio::runtime::Runtime) -> any
     let mut failed = 0;
     for (path, works, why) in &paths {
         failed += usize::from(!works);
-        out.push_str(&format!("{} {path:<width$}  {}\n", if *works { '●' } else { '✖' }, if *works { "sent" } else { why }));
+        out.push_str(&format!(
+            "{} {path:<width$}  {}\n",
+            if *works { '●' } else { '✖' },
+            if *works { format!("sent: {why}") } else { why.clone() }
+        ));
     }
     if paths.is_empty() {
         out.push_str("no notification path is configured; see `notify` and [receivers] in `watchfire config init`\n");

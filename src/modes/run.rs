@@ -132,7 +132,7 @@ async fn elapsed(after: Option<Duration>) {
     }
 }
 
-/// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads rules.
+/// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads rules and notification settings.
 async fn wait_headless(instance: &Instance, signals: Signals, for_duration: Option<Duration>) {
     let Signals { mut term, mut int, mut hup } = signals;
     let over = elapsed(for_duration);
@@ -142,9 +142,9 @@ async fn wait_headless(instance: &Instance, signals: Signals, for_duration: Opti
             _ = term.recv() => break,
             _ = int.recv() => break,
             () = &mut over => break,
-            _ = hup.recv() => match instance.reload() {
+            _ = hup.recv() => match instance.reload().await {
                 Ok(done) => tracing::info!("{done}"),
-                Err(error) => tracing::error!("rules not reloaded, the old ones stay: {error}"),
+                Err(error) => tracing::error!("not reloaded, what was loaded before stays: {error}"),
             },
         }
     }

@@ -2,7 +2,7 @@
 //! Evaluation decides *what* happened; from there on to a confirmed delivery, over crashes and dead receivers, everything is here.
 //!
 //! Types to know
-//! - [`Settings`]: receivers, people, teams and routes as configuration; [`Secret`] for what must never be shown.
+//! - [`Settings`]: receivers, people, teams and routes as configuration; [`SecretSource`] for where a credential is kept.
 //! - [`Dispatcher`] starts delivery; through its [`DispatcherHandle`] the evaluator commits a [`TickRecord`] per tick, and everybody else
 //!   silences, acknowledges and asks what was delivered.
 //! - [`routing::Routing`]: labels in, receivers and the reason out; from our own routes or an `alertmanager.yml`.
@@ -29,5 +29,5 @@ mod settings;
 pub use channels::terminal::{Multiplexer, Protocol, TerminalKind, TerminalSink, sequence as terminal_sequence};
 pub use dispatcher::{Dispatcher, DispatcherHandle, PathReport, StartError, TickRecord, probe_paths, test_paths};
 pub use journal::{Acknowledgement, DeadLetter, Faults, JournalError, Recovered};
-pub use secret::Secret;
+pub use secret::SecretSource;
 pub use settings::{ChannelSettings, Limits, PersonChannel, PersonSettings, ReceiverSettings, RouteSettings, Settings, TeamSettings};

@@ -24,12 +24,12 @@
 //! batch = "1h"                                 # one message an hour
 //! ```
 
-use crate::secret::Secret;
+use crate::secret::SecretSource;
 use crate::{channels, routing};
 use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
 use std::time::Duration;
-use watchfire_model::{Severity, parse_duration};
+use watchfire_model::{Secret, Severity, parse_duration};
 
 /// The `[notify]` section. The default tells the desktop about everything, and the terminal where there is no desktop.
 #[derive(Clone, Debug, Deserialize)]
@@ -231,10 +231,10 @@ pub(crate) fn one_secret(
     inline: &Option<Secret>,
     file: &Option<PathBuf>,
     env: &Option<String>,
-) -> Result<Option<Secret>, String> {
-    let mut forms: Vec<Secret> = inline.iter().cloned().collect();
-    forms.extend(file.iter().map(|path| Secret::File(path.clone())));
-    forms.extend(env.iter().map(|name| Secret::Environment(name.clone())));
+) -> Result<Option<SecretSource>, String> {
+    let mut forms: Vec<SecretSource> = inline.iter().cloned().map(SecretSource::Inline).collect();
+    forms.extend(file.iter().map(|path| SecretSource::File(path.clone())));
+    forms.extend(env.iter().map(|name| SecretSource::Environment(name.clone())));
     if forms.len() > 1 {
         return Err(format!("give only one of {what}, {what}_file and {what}_env"));
     }

@@ -4,7 +4,7 @@ use super::group::{GroupRuntime, RuleRuntime};
 use super::settings::EvaluatorSettings;
 use crate::comparison::Comparison;
 use crate::rule::{Alerting, RuleKind};
-use crate::state::{Absence, ActiveAlert, Instance, Moment, Transition, step};
+use crate::state::{Absence, ActiveAlert, Instance, Moment, RuleState, Transition, step};
 use crate::template::{self, TemplateContext};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub(crate) struct Bench<'a> {
     pub clock: &'a dyn Clock,
     /// The wall clock, against which the store refuses future samples.
     pub wall: Timestamp,
+    /// Alerts that other groups and rules leave room for.
+    pub room: usize,
 }
 
 pub(crate) struct RuleOutcome {
@@ -32,6 +34,8 @@ pub(crate) struct RuleOutcome {
     pub results: usize,
     pub appended: Appended,
     pub warnings: Vec<String>,
+    /// New alerts that were not taken up, because there are too many.
+    pub refused: usize,
 }
 
 impl Bench<'_> {
@@ -58,16 +62,17 @@ impl Bench<'_> {
                 let rows = recorded(&rule.rule.name, &rule.rule.labels, group.limit, vector)?;
                 let results = rows.len();
                 let appended = rule.written.write(self.sink, at, self.wall, rows);
-                Ok(RuleOutcome { transitions: Vec::new(), results, appended, warnings })
+                Ok(RuleOutcome { transitions: Vec::new(), results, appended, warnings, refused: 0 })
             }
             RuleKind::Alerting(alerting) => {
-                let instances = self.instances(&rule.rule.name, &rule.rule.labels, &alerting, vector, at);
+                let mut instances = self.instances(&rule.rule.name, &rule.rule.labels, &alerting, vector, at);
+                let refused = refuse(&mut instances, &rule.state, self.settings.alerts_per_rule.min(self.room));
                 let mut absence = |alert: &ActiveAlert| self.absence(&rule.rule.query, &alerting, alert, now, at);
                 let transitions = step(&alerting, group.limit, &mut rule.state, instances, now, &mut absence).map_err(|e| e.to_string())?;
                 let rows = alert_series(&rule.rule.name, rule.state.values());
                 let results = rule.state.values().filter(|a| a.life.state != AlertState::Resolved).count();
                 let appended = rule.written.write(self.sink, at, self.wall, rows);
-                Ok(RuleOutcome { transitions, results, appended, warnings })
+                Ok(RuleOutcome { transitions, results, appended, warnings, refused })
             }
         }
     }
@@ -145,6 +150,27 @@ impl Bench<'_> {
         let Some(comparison) = Comparison::of(query) else { return false };
         self.vector(&comparison.left, at).is_ok_and(|(vector, _)| vector.iter().any(|(labels, _)| concerns(labels, &alert.labels)))
     }
+}
+
+/// Takes new alerts out of a result until no more than `limit` are active, and says how many. Known alerts always stay.
+fn refuse(instances: &mut Vec<Instance>, state: &RuleState, limit: usize) -> usize {
+    let is_active = |labels: &Labels| state.get(labels).is_some_and(|a| a.life.state != AlertState::Resolved);
+    if instances.len() <= limit {
+        return 0;
+    }
+    let before = instances.len();
+    // In the order of labels, so that every evaluation refuses the same ones.
+    instances.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let known = instances.iter().filter(|i| is_active(&i.labels)).count();
+    let mut room = limit.saturating_sub(known);
+    instances.retain(|i| {
+        is_active(&i.labels) || {
+            let fits = room > 0;
+            room = room.saturating_sub(1);
+            fits
+        }
+    });
+    before - instances.len()
 }
 
 /// Whether an element of a rule's result belongs to an alert: no label says otherwise.

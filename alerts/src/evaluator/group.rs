@@ -7,6 +7,7 @@ use crate::rule::{Rule, RuleGroup};
 use crate::state::{Moment, RuleState};
 use std::collections::VecDeque;
 use std::time::Duration;
+use watchfire_model::reading::AlertState;
 use watchfire_model::{SeriesSink, Timestamp};
 
 /// Evaluations remembered per rule.
@@ -40,6 +41,8 @@ pub(crate) struct RuleRuntime {
     pub health: RuleHealth,
     pub last_error: Option<String>,
     pub warnings: Vec<String>,
+    /// New alerts that were not taken up in the last evaluation.
+    pub refused: usize,
     pub took: Duration,
     pub last_evaluation: Option<Timestamp>,
     pub notes: VecDeque<EvaluationNote>,
@@ -54,10 +57,16 @@ impl RuleRuntime {
             health: RuleHealth::Unknown,
             last_error: None,
             warnings: Vec::new(),
+            refused: 0,
             took: Duration::ZERO,
             last_evaluation: None,
             notes: VecDeque::new(),
         }
+    }
+
+    /// Alerts that are pending or firing.
+    pub fn active(&self) -> usize {
+        self.state.values().filter(|a| a.life.state != AlertState::Resolved).count()
     }
 
     pub fn note(&mut self, at: Timestamp, took: Duration, outcome: Result<usize, String>) {

@@ -272,19 +272,32 @@ impl Evaluator {
         let now = self.timeline.moment(slot);
         let clock = self.clock.clone();
         let started = clock.read().awake;
-        let bench = Bench { settings: &self.settings, engine: &self.engine, source, sink: &*self.sink, clock: &*clock, wall };
+        let mut active: usize = self.groups.iter().flat_map(|g| &g.rules).map(RuleRuntime::active).sum();
+        let mut bench = Bench { settings: &self.settings, engine: &self.engine, source, sink: &*self.sink, clock: &*clock, wall, room: 0 };
         let group = &mut self.groups[index];
         group.slot = slot;
         group.missed += missed;
         let mut rules = std::mem::take(&mut group.rules);
         for (position, rule) in rules.iter_mut().enumerate() {
             let rule_started = clock.read().awake;
+            active -= rule.active();
+            bench.room = self.settings.alerts.saturating_sub(active);
             let outcome = bench.evaluate(group, rule, now);
+            active += rule.active();
             let took = evaluate::took(&*clock, rule_started);
             match outcome {
                 Ok(done) => {
                     count_refused(&self.meter, &done.appended);
                     rule.warnings = done.warnings;
+                    rule.refused = done.refused;
+                    if done.refused > 0 {
+                        let (reason, limit) = match self.settings.alerts_per_rule <= bench.room {
+                            true => ("alerts_per_rule", self.settings.alerts_per_rule),
+                            false => ("alerts", self.settings.alerts),
+                        };
+                        self.meter.counter("watchfire_alerts_refused_total", &[("reason", reason)]).add(done.refused as u64);
+                        rule.warnings.push(format!("{} new alerts refused: limits.rules.{reason} is {limit}", done.refused));
+                    }
                     rule.note(slot, took, Ok(done.results));
                     ended.extend(done.transitions.into_iter().map(|Transition { labels, change }| ((index, position, labels), change)));
                 }

@@ -62,6 +62,9 @@ pub struct RuleReport {
     /// Remarks of the query engine about the last evaluation.
     #[serde(skip)]
     pub warnings: Vec<String>,
+    /// New alerts that the last evaluation did not take up, because there are too many.
+    #[serde(skip)]
+    pub refused: usize,
 }
 
 /// One pending or firing alert.
@@ -111,6 +114,7 @@ fn rule_report(runtime: &RuleRuntime) -> RuleReport {
         kind: "recording",
         notes: runtime.notes.iter().cloned().collect(),
         warnings: runtime.warnings.clone(),
+        refused: runtime.refused,
     };
     if let RuleKind::Alerting(alerting) = &rule.kind {
         let active = || runtime.state.values().filter(|a| a.life.state != AlertState::Resolved);

@@ -29,6 +29,9 @@ pub struct EvaluatorSettings {
     pub hold: Duration,
     /// The same for critical alerts.
     pub hold_critical: Duration,
+    /// Active alerts of one rule, and of all rules. Beyond them known alerts go on and new ones are refused.
+    pub alerts_per_rule: usize,
+    pub alerts: usize,
     /// How often the records of pending alerts are written again, so that a restart loses no more of their `for`.
     pub record_refresh: Duration,
 }
@@ -48,6 +51,8 @@ impl Default for EvaluatorSettings {
             cause: CauseSettings::default(),
             hold: Duration::from_secs(60),
             hold_critical: Duration::from_secs(30),
+            alerts_per_rule: usize::MAX,
+            alerts: usize::MAX,
             record_refresh: Duration::from_secs(30),
         }
     }

@@ -1,3 +1,5 @@
+mod limits;
+
 use super::*;
 use crate::memory::MemorySeries;
 use crate::rule_file::RuleFile;

@@ -42,10 +42,10 @@ fn fields<'n>(node: &'n Node, known: &[&'static str], what: &str, ignore_unknown
     Ok(out)
 }
 
-fn list(node: &Node) -> Parsed<&[Node]> {
+fn list(node: &Node) -> Parsed<Vec<&Node>> {
     match &node.kind {
-        Kind::Sequence(items) => Ok(items),
-        Kind::Null => Ok(&[]),
+        Kind::Sequence(items) => Ok(items.iter().filter(|item| !matches!(item.kind, Kind::Null)).collect()),
+        Kind::Null => Ok(Vec::new()),
         _ => Err(node.error(format!("expected a list, not {}", node.kind_word()))),
     }
 }
@@ -78,15 +78,15 @@ fn file(root: &Node, ignore: bool) -> Parsed<TestFile> {
         fuzzy_compare: false,
         tests: Vec::new(),
     };
-    let mut tests: &[Node] = &[];
+    let mut tests = Vec::new();
     for (key, value) in fields(root, &FILE, "the test file", ignore)? {
         match key {
-            "rule_files" => file.rule_files = list(value)?.iter().map(string).collect::<Parsed<_>>()?,
+            "rule_files" => file.rule_files = list(value)?.into_iter().map(string).collect::<Parsed<_>>()?,
             "evaluation_interval" => {
                 file.evaluation_interval = Some(duration(value)?).filter(|d| !d.is_zero()).unwrap_or(file.evaluation_interval);
             }
             "group_eval_order" => {
-                file.group_eval_order = list(value)?.iter().map(string).collect::<Parsed<_>>()?;
+                file.group_eval_order = list(value)?.into_iter().map(string).collect::<Parsed<_>>()?;
                 for (i, name) in file.group_eval_order.iter().enumerate() {
                     if file.group_eval_order[..i].contains(name) {
                         return Err(value.error(format!("group name repeated in evaluation order: {name}")));
@@ -134,7 +134,7 @@ fn group(node: &Node, default_interval: Duration, ignore: bool) -> Parsed<TestGr
                     group.input_series.push(parse_series(&format!("{series} {values}")).map_err(|e| item.error(e))?);
                 }
             }
-            "alert_rule_test" => group.alert_tests = list(value)?.iter().map(|n| alert_test(n, ignore)).collect::<Parsed<_>>()?,
+            "alert_rule_test" => group.alert_tests = list(value)?.into_iter().map(|n| alert_test(n, ignore)).collect::<Parsed<_>>()?,
             "promql_expr_test" => {
                 group.expression_tests = list(value)?.iter().map(|n| expression_test(n, ignore)).collect::<Parsed<_>>()?
             }
@@ -158,7 +158,7 @@ fn start(node: &Node) -> Parsed<Timestamp> {
 
 fn alert_test(node: &Node, ignore: bool) -> Parsed<AlertTest> {
     let mut test = AlertTest { eval_time: Duration::ZERO, alertname: String::new(), expected: Vec::new() };
-    let mut expected: &[Node] = &[];
+    let mut expected = Vec::new();
     for (key, value) in fields(node, &["eval_time", "alertname", "exp_alerts"], "an alert_rule_test", ignore)? {
         match key {
             "eval_time" => test.eval_time = duration(value)?,

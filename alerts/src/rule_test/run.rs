@@ -51,7 +51,8 @@ pub(super) fn run(file: &TestFile, test: &TestGroup, groups: &[RuleGroup]) -> Ve
     let mut at = test.start;
     while at <= last {
         load(&store, test, at, &mut loaded);
-        let bench = Bench { settings: &settings, engine: &engine, source: &store, sink: &store, clock: &Standing, wall: at };
+        let bench =
+            Bench { settings: &settings, engine: &engine, source: &store, sink: &store, clock: &Standing, wall: at, room: usize::MAX };
         let mut broken = false;
         for group in &mut runtimes {
             let mut rules = std::mem::take(&mut group.rules);

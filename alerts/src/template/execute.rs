@@ -81,7 +81,7 @@ impl<'a> Run<'a> {
                 Node::Action(pipe) => {
                     let value = self.pipe(pipe, dot)?;
                     if pipe.variables.is_empty() {
-                        self.write(&value.print())?;
+                        self.write(&value.shown())?;
                     }
                     continue;
                 }
@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
                 Node::Call { name, argument } => {
                     let argument = match argument {
                         Some(pipe) => self.pipe(pipe, dot)?,
-                        None => TemplateValue::Nil,
+                        None => TemplateValue::Missing,
                     };
                     self.call_template(name, argument)?;
                 }
@@ -146,7 +146,7 @@ impl<'a> Run<'a> {
         };
         let scope = self.variables.len();
         if items.is_empty() {
-            self.declare(over, &TemplateValue::Missing);
+            self.declare(over, &TemplateValue::Missing)?;
             self.nodes(otherwise, dot)?;
             self.variables.truncate(scope);
             return Ok(());
@@ -155,10 +155,10 @@ impl<'a> Run<'a> {
             self.step()?;
             match over.variables.as_slice() {
                 [] => {}
-                [element] => self.set(element, item.clone(), over.assigns),
+                [element] => self.set(element, item.clone(), over.assigns)?,
                 [index, element, ..] => {
-                    self.set(index, key, over.assigns);
-                    self.set(element, item.clone(), over.assigns);
+                    self.set(index, key, over.assigns)?;
+                    self.set(element, item.clone(), over.assigns)?;
                 }
             }
             let flow = self.nodes(body, &item)?;
@@ -170,23 +170,25 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn set(&mut self, name: &str, value: TemplateValue, assigns: bool) {
-        if assigns && let Some((_, slot)) = self.variables.iter_mut().rev().find(|(have, _)| have == name) {
-            *slot = value;
-        } else {
+    fn set(&mut self, name: &str, value: TemplateValue, assigns: bool) -> Result<(), String> {
+        if !assigns {
             self.variables.push((name.to_owned(), value));
+            return Ok(());
         }
+        match self.variables.iter_mut().rev().find(|(have, _)| have == name) {
+            Some((_, slot)) => *slot = value,
+            None => return Err(format!("undefined variable: {name}")),
+        }
+        Ok(())
     }
 
-    fn declare(&mut self, pipe: &Pipe, value: &TemplateValue) {
-        for name in &pipe.variables {
-            self.set(name, value.clone(), pipe.assigns);
-        }
+    fn declare(&mut self, pipe: &Pipe, value: &TemplateValue) -> Result<(), String> {
+        pipe.variables.iter().try_for_each(|name| self.set(name, value.clone(), pipe.assigns))
     }
 
     fn pipe(&mut self, pipe: &'a Pipe, dot: &TemplateValue) -> Result<TemplateValue, String> {
         let value = self.evaluate(pipe, dot)?;
-        self.declare(pipe, &value);
+        self.declare(pipe, &value)?;
         Ok(value)
     }
 
@@ -208,9 +210,46 @@ impl<'a> Run<'a> {
             return Err("nil is not a command".to_owned());
         }
         if !rest.is_empty() || last.is_some() {
-            return Err("can't give argument to non-function".to_owned());
+            return self.method(first, rest, dot, last);
         }
         self.argument(first, dot)
+    }
+
+    /// A method with arguments: what stands last in a chain of fields.
+    fn method(
+        &mut self,
+        chain: &'a Argument,
+        rest: &'a [Argument],
+        dot: &TemplateValue,
+        last: Option<TemplateValue>,
+    ) -> Result<TemplateValue, String> {
+        let walk = |value: TemplateValue, fields: &[String]| fields.iter().try_fold(value, |v, name| v.field(name));
+        let (receiver, name) = match chain {
+            Argument::Field(fields) => match fields.split_last() {
+                Some((name, before)) => (walk(dot.clone(), before)?, name),
+                None => return Err("can't give argument to non-function".to_owned()),
+            },
+            Argument::Variable(variable, fields) if !fields.is_empty() => {
+                let (name, before) = fields.split_last().ok_or("no field")?;
+                (walk(self.variable(variable)?, before)?, name)
+            }
+            Argument::Pipe(pipe, fields) if !fields.is_empty() => {
+                let (name, before) = fields.split_last().ok_or("no field")?;
+                (walk(self.evaluate(pipe, dot)?, before)?, name)
+            }
+            _ => return Err("can't give argument to non-function".to_owned()),
+        };
+        let mut arguments = Vec::with_capacity(rest.len() + 1);
+        for argument in rest {
+            arguments.push(self.argument(argument, dot)?);
+        }
+        arguments.extend(last);
+        receiver.call(name, &arguments)
+    }
+
+    fn variable(&self, name: &str) -> Result<TemplateValue, String> {
+        let value = self.variables.iter().rev().find(|(have, _)| have == name).map(|(_, v)| v.clone());
+        value.ok_or_else(|| format!("undefined variable: {name}"))
     }
 
     fn function(
@@ -278,8 +317,8 @@ impl<'a> Run<'a> {
             Argument::Number(number) => constant(*number),
             Argument::Field(fields) => chain(dot.clone(), fields),
             Argument::Variable(name, fields) => {
-                let value = self.variables.iter().rev().find(|(have, _)| have == name).map(|(_, v)| v.clone());
-                chain(value.ok_or_else(|| format!("undefined variable: {name}"))?, fields)
+                let value = self.variable(name)?;
+                chain(value, fields)
             }
             Argument::Function(name) => self.function(name, &[], dot, None),
             Argument::Pipe(pipe, fields) => {

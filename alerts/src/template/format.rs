@@ -50,8 +50,8 @@ fn general(v: f64, precision: Option<usize>, keep_zeros: bool) -> String {
             if p > count && count > exponent { count } else { p }
         }
     };
-    if keep_zeros && let Some(p) = precision {
-        digits.push_str(&"0".repeat(p.saturating_sub(digits.len())));
+    if keep_zeros {
+        digits.push_str(&"0".repeat(precision.unwrap_or(6).saturating_sub(digits.len())));
     }
     if exponent < -4 || exponent >= limit {
         let (head, tail) = digits.split_at(1);
@@ -78,7 +78,7 @@ fn exponential(v: f64, precision: usize) -> String {
     format!("{mantissa}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Flags {
     minus: bool,
     plus: bool,
@@ -97,6 +97,8 @@ pub(super) fn sprintf(format: &str, arguments: &[TemplateValue]) -> String {
     let mut out = String::new();
     let mut chars = format.chars().peekable();
     let mut next = 0;
+    // `%[2]d` was used: then nobody counts what was left over.
+    let mut reordered = false;
     while let Some(c) = chars.next() {
         if c != '%' {
             out.push(c);
@@ -148,6 +150,16 @@ pub(super) fn sprintf(format: &str, arguments: &[TemplateValue]) -> String {
             };
             flags.precision = Some(number(&mut out));
         }
+        let mut bad_index = false;
+        if chars.next_if_eq(&'[').is_some() {
+            let digits: String = std::iter::from_fn(|| chars.next_if(char::is_ascii_digit)).collect();
+            let closed = chars.next_if_eq(&']').is_some();
+            reordered = true;
+            match digits.parse::<usize>() {
+                Ok(n) if closed && (1..=arguments.len()).contains(&n) => next = n - 1,
+                _ => bad_index = true,
+            }
+        }
         let Some(verb) = chars.next() else {
             out.push_str("%!(NOVERB)");
             break;
@@ -157,69 +169,129 @@ pub(super) fn sprintf(format: &str, arguments: &[TemplateValue]) -> String {
             continue;
         }
         match arguments.get(next) {
+            _ if bad_index => out.push_str(&format!("%!{verb}(BADINDEX)")),
             Some(argument) => out.push_str(&formatted(verb, &flags, argument)),
             None => out.push_str(&format!("%!{verb}(MISSING)")),
         }
         next += 1;
     }
-    if next < arguments.len() {
-        let extra: Vec<String> = arguments[next..].iter().map(|a| format!("{}={}", a.type_name(), a.print())).collect();
+    if !reordered && next < arguments.len() {
+        let extra: Vec<String> = arguments[next..]
+            .iter()
+            .map(|a| match a {
+                TemplateValue::Nil | TemplateValue::Missing => "<nil>".to_owned(),
+                a => format!("{}={}", a.type_name(), a.print()),
+            })
+            .collect();
         out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
     }
     out
 }
 
 fn formatted(verb: char, flags: &Flags, value: &TemplateValue) -> String {
-    use TemplateValue::{Bool, Duration, Float, Int, Str};
-    let bad = || {
-        let inner = match value {
-            TemplateValue::Nil | TemplateValue::Missing => "<nil>".to_owned(),
-            _ => format!("{}={}", value.type_name(), value.print()),
-        };
-        format!("%!{verb}({inner})")
-    };
-    let body = match (verb, value) {
-        ('v', Float(f)) => float_verb('g', flags, *f),
-        ('v', Int(i)) => integer(10, flags, *i),
-        ('v', Str(s)) if flags.sharp => return padded(&quote(s), flags, false),
-        ('v', _) => return padded(&value.print(), flags, false),
-        ('T', _) => return padded(value.type_name(), flags, false),
-        ('t', Bool(b)) => return padded(&b.to_string(), flags, false),
-        ('d', Int(i)) => integer(10, flags, *i),
-        ('d', Duration(i)) => integer(10, flags, *i),
-        ('b', Int(i)) => integer(2, flags, *i),
-        ('o' | 'O', Int(i)) => integer(8, flags, *i),
-        ('x', Int(i)) => integer(16, flags, *i),
-        ('X', Int(i)) => integer(16, flags, *i).to_uppercase(),
-        ('c', Int(i)) => {
-            let c = u32::try_from(*i).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
-            return padded(&c.to_string(), flags, false);
-        }
-        ('q', Int(i)) => {
-            let c = u32::try_from(*i).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
-            return padded(&format!("'{c}'"), flags, false);
-        }
-        ('U', Int(i)) => return padded(&format!("U+{i:04X}"), flags, false),
-        ('e' | 'E' | 'f' | 'F' | 'g' | 'G', Float(f)) => float_verb(verb, flags, *f),
-        ('s', Str(s)) => {
-            let text: String = match flags.precision {
-                Some(p) => s.chars().take(p).collect(),
-                None => s.to_string(),
+    use TemplateValue::{Bool, Data, Duration, Float, Histogram, Int, List, Map, Missing, Nil, Sample, Str, Time};
+    match (verb, value) {
+        ('T', _) => padded(value.type_name(), flags, false),
+        ('v', Nil | Missing) => padded("<nil>", flags, false),
+        (_, Nil | Missing) => format!("%!{verb}(<nil>)"),
+        // `%+v` and `%#v` ask for field names and Go syntax, not for signs.
+        ('v', Int(_) | Float(_)) => plainly(&Flags { plus: false, sharp: false, ..*flags }, value),
+        ('v', Str(s)) if flags.sharp => padded(&quote(s), flags, false),
+        ('v', Bool(_) | Str(_) | Time(_) | Duration(_) | Histogram(_)) => padded(&value.print(), flags, false),
+        ('t', Bool(b)) => padded(&b.to_string(), flags, false),
+        (_, Int(i)) => whole(verb, flags, *i).unwrap_or_else(|| bad(verb, flags, value)),
+        ('d', Duration(i)) => padded(&integer(10, flags, *i), flags, true),
+        ('e' | 'E' | 'f' | 'F' | 'g' | 'G', Float(f)) => padded(&float_verb(verb, flags, *f), flags, true),
+        (_, Str(s)) => text(verb, flags, s).unwrap_or_else(|| bad(verb, flags, value)),
+        (_, Time(_) | Duration(_) | Histogram(_)) => text(verb, flags, &value.print()).unwrap_or_else(|| bad(verb, flags, value)),
+        (_, Map { entries, .. }) => {
+            let pair = |(key, value): (&String, &TemplateValue)| {
+                format!("{}:{}", formatted(verb, flags, &TemplateValue::text(key)), formatted(verb, flags, value))
             };
-            return padded(&text, flags, false);
+            format!("map[{}]", entries.iter().map(pair).collect::<Vec<_>>().join(" "))
         }
-        ('q', Str(s)) => return padded(&quote(s), flags, false),
-        ('x', Str(s)) => return padded(&s.bytes().map(|b| format!("{b:02x}")).collect::<String>(), flags, false),
-        ('X', Str(s)) => return padded(&s.bytes().map(|b| format!("{b:02X}")).collect::<String>(), flags, false),
-        ('s', TemplateValue::Time(_) | Duration(_) | TemplateValue::Map { .. } | TemplateValue::List(_) | TemplateValue::Histogram(_)) => {
-            return padded(&value.print(), flags, false);
+        (_, List(items)) => format!("[{}]", items.iter().map(|item| formatted(verb, flags, item)).collect::<Vec<_>>().join(" ")),
+        (_, Sample(sample)) => {
+            let (labels, value) = (formatted(verb, flags, &sample.labels), formatted(verb, flags, &sample.value));
+            if verb == 'v' && flags.plus { format!("&{{Labels:{labels} Value:{value}}}") } else { format!("&{{{labels} {value}}}") }
         }
-        _ => return bad(),
+        ('s' | 'v', Data(_)) => value.print(),
+        _ => bad(verb, flags, value),
+    }
+}
+
+/// What stands for a value that a verb does not fit.
+fn bad(verb: char, flags: &Flags, value: &TemplateValue) -> String {
+    format!("%!{verb}({}={})", value.type_name(), plainly(flags, value))
+}
+
+/// The value as `%v` writes it, with the flags as they are.
+fn plainly(flags: &Flags, value: &TemplateValue) -> String {
+    match value {
+        TemplateValue::Float(f) => padded(&float_verb('g', flags, *f), flags, true),
+        TemplateValue::Int(i) => padded(&integer(10, flags, *i), &unfilled(flags), true),
+        TemplateValue::Str(s) => text('s', flags, s).unwrap_or_default(),
+        other => padded(&other.print(), flags, false),
+    }
+}
+
+/// A precision says how many digits a whole number has; zeros in front are then not asked for.
+fn unfilled(flags: &Flags) -> Flags {
+    Flags { zero: flags.zero && flags.precision.is_none(), ..*flags }
+}
+
+/// A whole number; `None` where the verb is not for one.
+fn whole(verb: char, flags: &Flags, value: i64) -> Option<String> {
+    let filled = &unfilled(flags);
+    let character = || u32::try_from(value).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
+    Some(match verb {
+        'd' => padded(&integer(10, flags, value), filled, true),
+        'b' => padded(&integer(2, flags, value), filled, true),
+        'o' => padded(&integer(8, flags, value), filled, true),
+        'O' => {
+            let digits = integer(8, &Flags { sharp: false, ..*flags }, value);
+            let at = digits.find(|c: char| c.is_ascii_digit()).unwrap_or(0);
+            padded(&format!("{}0o{}", &digits[..at], &digits[at..]), filled, true)
+        }
+        'x' => padded(&integer(16, flags, value), filled, true),
+        'X' => padded(&integer(16, flags, value).to_uppercase(), filled, true),
+        'c' => padded(&character().to_string(), flags, false),
+        'q' => padded(&format!("'{}'", character()), flags, false),
+        'U' if flags.sharp => padded(&format!("U+{value:04X} '{}'", character()), flags, false),
+        'U' => padded(&format!("U+{value:04X}"), flags, false),
+        _ => return None,
+    })
+}
+
+/// A text; `None` where the verb is not for one.
+fn text(verb: char, flags: &Flags, text: &str) -> Option<String> {
+    let hex = |digits: &dyn Fn(u8) -> String, prefix: &str| {
+        let prefix = if flags.sharp { prefix } else { "" };
+        let bytes: Vec<String> = text.bytes().map(digits).collect();
+        match (bytes.is_empty(), flags.space) {
+            (true, _) => String::new(),
+            (false, true) => bytes.iter().map(|b| format!("{prefix}{b}")).collect::<Vec<_>>().join(" "),
+            (false, false) => format!("{prefix}{}", bytes.concat()),
+        }
     };
-    padded(&body, flags, true)
+    let shown = match verb {
+        's' => match flags.precision {
+            Some(p) => text.chars().take(p).collect(),
+            None => text.to_owned(),
+        },
+        'q' if flags.sharp && !text.contains(|c: char| c == '`' || (c.is_control() && c != '\t')) => format!("`{text}`"),
+        'q' => quote(text),
+        'x' => hex(&|b| format!("{b:02x}"), "0x"),
+        'X' => hex(&|b| format!("{b:02X}"), "0X"),
+        _ => return None,
+    };
+    Some(padded(&shown, flags, false))
 }
 
 fn integer(radix: u32, flags: &Flags, value: i64) -> String {
+    if value == 0 && flags.precision == Some(0) {
+        return String::new();
+    }
     let magnitude = value.unsigned_abs();
     let mut digits = match radix {
         2 => format!("{magnitude:b}"),
@@ -233,7 +305,7 @@ fn integer(radix: u32, flags: &Flags, value: i64) -> String {
     if flags.sharp {
         let prefix = match radix {
             2 => "0b",
-            8 => "0",
+            8 if !digits.starts_with('0') => "0",
             16 => "0x",
             _ => "",
         };

@@ -112,9 +112,9 @@ fn apply(name: &str, a: &[TemplateValue], context: &TemplateContext<'_>) -> Outc
             text(format!("{}\n", words.join(" ")))
         }
         "printf" => text(sprintf(str_of(&a[0]), &a[1..])),
-        "html" => text(html(&print(a))),
-        "js" => text(js(&print(a))),
-        "urlquery" => text(query_escape(&print(a))),
+        "html" => text(html(&escapable(a))),
+        "js" => text(js(&escapable(a))),
+        "urlquery" => text(query_escape(&escapable(a))),
         "call" => Err("no function values exist here".to_owned()),
         "eq" => {
             for other in &a[1..] {
@@ -149,8 +149,8 @@ fn apply(name: &str, a: &[TemplateValue], context: &TemplateContext<'_>) -> Outc
         "match" => Ok(TemplateValue::Bool(regex(str_of(&a[0]))?.is_match(str_of(&a[1])))),
         "safeHtml" => Ok(a[0].clone()),
         "title" => text(title(str_of(&a[0]))),
-        "toUpper" => text(str_of(&a[0]).to_uppercase()),
-        "toLower" => text(str_of(&a[0]).to_lowercase()),
+        "toUpper" => text(str_of(&a[0]).chars().map(upper).collect()),
+        "toLower" => text(str_of(&a[0]).chars().map(lower).collect()),
         "graphLink" => text(format!("/graph?g0.expr={}&g0.tab=0", query_escape(str_of(&a[0])))),
         "tableLink" => text(format!("/graph?g0.expr={}&g0.tab=1", query_escape(str_of(&a[0])))),
         "stripPort" => text(split_host_port(str_of(&a[0])).map_or_else(|| str_of(&a[0]).to_owned(), |(host, _)| host.to_owned())),
@@ -172,6 +172,25 @@ fn apply(name: &str, a: &[TemplateValue], context: &TemplateContext<'_>) -> Outc
         "urlQueryEscape" => text(query_escape(str_of(&a[0]))),
         other => Err(format!("function {other:?} not defined")),
     }
+}
+
+/// What the escaping functions escape.
+fn escapable(arguments: &[TemplateValue]) -> String {
+    match arguments {
+        [TemplateValue::Nil | TemplateValue::Missing] => "<no value>".to_owned(),
+        _ => print(arguments),
+    }
+}
+
+/// One character for one, as Go has it: what would become two stays.
+fn upper(c: char) -> char {
+    let mut mapped = c.to_uppercase();
+    mapped.next().filter(|_| mapped.next().is_none()).unwrap_or(c)
+}
+
+fn lower(c: char) -> char {
+    let mut mapped = c.to_lowercase();
+    mapped.next().filter(|_| mapped.next().is_none()).unwrap_or(c)
 }
 
 /// Go's `Sprint`: a space between operands when neither is a string.
@@ -326,7 +345,7 @@ fn title(text: &str) -> String {
             let boundary =
                 if previous.is_ascii() { !(previous.is_ascii_alphanumeric() || previous == '_') } else { previous.is_whitespace() };
             previous = c;
-            if boundary { c.to_uppercase().next().unwrap_or(c) } else { c }
+            if boundary { upper(c) } else { c }
         })
         .collect()
 }

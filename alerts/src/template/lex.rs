@@ -49,15 +49,15 @@ pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, LexError> {
         push_text(&mut out, literal, trim_next, left_trim);
         line += literal.matches('\n').count();
         let body = if left_trim { &inside[1..] } else { inside };
-        let comment = body.trim_start();
-        let (tokens, used) = if comment.starts_with("/*") {
-            let Some(end) = comment.find("*/") else { return Err((line, "unclosed comment".to_owned())) };
-            let used = body.len() - comment.len() + end + 2;
-            let after = body[used..].trim_start();
-            if !(after.starts_with("}}") || after.starts_with("-}}")) {
+        // A comment stands directly behind its delimiter.
+        let start = usize::from(left_trim);
+        let (tokens, used) = if body[start..].starts_with("/*") {
+            let Some(end) = body.find("*/") else { return Err((line, "unclosed comment".to_owned())) };
+            let after = &body[end + 2..];
+            if !(after.starts_with("}}") || after.strip_prefix([' ', '\t', '\r', '\n']).is_some_and(|rest| rest.starts_with("-}}"))) {
                 return Err((line, "comment ends before closing delimiter".to_owned()));
             }
-            (None, used)
+            (None, end + 2)
         } else {
             let (tokens, used) = tokens(body, line)?;
             (Some(tokens), used)

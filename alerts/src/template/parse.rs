@@ -128,6 +128,7 @@ impl Parser {
                     }
                     out.push(if keyword == "break" { Node::Break } else { Node::Continue });
                 }
+                "define" if self.depth > 1 => return Err(located((line, "unexpected <define> in command".to_owned()))),
                 "define" | "block" => {
                     if let Some(call) = self.define(keyword == "block", rest(), line)? {
                         out.push(call);
@@ -196,7 +197,14 @@ impl Parser {
         if !matches!(end, Closing::EndAt(_)) {
             return Err(located((line, "unexpected EOF: {{define}} is not closed".to_owned())));
         }
-        self.named.insert(name.clone(), body.into());
+        match self.named.get(&name) {
+            // Of an empty and a full definition the full one counts.
+            Some(_) if is_blank(&body) => {}
+            Some(full) if !is_blank(full) => return Err(located((line, format!("template: multiple definition of template {name:?}")))),
+            _ => {
+                self.named.insert(name.clone(), body.into());
+            }
+        }
         Ok(block.then_some(Node::Call { name, argument }))
     }
 
@@ -212,18 +220,18 @@ impl Parser {
     fn pipe(&mut self, tokens: Vec<Token>, line: usize, range: bool) -> Result<Pipe, String> {
         let mut cursor = Cursor { tokens: &tokens, at: 0, line };
         let (variables, assigns) = cursor.declarations(range)?;
-        if assigns && let Some(unknown) = variables.iter().find(|v| !self.variables.contains(v)) {
-            return Err(located((line, format!("undefined variable {unknown:?}"))));
-        }
         let commands = cursor.commands(&self.variables, 0)?;
         if cursor.at < tokens.len() {
             return Err(located((line, "unexpected token in operand".to_owned())));
         }
-        if !assigns {
-            self.variables.extend(variables.iter().cloned());
-        }
+        // As with Go, whether what is assigned exists turns out when it is executed.
+        self.variables.extend(variables.iter().cloned());
         Ok(Pipe { variables, assigns, commands })
     }
+}
+
+fn is_blank(nodes: &[Node]) -> bool {
+    nodes.iter().all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()))
 }
 
 struct Cursor<'a> {
@@ -276,7 +284,12 @@ impl Cursor<'_> {
                 arguments.push(argument);
             }
             if arguments.is_empty() {
-                return self.fail("missing value for command");
+                return match self.symbol(0) {
+                    Some("|") if !commands.is_empty() => self.fail("unexpected \"|\" in command"),
+                    // A bar at the end is nothing.
+                    _ if !commands.is_empty() => Ok(commands),
+                    _ => self.fail("missing value for command"),
+                };
             }
             if !commands.is_empty() && !matches!(arguments[0], Argument::Function(_) | Argument::Field(_) | Argument::Variable(..)) {
                 return self.fail(format!("non executable command in pipeline stage {}", commands.len() + 1));
@@ -340,9 +353,16 @@ impl Cursor<'_> {
                 Argument::Number(Number { int: Some(i64::from(u32::from(c))), float: Some(f64::from(u32::from(c))), is_float: false })
             }
             TokenKind::Number(text) => {
-                let Some(number) = Number::parse(&text) else { return self.fail(format!("bad number syntax: {text:?}")) };
+                let argument = match Number::parse(&text) {
+                    Ok(number) => Argument::Number(number),
+                    Err(message) => match text.strip_suffix('i').map(Number::parse) {
+                        // Nobody computes with imaginary numbers here; they print as in Go.
+                        Some(Ok(Number { float: Some(part), .. })) => Argument::Text(format!("(0{part:+}i)")),
+                        _ => return self.fail(message),
+                    },
+                };
                 self.at += 1;
-                Argument::Number(number)
+                argument
             }
             TokenKind::Word(word) => {
                 let argument = match word.as_str() {
@@ -353,7 +373,14 @@ impl Cursor<'_> {
                     name => return self.fail(format!("function {name:?} not defined")),
                 };
                 self.at += 1;
-                argument
+                match argument {
+                    Argument::Function(_) => {
+                        let fields = self.chain();
+                        let call = |function| Box::new(Pipe { variables: Vec::new(), assigns: false, commands: vec![vec![function]] });
+                        if fields.is_empty() { argument } else { Argument::Pipe(call(argument), fields) }
+                    }
+                    other => other,
+                }
             }
         };
         if let Some(next) = self.tokens.get(self.at) {
@@ -367,20 +394,33 @@ impl Cursor<'_> {
 }
 
 impl Number {
-    fn parse(text: &str) -> Option<Number> {
+    /// As Go's `strconv` reads constants: any base for whole numbers, underscores between their digits.
+    fn parse(text: &str) -> Result<Number, String> {
+        let bad = || format!("bad number syntax: {text:?}");
         let (sign, digits) = match text.strip_prefix('-') {
             Some(rest) => (-1, rest),
             None => (1, text.strip_prefix('+').unwrap_or(text)),
         };
-        let plain = digits.replace('_', "");
-        let lower = plain.to_ascii_lowercase();
-        let radix = |prefix: &str, radix: u32| lower.strip_prefix(prefix).and_then(|d| i64::from_str_radix(d, radix).ok());
-        let based = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| radix("0b", 2));
-        let octal = || (lower.len() > 1 && lower.starts_with('0')).then(|| i64::from_str_radix(&lower[1..], 8).ok()).flatten();
-        let int = based.or_else(octal).or_else(|| lower.parse::<i64>().ok());
-        let float = int.map(|i| i as f64).or_else(|| lower.parse::<f64>().ok().filter(|f| f.is_finite()));
-        let is_float = based.is_none() && lower.contains(['.', 'e', 'p']);
-        let int = int.or_else(|| float.filter(|f| f.fract() == 0.0 && f.abs() < 9e18).map(|f| f as i64));
-        float.map(|f| Number { int: int.map(|i| sign * i), float: Some(sign as f64 * f), is_float })
+        let lower = digits.to_ascii_lowercase();
+        let (prefix, radix) = match lower.get(..2) {
+            Some("0x") => (2, 16),
+            Some("0o") => (2, 8),
+            Some("0b") => (2, 2),
+            _ if lower.len() > 1 && lower.starts_with('0') => (1, 8),
+            _ => (0, 10),
+        };
+        let separated = !lower.contains("__") && !lower.ends_with('_') && !lower.starts_with('_');
+        let whole = lower[prefix..].replace('_', "");
+        let int = if separated && !whole.starts_with(['+', '-']) { u64::from_str_radix(&whole, radix).ok() } else { None };
+        if let Some(value) = int {
+            let int = i64::try_from(value).ok().map(|i| sign * i);
+            return Ok(Number { int, float: Some(sign as f64 * value as f64), is_float: false });
+        }
+        let float = lower.parse::<f64>().ok().filter(|f| f.is_finite() && !lower.contains('_') && !lower.contains("in")).ok_or_else(bad)?;
+        if !lower.contains(['.', 'e', 'p']) {
+            return Err(format!("integer overflow: {text:?}"));
+        }
+        let int = Some(float).filter(|f| f.fract() == 0.0 && f.abs() < 9e18).map(|f| f as i64);
+        Ok(Number { int: int.map(|i| sign * i), float: Some(sign as f64 * float), is_float: true })
     }
 }

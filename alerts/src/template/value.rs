@@ -131,6 +131,24 @@ impl TemplateValue {
         })
     }
 
+    /// A method with arguments.
+    pub(super) fn call(&self, name: &str, arguments: &[TemplateValue]) -> Result<TemplateValue, String> {
+        match (self, name, arguments) {
+            (TemplateValue::Time(nanos), "Format", [TemplateValue::Str(layout)]) => Ok(TemplateValue::text(time_layout(*nanos, layout))),
+            (TemplateValue::Time(_), "Format", _) => Err("wrong arguments for Format: want a layout".to_owned()),
+            _ => {
+                self.field(name)?;
+                Err(format!("{name} is not a method but has arguments"))
+            }
+        }
+    }
+
+    /// The value as a template writes it: what a pointer points to.
+    pub(super) fn shown(&self) -> String {
+        let text = self.print();
+        if matches!(self, TemplateValue::Sample(_)) { text.trim_start_matches('&').to_owned() } else { text }
+    }
+
     /// The value as Go's `%v` prints it.
     pub(super) fn print(&self) -> String {
         match self {
@@ -180,6 +198,58 @@ fn time_method(nanos: i64, name: &str) -> Option<TemplateValue> {
         "String" => TemplateValue::text(time_text(nanos)),
         _ => return None,
     })
+}
+
+/// Go's `Time.Format` in UTC: the layout shows how a certain moment of 2006 would look.
+fn time_layout(nanos: i64, layout: &str) -> String {
+    /// What a layout may hold, longest first where one begins another.
+    const PARTS: [(&str, &str); 29] = [
+        ("January", "%B"),
+        ("Jan", "%b"),
+        ("Monday", "%A"),
+        ("Mon", "%a"),
+        ("MST", "UTC"),
+        ("2006", "%Y"),
+        ("Z07:00", "Z"),
+        ("-07:00", "+00:00"),
+        ("-0700", "+0000"),
+        ("-07", "+00"),
+        ("002", "%j"),
+        ("01", "%m"),
+        ("02", "%d"),
+        ("03", "%I"),
+        ("04", "%M"),
+        ("05", "%S"),
+        ("06", "%y"),
+        ("15", "%H"),
+        ("PM", "%p"),
+        ("pm", "%P"),
+        ("_2", "%e"),
+        ("1", "%-m"),
+        ("2", "%-d"),
+        ("3", "%-I"),
+        ("4", "%-M"),
+        ("5", "%-S"),
+        (".000000000", "%.9f"),
+        (".000000", "%.6f"),
+        (".000", "%.3f"),
+    ];
+    let time = DateTime::from_timestamp_nanos(nanos);
+    let mut out = String::new();
+    let mut rest = layout;
+    while let Some(c) = rest.chars().next() {
+        match PARTS.iter().find(|(part, _)| rest.starts_with(part)) {
+            Some((part, form)) => {
+                out.push_str(&time.format(form).to_string());
+                rest = &rest[part.len()..];
+            }
+            None => {
+                out.push(c);
+                rest = &rest[c.len_utf8()..];
+            }
+        }
+    }
+    out
 }
 
 /// Go's default form of a time in UTC: `2006-01-02 15:04:05.999 +0000 UTC`.

@@ -240,7 +240,7 @@ impl Layers {
                 "set both tls_certificate and tls_key",
             );
         }
-        if security.token.as_ref().is_some_and(|t| t.reveal().len() < 16) {
+        if security.token.as_ref().is_some_and(|t| t.expose().len() < 16) {
             self.complain("security.token", "a token needs at least 16 characters".to_owned(), "openssl rand -hex 16 makes one");
         }
         for name in &config.notify {

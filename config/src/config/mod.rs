@@ -14,13 +14,13 @@ pub use settings::{OPEN_TABLES, SETTINGS, Setting, SettingKind};
 pub use text::{config_schema, init_text, platform_schema};
 
 use crate::listen::Listen;
-use crate::secret::Secret;
 use crate::size::ByteSize;
 use crate::{ConfigError, duration_text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use watchfire_model::Secret;
 
 /// Everything that can be configured. [`Config::load`] fills it from defaults, file, environment and flags.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -4,7 +4,6 @@
 use super::webhook::{Authorization, posted};
 use super::{Channel, Delivery, Failure, Habits, Http, Outcome, Probe, http};
 use crate::message::Message;
-use crate::secret::Secret;
 use crate::settings::one_secret;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -12,7 +11,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::NoticeState;
+use watchfire_model::{NoticeState, Secret};
 
 /// Prometheus's resend delay, and how long it repeats a resolve.
 const RESEND: Duration = Duration::from_secs(60);

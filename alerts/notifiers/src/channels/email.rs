@@ -2,7 +2,7 @@
 
 use super::{Channel, Delivery, Failure, Outcome, Probe, destination, fixed_destination};
 use crate::message::Message;
-use crate::secret::Secret;
+use crate::secret::SecretSource;
 use crate::settings::{Settings, one_secret};
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::harmless_limited;
+use watchfire_model::{Secret, harmless_limited};
 
 /// Bytes of a body.
 const BODY: usize = 64 << 10;
@@ -53,7 +53,7 @@ pub struct Email {
     to: Vec<String>,
     allowed: Vec<String>,
     username: Option<String>,
-    password: Option<Secret>,
+    password: Option<SecretSource>,
     security: Security,
     hello: ClientId,
     timeout: Duration,

@@ -28,7 +28,7 @@ pub use http::Http;
 pub struct Outcome {
     /// Fingerprints that the other side confirmed, with the name it gave them, if any.
     pub delivered: Vec<(String, Option<u32>)>,
-    /// Fingerprints the other side will never take, and why.
+    /// Fingerprints the other side will never take (of a note its key), and why.
     pub refused: Vec<(String, String)>,
     /// Why the rest failed.
     pub retry: Option<Retry>,
@@ -52,10 +52,11 @@ impl Outcome {
     pub fn of(message: &Message, result: Result<(), Failure>) -> Self {
         match result {
             Ok(()) => Outcome::all(message),
-            Err(Failure::Refused(reason)) => Outcome {
-                refused: message.alerts.iter().map(|a| (a.notice.fingerprint.clone(), reason.clone())).collect(),
-                ..Outcome::default()
-            },
+            Err(Failure::Refused(reason)) => {
+                let alerts = message.alerts.iter().map(|a| &a.notice.fingerprint);
+                let refused = alerts.chain(message.note.iter().map(|_| &message.key)).map(|f| (f.clone(), reason.clone())).collect();
+                Outcome { refused, ..Outcome::default() }
+            }
             Err(Failure::Retry(retry)) => Outcome { retry: Some(retry), ..Outcome::default() },
         }
     }

@@ -2,14 +2,14 @@
 
 use super::{Channel, Delivery, Failure, Habits, Http, Outcome, Probe, http};
 use crate::message::{Message, MessageAlert, alert_text, rfc3339, runbook, stable_key};
-use crate::secret::Secret;
+use crate::secret::SecretSource;
 use crate::settings::one_secret;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
-use watchfire_model::{NoticeState, Severity};
+use watchfire_model::{NoticeState, Secret, Severity};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,7 +24,7 @@ pub struct PagerDutySettings {
 
 pub struct PagerDuty {
     url: reqwest::Url,
-    routing_key: Secret,
+    routing_key: SecretSource,
     http: Http,
 }
 

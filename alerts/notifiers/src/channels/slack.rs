@@ -2,7 +2,7 @@
 
 use super::{Channel, Delivery, Failure, Http, Outcome, Probe, fixed_destination, http};
 use crate::message::{Message, runbook};
-use crate::secret::Secret;
+use crate::secret::SecretSource;
 use crate::settings::{Settings, one_secret};
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use watchfire_model::{NoticeState, Severity};
+use watchfire_model::{NoticeState, Secret, Severity};
 
 /// Slack takes one message a second per webhook.
 const PACE: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ pub struct SlackSettings {
 }
 
 pub struct Slack {
-    url: Secret,
+    url: SecretSource,
     channel: Option<String>,
     allowed: Vec<String>,
     username: String,
@@ -43,8 +43,8 @@ impl Slack {
     /// When the address is missing or malformed, or the channel is a template without an allow-list.
     pub fn new(settings: &SlackSettings, all: &Settings, http: Http) -> Result<Self, String> {
         let url = one_secret("url", &settings.url, &settings.url_file, &settings.url_env)?.ok_or("slack needs url, url_file or url_env")?;
-        if let Secret::Inline(text) = &url {
-            http::url("url", text)?;
+        if let SecretSource::Inline(text) = &url {
+            http::url("url", text.expose())?;
         }
         fixed_destination("slack channel", settings.channel.as_deref().unwrap_or(""), all)?;
         Ok(Slack {

@@ -3,7 +3,7 @@
 use super::webhook::Authorization;
 use super::{Channel, Delivery, Failure, Http, Outcome, Probe, fixed_destination, http};
 use crate::message::{Message, stable_key};
-use crate::secret::Secret;
+use crate::secret::SecretSource;
 use crate::settings::{Settings, one_secret};
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use watchfire_model::Secret;
 
 /// Characters of a text: two segments of a concatenated message with room to spare.
 const TEXT: usize = 300;
@@ -46,7 +47,7 @@ pub enum Format {
 }
 
 pub struct Sms {
-    url: Secret,
+    url: SecretSource,
     to: Vec<String>,
     format: Format,
     fields: BTreeMap<String, String>,
@@ -60,8 +61,8 @@ impl Sms {
     /// When the address, the numbers or a header are missing or malformed, or no field carries the text.
     pub fn new(settings: &SmsSettings, all: &Settings, http: Http) -> Result<Self, String> {
         let url = one_secret("url", &settings.url, &settings.url_file, &settings.url_env)?.ok_or("sms needs url, url_file or url_env")?;
-        if let Secret::Inline(text) = &url {
-            http::url("url", text)?;
+        if let SecretSource::Inline(text) = &url {
+            http::url("url", text.expose())?;
         }
         if settings.to.is_empty() {
             return Err("sms needs at least one number in `to`".to_owned());

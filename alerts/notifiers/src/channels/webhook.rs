@@ -2,7 +2,7 @@
 
 use super::{Channel, Delivery, Failure, Http, Outcome, Probe, http};
 use crate::message::{Message, common, rfc3339};
-use crate::secret::Secret;
+use crate::secret::SecretSource;
 use crate::settings::one_secret;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use watchfire_model::{Labels, NoticeState, Timestamp};
+use watchfire_model::{Labels, NoticeState, Secret, Timestamp};
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -31,7 +31,7 @@ pub struct WebhookSettings {
 }
 
 pub struct Webhook {
-    url: Secret,
+    url: SecretSource,
     authorization: Authorization,
     headers: HeaderMap,
     max_alerts: usize,
@@ -44,8 +44,8 @@ impl Webhook {
     pub fn new(settings: &WebhookSettings, http: Http) -> Result<Self, String> {
         let url =
             one_secret("url", &settings.url, &settings.url_file, &settings.url_env)?.ok_or("a webhook needs url, url_file or url_env")?;
-        if let Secret::Inline(text) = &url {
-            http::url("url", text)?;
+        if let SecretSource::Inline(text) = &url {
+            http::url("url", text.expose())?;
         }
         let bearer = one_secret("bearer_token", &settings.bearer_token, &settings.bearer_token_file, &settings.bearer_token_env)?;
         let password = one_secret("password", &settings.password, &settings.password_file, &settings.password_env)?;
@@ -80,12 +80,12 @@ impl Channel for Webhook {
 /// A bearer token, or name and password, or neither.
 pub(super) enum Authorization {
     None,
-    Bearer(Secret),
-    Basic(String, Secret),
+    Bearer(SecretSource),
+    Basic(String, SecretSource),
 }
 
 impl Authorization {
-    pub(super) fn new(bearer: Option<Secret>, username: Option<String>, password: Option<Secret>) -> Result<Self, String> {
+    pub(super) fn new(bearer: Option<SecretSource>, username: Option<String>, password: Option<SecretSource>) -> Result<Self, String> {
         match (bearer, username, password) {
             (None, None, None) => Ok(Authorization::None),
             (Some(token), None, None) => Ok(Authorization::Bearer(token)),

@@ -2,20 +2,24 @@
 
 use super::path::{self, PathStatus};
 use super::plan::PathTraits;
-use super::shared::{PathState, Shared};
+use super::shared::{Current, PathState, Shared, Table};
 use super::trial::{PathReport, test_all};
-use super::{Anchor, summary};
+use super::{Anchor, Now, summary};
 use crate::channels;
 use crate::channels::terminal::{Terminal, TerminalKind, TerminalSink};
-use crate::journal::{Acknowledgement, ActiveSilence, AlertStates, Cell, Change, DeadLetter, Faults, Journal, JournalError, Recovered};
+use crate::journal::{
+    Acknowledgement, ActiveSilence, AlertStates, Cell, Change, DeadLetter, Faults, Journal, JournalError, Recovered, State,
+};
 use crate::message::stable_key;
 use crate::routing::{Explanation, Routing};
 use crate::settings::Settings;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use watchfire_model::reading::Silence;
@@ -49,6 +53,8 @@ pub struct DispatcherHandle {
     pub(super) shared: Arc<Shared>,
     terminal: Terminal,
     tasks: TaskTracker,
+    /// The task of each path; the next one of that name begins when it has ended.
+    running: Arc<Mutex<BTreeMap<String, JoinHandle<()>>>>,
 }
 
 impl Dispatcher {
@@ -77,59 +83,107 @@ impl Dispatcher {
         cancel: CancellationToken,
         faults: Faults,
     ) -> Result<(DispatcherHandle, Recovered), StartError> {
-        let routing = Routing::new(&settings).map_err(StartError::Settings)?;
         let terminal = Terminal::default();
-        let mut paths = Vec::new();
-        for receiver in routing.receivers() {
-            for channel in &receiver.channels {
-                let made = channels::build(&channel.settings, &settings, &terminal)
-                    .map_err(|e| StartError::Settings(format!("receiver {:?}: {e}", receiver.name)))?;
-                paths.push(Arc::new(PathState {
-                    traits: PathTraits {
-                        name: channel.path.clone(),
-                        receiver: receiver.name.clone(),
-                        habits: made.habits(),
-                        at_least: channel.at_least,
-                        send_resolved: channel.send_resolved,
-                    },
-                    channel: made,
-                    status: Mutex::new(PathStatus::default()),
-                    changed: Notify::new(),
-                }));
-            }
-        }
-        let woken = paths.clone();
-        let wake = Box::new(move || woken.iter().for_each(|p| p.changed.notify_one()));
+        let current: Current = Arc::new(RwLock::new(Arc::new(table(&settings, &terminal).map_err(StartError::Settings)?)));
+        let woken = current.clone();
+        let wake = Box::new(move || woken.read().paths.iter().for_each(|p| p.changed.notify_one()));
         let (journal, recovered) = Journal::open(state_dir, clock.now(), &meter, faults, wake)?;
         for banner in &recovered.banners {
             tracing::warn!("{banner}");
         }
         let shared = Arc::new(Shared {
             journal,
-            limits: settings.limits.clone(),
-            external_url: settings.external_url.clone(),
+            current,
             anchor: Anchor::new(&*clock),
             clock,
             meter,
-            paths,
             cancel,
             recovered: recovered.banners.clone(),
             persistent: state_dir.is_some(),
             silences: AtomicU64::new(0),
             drain_until: OnceLock::new(),
-            routing,
         });
-        let tasks = TaskTracker::new();
-        for path in &shared.paths {
-            tasks.spawn(path::run(shared.clone(), path.clone()));
-        }
-        tasks.spawn(summary::run(shared.clone()));
-        tasks.close();
-        Ok((DispatcherHandle { shared, terminal, tasks }, recovered))
+        let handle = DispatcherHandle { shared, terminal, tasks: TaskTracker::new(), running: Arc::default() };
+        // Settings may have changed while nobody ran.
+        handle.readdress();
+        handle.spawn();
+        handle.tasks.spawn(summary::run(handle.shared.clone()));
+        handle.tasks.close();
+        Ok((handle, recovered))
     }
 }
 
+/// Makes the routing table and builds every path of it.
+fn table(settings: &Settings, terminal: &Terminal) -> Result<Table, String> {
+    let routing = Routing::new(settings)?;
+    for line in routing.unused() {
+        tracing::warn!("{line}");
+    }
+    let mut paths = Vec::new();
+    for receiver in routing.receivers() {
+        for channel in &receiver.channels {
+            let made = channels::build(&channel.settings, settings, terminal).map_err(|e| format!("receiver {:?}: {e}", receiver.name))?;
+            paths.push(Arc::new(PathState {
+                traits: PathTraits {
+                    name: channel.path.clone(),
+                    receiver: receiver.name.clone(),
+                    habits: made.habits(),
+                    at_least: channel.at_least,
+                    send_resolved: channel.send_resolved,
+                },
+                channel: made,
+                status: Mutex::new(PathStatus::default()),
+                changed: Notify::new(),
+                retired: CancellationToken::new(),
+            }));
+        }
+    }
+    Ok(Table { routing, limits: settings.limits.clone(), external_url: settings.external_url.clone(), paths })
+}
+
 impl DispatcherHandle {
+    /// Puts other settings into force. What is under way is finished first, what is owed goes where it goes now: who is newly addressed hears
+    /// of everything that fires, who is no longer addressed learns only how it ends. Blocks until that is durable. Settings that cannot be
+    /// used change nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn reload(&self, settings: &Settings) -> Result<(), String> {
+        let made = Arc::new(table(settings, &self.terminal)?);
+        let before = std::mem::replace(&mut *self.shared.current.write(), made);
+        before.paths.iter().for_each(|p| p.retired.cancel());
+        self.readdress();
+        self.spawn();
+        Ok(())
+    }
+
+    /// Addresses what fires anew, and forgets paths that no longer exist.
+    fn readdress(&self) {
+        let changes = {
+            let table = self.shared.table();
+            let state = self.shared.journal.state().read();
+            readdressed(&state, &table, self.shared.now(), &self.shared.meter)
+        };
+        if !changes.is_empty() {
+            self.shared.journal.commit(AlertStates::default(), changes);
+        }
+    }
+
+    fn spawn(&self) {
+        let mut running = self.running.lock();
+        for path in &self.shared.table().paths {
+            let before = running.remove(&path.traits.name);
+            let (shared, state) = (self.shared.clone(), path.clone());
+            let task = self.tasks.spawn(async move {
+                if let Some(before) = before {
+                    let _ = before.await;
+                }
+                path::run(shared, state).await;
+            });
+            running.insert(path.traits.name.clone(), task);
+        }
+    }
+
     /// Journals a tick and hands its notices to the senders. Blocks until the record is on disk, then returns true; returns false when it is
     /// held in memory only, because there is no state directory or the disk failed. For the evaluator's own thread, not for async code.
     pub fn commit(&self, tick: TickRecord) -> bool {
@@ -158,14 +212,19 @@ impl DispatcherHandle {
 
     /// (path, works, what was found or is missing), from the last attempt or probe.
     pub fn paths(&self) -> Vec<(String, bool, String)> {
-        self.shared.paths.iter().map(|p| p.status.lock().report(&p.traits.name)).map(|r| (r.path, r.works, r.detail)).collect()
+        self.shared.table().paths.iter().map(|p| p.status.lock().report(&p.traits.name)).map(|r| (r.path, r.works, r.detail)).collect()
     }
 
     /// Sentences for the banner: what was lost at start, and what is wrong with the journal now. To run without a state directory is a choice,
     /// not a fault, and is not in here.
     pub fn banners(&self) -> Vec<String> {
         let now = self.shared.journal.trouble().filter(|_| self.shared.persistent);
-        self.shared.recovered.iter().cloned().chain(now).collect()
+        let unused = match self.shared.table().routing.unused() {
+            [] => None,
+            [only] => Some(only.clone()),
+            [first, more @ ..] => Some(format!("{first}, and {} more settings; `watchfire config check` lists them", more.len())),
+        };
+        self.shared.recovered.iter().cloned().chain(now).chain(unused).collect()
     }
 
     /// True while committed means on disk.
@@ -259,13 +318,13 @@ impl DispatcherHandle {
 
     /// Who would hear of these labels, and why.
     pub fn explain(&self, labels: &Labels) -> Explanation {
-        self.shared.routing.explain(labels)
+        self.shared.table().routing.explain(labels)
     }
 
     /// Lends the terminal for notifications; the sink writes outside of any frame.
     pub fn attach_terminal(&self, sink: Arc<dyn TerminalSink>, kind: TerminalKind) {
         self.terminal.attach(sink, kind);
-        for path in &self.shared.paths {
+        for path in &self.shared.table().paths {
             path.status.lock().retry_now();
             path.changed.notify_one();
         }
@@ -277,12 +336,50 @@ impl DispatcherHandle {
 
     /// Sends a test message over every path, around the outbox, and says what became of it.
     pub async fn test(&self) -> Vec<PathReport> {
-        let paths = self.shared.paths.iter().map(|p| (p.traits.clone(), p.channel.clone())).collect();
-        test_all(paths, &self.shared.limits, &self.shared.external_url, self.shared.clock.now()).await
+        let table = self.shared.table();
+        let paths = table.paths.iter().map(|p| (p.traits.clone(), p.channel.clone())).collect();
+        test_all(paths, &table.limits, &table.external_url, self.shared.clock.now()).await
     }
 
     /// After the token was cancelled: returns when everything owed was sent or the time to drain is over. What is left is in the journal.
     pub async fn drained(&self) {
         self.tasks.wait().await;
     }
+}
+
+/// What other settings change in the durable state.
+fn readdressed(state: &State, table: &Table, now: Now, meter: &Meter) -> Vec<Change> {
+    let exists = |path: &str| table.paths.iter().any(|p| p.traits.name == path);
+    let mut changes = Vec::new();
+    let mut newest: BTreeMap<&str, &Cell> = BTreeMap::new();
+    let gone: BTreeSet<&String> = state.cells.keys().chain(state.notes.keys().map(|(path, _)| path)).filter(|p| !exists(p)).collect();
+    for path in gone {
+        let owed = state.cells.get(path).map_or(0, |cells| cells.values().filter(|c| c.is_owed()).count());
+        if owed > 0 {
+            tracing::warn!(path, owed, "this delivery path is no longer configured; what it had not delivered goes where alerts go now");
+            meter.counter("watchfire_notifications_dropped_total", &[("path", path), ("reason", "path_removed")]).add(owed as u64);
+        }
+        changes.push(Change::Forget { path: path.clone() });
+    }
+    for cell in state.cells.values().flat_map(BTreeMap::values) {
+        let have = newest.entry(&cell.notice.fingerprint).or_insert(cell);
+        if cell.notice.revision > have.notice.revision {
+            *have = cell;
+        }
+    }
+    for cell in newest.values().filter(|c| c.notice.state == NoticeState::Firing) {
+        let destinations = table.routing.destinations(&cell.notice);
+        let addressed = |path: &str| destinations.iter().find(|d| d.path == path);
+        let same = state
+            .cells
+            .iter()
+            .filter(|(path, _)| exists(path))
+            .all(|(path, cells)| cells.get(&cell.notice.fingerprint).map(|c| &c.destination) == addressed(path))
+            && destinations.iter().all(|d| state.cells.contains_key(&d.path));
+        // Alerts of the dispatcher itself leave out the path they are about; they are addressed once.
+        if !same && cell.notice.name() != path::GAVE_UP {
+            changes.push(Change::Readdress { notice: cell.notice.clone(), held: cell.held, destinations, at: now.steady });
+        }
+    }
+    changes
 }

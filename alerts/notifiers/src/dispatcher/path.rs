@@ -6,7 +6,7 @@ use super::trial::PathReport;
 use super::until;
 use crate::channels::{Outcome, Retry};
 use crate::journal::{Change, Composed, DeadLetter, State};
-use crate::message::{Message, MessageAlert, stable_key};
+use crate::message::{Message, MessageAlert, Text, stable_key};
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 /// Alert raised on the other paths when one has given up.
-const GAVE_UP: &str = "WatchfireNotificationsFail";
+pub(super) const GAVE_UP: &str = "WatchfireNotificationsFail";
 
 /// What is known about a path.
 #[derive(Debug, Default)]
@@ -52,15 +52,16 @@ impl PathStatus {
 }
 
 pub(super) async fn run(shared: Arc<Shared>, path: Arc<PathState>) {
-    loop {
+    while !path.retired.is_cancelled() {
         let changed = path.changed.notified();
         let now = shared.now();
+        let table = shared.table();
         look(&path, now.steady);
         let (not_before, failed) = {
             let status = path.status.lock();
             (status.not_before, status.failed_group.clone())
         };
-        let planned = plan(&shared.journal.state().read(), &path.traits, &shared.routing, now, failed.as_deref(), false);
+        let planned = plan(&shared.journal.state().read(), &path.traits, &table.routing, now, failed.as_deref(), false);
         settle(&shared, &path, planned.drops, planned.silenced).await;
         let waiting = not_before.filter(|at| *at > now.steady);
         if let (Some(due), None) = (&planned.due, waiting) {
@@ -69,7 +70,7 @@ pub(super) async fn run(shared: Arc<Shared>, path: Arc<PathState>) {
                 tokio::time::sleep_until(shared.deadline()).await;
             };
             tokio::select! {
-                _ = attempt(&shared, &path, due, shared.limits.attempt_timeout) => {}
+                _ = attempt(&shared, &path, due, table.limits.attempt_timeout) => {}
                 // What was under way is in the journal and comes again with its key.
                 () = too_long => return,
             }
@@ -79,6 +80,7 @@ pub(super) async fn run(shared: Arc<Shared>, path: Arc<PathState>) {
                 () = changed => {}
                 () = tokio::time::sleep(next.max(Duration::from_millis(1))) => {}
                 () = shared.cancel.cancelled() => {}
+                () = path.retired.cancelled() => {}
             }
         }
         if shared.cancel.is_cancelled() {
@@ -94,11 +96,12 @@ pub(super) async fn run(shared: Arc<Shared>, path: Arc<PathState>) {
 
 /// Sends what is owed without waiting for groups; one failure ends it.
 async fn drain(shared: &Shared, path: &PathState) {
+    let table = shared.table();
     loop {
         let failed = path.status.lock().failed_group.clone();
-        let planned = plan(&shared.journal.state().read(), &path.traits, &shared.routing, shared.now(), failed.as_deref(), true);
+        let planned = plan(&shared.journal.state().read(), &path.traits, &table.routing, shared.now(), failed.as_deref(), true);
         let Some(due) = planned.due else { return };
-        if !attempt(shared, path, &due, shared.limits.attempt_timeout).await {
+        if !attempt(shared, path, &due, table.limits.attempt_timeout).await {
             return;
         }
     }
@@ -158,7 +161,7 @@ async fn attempt(shared: &Shared, path: &PathState, due: &Due, limit: Duration) 
         }
     };
     let now = shared.now();
-    let message = Arc::new(message(&shared.journal.state().read(), path, due, key, &shared.external_url, now));
+    let message = Arc::new(message(&shared.journal.state().read(), path, due, key, &shared.table().external_url, now));
     let calls = if path.traits.habits.call_per_alert { u32::try_from(message.alerts.len()).unwrap_or(u32::MAX).max(1) } else { 1 };
     let sent = message.clone();
     let outcome = match shared.journal.faults().at("send") {
@@ -203,7 +206,7 @@ fn message(state: &State, path: &PathState, due: &Due, key: String, external_url
         group_key: due.group_key.clone(),
         group_labels: due.group_labels.clone(),
         alerts: new.chain(context).collect(),
-        note: None,
+        note: due.note.as_ref().map(|n| Text { title: n.title.clone(), summary: n.body.clone(), facts: Vec::new() }),
         external_url: external_url.to_owned(),
         at: now.wall,
     }
@@ -216,6 +219,7 @@ async fn record(shared: &Shared, path: &PathState, due: &Due, message: &Message,
         shared.meter.counter(what, &all).add(n as u64);
     };
     let now = shared.now();
+    let limits = shared.table().limits.clone();
     let revision = |fingerprint: &str| due.members.iter().find(|(f, _)| f == fingerprint).map(|(_, revision)| *revision);
     let mut changes = Vec::new();
     let delivered: Vec<(String, u64, Option<u32>)> =
@@ -230,16 +234,23 @@ async fn record(shared: &Shared, path: &PathState, due: &Due, message: &Message,
         }
     }
     let mut dead: Vec<(String, String)> = outcome.refused;
-    let too_old = due.queued_at.saturating_add(shared.limits.give_up_after) <= now.steady;
+    if let Some(note) = due.note.as_ref().filter(|_| outcome.retry.is_none() && dead.is_empty()) {
+        count("watchfire_notifications_total", &[], 1);
+        changes.push(Change::NoteSent { path: name.clone(), key: note.key.clone() });
+    }
+    let too_old = due.queued_at.saturating_add(limits.give_up_after) <= now.steady;
     if let Some(retry) = outcome.retry.as_ref().filter(|_| too_old) {
         let done: BTreeSet<&str> = outcome.delivered.iter().map(|(f, _)| f.as_str()).collect();
-        let left = due.members.iter().filter(|(f, _)| !done.contains(f.as_str()));
-        dead.extend(left.map(|(f, _)| {
-            (f.clone(), format!("given up after {}: {}", watchfire_model::format_duration(shared.limits.give_up_after), retry.reason))
-        }));
+        let left = due.members.iter().map(|(f, _)| f).chain(due.note.iter().map(|n| &n.key)).filter(|f| !done.contains(f.as_str()));
+        dead.extend(
+            left.map(|f| {
+                (f.clone(), format!("given up after {}: {}", watchfire_model::format_duration(limits.give_up_after), retry.reason))
+            }),
+        );
     }
     for (fingerprint, reason) in &dead {
-        let alert = message.alerts.iter().find(|a| a.notice.fingerprint == *fingerprint).map(|a| a.notice.name()).unwrap_or_default();
+        let alert = message.alerts.iter().find(|a| a.notice.fingerprint == *fingerprint).map(|a| a.notice.name());
+        let alert = alert.or(due.note.as_ref().map(|n| n.title.as_str())).unwrap_or_default();
         let alert = harmless_limited(alert, 200).into_owned();
         tracing::error!(path = name, alert, reason, "notification given up");
         changes.push(Change::Dead(DeadLetter {
@@ -264,7 +275,7 @@ async fn record(shared: &Shared, path: &PathState, due: &Due, message: &Message,
             (Some(retry), _) => {
                 status.failures += 1;
                 status.failed_group = Some(due.group_key.clone());
-                let wait = retry.after.unwrap_or_else(|| backoff(status.failures, shared.limits.backoff_min, shared.limits.backoff_max));
+                let wait = retry.after.unwrap_or_else(|| backoff(status.failures, limits.backoff_min, limits.backoff_max));
                 status.not_before = Some(now.steady.saturating_add(wait));
                 status.last = Some(Err(retry.reason.clone()));
                 count("watchfire_notification_failures_total", &[], 1);

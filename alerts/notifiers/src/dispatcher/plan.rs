@@ -1,7 +1,7 @@
 //! What a delivery path should do next: a pure function of the durable state, the routing table and the time.
 
 use crate::channels::Habits;
-use crate::journal::{Cell, Composed, State};
+use crate::journal::{Cell, Composed, Note, State};
 use crate::routing::{Routing, Timing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,6 +11,8 @@ use watchfire_model::{Labels, NoticeState, Severity, Timestamp};
 pub const STORM_GROUPS: usize = 8;
 /// The group key of such a message.
 pub const STORM_KEY: &str = "storm";
+/// The group key of a message without alerts.
+const NOTE_KEY: &str = "summary";
 /// Alerts that still fire and are repeated in a message to complete the picture.
 const CONTEXT: usize = 50;
 
@@ -42,6 +44,8 @@ pub struct Due {
     pub members: Vec<(String, u64)>,
     /// Fingerprints that still fire in the same group.
     pub context: Vec<String>,
+    /// Instead of alerts.
+    pub note: Option<Note>,
     /// The key of an earlier attempt at exactly this message.
     pub key: Option<String>,
     pub queued_at: Timestamp,
@@ -73,7 +77,10 @@ struct Group<'a> {
 /// Plans for one path. `failed` is the group whose last attempt failed: others that are due go first. `draining` ignores all waiting.
 pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, failed: Option<&str>, draining: bool) -> Plan {
     let mut plan = Plan::default();
-    let Some(cells) = state.cells.get(&path.name) else { return plan };
+    let Some(cells) = state.cells.get(&path.name) else {
+        plan.due = note(state, path);
+        return plan;
+    };
     let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
     let mut wanted: BTreeMap<&str, u64> = BTreeMap::new();
     let mut later = |at: Timestamp| plan.next = Some(plan.next.map_or(at, |next: Timestamp| next.min(at)));
@@ -176,9 +183,23 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
     let resumed = under_way.first().filter(|c| failed != Some(c.group_key.as_str()) || ready.is_empty());
     plan.due = match resumed {
         Some(composed) => Some(resume(composed, cells, &groups, path)),
-        None => pick(ready, &taken, path, failed),
+        None => pick(ready, &taken, path, failed).or_else(|| note(state, path)),
     };
     plan
+}
+
+/// The oldest text that is about no alert; alerts go first.
+fn note(state: &State, path: &PathTraits) -> Option<Due> {
+    let note = state.notes.values().filter(|n| n.path == path.name).min_by_key(|n| n.queued_at)?;
+    Some(Due {
+        group_key: NOTE_KEY.to_owned(),
+        group_labels: Labels::empty(),
+        members: Vec::new(),
+        context: Vec::new(),
+        key: Some(note.key.clone()),
+        queued_at: note.queued_at,
+        note: Some(note.clone()),
+    })
 }
 
 fn timing(path: &PathTraits, routing: &Routing, cell: &Cell) -> Timing {
@@ -212,6 +233,7 @@ fn resume(composed: &Composed, cells: &BTreeMap<String, Cell>, groups: &BTreeMap
         group_labels: group.map(|g| g.labels.clone()).unwrap_or_default(),
         members: composed.members.clone(),
         context: Vec::new(),
+        note: None,
         key: Some(composed.key.clone()),
         queued_at,
     }
@@ -244,6 +266,7 @@ fn pick(mut ready: Vec<(&str, &Group<'_>)>, taken: &BTreeSet<&str>, path: &PathT
         queued_at: members.first().map(|c| c.queued_at).unwrap_or_default(),
         members: members.iter().map(|c| (c.notice.fingerprint.clone(), c.notice.revision)).collect(),
         context,
+        note: None,
         key: None,
     })
 }

@@ -7,7 +7,7 @@ use crate::channels::Channel;
 use crate::journal::{AlertStates, Cell, Change, DeadLetter, Journal};
 use crate::routing::Routing;
 use crate::settings::Limits;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
@@ -16,13 +16,10 @@ use watchfire_model::{Clock, Meter, Notice, Timestamp, harmless_limited};
 
 pub(super) struct Shared {
     pub journal: Journal,
-    pub routing: Routing,
-    pub limits: Limits,
-    pub external_url: String,
+    pub current: Current,
     pub clock: Arc<dyn Clock>,
     pub anchor: Anchor,
     pub meter: Meter,
-    pub paths: Vec<Arc<PathState>>,
     pub cancel: CancellationToken,
     pub recovered: Vec<String>,
     /// There is a state directory.
@@ -31,6 +28,17 @@ pub(super) struct Shared {
     pub drain_until: OnceLock<tokio::time::Instant>,
 }
 
+/// What settings were made into. A reload replaces it whole.
+pub(super) struct Table {
+    pub routing: Routing,
+    pub limits: Limits,
+    pub external_url: String,
+    pub paths: Vec<Arc<PathState>>,
+}
+
+/// The table in force.
+pub(super) type Current = Arc<RwLock<Arc<Table>>>;
+
 /// One delivery path at run time.
 pub(super) struct PathState {
     pub traits: PathTraits,
@@ -38,34 +46,41 @@ pub(super) struct PathState {
     pub status: Mutex<PathStatus>,
     /// Something changed that this path may want to send.
     pub changed: Notify,
+    /// Other settings have taken its place: it ends after what it is doing.
+    pub retired: CancellationToken,
 }
 
 impl Shared {
+    pub fn table(&self) -> Arc<Table> {
+        self.current.read().clone()
+    }
+
     pub fn now(&self) -> Now {
         self.anchor.now(&*self.clock)
     }
 
     /// A notice with everybody who is to hear it; `except` leaves a path out.
     pub fn addressed(&self, notice: Notice, at: Timestamp, except: Option<&str>) -> Change {
-        let mut destinations = self.routing.destinations(&notice);
+        let mut destinations = self.table().routing.destinations(&notice);
         destinations.retain(|d| Some(d.path.as_str()) != except);
         Change::Notice { notice: Arc::new(notice), destinations, at }
     }
 
     /// The oldest entries become dead letters while more is owed than the limits allow. Receivers that are dead for long get there.
     pub fn overflow(&self) -> Vec<Change> {
+        let limits = self.table().limits.clone();
         let state = self.journal.state().read();
         let mut owed: Vec<&Cell> = state.cells.values().flat_map(|cells| cells.values()).filter(|c| c.is_owed()).collect();
         let mut bytes: u64 = owed.iter().map(|c| c.size()).sum();
         let mut entries = owed.len();
-        if entries <= self.limits.outbox_entries && bytes <= self.limits.outbox_bytes {
+        if entries <= limits.outbox_entries && bytes <= limits.outbox_bytes {
             return Vec::new();
         }
         owed.sort_by_key(|c| c.queued_at);
         let at = self.clock.now();
         let mut dead = Vec::new();
         for cell in owed {
-            if entries <= self.limits.outbox_entries && bytes <= self.limits.outbox_bytes {
+            if entries <= limits.outbox_entries && bytes <= limits.outbox_bytes {
                 break;
             }
             entries -= 1;
@@ -76,7 +91,7 @@ impl Shared {
                 path,
                 alert: harmless_limited(cell.notice.name(), 200).into_owned(),
                 fingerprint: cell.notice.fingerprint.clone(),
-                reason: format!("the outbox is full ({} entries, {} bytes)", self.limits.outbox_entries, self.limits.outbox_bytes),
+                reason: format!("the outbox is full ({} entries, {} bytes)", limits.outbox_entries, limits.outbox_bytes),
                 at,
             }));
         }
@@ -86,7 +101,7 @@ impl Shared {
 
     /// When draining must be over; the first to ask starts the time.
     pub fn deadline(&self) -> tokio::time::Instant {
-        *self.drain_until.get_or_init(|| tokio::time::Instant::now() + self.limits.drain)
+        *self.drain_until.get_or_init(|| tokio::time::Instant::now() + self.table().limits.drain)
     }
 
     /// Commits a person's decision; success means it is on disk, or that there is no disk to be on.

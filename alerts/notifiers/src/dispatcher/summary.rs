@@ -1,20 +1,18 @@
 //! The daily summary of each person who wants one, and the slow housekeeping: dropping what is over and done with.
 
-use super::shared::{PathState, Shared};
-use crate::channels::Outcome;
-use crate::journal::{Change, State, Transition};
-use crate::message::{Message, Text, stable_key};
+use super::Now;
+use super::shared::Shared;
+use crate::journal::{Change, Note, State, Transition};
+use crate::message::{Text, stable_key};
 use crate::routing::Receiver;
 use chrono::{NaiveTime, TimeZone};
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::{Labels, NoticeState, Severity, Timestamp, format_duration, harmless_limited};
+use watchfire_model::{NoticeState, Severity, Timestamp, format_duration, harmless_limited};
 
 const LOOK: Duration = Duration::from_secs(5);
-/// Between attempts to deliver a summary.
-const AGAIN: Duration = Duration::from_secs(60);
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Alerts named in a summary.
@@ -22,7 +20,6 @@ const NAMED: usize = 10;
 
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut kept = shared.now().steady;
-    let mut tried: BTreeMap<String, Timestamp> = BTreeMap::new();
     let owed = shared.meter.gauge("watchfire_outbox_entries", &[]);
     loop {
         tokio::select! {
@@ -30,18 +27,20 @@ pub(super) async fn run(shared: Arc<Shared>) {
             () = shared.cancel.cancelled() => return,
         }
         let now = shared.now();
-        for receiver in shared.routing.receivers() {
-            let since = due(receiver, &shared.journal.state().read(), now.wall);
-            let rested = tried.get(&receiver.name).is_none_or(|at| now.steady.since(*at) >= AGAIN);
-            if let Some(since) = since.filter(|_| rested) {
-                tried.insert(receiver.name.clone(), now.steady);
-                send(&shared, receiver, since, now.wall).await;
+        let table = shared.table();
+        for receiver in table.routing.receivers() {
+            let made = {
+                let state = shared.journal.state().read();
+                due(receiver, &state, now.wall).map(|since| changes(receiver, &text(&state, since, now.wall), since, now))
+            };
+            if let Some(made) = made {
+                shared.journal.commit_async(made).await;
             }
         }
         owed.set(shared.journal.state().read().owed() as f64);
         if now.steady.since(kept) >= HOUSEKEEPING {
             kept = now.steady;
-            let before = now.wall.saturating_sub(shared.limits.keep_resolved);
+            let before = now.wall.saturating_sub(table.limits.keep_resolved);
             shared.journal.commit_async(vec![Change::Expire { before, now: now.wall }]).await;
         }
     }
@@ -71,42 +70,14 @@ fn last_slot(zone: Tz, minute: u32, now: Timestamp) -> Option<Timestamp> {
     })
 }
 
-async fn send(shared: &Shared, receiver: &Receiver, since: Timestamp, now: Timestamp) {
-    let text = {
-        let state = shared.journal.state().read();
-        text(&state, since, now)
+/// One note for each path that carries summaries, durable together with the fact that this summary was made.
+fn changes(receiver: &Receiver, text: &Text, since: Timestamp, now: Now) -> Vec<Change> {
+    let paths = receiver.channels.iter().filter(|c| c.summary).map(|c| &c.path);
+    let note = |path: &String| {
+        let key = stable_key(&["summary", path, &since.millis().to_string()]);
+        Change::Note(Note { path: path.clone(), key, title: text.title.clone(), body: text.body(), queued_at: now.steady })
     };
-    let names: Vec<&str> = receiver.channels.iter().filter(|c| c.summary).map(|c| c.path.as_str()).collect();
-    let mut delivered = names.is_empty();
-    for path in shared.paths.iter().filter(|p| names.contains(&p.traits.name.as_str())) {
-        let message = note(path, text.clone(), since, now, &shared.external_url);
-        let outcome = tokio::time::timeout(shared.limits.attempt_timeout, path.channel.clone().deliver(Arc::new(message))).await;
-        match outcome {
-            Ok(Outcome { retry: None, .. }) => delivered = true,
-            Ok(Outcome { retry: Some(retry), .. }) => {
-                tracing::warn!(path = path.traits.name, reason = retry.reason, "summary not delivered")
-            }
-            Err(_) => tracing::warn!(path = path.traits.name, "summary not delivered in time"),
-        }
-    }
-    // Without any success it is tried again at the next look, within the hour.
-    if delivered || now.since(since) > DAY + Duration::from_secs(3600) {
-        shared.journal.commit_async(vec![Change::Summary { person: receiver.name.clone(), at: now }]).await;
-    }
-}
-
-fn note(path: &PathState, text: Text, since: Timestamp, now: Timestamp, external_url: &str) -> Message {
-    Message {
-        key: stable_key(&["summary", &path.traits.name, &since.millis().to_string()]),
-        path: path.traits.name.clone(),
-        receiver: path.traits.receiver.clone(),
-        group_key: "summary".to_owned(),
-        group_labels: Labels::empty(),
-        alerts: Vec::new(),
-        note: Some(text),
-        external_url: external_url.to_owned(),
-        at: now,
-    }
+    paths.map(note).chain([Change::Summary { person: receiver.name.clone(), at: now.wall }]).collect()
 }
 
 /// What happened since then, in words and counts.

@@ -5,18 +5,22 @@
 //! whole state is written to a new file as soon as that works.
 
 mod directory;
+mod entries;
 mod faults;
 mod log;
 mod payload;
 mod record;
+mod silence;
 mod state;
 mod writer;
 
 pub use directory::StateDirectory;
+pub use entries::{Acknowledgement, Cell, Composed, DeadLetter, Destination, Note, Transition};
 pub use faults::{Faults, POINTS};
 pub use log::{Damage, RESERVE_BYTES, SEGMENT_BYTES, SegmentLog};
 pub use payload::AlertStates;
-pub use state::{Acknowledgement, ActiveSilence, Cell, Change, Composed, DeadLetter, Destination, State, Transition};
+pub use silence::ActiveSilence;
+pub use state::{Change, State};
 pub use writer::{Journal, Recovered};
 
 use std::io;

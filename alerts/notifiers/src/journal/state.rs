@@ -1,113 +1,17 @@
 //! Everything that survives a restart, and the changes it is made of. [`State::apply`] is the only way it changes, at run time and at recovery alike.
 
+use super::entries::{Acknowledgement, Cell, Composed, DeadLetter, Destination, Note, Transition};
+use super::silence::ActiveSilence;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use watchfire_model::reading::Silence;
-use watchfire_model::{Labels, MatchOp, Matcher, Notice, NoticeState, Severity, Timestamp};
+use watchfire_model::{Labels, Notice, NoticeState, Timestamp};
 
 /// Dead letters kept for reading; each is also counted.
 const DEAD_LETTERS: usize = 1000;
 /// Transitions remembered for daily summaries.
 const HISTORY: usize = 10_000;
-
-/// Where a notice goes: one channel of one receiver, and the group it belongs to there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Destination {
-    /// Name of the delivery path: `receiver/channel`, with a number where a receiver has several of a kind.
-    pub path: String,
-    /// Names the group within the path.
-    pub group_key: String,
-    pub group_labels: Labels,
-    /// Index of the timing of the deciding route, in the routing table's list; out of range means the default.
-    pub route: usize,
-}
-
-/// What one delivery path owes, and has delivered, about one alert: outbox entry and notification log in one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cell {
-    pub destination: Destination,
-    /// The newest transition; what has not been sent of an older one never will be.
-    pub notice: Arc<Notice>,
-    /// Explained by a cause: not to be sent while it fires.
-    pub held: bool,
-    /// When the newest transition was queued.
-    pub queued_at: Timestamp,
-    pub sent_revision: Option<u64>,
-    pub sent_state: Option<NoticeState>,
-    pub sent_at: Option<Timestamp>,
-    /// What the receiver called the message, where it did: the id of a desktop popup.
-    pub handle: Option<u32>,
-    /// The receiver knows of the acknowledgement.
-    pub acknowledged: bool,
-    /// Given up: refused by the receiver, or too old.
-    pub dead: bool,
-}
-
-impl Cell {
-    /// Bytes of text in the notice, about.
-    pub fn size(&self) -> u64 {
-        let notice = &*self.notice;
-        let evidence = &notice.evidence;
-        let texts = evidence.surroundings.iter().chain(&evidence.dependents).chain(&evidence.trace_ids).map(String::len).sum::<usize>();
-        (notice.labels.text_bytes() + notice.annotations.text_bytes() + evidence.expression.len() + texts + 200) as u64
-    }
-
-    /// True while the receiver has not heard the newest transition and should.
-    pub fn is_owed(&self) -> bool {
-        if self.dead || self.sent_revision.is_some_and(|sent| sent >= self.notice.revision) {
-            return false;
-        }
-        match self.notice.state {
-            NoticeState::Firing => !self.held,
-            // An incident nobody was told about because of its cause ends as quietly.
-            NoticeState::Resolved => !self.held || self.sent_state == Some(NoticeState::Firing),
-        }
-    }
-}
-
-/// A message that may be under way: until it is known to have arrived, it is repeated with the same key and the same members.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Composed {
-    pub path: String,
-    pub group_key: String,
-    pub key: String,
-    /// (fingerprint, revision) of each alert in it.
-    pub members: Vec<(String, u64)>,
-}
-
-/// Somebody looks after an alert.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acknowledgement {
-    pub fingerprint: String,
-    pub by: String,
-    pub at: Timestamp,
-    /// `None`: until the alert resolves.
-    pub until: Option<Timestamp>,
-}
-
-/// A message that will not be tried again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    pub path: String,
-    pub alert: String,
-    pub fingerprint: String,
-    pub reason: String,
-    pub at: Timestamp,
-}
-
-/// One transition, for summaries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transition {
-    pub at: Timestamp,
-    pub fingerprint: String,
-    pub alert: String,
-    pub severity: Severity,
-    pub state: NoticeState,
-    pub labels: Labels,
-    pub starts_at: Timestamp,
-    pub held: bool,
-}
 
 /// One step of the durable state. The order in the journal is the order of application.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,6 +28,22 @@ pub enum Change {
         at: Timestamp,
     },
     Cell(Box<Cell>),
+    /// Routing changed: who is to hear of an alert that fires, from now on.
+    Readdress {
+        notice: Arc<Notice>,
+        held: bool,
+        destinations: Vec<Destination>,
+        at: Timestamp,
+    },
+    /// The path is no longer configured.
+    Forget {
+        path: String,
+    },
+    Note(Note),
+    NoteSent {
+        path: String,
+        key: String,
+    },
     Compose(Composed),
     /// The receiver confirmed these.
     Sent {
@@ -160,45 +80,6 @@ pub enum Change {
     },
 }
 
-/// A silence with its conditions compiled.
-#[derive(Clone, Debug)]
-pub struct ActiveSilence {
-    pub silence: Silence,
-    matchers: Vec<Matcher>,
-}
-
-impl ActiveSilence {
-    /// # Errors
-    /// When an operator is unknown, a regular expression is refused, no condition is given, or it ends before it starts.
-    pub fn new(silence: Silence) -> Result<Self, String> {
-        if silence.matchers.is_empty() {
-            return Err("a silence needs at least one matcher".to_owned());
-        }
-        if silence.ends_at <= silence.starts_at {
-            return Err("a silence must end after it starts".to_owned());
-        }
-        let mut matchers = Vec::new();
-        for (name, op, value) in &silence.matchers {
-            let op = match op.as_str() {
-                "=" => MatchOp::Equal,
-                "!=" => MatchOp::NotEqual,
-                "=~" => MatchOp::Regex,
-                "!~" => MatchOp::NotRegex,
-                other => return Err(format!("unknown operator {other:?} in a silence; use =, !=, =~ or !~")),
-            };
-            matchers.push(Matcher::new(name, op, value).map_err(|e| format!("silence matcher {name}: {e}"))?);
-        }
-        if matchers.iter().all(|m| m.matches_value("")) {
-            return Err("at least one matcher of a silence must not match the empty value".to_owned());
-        }
-        Ok(ActiveSilence { silence, matchers })
-    }
-
-    pub fn covers(&self, labels: &Labels, now: Timestamp) -> bool {
-        self.silence.starts_at <= now && now < self.silence.ends_at && self.matchers.iter().all(|m| m.matches(labels))
-    }
-}
-
 /// The durable state, in memory.
 #[derive(Clone, Debug, Default)]
 pub struct State {
@@ -213,6 +94,8 @@ pub struct State {
     pub dead: VecDeque<DeadLetter>,
     pub history: VecDeque<Transition>,
     pub summaries: BTreeMap<String, Timestamp>,
+    /// Path, then key.
+    pub notes: BTreeMap<(String, String), Note>,
     /// Number of the last composed message; keys are made of it and never repeat.
     pub counter: u64,
 }
@@ -225,6 +108,18 @@ impl State {
             Change::Cell(cell) => {
                 let path = cell.destination.path.clone();
                 self.cells.entry(path).or_default().insert(cell.notice.fingerprint.clone(), (**cell).clone());
+            }
+            Change::Readdress { notice, held, destinations, at } => self.readdress(notice, *held, destinations, *at),
+            Change::Forget { path } => {
+                self.cells.remove(path);
+                self.composed.retain(|(of, _), _| of != path);
+                self.notes.retain(|(of, _), _| of != path);
+            }
+            Change::Note(note) => {
+                self.notes.insert((note.path.clone(), note.key.clone()), note.clone());
+            }
+            Change::NoteSent { path, key } => {
+                self.notes.remove(&(path.clone(), key.clone()));
             }
             Change::Compose(composed) => {
                 self.counter += 1;
@@ -252,6 +147,7 @@ impl State {
                     cell.dead = true;
                 }
                 self.composed.retain(|(path, _), c| *path != letter.path || c.members.iter().all(|(f, _)| *f != letter.fingerprint));
+                self.notes.remove(&(letter.path.clone(), letter.fingerprint.clone()));
                 push_bounded(&mut self.dead, letter.clone(), DEAD_LETTERS);
             }
             Change::Silence(silence) => {
@@ -301,19 +197,7 @@ impl State {
                 // Nobody there was told of it, so nobody is told that it is over.
                 None if notice.state == NoticeState::Resolved => {}
                 None => {
-                    let cell = Cell {
-                        destination: destination.clone(),
-                        notice: notice.clone(),
-                        held,
-                        queued_at: at,
-                        sent_revision: None,
-                        sent_state: None,
-                        sent_at: None,
-                        handle: None,
-                        acknowledged: false,
-                        dead: false,
-                    };
-                    cells.insert(notice.fingerprint.clone(), cell);
+                    cells.insert(notice.fingerprint.clone(), Cell::unsent(destination, notice, held, at));
                 }
             }
         }
@@ -339,6 +223,27 @@ impl State {
             held,
         };
         push_bounded(&mut self.history, transition, HISTORY);
+    }
+
+    fn readdress(&mut self, notice: &Arc<Notice>, held: bool, destinations: &[Destination], at: Timestamp) {
+        for destination in destinations {
+            let cells = self.cells.entry(destination.path.clone()).or_default();
+            match cells.get_mut(&notice.fingerprint) {
+                Some(cell) if cell.notice.revision == notice.revision => cell.destination = destination.clone(),
+                Some(_) => {}
+                None => {
+                    cells.insert(notice.fingerprint.clone(), Cell::unsent(destination, notice, held, at));
+                }
+            }
+        }
+        // Whoever was told and is no longer addressed still learns how it ends; who was not told will not be.
+        for (path, cells) in self.cells.iter_mut().filter(|(path, _)| destinations.iter().all(|d| d.path != **path)) {
+            let untold = |c: &Cell| c.notice.revision == notice.revision && c.sent_state != Some(NoticeState::Firing);
+            if cells.get(&notice.fingerprint).is_some_and(untold) {
+                cells.remove(&notice.fingerprint);
+                self.composed.retain(|(of, _), c| of != path || c.members.iter().all(|(f, _)| *f != notice.fingerprint));
+            }
+        }
     }
 
     fn sent(&mut self, path: &str, group_key: &str, at: Timestamp, alerts: &[(String, u64, Option<u32>)]) {
@@ -389,7 +294,7 @@ impl State {
 
     /// Entries that wait to be sent, over all paths.
     pub fn owed(&self) -> usize {
-        self.cells.values().flat_map(BTreeMap::values).filter(|c| c.is_owed()).count()
+        self.cells.values().flat_map(BTreeMap::values).filter(|c| c.is_owed()).count() + self.notes.len()
     }
 
     /// The whole state as changes that rebuild it from nothing, except for [`alert_states`](Self::alert_states).
@@ -401,6 +306,7 @@ impl State {
             .chain(self.silences.values().map(|s| Change::Silence(s.silence.clone())))
             .chain(self.cells.values().flat_map(BTreeMap::values).map(|c| Change::Cell(Box::new(c.clone()))))
             .chain(self.composed.values().map(|c| Change::Compose(c.clone())))
+            .chain(self.notes.values().map(|n| Change::Note(n.clone())))
             .chain(self.history.iter().map(|t| Change::History(t.clone())))
             .chain(self.summaries.iter().map(|(person, at)| Change::Summary { person: person.clone(), at: *at }))
     }

@@ -1,10 +1,11 @@
 //! The one thread that writes, and group commit.
 
 use super::directory::StateDirectory;
+use super::entries::{Acknowledgement, Cell};
 use super::faults::Faults;
 use super::log::SegmentLog;
 use super::payload::{self, AlertStates};
-use super::state::{Acknowledgement, Cell, Change, State};
+use super::state::{Change, State};
 use super::{JournalError, banner_bytes};
 use parking_lot::{Mutex, RwLock};
 use std::io;

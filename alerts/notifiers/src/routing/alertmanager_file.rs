@@ -9,14 +9,13 @@ use crate::channels::email::{EmailSettings, Security};
 use crate::channels::pagerduty::PagerDutySettings;
 use crate::channels::slack::SlackSettings;
 use crate::channels::webhook::WebhookSettings;
-use crate::secret::Secret;
 use crate::settings::ChannelSettings;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-use watchfire_model::{MatchOp, Matcher, Severity, parse_duration};
+use watchfire_model::{MatchOp, Matcher, Secret, Severity, parse_duration};
 
 /// Files beyond this are not routing tables.
 const FILE_BYTES: usize = 4 << 20;
@@ -278,7 +277,7 @@ impl Fields<'_> {
     /// A secret and its `_file` form: what the entry says hides what `global` says.
     fn secret(&self, name: &str, global: &str) -> (Option<Secret>, Option<PathBuf>) {
         let of = |get: &dyn Fn(&str) -> Option<String>, name: &str| {
-            let inline = get(name).map(Secret::Inline);
+            let inline = get(name).map(|text| Secret::new(&text));
             let file = if inline.is_some() { None } else { get(&format!("{name}_file")).map(PathBuf::from) };
             (inline, file)
         };
@@ -330,12 +329,12 @@ impl Fields<'_> {
         let text = |value: &Value, name: &str| value.get(name).filter(|v| !v.is_null()).map(scalar);
         if let Some(basic) = http.get("basic_auth") {
             settings.username = text(basic, "username");
-            settings.password = text(basic, "password").map(Secret::Inline);
+            settings.password = text(basic, "password").map(|text| Secret::new(&text));
             settings.password_file = text(basic, "password_file").map(PathBuf::from);
         }
         let bearer = http.get("authorization").unwrap_or(http);
         let token = text(bearer, "credentials").or_else(|| text(bearer, "bearer_token"));
-        settings.bearer_token = token.map(Secret::Inline);
+        settings.bearer_token = token.map(|text| Secret::new(&text));
         settings.bearer_token_file = text(bearer, "credentials_file").or_else(|| text(bearer, "bearer_token_file")).map(PathBuf::from);
         ChannelSettings::Webhook(settings)
     }

@@ -8,6 +8,7 @@ mod calendar;
 mod matchers;
 mod own;
 mod tree;
+mod unused;
 
 pub(crate) use calendar::local;
 pub use calendar::{QuietHours, TimeInterval};
@@ -26,7 +27,9 @@ impl Routing {
             Some(path) => {
                 let shown = path.display();
                 let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {shown}: {e}"))?;
-                alertmanager_file::load(&text).map_err(|e| format!("{shown}: {e}"))?
+                let mut routing = alertmanager_file::load(&text).map_err(|e| format!("{shown}: {e}"))?;
+                routing.unused = unused::unused(&text).into_iter().map(|u| format!("{shown}: {u}")).collect();
+                routing
             }
             None => own::load(settings)?,
         };

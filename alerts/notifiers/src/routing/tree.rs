@@ -123,6 +123,8 @@ pub struct Routing {
     pub(super) inhibit: Vec<InhibitRule>,
     /// Receivers that hear everything, whatever the routes say.
     pub(super) always: Vec<String>,
+    /// What the file says and has no effect.
+    pub(super) unused: Vec<String>,
 }
 
 impl Node {
@@ -260,6 +262,11 @@ impl Routing {
                     && rule.equal.iter().all(|name| source.labels.value(name) == notice.labels.value(name))
             })
         })
+    }
+
+    /// Settings of an `alertmanager.yml` that have no effect here: one sentence each, with file and line.
+    pub fn unused(&self) -> &[String] {
+        &self.unused
     }
 
     pub fn receivers(&self) -> &[Receiver] {

@@ -1,6 +1,6 @@
 //! Who hears what: the routing rows of the documents, and agreement with amtool on Alertmanager's own files.
 
-use crate::receiver::Receiver;
+use crate::receiver::{Answer, Receiver};
 use crate::{eventually, notice, settings, start, start_at};
 use proptest::prelude::*;
 use std::process::Command;
@@ -265,6 +265,31 @@ async fn a_daily_summary_comes_once_through_the_chosen_channel() {
     clock.advance(Duration::from_secs(86_400));
     eventually("the next day's", || receiver.count() == 2).await;
     assert!(receiver.received()[1].json()["commonAnnotations"]["summary"].as_str().unwrap().contains("0 fired"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_summary_that_could_not_be_delivered_is_owed_over_a_restart_with_its_key() {
+    let receiver = Receiver::start().await;
+    receiver.always(Some(Answer::Status(503)));
+    let morning = Timestamp(chrono::DateTime::parse_from_rfc3339("2026-03-02T08:00:01Z").unwrap().timestamp_millis());
+    let clock = watchfire_testkit::SimClock::at(morning);
+    let directory = tempfile::tempdir().unwrap();
+    let ours = settings(&format!(
+        "default_to = []\n[[people]]\nname = \"alex\"\ndaily_summary = \"08:00\"\n[[people.channels]]\nchannel = {{ type = \"webhook\", url = \"{}\" }}\n[limits]\ndrain = \"100ms\"",
+        receiver.url
+    ));
+    let running = start_at(ours.clone(), Some(directory.path()), Arc::new(clock.clone()), Faults::default());
+    eventually("tried", || receiver.count() == 1).await;
+    assert_eq!(running.handle.owed(), 1);
+    running.stop().await;
+    receiver.always(None);
+    let before = receiver.count();
+    let running = start_at(ours, Some(directory.path()), Arc::new(clock.clone()), Faults::default());
+    eventually("delivered", || running.handle.owed() == 0).await;
+    let received = receiver.received();
+    assert_eq!(received.len(), before + 1);
+    assert!(received.iter().all(|r| r.key() == received[0].key() && !r.key().is_empty()));
     running.stop().await;
 }
 
