@@ -88,6 +88,8 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
         alerts_per_rule: limits.alerts_per_rule,
         alerts: limits.alerts,
         external_url,
+        // A restart loses at most one evaluation of what was watched.
+        record_refresh: plan.config.evaluation_interval,
         ..EvaluatorSettings::default()
     };
     let dialects = DialectEngine::new(super::dialects::all(plan)?, DIALECT_INTERVAL);
@@ -132,6 +134,7 @@ fn run(mut evaluator: Evaluator, shared: &Shared, dispatcher: &DispatcherHandle,
                 outcome.changed.iter().filter_map(|record| Some((record.key(), serde_json::to_vec(record).ok()?))).collect();
             dispatcher.commit(TickRecord { states_changed, states_removed: outcome.removed, notices: outcome.notices });
         }
+        dispatcher.refresh(&outcome.refreshed);
         board.publish(conclusion(&evaluator));
         let wait = outcome.next_due.map_or(LONGEST_WAIT, |due| due.since(clock.now())).min(LONGEST_WAIT);
         let mut orders = shared.orders.lock();

@@ -40,6 +40,7 @@ pub fn notify_settings(plan: &Plan, external_url: &str) -> anyhow::Result<Settin
     if config.route.is_empty() && !settings.default_to.is_empty() {
         settings.routes = preset_routes(plan, &settings);
     }
+    settings.limits.resend_delay = config.limits.rules.resend_delay;
     if settings.external_url.is_empty() {
         external_url.clone_into(&mut settings.external_url);
     }

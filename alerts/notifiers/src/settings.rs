@@ -86,6 +86,9 @@ pub struct Limits {
     /// After this long without success a message goes to the dead letters, and another receiver is told.
     #[serde(deserialize_with = "duration")]
     pub give_up_after: Duration,
+    /// Between two sends of a firing alert to an Alertmanager, which forgets it otherwise.
+    #[serde(deserialize_with = "duration")]
+    pub resend_delay: Duration,
     /// Time to send what is left at shutdown.
     #[serde(deserialize_with = "duration")]
     pub drain: Duration,
@@ -107,6 +110,7 @@ impl Default for Limits {
             backoff_min: Duration::from_secs(1),
             backoff_max: Duration::from_secs(300),
             give_up_after: Duration::from_secs(24 * 3600),
+            resend_delay: Duration::from_secs(60),
             drain: Duration::from_secs(10),
             outbox_entries: 10_000,
             outbox_bytes: 64 << 20,

@@ -37,11 +37,16 @@ impl Evaluator {
         let mut standings: Vec<Standing> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.standing).collect();
         let notified_as: Vec<_> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.severity).collect();
         let verdicts = paging::decide(&candidates, &explanations, &mut standings, &notified_as, &self.settings, now);
-        self.explained.clear();
+        let before = std::mem::take(&mut self.explained);
         for (i, address) in addresses.iter().enumerate() {
             let cause = explanations[i].as_ref().map(|e| cause::describe(e, &candidates));
             let dependents = paging::dependents(i, &candidates, &explanations);
             let key = self.key(address);
+            // Who is told later, or again, hears of everybody it explains by then.
+            let known = before.get(&key).is_none_or(|(_, had)| *had == dependents);
+            if !known && verdicts[i] == Verdict::Nothing && standings[i] == Standing::Notified {
+                outcome.refreshed.extend(self.bare_notice(address, now, None, dependents.clone()));
+            }
             self.explained.insert(key, (cause.clone(), dependents.clone()));
             self.apply(address, verdicts[i], standings[i], cause, dependents, &explanations[i], now, outcome);
         }
@@ -104,10 +109,9 @@ impl Evaluator {
         dependents: Vec<String>,
         suspected: Option<Cause>,
     ) -> Option<Notice> {
-        let group = &self.groups[address.0];
-        let rule = &group.rules[address.1].rule;
+        let rule = &self.groups[address.0].rules[address.1].rule;
         let alert = self.alert(address)?;
-        let mut notice = notice::notice(alert, rule, &self.settings, now, group.valid_until(now, &self.settings), cause);
+        let mut notice = self.bare_notice(address, now, cause, dependents)?;
         if let Some(source) = &self.evidence {
             let request = EvidenceRequest {
                 labels: &alert.labels,
@@ -117,12 +121,21 @@ impl Evaluator {
                 now: now.at,
             };
             let found = source.evidence(&request);
-            notice.evidence = Evidence { value: notice.evidence.value, expression: notice.evidence.expression, ..found };
+            let Evidence { value, expression, dependents, .. } = notice.evidence;
+            notice.evidence = Evidence { value, expression, dependents, ..found };
         }
-        notice.evidence.dependents = dependents;
         if let Some(suspected) = suspected {
             notice.evidence.surroundings.insert(0, format!("suspected cause: {}", suspected.reason));
         }
+        Some(notice)
+    }
+
+    /// Without what has to be looked up.
+    fn bare_notice(&self, address: &Address, now: Moment, cause: Option<Cause>, dependents: Vec<String>) -> Option<Notice> {
+        let group = &self.groups[address.0];
+        let valid_until = group.valid_until(now, &self.settings);
+        let mut notice = notice::notice(self.alert(address)?, &group.rules[address.1].rule, &self.settings, now, valid_until, cause);
+        notice.evidence.dependents = dependents;
         Some(notice)
     }
 
@@ -146,7 +159,7 @@ impl Evaluator {
         }
         for address in due {
             let dependents = self.explained.get(&self.key(&address)).map(|(_, d)| d.clone()).unwrap_or_default();
-            outcome.resends.extend(self.notice(&address, now, None, dependents, None));
+            outcome.refreshed.extend(self.bare_notice(&address, now, None, dependents));
         }
     }
 

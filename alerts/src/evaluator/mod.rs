@@ -42,8 +42,9 @@ pub struct TickOutcome {
     pub at: Timestamp,
     /// Transitions to tell of, in order per alert. Those with a `cause` are for the record: the alert stands under its cause, nobody is told.
     pub notices: Vec<Notice>,
-    /// Repetitions of the last notice, for receivers that forget (Alertmanager): same revision, new `ends_at`. Not durable, not for people.
-    pub resends: Vec<Notice>,
+    /// The last notice of an alert as it reads now: same revision, new values, dependents and `ends_at`, without looked-up evidence. For
+    /// whoever is told later or again; nothing to tell by itself, and not durable.
+    pub refreshed: Vec<Notice>,
     /// Alerts whose durable state changed.
     pub changed: Vec<AlertRecord>,
     /// Keys ([`AlertRecord::key`]) of alerts that are gone.
@@ -303,7 +304,9 @@ impl Evaluator {
                 }
                 Err(error) => {
                     self.meter.counter("watchfire_rule_evaluation_failures_total", &[("rule_group", &group.name)]).add(1);
-                    tracing::warn!(group = %group.name, rule = %rule.rule.name, %error, "rule not evaluated");
+                    if rule.last_error.as_ref() != Some(&error) {
+                        tracing::warn!(group = %group.name, rule = %rule.rule.name, %error, "rule not evaluated");
+                    }
                     rule.note(slot, took, Err(error));
                 }
             }

@@ -368,6 +368,7 @@ fn a_cascade_over_twenty_services_is_one_page_and_an_unrelated_fault_is_one_more
     line(&world, &names);
     let mut pages = Vec::new();
     let mut held_back = BTreeSet::new();
+    let mut known = Vec::new();
     // The fault is in s19; it reaches one caller after the other, four per evaluation.
     for round in 0..12_usize {
         let errors: Vec<(&str, f64)> =
@@ -375,6 +376,8 @@ fn a_cascade_over_twenty_services_is_one_page_and_an_unrelated_fault_is_one_more
         let outcome = world.round(&errors);
         held_back.extend(held(&outcome));
         pages.extend(told(&outcome));
+        let of_root = outcome.refreshed.iter().filter(|n| n.labels.value("service") == "s19");
+        known.extend(of_root.map(|n| n.evidence.dependents.len()));
         if round == 9 {
             world.set(&[("__name__", "errors"), ("service", "elsewhere")], 1.0);
         }
@@ -382,6 +385,7 @@ fn a_cascade_over_twenty_services_is_one_page_and_an_unrelated_fault_is_one_more
     }
     assert_eq!(pages, [("s19".to_owned(), NoticeState::Firing),], "before the second fault has lasted for 30 s");
     assert_eq!(held_back.len(), 19);
+    assert_eq!(known.last(), Some(&19), "a page that is still waiting, or is repeated, names them all");
     let board = world.evaluator.board();
     let root = board.iter().find(|a| a.labels.value("service") == "s19").expect("the root");
     assert_eq!(root.evidence.as_ref().map(|e| e.dependents.len()), Some(19));

@@ -1,4 +1,4 @@
-//! Alertmanager, API v2: firing alerts again every minute with an end in the future, resolved ones for 15 minutes, as Prometheus does
+//! Alertmanager, API v2: firing alerts again every minute (`resend_delay`) with an end in the future, resolved ones for 15 minutes, as Prometheus does
 //! (`rules/manager.go`, `notifier/`). The 15 minutes survive a restart, because what was sent when is in the journal.
 
 use super::webhook::{Authorization, posted};
@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{NoticeState, Secret};
 
-/// Prometheus's resend delay, and how long it repeats a resolve.
-const RESEND: Duration = Duration::from_secs(60);
+/// How long Prometheus repeats a resolve.
 const RESOLVED: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,19 +33,21 @@ pub struct AlertmanagerSettings {
 pub struct Alertmanager {
     url: reqwest::Url,
     authorization: Authorization,
+    resend_delay: Duration,
     http: Http,
 }
 
 impl Alertmanager {
     /// # Errors
     /// When the address is not an http URL.
-    pub fn new(settings: &AlertmanagerSettings, http: Http) -> Result<Self, String> {
+    pub fn new(settings: &AlertmanagerSettings, resend_delay: Duration, http: Http) -> Result<Self, String> {
         let base = settings.url.trim_end_matches('/');
         let whole = if base.ends_with("/api/v2/alerts") { base.to_owned() } else { format!("{base}/api/v2/alerts") };
         let url = http::url("alertmanager url", &whole)?;
         let bearer = one_secret("bearer_token", &settings.bearer_token, &settings.bearer_token_file, &settings.bearer_token_env)?;
         let password = one_secret("password", &settings.password, &settings.password_file, &settings.password_env)?;
-        Ok(Alertmanager { url, authorization: Authorization::new(bearer, settings.username.clone(), password)?, http })
+        let authorization = Authorization::new(bearer, settings.username.clone(), password)?;
+        Ok(Alertmanager { url, authorization, resend_delay, http })
     }
 
     async fn send(&self, message: &Message) -> Result<(), Failure> {
@@ -57,7 +58,7 @@ impl Alertmanager {
                 let notice = &*alert.notice;
                 let ends_at = match notice.state {
                     NoticeState::Resolved => notice.ends_at,
-                    NoticeState::Firing => message.at.saturating_add(notice.ends_at.since(alert.queued_at).max(4 * RESEND)),
+                    NoticeState::Firing => message.at.saturating_add(notice.ends_at.since(alert.queued_at).max(4 * self.resend_delay)),
                 };
                 posted(&notice.labels, &notice.annotations, notice.starts_at, ends_at, &notice.generator_url)
             })
@@ -73,7 +74,7 @@ impl Alertmanager {
 
 impl Channel for Alertmanager {
     fn habits(&self) -> Habits {
-        Habits { immediate: true, most: 256, resend: Some((RESEND, RESOLVED)), ..Habits::default() }
+        Habits { immediate: true, most: 256, resend: Some((self.resend_delay, RESOLVED)), ..Habits::default() }
     }
 
     fn deliver(self: Arc<Self>, message: Arc<Message>) -> Delivery {

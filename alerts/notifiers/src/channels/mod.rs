@@ -133,7 +133,7 @@ pub fn build(channel: &ChannelSettings, settings: &Settings, terminal: &terminal
         ChannelSettings::Email(s) => Arc::new(email::Email::new(s, settings)?),
         ChannelSettings::Sms(s) => Arc::new(sms::Sms::new(s, settings, http()?)?),
         ChannelSettings::Webhook(s) => Arc::new(webhook::Webhook::new(s, http()?)?),
-        ChannelSettings::Alertmanager(s) => Arc::new(alertmanager::Alertmanager::new(s, http()?)?),
+        ChannelSettings::Alertmanager(s) => Arc::new(alertmanager::Alertmanager::new(s, settings.limits.resend_delay, http()?)?),
     })
 }
 

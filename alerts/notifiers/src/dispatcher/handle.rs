@@ -198,6 +198,14 @@ impl DispatcherHandle {
         self.shared.journal.commit(AlertStates { changed: tick.states_changed, removed: tick.states_removed }, changes)
     }
 
+    /// Takes over how notices read by now, for messages that are still to be made. Tells nobody anything, and is not durable.
+    pub fn refresh(&self, notices: &[Notice]) {
+        if !notices.is_empty() {
+            let mut state = self.shared.journal.state().write();
+            notices.iter().for_each(|notice| state.refresh(notice));
+        }
+    }
+
     /// Paths that have told somebody of the alert's present incident.
     pub fn delivery(&self, fingerprint: &str) -> Vec<String> {
         let state = self.shared.journal.state().read();

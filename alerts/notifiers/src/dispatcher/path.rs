@@ -161,7 +161,9 @@ async fn attempt(shared: &Shared, path: &PathState, due: &Due, limit: Duration) 
         }
     };
     let now = shared.now();
-    let message = Arc::new(message(&shared.journal.state().read(), path, due, key, &shared.table().external_url, now));
+    let message = message(&shared.journal.state().read(), path, due, key, &shared.table().external_url, now);
+    // What was planned is out of date: nothing has been sent, and the next plan knows better.
+    let Some(message) = message.map(Arc::new) else { return true };
     let calls = if path.traits.habits.call_per_alert { u32::try_from(message.alerts.len()).unwrap_or(u32::MAX).max(1) } else { 1 };
     let sent = message.clone();
     let outcome = match shared.journal.faults().at("send") {
@@ -184,8 +186,15 @@ async fn attempt(shared: &Shared, path: &PathState, due: &Due, limit: Duration) 
     record(shared, path, due, &message, outcome).await
 }
 
-fn message(state: &State, path: &PathState, due: &Due, key: String, external_url: &str, now: super::Now) -> Message {
+/// `None` when an alert has moved on since it was planned: the newer transition must not go out as if it were the older one, for then it
+/// would go out again.
+fn message(state: &State, path: &PathState, due: &Due, key: String, external_url: &str, now: super::Now) -> Option<Message> {
     let cells = state.cells.get(&path.traits.name);
+    let current =
+        |(fingerprint, revision): &(String, u64)| cells.and_then(|c| c.get(fingerprint)).is_some_and(|c| c.notice.revision == *revision);
+    if !due.members.iter().all(current) {
+        return None;
+    }
     let alert = |fingerprint: &str, changed: bool| {
         let cell = cells?.get(fingerprint)?;
         Some(MessageAlert {
@@ -199,7 +208,7 @@ fn message(state: &State, path: &PathState, due: &Due, key: String, external_url
     };
     let new = due.members.iter().filter_map(|(fingerprint, _)| alert(fingerprint, true));
     let context = due.context.iter().filter_map(|fingerprint| alert(fingerprint, false));
-    Message {
+    Some(Message {
         key,
         path: path.traits.name.clone(),
         receiver: path.traits.receiver.clone(),
@@ -209,7 +218,7 @@ fn message(state: &State, path: &PathState, due: &Due, key: String, external_url
         note: due.note.as_ref().map(|n| Text { title: n.title.clone(), summary: n.body.clone(), facts: Vec::new() }),
         external_url: external_url.to_owned(),
         at: now.wall,
-    }
+    })
 }
 
 async fn record(shared: &Shared, path: &PathState, due: &Due, message: &Message, outcome: Outcome) -> bool {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use watchfire_model::reading::Silence;
-use watchfire_model::{Labels, Notice, NoticeState, Timestamp};
+use watchfire_model::{Evidence, Labels, Notice, NoticeState, Timestamp};
 
 /// Dead letters kept for reading; each is also counted.
 const DEAD_LETTERS: usize = 1000;
@@ -223,6 +223,22 @@ impl State {
             held,
         };
         push_bounded(&mut self.history, transition, HISTORY);
+    }
+
+    /// Takes over how a notice reads by now. A message that is under way stays as it was composed: its repeats say the same.
+    pub fn refresh(&mut self, notice: &Notice) {
+        for (path, cells) in &mut self.cells {
+            let Some(cell) = cells.get_mut(&notice.fingerprint).filter(|c| c.notice.revision == notice.revision) else { continue };
+            let member = |c: &Composed| c.path == *path && c.members.iter().any(|(f, _)| *f == notice.fingerprint);
+            if self.composed.values().any(member) {
+                continue;
+            }
+            let known = &*cell.notice;
+            let evidence =
+                Evidence { value: notice.evidence.value, dependents: notice.evidence.dependents.clone(), ..known.evidence.clone() };
+            let refreshed = Notice { annotations: notice.annotations.clone(), ends_at: notice.ends_at, evidence, ..known.clone() };
+            cell.notice = Arc::new(refreshed);
+        }
     }
 
     fn readdress(&mut self, notice: &Arc<Notice>, held: bool, destinations: &[Destination], at: Timestamp) {

@@ -3,6 +3,7 @@
 use crate::receiver::{Answer, Receiver};
 use crate::{RealClock, eventually, notice, settings, start, start_at};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use watchfire_model::reading::Silence;
 use watchfire_model::{Cause, Clock, Labels, NoticeState::*, Severity, Timestamp};
@@ -435,3 +436,71 @@ trait Tap: Sized {
 }
 
 impl Tap for Settings {}
+
+#[tokio::test]
+async fn a_page_that_waits_for_its_group_says_what_is_known_when_it_goes() {
+    let receiver = Receiver::start().await;
+    let mut ours = to(&receiver);
+    ours.routes[0].group_wait = Some(Duration::from_secs(10));
+    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_631_000));
+    let running = start_at(ours, None, Arc::new(clock.clone()), Faults::default());
+    running.commit(vec![notice("Down", 1, Firing)]).await;
+    let mut later = notice("Down", 1, Firing);
+    later.evidence.dependents = (1..=7).map(|n| format!("victim-{n}")).collect();
+    later.evidence.value = Some(0.5);
+    running.handle.refresh(&[later.clone()]);
+    // Of another incident: not about this one.
+    running.handle.refresh(&[watchfire_model::Notice { revision: 9, ..notice("Down", 9, Firing) }]);
+    clock.advance(Duration::from_secs(11));
+    eventually("the page", || receiver.count() == 1).await;
+    let evidence = receiver.received()[0].json()["alerts"][0]["evidence"].clone();
+    assert_eq!(evidence["dependents"].as_array().map(Vec::len), Some(7), "{evidence}");
+    assert_eq!(evidence["value"], 0.5);
+    assert_eq!(evidence["expression"], "errors > 0.05", "what was looked up stays");
+    running.stop().await;
+}
+
+/// An alert resolves while the message about its firing is being journaled: the end is told once, not under two keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_moves_on_while_its_message_is_composed_is_told_once() {
+    let receiver = Receiver::start().await;
+    let mut ours = to(&receiver);
+    ours.routes[0].group_wait = Some(Duration::from_secs(10));
+    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_631_000));
+    let (stuck, submitted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (held, counted) = (stuck.clone(), submitted.clone());
+    let faults = Faults::hook(move |point| {
+        match point {
+            "commit" => drop(counted.fetch_add(1, Ordering::SeqCst)),
+            "append" => {
+                while held.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let running = Arc::new(start_at(ours, Some(directory.path()), Arc::new(clock.clone()), faults));
+    running.commit(vec![notice("Down", 1, Firing)]).await;
+    // The disk is busy with something else while both the message and the newer transition wait for it.
+    stuck.store(true, Ordering::SeqCst);
+    let before = submitted.load(Ordering::SeqCst);
+    let commit = |notice| {
+        let running = running.clone();
+        tokio::spawn(async move { running.commit(vec![notice]).await })
+    };
+    let other = commit(notice("Other", 1, Firing));
+    eventually("the disk is busy", || submitted.load(Ordering::SeqCst) == before + 1).await;
+    clock.advance(Duration::from_secs(11));
+    eventually("the message is composed", || submitted.load(Ordering::SeqCst) == before + 2).await;
+    let end = commit(notice("Down", 2, Resolved));
+    eventually("the alert has ended", || submitted.load(Ordering::SeqCst) == before + 3).await;
+    stuck.store(false, Ordering::SeqCst);
+    assert!(other.await.unwrap() && end.await.unwrap());
+    clock.advance(Duration::from_secs(11));
+    eventually("all is told", || running.handle.owed() == 0).await;
+    let told: Vec<_> = receiver.alerts().into_iter().filter(|(name, _)| name == "Down").collect();
+    assert_eq!(told, alerts(&[("Down", "resolved")]));
+}
