@@ -109,7 +109,7 @@ mod tests {
             [
                 "line 1: templates are not used: messages have watchfire's own text",
                 "line 9: receiver \"team\": slack_configs.title is not used",
-                "line 10: receiver \"team\": slack_configs.text is not used",
+                "line 11: receiver \"team\": slack_configs.text is not used",
                 "line 17: receiver \"other\": email_configs.headers is not used",
             ]
         );
