@@ -66,7 +66,7 @@ impl EvidenceSource for StoreEvidence {
         let lens = Lens { engine: &self.engine, source: self.store.as_ref(), cache: &self.cache, at: request.now, window: RATE_WINDOW };
         let service = request.service.unwrap_or_default();
         let mut evidence = Evidence { command: self.command(service), ..Evidence::default() };
-        if service.is_empty() {
+        if service.is_empty() || request.brief {
             return evidence;
         }
         evidence.trace_ids = self.store.example_traces(service, Example::Error, EXAMPLES);

@@ -85,6 +85,7 @@ impl RunFacts for LiveFacts {
             expression: &alert.expression,
             active_at: alert.active_at.unwrap_or(now),
             now,
+            brief: false,
         };
         let found = self.evidence.evidence(&request);
         alert.evidence = Some(Evidence { value: known.value, expression: known.expression, dependents: known.dependents, ..found });

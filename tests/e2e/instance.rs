@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -16,14 +17,14 @@ pub struct Watchfire {
     pub otlp_http: String,
     pub api: String,
     /// Kept until the end: dropping it removes the directory.
-    _state: TempDir,
+    _state: Option<TempDir>,
     client: reqwest::Client,
 }
 
 /// The command with a state directory and notifications off.
-pub fn command(state: &TempDir) -> Command {
+pub fn command(state: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_watchfire"));
-    command.env_clear().env("HOME", state.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env_clear().env("HOME", state).env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
 
@@ -31,12 +32,19 @@ impl Watchfire {
     /// Starts with these further arguments and waits for the ready line.
     pub fn start(arguments: &[&str]) -> Self {
         let state = TempDir::new().expect("a temporary directory");
-        let mut command = command(&state);
+        let mut watchfire = Self::start_in(state.path(), arguments);
+        watchfire._state = Some(state);
+        watchfire
+    }
+
+    /// As [`start`](Self::start), with a directory that outlives it.
+    pub fn start_in(state: &Path, arguments: &[&str]) -> Self {
+        let mut command = command(state);
         command
             .args(["run", "--headless", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"])
             .args(["--notify", "none", "--log-level", "warn"])
             .arg("--state-dir")
-            .arg(state.path().join("state"))
+            .arg(state.join("state"))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -63,7 +71,7 @@ impl Watchfire {
             otlp_http: address("otlp_http"),
             api: address("api"),
             child,
-            _state: state,
+            _state: None,
             client: reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("an HTTP client"),
         }
     }

@@ -18,6 +18,7 @@ impl Evaluator {
         transitions: Vec<(Address, Change)>,
         outcome: &mut TickOutcome,
     ) {
+        self.evidence_until = self.clock.read().awake + self.settings.evidence_budget;
         for (address, change) in transitions {
             match change {
                 Change::Resolved => self.resolve(&address, now, outcome),
@@ -119,6 +120,7 @@ impl Evaluator {
                 expression: &rule.expression,
                 active_at: alert.life.active.at,
                 now: now.at,
+                brief: self.clock.read().awake > self.evidence_until,
             };
             let found = source.evidence(&request);
             let Evidence { value, expression, dependents, .. } = notice.evidence;

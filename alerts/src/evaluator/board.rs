@@ -14,8 +14,10 @@ use watchfire_promql::QueryValue;
 
 const HISTORY: Duration = Duration::from_secs(3600);
 const HISTORY_STEP: Duration = Duration::from_secs(60);
-/// Series of one rule whose past is looked up.
+/// Series of one rule whose past is looked up, and alerts of one rule that show it.
 const HISTORY_SERIES: usize = 200;
+/// The past is looked up anew at most this often.
+const HISTORY_PACE: Duration = Duration::from_secs(15);
 
 type Points = Vec<(Timestamp, Option<f64>)>;
 
@@ -33,7 +35,8 @@ impl Evaluator {
             for (r, rule) in group.rules.iter().enumerate().filter(|(_, r)| !r.state.is_empty()) {
                 let comparison = Comparison::of(&rule.rule.query);
                 self.with_history((g, r), &rule.rule, comparison.as_ref(), rule.last_evaluation, |history| {
-                    for alert in rule.state.values() {
+                    for (n, alert) in rule.state.values().enumerate() {
+                        let history = if n < HISTORY_SERIES { history } else { &[] };
                         alerts.push(self.shown(&group.name, &group.file, &rule.rule, alert, comparison.as_ref(), history));
                     }
                 });
@@ -122,7 +125,7 @@ impl Evaluator {
         }
     }
 
-    /// Runs `show` with the past of a rule, asked for once per evaluation.
+    /// Runs `show` with the past of a rule, asked for now and then.
     fn with_history(
         &self,
         key: (usize, usize),
@@ -133,7 +136,7 @@ impl Evaluator {
     ) {
         let Some(at) = evaluated else { return show(&[]) };
         let mut histories = self.histories.lock();
-        if histories.get(&key).is_none_or(|h| h.at != at) {
+        if histories.get(&key).is_none_or(|h| at.since(h.at) >= HISTORY_PACE || at < h.at) {
             let query = comparison.map_or(&rule.query, |c| &c.left);
             let start = at.saturating_sub(HISTORY);
             let series = match self.engine.range(query, &*self.source, start, at, HISTORY_STEP).map(|e| e.value) {

@@ -42,7 +42,7 @@ pub struct TickOutcome {
     pub at: Timestamp,
     /// Transitions to tell of, in order per alert. Those with a `cause` are for the record: the alert stands under its cause, nobody is told.
     pub notices: Vec<Notice>,
-    /// The last notice of an alert as it reads now: same revision, new values, dependents and `ends_at`, without looked-up evidence. For
+    /// The last notice of an alert as it reads now: same revision, new value, texts and dependents, without looked-up evidence. For
     /// whoever is told later or again; nothing to tell by itself, and not durable.
     pub refreshed: Vec<Notice>,
     /// Alerts whose durable state changed.
@@ -80,6 +80,8 @@ pub struct Evaluator {
     /// What rules that are gone have written; ended at the next tick.
     orphans: Vec<Written>,
     last_evaluation: Option<Timestamp>,
+    /// Time awake until which this tick looks evidence up.
+    evidence_until: Duration,
     histories: parking_lot::Mutex<HashMap<(usize, usize), board::History>>,
 }
 
@@ -110,6 +112,7 @@ impl Evaluator {
             explained: HashMap::new(),
             orphans: Vec::new(),
             last_evaluation: None,
+            evidence_until: Duration::ZERO,
             histories: parking_lot::Mutex::default(),
         };
         evaluator.timeline.observe(evaluator.clock.read(), None);

@@ -18,6 +18,8 @@ pub struct EvidenceRequest<'a> {
     pub expression: &'a str,
     pub active_at: Timestamp,
     pub now: Timestamp,
+    /// Only what costs nothing: so much fires at once that looking things up would delay all of it.
+    pub brief: bool,
 }
 
 /// Finds what a page should show besides the rule's own text: example traces, the top failing operation, breakers and queues nearby,

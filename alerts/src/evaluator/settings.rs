@@ -32,6 +32,8 @@ pub struct EvaluatorSettings {
     /// Active alerts of one rule, and of all rules. Beyond them known alerts go on and new ones are refused.
     pub alerts_per_rule: usize,
     pub alerts: usize,
+    /// Time one tick may spend on looking evidence up; what fires beyond it is told without.
+    pub evidence_budget: Duration,
     /// How often the records of pending alerts are written again, so that a restart loses no more of their `for`.
     pub record_refresh: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for EvaluatorSettings {
             hold_critical: Duration::from_secs(30),
             alerts_per_rule: usize::MAX,
             alerts: usize::MAX,
+            evidence_budget: Duration::from_millis(100),
             record_refresh: Duration::from_secs(30),
         }
     }

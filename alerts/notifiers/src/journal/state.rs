@@ -236,7 +236,8 @@ impl State {
             let known = &*cell.notice;
             let evidence =
                 Evidence { value: notice.evidence.value, dependents: notice.evidence.dependents.clone(), ..known.evidence.clone() };
-            let refreshed = Notice { annotations: notice.annotations.clone(), ends_at: notice.ends_at, evidence, ..known.clone() };
+            // How long it holds is counted from when it was queued, so its end stays.
+            let refreshed = Notice { annotations: notice.annotations.clone(), evidence, ..known.clone() };
             cell.notice = Arc::new(refreshed);
         }
     }
