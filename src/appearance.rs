@@ -2,9 +2,10 @@
 
 use crate::cli::{ScreenFlags, When};
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use watchfire_config::Ui;
-use watchfire_views::{ColorDepth, Glyphs, Options};
+use watchfire_views::{ColorDepth, Glyphs, Options, Zone};
 
 /// A terminal that answers at all does so within this; over a slow line the dark theme is a fair guess.
 const ANSWER: Duration = Duration::from_millis(150);
@@ -12,7 +13,7 @@ const ANSWER: Duration = Duration::from_millis(150);
 /// Options for the screens from flags, configuration and environment.
 ///
 /// # Errors
-/// When a theme or keymap file cannot be read.
+/// When a theme or keymap file cannot be read, or the time zone is none.
 pub fn options(flags: &ScreenFlags, ui: &Ui) -> anyhow::Result<Options> {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let color = color_depth(flags.color, &variable);
@@ -23,7 +24,7 @@ pub fn options(flags: &ScreenFlags, ui: &Ui) -> anyhow::Result<Options> {
         "auto" | "" => if background_is_light(&variable) { "light" } else { "dark" }.to_owned(),
         path if path.ends_with(".toml") => {
             let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("cannot read theme {path}: {e}"))?;
-            let name = std::path::Path::new(path).file_stem().map_or("custom".to_owned(), |s| s.to_string_lossy().into_owned());
+            let name = Path::new(path).file_stem().map_or("custom".to_owned(), |s| s.to_string_lossy().into_owned());
             themes.push((name.clone(), text));
             name
         }
@@ -41,7 +42,28 @@ pub fn options(flags: &ScreenFlags, ui: &Ui) -> anyhow::Result<Options> {
         mouse: ui.mouse && !flags.no_mouse,
         keymap,
         user: std::env::var("USER").unwrap_or_else(|_| "terminal".to_owned()),
+        zone: zone(&ui.timezone)?,
     })
+}
+
+/// The zone of `ui.timezone`.
+///
+/// # Errors
+/// When there is no such zone.
+pub fn zone(setting: &str) -> anyhow::Result<Zone> {
+    match setting {
+        "" | "local" => Ok(local_zone(&std::env::var("TZ").unwrap_or_default(), Path::new("/etc/localtime"))),
+        name => Zone::named(name)
+            .ok_or_else(|| anyhow::anyhow!("ui.timezone = {name:?}: no such zone; write local, utc or a name such as Europe/Berlin")),
+    }
+}
+
+/// What this machine calls local: `TZ`, else where its clock file leads to. UTC where that says nothing.
+fn local_zone(variable: &str, clock: &Path) -> Zone {
+    let of_variable = variable.strip_prefix(':').unwrap_or(variable);
+    let linked = std::fs::canonicalize(clock).ok().and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_default();
+    let of_file = linked.split_once("zoneinfo/").map_or("", |(_, name)| name.trim_start_matches("posix/"));
+    Zone::named(if of_variable.is_empty() { of_file } else { of_variable }).unwrap_or_default()
 }
 
 /// NO_COLOR wins over everything but an explicit `--color always`; then what the terminal says of itself.
@@ -158,6 +180,21 @@ mod tests {
         ] {
             assert_eq!(color_depth(when, &environment(pairs)), expected, "{pairs:?}");
         }
+    }
+
+    #[test]
+    fn local_time_is_what_the_machine_says() {
+        let home = tempfile::TempDir::new().expect("a directory");
+        let zones = home.path().join("zoneinfo/Europe");
+        std::fs::create_dir_all(&zones).expect("made");
+        std::fs::write(zones.join("Berlin"), "").expect("written");
+        let clock = home.path().join("localtime");
+        std::os::unix::fs::symlink(zones.join("Berlin"), &clock).expect("linked");
+        let named = |name| Zone::named(name).expect("a zone");
+        assert_eq!(local_zone("", &clock), named("Europe/Berlin"));
+        assert_eq!(local_zone(":Asia/Tokyo", &clock), named("Asia/Tokyo"));
+        assert_eq!(local_zone("", &home.path().join("none")), named("utc"));
+        assert!(zone("Mars/Base").expect_err("no such zone").to_string().contains("ui.timezone"));
     }
 
     #[test]

@@ -1,19 +1,41 @@
-//! Readings of another watchfire, over its HTTP API.
+//! Readings of another watchfire, over its HTTP API: through the socket of the same user, or over HTTP(S) with a token.
 
+use crate::door;
 use crate::wire;
+use anyhow::{Context as _, ensure};
 use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use watchfire_model::Timestamp;
 use watchfire_model::reading::{Command, CommandSink, ReadError, Reading, Request, Source, Status};
 
-/// A [`Source`] over `http://host:port`. Blocking calls: used from reader threads, never from the event loop.
+/// A [`Source`] over `http://host:port`, `https://host:port` or `unix:/path`. Blocking calls: used from reader threads, never from the event loop.
 pub struct RemoteSource {
+    /// What requests are addressed to.
     base: String,
+    /// How people know it.
+    name: String,
     token: Option<String>,
     client: reqwest::Client,
     runtime: tokio::runtime::Handle,
     /// The newest status, and since when the other side has been gone: what is on screen freezes instead of vanishing.
     last: Mutex<Option<Status>>,
+}
+
+/// What a caller shows and what it accepts; neither is needed on the socket of the same user.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// Sent with every request.
+    pub token: Option<String>,
+    /// Certificates (PEM) that the other side's must come from, instead of the system's.
+    pub ca: Option<PathBuf>,
+}
+
+impl Credentials {
+    /// `WATCHFIRE_TOKEN` and `WATCHFIRE_CA`: an argument would be seen by every user of the machine.
+    pub fn of_environment() -> Self {
+        Credentials { token: std::env::var("WATCHFIRE_TOKEN").ok(), ca: std::env::var_os("WATCHFIRE_CA").map(PathBuf::from) }
+    }
 }
 
 /// Longer than this and the screen should say that the other side is gone.
@@ -23,17 +45,37 @@ const MAX_ANSWER: usize = 64 << 20;
 
 impl RemoteSource {
     /// # Errors
-    /// When the URL is not http or https.
-    pub fn new(url: &str, token: Option<String>, runtime: tokio::runtime::Handle) -> anyhow::Result<Self> {
-        let base = url.trim_end_matches('/').to_owned();
-        let url = reqwest::Url::parse(&base).map_err(|e| anyhow::anyhow!("{base:?} is not a URL: {e}; use http://host:port"))?;
-        anyhow::ensure!(matches!(url.scheme(), "http" | "https"), "{base:?}: use http://host:port or https://host:port");
-        let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
-        Ok(RemoteSource { base, token, client, runtime, last: Mutex::new(None) })
+    /// When the address is none, or the certificates cannot be read.
+    pub fn new(address: &str, credentials: Credentials, runtime: tokio::runtime::Handle) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        let (client, base, name) = match address.strip_prefix("unix:") {
+            Some(path) => {
+                let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+                ensure!(path.is_absolute(), "{address:?}: write unix:/path/to/socket");
+                let name = door::process_of(path).map_or_else(|| path.display().to_string(), |pid| format!("pid {pid}"));
+                (client.unix_socket(path), "http://localhost".to_owned(), name)
+            }
+            None => {
+                let base = address.trim_end_matches('/').to_owned();
+                let url = reqwest::Url::parse(&base).map_err(|e| anyhow::anyhow!("{base:?} is not a URL: {e}; use http://host:port"))?;
+                let schemes = "use http://host:port, https://host:port or unix:/path";
+                ensure!(matches!(url.scheme(), "http" | "https"), "{base:?}: {schemes}");
+                (client, base.clone(), base)
+            }
+        };
+        let client = match &credentials.ca {
+            Some(path) => {
+                let pem = std::fs::read(path).with_context(|| format!("cannot read the certificates of {}", path.display()))?;
+                client.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem)?)
+            }
+            None => client,
+        };
+        Ok(RemoteSource { base, name, token: credentials.token, client: client.build()?, runtime, last: Mutex::new(None) })
     }
 
-    pub fn url(&self) -> &str {
-        &self.base
+    /// How people know it: a URL, or the process behind a socket.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     fn send(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ReadError> {
@@ -58,7 +100,7 @@ impl RemoteSource {
             let message = serde_json::from_slice::<serde_json::Value>(&body)
                 .ok()
                 .and_then(|json| json["error"].as_str().map(str::to_owned))
-                .unwrap_or_else(|| format!("{} answered {status}", self.base));
+                .unwrap_or_else(|| format!("{} answered {status}", self.name));
             Err(match status.as_u16() {
                 404 => ReadError::NotFound(message),
                 422 => ReadError::TooHeavy(message),
@@ -119,9 +161,9 @@ impl RemoteSource {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
         let body = self.get(&format!("{}{path}?{query}", wire::PREFIX))?;
         let mut reading = wire::from_json(request, &body)
-            .map_err(|e| ReadError::BadRequest(format!("{} does not speak this version of watchfire: {e}", self.base)))?;
+            .map_err(|e| ReadError::BadRequest(format!("{} does not speak this version of watchfire: {e}", self.name)))?;
         if let Reading::Status(status) = &mut reading {
-            status.source = Some(self.base.clone());
+            status.source = Some(self.name.clone());
         }
         Ok(reading)
     }

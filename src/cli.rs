@@ -170,8 +170,11 @@ pub struct DemoArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct AttachArgs {
-    /// http://host:port of the API, or unix:/path/to/socket.
-    pub url: String,
+    /// http(s)://host:port of the API, or unix:/path/to/socket [default: your own instance on this machine]
+    ///
+    /// WATCHFIRE_TOKEN is sent as the bearer token; WATCHFIRE_CA names a file of certificates to trust for https.
+    #[arg(env = "WATCHFIRE_URL")]
+    pub url: Option<String>,
     #[command(flatten)]
     pub screen: ScreenFlags,
 }

@@ -16,14 +16,16 @@ mod simulator;
 mod targets;
 
 pub use notifications::{notification_paths, notify_settings, test_notifications};
-pub use plan::{Plan, platform};
+pub use plan::{Plan, environment, platform};
 pub use targets::targets;
 
 use crate::api::{self, Api};
 use crate::board::Board;
 use crate::clock::SystemClock;
+use crate::door::{self, Door};
 use crate::local::{Declared, LocalSource};
 use crate::modes::Wake;
+use crate::tls;
 use crate::topology::JoinedTopology;
 use anyhow::Context as _;
 use commands::LocalCommands;
@@ -41,10 +43,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use watchfire_config::Config;
 use watchfire_model::reading::{CommandSink, Listening, Source};
-use watchfire_model::{Clock, Meter};
+use watchfire_model::{Clock, Meter, Reading, Request};
 use watchfire_notifiers::DispatcherHandle;
 use watchfire_promql::{Engine, EngineOptions};
-use watchfire_serve::{Guard, serve};
+use watchfire_serve::{Guard, Listener, serve};
 use watchfire_store::{SignalSettings, Store, StoreLimits};
 
 /// A running watchfire.
@@ -64,12 +66,15 @@ pub struct Instance {
     dispatcher: DispatcherHandle,
     receivers: Option<watchfire_otlp::Running>,
     tasks: Vec<JoinHandle<()>>,
+    /// Closed with the instance.
+    _door: Option<Door>,
 }
 
 /// How long the whole stop may take before it is given up.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 const MAINTAIN_EVERY: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 impl Instance {
     /// Starts without a terminal.
@@ -98,7 +103,7 @@ impl Instance {
         let declared = Arc::new(plan.platform.as_ref().map(Declared::from).unwrap_or_default());
         let objectives = Arc::new(plan.platform.as_ref().map(|p| p.objectives.clone()).unwrap_or_default());
 
-        let guard = guard(config, plan.token()?);
+        let guard = Guard { tls: tls::server_config(&config.security)?, ..guard(config, plan.token()?) };
         let receivers = start_receivers(&plan, &store, guard.clone(), &meter, &clock, &intake)?;
         let api_listener = match config.api.address() {
             Some(address) => Some(addresses::bind("the API", "api", address).await?),
@@ -189,9 +194,24 @@ impl Instance {
         });
         let mut tasks = Vec::new();
         if let Some(listener) = api_listener {
-            tasks.push(serve("api", listener, api::router(api.clone()), guard, &meter, everything.clone()));
+            tasks.push(serve("api", listener, api::router(api.clone()), guard.clone(), &meter, everything.clone()));
         }
+        let door = match Door::open(&door::directory(&environment())) {
+            Ok((door, listener)) => {
+                tracing::info!("the same user attaches without an address: {}", door.path().display());
+                // Who comes in here is this user already.
+                let guard = Guard { token: None, tls: None, ..guard };
+                let listener = Listener::of_user(listener, rustix::process::geteuid().as_raw());
+                tasks.push(serve("door", listener, api::router(api.clone()), guard, &meter, everything.clone()));
+                Some(door)
+            }
+            Err(error) => {
+                tracing::warn!("no socket for `watchfire attach` without an address: {error:#}");
+                None
+            }
+        };
         tasks.push(tokio::spawn(own_metrics::publish(meter.clone(), store.clone(), clock.clone(), everything.clone())));
+        tasks.push(tokio::spawn(watch_overall(source.clone(), meter.clone(), everything.clone())));
         tasks.push(tokio::spawn(maintain(store.clone(), clock.clone(), everything.clone())));
         tasks.push(tokio::spawn(reloader.clone().watch(everything.clone())));
         tasks.extend(simulator);
@@ -202,7 +222,21 @@ impl Instance {
         }
         api.ready.store(true, Ordering::Relaxed);
         let receivers = Some(receivers.running);
-        Ok(Instance { source, commands, listening, api, intake, everything, drain, evaluator, reloader, dispatcher, receivers, tasks })
+        Ok(Instance {
+            source,
+            commands,
+            listening,
+            api,
+            intake,
+            everything,
+            drain,
+            evaluator,
+            reloader,
+            dispatcher,
+            receivers,
+            tasks,
+            _door: door,
+        })
     }
 
     pub fn source(&self) -> Arc<dyn Source> {
@@ -259,6 +293,26 @@ impl Instance {
         for task in self.tasks {
             if tokio::time::timeout(Duration::from_secs(2), task).await.is_err() {
                 tracing::debug!("a task did not end in time");
+            }
+        }
+    }
+}
+
+/// Looks at the overall state also while nobody else does, so that "since when" is known to the first who asks, and keeps it as a series.
+async fn watch_overall(source: Arc<LocalSource>, meter: Meter, cancel: CancellationToken) {
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            _ = ticks.tick() => {
+                let source = source.clone();
+                let looked = tokio::task::spawn_blocking(move || source.read(&Request::Status, None)).await;
+                if let Ok(Ok(Reading::Status(status))) = looked
+                    && let Some(value) = status.overall.series_value()
+                {
+                    meter.gauge("watchfire_overall_state", &[]).set(value);
+                }
             }
         }
     }

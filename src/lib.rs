@@ -21,6 +21,7 @@ mod board;
 mod chart;
 pub mod cli;
 mod clock;
+mod door;
 mod exit;
 mod instance;
 mod local;
@@ -30,6 +31,7 @@ mod preset;
 mod samples_file;
 mod screen_backend;
 mod terminal;
+mod tls;
 mod topology;
 mod wire;
 
@@ -38,6 +40,7 @@ use std::process::ExitCode;
 
 /// Parses the command line and runs what it asks.
 pub fn start() -> ExitCode {
+    terminal::tame_panics();
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
     let judging = arguments.get(1).is_some_and(|a| a == "check");
     let cli = match cli::Cli::try_parse_from(&arguments) {

@@ -33,11 +33,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use watchfire_config::platform::Objective;
 use watchfire_model::reading::{
-    Alert, AlertState, Alerts, Backtest, BacktestQuery, Breaker, Breakers, Change, Changes, Health, Map, QueryResult, QuerySeries, Queues,
-    ReadError, Reading, Request, ServicePage, Services, Silence, Slo, Source, Status, Target, Vocabulary,
+    Alert, AlertState, Alerts, Backtest, BacktestQuery, Breaker, Breakers, Change, Changes, Health, Map, QueryExemplar, QueryResult,
+    QuerySeries, Queues, ReadError, Reading, Request, ServicePage, Services, Silence, Slo, Source, Status, Target, Vocabulary,
 };
-use watchfire_model::{CheckReport, Clock, SeriesSource, TimeRange, Timestamp};
-use watchfire_promql::{Engine, QueryValue};
+use watchfire_model::{CheckReport, Clock, MatchOp, Matcher, Selector, SeriesSource, TimeRange, Timestamp};
+use watchfire_promql::{Engine, Query, QueryValue};
 use watchfire_store::Store;
 
 /// A live reading younger than this answers the next one who asks the same.
@@ -45,6 +45,8 @@ const FRESH: Duration = Duration::from_millis(400);
 /// What changed in a quarter of an hour is not news within five seconds.
 const CHANGES_FRESH: Duration = Duration::from_secs(5);
 const MAX_CACHED: usize = 256;
+/// Exemplars in one answer; a screen lists a handful.
+const MAX_EXEMPLARS: usize = 200;
 /// Alerts whose evidence is looked up for one reading; nobody reads that of a hundredth.
 const MAX_EVIDENCE: usize = 30;
 
@@ -231,9 +233,10 @@ impl LocalSource {
         let mut status = overall::status(&services.services, &alerts, now);
         overall::ingest(&mut status, &self.lens(now), &self.store.usage())?;
         status.platform = self.declared.platform.clone();
-        if at.is_none() {
-            status.overall_since = Some(self.overall.since(status.overall, now));
-        }
+        status.overall_since = match at {
+            None => Some(self.overall.since(status.overall, now)),
+            Some(_) => overall::past_since(&self.lens(now), status.overall)?,
+        };
         let broken = self.board.read().broken_rules.len();
         if broken > 0 {
             status.banners.push(format!("{broken} rules cannot be evaluated (8 Alerts says which)"));
@@ -305,7 +308,25 @@ impl LocalSource {
 
     fn query_range(&self, expression: &str, start: Timestamp, end: Timestamp, step: Duration) -> Result<QueryResult, ReadError> {
         let evaluation = self.lens(end).evaluate_range(expression, start, end, step)?;
-        Ok(result(evaluation.value, evaluation.warnings, evaluation.infos))
+        let query = self.queries.parse(expression)?;
+        let exemplars = self.exemplars(&query, TimeRange::new(start, end));
+        Ok(QueryResult { exemplars, ..result(evaluation.value, evaluation.warnings, evaluation.infos) })
+    }
+
+    /// What leads from the values of a query to traces, newest first.
+    fn exemplars(&self, query: &Query, range: TimeRange) -> Vec<QueryExemplar> {
+        let mut found = Vec::new();
+        let selectors: Vec<Selector> = query.selectors();
+        let buckets = selectors.iter().map(of_buckets);
+        for (labels, exemplars) in selectors.iter().cloned().chain(buckets).flat_map(|s| self.store.exemplars(&s, range)) {
+            found.extend(exemplars.into_iter().filter_map(|e| {
+                Some(QueryExemplar { labels: labels.clone(), at: e.at, value: e.value, trace_id: e.trace_id?.to_string() })
+            }));
+        }
+        found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.trace_id.cmp(&b.trace_id)));
+        found.dedup();
+        found.truncate(MAX_EXEMPLARS);
+        found
     }
 
     fn backtest(&self, query: &BacktestQuery) -> Result<Backtest, ReadError> {
@@ -356,6 +377,13 @@ impl LocalSource {
     }
 }
 
+/// The selector of a histogram's classic buckets: exemplars stand there, also where the histogram itself is asked for.
+fn of_buckets(selector: &Selector) -> Selector {
+    let is_name = |m: &Matcher| &*m.name == watchfire_model::METRIC_NAME && m.op == MatchOp::Equal;
+    let renamed = |m: &Matcher| if is_name(m) { Matcher::equal(&m.name, &format!("{}_bucket", m.value)) } else { m.clone() };
+    Selector(selector.0.iter().map(renamed).collect())
+}
+
 fn result(value: QueryValue, warnings: Vec<String>, infos: Vec<String>) -> QueryResult {
     let finite = |v: f64| v.is_finite().then_some(v);
     let (kind, series) = match value {
@@ -373,7 +401,7 @@ fn result(value: QueryValue, warnings: Vec<String>, infos: Vec<String>) -> Query
         ),
         QueryValue::Matrix(series) => ("matrix", series.iter().map(QuerySeries::from).collect()),
     };
-    QueryResult { kind: kind.to_owned(), series, warnings, infos }
+    QueryResult { kind: kind.to_owned(), series, warnings, infos, exemplars: Vec::new() }
 }
 
 impl Source for LocalSource {

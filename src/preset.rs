@@ -1,6 +1,6 @@
 //! Files written from what a running instance receives, as a start for one's own: a platform preset, and dialects.
 
-use crate::attach::RemoteSource;
+use crate::attach::{Credentials, RemoteSource};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use watchfire_alerts::{ObservedSeries, propose};
@@ -12,7 +12,7 @@ use watchfire_model::reading::{Map, NodeKind, Reading, Request, ServicePage, Sou
 /// # Errors
 /// When the instance cannot be reached, or has seen nothing yet.
 pub fn from_telemetry(url: &str, runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
-    let remote = RemoteSource::new(url, std::env::var("WATCHFIRE_TOKEN").ok(), runtime.handle().clone())?;
+    let remote = RemoteSource::new(url, Credentials::of_environment(), runtime.handle().clone())?;
     let Reading::Map(map) = remote.read(&Request::Map, None)? else { unreachable!("a map answers a map") };
     let services: Vec<&str> = map.nodes.iter().filter(|n| n.kind == NodeKind::Service && n.observed).map(|n| n.name.as_str()).collect();
     anyhow::ensure!(!services.is_empty(), "{url} has not seen any service yet; send telemetry first");
@@ -33,7 +33,7 @@ const LOOKS_LIKE: &str = r#"{__name__=~".*(queue|backlog|lag|pending|enqueued|un
 /// # Errors
 /// When the instance cannot be reached.
 pub fn dialects(url: &str, runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
-    let remote = RemoteSource::new(url, std::env::var("WATCHFIRE_TOKEN").ok(), runtime.handle().clone())?;
+    let remote = RemoteSource::new(url, Credentials::of_environment(), runtime.handle().clone())?;
     let encoded: String = form_urlencoded::byte_serialize(LOOKS_LIKE.as_bytes()).collect();
     let answer: serde_json::Value = serde_json::from_slice(&remote.get(&format!("/api/v1/query?query={encoded}"))?)?;
     let metadata: serde_json::Value = serde_json::from_slice(&remote.get("/api/v1/metadata")?)?;

@@ -1,15 +1,20 @@
 //! The terminal as a borrowed thing: taken in raw mode, given back on every way out, a panic and a dead other end included.
 
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::style::ResetColor;
+use crossterm::terminal::{EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
+use parking_lot::Mutex;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::ThreadId;
 
 /// Whether the terminal is ours right now; what restores it looks here first, so that restoring twice is harmless.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 static MOUSE: AtomicBool = AtomicBool::new(false);
+/// The thread that draws, once there is one.
+static DRAWING: Mutex<Option<ThreadId>> = Mutex::new(None);
+static FAILURES: AtomicU64 = AtomicU64::new(0);
 
 /// Large enough for a full repaint of a big terminal in one write.
 const FRAME_BUFFER: usize = 64 << 10;
@@ -24,7 +29,7 @@ impl TerminalGuard {
         if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
             return Err(io::Error::other("there is no terminal here; use `--headless`, or `--plain` for a linear log"));
         }
-        restore_on_panic();
+        *DRAWING.lock() = Some(std::thread::current().id());
         MOUSE.store(mouse, Ordering::SeqCst);
         enter()?;
         Ok(TerminalGuard(()))
@@ -66,6 +71,11 @@ fn enter() -> io::Result<()> {
     Ok(())
 }
 
+/// Gives the terminal back from anywhere, for an end that runs no destructors.
+pub fn give_back() {
+    leave();
+}
+
 /// Best effort on purpose: on the way out there is nobody left to tell.
 fn leave() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
@@ -75,21 +85,41 @@ fn leave() {
     if MOUSE.load(Ordering::SeqCst) {
         let _ = execute!(out, DisableMouseCapture);
     }
-    let _ = execute!(out, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
+    // A frame may have been cut short inside of a synchronized update or of a style.
+    let _ = execute!(out, EndSynchronizedUpdate, ResetColor, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
     let _ = disable_raw_mode();
     let _ = out.flush();
 }
 
-/// Panics in any thread give the terminal back before their text appears, and the text is made harmless.
-fn restore_on_panic() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let previous = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            leave();
-            previous(info);
-        }));
-    });
+/// Says a panic in harmless words, in the right place. On the thread that draws, the terminal is given back first. Any other thread's panic
+/// is somebody else's to survive, and must not tear the screens: it goes to the log, and [`failures`] counts it.
+pub fn tame_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let text = info.to_string().lines().map(|line| watchfire_model::harmless(line).into_owned()).collect::<Vec<_>>().join("\n  ");
+        FAILURES.fetch_add(1, Ordering::SeqCst);
+        let drawing = DRAWING.lock().is_some_and(|thread| thread == std::thread::current().id());
+        if TAKEN.load(Ordering::SeqCst) && !drawing {
+            tracing::error!("a thread failed: {text}");
+            return;
+        }
+        leave();
+        // With standard error gone there is nobody left to tell.
+        let _ = writeln!(io::stderr(), "watchfire failed: {text}");
+    }));
+}
+
+/// Panics so far, on any thread.
+pub fn failures() -> u64 {
+    FAILURES.load(Ordering::SeqCst)
+}
+
+/// Where the shell that started us can take over and later hand back. Without one, a stopped program would hold the terminal for ever.
+#[cfg(unix)]
+pub fn has_job_control() -> bool {
+    use rustix::process::{getpgid, getpgrp, getppid, getsid};
+    let Some(parent) = getppid() else { return false };
+    let same_session = matches!((getsid(Some(parent)), getsid(None)), (Ok(a), Ok(b)) if a == b);
+    same_session && getpgid(Some(parent)).is_ok_and(|group| group != getpgrp())
 }
 
 /// True once the other end of the terminal is gone: a closed window, a dropped connection. Asking the terminal itself is the only

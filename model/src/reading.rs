@@ -23,7 +23,7 @@ pub use health::{Check, DependencyState, Health, Target};
 pub use latency::{ExplainQuery, Explanation, Finding, Latency, LatencyQuery};
 pub use logs::{LogLine, LogQuery, Logs};
 pub use map::{Edge, Map, Node, NodeKind};
-pub use query::{QueryResult, QuerySeries, Vocabulary};
+pub use query::{QueryExemplar, QueryResult, QuerySeries, Vocabulary};
 pub use queues::{Queue, Queues};
 pub use services::{Change, Changes, OperationRow, ServicePage, ServiceRow, Services};
 pub use slo::{Objective, Slo};

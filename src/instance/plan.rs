@@ -2,6 +2,7 @@
 
 use crate::cli::{DemoArgs, RunFlags};
 use anyhow::{Context as _, bail};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use watchfire_alerts::{RuleFile, RuleGroup};
 use watchfire_config::{Config, ConfigError, Loaded, Platform, load_platform};
@@ -83,11 +84,8 @@ impl Plan {
     /// Other people's machines may reach an address beyond loopback, so it needs a token or an explicit word.
     fn check_addresses(&self) -> anyhow::Result<()> {
         let security = &self.config.security;
-        if security.tls_certificate.is_some() || security.tls_key.is_some() || security.tls_client_ca.is_some() {
-            // Listening in plain text after being told to encrypt would be worse than not starting.
-            bail!("security.tls_*: TLS is not served yet; listen on loopback and let a proxy terminate it");
-        }
-        let guarded = security.token.is_some() || security.token_file.is_some() || security.allow_unauthenticated;
+        let known = security.token.is_some() || security.token_file.is_some() || security.tls_client_ca.is_some();
+        let guarded = known || security.allow_unauthenticated;
         for (name, listen) in [("otlp_grpc", self.config.otlp_grpc), ("otlp_http", self.config.otlp_http), ("api", self.config.api)] {
             if !listen.is_loopback() && !guarded {
                 bail!(
@@ -228,9 +226,12 @@ fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 fn load(flags: &RunFlags) -> anyhow::Result<Loaded> {
-    let environment: Vec<(String, String)> =
-        std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))).collect();
-    Config::load(flags.config.as_deref(), environment, pairs(flags)).map_err(all)
+    Config::load(flags.config.as_deref(), environment(), pairs(flags)).map_err(all)
+}
+
+/// The variables of this process that are text.
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))).collect()
 }
 
 /// A preset by name or directory.

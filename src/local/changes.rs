@@ -8,6 +8,8 @@ use watchfire_model::{Labels, Timestamp};
 
 /// Columns a look back is cut into; the moment of a change is known to one of them.
 const COLUMNS: u32 = 90;
+/// The same for states.
+const FINE_COLUMNS: u32 = 360;
 /// An error share is worth a line when it crosses this.
 const ERROR_SHARE: f64 = 0.05;
 
@@ -19,14 +21,16 @@ pub fn changes(lens: &Lens<'_>, since: Timestamp) -> Result<Vec<Change>, ReadErr
     let back = lens.at.since(since).max(Duration::from_secs(60));
     let step = (back / COLUMNS).max(Duration::from_secs(5));
     let mut out = Vec::new();
+    // States come and go within seconds and are few: what opened and closed between two moments of a coarse look did happen.
+    let fine = (back / FINE_COLUMNS).max(Duration::from_secs(5)).min(step);
     versions(lens, back, step, &mut out)?;
-    steps(lens, back, step, "breaker", "max by (service, breaker) (watchfire_breaker_state)", &breaker_subject, &breaker_word, &mut out)?;
-    steps(lens, back, step, "health", "min by (service, check) (watchfire_service_health)", &check_subject, &health_word, &mut out)?;
+    steps(lens, back, fine, "breaker", "max by (service, breaker) (watchfire_breaker_state)", &breaker_subject, &breaker_word, &mut out)?;
+    steps(lens, back, fine, "health", "min by (service, check) (watchfire_service_health)", &check_subject, &health_word, &mut out)?;
     errors(lens, back, step, &mut out)?;
     presence(
         lens,
         back,
-        step,
+        fine,
         "alert",
         r#"ALERTS{alertstate="firing"}"#,
         &alert_subject,

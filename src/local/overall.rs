@@ -2,6 +2,7 @@
 
 use super::lens::Lens;
 use parking_lot::Mutex;
+use std::time::Duration;
 use watchfire_model::reading::{Alert, AlertState, ReadError, ServiceRow, Status};
 use watchfire_model::{HealthState, Severity, Timestamp};
 use watchfire_store::Usage;
@@ -21,6 +22,23 @@ impl Overall {
             }
         }
     }
+}
+
+/// How far back the beginning of a past state is looked for.
+const LOOK_BACK: Duration = Duration::from_secs(3 * 3600);
+const STEP: Duration = Duration::from_secs(15);
+
+/// Since when the state at the cursor had held, from the series of the overall state. Unknown where it began before what is held.
+///
+/// # Errors
+/// When the store cannot be queried.
+pub fn past_since(lens: &Lens<'_>, state: HealthState) -> Result<Option<Timestamp>, ReadError> {
+    let Some(value) = state.series_value() else { return Ok(None) };
+    let (start, _) = lens.grid(LOOK_BACK, STEP);
+    let columns = lens.columns("max(watchfire_overall_state)", LOOK_BACK, STEP)?;
+    let Some((_, column)) = columns.first() else { return Ok(None) };
+    let other = column.iter().rposition(|v| v.is_some_and(|v| v != value));
+    Ok(other.map(|index| start.saturating_add(STEP * (index as u32 + 1))).filter(|since| *since <= lens.at))
 }
 
 /// Overall state from services and alerts. Nothing known is `Unknown`; some unknown among known ones does not hide the rest.

@@ -2,35 +2,53 @@
 
 use super::screen;
 use crate::appearance;
-use crate::attach::RemoteSource;
+use crate::attach::{Credentials, RemoteSource};
 use crate::cli::AttachArgs;
 use crate::clock::SystemClock;
+use crate::door;
+use crate::instance::environment;
 use crate::logging;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
-use watchfire_config::{Ui, paths};
+use watchfire_config::{Config, Ui, paths};
 use watchfire_model::Request;
 use watchfire_model::reading::Source;
 use watchfire_views::App;
+
+/// Where a headless watchfire listens unless it was told otherwise.
+const DEFAULT: &str = "http://127.0.0.1:9499";
 
 /// # Errors
 /// When there is no terminal, or nothing answers at the address.
 pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
-    let remote = Arc::new(RemoteSource::new(&args.url, std::env::var("WATCHFIRE_TOKEN").ok(), runtime.handle().clone())?);
+    let environment = environment();
+    let address = match &args.url {
+        Some(url) => url.clone(),
+        None => own_instance(&door::directory(&environment))?,
+    };
+    let remote = Arc::new(RemoteSource::new(&address, Credentials::of_environment(), runtime.handle().clone())?);
     remote
         .read(&Request::Status, None)
-        .map_err(|e| anyhow::anyhow!("cannot attach to {}: {e}\nstart the other side with `watchfire run --headless`", remote.url()))?;
-    let environment = std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))).collect();
+        .map_err(|e| anyhow::anyhow!("cannot attach to {}: {e}\nstart the other side with `watchfire run --headless`", remote.name()))?;
+    // A broken configuration is the other side's business; here it only costs the looks.
+    let ui = Config::load(None, environment.clone(), []).map_or_else(|_| Ui::default(), |loaded| loaded.config.ui);
+    if args.screen.plain {
+        super::run::print_plain(remote.as_ref(), &runtime, appearance::zone(&ui.timezone)?, None);
+        runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+        return Ok(ExitCode::SUCCESS);
+    }
     logging::to_file("info", &paths(&environment).state_dir).map_err(|e| anyhow::anyhow!("cannot write the log: {e}"))?;
-    let options = appearance::options(&args.screen, &Ui::default())?;
+    let options = appearance::options(&args.screen, &ui)?;
     let mouse = options.mouse;
     let mut app = App::new(options)?;
     if let Some(place) = &args.screen.open {
         app.order(place);
     }
     let wakes = screen::wakes();
+    screen::listen_for_job_control(&runtime, wakes.0.clone())?;
     let wake = wakes.0.clone();
     runtime.spawn(async move {
         let (Ok(mut term), Ok(mut hup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else { return };
@@ -44,4 +62,16 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     shown?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The address of the one watchfire that this user runs on this machine.
+fn own_instance(directory: &Path) -> anyhow::Result<String> {
+    match &door::open_doors(directory)[..] {
+        [] => Ok(DEFAULT.to_owned()),
+        [door] => Ok(format!("unix:{}", door.display())),
+        doors => {
+            let choices: Vec<String> = doors.iter().map(|door| format!("watchfire attach unix:{}", door.display())).collect();
+            anyhow::bail!("{} instances of yours run here; choose one:\n{}", doors.len(), choices.join("\n"))
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `watchfire check`: a verdict by exit code, for CI and for scripts.
 
-use crate::attach::RemoteSource;
+use crate::attach::{Credentials, RemoteSource};
 use crate::cli::{CheckArgs, CheckOutput};
 use crate::exit::{self, Verdict};
 use crate::instance::Instance;
@@ -35,7 +35,7 @@ pub fn check(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Res
         return Ok(ExitCode::from(exit::USAGE));
     };
     let (source, instance): (Arc<dyn Source>, Option<Instance>) = match &args.url {
-        Some(url) => (Arc::new(RemoteSource::new(url, std::env::var("WATCHFIRE_TOKEN").ok(), runtime.handle().clone())?), None),
+        Some(url) => (Arc::new(RemoteSource::new(url, Credentials::of_environment(), runtime.handle().clone())?), None),
         None => {
             let instance = runtime.block_on(Instance::start(crate::instance::Plan::from_flags(&args.run)?))?;
             (instance.source(), Some(instance))

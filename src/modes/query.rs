@@ -1,7 +1,7 @@
 //! `watchfire query`: PromQL against a running instance, as table, JSON, CSV or a chart.
 
 use crate::api::params::parse_time;
-use crate::attach::RemoteSource;
+use crate::attach::{Credentials, RemoteSource};
 use crate::cli::{QueryArgs, QueryOutput};
 use crate::exit;
 use serde_json::Value as Json;
@@ -11,7 +11,7 @@ use watchfire_model::{Clock, Labels, Timestamp, parse_duration};
 /// # Errors
 /// When the instance cannot be reached or refuses the expression.
 pub fn query(args: &QueryArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
-    let remote = RemoteSource::new(&args.instance.url, std::env::var("WATCHFIRE_TOKEN").ok(), runtime.handle().clone())?;
+    let remote = RemoteSource::new(&args.instance.url, Credentials::of_environment(), runtime.handle().clone())?;
     let now = crate::clock::SystemClock.now();
     let at = match &args.time {
         Some(text) => moment(text, now)?,

@@ -7,12 +7,14 @@ use crate::clock::SystemClock;
 use crate::exit;
 use crate::instance::{Instance, Plan};
 use crate::logging;
+use crate::terminal;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use watchfire_model::reading::Source;
 use watchfire_model::{Clock, Request};
-use watchfire_views::{App, plain};
+use watchfire_views::{App, Zone, plain};
 
 /// # Errors
 /// When the wish is wrong, or something cannot be started.
@@ -61,18 +63,21 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
     } else {
         None
     };
+    let zone = appearance::zone(&plan.config.ui.timezone)?;
     let runtime = super::runtime()?;
     let wakes = screen::wakes();
     let instance = runtime.block_on(Instance::start_with_terminal(plan, screens.then(|| wakes.0.clone())))?;
     match app {
         Some((mouse, app)) => {
+            screen::listen_for_job_control(&runtime, wakes.0.clone())?;
             spawn_signals(&runtime, wakes.0.clone(), &instance, for_duration)?;
             let shown = screen::show(app, mouse, instance.source(), instance.commands(), wakes, &SystemClock);
             runtime.block_on(instance.stop());
             shown?;
         }
         None if flags.plain && !headless => {
-            print_plain(&instance, &runtime, for_duration);
+            exit::print(&format!("{}\n", instance.listening_text()));
+            print_plain(instance.source().as_ref(), &runtime, zone, for_duration);
             runtime.block_on(instance.stop());
         }
         None => {
@@ -107,6 +112,13 @@ fn spawn_signals(
             () = cancelled.cancelled() => {}
         }
         let _ = wake.send(Wake::Quit);
+        // What is queued is being drained now; who asks again does not want to wait for it.
+        tokio::select! {
+            _ = signals.term.recv() => {}
+            _ = signals.int.recv() => {}
+        }
+        terminal::give_back();
+        std::process::exit(1);
     });
     Ok(())
 }
@@ -160,11 +172,9 @@ async fn wait_headless(instance: &Instance, signals: Signals, for_duration: Opti
 }
 
 /// One line per event, for screen readers and pipes.
-fn print_plain(instance: &Instance, runtime: &tokio::runtime::Runtime, for_duration: Option<Duration>) {
-    let source = instance.source();
-    let mut log = plain::Log::default();
+pub fn print_plain(source: &dyn Source, runtime: &tokio::runtime::Runtime, zone: Zone, for_duration: Option<Duration>) {
+    let mut log = plain::Log::in_zone(zone);
     let end = for_duration.map(|d| Instant::now() + d);
-    exit::print(&format!("{}\n", instance.listening_text()));
     loop {
         for request in [Request::Status, Request::Services, Request::Breakers, Request::Alerts] {
             if let Ok(reading) = source.read(&request, None) {

@@ -1,17 +1,19 @@
 //! The event loop around the screens: keys and readings in, frames and effects out. It never waits for a reading.
 
 use crate::screen_backend::ScreenBackend;
-use crate::terminal::{TerminalGuard, hung_up};
+use crate::terminal::{TerminalGuard, failures, has_job_control, hung_up};
 use base64::Engine as _;
 use crossterm::event::{Event as TerminalEvent, KeyEventKind};
 use crossterm::{execute, terminal};
 use parking_lot::{Condvar, Mutex};
 use ratatui::Terminal;
+use rustix::process::Signal;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 use watchfire_model::reading::{CommandSink, ReadError, Source};
 use watchfire_model::{Clock, Reading, Request, Timestamp};
 use watchfire_views::{App, Effect, Event};
@@ -26,10 +28,14 @@ const FRAME: Duration = Duration::from_millis(50);
 /// Everything that can wake the loop.
 pub enum Wake {
     Terminal(TerminalEvent),
-    Answer(Request, Result<Reading, ReadError>),
+    /// What was read, and of which time.
+    Answer(Request, Option<Timestamp>, Result<Reading, ReadError>),
     /// Bytes for the terminal beside the frames: a notification sequence, the bell.
     Bytes(Vec<u8>),
     Done(Result<String, String>),
+    /// Somebody asked for the terminal (SIGTSTP), or gave it back (SIGCONT).
+    Suspend,
+    Resumed,
     Quit,
 }
 
@@ -68,8 +74,10 @@ pub fn show(
     app.handle(Event::Tick(clock.now()));
     let mut last_frame = Instant::now() - FRAME;
     let mut last_tick = Instant::now();
+    let mut failed = failures();
     let outcome = loop {
         if app.dirty() && last_frame.elapsed() >= FRAME {
+            failpoint("frame");
             draw(&mut terminal, &mut app)?;
             last_frame = Instant::now();
         }
@@ -87,19 +95,32 @@ pub fn show(
                     }
                     effects.extend(terminal_event(&mut app, event));
                 }
-                Wake::Answer(request, answer) => app.receive(&request, answer),
+                // An answer about another time than the cursor's comes too late.
+                Wake::Answer(request, at, answer) if at == app.at() => app.receive(&request, answer),
+                Wake::Answer(..) => {}
                 Wake::Bytes(bytes) => {
                     let out = terminal.backend_mut();
                     out.write_all(&bytes)?;
                     Write::flush(out)?;
                 }
                 Wake::Done(done) => effects.extend(app.handle(Event::Done(done))),
+                Wake::Suspend => effects.push(Effect::Suspend),
+                Wake::Resumed => {
+                    // Stopped from outside, nobody gave the terminal back or took it again.
+                    guard.resume()?;
+                    effects.push(Effect::Redraw);
+                }
                 Wake::Quit => quit = true,
             }
         }
         if last_tick.elapsed() >= TICK {
             last_tick = Instant::now();
             effects.extend(app.handle(Event::Tick(clock.now())));
+            if failures() > failed {
+                failed = failures();
+                effects
+                    .extend(app.handle(Event::Done(Err("a part of watchfire failed and goes on; its log says what happened".to_owned()))));
+            }
             if hung_up() {
                 break Ok(());
             }
@@ -156,30 +177,34 @@ fn ask(questions: &(Mutex<Questions>, Condvar), app: &App) {
     }
 }
 
+/// Ends the screens with the thread that reads keys, however it ends: without keys nobody could leave.
+struct LastWord(Sender<Wake>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        let _ = self.0.send(Wake::Quit);
+    }
+}
+
 fn spawn_input(send: Sender<Wake>, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
+        let _last_word = LastWord(send.clone());
         while !stop.load(Ordering::SeqCst) {
             match crossterm::event::poll(Duration::from_millis(100)) {
                 Ok(true) => match crossterm::event::read() {
                     Ok(event) => {
+                        failpoint("input");
                         if send.send(Wake::Terminal(event)).is_err() {
                             return;
                         }
                     }
-                    Err(_) => {
-                        let _ = send.send(Wake::Quit);
-                        return;
-                    }
+                    Err(_) => return,
                 },
                 Ok(false) => {}
-                Err(_) => {
-                    let _ = send.send(Wake::Quit);
-                    return;
-                }
+                Err(_) => return,
             }
             // A dead terminal makes the event source spin; leaving is the only right thing then.
             if hung_up() {
-                let _ = send.send(Wake::Quit);
                 return;
             }
         }
@@ -201,12 +226,18 @@ fn spawn_reader(source: Arc<dyn Source>, questions: Arc<(Mutex<Questions>, Condv
                 (held.wants.clone(), held.at)
             };
             for request in wants {
-                let answer = source.read(&request, at);
+                // A reading that fails must not take the others with it.
+                let read = || {
+                    failpoint("reader");
+                    source.read(&request, at)
+                };
+                let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+                    .unwrap_or_else(|_| Err(ReadError::BadRequest("this reading failed; the log says what happened".to_owned())));
                 // The status says that the other side is gone; everything else stays on screen as it was.
                 if matches!(answer, Err(ReadError::Disconnected(_))) {
                     continue;
                 }
-                if send.send(Wake::Answer(request, answer)).is_err() || questions.0.lock().stop {
+                if send.send(Wake::Answer(request, at, answer)).is_err() || questions.0.lock().stop {
                     return;
                 }
             }
@@ -224,12 +255,15 @@ fn perform<W: Write>(
 ) -> anyhow::Result<()> {
     match effect {
         Effect::Quit => {}
-        Effect::Suspend => {
+        Effect::Suspend if has_job_control() => {
             guard.release();
-            #[cfg(unix)]
-            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP);
+            // SIGTSTP has a handler, so it would not stop anything any more.
+            let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
             guard.resume()?;
             terminal.clear()?;
+        }
+        Effect::Suspend => {
+            let _ = send.send(Wake::Done(Err("no shell is there to come back from; q leaves".to_owned())));
         }
         Effect::Copy(text) => {
             let encoded = base64::engine::general_purpose::STANDARD.encode(text);
@@ -278,6 +312,34 @@ fn open(url: &str) -> Result<String, String> {
         .spawn()
         .map(|_| format!("opening {url}"))
         .map_err(|e| format!("cannot start {program}: {e}"))
+}
+
+/// Passes on that somebody stops or continues the program from outside.
+pub fn listen_for_job_control(runtime: &tokio::runtime::Runtime, wake: Sender<Wake>) -> std::io::Result<()> {
+    let _inside = runtime.enter();
+    let (mut stop, mut go_on) =
+        (signal(SignalKind::from_raw(Signal::TSTP.as_raw()))?, signal(SignalKind::from_raw(Signal::CONT.as_raw()))?);
+    runtime.spawn(async move {
+        loop {
+            let event = tokio::select! {
+                Some(()) = stop.recv() => Wake::Suspend,
+                Some(()) = go_on.recv() => Wake::Resumed,
+                else => return,
+            };
+            if wake.send(event).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Lets a test see how a failure at this place ends: `WATCHFIRE_PANIC_IN` names one. Not in release builds.
+fn failpoint(place: &str) {
+    #[cfg(debug_assertions)]
+    assert!(std::env::var("WATCHFIRE_PANIC_IN").as_deref() != Ok(place), "asked to fail in {place}: \x1b[31mred");
+    #[cfg(not(debug_assertions))]
+    let _ = place;
 }
 
 /// A channel for everything that wakes the loop; notifiers and signals get clones of the sender.

@@ -1,6 +1,6 @@
 //! `watchfire status`: one look at a running instance.
 
-use crate::attach::RemoteSource;
+use crate::attach::{Credentials, RemoteSource};
 use crate::cli::{StatusArgs, StatusOutput};
 use crate::exit;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use watchfire_model::reading::{AlertState, Alerts, Reading, Request, Services, S
 /// # Errors
 /// When the instance cannot be reached.
 pub fn status(args: &StatusArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
-    let remote = RemoteSource::new(&args.instance.url, std::env::var("WATCHFIRE_TOKEN").ok(), runtime.handle().clone())?;
+    let remote = RemoteSource::new(&args.instance.url, Credentials::of_environment(), runtime.handle().clone())?;
     let hint = |e: watchfire_model::reading::ReadError| {
         anyhow::anyhow!("{e}\nis watchfire running at {}? start one with `watchfire` or name it with --url", args.instance.url)
     };

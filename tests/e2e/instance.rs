@@ -24,7 +24,11 @@ pub struct Watchfire {
 /// The command with a state directory and notifications off.
 pub fn command(state: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_watchfire"));
-    command.env_clear().env("HOME", state).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+        .env_clear()
+        .env("HOME", state)
+        .env("XDG_RUNTIME_DIR", state.join("run"))
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
 
@@ -41,10 +45,21 @@ impl Watchfire {
     pub fn start_in(state: &Path, arguments: &[&str]) -> Self {
         let mut command = command(state);
         command
-            .args(["run", "--headless", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"])
-            .args(["--notify", "none", "--log-level", "warn"])
+            .args([
+                "run",
+                "--headless",
+                "--otlp-grpc",
+                "127.0.0.1:0",
+                "--otlp-http",
+                "127.0.0.1:0",
+                "--notify",
+                "none",
+                "--log-level",
+                "warn",
+            ])
             .arg("--state-dir")
             .arg(state.join("state"))
+            .args(if arguments.contains(&"--api") { &[][..] } else { &["--api", "127.0.0.1:0"][..] })
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

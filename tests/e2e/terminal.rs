@@ -18,6 +18,8 @@ struct Screen {
     bytes: Receiver<Vec<u8>>,
     parser: vt100::Parser,
     seen: Vec<u8>,
+    /// Line editing and echo, as the terminal had them before the program came.
+    modes: Option<u32>,
     _home: TempDir,
 }
 
@@ -26,21 +28,35 @@ fn emulator(columns: u16, rows: u16) -> vt100::Parser {
     vt100::Parser::new(size(rows), size(columns), 0)
 }
 
+/// How the terminal treats what is typed: line by line and echoed, or raw.
+fn modes(master: &dyn MasterPty) -> Option<u32> {
+    master.get_termios().map(|modes| modes.local_flags.bits())
+}
+
 impl Screen {
     fn start(columns: u16, rows: u16, arguments: &[&str]) -> Self {
+        let mut all = arguments.to_vec();
+        if arguments[0] != "attach" {
+            all.extend(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
+        }
+        all.extend(["--theme", "dark"]);
+        Self::start_program(columns, rows, env!("CARGO_BIN_EXE_watchfire"), &all, &[])
+    }
+
+    fn start_program(columns: u16, rows: u16, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
         let home = TempDir::new().expect("a temporary directory");
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_watchfire"));
+        let mut command = CommandBuilder::new(program);
         command.env_clear();
         command.env("HOME", home.path());
+        command.env("XDG_RUNTIME_DIR", home.path());
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("TERM", "xterm-256color");
         command.env("LANG", "C.UTF-8");
+        environment.iter().for_each(|(name, value)| command.env(name, value));
         command.args(arguments);
-        if arguments[0] != "attach" {
-            command.args(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
-        }
-        command.args(["--theme", "dark"]);
+        let modes = modes(pair.master.as_ref());
         let child = pair.slave.spawn_command(command).expect("the program starts");
         drop(pair.slave);
         let mut reader = pair.master.try_clone_reader().expect("a reader");
@@ -54,7 +70,7 @@ impl Screen {
             }
         });
         let writer = pair.master.take_writer().expect("a writer");
-        Screen { child, master: pair.master, writer, bytes, parser: emulator(columns, rows), seen: Vec::new(), _home: home }
+        Screen { child, master: pair.master, writer, bytes, parser: emulator(columns, rows), seen: Vec::new(), modes, _home: home }
     }
 
     fn keys(&mut self, keys: &str) {
@@ -103,7 +119,7 @@ impl Screen {
         let last = |sequence: &[u8]| self.seen.windows(sequence.len()).rposition(|w| w == sequence);
         let left = last(b"\x1b[?1049l") > last(b"\x1b[?1049h");
         let shown = last(b"\x1b[?25h") > last(b"\x1b[?25l");
-        (status.exit_code(), left && shown)
+        (status.exit_code(), left && shown && modes(self.master.as_ref()) == self.modes)
     }
 }
 
@@ -130,7 +146,7 @@ fn the_first_minute_says_what_to_paste_and_resizing_is_survived() {
     let mut screen = Screen::start(80, 24, &["--notify", "none"]);
     let empty = screen.until("the addresses", |s| s.contains("OTEL_EXPORTER_OTLP_ENDPOINT"));
     assert!(empty.contains("watchfire demo"), "{empty}");
-    for (columns, rows) in [(20, 5), (1, 1), (200, 50), (80, 24)] {
+    for (columns, rows) in [(20, 5), (200, 50), (80, 24)] {
         screen.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).expect("resized");
         screen.parser = emulator(columns, rows);
     }
@@ -149,13 +165,172 @@ fn sigterm_gives_the_terminal_back() {
 }
 
 #[test]
-fn an_attached_terminal_freezes_when_the_other_side_goes() {
+fn an_attached_terminal_freezes_when_the_other_side_goes_and_recovers_when_it_is_back() {
     let watchfire = Watchfire::start(&[]);
-    let url = watchfire.url("");
+    let (url, api) = (watchfire.url(""), watchfire.api.clone());
     let mut screen = Screen::start(100, 30, &["attach", &url]);
-    screen.until("the other side's first minute", |s| s.contains("nothing received yet"));
-    assert_eq!(watchfire.stop("TERM"), Some(0));
-    screen.until("that the other side is gone", |s| s.to_lowercase().contains("disconnected"));
+    screen.until("the other side's first minute", |s| s.contains("nothing received yet") && s.contains("live"));
+    assert_eq!(watchfire.stop("KILL"), None);
+    screen.until("that the other side is gone", |s| s.contains("disconnected") && s.contains("frozen at"));
+    let again = Watchfire::start(&["--api", &api]);
+    screen.until("the other side again", |s| s.contains("live") && !s.contains("disconnected"));
     screen.keys(":q\r");
     assert_eq!(screen.end(), (0, true));
+    assert_eq!(again.stop("TERM"), Some(0));
+}
+
+#[test]
+fn the_same_user_attaches_without_an_address() {
+    let home = TempDir::new().expect("a temporary directory");
+    let run = home.path().join("run");
+    std::fs::create_dir(&run).expect("made");
+    let runtime = run.to_str().expect("text");
+    // The token is for the others.
+    let token = home.path().join("config.toml");
+    std::fs::write(&token, "[security]\ntoken = \"0123456789abcdef\"\n").expect("written");
+    let watchfire = Watchfire::start_in(home.path(), &["--config", token.to_str().expect("text")]);
+    let mut screen =
+        Screen::start_program(100, 30, env!("CARGO_BIN_EXE_watchfire"), &["attach", "--theme", "dark"], &[("XDG_RUNTIME_DIR", runtime)]);
+    screen.until("the instance behind the socket", |s| s.contains("pid ") && s.contains("nothing received yet"));
+    screen.keys(":q\r");
+    assert_eq!(screen.end(), (0, true));
+    assert_eq!(watchfire.stop("TERM"), Some(0));
+    let left: Vec<_> = std::fs::read_dir(run.join("watchfire")).expect("the directory stays").collect();
+    assert!(left.is_empty(), "the socket goes with its instance: {left:?}");
+}
+
+#[test]
+fn suspending_gives_the_terminal_to_the_shell_and_coming_back_draws_everything() {
+    let mut screen = Screen::start_program(80, 24, "sh", &["-i"], &[("PS1", "shell> ")]);
+    screen.until("a prompt", |s| s.contains("shell>"));
+    let program = env!("CARGO_BIN_EXE_watchfire");
+    screen.keys(&format!("{program} --notify none --theme dark --otlp-grpc 127.0.0.1:0 --otlp-http 127.0.0.1:0 --api 127.0.0.1:0\r"));
+    screen.until("the first screen", |s| s.contains("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    assert_ne!(modes(screen.master.as_ref()), screen.modes, "raw while it draws");
+    screen.keys("\x1a");
+    screen.until("the shell", |s| s.contains("shell>") && s.contains("topped"));
+    screen.keys("echo still $((40+2))\r");
+    screen.until("the shell's answer", |s| s.contains("still 42"));
+    screen.keys("fg\r");
+    screen.until("the screen again", |s| s.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && !s.contains("still 42"));
+    screen.keys("\x03");
+    // One prompt for the program, one after it was stopped, one after the echo, one after its end.
+    screen.until("the shell again", |s| s.contains("still 42") && s.matches("shell>").count() == 4);
+    screen.keys("exit\r");
+    assert_eq!(screen.end().0, 0);
+}
+
+#[test]
+fn a_failure_anywhere_leaves_a_usable_terminal() {
+    let start = |place: &str| {
+        let arguments =
+            ["--notify", "none", "--theme", "dark", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"];
+        Screen::start_program(80, 24, env!("CARGO_BIN_EXE_watchfire"), &arguments, &[("WATCHFIRE_PANIC_IN", place)])
+    };
+    // Where it draws, the terminal comes back before the text, and the text is harmless.
+    let mut screen = start("frame");
+    screen.until("why it ended", |s| s.contains("watchfire failed") && s.contains("\u{241b}[31mred"));
+    assert_eq!(modes(screen.master.as_ref()), screen.modes);
+    let (status, restored) = screen.end();
+    assert!(status != 0 && restored, "{status}");
+    // Without keys nobody could leave, so the end of the thread that reads them is an end in good order.
+    let mut screen = start("input");
+    screen.until("a first screen", |s| s.contains("watchfire"));
+    screen.keys("x");
+    assert!(screen.end().1);
+    // A reading that fails says so in its place, and nothing else suffers.
+    let mut screen = start("reader");
+    screen.until("what failed", |s| s.contains("this reading failed"));
+    screen.keys("?");
+    screen.until("help", |s| s.contains("help: Services"));
+    screen.keys("\x03");
+    assert_eq!(screen.end(), (0, true));
+}
+
+#[test]
+fn a_thousand_sizes_in_a_row_are_survived() {
+    let mut screen = Screen::start(80, 24, &["demo", "--seed", "7"]);
+    screen.until("services", |s| s.contains("api-gateway"));
+    let mut state = 7_u32;
+    let mut number = |bound: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) % bound
+    };
+    for _ in 0..1000 {
+        let (cols, rows) = match number(10) {
+            0 => (1, 1),
+            1 => (500, 200),
+            2 => (39, 9),
+            _ => (1 + number(220) as u16, 1 + number(70) as u16),
+        };
+        screen.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).expect("resized");
+        while screen.bytes.try_recv().is_ok() {}
+    }
+    screen.master.resize(PtySize { rows: 10, cols: 40, pixel_width: 0, pixel_height: 0 }).expect("resized");
+    screen.parser = emulator(40, 10);
+    screen.keys("5");
+    screen.until("queues at the smallest size", |s| s.contains("QUEUE"));
+    screen.keys("\x03");
+    assert_eq!(screen.end(), (0, true));
+}
+
+#[test]
+fn a_closed_window_ends_the_program() {
+    let mut screen = Screen::start(80, 24, &["--notify", "none"]);
+    screen.until("the first screen", |s| s.contains("watchfire"));
+    let Screen { mut child, master, writer, bytes, .. } = screen;
+    drop((master, writer, bytes));
+    let end = Instant::now() + PATIENCE;
+    while child.try_wait().expect("a child").is_none() {
+        assert!(Instant::now() < end, "it outlives its terminal");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[tokio::test]
+async fn sixteen_attached_terminals_do_not_disturb_the_evaluation() {
+    let rules = TempDir::new().expect("a temporary directory");
+    let file = rules.path().join("rules.yaml");
+    std::fs::write(&file, "groups:\n- name: g\n  interval: 1s\n  rules:\n  - alert: Always\n    expr: vector(1)\n").expect("written");
+    let watchfire = Watchfire::start(&["--rules", file.to_str().expect("text")]);
+    let url = watchfire.url("");
+    let mut screens: Vec<Screen> = (0..16).map(|_| Screen::start(80, 24, &["attach", &url, "--open", "alerts"])).collect();
+    for screen in &mut screens {
+        screen.until("the alert", |s| s.contains("Always"));
+    }
+    // Half of them stop reading what they asked for.
+    for screen in &screens[..8] {
+        let id = screen.child.process_id().expect("a process").to_string();
+        assert!(std::process::Command::new("kill").args(["-STOP", &id]).status().is_ok_and(|s| s.success()));
+    }
+    let evaluated = |json: &serde_json::Value| json["data"]["groups"][0]["lastEvaluation"].as_str().unwrap_or_default().to_owned();
+    let mut last = evaluated(&watchfire.json("/api/v1/rules").await);
+    for _ in 0..5 {
+        let next = watchfire.until("/api/v1/rules", "a further evaluation", |json| evaluated(json) > last).await;
+        last = evaluated(&next);
+    }
+    let missed = watchfire.json("/api/v1/query?query=sum(watchfire_rule_group_iterations_missed_total)").await;
+    for screen in &mut screens[8..] {
+        screen.keys("9");
+        screen.until("objectives", |s| s.contains("objective"));
+    }
+    for screen in &mut screens {
+        let _ = screen.child.kill();
+    }
+    println!("missed evaluations: {}", missed["data"]["result"]);
+    assert_eq!(watchfire.stop("TERM"), Some(0));
+}
+
+#[test]
+fn the_plain_log_is_lines_of_text() {
+    let home = TempDir::new().expect("a temporary directory");
+    let output = crate::instance::command(home.path())
+        .args(["demo", "--scenario", "service_gone", "--plain", "--for", "12s", "--notify", "none", "--seed", "7"])
+        .args(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"])
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success(), "{text}");
+    assert!(!text.contains('\u{1b}') && !text.contains('\r'), "{text:?}");
+    assert!(text.lines().any(|line| line.contains(" UTC  overall ")), "{text}");
 }

@@ -13,6 +13,7 @@ use crate::prompt::Prompt;
 use crate::readings::{Kind, Readings};
 use crate::view::{Cx, Place, View};
 use crate::views::{self, ViewId};
+use crate::zone::Zone;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -35,6 +36,8 @@ pub struct Options {
     pub keymap: Option<String>,
     /// Who acknowledges and silences.
     pub user: String,
+    /// What times of day are written in and read from.
+    pub zone: Zone,
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Default for Options {
             mouse: true,
             keymap: None,
             user: "terminal".to_owned(),
+            zone: Zone::default(),
         }
     }
 }
@@ -106,6 +110,8 @@ pub struct App {
     filters: Vec<String>,
     /// Problems of all views are read while someone jumps between them.
     hunting: bool,
+    /// What the screen shows of another time than it says, until it has been read.
+    awaited: Vec<Kind>,
     stamps: u64,
     size: (u16, u16),
     body: Rect,
@@ -117,7 +123,7 @@ impl App {
     /// # Errors
     /// When the theme or the keymap cannot be used.
     pub fn new(options: Options) -> Result<App, OptionError> {
-        let look = Look::load(&options.theme, &options.themes, options.color, options.glyphs)?;
+        let look = Look::load(&options.theme, &options.themes, options.color, options.glyphs)?.in_zone(options.zone);
         let keymap = Keymap::load(options.keymap.as_deref())?;
         Ok(App {
             theme: options.theme.clone(),
@@ -137,6 +143,7 @@ impl App {
             commands: Vec::new(),
             filters: Vec::new(),
             hunting: false,
+            awaited: Vec::new(),
             stamps: 0,
             size: (80, 24),
             body: Rect::default(),
@@ -186,7 +193,9 @@ impl App {
         {
             self.wall = status.now;
         }
-        if self.readings.put(request, answer) {
+        let awaited = self.awaited.len();
+        self.awaited.retain(|kind| *kind != Kind::of(request));
+        if self.readings.put(request, answer) || self.awaited.len() < awaited {
             self.dirty = true;
         }
     }
@@ -217,7 +226,7 @@ impl App {
             return;
         }
         let (width, height) = self.size;
-        let cx = cx(&self.readings, &self.settings, &self.place, self.shown_time(), self.at);
+        let cx = cx(&self.readings, &self.settings, &self.place, self.when());
         let parts = crate::shell::Parts {
             cx: &cx,
             status: self.readings.status(),
@@ -226,6 +235,7 @@ impl App {
             keymap: &self.keymap,
             wall: self.wall,
             held: self.held.as_ref(),
+            awaited: !self.awaited.is_empty(),
         };
         crate::shell::header(&mut canvas.part(0, 0, width, 1), &parts);
         let welcome = self.place.view == ViewId::Services && self.readings.status().is_some_and(nothing_received);
@@ -262,6 +272,10 @@ impl App {
         }
     }
 
+    fn when(&self) -> When {
+        When { now: self.shown_time(), at: self.at, zone: self.options.zone }
+    }
+
     /// The time the screen describes.
     fn shown_time(&self) -> Timestamp {
         let frozen = self.held.as_ref().and_then(|_| self.readings.status().map(|s| s.now));
@@ -270,7 +284,7 @@ impl App {
     }
 
     fn cx(&self) -> Cx<'_> {
-        cx(&self.readings, &self.settings, &self.place, self.shown_time(), self.at)
+        cx(&self.readings, &self.settings, &self.place, self.when())
     }
 
     fn say(&mut self, text: impl Into<String>, is_error: bool) {
@@ -291,10 +305,27 @@ impl App {
     }
 }
 
+/// The time a view describes, and how it is written.
+#[derive(Clone, Copy)]
+pub(crate) struct When {
+    now: Timestamp,
+    at: Option<Timestamp>,
+    zone: Zone,
+}
+
 /// Built from fields, so that views can be borrowed beside it.
-fn cx<'a>(readings: &'a Readings, settings: &'a [Setting], place: &Place, now: Timestamp, at: Option<Timestamp>) -> Cx<'a> {
+fn cx<'a>(readings: &'a Readings, settings: &'a [Setting], place: &Place, when: When) -> Cx<'a> {
     let setting = &settings[place.view as usize];
-    Cx { readings, now, at, filter: &setting.filter, filter_stamp: setting.stamp, faults_only: setting.faults_only, marks: &setting.marks }
+    Cx {
+        readings,
+        now: when.now,
+        at: when.at,
+        zone: when.zone,
+        filter: &setting.filter,
+        filter_stamp: setting.stamp,
+        faults_only: setting.faults_only,
+        marks: &setting.marks,
+    }
 }
 
 pub(crate) fn nothing_received(status: &Status) -> bool {

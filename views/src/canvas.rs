@@ -1,6 +1,7 @@
 //! Where text meets cells. Every widget writes through [`Canvas`], so text from outside is made harmless in one place: [`safe`].
 
 use crate::look::{Glyphs, Look, Role};
+use crate::zone::Zone;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -43,6 +44,10 @@ impl<'a> Canvas<'a> {
 
     pub(crate) fn style(&self, role: Role) -> Style {
         self.look.style(role)
+    }
+
+    pub(crate) fn zone(&self) -> Zone {
+        self.look.zone
     }
 
     /// A part of this canvas, cut to it.

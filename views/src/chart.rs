@@ -2,7 +2,6 @@
 
 use crate::canvas::Canvas;
 use crate::look::{Glyphs, Role};
-use crate::number;
 use watchfire_model::Timestamp;
 
 const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -131,11 +130,12 @@ pub(crate) fn lines(canvas: &mut Canvas<'_>, lines: &[Line<'_>], axes: &Axes) {
     }
     ink.paint(&mut plot);
     let y = height - 1;
-    canvas.text(LABEL + 1, y, plot_width, &number::clock(axes.start), dim);
-    canvas.right(LABEL + 1, y, plot_width, &number::clock(axes.end), dim);
+    let zone = canvas.zone();
+    canvas.text(LABEL + 1, y, plot_width, &zone.clock(axes.start), dim);
+    canvas.right(LABEL + 1, y, plot_width, &zone.clock(axes.end), dim);
     if plot_width > 40 {
         let middle = Timestamp::from_millis(axes.start.millis() / 2 + axes.end.millis() / 2);
-        canvas.text(LABEL + 1 + plot_width / 2 - 4, y, 8, &number::clock(middle), dim);
+        canvas.text(LABEL + 1 + plot_width / 2 - 4, y, 8, &zone.clock(middle), dim);
     }
 }
 

@@ -3,6 +3,8 @@
 use crate::action::Action;
 use crate::view::Place;
 use crate::views::ViewId;
+use crate::zone::Zone;
+use chrono::NaiveTime;
 use std::time::Duration;
 use watchfire_model::{Timestamp, parse_duration};
 
@@ -51,11 +53,11 @@ const ALIASES: [(&str, ViewId); 9] = [
     ("promql", ViewId::Explore),
 ];
 
-/// Reads a command line. `now` is the wall clock.
+/// Reads a command line. `now` is the wall clock, `zone` the one that times of day are read in.
 ///
 /// # Errors
 /// In words, with what would have been understood.
-pub(crate) fn parse(line: &str, now: Timestamp) -> Result<Order, String> {
+pub(crate) fn parse(line: &str, now: Timestamp, zone: Zone) -> Result<Order, String> {
     let line = line.trim().trim_start_matches(':');
     let (word, rest) = line.split_once(char::is_whitespace).map_or((line, ""), |(w, r)| (w, r.trim()));
     let word = word.to_ascii_lowercase();
@@ -72,7 +74,7 @@ pub(crate) fn parse(line: &str, now: Timestamp) -> Result<Order, String> {
             let view = if word == "map" { ViewId::Map } else { ViewId::Latency };
             Ok(Order::Go(place(view, rest), None))
         }
-        "at" => needs("a time: -10m, 03:10:31 or live").and_then(|()| time(rest, now)).map(Order::At),
+        "at" => needs("a time: -10m, 03:10:31 or live").and_then(|()| time(rest, now, zone)).map(Order::At),
         "live" => Ok(Order::At(None)),
         "changes" => Ok(Order::Go(place(ViewId::Changes, rest), None)),
         "theme" => needs("a name").map(|()| Order::Theme(rest.to_owned())),
@@ -92,8 +94,8 @@ pub(crate) fn parse(line: &str, now: Timestamp) -> Result<Order, String> {
     }
 }
 
-/// A point in time: `-10m`, `03:10`, `03:10:31`, `live`, Unix seconds. A time of day later than now was yesterday.
-pub(crate) fn time(text: &str, now: Timestamp) -> Result<Option<Timestamp>, String> {
+/// A point in time: `-10m`, `03:10`, `03:10:31`, `01:10:31Z`, `live`, Unix seconds. A time of day later than now was yesterday.
+pub(crate) fn time(text: &str, now: Timestamp, zone: Zone) -> Result<Option<Timestamp>, String> {
     let bad = || format!("`{text}` is not a time; write -10m, 03:10:31 or live");
     if matches!(text, "live" | "now" | "0") {
         return Ok(None);
@@ -103,15 +105,10 @@ pub(crate) fn time(text: &str, now: Timestamp) -> Result<Option<Timestamp>, Stri
         return Ok((back > Duration::ZERO).then(|| now.saturating_sub(back)));
     }
     if text.contains(':') {
-        let mut parts = text.trim_end_matches('Z').split(':').map(|p| p.parse::<i64>().ok().filter(|n| (0..60).contains(n)));
-        let (hours, minutes) = (parts.next().flatten().ok_or_else(bad)?, parts.next().flatten().ok_or_else(bad)?);
-        let seconds = parts.next().map_or(Some(0), |p| p).ok_or_else(bad)?;
-        if hours > 23 || parts.next().is_some() {
-            return Err(bad());
-        }
-        let day = 86_400_000;
-        let today = now.millis().div_euclid(day) * day + (hours * 3600 + minutes * 60 + seconds) * 1000;
-        return Ok(Some(Timestamp::from_millis(if today > now.millis() { today - day } else { today })));
+        // A time of day is one of the clock in the header; with a Z it is UTC.
+        let (text, zone) = text.strip_suffix('Z').map_or((text, zone), |text| (text, Zone::default()));
+        let time = ["%H:%M:%S", "%H:%M"].iter().find_map(|format| NaiveTime::parse_from_str(text, format).ok()).ok_or_else(bad)?;
+        return zone.last_time_of_day(time, now).ok_or_else(bad).map(Some);
     }
     let seconds: f64 = text.parse().map_err(|_| bad())?;
     let at = Timestamp::from_seconds(seconds);
@@ -156,27 +153,27 @@ mod tests {
 
     #[test]
     fn commands_are_understood() {
-        assert_eq!(parse(":q", NOW), Ok(Order::Act(Action::ForceQuit)));
-        assert_eq!(parse("traces service=x dur>500ms", NOW).ok(), {
+        assert_eq!(parse(":q", NOW, Zone::default()), Ok(Order::Act(Action::ForceQuit)));
+        assert_eq!(parse("traces service=x dur>500ms", NOW, Zone::default()).ok(), {
             Some(Order::Go(Place { view: ViewId::Traces, subject: None }, Some("service=x dur>500ms".to_owned())))
         });
         assert_eq!(
-            parse("service checkout", NOW),
+            parse("service checkout", NOW, Zone::default()),
             Ok(Order::Go(Place { view: ViewId::Service, subject: Some("checkout".to_owned()) }, None))
         );
-        assert_eq!(parse("at -10m", NOW), Ok(Order::At(Some(Timestamp::from_millis(NOW.millis() - 600_000)))));
-        assert_eq!(parse("svc", NOW), Ok(Order::Go(Place { view: ViewId::Services, subject: None }, Some(String::new()))));
-        assert!(parse("traecs", NOW).unwrap_err().contains("did you mean :trace"));
-        assert!(parse("theme", NOW).unwrap_err().contains("needs"));
+        assert_eq!(parse("at -10m", NOW, Zone::default()), Ok(Order::At(Some(Timestamp::from_millis(NOW.millis() - 600_000)))));
+        assert_eq!(parse("svc", NOW, Zone::default()), Ok(Order::Go(Place { view: ViewId::Services, subject: None }, Some(String::new()))));
+        assert!(parse("traecs", NOW, Zone::default()).unwrap_err().contains("did you mean :trace"));
+        assert!(parse("theme", NOW, Zone::default()).unwrap_err().contains("needs"));
     }
 
     #[test]
     fn times_are_understood() {
-        assert_eq!(time("22:13", NOW), Ok(Some(Timestamp::from_millis(1_699_999_980_000))));
-        assert_eq!(time("23:00:00", NOW), Ok(Some(Timestamp::from_millis(1_699_916_400_000))), "yesterday");
-        assert_eq!(time("live", NOW), Ok(None));
+        assert_eq!(time("22:13", NOW, Zone::default()), Ok(Some(Timestamp::from_millis(1_699_999_980_000))));
+        assert_eq!(time("23:00:00", NOW, Zone::default()), Ok(Some(Timestamp::from_millis(1_699_916_400_000))), "yesterday");
+        assert_eq!(time("live", NOW, Zone::default()), Ok(None));
         for bad in ["x", "25:00", "1:2:3:4", "-x", "3", "10:99"] {
-            assert!(time(bad, NOW).is_err(), "{bad}");
+            assert!(time(bad, NOW, Zone::default()).is_err(), "{bad}");
         }
     }
 

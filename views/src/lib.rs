@@ -14,7 +14,7 @@
 //! - A state is a glyph and a word before it is a colour; what is not known is `–` or `?`, never zero and never green.
 //! - No size of terminal and no text in a reading makes drawing panic or puts a control character into a cell.
 //!
-//! To add a view: one file in `views/` and one line in `views.rs`. A theme: one file in `assets/themes/` and one line in `look.rs`.
+//! To add a view: one file in `views/` and two lines in `views.rs`. A theme: one file in `assets/themes/` and one line in `look.rs`.
 //! An action: one line in `action.rs`; its key is a line in `assets/keymap.toml`.
 
 mod action;
@@ -38,9 +38,11 @@ pub mod svg;
 mod table;
 mod view;
 mod views;
+mod zone;
 
 pub use action::Action;
 pub use app::{App, OptionError, Options};
 pub use effect::{Effect, Event};
 pub use keymap::KeymapError;
 pub use look::{ColorDepth, Glyphs, ThemeError};
+pub use zone::Zone;

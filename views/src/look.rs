@@ -1,5 +1,6 @@
 //! How things look: a theme resolved for what the terminal can show. Widgets name a [`Role`], never a colour.
 
+use crate::zone::Zone;
 use ratatui::style::{Color, Modifier, Style};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -223,6 +224,8 @@ pub(crate) struct Look {
     styles: [Style; Role::ALL.len()],
     pub(crate) glyphs: Glyphs,
     pub(crate) depth: ColorDepth,
+    /// What times of day are written in.
+    pub(crate) zone: Zone,
     /// The theme in one sentence.
     pub(crate) description: String,
 }
@@ -250,12 +253,22 @@ impl Look {
                 })?;
             }
         }
-        Ok(Look { styles, glyphs, depth, description: theme.description })
+        Ok(Look { styles, glyphs, depth, zone: Zone::default(), description: theme.description })
+    }
+
+    pub(crate) fn in_zone(self, zone: Zone) -> Look {
+        Look { zone, ..self }
     }
 
     #[cfg(test)]
     pub(crate) fn plain() -> Look {
-        Look { styles: [Style::default(); Role::ALL.len()], glyphs: Glyphs::Braille, depth: ColorDepth::Mono, description: String::new() }
+        Look {
+            styles: [Style::default(); Role::ALL.len()],
+            glyphs: Glyphs::Braille,
+            depth: ColorDepth::Mono,
+            zone: Zone::default(),
+            description: String::new(),
+        }
     }
 
     pub(crate) fn style(&self, role: Role) -> Style {

@@ -133,26 +133,6 @@ pub(crate) fn since(from: Option<Timestamp>, now: Timestamp) -> String {
     from.map_or_else(|| UNKNOWN.to_owned(), |from| span(now.since(from)))
 }
 
-/// Time of day, UTC: `03:12:44`.
-pub(crate) fn clock(at: Timestamp) -> String {
-    chrono::DateTime::from_timestamp_millis(at.millis()).map_or_else(|| UNKNOWN.to_owned(), |t| t.format("%H:%M:%S").to_string())
-}
-
-/// Time of day with milliseconds, from Unix seconds.
-pub(crate) fn clock_millis(seconds: f64) -> String {
-    chrono::DateTime::from_timestamp_millis(Timestamp::from_seconds(seconds).millis())
-        .map_or_else(|| UNKNOWN.to_owned(), |t| t.format("%H:%M:%S%.3f").to_string())
-}
-
-/// Time of day, with the date when it is not the day of `now`.
-pub(crate) fn moment(at: Timestamp, now: Timestamp) -> String {
-    let day = 86_400_000;
-    if at.millis().div_euclid(day) == now.millis().div_euclid(day) {
-        return clock(at);
-    }
-    chrono::DateTime::from_timestamp_millis(at.millis()).map_or_else(|| UNKNOWN.to_owned(), |t| t.format("%d %b %H:%M").to_string())
-}
-
 /// Memory: `512 MiB`.
 pub(crate) fn bytes(value: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -215,6 +195,5 @@ mod tests {
             assert_eq!(span(Duration::from_secs(seconds)), shown);
         }
         assert_eq!(bytes(512 << 20), "512 MiB");
-        assert_eq!(clock(Timestamp::from_millis(11_564_000)), "03:12:44");
     }
 }

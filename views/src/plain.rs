@@ -2,6 +2,7 @@
 
 use crate::canvas::safe;
 use crate::number;
+use crate::zone::Zone;
 use std::collections::BTreeMap;
 use watchfire_model::reading::{Alert, AlertState, Alerts, Breakers, Services, Status};
 use watchfire_model::{HealthState, Reading, Timestamp};
@@ -16,9 +17,15 @@ pub struct Log {
     breakers: BTreeMap<String, String>,
     alerts: BTreeMap<String, AlertState>,
     banners: Vec<String>,
+    zone: Zone,
 }
 
 impl Log {
+    /// A log whose lines begin with the time in this zone.
+    pub fn in_zone(zone: Zone) -> Self {
+        Log { zone, ..Log::default() }
+    }
+
     /// Lines for what this reading changes, oldest matter first. Each begins with the time and ends without a line end.
     pub fn lines(&mut self, reading: &Reading, now: Timestamp) -> Vec<String> {
         let news = match reading {
@@ -28,7 +35,8 @@ impl Log {
             Reading::Alerts(alerts) => self.alerts(alerts),
             _ => Vec::new(),
         };
-        news.into_iter().map(|text| format!("{} UTC  {}", number::clock(now), safe(&text, LINE))).collect()
+        let zone = self.zone;
+        news.into_iter().map(|text| format!("{} {}  {}", zone.clock(now), zone.name(now), safe(&text, LINE))).collect()
     }
 
     fn status(&mut self, status: &Status) -> Vec<String> {

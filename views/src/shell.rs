@@ -27,6 +27,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) keymap: &'a Keymap,
     pub(crate) wall: Timestamp,
     pub(crate) held: Option<&'a Held>,
+    /// Something on screen is not of the time in the header yet.
+    pub(crate) awaited: bool,
 }
 
 impl Parts<'_> {
@@ -153,9 +155,10 @@ fn figures(status: &Status) -> Vec<String> {
 }
 
 fn time_mark(parts: &Parts<'_>, short: bool) -> (String, Role) {
+    let zone = parts.cx.zone;
     if let Some(since) = parts.status.and_then(|s| s.disconnected_since) {
         let age = parts.wall.since(since).as_secs();
-        return (format!("✖ disconnected {:02}:{:02}, frozen at {}", age / 60, age % 60, number::clock(since)), Role::Unhealthy);
+        return (format!("✖ disconnected {:02}:{:02}, frozen at {}", age / 60, age % 60, zone.clock(since)), Role::Unhealthy);
     }
     if let Some(held) = parts.held {
         return (
@@ -164,7 +167,8 @@ fn time_mark(parts: &Parts<'_>, short: bool) -> (String, Role) {
         );
     }
     if let Some(at) = parts.cx.at {
-        return (format!("‖ at {} UTC  -{}", number::moment(at, parts.wall), number::span(parts.wall.since(at))), Role::Paused);
+        let back = if parts.awaited { "reading …".to_owned() } else { format!("-{}", number::span(parts.wall.since(at))) };
+        return (format!("‖ at {} {}  {back}", zone.moment(at, parts.wall), zone.name(at)), Role::Paused);
     }
     let source = parts.status.and_then(|s| s.source.as_deref()).map_or(String::new(), |url| {
         let host = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -173,8 +177,8 @@ fn time_mark(parts: &Parts<'_>, short: bool) -> (String, Role) {
     let lost = parts.cx.readings.slot(Kind::Status).error.as_ref();
     match lost {
         Some(error) if parts.status.is_some() => (format!("✖ {error}"), Role::Unhealthy),
-        _ if short => (format!("● {}", number::clock(parts.wall)), Role::Dim),
-        _ => (format!("● {source}live {} UTC", number::clock(parts.wall)), Role::Dim),
+        _ if short => (format!("● {}", zone.clock(parts.wall)), Role::Dim),
+        _ => (format!("● {source}live {} {}", zone.clock(parts.wall), zone.name(parts.wall)), Role::Dim),
     }
 }
 

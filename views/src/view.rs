@@ -7,6 +7,7 @@ use crate::filter::Filter;
 use crate::look::Role;
 use crate::readings::{Kind, Readings};
 use crate::views::ViewId;
+use crate::zone::Zone;
 use std::collections::BTreeSet;
 use watchfire_model::{Request, Timestamp};
 
@@ -16,6 +17,8 @@ pub(crate) struct Cx<'a> {
     /// The time the screen describes: the cursor, or now.
     pub(crate) now: Timestamp,
     pub(crate) at: Option<Timestamp>,
+    /// What times of day are written in.
+    pub(crate) zone: Zone,
     pub(crate) filter: &'a Filter,
     /// Grows whenever the filter changes.
     pub(crate) filter_stamp: u64,
@@ -48,6 +51,8 @@ pub(crate) struct Out {
     pub(crate) message: Option<String>,
     pub(crate) ask: Option<Ask>,
     pub(crate) filter: Option<String>,
+    /// The filter of the view that `go` leads to.
+    pub(crate) filter_there: Option<String>,
     /// A row to mark, or to unmark if it is.
     pub(crate) mark: Option<String>,
 }

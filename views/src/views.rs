@@ -1,12 +1,25 @@
-//! The roster of views. A new view is one file in `views/` and one line here; the order is the order of the tabs.
+//! The roster of views. A new view is one file in `views/`, its `mod` line here (outside of the macro, where rustfmt sees it) and one line of
+//! the roster, whose order is the order of the tabs.
+
+mod alerts;
+mod breakers;
+mod changes;
+mod explore;
+mod health;
+mod latency;
+mod logs;
+mod map;
+mod queues;
+mod service;
+mod services;
+mod slo;
+mod traces;
 
 use crate::action::Action;
 use crate::view::View;
 
 macro_rules! roster {
     ($($module:ident $view:ident $title:literal;)*) => {
-        $(mod $module;)*
-
         /// A view by name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub(crate) enum ViewId { $($view,)* }

@@ -102,6 +102,49 @@ fn each_screen(options: &Options, mut check: impl FnMut(&str, &Buffer)) {
     }
 }
 
+/// A frame with its styles written into it: `[red bold]text` begins a run, `[]` goes back to the terminal's own.
+fn styled_text(buffer: &Buffer) -> String {
+    let mut out = String::new();
+    for y in 0..buffer.area.height {
+        let mut line = String::new();
+        let mut last = String::new();
+        for x in 0..buffer.area.width {
+            let cell = &buffer[(x, y)];
+            let colours = [(cell.fg, ""), (cell.bg, "on ")];
+            let mut words: Vec<String> =
+                colours.iter().filter(|(c, _)| *c != Color::Reset).map(|(c, on)| format!("{on}{c}").to_lowercase()).collect();
+            words.extend(cell.modifier.iter_names().map(|(name, _)| name.to_lowercase()));
+            let style = words.join(" ");
+            if style != last {
+                line.push_str(&format!("[{style}]"));
+                last = style;
+            }
+            line.push_str(cell.symbol());
+        }
+        out.push_str(line.trim_end().trim_end_matches("[]").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn every_view_in_sixteen_colours_and_in_none() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for (depth, colours) in [(ColorDepth::Ansi16, "16-colours"), (ColorDepth::Mono, "no-colours")] {
+            let options = Options { color: depth, ..Options::default() };
+            for (name, keys) in SCREENS {
+                let mut app = fixture::app(Situation::Incident, options.clone());
+                press(&mut app, Situation::Incident, keys);
+                let text = styled_text(&frame(&mut app, Situation::Incident, (80, 24)));
+                insta::assert_snapshot!(format!("{name}-{colours}"), text);
+            }
+        }
+    });
+}
+
 #[test]
 fn without_colours_nothing_is_coloured_and_the_text_is_the_same() {
     let mut coloured = Vec::new();

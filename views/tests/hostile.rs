@@ -3,16 +3,13 @@
 mod fixture;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use fixture::wire::Painter;
 use fixture::{NOW, Situation};
 use proptest::prelude::*;
-use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::{Terminal, TerminalOptions, Viewport};
 use serde_json::Value;
-use std::io::Write;
 use std::num::NonZeroU16;
-use std::sync::{Arc, Mutex};
 use unicode_width::UnicodeWidthStr;
 use watchfire_model::{Reading, Request};
 use watchfire_views::{App, Event, Glyphs, Options};
@@ -132,7 +129,7 @@ proptest! {
         let mut expected = Buffer::empty(area);
         app.render_to(&mut expected, area);
         let mut emulator = vt100::Parser::new(NonZeroU16::new(30).expect("not zero"), NonZeroU16::new(100).expect("not zero"), 0);
-        emulator.process(&painted(&mut app, area));
+        emulator.process(&Painter::new(100, 30).paint(&mut app));
         for y in 0..30 {
             let mut x = 0;
             while x < 100 {
@@ -210,27 +207,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => "\\PC{0,20}".prop_map(Step::Paste),
         1 => proptest::sample::select(vec![Situation::Empty, Situation::Calm, Situation::Incident]).prop_map(Step::Situation),
     ]
-}
-
-/// Bytes that a first frame writes to a terminal.
-fn painted(app: &mut App, area: Rect) -> Vec<u8> {
-    #[derive(Clone, Default)]
-    struct Wire(Arc<Mutex<Vec<u8>>>);
-    impl Write for Wire {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("no writer panics").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let wire = Wire::default();
-    let options = TerminalOptions { viewport: Viewport::Fixed(area) };
-    let mut terminal = Terminal::with_options(CrosstermBackend::new(wire.clone()), options).expect("a terminal over a buffer");
-    terminal.draw(|frame| app.render(frame)).expect("drawing into memory");
-    let bytes = wire.0.lock().expect("no writer panics");
-    bytes.clone()
 }
 
 #[test]

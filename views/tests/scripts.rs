@@ -325,3 +325,44 @@ fn keys_can_be_remapped_and_help_knows() {
     screen.keys("5").hides("OLDEST").keys("Q").shows("OLDEST").keys("?").shows("open queues");
     assert!(screen.text().lines().any(|l| l.contains("Q ") && l.contains("open queues")));
 }
+
+#[test]
+fn the_open_breaker_and_the_filling_queue_are_a_key_away() {
+    // What is worst stands first, so opening a view is enough; Enter says whom it hurts.
+    let mut screen = Screen::incident();
+    screen.keys("6").shows("calls of social-service to facebook are cut off").keys("<enter>").shows("Service social-service");
+    screen.keys("5").shows("more comes in than goes out: it does not drain").keys("<enter>").shows("Service queue-service");
+}
+
+#[test]
+fn from_any_first_screen_the_failing_span_is_five_keys_away() {
+    // Services, the service, its traces, the first with errors, its first failing span.
+    Screen::incident().keys("<enter>t<enter>e").shows("timeout after 1.6s");
+    // The map stands at what is worst.
+    Screen::incident().keys("2t<enter>e<enter>").shows("error timeout after 1.6s");
+    // What is slow in the heatmap, explained, with an example.
+    Screen::incident().keys("4r<enter>e<enter>").shows("error timeout after 1.6s");
+}
+
+#[test]
+fn times_are_shown_and_read_in_the_zone_of_the_person() {
+    let zone = watchfire_views::Zone::named("Asia/Kolkata").expect("a zone");
+    let options = Options { zone, ..Options::default() };
+    let mut screen = Screen { app: fixture::app(Situation::Incident, options), effects: Vec::new() };
+    screen.shows("● live 08:42:44 IST").shows("What changed since 08:31").shows("08:40:31");
+    screen.keys(":at 08:40<enter>").shows("‖ at 08:40:00 IST  -2m44s").keys(":at 03:09Z<enter>").shows("‖ at 08:39:00 IST");
+    screen.keys("<end>3").shows("08:42:02.100").keys("<enter>").shows("08:42:02.114");
+    screen.keys("L").shows("08:42:35.000 ERROR");
+}
+
+#[test]
+fn a_value_in_explore_leads_to_its_trace() {
+    let mut screen = Screen::incident();
+    screen.keys("0<enter>").shows("EXEMPLARS").shows("◆").keys("t").shows("trace 4bf92f3577b34da6");
+    // The rows go on into the list below them.
+    screen.keys("<esc>G").keys("y");
+    assert!(screen.effects.iter().any(|e| matches!(e, Effect::Copy(id) if id.starts_with("4bf9"))));
+    screen.keys("<enter>").shows("trace 4bf92f3577b34da6");
+    // Without an exemplar, the traces that the series counts.
+    screen.keys("0<esc><enter>jt").shows("Traces content-service");
+}

@@ -5,6 +5,7 @@ use crate::connection::{self, Activity};
 use crate::guard::Guard;
 use crate::registry::{Admitted, Registry};
 use crate::stream::Listener;
+use crate::tls;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::sync::Arc;
@@ -81,6 +82,7 @@ pub fn serve<S: HttpService>(
     cancel: CancellationToken,
 ) -> JoinHandle<()> {
     let listener = listener.into();
+    let guard = tls::offering_protocols(guard);
     let rejected_slow = meter.counter("watchfire_http_rejected_total", &[("reason", "slow")]);
     let port = Arc::new(Port { name, guard, service, meter: meter.clone(), rejected_slow });
     tokio::spawn(accept(listener, port, cancel))

@@ -4,6 +4,7 @@ use crate::accept::Port;
 use crate::admission::Admission;
 use crate::guard::Guard;
 use crate::stream::{Socket, Watched};
+use crate::tls::Decrypted;
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -12,6 +13,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -205,7 +207,34 @@ pub(crate) async fn run<S: crate::admission::HttpService>(
 ) {
     let guard = &port.guard;
     let socket = Arc::new(socket);
-    let io = TokioIo::new(Watched::new(socket.clone(), activity.clone()));
+    let raw = Watched::new(socket.clone(), activity.clone());
+    let Some(config) = guard.tls.clone() else { return converse(raw, &socket, &activity, &port, &cancel).await };
+    let handshake = timeout(guard.header_timeout, Decrypted::accept(config, raw.encrypted(), activity.clone()));
+    let shaken = tokio::select! {
+        () = activity.evicted.cancelled() => return,
+        () = cancel.cancelled() => return,
+        shaken = handshake => shaken,
+    };
+    match shaken {
+        Ok(Ok(decrypted)) => converse(decrypted, &socket, &activity, &port, &cancel).await,
+        Ok(Err(error)) => {
+            port.rejected("tls");
+            tracing::debug!(port = port.name, %error, "no TLS with this client");
+        }
+        Err(_) => port.rejected_slow.add(1),
+    }
+}
+
+/// Answers requests until the connection ends or has to.
+async fn converse<S: crate::admission::HttpService>(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    socket: &Socket,
+    activity: &Arc<Activity>,
+    port: &Arc<Port<S>>,
+    cancel: &CancellationToken,
+) {
+    let guard = &port.guard;
+    let io = TokioIo::new(io);
     let admission = Arc::new(Admission::new(port.clone(), activity.clone(), socket.peer()));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let admission = admission.clone();
@@ -258,7 +287,10 @@ pub(crate) async fn run<S: crate::admission::HttpService>(
                 match activity.expiry(guard) {
                     Some((at, Expiry::Head)) if at <= now => {
                         port.rejected_slow.add(1);
-                        answer_slow_head(&socket, guard.header_timeout);
+                        // Plain words would not be understood under TLS.
+                        if guard.tls.is_none() {
+                            answer_slow_head(socket, guard.header_timeout);
+                        }
                         return;
                     }
                     Some((at, Expiry::Silent)) if at <= now => {

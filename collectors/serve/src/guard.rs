@@ -57,6 +57,8 @@ pub struct Guard {
     pub token: Option<Arc<str>>,
     /// Wrong tokens per address. Ports whose guards are clones of one another share it: more ports are not more tries.
     pub attempts: Attempts,
+    /// What TLS is spoken with; `None` is plain text.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     pub render: Render,
 }
 
@@ -105,6 +107,7 @@ impl Default for Guard {
             allowed_origins: Vec::new(),
             token: None,
             attempts: Attempts::default(),
+            tls: None,
             render: Arc::new(plain_refusal),
         }
     }

@@ -12,7 +12,7 @@
 //! - Loopback is no boundary: `Host` and `Origin` are checked on every request, and no answer ever carries a CORS header.
 //! - Every wait has an end: header, body, write, idle, connection age and drain. Every count has a limit: connections, streams, headers, bytes.
 //! - Whatever is refused counts under `watchfire_http_rejected_total{reason}` or `watchfire_connections_*_total`.
-//! - A token is compared here where one is set; TLS is not spoken here, and what somebody may do is the service's business.
+//! - A token is compared and TLS is spoken here where the guard says so; what somebody may do is the service's business.
 //!
 //! To add a check on requests: one function in `admission.rs` that returns a [`Refusal`], and its reason in the table of that file.
 
@@ -25,6 +25,7 @@ mod guard;
 mod host;
 mod registry;
 mod stream;
+mod tls;
 
 pub use accept::serve;
 pub use admission::HttpService;

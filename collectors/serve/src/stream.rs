@@ -14,7 +14,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 #[derive(Debug)]
 pub enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    /// With the only user that may connect, if there is one.
+    Unix(UnixListener, Option<u32>),
 }
 
 impl From<TcpListener> for Listener {
@@ -25,11 +26,16 @@ impl From<TcpListener> for Listener {
 
 impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Self {
-        Listener::Unix(listener)
+        Listener::Unix(listener, None)
     }
 }
 
 impl Listener {
+    /// A socket for one user: who connects is asked of the kernel, whatever the permissions of the file have become.
+    pub fn of_user(listener: UnixListener, uid: u32) -> Self {
+        Listener::Unix(listener, Some(uid))
+    }
+
     pub(crate) async fn accept(&self) -> io::Result<Socket> {
         match self {
             Listener::Tcp(listener) => {
@@ -38,7 +44,15 @@ impl Listener {
                 let _ = stream.set_nodelay(true);
                 Ok(Socket::Tcp(stream))
             }
-            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| Socket::Unix(stream)),
+            Listener::Unix(listener, user) => {
+                let (stream, _) = listener.accept().await?;
+                match user {
+                    Some(uid) if stream.peer_cred()?.uid() != *uid => {
+                        Err(io::Error::new(io::ErrorKind::PermissionDenied, "another user connected to a socket that is not theirs"))
+                    }
+                    _ => Ok(Socket::Unix(stream)),
+                }
+            }
         }
     }
 }
@@ -131,11 +145,18 @@ impl Socket {
 pub(crate) struct Watched {
     socket: Arc<Socket>,
     activity: Arc<Activity>,
+    /// Whether what comes in is what a client says, or only looks like noise.
+    readable: bool,
 }
 
 impl Watched {
     pub(crate) fn new(socket: Arc<Socket>, activity: Arc<Activity>) -> Self {
-        Watched { socket, activity }
+        Watched { socket, activity, readable: true }
+    }
+
+    /// Under TLS, what is read here says nothing about requests.
+    pub(crate) fn encrypted(self) -> Self {
+        Watched { readable: false, ..self }
     }
 
     fn poll_write_bufs(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -170,7 +191,7 @@ impl AsyncRead for Watched {
             let before = buf.filled().len();
             match self.socket.try_read(buf) {
                 Ok(read) => {
-                    if read > 0 {
+                    if read > 0 && self.readable {
                         self.activity.received(&buf.filled()[before..]);
                     }
                     return Poll::Ready(Ok(()));

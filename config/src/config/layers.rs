@@ -263,6 +263,10 @@ impl Layers {
                 );
             }
         }
+        let zone = config.ui.timezone.as_str();
+        if !(zone.is_empty() || zone == "local" || zone.eq_ignore_ascii_case("utc") || zone.parse::<chrono_tz::Tz>().is_ok()) {
+            self.complain("ui.timezone", format!("there is no time zone {zone:?}"), "write local, utc or a name such as Europe/Berlin");
+        }
         self.urls(config);
         if let Err(error) = check_state_dir(&config.state_dir) {
             self.errors.push(error);

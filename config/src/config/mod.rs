@@ -258,7 +258,7 @@ pub struct Ui {
 
 impl Default for Ui {
     fn default() -> Self {
-        Ui { theme: "auto".to_owned(), keymap: String::new(), mouse: false, timezone: "local".to_owned() }
+        Ui { theme: "auto".to_owned(), keymap: String::new(), mouse: true, timezone: "local".to_owned() }
     }
 }
 

@@ -12,6 +12,19 @@ pub struct QueryResult {
     pub series: Vec<QuerySeries>,
     pub warnings: Vec<String>,
     pub infos: Vec<String>,
+    /// Single measurements behind the values, newest first.
+    pub exemplars: Vec<QueryExemplar>,
+}
+
+/// One measurement that an exporter kept together with its trace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueryExemplar {
+    /// Of the series it was measured for.
+    pub labels: Labels,
+    pub at: Timestamp,
+    pub value: f64,
+    pub trace_id: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -87,7 +87,7 @@ impl App {
             return self.act(action);
         }
         if let Some(letter) = chord.character().filter(char::is_ascii_uppercase) {
-            let cx = cx(&self.readings, &self.settings, &self.place, self.shown_time(), self.at);
+            let cx = cx(&self.readings, &self.settings, &self.place, self.when());
             self.views[self.place.view as usize].letter(letter, &cx);
         }
         Vec::new()
@@ -96,7 +96,19 @@ impl App {
     /// Does one action, wherever it came from: key, palette, command.
     pub(crate) fn act(&mut self, action: Action) -> Effects {
         self.dirty = true;
-        if let Some((view, takes_service)) = ViewId::opened_by(action) {
+        if action == Action::Copy && self.first_minute() {
+            return self.copy_snippet();
+        }
+        let opened = ViewId::opened_by(action);
+        // A view may know better than its service where `t` should lead.
+        if opened.is_none_or(|(_, takes_service)| takes_service) {
+            let mut out = Out::default();
+            let cx = cx(&self.readings, &self.settings, &self.place, self.when());
+            if self.views[self.place.view as usize].update(action, &cx, &mut out) {
+                return self.take(out);
+            }
+        }
+        if let Some((view, takes_service)) = opened {
             let mut subject = None;
             if takes_service {
                 let cx = self.cx();
@@ -107,14 +119,6 @@ impl App {
                 }
             }
             return if takes_service { self.descend(Place { view, subject }) } else { self.switch(view) };
-        }
-        if action == Action::Copy && self.first_minute() {
-            return self.copy_snippet();
-        }
-        let mut out = Out::default();
-        let cx = cx(&self.readings, &self.settings, &self.place, self.shown_time(), self.at);
-        if self.views[self.place.view as usize].update(action, &cx, &mut out) {
-            return self.take(out);
         }
         self.shell_action(action)
     }
@@ -216,7 +220,7 @@ impl App {
         match crate::look::Look::load(name, &self.options.themes, self.options.color, self.options.glyphs) {
             Ok(look) => {
                 self.say(format!("theme {name}: {}", look.description), false);
-                self.look = look;
+                self.look = look.in_zone(self.options.zone);
                 self.theme = name.to_owned();
             }
             Err(error) => self.say(error.to_string(), true),
@@ -258,6 +262,9 @@ impl App {
         }
         if let Some(place) = out.go {
             effects.extend(self.descend(place));
+        }
+        if let Some(text) = out.filter_there {
+            self.set_filter(&text);
         }
         effects
     }
@@ -352,7 +359,7 @@ impl App {
 
     fn answer(&mut self, topic: &'static str, text: &str) -> Effects {
         let mut out = Out::default();
-        let cx = cx(&self.readings, &self.settings, &self.place, self.shown_time(), self.at);
+        let cx = cx(&self.readings, &self.settings, &self.place, self.when());
         self.views[self.place.view as usize].answer(topic, text, &cx, &mut out);
         let mut effects = self.take(out);
         effects.push(Effect::Refresh);
@@ -362,7 +369,7 @@ impl App {
     /// Runs a command line.
     pub fn order(&mut self, line: &str) -> Effects {
         self.dirty = true;
-        match command::parse(line, self.wall) {
+        match command::parse(line, self.wall, self.options.zone) {
             Err(error) => {
                 self.say(error, true);
                 Vec::new()
@@ -484,7 +491,7 @@ impl App {
             return Vec::new();
         }
         let mut out = Out::default();
-        let cx = cx(&self.readings, &self.settings, &self.place, self.shown_time(), self.at);
+        let cx = cx(&self.readings, &self.settings, &self.place, self.when());
         let top = self.body.y;
         if self.views[self.place.view as usize].click(x, y - top, &cx, &mut out) {
             return self.take(out);

@@ -67,8 +67,8 @@ impl App {
     pub(crate) fn problem(&mut self, forward: bool) -> Effects {
         let was_hunting = std::mem::replace(&mut self.hunting, true);
         let refresh = if was_hunting { Vec::new() } else { vec![Effect::Refresh] };
-        let now = self.shown_time();
-        let here = cx(&self.readings, &self.settings, &self.place, now, self.at);
+        let when = self.when();
+        let here = cx(&self.readings, &self.settings, &self.place, when);
         if self.views[self.place.view as usize].problem(forward, &here) {
             return refresh;
         }
@@ -83,7 +83,7 @@ impl App {
             };
             let view = PROBLEM_VIEWS[index];
             let place = Place { view, subject: None };
-            let there = cx(&self.readings, &self.settings, &place, now, self.at);
+            let there = cx(&self.readings, &self.settings, &place, when);
             self.views[view as usize].rewind();
             if self.views[view as usize].problem(forward, &there) {
                 if view != self.place.view {
@@ -118,6 +118,7 @@ impl App {
         self.thaw();
         // What changed is asked relative to the cursor, so it is another question now.
         self.readings.forget(Kind::Changes);
+        self.awaited = self.wants().iter().map(Kind::of).collect();
         self.dirty = true;
         vec![Effect::Refresh]
     }

@@ -432,7 +432,7 @@ impl View for Alerts {
                 "watchfire --rules FILE reads Prometheus rule files".to_owned()
             } else {
                 let at =
-                    reading.last_evaluation.map_or_else(|| "not evaluated yet".to_owned(), |t| format!("evaluated {}", number::clock(t)));
+                    reading.last_evaluation.map_or_else(|| "not evaluated yet".to_owned(), |t| format!("evaluated {}", cx.zone.clock(t)));
                 format!("{} rules, {at}; H shows what was resolved", reading.rules)
             };
             return blank(&mut body, cx, Kind::Alerts, none, &advice);

@@ -211,10 +211,11 @@ fn timeline(canvas: &mut Canvas<'_>, row: &Breaker, x: u16, width: u16, now: Tim
 /// The selected breaker in sentences.
 fn explain(canvas: &mut Canvas<'_>, row: &Breaker, now: Timestamp) {
     let (_, state) = breaker_look(&row.state);
+    let zone = canvas.zone();
     let mut pen = canvas.pen(1, 0);
     pen.put(&row.breaker, Role::Strong).gap(2).put(&row.state, state.into());
     if let Some(since) = row.since {
-        pen.put(&format!(" since {} ({})", number::moment(since, now), number::since(Some(since), now)), Role::Text);
+        pen.put(&format!(" since {} ({})", zone.moment(since, now), number::since(Some(since), now)), Role::Text);
     }
     let protects = row.protects.as_deref().unwrap_or("a peer that is not known");
     let effect = match row.state.as_str() {
@@ -232,7 +233,7 @@ fn explain(canvas: &mut Canvas<'_>, row: &Breaker, now: Timestamp) {
             y += 1;
         }
     }
-    let changes: Vec<String> = row.history.iter().rev().take(6).map(|(at, state)| format!("{} {state}", number::clock(*at))).collect();
+    let changes: Vec<String> = row.history.iter().rev().take(6).map(|(at, state)| format!("{} {state}", zone.clock(*at))).collect();
     if !changes.is_empty() {
         canvas.pen(1, y).put("changes  ", Role::Dim).put(&changes.join("   "), Role::Text);
     }

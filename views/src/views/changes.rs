@@ -95,8 +95,9 @@ pub(super) fn line(canvas: &mut Canvas<'_>, change: &Change, now: watchfire_mode
         "errors" => "error share ".to_owned(),
         kind => format!("{kind} "),
     };
+    let at = canvas.zone().moment(change.at, now);
     let mut pen = canvas.pen(0, 0);
-    pen.put(&number::moment(change.at, now), Role::Dim).gap(2);
+    pen.put(&at, Role::Dim).gap(2);
     pen.put(&what, Role::Dim).put(&change.subject, Role::Text).gap(1);
     from_to(&mut pen, change);
 }
@@ -176,7 +177,7 @@ impl View for Changes {
 
     fn copy(&self, cx: &Cx<'_>) -> Option<String> {
         let row = self.table.selected(rows(cx))?;
-        Some(format!("{} UTC {} {} {} → {}", number::clock(row.at), row.kind, row.subject, row.from, row.to))
+        Some(format!("{} {} {} {} {} → {}", cx.zone.clock(row.at), cx.zone.name(row.at), row.kind, row.subject, row.from, row.to))
     }
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
@@ -190,7 +191,7 @@ impl View for Changes {
             let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));
             match column {
                 0 => {
-                    canvas.text(x, 0, width, &number::clock(row.at), text);
+                    canvas.text(x, 0, width, &cx.zone.clock(row.at), text);
                 }
                 1 => canvas.right(x, 0, width, &number::since(Some(row.at), cx.now), dim),
                 2 => {

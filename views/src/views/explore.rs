@@ -10,14 +10,18 @@ use crate::number;
 use crate::readings::Kind;
 use crate::table::window;
 use crate::view::{Ask, Cx, Out, View};
+use crate::views::ViewId;
 use std::borrow::Cow;
 use std::time::Duration;
-use watchfire_model::reading::{QueryResult, QuerySeries};
+use watchfire_model::reading::{QueryExemplar, QueryResult, QuerySeries};
 use watchfire_model::{Request, Timestamp};
 
 const RANGES: [i64; 8] = [300, 900, 1800, 3600, 10_800, 21_600, 86_400, 604_800];
 /// Points per series; about what the widest chart can show.
 const POINTS: i64 = 240;
+
+/// Exemplars listed below the series.
+const EXEMPLARS: usize = 5;
 
 /// Questions that are worth a start.
 const EXAMPLES: [(&str, &str); 7] = [
@@ -41,6 +45,8 @@ pub(crate) struct Explore {
     offset: usize,
     page: usize,
     history: Vec<String>,
+    /// The series that was selected last; below it stand its exemplars.
+    series: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,7 +58,7 @@ enum Show {
 
 impl Default for Explore {
     fn default() -> Self {
-        Explore { expression: String::new(), range: 3, show: Show::Both, position: 0, offset: 0, page: 10, history: Vec::new() }
+        Explore { expression: String::new(), range: 3, show: Show::Both, position: 0, offset: 0, page: 10, history: Vec::new(), series: 0 }
     }
 }
 
@@ -96,9 +102,41 @@ impl Explore {
         result.series.iter().filter(|s| cx.filter.accepts(*s)).collect()
     }
 
+    /// What was measured for the selected series, one for each trace.
+    fn exemplars<'a>(&self, result: &'a QueryResult, shown: &[&QuerySeries]) -> Vec<&'a QueryExemplar> {
+        let Some(series) = shown.get(self.series.min(shown.len().saturating_sub(1))) else { return Vec::new() };
+        let mut found: Vec<&QueryExemplar> = Vec::new();
+        for exemplar in result.exemplars.iter().filter(|e| is_of(e, series)) {
+            if found.len() < EXEMPLARS && !found.iter().any(|f| f.trace_id == exemplar.trace_id) {
+                found.push(exemplar);
+            }
+        }
+        found
+    }
+
+    /// The exemplar under the cursor.
+    fn chosen<'a>(&self, result: &'a QueryResult, shown: &[&QuerySeries]) -> Option<&'a QueryExemplar> {
+        self.exemplars(result, shown).get(self.position.checked_sub(shown.len())?).copied()
+    }
+
+    /// Where `t` leads: to the exemplar under the cursor, to the newest one of the series, or to traces that the series counts.
+    fn traces(&self, cx: &Cx<'_>) -> Option<(Option<String>, String)> {
+        let result = self.result(cx)?;
+        let shown = self.shown(result, cx);
+        if let Some(exemplar) = self.chosen(result, &shown).or_else(|| self.exemplars(result, &shown).first().copied()) {
+            return Some((Some(format!("id:{}", exemplar.trace_id)), String::new()));
+        }
+        let labels = &shown.get(self.series)?.labels;
+        let service = ["service_name", "service", "server", "client"].iter().find_map(|name| labels.get(name))?;
+        let mut filter = Vec::new();
+        filter.extend(labels.get("span_name").map(|name| format!("operation={name:?}")));
+        filter.extend(labels.get("status_code").filter(|code| *code == "STATUS_CODE_ERROR").map(|_| "error".to_owned()));
+        Some((Some(service.to_owned()), filter.join(" ")))
+    }
+
     fn ask(&mut self, expression: &str) {
         expression.trim().clone_into(&mut self.expression);
-        self.position = 0;
+        (self.position, self.series) = (0, 0);
         crate::prompt::remember(&mut self.history, &self.expression);
     }
 
@@ -130,10 +168,13 @@ impl View for Explore {
     }
 
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
-        let count = match self.result(cx) {
-            Some(result) => self.shown(result, cx).len(),
-            None if self.expression.is_empty() => EXAMPLES.len(),
-            None => 0,
+        let (series, count) = match self.result(cx) {
+            Some(result) => {
+                let shown = self.shown(result, cx);
+                (shown.len(), shown.len() + self.exemplars(result, &shown).len())
+            }
+            None if self.expression.is_empty() => (0, EXAMPLES.len()),
+            None => (0, 0),
         };
         let last = count.saturating_sub(1);
         match action {
@@ -142,6 +183,14 @@ impl View for Explore {
                 self.ask(expression);
                 out.effects.push(Effect::Refresh);
             }
+            Action::Open if self.on_exemplar(cx) => return self.update(Action::ItsTraces, cx, out),
+            Action::ItsTraces => match self.traces(cx) {
+                Some((subject, filter)) => {
+                    out.go(ViewId::Traces, subject);
+                    out.filter_there = Some(filter).filter(|f| !f.is_empty());
+                }
+                None => out.say("this series has no exemplar and names no service"),
+            },
             Action::Edit | Action::Open => {
                 out.ask = Some(Ask { topic: "expression", label: "promql".to_owned(), text: self.expression.clone(), promql: true });
             }
@@ -164,6 +213,9 @@ impl View for Explore {
             Action::Top => self.position = 0,
             Action::Bottom => self.position = last,
             _ => return false,
+        }
+        if self.position < series {
+            self.series = self.position;
         }
         true
     }
@@ -188,6 +240,7 @@ impl View for Explore {
         vec![
             (Action::Edit, "edit"),
             (Action::Mode, "chart/table"),
+            (Action::ItsTraces, "traces"),
             (Action::RangeLonger, "longer"),
             (Action::RangeShorter, "shorter"),
             (Action::Copy, "copy"),
@@ -205,6 +258,9 @@ impl View for Explore {
     fn copy(&self, cx: &Cx<'_>) -> Option<String> {
         let result = self.result(cx)?;
         let shown = self.shown(result, cx);
+        if let Some(exemplar) = self.chosen(result, &shown) {
+            return Some(exemplar.trace_id.clone());
+        }
         let series = shown.get(self.position)?;
         Some(format!("{} {}", title(series), newest(series).map_or_else(|| "unknown".to_owned(), |v| v.to_string())))
     }
@@ -254,8 +310,10 @@ impl View for Explore {
             canvas.pen(3, y + 1).put("no series: the expression is valid and nothing matches", Role::Dim);
             return;
         }
-        self.position = self.position.min(series.len() - 1);
-        let left = height.saturating_sub(y);
+        let exemplars = self.exemplars(result, &series);
+        self.position = self.position.min(series.len() + exemplars.len() - 1);
+        let listed = if exemplars.is_empty() || self.show == Show::Chart { 0 } else { exemplars.len() as u16 + 1 };
+        let left = height.saturating_sub(y + listed);
         let chart_height = match self.show {
             Show::Chart => left,
             Show::Table => 0,
@@ -268,19 +326,52 @@ impl View for Explore {
                 .enumerate()
                 .skip(self.position.saturating_sub(5))
                 .take(24)
-                .map(|(i, s)| Line { points: &s.points, role: if i == self.position { Role::Series2 } else { Role::series(i) } })
+                .map(|(i, s)| Line { points: &s.points, role: if i == self.series { Role::Series2 } else { Role::series(i) } })
                 .collect();
             let axes = Axes { start, end, threshold: None, label: number::digits };
             lines(&mut canvas.part(1, y, width.saturating_sub(2), chart_height), &drawn, &axes);
             y += chart_height;
         }
         if self.show != Show::Chart {
-            self.table(&series, &mut canvas.part(0, y, width, height.saturating_sub(y)));
+            self.table(&series, &mut canvas.part(0, y, width, height.saturating_sub(y + listed)));
+        }
+        if listed > 0 {
+            let chosen = self.position.checked_sub(series.len());
+            exemplar_rows(&exemplars, chosen, &mut canvas.part(0, height.saturating_sub(listed), width, listed));
+        }
+    }
+}
+
+/// Whether an exemplar was measured for what a series sums up.
+fn is_of(exemplar: &QueryExemplar, series: &QuerySeries) -> bool {
+    series.labels.iter().all(|l| &*l.name == "__name__" || &*l.name == "le" || exemplar.labels.get(&l.name) == Some(&*l.value))
+}
+
+fn exemplar_rows(exemplars: &[&QueryExemplar], chosen: Option<usize>, canvas: &mut Canvas<'_>) {
+    let (width, zone) = (canvas.width(), canvas.zone());
+    canvas.pen(3, 0).put("EXEMPLARS", Role::Heading);
+    for (i, exemplar) in exemplars.iter().enumerate() {
+        let mut row = canvas.part(0, i as u16 + 1, width, 1);
+        let labels: Vec<String> =
+            exemplar.labels.iter().filter(|l| &*l.name != "__name__").map(|l| format!("{}={}", l.name, l.value)).collect();
+        row.pen(1, 0)
+            .column(2, "◆", Role::Accent)
+            .column(10, &zone.clock(exemplar.at), Role::Dim)
+            .column(9, &number::digits(exemplar.value), Role::Text)
+            .column(18, exemplar.trace_id.get(..16).unwrap_or(&exemplar.trace_id), Role::Accent)
+            .put(&labels.join("  "), Role::Dim);
+        if chosen == Some(i) {
+            let style = row.style(Role::Selected);
+            row.patch(0, 0, width, 1, style);
         }
     }
 }
 
 impl Explore {
+    fn on_exemplar(&self, cx: &Cx<'_>) -> bool {
+        self.result(cx).is_some_and(|result| self.chosen(result, &self.shown(result, cx)).is_some())
+    }
+
     fn examples(&mut self, canvas: &mut Canvas<'_>) {
         canvas.pen(1, 0).put("Everything is a series. Type an expression with i, or begin with one of these:", Role::Text);
         self.position = self.position.min(EXAMPLES.len() - 1);
@@ -311,7 +402,7 @@ impl Explore {
         }
         let rows = usize::from(canvas.height().saturating_sub(1));
         self.page = rows.max(1);
-        self.offset = window(self.position, self.offset, rows, series.len());
+        self.offset = window(self.position.min(series.len() - 1), self.offset, rows, series.len());
         for (line, (i, s)) in series.iter().enumerate().skip(self.offset).take(rows).enumerate() {
             let mut row = canvas.part(0, line as u16 + 1, width, 1);
             let tone = row.style(if i == self.position { Role::Series2 } else { Role::series(i) });

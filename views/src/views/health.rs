@@ -37,7 +37,7 @@ impl Rows for Checks {
     const KIND: Kind = Kind::Health;
     const COLUMNS: &'static [Column] = &[
         Column::left("SERVICE", 19).grow(1).sort('S'),
-        Column::left("CHECK", 12).grow(1).sort('C'),
+        Column::left("CHECK", 15).grow(1).sort('C'),
         Column::left("STATE", 9).sort('T'),
         Column::right("SINCE", 6).sort('I'),
         Column::right("TIME", 6).rank(1).sort('M'),
@@ -329,7 +329,11 @@ impl Health {
         services.dedup();
         let left = services.iter().map(|s| display_width(s)).max().unwrap_or(0).clamp(10, 24) as u16;
         let (text, heading) = (canvas.style(Role::Text), canvas.style(Role::Heading));
-        let columns: Vec<(&str, u16)> = names.iter().map(|n| (*n, (display_width(n) as u16).clamp(7, 16))).collect();
+        let widest = |name: &str| {
+            let cells = health.checks.iter().filter(|c| c.check == name).map(|c| display_width(&matrix_cell(c)));
+            cells.chain([display_width(name)]).max().unwrap_or(0).min(16) as u16
+        };
+        let columns: Vec<(&str, u16)> = names.iter().map(|n| (*n, widest(n))).collect();
         let mut x = left + 3;
         for (name, width) in &columns {
             canvas.text(x, 0, *width, name, heading);
@@ -347,9 +351,7 @@ impl Health {
                 match check {
                     Some(check) => {
                         let style = canvas.style(check.state.into());
-                        let time = number::latency_known(check.latency_seconds);
-                        let shown = if check.state == HealthState::Healthy { time } else { check.state.word().to_owned() };
-                        canvas.text(x, y, *width, &format!("{} {shown}", state_glyph(check.state)), style);
+                        canvas.text(x, y, *width, &matrix_cell(check), style);
                     }
                     None => canvas.dot(x, y, '·', heading),
                 }
@@ -466,15 +468,23 @@ fn target_cell(canvas: &mut Canvas<'_>, row: &Target, column: usize, x: u16, wid
     }
 }
 
+/// How long a healthy check took, or in a word what it is instead.
+fn matrix_cell(check: &Check) -> String {
+    let healthy = check.state == HealthState::Healthy;
+    let shown = if healthy { number::latency_known(check.latency_seconds) } else { check.state.word().to_owned() };
+    format!("{} {shown}", state_glyph(check.state))
+}
+
 /// The selected check: address, detail, dependencies.
 fn explain(canvas: &mut Canvas<'_>, check: &Check, now: Timestamp) {
+    let zone = canvas.zone();
     let mut pen = canvas.pen(1, 0);
     pen.put(&check.service, Role::Strong).gap(1).put(&check.check, Role::Text).gap(2).put(&check.url, Role::Accent);
     if let Some(at) = check.last_checked {
         pen.put(&format!("   checked {} ago", number::since(Some(at), now)), Role::Dim);
     }
     if let Some(at) = check.certificate_expires {
-        pen.put(&format!("   certificate until {}", number::moment(at, now)), Role::Dim);
+        pen.put(&format!("   certificate until {}", zone.moment(at, now)), Role::Dim);
     }
     let mut y = 1;
     for line in wrap(&check.detail, canvas.width().saturating_sub(2), 2) {

@@ -375,8 +375,9 @@ impl Latency {
             }
         }
         let y = bands.len() as u16;
-        canvas.text(AXIS + 1, y, width, &number::moment(reading.start, now), dim);
-        canvas.right(AXIS + 1, y, (reading.columns.len() as u16).min(width.saturating_sub(AXIS + 2)), &number::clock(reading.end), dim);
+        let zone = canvas.zone();
+        canvas.text(AXIS + 1, y, width, &zone.moment(reading.start, now), dim);
+        canvas.right(AXIS + 1, y, (reading.columns.len() as u16).min(width.saturating_sub(AXIS + 2)), &zone.clock(reading.end), dim);
         self.under_cursor(reading, &mut canvas.part(0, y + 1, width, 1));
     }
 
@@ -385,17 +386,13 @@ impl Latency {
         let count: f64 = reading.cells.iter().take(to + 1).skip(from).flat_map(|c| c.iter().take(high + 1).skip(low)).flatten().sum();
         let start = if from == 0 { reading.start } else { reading.columns[from - 1] };
         let fastest = low.checked_sub(1).map_or(0.0, |r| reading.bounds[r]);
+        let zone = canvas.zone();
         let slowest = if high + 1 >= reading.bounds.len() { "slower".to_owned() } else { number::latency(reading.bounds[high]) };
         canvas
             .pen(1, 0)
             .put(if self.anchor.is_some() { "region  " } else { "cursor  " }, Role::Dim)
             .put(
-                &format!(
-                    "{} to {}   {} to {slowest}   ",
-                    number::clock(start),
-                    number::clock(reading.columns[to]),
-                    number::latency(fastest)
-                ),
+                &format!("{} to {}   {} to {slowest}   ", zone.clock(start), zone.clock(reading.columns[to]), number::latency(fastest)),
                 Role::Text,
             )
             .put(&format!("{} spans", number::count(count)), Role::Strong);

@@ -10,6 +10,7 @@ use crate::readings::Kind;
 use crate::table::window;
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
+use crate::zone::Zone;
 use std::borrow::Cow;
 use watchfire_model::Request;
 use watchfire_model::reading::{LogLine, LogQuery};
@@ -215,7 +216,7 @@ impl View for Logs {
     }
 
     fn copy(&self, cx: &Cx<'_>) -> Option<String> {
-        self.selected(cx).map(|l| format!("{} {} {} {}", number::clock_millis(l.time), l.service, l.severity, l.body))
+        self.selected(cx).map(|l| format!("{} {} {} {}", cx.zone.clock_millis(l.time), l.service, l.severity, l.body))
     }
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
@@ -228,7 +229,8 @@ impl View for Logs {
         }
         let (width, height) = (canvas.width(), canvas.height());
         let lines = lines(cx);
-        let detail: Vec<String> = if self.open { self.selected(cx).map(|l| whole(l, width)).unwrap_or_default() } else { Vec::new() };
+        let detail: Vec<String> =
+            if self.open { self.selected(cx).map(|l| whole(l, cx.zone, width)).unwrap_or_default() } else { Vec::new() };
         let below = (detail.len() as u16 + u16::from(!detail.is_empty())).min(height / 2);
         let rows = height - below;
         self.page = usize::from(rows);
@@ -285,8 +287,9 @@ impl Logs {
 
 /// Time, severity, service, and a sign where there is a trace. Returns where the text begins.
 fn head(canvas: &mut Canvas<'_>, line: &LogLine) -> u16 {
+    let at = canvas.zone().clock_millis(line.time);
     let mut pen = canvas.pen(1, 0);
-    pen.column(13, &number::clock_millis(line.time), Role::Dim);
+    pen.column(13, &at, Role::Dim);
     pen.column(6, &line.severity, tone(&line.severity));
     pen.column(2, if line.trace_id.is_some() { "→" } else { "" }, Role::Accent);
     let mut part_x = pen.x();
@@ -296,8 +299,8 @@ fn head(canvas: &mut Canvas<'_>, line: &LogLine) -> u16 {
     part_x
 }
 
-fn whole(line: &LogLine, width: u16) -> Vec<String> {
-    let mut out = vec![format!("{} {} {}", number::clock_millis(line.time), line.severity, line.service)];
+fn whole(line: &LogLine, zone: Zone, width: u16) -> Vec<String> {
+    let mut out = vec![format!("{} {} {}", zone.clock_millis(line.time), line.severity, line.service)];
     out.extend(wrap(&line.body, width.saturating_sub(2), 8));
     if let Some(trace) = &line.trace_id {
         out.push(format!("trace {trace}  (t opens it)"));

@@ -452,13 +452,15 @@ impl Map {
 /// The selected node: figures, who calls it, what it calls, how far its failure reaches.
 fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
     let node = &shown.nodes[n];
+    let gap = if canvas.width() < 100 { 1 } else { 2 };
     let mut pen = canvas.pen(1, 0);
-    pen.put(state_glyph(node.state), node.state.into()).gap(1).put(&node.name, Role::Strong).gap(2);
+    pen.put(state_glyph(node.state), node.state.into()).gap(1).put(&node.name, Role::Strong).gap(gap);
     let silent = if node.observed { "" } else { " declared, nothing seen" };
-    pen.put(&format!("{}{silent}", node.state.word()), node.state.into()).gap(2);
+    pen.put(&format!("{}{silent}", node.state.word()), node.state.into()).gap(gap);
+    let between = " ".repeat(usize::from(gap));
     pen.put(
         &format!(
-            "{}  {} errors  p95 {}",
+            "{}{between}{} errors{between}p95 {}",
             number::rate(node.rate),
             number::percent_sign(node.error_ratio),
             number::latency_known(node.p95_seconds)
@@ -467,9 +469,9 @@ fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
     );
     let blast = shown.blast(n).len();
     if blast > 0 {
-        pen.gap(2).put(&format!("a failure reaches {blast}"), Role::Text);
+        pen.gap(gap).put(&format!("a failure reaches {blast}"), Role::Text);
     }
-    pen.gap(2).put(&node.why.join(" · "), Role::Text);
+    pen.gap(gap).put(&node.why.join(" · "), Role::Text);
     let ends = |edges: &[usize], client: bool| {
         let mut names: Vec<String> = edges
             .iter()

@@ -230,7 +230,10 @@ fn cell(canvas: &mut Canvas<'_>, row: &Queue, column: usize, x: u16, width: u16)
         }
         10 => sparkline(canvas, x, 0, width, &row.sparkline, row.state.into()),
         _ => {
-            canvas.text(x, 0, width, &format!("{} → {}", names(&row.producers), names(&row.consumer_services)), dim);
+            let known = !(row.producers.is_empty() && row.consumer_services.is_empty());
+            let way =
+                if known { format!("{} → {}", names(&row.producers), names(&row.consumer_services)) } else { number::UNKNOWN.to_owned() };
+            canvas.text(x, 0, width, &way, dim);
         }
     }
 }

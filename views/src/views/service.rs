@@ -37,7 +37,8 @@ enum What<'a> {
 const FIGURES: &[(&str, u16)] = &[("RATE", 8), ("ERR%", 7), ("P50", 8), ("P95", 8), ("P99", 8)];
 const EDGE_FIGURES: &[(&str, u16)] = &[("RATE", 8), ("ERR%", 7), ("", 8), ("P95", 8), ("", 8)];
 
-fn lines<'a>(page: &'a ServicePage, now: Timestamp) -> Vec<Line<'a>> {
+fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
+    let (now, zone) = (cx.now, cx.zone);
     let mut lines = Vec::new();
     let mut section = |title, figures, rows: Vec<Line<'a>>| {
         if !rows.is_empty() {
@@ -119,7 +120,7 @@ fn lines<'a>(page: &'a ServicePage, now: Timestamp) -> Vec<Line<'a>> {
         what: What::Text {
             glyph: " ",
             tone: super::logs::tone(&l.severity),
-            name: number::clock_millis(l.time),
+            name: zone.clock_millis(l.time),
             word: l.severity.clone(),
             detail: l.body.clone(),
         },
@@ -173,7 +174,7 @@ impl View for Service {
 
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let Some(page) = self.reading(cx) else { return false };
-        let lines = lines(page, cx.now);
+        let lines = lines(page, cx);
         let step = self.page.max(1);
         let forward = match action {
             Action::Up => {
@@ -215,7 +216,7 @@ impl View for Service {
     fn click(&mut self, _: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
         let Some(page) = self.reading(cx) else { return false };
         let Some(line) = usize::from(y).checked_sub(HEAD) else { return false };
-        let lines = lines(page, cx.now);
+        let lines = lines(page, cx);
         let position = self.offset + line;
         if lines.get(position).is_none_or(|l| l.target.is_none()) {
             return false;
@@ -250,7 +251,7 @@ impl View for Service {
         let Some(page) = self.reading(cx) else {
             return blank(canvas, cx, Kind::Service, &format!("reading {} …", self.name), "");
         };
-        let lines = lines(page, cx.now);
+        let lines = lines(page, cx);
         head(page, cx.now, canvas);
         if lines.is_empty() {
             let dim = canvas.style(Role::Dim);

@@ -1,7 +1,7 @@
 //! Services: rate, errors and latency of each, and in words what is wrong.
 
 use crate::action::Action;
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, display_width};
 use crate::chart::sparkline;
 use crate::filter::{Field, Fields};
 use crate::look::{Role, error_role, state_glyph};
@@ -258,6 +258,11 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
             let style = if row.state == HealthState::Healthy { dim } else { text };
             let why =
                 if row.why.is_empty() && row.state == HealthState::Unknown { "no telemetry".to_owned() } else { row.why.join(" · ") };
+            // On a narrow screen the reason takes the place of the trend: words before pictures.
+            let taken =
+                if canvas.width() < 88 && row.state != HealthState::Healthy && display_width(&why) > usize::from(width) { 11 } else { 0 };
+            let (x, width) = (x.saturating_sub(taken), width + taken);
+            canvas.part(x.saturating_sub(1), 0, width + 1, 1).clear();
             canvas.text(x, 0, width, &why, style);
         }
     }
@@ -282,7 +287,7 @@ fn in_full(canvas: &mut Canvas<'_>, row: &ServiceRow) {
 fn changes(canvas: &mut Canvas<'_>, changes: &[Change], cx: &Cx<'_>) {
     let rows = usize::from(canvas.height().saturating_sub(1));
     let oldest = changes.iter().take(rows).map(|c| c.at).min().unwrap_or(cx.now);
-    let clock = number::clock(oldest);
+    let clock = cx.zone.clock(oldest);
     let title = format!("What changed since {}", clock.get(..5).unwrap_or(&clock));
     canvas.pen(1, 0).put(&title, Role::Heading);
     for (y, change) in changes.iter().take(rows).enumerate() {

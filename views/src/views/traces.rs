@@ -435,7 +435,7 @@ impl Traces {
             let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));
             match column {
                 0 => {
-                    canvas.text(x, 0, width, &number::clock_millis(row.start), dim);
+                    canvas.text(x, 0, width, &cx.zone.clock_millis(row.start), dim);
                 }
                 1 => canvas.right(x, 0, width, &number::latency(row.duration_seconds), text),
                 2 => {

@@ -49,7 +49,7 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     if let Some(value) = alert.value {
         row(canvas, "value", value_sentence(alert, value).trim_start_matches("value "), Role::Text, 1);
     }
-    row(canvas, "rule", &alert.expression, Role::Text, 3);
+    row(canvas, "rule", alert.expression.trim(), Role::Text, 3);
     if alert.for_seconds > 0.0 {
         let held = format_duration(Duration::from_secs_f64(alert.for_seconds.min(1e9)));
         row(canvas, "must hold", &format!("{held}, group {}", alert.group), Role::Text, 1);
@@ -59,7 +59,7 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
         row(canvas, "acknowledged", by, Role::Text, 1);
     }
     if let Some(silence) = silence_of(alert, reading) {
-        let until = number::moment(silence.ends_at, cx.now);
+        let until = cx.zone.moment(silence.ends_at, cx.now);
         row(canvas, "silenced", &format!("until {until} by {} {}", silence.created_by, silence.comment), Role::Degraded, 1);
     }
     if let Some(evidence) = &alert.evidence {
@@ -67,7 +67,7 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
         row(canvas, "operation", evidence.top_operation.as_deref().unwrap_or(""), Role::Text, 1);
         row(canvas, "nearby", &evidence.surroundings.join(" · "), Role::Text, 2);
         row(canvas, "explains", &evidence.dependents.join(", "), Role::Text, 2);
-        row(canvas, "open with", &evidence.command, Role::Dim, 1);
+        row(canvas, "open with", &evidence.command, Role::Dim, 2);
     }
     row(canvas, "runbook", alert.annotations.value("runbook_url"), Role::Accent, 1);
     let labels: Vec<String> = alert.labels.iter().filter(|l| &*l.name != "alertname").map(|l| format!("{}={}", l.name, l.value)).collect();
@@ -77,9 +77,12 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     }
 }
 
+const SHORTEST_HISTORY: Duration = Duration::from_secs(15 * 60);
+
 /// The value of the rule over time, with its threshold.
 fn history(canvas: &mut Canvas<'_>, alert: &Alert, now: Timestamp) {
-    let start = alert.history.first().map_or(now, |(at, _)| *at);
+    // An alert that is seconds old is seen against what came before it.
+    let start = alert.history.first().map_or(now, |(at, _)| *at).min(now.saturating_sub(SHORTEST_HISTORY));
     let axes = Axes { start, end: now.max(start), threshold: alert.threshold, label: number::digits };
     lines(canvas, &[Line { points: &alert.history, role: Role::Series1 }], &axes);
 }

@@ -15,6 +15,8 @@ use watchfire_model::{Request, Timestamp, format_duration, parse_duration};
 const RANGES: [i64; 5] = [3_600_000, 6 * 3_600_000, 24 * 3_600_000, 3 * 86_400_000, 7 * 86_400_000];
 /// Time points of a backtest; more would not be seen.
 const POINTS: i64 = 480;
+/// Less than this says nothing about a week.
+const SHORTEST_FOR_A_RATE: Duration = Duration::from_secs(3600);
 
 pub(super) struct Lab {
     pub(super) name: String,
@@ -29,14 +31,9 @@ pub(super) struct Lab {
 impl Lab {
     pub(super) fn of(alert: &Alert) -> Lab {
         let hold = Duration::from_secs_f64(alert.for_seconds.clamp(0.0, 1e9));
-        Lab {
-            name: alert.name.clone(),
-            expression: alert.expression.clone(),
-            hold,
-            range: 1,
-            original: (alert.expression.clone(), hold),
-            scroll: 0,
-        }
+        // Rule files break long expressions; the line that edits them is one line.
+        let expression = alert.expression.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned();
+        Lab { name: alert.name.clone(), original: (expression.clone(), hold), expression, hold, range: 1, scroll: 0 }
     }
 
     pub(super) fn hints() -> Vec<(Action, &'static str)> {
@@ -153,12 +150,20 @@ impl Lab {
             canvas.pen(1, y).put("working through the past …", Role::Dim);
             return;
         };
-        let weeks = end.since(start).as_secs_f64() / 604_800.0;
+        // What was not known then cannot have paged, so it is no part of the rate.
+        let known_from = cx.readings.query_range().and_then(|r| r.series.iter().flat_map(|s| s.points.first()).map(|(at, _)| *at).min());
+        let known = end.since(known_from.unwrap_or(start).max(start));
+        let weeks = known.as_secs_f64() / 604_800.0;
+        let rate = if known >= SHORTEST_FOR_A_RATE {
+            format!("{} a week at this rate", number::digits(backtest.pages as f64 / weeks))
+        } else {
+            format!("in the {} that are known", number::span(known))
+        };
         let plural = if backtest.pages == 1 { "" } else { "s" };
         canvas
             .pen(1, y)
             .put(&format!("would have paged {} time{plural}", backtest.pages), Role::Strong)
-            .put(&format!("   {} a week at this rate", number::digits(backtest.pages as f64 / weeks.max(1e-9))), Role::Text)
+            .put(&format!("   {rate}"), Role::Text)
             .put(&format!("   {} evaluations", backtest.evaluations), Role::Dim)
             .put(if current { "" } else { "   working …" }, Role::Unknown);
         y += 1;
@@ -192,13 +197,13 @@ impl Lab {
         let rows = usize::from(canvas.height().saturating_sub(1));
         self.scroll = self.scroll.min(episodes.len().saturating_sub(rows));
         for (i, episode) in episodes.iter().rev().skip(self.scroll).take(rows).enumerate() {
-            let clock = |at: Option<Timestamp>| at.map_or_else(|| number::UNKNOWN.to_owned(), number::clock);
+            let clock = |at: Option<Timestamp>| at.map_or_else(|| number::UNKNOWN.to_owned(), |at| cx.zone.clock(at));
             let length = episode.ended_at.unwrap_or(cx.now).since(episode.pending_at);
             let labels: Vec<String> = episode.labels.iter().map(|l| format!("{}={}", l.name, l.value)).collect();
             let role = if episode.fired_at.is_some() { Role::Unhealthy } else { Role::Dim };
             canvas
                 .pen(1, i as u16 + 1)
-                .column(10, &number::clock(episode.pending_at), Role::Text)
+                .column(10, &cx.zone.clock(episode.pending_at), Role::Text)
                 .column(10, &clock(episode.fired_at), role)
                 .column(10, &clock(episode.ended_at), Role::Text)
                 .column(9, &number::span(length), Role::Text)

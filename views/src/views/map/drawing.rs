@@ -82,15 +82,18 @@ impl Window {
         } else if x - margin_x < self.x {
             self.x = (x - margin_x).max(0);
         } else if right + margin_x > self.x + width {
-            self.x = (right + margin_x - width).max(0).min((layout.width - width).max(0));
+            self.x = (right + margin_x - width).max(0);
         }
         if layout.height <= height {
             self.y = 0;
         } else if y - margin_y < self.y {
             self.y = (y - margin_y).max(0);
         } else if y + 3 + margin_y > self.y + height {
-            self.y = (y + 3 + margin_y - height).max(0).min((layout.height - height).max(0));
+            self.y = (y + 3 + margin_y - height).max(0);
         }
+        // A window that grew shows more of the drawing, not the emptiness beside it.
+        self.x = self.x.min((layout.width - width).max(0));
+        self.y = self.y.min((layout.height - height).max(0));
     }
 }
 

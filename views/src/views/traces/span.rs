@@ -3,6 +3,7 @@
 use crate::canvas::{Canvas, wrap};
 use crate::look::Role;
 use crate::number;
+use crate::zone::Zone;
 use watchfire_model::reading::{Span, Trace};
 
 enum Line {
@@ -12,7 +13,7 @@ enum Line {
 }
 
 pub(super) fn render(span: &Span, self_seconds: Option<f64>, trace: &Trace, scroll: &mut usize, canvas: &mut Canvas<'_>) {
-    let lines = lines(span, self_seconds, trace);
+    let lines = lines(span, self_seconds, trace, canvas.zone());
     let width = canvas.width();
     let height = usize::from(canvas.height());
     let name_width = lines
@@ -57,11 +58,11 @@ pub(super) fn render(span: &Span, self_seconds: Option<f64>, trace: &Trace, scro
     }
 }
 
-fn lines(span: &Span, self_seconds: Option<f64>, trace: &Trace) -> Vec<Line> {
+fn lines(span: &Span, self_seconds: Option<f64>, trace: &Trace, zone: Zone) -> Vec<Line> {
     let pair = |name: &str, value: String| Line::Pair(name.to_owned(), value);
     let mut lines = vec![
         Line::Title(format!("{} {}", span.service, span.name)),
-        pair("started", number::clock_millis(span.start)),
+        pair("started", zone.clock_millis(span.start)),
         pair("took", number::latency(span.duration_seconds)),
         pair("of it itself", number::latency_known(self_seconds)),
         pair("kind", span.kind.clone()),
@@ -93,9 +94,7 @@ fn lines(span: &Span, self_seconds: Option<f64>, trace: &Trace) -> Vec<Line> {
             .logs
             .iter()
             .filter(|l| l.span_id.as_deref() == Some(span.span_id.as_str()))
-            .map(|l| {
-                Line::Text(format!("{} {} {}", number::clock_millis(l.time), l.severity, l.body), super::super::logs::tone(&l.severity))
-            })
+            .map(|l| Line::Text(format!("{} {} {}", zone.clock_millis(l.time), l.severity, l.body), super::super::logs::tone(&l.severity)))
             .collect(),
     );
     section("resource", span.resource.iter().map(|(k, v)| Line::Pair(k.clone(), v.to_string())).collect());

@@ -191,6 +191,7 @@ impl Waterfall {
 
     fn title(&self, trace: &Trace, canvas: &mut Canvas<'_>) {
         let root = self.fall.rows.first().and_then(|r| trace.spans.get(r.span));
+        let started = canvas.zone().clock_millis(self.fall.start);
         let mut pen = canvas.pen(1, 0);
         pen.put(root.map_or("no spans", |s| &s.name), Role::Strong).gap(3);
         pen.put(&number::latency((self.fall.end - self.fall.start).max(0.0)), Role::Text).gap(3);
@@ -198,11 +199,11 @@ impl Waterfall {
         if self.fall.errors > 0 {
             pen.put(&format!("{} error{}", self.fall.errors, if self.fall.errors == 1 { "" } else { "s" }), Role::Unhealthy).gap(3);
         }
-        pen.put(&number::clock_millis(self.fall.start), Role::Dim).gap(3);
         for (count, text) in [(trace.salvaged, "without parent"), (self.fall.skewed, "clock skew"), (trace.omitted, "not shown")] {
             if count > 0 {
                 pen.put(&format!("{count} {text}"), Role::Degraded).gap(2);
             }
+            pen.put(&started, Role::Dim).gap(3);
         }
         if trace.pinned {
             pen.put("pinned", Role::Accent).gap(2);
