@@ -208,7 +208,7 @@ fn expected_sample(node: &Node, ignore: bool) -> Parsed<ExpectedSample> {
                 if !text.is_empty() {
                     let parsed = parse_series(&format!("{{}} {text}")).map_err(|e| value.error(e))?;
                     match parsed.values.as_slice() {
-                        [Some(Sample::Histogram(h))] => sample.histogram = Some((**h).clone()),
+                        [Some(Sample::Histogram { histogram: h, .. })] => sample.histogram = Some((**h).clone()),
                         _ => return Err(value.error("expected one histogram, got something else")),
                     }
                 }

@@ -95,7 +95,7 @@ fn load(store: &MemorySeries, test: &TestGroup, until: Timestamp, loaded: &mut u
                 Some(Sample::Float(v)) => {
                     store.push(&series.labels, at, Value::Float(*v));
                 }
-                Some(Sample::Histogram(h)) => {
+                Some(Sample::Histogram { histogram: h, .. }) => {
                     store.push(&series.labels, at, Value::Histogram(h.clone()));
                 }
                 None => {}

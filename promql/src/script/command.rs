@@ -1,6 +1,6 @@
 //! Script text to commands.
 
-use super::series::{Described, parse_series};
+use super::series::{Sample, parse_series, parse_starts};
 use regex::Regex;
 use std::time::Duration;
 use watchfire_model::{Labels, Timestamp, parse_duration};
@@ -16,7 +16,14 @@ pub struct Load {
     pub gap: Duration,
     /// Also as native histograms with custom buckets.
     pub with_nhcb: bool,
-    pub series: Vec<Described>,
+    pub series: Vec<Loaded>,
+}
+
+/// One series to load. A start timestamp is a distance in milliseconds from its sample.
+pub struct Loaded {
+    pub labels: Labels,
+    pub values: Vec<Option<Sample>>,
+    pub starts: Vec<Option<i64>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +44,20 @@ impl Message {
     pub fn accepts(&self, text: &str) -> bool {
         match self {
             Message::Any => true,
-            Message::Exactly(wanted) => wanted == text,
+            // Scripts of Prometheus before 3.11 expect annotations without their positions.
+            Message::Exactly(wanted) => wanted == text || wanted == without_position(text),
             Message::Matching(regex) => regex.is_match(text),
         }
+    }
+}
+
+/// An annotation without the ` (line:column)` at its end.
+fn without_position(text: &str) -> &str {
+    let is_position =
+        |inner: &str| inner.split_once(':').is_some_and(|(line, column)| line.parse::<usize>().is_ok() && column.parse::<usize>().is_ok());
+    match text.rsplit_once(" (") {
+        Some((before, after)) if after.strip_suffix(')').is_some_and(is_position) => before,
+        _ => text,
     }
 }
 
@@ -54,7 +72,7 @@ pub struct Expected {
     pub no_info: bool,
     pub scalar: Option<f64>,
     pub text: Option<String>,
-    pub series: Vec<(Labels, Vec<Option<super::series::Sample>>)>,
+    pub series: Vec<(Labels, Vec<Option<Sample>>)>,
     /// Times of an expected range vector.
     pub range_vector: Option<(Timestamp, Timestamp, Duration)>,
 }
@@ -114,8 +132,42 @@ fn read_load(line: &str, body: &[&str]) -> Result<Load, String> {
         other => return Err(format!("unknown load command {other:?}")),
     };
     let gap = duration(words.next().ok_or("load needs a step")?)?;
-    let series = body.iter().map(|line| parse_series(line)).collect::<Result<_, _>>()?;
-    Ok(Load { gap, with_nhcb, series })
+    Ok(Load { gap, with_nhcb, series: read_loaded(body)? })
+}
+
+/// The series of a `load`. One that comes twice counts as described last; start timestamps go before what they belong to.
+fn read_loaded(body: &[&str]) -> Result<Vec<Loaded>, String> {
+    let mut series: Vec<Loaded> = Vec::new();
+    let mut default: Vec<Option<i64>> = Vec::new();
+    let mut waiting: Option<(Labels, Vec<Option<i64>>)> = None;
+    for line in body {
+        if let Some(rest) = line.strip_prefix("@st") {
+            default = parse_starts(rest)?;
+            continue;
+        }
+        let described = parse_series(line)?;
+        if let Some(starts) = described.starts {
+            if let Some((labels, _)) = waiting.replace((described.labels, starts)) {
+                return Err(format!("no samples follow the start timestamps of {labels}"));
+            }
+            continue;
+        }
+        let (labels, values) = (described.labels, described.values);
+        let starts = match waiting.take() {
+            Some((of, _)) if of != labels => return Err(format!("start timestamps of {of} come before samples of {labels}")),
+            Some((_, starts)) if starts.len() != values.len() => {
+                return Err(format!("{labels} has {} samples and {} start timestamps", values.len(), starts.len()));
+            }
+            Some((_, starts)) => starts,
+            None => default.iter().copied().cycle().take(if default.is_empty() { 0 } else { values.len() }).collect(),
+        };
+        series.retain(|other| other.labels != labels);
+        series.push(Loaded { labels, values, starts });
+    }
+    match waiting {
+        Some((labels, _)) => Err(format!("no samples follow the start timestamps of {labels}")),
+        None => Ok(series),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -170,6 +222,13 @@ fn read_eval(line: &str, body: &[&str]) -> Result<Eval, String> {
     }
     if !expected.warn.is_empty() && expected.no_warn || !expected.info.is_empty() && expected.no_info {
         return Err("contradicting expect lines".to_owned());
+    }
+    let is_instant = matches!(when, When::Instant(_));
+    if is_instant && expected.range_vector.is_none() && expected.series.iter().any(|(_, values)| values.len() > 1) {
+        return Err("an instant evaluation has one value for each series".to_owned());
+    }
+    if !is_instant && (expected.ordered || expected.range_vector.is_some() || expected.text.is_some()) {
+        return Err("only an instant evaluation has an order, a string or a range vector as its result".to_owned());
     }
     Ok(Eval { expr: expr.to_owned(), when, expected })
 }

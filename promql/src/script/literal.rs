@@ -8,8 +8,14 @@ use watchfire_model::{BucketSpan, CounterResetHint, NativeHistogram};
 /// # Errors
 /// What could not be read.
 pub fn parse_literal(text: &str) -> Result<NativeHistogram, String> {
+    read_literal(text).map(|(histogram, _)| histogram)
+}
+
+/// Also whether the literal says what is known of counter resets: only then an expectation is about it.
+pub fn read_literal(text: &str) -> Result<(NativeHistogram, bool), String> {
     let inner = text.strip_prefix("{{").and_then(|t| t.strip_suffix("}}")).ok_or_else(|| format!("not a histogram: {text:?}"))?;
     let mut h = NativeHistogram::default();
+    let mut hint_given = false;
     let (mut offset, mut negative_offset) = (0i32, 0i32);
     let mut rest = inner.trim();
     while !rest.is_empty() {
@@ -38,6 +44,7 @@ pub fn parse_literal(text: &str) -> Result<NativeHistogram, String> {
             "offset" => offset = number()? as i32,
             "n_offset" => negative_offset = number()? as i32,
             "counter_reset_hint" => {
+                hint_given = true;
                 h.counter_reset = match value {
                     "gauge" => CounterResetHint::Gauge,
                     "reset" => CounterResetHint::Reset,
@@ -57,5 +64,5 @@ pub fn parse_literal(text: &str) -> Result<NativeHistogram, String> {
             spans.push(BucketSpan { offset, length: buckets.len() as u32 });
         }
     }
-    Ok(h)
+    Ok((h, hint_given))
 }

@@ -103,8 +103,11 @@ fn evaluate(engine: &Engine, storage: &Storage, eval: &Eval) -> Result<(), Strin
             in_range_mode(engine, storage, eval, &query, at, &result)?;
             let Some(pinned) = pinned(&query, at) else { return Ok(()) };
             for other in other_times(at) {
-                let result = engine.instant(&pinned, storage, other).map_err(|e| format!("{pinned} at {other}: {e}"))?;
-                eval.compare(&result.value).map_err(|m| format!("{pinned} at {other}: {m}"))?;
+                let tell = |message: String| format!("{pinned} at {other}: {message}");
+                let result = engine.instant(&pinned, storage, other).map_err(|e| tell(e.to_string()))?;
+                eval.check_annotations(&result).map_err(tell)?;
+                eval.compare(&result.value).map_err(tell)?;
+                in_range_mode(engine, storage, eval, &pinned, other, &result).map_err(tell)?;
             }
             Ok(())
         }
@@ -179,7 +182,6 @@ fn pin(expr: &mut Expr, at: i64, depends: &mut bool) {
         // What is inside a subquery moves with it.
         Expr::Subquery(s) => {
             s.modifiers.at.get_or_insert(At::Time(at));
-            s.expr.walk(&mut |inner| *depends |= matches!(inner, Expr::Call(c) if c.function.depends_on_time));
         }
         Expr::Call(c) => {
             *depends |= c.function.depends_on_time;

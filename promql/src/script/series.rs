@@ -1,7 +1,7 @@
 //! The notation of series: `metric{label="value"} 1 2+3x4 _ stale {{schema:0 count:1}}+{{count:1}}x3`, and start timestamps
-//! (`metric@st -1m -30s-1mx2`) as distances from each sample.
+//! (`metric@st -1m -30s-1mx2`, or `@st` alone for all series that follow) as distances from each sample.
 
-use super::literal::parse_literal;
+use super::literal::read_literal;
 use crate::ast::Expr;
 use crate::histogram::arithmetic::{add, subtract};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use watchfire_model::{Labels, LabelsBuilder, NativeHistogram, ORDINARY_NAN, STAL
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sample {
     Float(f64),
-    Histogram(Arc<NativeHistogram>),
+    Histogram { histogram: Arc<NativeHistogram>, hint_given: bool },
 }
 
 /// A described series: a value per step, `None` for a gap.
@@ -30,11 +30,29 @@ pub struct Described {
 pub fn parse_series(line: &str) -> Result<Described, String> {
     let (labels, rest) = parse_labels(line)?;
     if let Some(rest) = rest.strip_prefix("@st") {
-        let starts = expand(rest, &|text| start_values(text))?;
-        return Ok(Described { labels, values: Vec::new(), starts: Some(starts) });
+        return Ok(Described { labels, values: Vec::new(), starts: Some(parse_starts(rest)?) });
     }
-    let values = expand(rest, &|text| sample_values(text))?;
+    let values = expand(rest, &|text, _| sample_values(text))?;
     Ok(Described { labels, values, starts: None })
+}
+
+/// Parses a sequence of start timestamps; `*` repeats the one before.
+///
+/// # Errors
+/// What could not be read.
+pub fn parse_starts(text: &str) -> Result<Vec<Option<i64>>, String> {
+    expand(text, &|word, before| match word.strip_prefix('*') {
+        Some(times) => {
+            let last = before.iter().rev().flatten().next().ok_or("* repeats nothing: no start timestamp comes before it")?;
+            let times = match times.strip_prefix('x') {
+                Some(n) => count(n)?,
+                None if times.is_empty() => 1,
+                None => return Err(format!("unexpected {word:?} among start timestamps")),
+            };
+            Ok(vec![*last; times])
+        }
+        None => start_values(word),
+    })
 }
 
 /// The labels a line begins with, and the rest.
@@ -52,8 +70,8 @@ fn parse_labels(line: &str) -> Result<(Labels, &str), String> {
 }
 
 /// Splits at spaces outside of histogram literals and expands each item.
-fn expand<T: Clone>(text: &str, item: &dyn Fn(&str) -> Result<Vec<T>, String>) -> Result<Vec<Option<T>>, String> {
-    let mut out = Vec::new();
+fn expand<T: Clone>(text: &str, item: &dyn Fn(&str, &[Option<T>]) -> Result<Vec<T>, String>) -> Result<Vec<Option<T>>, String> {
+    let mut out: Vec<Option<T>> = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() && !rest.starts_with('#') {
         let mut depth = 0;
@@ -77,7 +95,8 @@ fn expand<T: Clone>(text: &str, item: &dyn Fn(&str) -> Result<Vec<T>, String>) -
             };
             out.resize(out.len() + times, None);
         } else {
-            out.extend(item(word)?.into_iter().map(Some));
+            let values = item(word, &out)?;
+            out.extend(values.into_iter().map(Some));
         }
         if out.len() > 1_000_000 {
             return Err("series is longer than a million values".to_owned());
@@ -110,7 +129,7 @@ fn sample_values(word: &str) -> Result<Vec<Sample>, String> {
 fn histogram_values(word: &str) -> Result<Vec<Sample>, String> {
     let literal_end = |text: &str| text.find("}}").map(|i| i + 2).ok_or_else(|| format!("histogram without end in {word:?}"));
     let end = literal_end(word)?;
-    let base = parse_literal(&word[..end])?;
+    let (base, hint_given) = read_literal(&word[..end])?;
     let mut rest = &word[end..];
     let mut increment = None;
     let mut sign = '+';
@@ -118,7 +137,7 @@ fn histogram_values(word: &str) -> Result<Vec<Sample>, String> {
         sign = first;
         rest = &rest[1..];
         let end = literal_end(rest)?;
-        increment = Some(parse_literal(&rest[..end])?);
+        increment = Some(read_literal(&rest[..end])?.0);
         rest = &rest[end..];
     }
     let times = match rest.strip_prefix('x') {
@@ -126,14 +145,15 @@ fn histogram_values(word: &str) -> Result<Vec<Sample>, String> {
         None if rest.is_empty() && increment.is_none() => 0,
         None => return Err(format!("unexpected {rest:?} after a histogram")),
     };
+    let sample = |h: &NativeHistogram| Sample::Histogram { histogram: Arc::new(h.clone()), hint_given };
     let mut current = base;
-    let mut out = vec![Sample::Histogram(Arc::new(current.clone()))];
+    let mut out = vec![sample(&current)];
     for _ in 0..times {
         if let Some(increment) = &increment {
             let outcome = if sign == '+' { add(&mut current, increment) } else { subtract(&mut current, increment) };
             outcome.map_err(|_| "histograms with exponential and custom buckets cannot be combined".to_owned())?;
         }
-        out.push(Sample::Histogram(Arc::new(current.clone())));
+        out.push(sample(&current));
     }
     Ok(out)
 }
@@ -215,6 +235,8 @@ mod tests {
         assert_eq!(floats("m 1+2x2 _ 5x1 -1-1x1")?, [Some(1.0), Some(3.0), Some(5.0), None, Some(5.0), Some(5.0), Some(-1.0), Some(-2.0)]);
         assert_eq!(floats("m{a=\"b\"} 0x2 _x2")?, [Some(0.0), Some(0.0), Some(0.0), None, None]);
         assert_eq!(parse_series("m@st _ -30s-1mx2 0")?.starts, Some(vec![None, Some(-30_000), Some(-90_000), Some(-150_000), Some(0)]));
+        assert_eq!(parse_starts("_x2 -1s *x2 _ *")?, [None, None, Some(-1000), Some(-1000), Some(-1000), None, Some(-1000)]);
+        assert!(parse_starts("_ *").is_err());
         assert!(parse_series("m 1+x").is_err());
         Ok(())
     }

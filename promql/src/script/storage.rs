@@ -1,7 +1,7 @@
 //! Loaded series. Counter histograms get the reset hints a Prometheus storage would give back.
 
 use super::command::Load;
-use super::series::{Described, Sample};
+use super::series::Sample;
 use crate::eval::histograms_bound;
 use crate::histogram::buckets::set_positive;
 use crate::histogram::reset::is_reset;
@@ -36,18 +36,16 @@ impl Storage {
     /// Adds what a `load` command describes.
     ///
     /// # Errors
-    /// When start timestamps stand alone, or classic buckets make no histogram.
+    /// When classic buckets make no histogram.
     pub fn load(&mut self, load: &Load) -> Result<(), String> {
         self.generation += 1;
         let gap = load.gap.as_millis() as i64;
-        let starts: Vec<&Described> = load.series.iter().filter(|s| s.starts.is_some()).collect();
-        for described in load.series.iter().filter(|s| s.starts.is_none()) {
-            let starts = starts.iter().find(|s| s.labels == described.labels).and_then(|s| s.starts.as_ref());
-            for (step, sample) in described.values.iter().enumerate() {
+        for loaded in &load.series {
+            for (step, sample) in loaded.values.iter().enumerate() {
                 let Some(sample) = sample else { continue };
                 let at = gap * step as i64;
-                let start = starts.and_then(|s| s.get(step).copied().flatten()).map_or(0, |relative| at + relative);
-                self.append(&described.labels, at, sample, start);
+                let start = loaded.starts.get(step).copied().flatten().map_or(0, |relative| at + relative);
+                self.append(&loaded.labels, at, sample, start);
             }
         }
         if load.with_nhcb {
@@ -64,7 +62,7 @@ impl Storage {
         }
         let (value, histogram) = match sample {
             Sample::Float(v) => (*v, None),
-            Sample::Histogram(h) => {
+            Sample::Histogram { histogram: h, .. } => {
                 let previous = stored.histograms.last().and_then(Option::as_ref);
                 let mut h = (**h).clone();
                 h.counter_reset = stored_hint(&h, previous.map(|p| &**p));
@@ -87,7 +85,7 @@ impl Storage {
             sum: f64,
         }
         let mut found: BTreeMap<Labels, BTreeMap<i64, Parts>> = BTreeMap::new();
-        for described in load.series.iter().filter(|s| s.starts.is_none()) {
+        for described in &load.series {
             let name = described.labels.metric_name();
             let Some((base, suffix)) =
                 ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix).map(|base| (base, *suffix)))
@@ -142,7 +140,7 @@ impl Storage {
                     ..NativeHistogram::default()
                 };
                 set_positive(&mut h, &counts);
-                self.append(&labels, at, &Sample::Histogram(Arc::new(h)), 0);
+                self.append(&labels, at, &Sample::Histogram { histogram: Arc::new(h), hint_given: false }, 0);
             }
         }
         Ok(())
