@@ -264,6 +264,20 @@ impl fmt::Display for MatcherError {
 
 impl std::error::Error for MatcherError {}
 
+/// On one line, and about what was written rather than what is compiled.
+fn refusal(value: &str, error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(limit) => {
+            format!("error parsing regexp: expression is too large (compiled, more than {limit} bytes): `{value}`")
+        }
+        other => {
+            let text = other.to_string();
+            let reason = text.rsplit_once("error: ").map_or(text.as_str(), |(_, reason)| reason);
+            format!("error parsing regexp: {}: `{value}`", reason.trim().replace('\n', " "))
+        }
+    }
+}
+
 /// One condition on one label. An absent label has the empty value.
 #[derive(Clone, Debug)]
 pub struct Matcher {
@@ -284,7 +298,7 @@ impl Matcher {
                 regex::RegexBuilder::new(&format!("^(?s:{value})$"))
                     .size_limit(1 << 20)
                     .build()
-                    .map_err(|e| MatcherError(e.to_string()))?,
+                    .map_err(|e| MatcherError(refusal(value, &e)))?,
             )),
             MatchOp::Equal | MatchOp::NotEqual => None,
         };

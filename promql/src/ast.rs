@@ -343,6 +343,7 @@ pub struct Matching {
 #[derive(Clone, Debug)]
 pub struct Binary {
     pub op: BinaryOp,
+    pub op_span: Span,
     pub lhs: Expr,
     pub rhs: Expr,
     /// Present when both sides are vectors.

@@ -38,5 +38,6 @@ pub use engine::{Control, Engine, EngineOptions, Interrupt};
 pub use error::{EvalError, ParseError};
 pub use histogram::{ApiBucket, api_buckets};
 pub use number::{format_decimal, format_float, format_general};
+pub use parser::guard::ExpressionLimits;
 pub use query::Query;
 pub use value::{Evaluation, QueryValue, VectorSample};

@@ -2,7 +2,8 @@
 
 use crate::ast::{Expr, ValueType};
 use crate::error::ParseError;
-use crate::parser::{guard, parse};
+use crate::parser::guard::{self, ExpressionLimits};
+use crate::parser::parse;
 use crate::print::{pretty, print};
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +30,15 @@ impl Query {
     /// # Errors
     /// With Prometheus's wording and position.
     pub fn parse(text: &str) -> Result<Query, ParseError> {
-        let extent = guard::check(text)?;
+        Query::parse_within(text, ExpressionLimits::default())
+    }
+
+    /// As [`Query::parse`], with other limits.
+    ///
+    /// # Errors
+    /// With Prometheus's wording and position.
+    pub fn parse_within(text: &str, limits: ExpressionLimits) -> Result<Query, ParseError> {
+        let extent = guard::check(text, limits)?;
         let depth = extent.depth + extent.operators;
         on_enough_stack(depth, || {
             let expr = parse(text)?;
@@ -53,6 +62,11 @@ impl Query {
 
     pub(crate) fn depth(&self) -> usize {
         self.0.depth
+    }
+
+    /// Looks at the tree where there is stack for its depth.
+    pub fn with_stack<T: Send>(&self, look: impl FnOnce(&Expr) -> T + Send) -> T {
+        on_enough_stack(self.depth(), || look(&self.0.expr))
     }
 
     /// The expression over several lines where it is long, as the `format_query` endpoint of the Prometheus API gives it.

@@ -13,7 +13,7 @@ use crate::histogram::text::label_text;
 use crate::number::{format_decimal, kahan};
 use crate::parser::quote::{go_quote, is_utf8};
 use std::sync::Arc;
-use watchfire_model::{CounterResetHint, Label, Labels, LabelsBuilder, NativeHistogram};
+use watchfire_model::{CounterResetHint, Label, Labels, LabelsBuilder, METRIC_NAME, NativeHistogram};
 
 /// Label sets to dense numbers.
 #[derive(Default)]
@@ -212,6 +212,8 @@ impl Evaluator<'_> {
             return Err(EvalError::execution(format!("invalid label name {}", go_quote(name))));
         }
         let input = self.eval_vector(&aggregate.expr)?;
+        // `without` takes its labels away after the value became one.
+        let taken_away = aggregate.without && (name == METRIC_NAME || aggregate.grouping.iter().any(|label| label == name));
         let mut rows = Groups::default();
         let mut out = self.block();
         for (series, meta) in input.series.iter().enumerate() {
@@ -224,11 +226,15 @@ impl Evaluator<'_> {
                     None => continue,
                 };
                 let mut builder = group.to_builder();
-                builder.set(name, &text);
+                if taken_away {
+                    builder.remove(name);
+                } else {
+                    builder.set(name, &text);
+                }
                 let labels = builder.build();
                 let row = rows.id(labels.clone()) as usize;
                 if row == out.len() {
-                    self.push_row(&mut out, Meta { labels, drop_name: meta.drop_name })?;
+                    self.push_row(&mut out, Meta { labels, drop_name: meta.drop_name && name != METRIC_NAME })?;
                 }
                 let count = out.float(row, step).unwrap_or(0.0);
                 out.set(row, step, Cell::Float(count + 1.0));

@@ -50,10 +50,11 @@ impl Evaluator<'_> {
         } else {
             check_counts(&parameter)?
         }
+        // Also where nothing is asked for: what is wrong with the input is said.
+        let input = self.eval_vector(&aggregate.expr)?;
         if !ratio && parameter.iter().all(|k| *k < 1.0) {
             return Ok(self.block());
         }
-        let input = self.eval_vector(&aggregate.expr)?;
         let (groups, group) = group_ids(aggregate, &input.series);
         let mut kept: Vec<Vec<(usize, usize)>> = Vec::with_capacity(input.steps);
         let offsets: Vec<f64> =
@@ -130,7 +131,7 @@ impl Evaluator<'_> {
                     }
                 }
                 Some(Cell::Histogram(_)) => {
-                    self.ctx.notes.add(&Note::HistogramIgnoredInAggregation(op.name()), aggregate.expr.span());
+                    self.ctx.notes.add(&Note::HistogramIgnoredInAggregation(op.name()), aggregate.span);
                 }
                 _ => {}
             }

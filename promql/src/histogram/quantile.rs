@@ -1,6 +1,6 @@
 //! Quantiles and fractions of classic and native histograms, and quantiles of plain values. Follows Prometheus `promql/quantile.go`.
 
-use super::buckets::{ascending, uses_custom_buckets};
+use super::buckets::{Bucket, ascending, uses_custom_buckets};
 use watchfire_model::NativeHistogram;
 
 /// One bucket of a classic histogram: its upper bound and its cumulative count.
@@ -188,7 +188,9 @@ pub fn native_quantile(q: f64, h: &NativeHistogram) -> (f64, NanEffect) {
     }
     let mut rank = if forward { q } else { 1.0 - q } * h.count;
     let mut count = 0.0;
-    let Some(mut bucket) = buckets.first().copied() else { return (f64::NAN, NanEffect::None) };
+    // A histogram without any bucket has NaN observations only.
+    let mut bucket =
+        buckets.first().copied().unwrap_or(Bucket { lower: 0.0, upper: 0.0, lower_inclusive: false, upper_inclusive: false, count: 0.0 });
     let mut rest = buckets.iter();
     for b in rest.by_ref() {
         bucket = *b;
@@ -319,6 +321,16 @@ mod tests {
         assert_eq!(quantile(0.75, &mut [4.0, 0.0, 1.0]), 2.5);
         assert!(quantile(0.2, &mut [0.0, 1.0, f64::NAN]).is_nan());
         assert_eq!(quantile(2.0, &mut [1.0]), f64::INFINITY);
+    }
+
+    #[test]
+    fn a_histogram_of_nan_observations_says_so() {
+        let h = NativeHistogram { count: 3.0, sum: f64::NAN, ..NativeHistogram::default() };
+        for q in [0.4, 0.8, 1.0] {
+            let (value, effect) = native_quantile(q, &h);
+            assert!(value.is_nan(), "{q}");
+            assert_eq!(effect, NanEffect::Result, "{q}");
+        }
     }
 
     #[test]

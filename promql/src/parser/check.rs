@@ -1,7 +1,7 @@
 //! Types, after the whole text is read.
 
 use super::quote::go_quote;
-use crate::ast::{AggregateOp, BinaryOp, Cardinality, Expr, Span, ValueType};
+use crate::ast::{AggregateOp, BinaryOp, Expr, Span, ValueType};
 use crate::error::ParseError;
 
 /// Checks types everywhere below `expr`.
@@ -34,8 +34,8 @@ pub fn check(text: &str, expr: &Expr) -> Result<(), ParseError> {
                 return fail(s.span, format!("subquery is only allowed on instant vector, got {} instead", go_type(got)));
             }
         }
-        Expr::Unary { expr, .. } => {
-            let got = expr.value_type();
+        Expr::Unary { expr: operand, .. } => {
+            let got = operand.value_type();
             if got != ValueType::Scalar && got != ValueType::Vector {
                 return fail(
                     expr.span(),
@@ -61,7 +61,7 @@ pub fn check(text: &str, expr: &Expr) -> Result<(), ParseError> {
             }
             let both = l == ValueType::Vector && r == ValueType::Vector;
             if b.op.is_comparison() && !b.returns_bool && l == ValueType::Scalar && r == ValueType::Scalar {
-                return fail(span, "comparisons between scalars must use BOOL modifier".to_owned());
+                return fail(b.op_span, "comparisons between scalars must use BOOL modifier".to_owned());
             }
             if b.op.is_set() && !both {
                 return fail(span, format!("set operator {:?} not allowed in binary scalar expression", b.op.symbol()));
@@ -69,13 +69,7 @@ pub fn check(text: &str, expr: &Expr) -> Result<(), ParseError> {
             if matches!(b.op, BinaryOp::TrimUpper | BinaryOp::TrimLower) && l == ValueType::Scalar && r == ValueType::Scalar {
                 return fail(span, format!("operator {:?} not allowed for Scalar operations", b.op.symbol()));
             }
-            let written = b.matching.as_ref().is_some_and(|m| {
-                !m.labels.is_empty()
-                    || m.on
-                    || matches!(m.cardinality, Cardinality::ManyToOne | Cardinality::OneToMany)
-                    || m.fill_left.is_some()
-                    || m.fill_right.is_some()
-            });
+            let written = b.matching.as_ref().is_some_and(|m| !m.labels.is_empty() || m.fill_left.is_some() || m.fill_right.is_some());
             if !both && written {
                 return fail(span, "vector matching only allowed between instant vectors".to_owned());
             }

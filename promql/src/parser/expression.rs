@@ -61,10 +61,10 @@ impl<'a> Parser<'a> {
             if precedence < minimum {
                 break;
             }
-            self.lexer.next()?;
-            let (returns_bool, matching) = self.binary_modifiers(op)?;
+            let op_span = self.lexer.next()?.span;
+            let (returns_bool, matching) = self.binary_modifiers(op, op_span, lhs.span())?;
             let rhs = self.expression(if op == BinaryOp::Pow { precedence } else { precedence + 1 })?;
-            lhs = Expr::Binary(Box::new(Binary { op, lhs, rhs, matching, returns_bool }));
+            lhs = Expr::Binary(Box::new(Binary { op, op_span, lhs, rhs, matching, returns_bool }));
         }
         Ok(lhs)
     }
@@ -118,10 +118,10 @@ impl<'a> Parser<'a> {
         // A sign binds looser than `^` and as tightly as `*`.
         let mut expr = self.postfix()?;
         while self.peek_operator()? == Some(BinaryOp::Pow) {
-            self.lexer.next()?;
-            let (returns_bool, matching) = self.binary_modifiers(BinaryOp::Pow)?;
+            let op_span = self.lexer.next()?.span;
+            let (returns_bool, matching) = self.binary_modifiers(BinaryOp::Pow, op_span, expr.span())?;
             let rhs = self.expression(BinaryOp::Pow.precedence())?;
-            expr = Expr::Binary(Box::new(Binary { op: BinaryOp::Pow, lhs: expr, rhs, matching, returns_bool }));
+            expr = Expr::Binary(Box::new(Binary { op: BinaryOp::Pow, op_span, lhs: expr, rhs, matching, returns_bool }));
         }
         for (negative, span) in signs.into_iter().rev() {
             expr = match expr {
@@ -132,14 +132,14 @@ impl<'a> Parser<'a> {
         Ok(expr)
     }
 
-    /// `bool`, `on`/`ignoring`, `group_left`/`group_right` and fills, after an operator.
-    fn binary_modifiers(&mut self, op: BinaryOp) -> Parsed<(bool, Option<Matching>)> {
+    /// `bool`, `on`/`ignoring`, `group_left`/`group_right` and fills, after an operator. Errors are said of the operator.
+    fn binary_modifiers(&mut self, op: BinaryOp, op_span: Span, lhs: Span) -> Parsed<(bool, Option<Matching>)> {
         let mut returns_bool = false;
         if self.lexer.is_word("bool")? {
-            let span = self.lexer.next()?.span;
+            self.lexer.next()?;
             returns_bool = true;
             if !op.is_comparison() {
-                return self.fail(span, "bool modifier can only be used on comparison operators");
+                return self.fail(op_span, "bool modifier can only be used on comparison operators");
             }
         }
         let mut matching = Matching {
@@ -160,11 +160,11 @@ impl<'a> Parser<'a> {
         if self.lexer.is_word("group_left")? || self.lexer.is_word("group_right")? {
             let left = self.lexer.is_word("group_left")?;
             if !written {
-                return self.unexpected("binary expression", "");
+                return self.unexpected("", "");
             }
-            let span = self.lexer.next()?.span;
+            self.lexer.next()?;
             if op.is_set() {
-                return self.fail(span, format!("no grouping allowed for {:?} operation", op.symbol()));
+                return self.fail(lhs, format!("no grouping allowed for {:?} operation", op.symbol()));
             }
             matching.cardinality = if left { Cardinality::ManyToOne } else { Cardinality::OneToMany };
             if self.lexer.is_symbol("(")? {
@@ -173,7 +173,7 @@ impl<'a> Parser<'a> {
             if matching.on
                 && let Some(label) = matching.labels.iter().find(|l| matching.include.contains(l))
             {
-                return self.fail(span, format!("label {label:?} must not occur in ON and GROUP clause at once"));
+                return self.fail(op_span, format!("label {label:?} must not occur in ON and GROUP clause at once"));
             }
         }
         while self.word_before_paren(&["fill", "fill_left", "fill_right"])? {

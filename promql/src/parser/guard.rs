@@ -3,9 +3,24 @@
 use crate::ast::Span;
 use crate::error::ParseError;
 
-pub const MAX_BYTES: usize = 16 * 1024;
-pub const MAX_DEPTH: usize = 100;
-pub const MAX_OPERATORS: usize = 1000;
+/// How large an expression may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpressionLimits {
+    pub bytes: usize,
+    /// Nesting of parentheses, brackets and braces; never more than 1000, whatever is asked for.
+    pub depth: usize,
+    /// Never more than 1000, whatever is asked for.
+    pub operators: usize,
+}
+
+/// What the stack that trees are walked on is made for.
+const SAFE: usize = 1000;
+
+impl Default for ExpressionLimits {
+    fn default() -> Self {
+        ExpressionLimits { bytes: 16 * 1024, depth: 100, operators: SAFE }
+    }
+}
 
 /// How deep parentheses nest and how many operators there are; bounds the recursion of everything that follows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,10 +32,12 @@ pub struct Extent {
 /// Measures a query.
 ///
 /// # Errors
-/// When it is longer than 16 KiB, nests deeper than 100 or has more than 1000 operators.
-pub fn check(text: &str) -> Result<Extent, ParseError> {
-    if text.len() > MAX_BYTES {
-        return Err(ParseError::at(text, Span::default(), format!("query is longer than {MAX_BYTES} bytes ({} bytes)", text.len())));
+/// When it is longer, nests deeper or has more operators than the limits allow.
+pub fn check(text: &str, limits: ExpressionLimits) -> Result<Extent, ParseError> {
+    let (max_depth, max_operators) = (limits.depth.min(SAFE), limits.operators.min(SAFE));
+    if text.len() > limits.bytes {
+        let message = format!("query is longer than {} bytes ({} bytes)", limits.bytes, text.len());
+        return Err(ParseError::at(text, Span::default(), message));
     }
     let bytes = text.as_bytes();
     let mut extent = Extent::default();
@@ -39,8 +56,8 @@ pub fn check(text: &str) -> Result<Extent, ParseError> {
             b'(' | b'[' | b'{' => {
                 depth += 1;
                 extent.depth = extent.depth.max(depth);
-                if depth > MAX_DEPTH {
-                    return Err(ParseError::at(text, Span::new(at, at + 1), format!("query nests deeper than {MAX_DEPTH}")));
+                if depth > max_depth {
+                    return Err(ParseError::at(text, Span::new(at, at + 1), format!("query nests deeper than {max_depth}")));
                 }
             }
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
@@ -63,8 +80,8 @@ pub fn check(text: &str) -> Result<Extent, ParseError> {
             b':' => extent.operators += 1,
             _ => {}
         }
-        if extent.operators > MAX_OPERATORS {
-            return Err(ParseError::at(text, Span::new(start, start + 1), format!("query has more than {MAX_OPERATORS} operators")));
+        if extent.operators > max_operators {
+            return Err(ParseError::at(text, Span::new(start, start + 1), format!("query has more than {max_operators} operators")));
         }
         at += 1;
     }

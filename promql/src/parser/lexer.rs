@@ -65,11 +65,13 @@ pub struct Lexer<'a> {
     pub last_end: usize,
     /// Inside brackets a colon separates range and step, and does not belong to a name.
     pub in_brackets: bool,
+    in_braces: bool,
+    open_parens: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub fn new(text: &'a str) -> Self {
-        Lexer { text, position: 0, peeked: None, last_end: 0, in_brackets: false }
+        Lexer { text, position: 0, peeked: None, last_end: 0, in_brackets: false, in_braces: false, open_parens: 0 }
     }
 
     pub fn peek(&mut self) -> Result<&Lexeme, ParseError> {
@@ -169,7 +171,13 @@ impl<'a> Lexer<'a> {
         let bytes = self.text.as_bytes();
         let Some(&first) = bytes.get(start) else {
             self.position = start;
-            return Ok(Lexeme { token: Token::End, span: Span::new(start, start) });
+            let unclosed = match (self.in_braces, self.in_brackets, self.open_parens) {
+                (true, ..) => "unexpected end of input inside braces",
+                (_, true, _) => "unclosed left bracket",
+                (.., 1..) => "unclosed left parenthesis",
+                _ => return Ok(Lexeme { token: Token::End, span: Span::new(start, start) }),
+            };
+            return Err(ParseError::at(self.text, Span::new(start, start), unclosed));
         };
         let (token, end) = match first {
             b'"' | b'\'' | b'`' => self.scan_string(start, first)?,
@@ -178,15 +186,20 @@ impl<'a> Lexer<'a> {
             b'a'..=b'z' | b'A'..=b'Z' | b'_' => self.scan_word(start),
             b':' if !self.in_brackets => self.scan_word(start),
             _ => match SYMBOLS.iter().find(|s| self.text[start..].starts_with(**s)) {
-                Some(&symbol) if !matches!(symbol, "!" | "~" | "?") => (Token::Symbol(symbol), start + symbol.len()),
+                Some(&symbol) if !matches!(symbol, "!" | "~" | "?") => {
+                    self.track(symbol, start)?;
+                    (Token::Symbol(symbol), start + symbol.len())
+                }
                 _ => {
                     let c = self.text[start..].chars().next().unwrap_or('\u{fffd}');
+                    let inside = if self.in_braces { " inside braces" } else { "" };
                     let message = match first {
                         b'!' => {
-                            "unexpected character after '!': ".to_owned()
-                                + &self.text[start + 1..].chars().next().map_or_else(|| "end of input".to_owned(), |c| format!("{c:?}"))
+                            let next =
+                                self.text[start + 1..].chars().next().map_or_else(|| "end of input".to_owned(), |c| format!("{c:?}"));
+                            format!("unexpected character after '!'{inside}: {next}")
                         }
-                        _ => format!("unexpected character: {c:?}"),
+                        _ => format!("unexpected character{inside}: {c:?}"),
                     };
                     return Err(ParseError::at(self.text, Span::new(start, start + c.len_utf8()), message));
                 }
@@ -194,6 +207,22 @@ impl<'a> Lexer<'a> {
         };
         self.position = end;
         Ok(Lexeme { token, span: Span::new(start, end) })
+    }
+
+    /// Which of the pairs are open, so that the end of the input says what is missing.
+    fn track(&mut self, symbol: &str, start: usize) -> Result<(), ParseError> {
+        let fail = |at: usize, message: &str| Err(ParseError::at(self.text, Span::new(at, at + 1), message));
+        match symbol {
+            "{" => self.in_braces = true,
+            "}" if !self.in_braces => return fail(start, "unexpected character: '}'"),
+            "}" => self.in_braces = false,
+            "(" => self.open_parens += 1,
+            ")" if self.open_parens == 0 => return fail(start + 1, "unexpected right parenthesis ')'"),
+            ")" => self.open_parens -= 1,
+            "=~" if !self.in_braces => return fail(start, "unexpected character after '=': '~'"),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn scan_word(&self, start: usize) -> (Token, usize) {

@@ -34,7 +34,7 @@ pub fn unquote(raw: &str, quote: u8) -> Result<String, String> {
                 let value = first * 64 + digits(&mut chars, 2, 8)?;
                 out.push(u8::try_from(value).map_err(|_| "escape sequence is an invalid octal byte")?);
             }
-            c => return Err(format!("unknown escape sequence {c:?}")),
+            c => return Err(format!("unknown escape sequence U+{:04X} {c:?}", u32::from(c))),
         }
     }
     Ok(match String::from_utf8(out) {

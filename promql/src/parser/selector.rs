@@ -129,6 +129,10 @@ impl Parser<'_> {
             self.positive(step)?;
         }
         if !self.lexer.is_symbol("]")? {
+            if subquery && self.lexer.is_symbol(":")? {
+                let span = self.lexer.peek()?.span;
+                return self.fail(span, "unexpected colon ':'");
+            }
             let context = if subquery { "subquery selector" } else { "subquery or range" };
             let expected = if subquery { "duration or \"]\"" } else { "\":\" or \"]\"" };
             return self.unexpected(context, expected);
@@ -199,7 +203,7 @@ impl Parser<'_> {
             let seconds = self.signed_number("@")?;
             let millis = (seconds * 1000.0).round();
             if !millis.is_finite() || millis.abs() >= 9.2e18 {
-                return self.fail(start, format!("timestamp out of bounds for @ modifier: {seconds}"));
+                return self.fail(start, format!("timestamp out of bounds for @ modifier: {}", crate::number::format_general(seconds)));
             }
             At::Time(millis as i64)
         };
