@@ -3,10 +3,22 @@
 #![no_main]
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use watchfire_model::{Appended, Exemplar, Labels, Metadata, Meter, MetricKind, OriginId, SeriesId, SeriesSink, Timestamp, Value};
-use watchfire_otlp::remote_write::receive;
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::{
+    Appended, Clock, ClockReading, Exemplar, Labels, Metadata, Meter, MetricKind, OriginId, SeriesId, SeriesSink, Timestamp, Value,
+};
+use watchfire_otlp::{Limits, RemoteWrite};
+
+struct Still;
+
+impl Clock for Still {
+    fn read(&self) -> ClockReading {
+        ClockReading { wall: Timestamp(0), boot: Duration::ZERO, awake: Duration::ZERO }
+    }
+}
 
 struct Sink;
 
@@ -28,10 +40,11 @@ impl SeriesSink for Sink {
 fuzz_target!(|bytes: &[u8]| {
     let Ok(compressed) = snap::raw::Encoder::new().compress_vec(bytes) else { return };
     let compressed = Bytes::from(compressed);
+    let receiver = RemoteWrite::new(Arc::new(Sink), Arc::new(Still), Limits::default(), &Meter::new());
     for content_type in ["application/x-protobuf", "application/x-protobuf;proto=io.prometheus.write.v2.Request"] {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static(content_type));
-        let status = receive(&Method::POST, &headers, compressed.clone(), &Sink, &Meter::new(), Timestamp(0)).status();
+        let status = receiver.take(&headers, &compressed).status();
         assert!(matches!(status.as_u16(), 204 | 400 | 413), "{status}");
     }
 });

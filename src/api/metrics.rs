@@ -1,13 +1,14 @@
 //! watchfire's own metrics in the text format, and the remote write door.
 
 use super::Api;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use std::fmt::Write;
 use std::sync::Arc;
 use watchfire_model::{METRIC_NAME, Meter};
+use watchfire_otlp::RemoteWrite;
 use watchfire_promql::format_float;
 
 /// `/metrics`
@@ -44,8 +45,8 @@ pub fn exposition(meter: &Meter) -> String {
 }
 
 /// `POST /api/v1/write`
-pub async fn remote_write(State(api): State<Arc<Api>>, method: Method, headers: HeaderMap, body: Bytes) -> Response {
-    watchfire_otlp::remote_write::receive(&method, &headers, body, api.sink.as_ref(), &api.meter, api.clock.now())
+pub async fn remote_write(State(receiver): State<RemoteWrite>, headers: HeaderMap, body: Body) -> Response {
+    receiver.receive(&headers, body).await
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod v2;
 use crate::limits::Limits;
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use parse::{Problem, Series};
 use std::sync::Arc;
 use watchfire_model::{Appended, Clock, Labels, Meter, MetricKind, SeriesId, SeriesSink, Timestamp, Value, harmless_limited};
@@ -52,45 +52,36 @@ struct Written {
     rejected: Vec<(&'static str, u64)>,
 }
 
-/// Answers one request whose body has been read: 204, or an error in Prometheus's envelope. Takes as long as decompressing and storing do.
-pub fn receive(method: &Method, headers: &HeaderMap, body: Bytes, sink: &dyn SeriesSink, meter: &Meter, now: Timestamp) -> Response<Body> {
-    let limits = Limits::default();
-    let door = Door { sink, limits: &limits, meter, now };
-    if method != Method::POST {
-        let text = "use POST".to_owned();
-        let mut response = door.refuse(&Refused { status: StatusCode::METHOD_NOT_ALLOWED, reason: "method", text });
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-        return response;
-    }
-    match version_of(headers).and_then(|version| encoding_of(headers).map(|()| version)) {
-        Ok(version) => door.take(version, &body),
-        Err(refused) => door.refuse(&refused),
-    }
-}
-
 impl RemoteWrite {
     pub fn new(sink: Arc<dyn SeriesSink>, clock: Arc<dyn Clock>, limits: Limits, meter: &Meter) -> Self {
         RemoteWrite { sink, clock, limits, meter: meter.clone() }
+    }
+
+    /// Answers one request whose body has been read. Takes as long as decompressing and storing do.
+    pub fn take(&self, headers: &HeaderMap, compressed: &Bytes) -> Response<Body> {
+        let door = Door { sink: &*self.sink, limits: &self.limits, meter: &self.meter, now: self.clock.now() };
+        match version_of(headers).and_then(|version| encoding_of(headers).map(|()| version)) {
+            Ok(version) => door.take(version, compressed),
+            Err(refused) => door.refuse(&refused),
+        }
     }
 
     /// Answers one request: reads its body under the limit, and does the rest where it keeps nobody waiting.
     pub async fn receive(&self, headers: &HeaderMap, body: Body) -> Response<Body> {
         let now = self.clock.now();
         let refuse = |refused: &Refused| Door { sink: &*self.sink, limits: &self.limits, meter: &self.meter, now }.refuse(refused);
-        let version = match version_of(headers).and_then(|version| encoding_of(headers).map(|()| version)) {
-            Ok(version) => version,
-            Err(refused) => return refuse(&refused),
-        };
+        // Before a byte of the body is read.
+        if let Err(refused) = version_of(headers).and_then(|_| encoding_of(headers)) {
+            return refuse(&refused);
+        }
         let compressed = match read_body(body, self.limits.max_bytes).await {
             Ok(bytes) => bytes,
             Err(BodyError::TooLong { .. }) => return refuse(&too_long(&self.limits)),
             Err(BodyError::Slow(text)) => return refuse(&Refused { status: StatusCode::REQUEST_TIMEOUT, reason: "slow", text }),
             Err(BodyError::Broken(why)) => return refuse(&refused("decode", &why)),
         };
-        let this = self.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            Door { sink: &*this.sink, limits: &this.limits, meter: &this.meter, now }.take(version, &compressed)
-        });
+        let (this, headers) = (self.clone(), headers.clone());
+        let work = tokio::task::spawn_blocking(move || this.take(&headers, &compressed));
         match work.await {
             Ok(response) => response,
             Err(_) => refuse(&Refused {

@@ -4,7 +4,7 @@ use super::histogram::histogram;
 use super::parse::{Items, Problem, Request, Series, add, exemplar, kind, labels, message, sample};
 use crate::limits::Limits;
 use crate::wire::{LENGTH, Reader, WireError};
-use watchfire_model::{Metadata, Timestamp};
+use watchfire_model::{Metadata, MetricKind, Timestamp};
 
 type Pair<'a> = (&'a [u8], &'a [u8]);
 
@@ -73,9 +73,9 @@ fn series(bytes: &[u8], symbols: &[&[u8]], request: &mut Request, items: &mut It
     match pairs.ok_or("invalid label reference").and_then(|pairs| labels(&pairs, items.limits)) {
         Ok(labels) => {
             if let Some(found) = metadata {
-                series.kind = Some(found.kind).filter(|kind| *kind != watchfire_model::MetricKind::Unknown);
+                series.kind = Some(found.kind).filter(|kind| *kind != MetricKind::Unknown);
                 if found != Metadata::default() {
-                    request.metadata.push((labels.metric_name().to_owned(), found));
+                    request.metadata.push((family(labels.metric_name(), found.kind).to_owned(), found));
                 }
             }
             series.labels = labels;
@@ -85,6 +85,16 @@ fn series(bytes: &[u8], symbols: &[&[u8]], request: &mut Request, items: &mut It
         Err(reason) => add(&mut request.rejected, reason, samples.max(1)),
     }
     Ok(())
+}
+
+/// The family of a series: the parts of a classic histogram or summary are described together.
+fn family(name: &str, kind: MetricKind) -> &str {
+    let suffixes: &[&str] = match kind {
+        MetricKind::Histogram => &["_bucket", "_sum", "_count"],
+        MetricKind::Summary => &["_sum", "_count"],
+        _ => &[],
+    };
+    suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
 }
 
 fn references(reader: &mut Reader<'_>, wire_type: u8, refs: &mut Vec<u64>, items: &mut Items<'_>) -> Result<(), Problem> {
@@ -142,4 +152,22 @@ fn wire_metadata(bytes: &[u8], symbols: &[&[u8]]) -> Result<Metadata, WireError>
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_histogram_are_one_family() {
+        for (name, kind, expected) in [
+            ("latency_seconds_bucket", MetricKind::Histogram, "latency_seconds"),
+            ("latency_seconds_sum", MetricKind::Summary, "latency_seconds"),
+            ("latency_seconds", MetricKind::Histogram, "latency_seconds"),
+            ("page_count", MetricKind::Gauge, "page_count"),
+            ("fill_bucket", MetricKind::Summary, "fill_bucket"),
+        ] {
+            assert_eq!(family(name, kind), expected);
+        }
+    }
 }
