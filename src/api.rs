@@ -6,6 +6,8 @@
 //! Invariants: no handler runs a query on the async threads; at most a few run at once; nothing here can change telemetry except remote
 //! write, which is off unless asked for.
 
+mod cardinality;
+mod compression;
 pub mod envelope;
 mod metrics;
 mod own;
@@ -13,27 +15,31 @@ pub mod params;
 mod prometheus;
 mod results;
 mod rules;
+mod tree;
 pub use rules::rfc3339;
 
 use crate::board::Board;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use watchfire_model::reading::{CommandSink, Source};
-use watchfire_model::{Clock, Meter, SeriesSink, SeriesSource};
-use watchfire_promql::Engine;
+use watchfire_model::{Clock, Meter, SeriesSource, Timestamp};
+use watchfire_otlp::RemoteWrite;
+use watchfire_promql::{Engine, ExpressionLimits};
+
+type Answer = Result<Response, envelope::ApiError>;
 
 /// What the handlers share.
 pub struct Api {
     pub source: Arc<dyn SeriesSource>,
-    pub sink: Arc<dyn SeriesSink>,
     pub engine: Arc<Engine>,
     pub readings: Arc<dyn Source>,
     pub commands: Arc<dyn CommandSink>,
@@ -43,13 +49,20 @@ pub struct Api {
     /// Queries of people that may run at once; rules have their own thread.
     pub query_slots: Arc<Semaphore>,
     pub query_timeout: Duration,
+    /// Points per series of a range query.
+    pub max_points: usize,
+    pub expression_limits: ExpressionLimits,
     /// `/api/v1/targets`, as the scraper sees its targets.
     pub targets: Box<dyn Fn() -> Json + Send + Sync>,
     /// The effective configuration as text, secrets left out.
     pub config_text: String,
     pub flags: Vec<(String, String)>,
     pub alertmanagers: Vec<String>,
-    pub remote_write: bool,
+    /// Present when it is asked for.
+    pub remote_write: Option<RemoteWrite>,
+    pub started: Timestamp,
+    /// How long telemetry is kept, as text.
+    pub retention: String,
     pub ready: AtomicBool,
     pub stopping: AtomicBool,
 }
@@ -59,9 +72,6 @@ impl Api {
         self.meter.counter("watchfire_query_rejected_total", &[("reason", reason)]).add(1);
     }
 }
-
-/// One remote write request, compressed.
-const REMOTE_WRITE_BYTES: usize = 16 << 20;
 
 /// Every path there is.
 pub fn router(api: Arc<Api>) -> Router {
@@ -79,24 +89,39 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/label/{name}/values", get(prometheus::label_values))
         .route("/api/v1/metadata", get(prometheus::metadata))
         .route("/api/v1/format_query", get(prometheus::format_query).post(prometheus::format_query))
+        .route("/api/v1/parse_query", get(tree::parse_query).post(tree::parse_query))
         .route("/api/v1/rules", get(rules::rules))
         .route("/api/v1/alerts", get(rules::alerts))
         .route("/api/v1/alertmanagers", get(rules::alertmanagers))
         .route("/api/v1/targets", get(rules::targets))
+        .route("/api/v1/scrape_pools", get(rules::scrape_pools))
         .route("/api/v1/status/buildinfo", get(rules::buildinfo))
         .route("/api/v1/status/config", get(rules::config))
         .route("/api/v1/status/flags", get(rules::flags))
         .route("/api/v1/status/runtimeinfo", get(rules::runtimeinfo))
+        .route("/api/v1/status/tsdb", get(cardinality::cardinality))
         .route("/api/watchfire/v1/silences", post(own::silence))
         .route("/api/watchfire/v1/acknowledgements", post(own::acknowledge))
         .route("/api/watchfire/v1/commands", post(own::command))
         .route("/api/watchfire/v1/{*path}", get(own::read));
-    if api.remote_write {
-        // The receiver checks what it decompresses; this bounds what it is given.
-        let door = any(metrics::remote_write).layer(axum::extract::DefaultBodyLimit::max(REMOTE_WRITE_BYTES));
-        router = router.route("/api/v1/write", door);
+    if let Some(receiver) = &api.remote_write {
+        // The receiver bounds what it reads and what it decompresses.
+        router = router.route("/api/v1/write", post(metrics::remote_write).with_state(receiver.clone()));
     }
-    router.fallback(unknown_path).method_not_allowed_fallback(wrong_method).with_state(api)
+    let router = router.fallback(unknown_path).method_not_allowed_fallback(wrong_method);
+    let bounded = axum::middleware::from_fn_with_state(api.clone(), too_long);
+    router.layer(bounded).layer(axum::middleware::from_fn(compression::compress)).with_state(api)
+}
+
+/// What the framework refuses for its length is refused in Prometheus's words, as everything else.
+async fn too_long(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes() == b"application/json");
+    if response.status() != StatusCode::PAYLOAD_TOO_LARGE || is_json {
+        return response;
+    }
+    api.refused_query("bytes");
+    envelope::ApiError::bad_data("request body exceeds 2 MiB").into_response()
 }
 
 async fn unknown_path(State(api): State<Arc<Api>>) -> Response {
@@ -106,7 +131,7 @@ async fn unknown_path(State(api): State<Arc<Api>>) -> Response {
 
 async fn wrong_method(State(api): State<Arc<Api>>) -> Response {
     api.meter.counter("watchfire_http_rejected_total", &[("reason", "method")]).add(1);
-    (StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n").into_response()
+    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n").into_response()
 }
 
 async fn ready(State(api): State<Arc<Api>>) -> Response {

@@ -45,7 +45,7 @@ use watchfire_config::Config;
 use watchfire_model::reading::{CommandSink, Listening, Source};
 use watchfire_model::{Clock, Meter, Reading, Request};
 use watchfire_notifiers::DispatcherHandle;
-use watchfire_promql::{Engine, EngineOptions};
+use watchfire_promql::{Engine, EngineOptions, ExpressionLimits};
 use watchfire_serve::{Guard, Listener, serve};
 use watchfire_store::{SignalSettings, Store, StoreLimits};
 
@@ -169,7 +169,6 @@ impl Instance {
 
         let api = Arc::new(Api {
             source: store.clone(),
-            sink: store.clone(),
             engine,
             readings: source.clone(),
             commands: commands.clone(),
@@ -178,6 +177,12 @@ impl Instance {
             meter: meter.clone(),
             query_slots: Arc::new(Semaphore::new(config.limits.query.parallel)),
             query_timeout: config.limits.query.timeout,
+            max_points: config.limits.query.points,
+            expression_limits: ExpressionLimits {
+                bytes: config.limits.query.text.bytes() as usize,
+                depth: config.limits.query.depth,
+                ..ExpressionLimits::default()
+            },
             targets: Box::new(move || {
                 serde_json::json!({
                     "activeTargets": scraper.details(),
@@ -188,7 +193,11 @@ impl Instance {
             config_text: plan.loaded.show(),
             flags: plan.flag_values(),
             alertmanagers: config.alertmanager.iter().cloned().collect(),
-            remote_write: config.remote_write_receiver,
+            remote_write: config
+                .remote_write_receiver
+                .then(|| watchfire_otlp::RemoteWrite::new(store.clone(), clock.clone(), otlp_limits(config), &meter)),
+            started: clock.now(),
+            retention: watchfire_model::format_duration(config.limits.store.retention),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });

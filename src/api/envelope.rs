@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 /// A refusal in Prometheus's words.
@@ -64,30 +65,52 @@ impl From<watchfire_model::reading::ReadError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({"status": "error", "errorType": self.kind, "error": self.message});
-        json_response(self.status(), &body)
+        /// As [`Envelope`], of a refusal.
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Refusal<'a> {
+            status: &'static str,
+            error_type: &'static str,
+            error: &'a str,
+        }
+        json_response(self.status(), &Refusal { status: "error", error_type: self.kind, error: &self.message })
     }
+}
+
+/// The order of the fields is Prometheus's: some clients read while they receive.
+#[derive(Serialize)]
+struct Envelope<'a, T> {
+    status: &'static str,
+    data: &'a T,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    infos: &'a [String],
 }
 
 /// A successful answer.
 pub fn success(data: Json) -> Response {
-    json_response(StatusCode::OK, &json!({"status": "success", "data": data}))
+    success_with(&data, &[], &[])
 }
 
 /// A successful answer with annotations of the evaluation.
-pub fn success_with(data: Json, warnings: &[String], infos: &[String]) -> Response {
-    let mut body = json!({"status": "success", "data": data});
-    if !warnings.is_empty() {
-        body["warnings"] = json!(warnings);
-    }
-    if !infos.is_empty() {
-        body["infos"] = json!(infos);
-    }
-    json_response(StatusCode::OK, &body)
+pub fn success_with<T: Serialize>(data: &T, warnings: &[String], infos: &[String]) -> Response {
+    json_response(StatusCode::OK, &Envelope { status: "success", data, warnings, infos })
 }
 
-pub fn json_response(status: StatusCode, body: &Json) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
+pub fn json_response<T: Serialize>(status: StatusCode, body: &T) -> Response {
+    let (status, body) = match serde_json::to_string(body) {
+        Ok(body) => (status, body),
+        Err(e) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, json!({"status": "error", "errorType": "internal", "error": e.to_string()}).to_string())
+        }
+    };
+    body_response(status, body)
+}
+
+/// JSON that is written already.
+pub fn body_response(status: StatusCode, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));

@@ -1,21 +1,18 @@
 //! watchfire's own reads and its three writes.
 
-use super::Api;
 use super::envelope::{ApiError, json_response};
 use super::params::Params;
+use super::{Answer, Api};
 use crate::wire;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::reading::{Command, ReadError, Silence};
 use watchfire_model::{Timestamp, parse_duration};
-
-type Answer = Result<Response, ApiError>;
 
 /// `GET /api/watchfire/v1/<path>?at=`
 pub async fn read(State(api): State<Arc<Api>>, Path(_): Path<String>, uri: Uri, headers: HeaderMap) -> Answer {

@@ -39,10 +39,9 @@ impl Params {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    /// # Errors
-    /// When the parameter is absent.
-    pub fn required(&self, name: &str) -> Result<&str, ApiError> {
-        self.get(name).ok_or_else(|| ApiError::bad_data(format!("invalid parameter {name:?}: missing")))
+    /// The query; nothing where there is none, which does not parse.
+    pub fn query(&self) -> &str {
+        self.get("query").unwrap_or("")
     }
 
     /// A point in time: Unix seconds or RFC 3339.
@@ -50,7 +49,23 @@ impl Params {
     /// # Errors
     /// When it is neither.
     pub fn time(&self, name: &str) -> Result<Option<Timestamp>, ApiError> {
-        self.get(name).map(|text| parse_time(text).ok_or_else(|| invalid(name, text, "a valid timestamp"))).transpose()
+        self.get(name)
+            .map(|text| {
+                parse_time(text).ok_or_else(|| {
+                    let reason = format!("invalid time value for '{name}': cannot parse {:?} to a valid timestamp", shown(text));
+                    ApiError::bad_data(format!("invalid parameter {name:?}: {reason}"))
+                })
+            })
+            .transpose()
+    }
+
+    /// An end of a range query: without it there is none.
+    ///
+    /// # Errors
+    /// When it is absent, or neither Unix seconds nor RFC 3339.
+    pub fn range_end(&self, name: &str) -> Result<Timestamp, ApiError> {
+        let text = self.get(name).unwrap_or("");
+        parse_time(text).ok_or_else(|| invalid(name, text, "a valid timestamp"))
     }
 
     /// A duration: seconds or `1m30s`.
@@ -71,7 +86,11 @@ impl Params {
     /// # Errors
     /// When it is not a whole number.
     pub fn number(&self, name: &str) -> Result<Option<usize>, ApiError> {
-        self.get(name).map(|text| text.parse().map_err(|_| invalid(name, text, "a whole number"))).transpose()
+        let read = |text: &str| match text.parse::<i64>() {
+            Ok(n) => usize::try_from(n).map_err(|_| ApiError::bad_data(format!("invalid parameter {name:?}: {name} must be non-negative"))),
+            Err(_) => Err(invalid(name, text, "a whole number")),
+        };
+        self.get(name).map(read).transpose()
     }
 
     pub fn float(&self, name: &str) -> Option<f64> {
@@ -80,8 +99,11 @@ impl Params {
 }
 
 fn invalid(name: &str, text: &str, wanted: &str) -> ApiError {
-    let shown = watchfire_model::harmless_limited(text, 100);
-    ApiError::bad_data(format!("invalid parameter {name:?}: cannot parse {shown:?} to {wanted}"))
+    ApiError::bad_data(format!("invalid parameter {name:?}: cannot parse {:?} to {wanted}", shown(text)))
+}
+
+fn shown(text: &str) -> String {
+    watchfire_model::harmless_limited(text, 100).into()
 }
 
 fn decode(bytes: &[u8]) -> Vec<(String, String)> {

@@ -1,9 +1,9 @@
 //! The query half of Prometheus's HTTP API: query, query_range, series, labels, label values, metadata, exemplars, format_query.
 
-use super::Api;
 use super::envelope::{ApiError, success, success_with};
 use super::params::Params;
 use super::results;
+use super::{Answer, Api};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
@@ -13,15 +13,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watchfire_model::{Selector, TimeRange, Timestamp};
-use watchfire_promql::{Control, EvalError, Expr, Interrupt, Query};
-
-/// Prometheus refuses more steps than this per series, so that a screen is never asked to draw them.
-const MAX_POINTS: i64 = 11_000;
-
-type Answer = Result<Response, ApiError>;
+use watchfire_promql::{Control, EvalError, Evaluation, Expr, Interrupt, Query};
 
 /// Runs a query on a blocking thread, at most a few at a time, so that people never starve rules or ingest.
-async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     api: &Arc<Api>,
     work: impl FnOnce(&Api) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -45,7 +40,7 @@ fn evaluation_error(api: &Api, error: EvalError) -> ApiError {
             api.refused_query("samples");
             ApiError::execution(format!("query needs more than {limit} samples"))
         }
-        EvalError::BadRequest(why) => ApiError::bad_data(why),
+        EvalError::BadRequest(why) => ApiError::bad_data(format!("invalid parameter \"query\": {why}")),
         EvalError::Timeout => {
             api.refused_query("timeout");
             ApiError::timeout()
@@ -54,8 +49,8 @@ fn evaluation_error(api: &Api, error: EvalError) -> ApiError {
     }
 }
 
-fn parse(api: &Api, text: &str) -> Result<Query, ApiError> {
-    Query::parse(text).map_err(|e| {
+pub fn parse(api: &Api, text: &str) -> Result<Query, ApiError> {
+    Query::parse_within(text, api.expression_limits).map_err(|e| {
         api.refused_query("parse");
         ApiError::bad_data(format!("invalid parameter \"query\": {e}"))
     })
@@ -72,60 +67,93 @@ pub fn parse_selector(text: &str) -> Result<Selector, String> {
     let query = Query::parse(text).map_err(|e| e.to_string())?;
     match (query.expr(), query.selectors().pop()) {
         (Expr::Vector(_), Some(selector)) => Ok(selector),
-        _ => Err("expected a series selector".to_owned()),
+        _ => Err(format!("expected a series selector, got {}", query.value_type().documented())),
     }
 }
 
 /// `/api/v1/query`
 pub async fn query(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
+    let came = Instant::now();
     let params = Params::read(&uri, &headers, &body)?;
     blocking(&api, move |api| {
         let at = params.time("time")?.unwrap_or_else(|| api.clock.now());
         let limit = params.number("limit")?;
-        let query = parse(api, params.required("query")?)?;
+        let began = Instant::now();
+        let query = parse(api, params.query())?;
+        let watch = Some(Watch { came, began, parsed: Instant::now() });
         let deadline = deadline(api, &params)?;
         let interrupt = || (Instant::now() >= deadline).then_some(Interrupt::Timeout);
         let control = Control { interrupt: Some(&interrupt), lookback: params.duration("lookback_delta")? };
         let outcome = api.engine.instant_with(&query, api.source.as_ref(), at, control).map_err(|e| evaluation_error(api, e))?;
-        Ok(success_with(results::query_data(&outcome.value, limit), &outcome.warnings, &outcome.infos))
+        Ok(answer(outcome, limit, watch.filter(|_| params.get("stats").is_some())))
     })
     .await
 }
 
+/// When a query came, began and was understood; for those who ask for statistics.
+struct Watch {
+    came: Instant,
+    began: Instant,
+    parsed: Instant,
+}
+
+fn answer(mut outcome: Evaluation, limit: Option<usize>, watch: Option<Watch>) -> Response {
+    let stats = watch.map(|w| results::stats(w.parsed - w.began, w.began - w.came, w.parsed.elapsed(), outcome.peak_samples));
+    let (data, cut) = results::QueryData::new(&outcome.value, limit, stats);
+    if cut {
+        outcome.warnings.push(TRUNCATED.to_owned());
+    }
+    success_with(&data, &outcome.warnings, &outcome.infos)
+}
+
+const TRUNCATED: &str = "results truncated due to limit";
+
 /// `/api/v1/query_range`
 pub async fn query_range(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
+    let came = Instant::now();
     let params = Params::read(&uri, &headers, &body)?;
     blocking(&api, move |api| {
-        params.required("start")?;
-        params.required("end")?;
-        params.required("step")?;
-        let start = params.time("start")?.unwrap_or(Timestamp::MIN);
-        let end = params.time("end")?.unwrap_or(Timestamp::MAX);
+        let (start, end) = (params.range_end("start")?, params.range_end("end")?);
         if end < start {
             return Err(ApiError::bad_data("invalid parameter \"end\": end timestamp must not be before start time"));
         }
         if params.float("step").is_some_and(|s| s <= 0.0) {
             return Err(ApiError::bad_data(ZERO_STEP));
         }
-        let step = params.duration("step")?.unwrap_or(Duration::ZERO);
+        let Some(step) = params.duration("step")? else {
+            return Err(ApiError::bad_data("invalid parameter \"step\": cannot parse \"\" to a valid duration"));
+        };
         if step < Duration::from_millis(1) {
             return Err(ApiError::bad_data(ZERO_STEP));
         }
-        if end.millis().saturating_sub(start.millis()) / step.as_millis() as i64 > MAX_POINTS {
-            return Err(ApiError::bad_data(
-                "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
-            ));
+        // So that a screen is never asked to draw them.
+        if (end.millis().saturating_sub(start.millis()) / step.as_millis() as i64) as usize > api.max_points {
+            api.refused_query("points");
+            return Err(ApiError::bad_data(format!(
+                "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)",
+                thousands(api.max_points)
+            )));
         }
         let limit = params.number("limit")?;
-        let query = parse(api, params.required("query")?)?;
+        let began = Instant::now();
+        let query = parse(api, params.query())?;
+        let watch = Some(Watch { came, began, parsed: Instant::now() });
         let deadline = deadline(api, &params)?;
         let interrupt = || (Instant::now() >= deadline).then_some(Interrupt::Timeout);
         let control = Control { interrupt: Some(&interrupt), lookback: params.duration("lookback_delta")? };
         let outcome =
             api.engine.range_with(&query, api.source.as_ref(), (start, end, step), control).map_err(|e| evaluation_error(api, e))?;
-        Ok(success_with(results::query_data(&outcome.value, limit), &outcome.warnings, &outcome.infos))
+        Ok(answer(outcome, limit, watch.filter(|_| params.get("stats").is_some())))
     })
     .await
+}
+
+/// `11,000`
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let first = (digits.len() - 1) % 3 + 1;
+    let rest = digits.as_bytes()[first..].chunks(3).map(|chunk| String::from_utf8_lossy(chunk));
+    std::iter::once(digits[..first].into()).chain(rest).collect::<Vec<_>>().join(",")
 }
 
 const ZERO_STEP: &str =
@@ -141,11 +169,8 @@ fn selectors(params: &Params) -> Result<Vec<Selector>, ApiError> {
 fn range(params: &Params) -> Result<TimeRange, ApiError> {
     let start = params.time("start")?.unwrap_or(Timestamp::MIN);
     let end = params.time("end")?.unwrap_or(Timestamp::MAX);
-    if end < start {
-        return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
-    }
-    // The store's ranges are left-open, the API's closed.
-    Ok(TimeRange::new(Timestamp(start.millis().saturating_sub(1)), end))
+    // The store's ranges are left-open, the API's closed. One that ends before it starts holds nothing.
+    Ok(TimeRange::new(Timestamp(start.millis().saturating_sub(1)).min(end), end))
 }
 
 /// `/api/v1/series`
@@ -222,7 +247,7 @@ fn unescape_label(name: &str) -> Option<String> {
 fn limited(mut items: Vec<Json>, limit: usize) -> Response {
     if items.len() > limit {
         items.truncate(limit);
-        return success_with(Json::Array(items), &["results truncated due to limit".to_owned()], &[]);
+        return success_with(&items, &[TRUNCATED.to_owned()], &[]);
     }
     success(Json::Array(items))
 }
@@ -254,7 +279,7 @@ pub async fn metadata(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap,
 pub async fn exemplars(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
     let params = Params::read(&uri, &headers, &body)?;
     blocking(&api, move |api| {
-        let query = parse(api, params.required("query")?)?;
+        let query = parse(api, params.query())?;
         let range = range(&params)?;
         let mut out = Vec::new();
         for selector in query.selectors() {
@@ -287,13 +312,20 @@ pub async fn exemplars(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap
 /// `/api/v1/format_query`
 pub async fn format_query(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
     let params = Params::read(&uri, &headers, &body)?;
-    let query = parse(&api, params.required("query")?)?;
+    let query = parse(&api, params.query())?;
     Ok(success(json!(query.pretty())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_read_in_groups_of_three() {
+        for (n, text) in [(0, "0"), (999, "999"), (11_000, "11,000"), (1_000_000, "1,000,000")] {
+            assert_eq!(thousands(n), text);
+        }
+    }
 
     #[test]
     fn escaped_label_names_come_back() {

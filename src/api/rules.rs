@@ -1,21 +1,20 @@
 //! Rules, alerts, targets, and the status pages of the Prometheus API.
 
-use super::Api;
 use super::envelope::{ApiError, success};
 use super::params::Params;
 use super::prometheus::parse_selector;
 use super::results;
+use super::{Answer, Api};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use watchfire_model::reading::{Alert, AlertState, Command};
 use watchfire_model::{Selector, Timestamp};
-
-type Answer = Result<Response, ApiError>;
 
 /// `/api/v1/rules`
 pub async fn rules(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) -> Answer {
@@ -24,7 +23,12 @@ pub async fn rules(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) ->
         None => None,
         Some("alert") => Some("alerting"),
         Some("record") => Some("recording"),
-        Some(other) => return Err(ApiError::bad_data(format!("not supported value {:?}", watchfire_model::harmless_limited(other, 100)))),
+        Some(other) => {
+            return Err(ApiError::bad_data(format!(
+                "invalid parameter \"type\": not supported value {:?}",
+                watchfire_model::harmless_limited(other, 100)
+            )));
+        }
     };
     let names: Vec<&str> = params.all("rule_name[]").collect();
     let groups: Vec<&str> = params.all("rule_group[]").collect();
@@ -56,7 +60,40 @@ pub async fn rules(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) ->
         }
         out.push(group);
     }
-    Ok(success(json!({"groups": out})))
+    page(out, params.number("group_limit")?.filter(|l| *l > 0), params.get("group_next_token"))
+}
+
+/// As many groups as asked for, from the one that the token of the answer before names.
+fn page(mut groups: Vec<Json>, limit: Option<usize>, token: Option<&str>) -> Answer {
+    let Some(limit) = limit else {
+        if token.is_some() {
+            return Err(ApiError::bad_data(
+                "invalid parameter \"group_next_token\": group_limit needs to be present in order to paginate over the groups",
+            ));
+        }
+        return Ok(success(json!({"groups": groups})));
+    };
+    if let Some(token) = token {
+        let at = groups.iter().position(|group| page_token(group) == token);
+        groups.drain(
+            ..at.ok_or_else(|| {
+                ApiError::bad_data(format!(
+                    "invalid parameter \"group_next_token\": {token:?} names no group; rules may have changed, start over"
+                ))
+            })?,
+        );
+    }
+    let next = groups.get(limit).map(page_token);
+    groups.truncate(limit);
+    Ok(success(match next {
+        Some(next) => json!({"groups": groups, "groupNextToken": next}),
+        None => json!({"groups": groups}),
+    }))
+}
+
+fn page_token(group: &Json) -> String {
+    let text = |key: &str| group[key].as_str().unwrap_or_default().to_owned();
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text("file") + ";" + &text("name"))
 }
 
 fn labels_of(rule: &Json) -> watchfire_model::Labels {
@@ -116,6 +153,14 @@ pub async fn targets(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) 
     Ok(success(data))
 }
 
+/// `/api/v1/scrape_pools`
+pub async fn scrape_pools(State(api): State<Arc<Api>>) -> Response {
+    let targets = (api.targets)();
+    let lists = ["activeTargets", "droppedTargets"].into_iter().filter_map(|list| targets[list].as_array());
+    let pools: std::collections::BTreeSet<&str> = lists.flatten().filter_map(|t| t["scrapePool"].as_str()).collect();
+    success(json!({"scrapePools": pools}))
+}
+
 /// `/api/v1/alertmanagers`
 pub async fn alertmanagers(State(api): State<Arc<Api>>) -> Response {
     let active: Vec<Json> =
@@ -143,8 +188,13 @@ pub async fn flags(State(api): State<Arc<Api>>) -> Response {
 pub async fn runtimeinfo(State(api): State<Arc<Api>>) -> Response {
     let conclusion = api.board.read();
     success(json!({
+        "startTime": rfc3339(api.started),
+        "CWD": std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default(),
         "serverTime": rfc3339(api.clock.now()),
         "reloadConfigSuccess": true,
+        "lastConfigTime": rfc3339(api.started),
+        "corruptionCount": 0,
+        "storageRetention": api.retention,
         "lastEvaluation": conclusion.last_evaluation.map(rfc3339),
     }))
 }
@@ -162,6 +212,22 @@ pub async fn reload(State(api): State<Arc<Api>>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn groups_come_in_pages() {
+        let groups: Vec<Json> = ["a", "b", "c"].iter().map(|name| json!({"name": name, "file": "f"})).collect();
+        let read = async |answer: Answer| -> Json {
+            let body = axum::body::to_bytes(answer.expect("accepted").into_body(), 1 << 20).await.expect("short");
+            serde_json::from_slice(&body).expect("JSON")
+        };
+        let first = read(page(groups.clone(), Some(2), None)).await;
+        assert_eq!(first["data"]["groups"].as_array().map(Vec::len), Some(2));
+        let token = first["data"]["groupNextToken"].as_str().expect("more");
+        let second = read(page(groups.clone(), Some(2), Some(token))).await;
+        assert_eq!(second["data"], json!({"groups": [{"name": "c", "file": "f"}]}));
+        assert!(page(groups.clone(), Some(2), Some("stale")).is_err());
+        assert!(page(groups, None, Some(token)).is_err());
+    }
 
     #[test]
     fn alert_values_are_written_as_go_does() {

@@ -37,7 +37,7 @@ pub fn query(args: &QueryArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Res
         watchfire_model::reading::ReadError::Disconnected(_) => {
             anyhow::anyhow!("{e}\nis watchfire running at {}? start one with `watchfire` or name it with --url", args.instance.url)
         }
-        other => anyhow::anyhow!("{other}"),
+        other => anyhow::anyhow!("{}", pointed(&other.to_string(), &args.expression)),
     })?;
     let answer: Json = serde_json::from_slice(&body)?;
     for kind in ["warnings", "infos"] {
@@ -53,6 +53,20 @@ pub fn query(args: &QueryArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Res
         QueryOutput::Chart => exit::print(&crate::chart::chart(&series, 80, 16)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The refusal, with the place it speaks of (`2:5: parse error: ...`) marked under the expression.
+fn pointed(refusal: &str, expression: &str) -> String {
+    let plain = refusal.strip_prefix("invalid parameter \"query\": ").unwrap_or(refusal);
+    let place = plain.split_once(": parse error: ").and_then(|(place, _)| {
+        let (line, column) = place.split_once(':')?;
+        Some((line.parse::<usize>().ok()?, column.parse::<usize>().ok()?))
+    });
+    let Some((line, column)) = place else { return plain.to_owned() };
+    let Some(text) = line.checked_sub(1).and_then(|line| expression.lines().nth(line)) else { return plain.to_owned() };
+    // Columns count bytes, a mark stands under a character.
+    let before = text.char_indices().take_while(|(at, _)| at + 1 < column).count();
+    format!("{plain}\n  {text}\n  {}^", " ".repeat(before))
 }
 
 /// Unix seconds, RFC 3339, or `-10m` before `now`.
@@ -151,6 +165,15 @@ mod tests {
         assert_eq!(table(&series(&data)), "up{job=\"a\"}          1\nup{job=\"long-name\"}  0\n");
         assert_eq!(csv(&series(&data)).lines().nth(1), Some("1.000,\"up{job=\"\"a\"\"}\",1"));
         assert_eq!(table(&series(&json!({"resultType": "vector", "result": []}))), "no data\n");
+    }
+
+    #[test]
+    fn a_refusal_points_at_its_place() {
+        let refusal = "invalid parameter \"query\": 1:4: parse error: unexpected end of input inside braces";
+        assert_eq!(pointed(refusal, "up{"), "1:4: parse error: unexpected end of input inside braces\n  up{\n     ^");
+        assert_eq!(pointed("2:3: parse error: x", "a +\n  )"), "2:3: parse error: x\n    )\n    ^");
+        assert_eq!(pointed("query timed out", "up"), "query timed out");
+        assert_eq!(pointed("9:1: parse error: x", "up"), "9:1: parse error: x");
     }
 
     #[test]

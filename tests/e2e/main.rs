@@ -4,5 +4,6 @@ mod alerting;
 mod ingest;
 mod instance;
 mod judge;
+mod queries;
 mod targets;
 mod terminal;
