@@ -1,5 +1,6 @@
 //! Label sets and the matchers that select them.
 
+use crate::pattern::from_go;
 use foldhash::fast::FixedState;
 use regex::Regex;
 use serde::de::{MapAccess, Visitor};
@@ -295,7 +296,7 @@ impl Matcher {
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, MatcherError> {
         let regex = match op {
             MatchOp::Regex | MatchOp::NotRegex => Some(Arc::new(
-                regex::RegexBuilder::new(&format!("^(?s:{value})$"))
+                regex::RegexBuilder::new(&format!("^(?s:{})$", from_go(value)))
                     .size_limit(1 << 20)
                     .build()
                     .map_err(|e| MatcherError(refusal(value, &e)))?,

@@ -34,7 +34,6 @@ impl Evaluator<'_> {
             rows: HashMap::new(),
             pairs: HashMap::new(),
             used: Vec::new(),
-            kept_at: Vec::new(),
             out: self.block(),
         };
         if (many.is_empty() && fill_many.is_none()) || (one.is_empty() && fill_one.is_none()) {
@@ -65,14 +64,22 @@ impl Evaluator<'_> {
             for (series, id) in many_ids.iter().enumerate() {
                 self.ctx.budget.tick(1)?;
                 let Some(cell) = many.cell(series, step) else { continue };
+                let repeated = std::mem::replace(&mut matched[*id], true);
                 let partner = one_of[*id];
                 let (partner_cell, partner_meta) = if partner != NONE {
                     (one.cell(partner as usize, step), Some((partner as usize, &one.series[partner as usize])))
                 } else {
                     (fill_one.map(Cell::Float), None)
                 };
-                let Some(partner_cell) = partner_cell else { continue };
-                matched[*id] = true;
+                let Some(partner_cell) = partner_cell else {
+                    matched[*id] = repeated;
+                    continue;
+                };
+                if matching.cardinality == Cardinality::OneToOne && repeated {
+                    return Err(EvalError::execution(
+                        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+                    ));
+                }
                 let filled;
                 let (one_index, one_meta) = match partner_meta {
                     Some((index, meta)) => (index as u32, meta),
@@ -171,8 +178,6 @@ struct Join<'a, 'b> {
     pairs: HashMap<(u32, u32, u32), usize>,
     /// The step and signature that last wrote each row.
     used: Vec<(usize, u32)>,
-    /// One to one: the step at which each signature last gave a result.
-    kept_at: Vec<usize>,
     out: Block,
 }
 
@@ -210,25 +215,6 @@ impl Join<'_, '_> {
 
     fn put(&mut self, step: usize, key: (u32, u32, u32), many: (&Meta, &Cell), one: (&Meta, &Cell)) -> Outcome<()> {
         let binary = self.binary;
-        let (l, r) = if self.swapped { (one.1, many.1) } else { (many.1, one.1) };
-        let result = match self.evaluator.element(binary.op, l, r, self.span) {
-            Kept::Impossible => return Ok(()),
-            Kept::Value(_, keep) if binary.returns_bool => Cell::Float(f64::from(u8::from(keep))),
-            Kept::Value(_, false) => return Ok(()),
-            Kept::Value(value, true) => value,
-        };
-        // Only what is kept has to be unique.
-        if self.matching.cardinality == Cardinality::OneToOne {
-            let signature = key.2 as usize;
-            if signature >= self.kept_at.len() {
-                self.kept_at.resize(signature + 1, usize::MAX);
-            }
-            if std::mem::replace(&mut self.kept_at[signature], step) == step {
-                return Err(EvalError::execution(
-                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-                ));
-            }
-        }
         let row = if self.same_labels { self.own_row(key.0 as usize, many.0)? } else { self.shared_row(key, many.0, one.0)? };
         if self.matching.cardinality != Cardinality::OneToOne {
             if self.used[row] == (step, key.2) {
@@ -236,6 +222,13 @@ impl Join<'_, '_> {
             }
             self.used[row] = (step, key.2);
         }
+        let (l, r) = if self.swapped { (one.1, many.1) } else { (many.1, one.1) };
+        let result = match self.evaluator.element(binary.op, l, r, self.span) {
+            Kept::Impossible => return Ok(()),
+            Kept::Value(_, keep) if binary.returns_bool => Cell::Float(f64::from(u8::from(keep))),
+            Kept::Value(_, false) => return Ok(()),
+            Kept::Value(value, true) => value,
+        };
         if self.out.is_present(row, step) {
             return Err(EvalError::execution("vector cannot contain metrics with the same labelset"));
         }

@@ -69,8 +69,11 @@ fn parse_labels(line: &str) -> Result<(Labels, &str), String> {
     Ok((builder.build(), &line[end..]))
 }
 
+/// Reads one item, knowing what came before it.
+type Item<'a, T> = dyn Fn(&str, &[Option<T>]) -> Result<Vec<T>, String> + 'a;
+
 /// Splits at spaces outside of histogram literals and expands each item.
-fn expand<T: Clone>(text: &str, item: &dyn Fn(&str, &[Option<T>]) -> Result<Vec<T>, String>) -> Result<Vec<Option<T>>, String> {
+fn expand<T: Clone>(text: &str, item: &Item<'_, T>) -> Result<Vec<Option<T>>, String> {
     let mut out: Vec<Option<T>> = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() && !rest.starts_with('#') {
