@@ -155,6 +155,10 @@ pub struct DemoArgs {
     /// List the scenarios of the platform and what to look for.
     #[arg(long)]
     pub list: bool,
+    /// Run the scenario (or all of them) on simulated time, without sockets: what fires, when, and who is told. Exits 1 when that is not what the
+    /// scenario declares.
+    #[arg(long, conflicts_with_all = ["list", "for_duration"])]
+    pub rehearse: bool,
     /// Stop after this long.
     #[arg(long = "for", value_name = "D")]
     pub for_duration: Option<String>,

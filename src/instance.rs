@@ -7,23 +7,27 @@ mod dialects;
 mod evaluation;
 mod evidence;
 mod facts;
+mod guide;
 mod notifications;
 mod own_metrics;
 mod plan;
+mod preset_rules;
 mod ready;
 mod reload;
 mod simulator;
 mod targets;
 
-pub use notifications::{notification_paths, notify_settings, test_notifications};
+pub use evaluation::dialect_engine;
+pub use notifications::{document_settings, notification_paths, notify_settings, test_notifications};
 pub use plan::{Plan, environment, platform};
+pub use preset_rules::THRESHOLD_LABEL;
 pub use targets::targets;
 
 use crate::api::{self, Api};
 use crate::board::Board;
 use crate::clock::SystemClock;
 use crate::door::{self, Door};
-use crate::local::{Declared, LocalSource};
+use crate::local::LocalSource;
 use crate::modes::Wake;
 use crate::tls;
 use crate::topology::JoinedTopology;
@@ -100,7 +104,7 @@ impl Instance {
         let (mut jobs, mut checks) = targets::targets(&plan)?;
 
         let store = Store::new(store_limits(config), meter.clone(), clock.clone());
-        let declared = Arc::new(plan.platform.as_ref().map(Declared::from).unwrap_or_default());
+        let declared = Arc::new(plan.declared());
         let objectives = Arc::new(plan.platform.as_ref().map(|p| p.objectives.clone()).unwrap_or_default());
 
         let guard = Guard { tls: tls::server_config(&config.security)?, ..guard(config, plan.token()?) };
@@ -162,6 +166,7 @@ impl Instance {
             meter: meter.clone(),
             warnings: plan.warnings(),
             reloader: reloader.clone(),
+            guide: plan.guide(clock.now()),
             forgetful: plan.demo.is_some(),
         });
         let source = Arc::new(LocalSource::new(store.clone(), engine.clone(), board.clone(), declared, objectives, clock.clone(), facts));
@@ -374,7 +379,8 @@ fn start_receivers(
     Ok(Receivers { grpc: running.grpc, http: running.http, running })
 }
 
-fn store_limits(config: &Config) -> StoreLimits {
+/// The bounds of the store.
+pub fn store_limits(config: &Config) -> StoreLimits {
     let limits = &config.limits.store;
     StoreLimits {
         memory_bytes: config.memory_limit.bytes(),
@@ -406,7 +412,7 @@ fn otlp_limits(config: &Config) -> watchfire_otlp::Limits {
 }
 
 /// What the preset and the configuration know about sampling and about 4xx answers.
-fn signals(plan: &Plan) -> SignalSettings {
+pub fn signals(plan: &Plan) -> SignalSettings {
     let mut settings = SignalSettings::default();
     if let Some(platform) = &plan.platform {
         for service in &platform.services {

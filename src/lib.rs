@@ -28,6 +28,7 @@ mod local;
 mod logging;
 mod modes;
 mod preset;
+mod rehearsal;
 mod samples_file;
 mod screen_backend;
 mod terminal;

@@ -15,7 +15,7 @@ mod health;
 mod latency;
 pub mod lens;
 mod map;
-mod objectives;
+pub mod objectives;
 mod overall;
 mod queues;
 mod services;

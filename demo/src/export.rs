@@ -7,7 +7,6 @@ use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
-use prost::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -137,14 +136,8 @@ async fn over_grpc(export: &Export, channel: Channel) -> Result<(), Failure> {
 }
 
 async fn over_http(export: &Export, json: bool, address: SocketAddr) -> Result<(), Failure> {
-    fn body<T: Message + serde::Serialize>(request: &T, json: bool) -> Result<Vec<u8>, Failure> {
-        if json { serde_json::to_vec(request).map_err(|e| Failure::Refused(e.to_string())) } else { Ok(request.encode_to_vec()) }
-    }
-    let (path, body) = match &export.payload {
-        Payload::Traces(request) => ("traces", body(request, json)?),
-        Payload::Metrics(request) => ("metrics", body(request, json)?),
-        Payload::Logs(request) => ("logs", body(request, json)?),
-    };
+    let body = export.body().map_err(|e| Failure::Refused(e.to_string()))?;
+    let path = export.payload.signal();
     let content_type = if json { "application/json" } else { "application/x-protobuf" };
     match tokio::time::timeout(TIMEOUT, post(address, &format!("/v1/{path}"), content_type, body)).await {
         Ok(Ok(200..=299)) => Ok(()),

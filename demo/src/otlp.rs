@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
+use prost::Message;
 use std::rc::Rc;
 use std::time::Duration;
 use watchfire_config::platform::Transport;
@@ -29,12 +30,41 @@ pub enum Payload {
     Logs(ExportLogsServiceRequest),
 }
 
+impl Payload {
+    /// `traces`, `metrics` or `logs`.
+    pub fn signal(&self) -> &'static str {
+        match self {
+            Payload::Traces(_) => "traces",
+            Payload::Metrics(_) => "metrics",
+            Payload::Logs(_) => "logs",
+        }
+    }
+}
+
 /// A request and how its service would send it.
 #[derive(Clone, Debug)]
 pub struct Export {
     pub service: String,
     pub transport: Transport,
     pub payload: Payload,
+}
+
+impl Export {
+    /// The request's bytes: JSON where the service sends JSON, protobuf everywhere else.
+    ///
+    /// # Errors
+    /// When a value has no JSON.
+    pub fn body(&self) -> serde_json::Result<Vec<u8>> {
+        fn encode<T: Message + serde::Serialize>(request: &T, json: bool) -> serde_json::Result<Vec<u8>> {
+            if json { serde_json::to_vec(request) } else { Ok(request.encode_to_vec()) }
+        }
+        let json = self.transport == Transport::HttpJson;
+        match &self.payload {
+            Payload::Traces(request) => encode(request, json),
+            Payload::Metrics(request) => encode(request, json),
+            Payload::Logs(request) => encode(request, json),
+        }
+    }
 }
 
 fn scope(language: &str) -> Option<InstrumentationScope> {

@@ -100,7 +100,7 @@ impl Sim {
             let (span, own, client_error, own_error) = {
                 let mut world = self.world();
                 let own = world.chance.duration(operation.p50, operation.p95).mul_f64(influence.latency_factor) + influence.latency_add;
-                let client_error = world.chance.happens(operation.client_errors);
+                let client_error = world.chance.happens(operation.client_errors) && !trace.thorough;
                 let own_error = world.chance.happens((operation.errors + influence.errors).min(1.0));
                 (world.span_id(), own, client_error, own_error)
             };
@@ -216,7 +216,7 @@ impl Sim {
             let beside = rest[1..].iter().take_while(|s| s.together).count();
             let group: Vec<Step> = {
                 let mut world = self.world();
-                rest[..=beside].iter().filter(|step| world.chance.happens(step.share)).cloned().collect()
+                rest[..=beside].iter().filter(|step| world.chance.happens(step.share) || place.trace.thorough).cloned().collect()
             };
             rest = &rest[beside + 1..];
             let futures = group.iter().cloned().map(|step| self.clone().step(step, place.clone())).collect();

@@ -3,7 +3,8 @@
 use crate::executor::Answer;
 use crate::exposition::DURATION_BUCKETS;
 use crate::request::{Outcome, Place};
-use crate::trace::{Finished, text};
+use crate::trace::{Finished, Trace, text};
+use crate::traffic::FIRST_WITHIN;
 use crate::world::Sim;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use std::rc::Rc;
@@ -18,15 +19,17 @@ impl Sim {
         if rate <= 0.0 {
             return;
         }
+        let mut first = true;
         loop {
             let gap = self.world().chance.gap(rate);
-            self.sleep(gap).await;
+            self.sleep(if first { gap.min(FIRST_WITHIN) } else { gap }).await;
             let sim = self.clone();
-            self.executor.spawn(async move { sim.saga(index).await });
+            self.executor.spawn(async move { sim.saga(index, first).await });
+            first = false;
         }
     }
 
-    async fn saga(self, index: usize) {
+    async fn saga(self, index: usize, thorough: bool) {
         let platform = self.platform();
         let saga = &platform.sagas[index];
         let Some(service) = self.world().service_index(&saga.service) else { return };
@@ -36,7 +39,8 @@ impl Sim {
         let start = self.now();
         let (trace, span) = {
             let mut world = self.world();
-            (world.begin_trace(service, start), world.span_id())
+            let trace = if thorough { Trace::thorough(&mut world.chance, start) } else { world.begin_trace(service, start) };
+            (trace, world.span_id())
         };
         let place = Place { trace, span, service };
         let mut done: Vec<&SagaStep> = Vec::new();

@@ -17,6 +17,8 @@ pub(crate) struct Trace {
     pub(crate) id: [u8; 16],
     pub(crate) sampled: bool,
     pub(crate) state: String,
+    /// Goes wherever it can go, whatever the shares say, so that a rare dependency is seen early.
+    pub(crate) thorough: bool,
     /// Simulated time of its beginning. At more than ordinary speed, times within a trace stay true to each other.
     pub(crate) anchor: Duration,
 }
@@ -36,12 +38,17 @@ impl Trace {
             let digits = digits.trim_end_matches('0');
             (randomness >= threshold << 40, format!("ot=th:{}", if digits.is_empty() { "0" } else { digits }))
         };
-        Rc::new(Trace { id, sampled, state, anchor })
+        Rc::new(Trace { id, sampled, state, thorough: false, anchor })
+    }
+
+    /// A trace that is always kept, and says so, whatever the ratio.
+    pub(crate) fn thorough(chance: &mut Chance, anchor: Duration) -> Rc<Trace> {
+        Rc::new(Trace { id: chance.bytes(), sampled: true, state: "ot=th:0".to_owned(), thorough: true, anchor })
     }
 
     /// Another trace that is kept exactly if this one is: what a consumer starts for a message.
     pub(crate) fn follow(&self, chance: &mut Chance, anchor: Duration) -> Rc<Trace> {
-        Rc::new(Trace { id: chance.bytes(), sampled: self.sampled, state: self.state.clone(), anchor })
+        Rc::new(Trace { id: chance.bytes(), sampled: self.sampled, state: self.state.clone(), thorough: self.thorough, anchor })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What starts by itself: requests from outside, and the heartbeat by which services stay in the registry.
 
+use crate::trace::Trace;
 use crate::world::Sim;
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,10 +8,16 @@ use std::time::Duration;
 /// How long a gap between arrivals may be before the rate is looked at again.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// Every operation that is called from outside, and every saga, has been gone through once by then: what is declared shows itself early, also
+/// what is rare or sampled.
+pub(crate) const FIRST_WITHIN: Duration = Duration::from_secs(4);
+
 impl Sim {
     /// Starts everything that runs on its own.
     pub(crate) fn begin(&self) {
         let platform = self.platform();
+        let sim = self.clone();
+        self.executor.spawn(async move { sim.round().await });
         for (index, operation) in platform.operations.iter().enumerate() {
             if operation.rate > 0.0 {
                 let sim = self.clone();
@@ -30,6 +37,21 @@ impl Sim {
                 let sim = self.clone();
                 self.executor.spawn(async move { sim.heartbeat(service).await });
             }
+        }
+    }
+
+    /// One thorough request to every operation that has requests from outside.
+    async fn round(self) {
+        let platform = self.platform();
+        let called: Vec<_> = platform.operations.iter().filter(|o| o.rate > 0.0).collect();
+        for operation in &called {
+            self.sleep(FIRST_WITHIN / called.len() as u32).await;
+            let Some(service) = self.world().service_index(&operation.service) else { continue };
+            let trace = Trace::thorough(&mut self.world().chance, self.now());
+            let (sim, operation) = (self.clone(), Rc::new((*operation).clone()));
+            self.executor.spawn(async move {
+                sim.serve(service, operation, trace, None).await;
+            });
         }
     }
 

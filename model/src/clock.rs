@@ -1,6 +1,7 @@
 //! Time as an input. Nothing below `src/` asks the operating system what time it is; it asks a [`Clock`].
 
 use crate::Timestamp;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// One look at the clocks.
@@ -20,5 +21,48 @@ pub trait Clock: Send + Sync {
 
     fn now(&self) -> Timestamp {
         self.read().wall
+    }
+}
+
+/// A clock moved by hand, for simulated time; clones share the hands.
+#[derive(Clone, Debug)]
+pub struct HandClock(Arc<Mutex<ClockReading>>);
+
+impl HandClock {
+    pub fn at(wall: Timestamp) -> Self {
+        let hour = Duration::from_secs(3600);
+        HandClock(Arc::new(Mutex::new(ClockReading { wall, boot: hour, awake: hour })))
+    }
+
+    /// Ordinary passing of time.
+    pub fn advance(&self, d: Duration) {
+        self.change(|reading| {
+            reading.wall = reading.wall.saturating_add(d);
+            reading.boot += d;
+            reading.awake += d;
+        });
+    }
+
+    /// The machine slept: wall and boot time moved, awake time did not.
+    pub fn suspend(&self, d: Duration) {
+        self.change(|reading| {
+            reading.wall = reading.wall.saturating_add(d);
+            reading.boot += d;
+        });
+    }
+
+    /// Somebody set the wall clock.
+    pub fn step_wall(&self, to: Timestamp) {
+        self.change(|reading| reading.wall = to);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut ClockReading)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Clock for HandClock {
+    fn read(&self) -> ClockReading {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

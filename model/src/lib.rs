@@ -35,7 +35,7 @@ mod span;
 mod time;
 mod topology;
 
-pub use clock::{Clock, ClockReading};
+pub use clock::{Clock, ClockReading, HandClock};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use harmless::{harmless, harmless_limited};
 pub use histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, NativeHistogram};

@@ -74,6 +74,14 @@ impl EvaluatorHandle {
     }
 }
 
+/// What writes the unified series of breakers and queues.
+///
+/// # Errors
+/// When a dialect cannot be used.
+pub fn dialect_engine(plan: &Plan) -> anyhow::Result<DialectEngine> {
+    Ok(DialectEngine::new(super::dialects::all(plan)?, DIALECT_INTERVAL))
+}
+
 /// Starts evaluating.
 ///
 /// # Errors
@@ -92,7 +100,7 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
         record_refresh: plan.config.evaluation_interval,
         ..EvaluatorSettings::default()
     };
-    let dialects = DialectEngine::new(super::dialects::all(plan)?, DIALECT_INTERVAL);
+    let dialects = dialect_engine(plan)?;
     let mut evaluator = Evaluator::new(settings, groups, store.clone(), store.clone(), topology, clock.clone(), meter.clone())
         .with_engine(engine)
         .with_evidence(evidence)

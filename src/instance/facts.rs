@@ -1,6 +1,7 @@
 //! Facts about this run that no series holds: addresses, delivery, targets, warnings.
 
 use super::evidence::StoreEvidence;
+use super::guide::Guide;
 use super::reload::Reloader;
 use crate::local::RunFacts;
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub struct LiveFacts {
     /// From the configuration.
     pub warnings: Vec<String>,
     pub reloader: Arc<Reloader>,
+    /// Of a demo with a scenario.
+    pub guide: Option<Guide>,
     /// A demo keeps no state on purpose, which is not worth a line on every screen.
     pub forgetful: bool,
 }
@@ -52,6 +55,7 @@ impl RunFacts for LiveFacts {
         status.uptime_seconds = self.clock.now().since(self.started).as_secs_f64();
         status.listening = self.listening.clone();
         status.notification_paths = self.dispatcher.paths();
+        status.banners.extend(self.guide.as_ref().map(|guide| guide.line(self.clock.now())));
         status.banners.extend(self.warnings.iter().cloned());
         status.banners.extend(self.reloader.trouble());
         if !self.forgetful {

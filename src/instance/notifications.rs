@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
+use watchfire_config::platform::{Platform, Route};
 use watchfire_model::{Clock, Meter, Severity};
 use watchfire_notifiers::{
-    Dispatcher, DispatcherHandle, Recovered, RouteSettings, Settings, TerminalKind, TerminalSink, probe_paths, test_paths,
+    Dispatcher, DispatcherHandle, ReceiverSettings, Recovered, RouteSettings, Settings, TerminalKind, TerminalSink, probe_paths, test_paths,
 };
 
 /// Settings of the dispatcher for a plan. `external_url` is where this instance is reached, unless the configuration says otherwise.
@@ -66,15 +67,33 @@ fn preset_routes(plan: &Plan, settings: &Settings) -> Vec<RouteSettings> {
             if to.is_empty() {
                 to.clone_from(&settings.default_to);
             }
-            RouteSettings {
-                severity: route.severities.iter().map(|s| Severity::from_label(s)).collect(),
-                matchers: route.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect(),
-                to,
-                batch: route.digest,
-                ..RouteSettings::default()
-            }
+            route_settings(route, to)
         })
         .collect()
+}
+
+fn route_settings(route: &Route, to: Vec<String>) -> RouteSettings {
+    RouteSettings {
+        severity: route.severities.iter().map(|s| Severity::from_label(s)).collect(),
+        matchers: route.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect(),
+        to,
+        batch: route.digest,
+        ..RouteSettings::default()
+    }
+}
+
+/// The routes of a preset with every receiver and team it names, as if each were configured: what the document asks for, nothing of this machine.
+///
+/// # Errors
+/// When a receiver's name cannot be one.
+pub fn document_settings(platform: &Platform) -> anyhow::Result<Settings> {
+    let names = |route: &Route| route.receivers.iter().chain(&route.teams).cloned().collect::<Vec<_>>();
+    let mut all: Vec<String> = platform.routes.iter().flat_map(names).filter(|n| !["desktop", "terminal"].contains(&n.as_str())).collect();
+    all.sort();
+    all.dedup();
+    let receivers = all.into_iter().map(|name| ReceiverSettings { name, channels: Vec::new() }).collect();
+    let routes = platform.routes.iter().map(|route| route_settings(route, names(route))).collect();
+    Ok(Settings { receivers, routes, default_to: vec!["desktop".to_owned()], ..Settings::default() })
 }
 
 /// Starts delivery. A demo keeps its state in memory: nothing of it should be there tomorrow.

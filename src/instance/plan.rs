@@ -1,11 +1,15 @@
 //! From flags, environment and files to what is to be started. Everything that can be wrong with the wish is found here, before a port opens.
 
+use super::guide::Guide;
+use super::preset_rules::preset_groups;
 use crate::cli::{DemoArgs, RunFlags};
+use crate::local::Declared;
 use anyhow::{Context as _, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use watchfire_alerts::{RuleFile, RuleGroup};
+use watchfire_alerts::{RuleError, RuleFile, RuleGroup};
 use watchfire_config::{Config, ConfigError, Loaded, Platform, load_platform};
+use watchfire_model::Timestamp;
 
 /// Rules for those who have none.
 const DEFAULT_RULES: &str = include_str!("../../assets/rules/default.yaml");
@@ -153,6 +157,27 @@ impl Plan {
         }
     }
 
+    /// Who leads through the scenario of a demo that began at `started`.
+    pub fn guide(&self, started: Timestamp) -> Option<Guide> {
+        let demo = self.demo.as_ref()?;
+        let scenario = self.platform.as_ref()?.scenario(demo.scenario.as_ref()?)?.clone();
+        Some(Guide { scenario, started, speed: demo.speed })
+    }
+
+    /// What preset and configuration say there is: `[services.NAME] owner` and the owner of a probe count before the preset's.
+    pub fn declared(&self) -> Declared {
+        let mut declared = self.platform.as_ref().map(Declared::from).unwrap_or_default();
+        for probe in self.config.probe.iter().filter(|p| !p.service.is_empty() && !p.owner.is_empty()) {
+            declared.own(&probe.service, &probe.owner);
+        }
+        for (name, known) in &self.config.services {
+            if let Some(owner) = &known.owner {
+                declared.own(name, owner);
+            }
+        }
+        declared
+    }
+
     /// The rule groups of this run: the preset's, those of `rules`, or the defaults where there is neither.
     ///
     /// # Errors
@@ -160,19 +185,20 @@ impl Plan {
     pub fn rule_groups(&self) -> anyhow::Result<Vec<RuleGroup>> {
         let mut groups = Vec::new();
         let mut errors = Vec::new();
-        let mut add = |name: &str, text: &str| match RuleFile::parse(name, text) {
-            Ok(file) => groups.extend(file.groups),
+        let mut add = |found: Result<Vec<RuleGroup>, Vec<RuleError>>| match found {
+            Ok(found) => groups.extend(found),
             Err(found) => errors.extend(found.into_iter().map(|e| e.to_string())),
         };
+        let parse = |name: &str, text: &str| RuleFile::parse(name, text).map(|file| file.groups);
         if let Some(platform) = &self.platform {
-            add(&format!("{}/rules.yaml", platform.name), &platform.rules);
+            add(preset_groups(platform));
         }
         for path in self.rule_files()? {
             let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read rule file {}", path.display()))?;
-            add(&path.display().to_string(), &text);
+            add(parse(&path.display().to_string(), &text));
         }
         if self.platform.is_none() && self.config.rules.is_empty() {
-            add(DEFAULT_RULES_NAME, DEFAULT_RULES);
+            add(parse(DEFAULT_RULES_NAME, DEFAULT_RULES));
         }
         if !errors.is_empty() {
             bail!("{}", errors.join("\n"));

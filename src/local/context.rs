@@ -9,6 +9,8 @@ use watchfire_model::{CheckReport, Timestamp};
 pub struct Declared {
     pub platform: Option<String>,
     pub services: Vec<DeclaredService>,
+    /// Owners of services that no preset declares.
+    pub owners: Vec<(String, String)>,
     /// Everything that is not a service of its own telemetry.
     pub nodes: Vec<(String, NodeKind)>,
     /// (client, server, kind of the server)
@@ -18,6 +20,16 @@ pub struct Declared {
     pub breakers: Vec<(String, String, String)>,
     /// Names under which spans know a declared node (database namespaces, hosts of providers), and its declared name.
     pub aliases: Vec<(String, String)>,
+}
+
+impl Declared {
+    /// Names the owner of a service; one that no preset declares is not expected because of it.
+    pub fn own(&mut self, service: &str, owner: &str) {
+        match self.services.iter_mut().find(|s| s.name == service) {
+            Some(known) => known.owner = Some(owner.to_owned()),
+            None => self.owners.push((service.to_owned(), owner.to_owned())),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,7 +86,8 @@ impl<'a> Context<'a> {
     }
 
     pub fn owner(&self, name: &str) -> Option<String> {
-        self.service(name).and_then(|s| s.owner.clone())
+        let named = || self.declared.owners.iter().rev().find(|(service, _)| service == name).map(|(_, owner)| owner.clone());
+        self.service(name).and_then(|s| s.owner.clone()).or_else(named)
     }
 
     pub fn namespace(&self, name: &str) -> Option<String> {

@@ -48,6 +48,7 @@ impl From<&Platform> for Declared {
                     namespace: Some(platform.name.clone()),
                 })
                 .collect(),
+            owners: Vec::new(),
             queues,
             breakers: platform.breakers.iter().map(|b| (b.service.clone(), b.name.clone(), b.protects.clone())).collect(),
             nodes,

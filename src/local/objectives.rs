@@ -17,6 +17,11 @@ pub fn objectives(lens: &Lens<'_>, declared: &[Declared]) -> Result<Slo, ReadErr
     Ok(Slo { objectives: declared.iter().map(|d| objective(lens, d)).collect() })
 }
 
+/// Whether an objective is met; `None` without a target or without data.
+pub fn met(lens: &Lens<'_>, declared: &Declared) -> Option<bool> {
+    worst(lens, declared).and_then(|v| declared.met(v))
+}
+
 fn objective(lens: &Lens<'_>, declared: &Declared) -> Objective {
     let current = worst(lens, declared);
     let burn_rates = burn_rates(lens, declared);

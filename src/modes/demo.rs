@@ -3,7 +3,8 @@
 use super::run;
 use crate::cli::DemoArgs;
 use crate::exit;
-use crate::instance::{Plan, platform};
+use crate::instance::{Plan, THRESHOLD_LABEL, platform};
+use crate::rehearsal;
 use std::process::ExitCode;
 use watchfire_model::{format_duration, parse_duration};
 
@@ -19,10 +20,38 @@ pub fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let mut plan = Plan::demo(args)?;
+    if args.rehearse {
+        return rehearse(&plan, args);
+    }
     // A demo leaves nothing behind and meets nobody: ports that are taken are not worth an error here.
     plan.prefer_free_ports(&args.run);
     let headless = plan.config.headless;
     run::start(plan, headless, &args.run.screen, for_duration)
+}
+
+/// Every scenario that was asked for on simulated time, and after all of them what none touches.
+fn rehearse(plan: &Plan, args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    let Some(platform) = &plan.platform else { unreachable!("a demo has a platform") };
+    let mut accounts = Vec::new();
+    let mut good = true;
+    for scenario in platform.scenarios.iter().filter(|s| args.scenario.as_ref().is_none_or(|name| *name == s.name)) {
+        let account = rehearsal::rehearse(plan, platform, scenario, args.seed)?;
+        good &= account.faults().is_empty();
+        exit::print(&rehearsal::text(&account));
+        accounts.push(account);
+    }
+    if args.scenario.is_none() {
+        let thresholds =
+            plan.rule_groups()?.into_iter().flat_map(|g| g.rules).flat_map(|r| r.labels).filter(|(name, _)| name == THRESHOLD_LABEL);
+        let gaps = rehearsal::gaps(platform, &thresholds.map(|(_, id)| id).collect(), &accounts);
+        good &= gaps.is_empty();
+        for gap in &gaps {
+            exit::print(&format!("  !! {gap}\n"));
+        }
+        let faults = accounts.iter().filter(|a| !a.faults().is_empty()).count();
+        exit::print(&format!("{}: {} scenarios, {faults} with faults, {} gaps\n", platform.title, accounts.len(), gaps.len()));
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// Scenarios with what they trip and what to look for.

@@ -35,32 +35,36 @@ pub fn command(state: &Path) -> Command {
 impl Watchfire {
     /// Starts with these further arguments and waits for the ready line.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::launch(&["run", "--notify", "none"], arguments, &[])
+    }
+
+    /// A demo of a platform with one of its scenarios, notifying the desktop of the given session bus.
+    pub fn demo(platform: &str, scenario: &str, bus: &str) -> Self {
+        Self::launch(&["demo", platform, "--scenario", scenario, "--notify", "desktop"], &[], &[("DBUS_SESSION_BUS_ADDRESS", bus)])
+    }
+
+    fn launch(mode: &[&str], arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let state = TempDir::new().expect("a temporary directory");
-        let mut watchfire = Self::start_in(state.path(), arguments);
+        let mut watchfire = Self::launch_in(state.path(), mode, arguments, variables);
         watchfire._state = Some(state);
         watchfire
     }
 
-    /// As [`start`](Self::start), with a directory that outlives it.
+    /// As [`start`](Self::start), with a state directory that outlives the program.
     pub fn start_in(state: &Path, arguments: &[&str]) -> Self {
+        Self::launch_in(state, &["run", "--notify", "none"], arguments, &[])
+    }
+
+    fn launch_in(state: &Path, mode: &[&str], arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = command(state);
         command
-            .args([
-                "run",
-                "--headless",
-                "--otlp-grpc",
-                "127.0.0.1:0",
-                "--otlp-http",
-                "127.0.0.1:0",
-                "--notify",
-                "none",
-                "--log-level",
-                "warn",
-            ])
+            .args(mode)
+            .args(["--headless", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--log-level", "warn"])
             .arg("--state-dir")
             .arg(state.join("state"))
             .args(if arguments.contains(&"--api") { &[][..] } else { &["--api", "127.0.0.1:0"][..] })
             .args(arguments)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

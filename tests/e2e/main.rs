@@ -1,9 +1,12 @@
 //! End to end: the real program, real sockets, real bytes. Everything listens on loopback at a port of its own and is stopped by its test.
 
 mod alerting;
+mod desktop;
 mod ingest;
 mod instance;
 mod judge;
+mod presets;
 mod queries;
+mod scenarios;
 mod targets;
 mod terminal;

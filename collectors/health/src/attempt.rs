@@ -118,14 +118,21 @@ impl Probe {
         };
         let text = String::from_utf8_lossy(&body.bytes);
         // A cut body cannot be believed; the status code can.
-        let verdict = if body.cut { None } else { read(&text, status, &content_type, self.url.path(), self.settings.format.name()) };
-        let mut outcome = judge(status, verdict.as_ref(), &self.settings.expected_status, self.settings.unknown_as);
         if body.cut {
+            let mut outcome = judge(status, None, &self.settings.expected_status, self.settings.unknown_as);
             outcome.detail.push_str(", the body is longer than 64 KiB and was not read");
+            return Finding { certificate_expires, ..outcome.into() };
         }
-        let Verdict { dependencies, service, uptime_seconds, .. } = verdict.unwrap_or_default();
-        Finding { outcome, dependencies, certificate_expires, service, uptime_seconds }
+        Finding { certificate_expires, ..understand(&self.settings, status, &content_type, self.url.path(), &text) }
     }
+}
+
+/// What a complete answer says.
+pub(crate) fn understand(settings: &CheckSettings, status: u16, content_type: &str, path: &str, text: &str) -> Finding {
+    let verdict = read(text, status, content_type, path, settings.format.name());
+    let outcome = judge(status, verdict.as_ref(), &settings.expected_status, settings.unknown_as);
+    let Verdict { dependencies, service, uptime_seconds, .. } = verdict.unwrap_or_default();
+    Finding { outcome, dependencies, certificate_expires: None, service, uptime_seconds }
 }
 
 fn read(text: &str, status: u16, content_type: &str, path: &str, hint: Option<&str>) -> Option<Verdict> {

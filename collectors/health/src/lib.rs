@@ -4,6 +4,7 @@
 //! Types to know
 //! - [`Prober::start`] gives a [`ProberHandle`]; every attempt becomes one `CheckReport` in the `ProbeSink`.
 //! - [`CheckSettings`]: one check; [`CheckSettings::from_url`] makes it of a URL alone.
+//! - [`Direct`]: a check whose answers are handed over in the same process.
 //! - [`formats`]: the body formats, one file each, tried in order by [`read`](formats::read).
 //! - [`judge`](judgement::judge): the one place that turns a status code and a body into a state.
 //!
@@ -18,6 +19,7 @@
 
 mod attempt;
 mod certificate;
+mod direct;
 pub mod formats;
 mod grpc;
 pub mod judgement;
@@ -27,5 +29,6 @@ mod settings;
 mod tracker;
 pub mod words;
 
+pub use direct::Direct;
 pub use prober::{Prober, ProberHandle};
 pub use settings::{CheckError, CheckSettings, FormatHint};

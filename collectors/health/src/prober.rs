@@ -1,9 +1,9 @@
 //! One loop per check, each on its own slot of the interval.
 
-use crate::attempt::Probe;
+use crate::attempt::{Finding, Probe};
 use crate::names::{Name, Names};
 use crate::settings::{CheckSettings, address};
-use crate::tracker::Tracker;
+use crate::tracker::{Standing, Tracker};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -213,10 +213,10 @@ impl Check {
             self.around.meter.counter("watchfire_probe_failures_total", &[("reason", finding.outcome.reason)]).add(1);
         }
         let at_address = address(&self.probe.url);
-        if let Some(service) = finding.service.filter(|_| self.probe.settings.service.is_empty() && self.name.0 == at_address) {
+        if let Some(service) = finding.service.as_ref().filter(|_| self.probe.settings.service.is_empty() && self.name.0 == at_address) {
             let url = &self.probe.settings.url;
             self.around.names.release(&self.name, url);
-            self.name = self.around.names.claim((service, self.name.1.clone()), url, &at_address);
+            self.name = self.around.names.claim((service.clone(), self.name.1.clone()), url, &at_address);
         }
         let settings = &self.probe.settings;
         let standing = tracker.observe(&finding.outcome, finding.uptime_seconds, settings.failures_before_down, at);
@@ -224,20 +224,32 @@ impl Check {
         if let Some((service, check)) = self.reported.replace(name.clone()).filter(|old| *old != name) {
             self.around.sink.forget(&service, &check);
         }
-        let answered = !matches!(finding.outcome.reason, "timeout" | "connect" | "resolve" | "tls" | "exchange" | "redirect");
-        self.around.sink.probe(CheckReport {
-            service: name.0,
-            check: name.1,
-            url: self.probe.url.to_string(),
-            state: standing.state,
-            success: !finding.outcome.failed,
-            latency: answered.then_some(latency),
-            detail: with_certificate(standing.detail, finding.certificate_expires, at),
-            dependencies: finding.dependencies,
-            at,
-            since: standing.since,
-            certificate_expires: finding.certificate_expires,
-        });
+        self.around.sink.probe(report(name, self.probe.url.as_str(), finding, standing, latency, at));
+    }
+}
+
+/// One attempt as it is told to the sink.
+pub(crate) fn report(
+    (service, check): Name,
+    url: &str,
+    finding: Finding,
+    standing: Standing,
+    latency: Duration,
+    at: Timestamp,
+) -> CheckReport {
+    let answered = !matches!(finding.outcome.reason, "timeout" | "connect" | "resolve" | "tls" | "exchange" | "redirect");
+    CheckReport {
+        service,
+        check,
+        url: url.to_owned(),
+        state: standing.state,
+        success: !finding.outcome.failed,
+        latency: answered.then_some(latency),
+        detail: with_certificate(standing.detail, finding.certificate_expires, at),
+        dependencies: finding.dependencies,
+        at,
+        since: standing.since,
+        certificate_expires: finding.certificate_expires,
     }
 }
 

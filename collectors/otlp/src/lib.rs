@@ -5,6 +5,7 @@
 //! - [`start`] with [`Settings`] gives a [`Running`] receiver; both of its ports understand both protocols.
 //! - [`traces::Parsed`]: a trace request read once, borrowed, into reusable columns, and then shown to a `SpanVisitor`; [`walk`] does both.
 //! - [`json_to_protobuf`]: OTLP/JSON, as it comes over HTTP or lies in files, into the bytes that everything else here reads.
+//! - [`Direct`]: the same decoding without sockets, for callers in the same process.
 //! - [`RemoteWrite`]: Prometheus remote write, for whoever mounts it.
 //! - [`Limits`]: how much of what; [`Refusal`]: each way to say no, with its text, HTTP status, gRPC code and counter.
 //!
@@ -18,6 +19,7 @@
 //! The message tables of `schema.rs` serve inspection, repair and JSON at once: a new field is one line there.
 
 mod budget;
+mod direct;
 mod grpc;
 mod http;
 mod ingest;
@@ -37,6 +39,7 @@ pub mod traces;
 mod value;
 mod wire;
 
+pub use direct::Direct;
 pub use json::to_protobuf as json_to_protobuf;
 pub use limits::Limits;
 pub use receiver::{Running, Settings, start};

@@ -28,26 +28,26 @@ macro_rules! embedded {
 static ROSTER: &[Embedded] = &[
     embedded!(
         "clientnest":
-        "database_outage" "dependency_degraded" "disk_filling" "error_burst" "login_attack" "queue_backlog" "registry_expired"
+        "database_outage" "dependency_degraded" "disk_filling" "error_burst" "every_breaker" "login_attack" "queue_backlog" "registry_expired"
         "resource_pressure" "service_gone" "slow_database" "slow_social_provider" "traffic_spike" "webhook_flood"
         "webhook_timeouts"
     ),
     embedded!(
         "mediacms":
-        "dead_letters" "degraded_database" "replication_lag" "service_gone" "slow_recommendations" "sync_failures"
+        "dead_letters" "degraded_database" "every_breaker" "replication_lag" "service_gone" "slow_recommendations" "sync_failures"
     ),
     embedded!(
         "commerce":
-        "cdc_lag" "cold_cache" "delivery_failures" "failover_trouble" "resource_pressure" "search_trouble" "service_gone"
+        "cdc_lag" "cold_cache" "delivery_failures" "every_breaker" "failover_trouble" "resource_pressure" "search_trouble" "service_gone"
         "slow_payment_gateway" "slow_providers" "slow_pubsub" "throughput_drop"
     ),
     embedded!(
         "playnite":
-        "database_check_fails" "error_burst" "moderation_outage" "service_gone" "slow_feed" "traffic_wave"
+        "database_check_fails" "error_burst" "every_breaker" "moderation_outage" "service_gone" "slow_feed" "traffic_wave"
     ),
     embedded!(
         "sunday":
-        "ai_rate_limit" "item_errors" "kafka_silence" "saga_timeout" "service_gone" "slow_collaboration" "slow_items"
+        "ai_rate_limit" "every_breaker" "item_errors" "kafka_silence" "saga_timeout" "service_gone" "slow_collaboration" "slow_items"
         "stolen_token"
     ),
 ];

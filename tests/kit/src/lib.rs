@@ -4,8 +4,8 @@
 //!
 //! Invariants: depends on the model only, so every crate can use it in its tests without a cycle; nothing here sleeps.
 
-mod clock;
 mod source;
 
-pub use clock::SimClock;
 pub use source::MemorySource;
+/// Time that moves only when told to.
+pub use watchfire_model::HandClock as SimClock;

@@ -1,0 +1,58 @@
+//! Leads a newcomer through the scenario of a demo: one sentence at a time, what happens now and where to look.
+
+use std::time::Duration;
+use watchfire_config::platform::Scenario;
+use watchfire_model::Timestamp;
+
+/// How long one sentence stays before the next.
+const PACE: Duration = Duration::from_secs(20);
+
+/// The scenario under way.
+pub struct Guide {
+    pub scenario: Scenario,
+    pub started: Timestamp,
+    /// Seconds of the scenario per second.
+    pub speed: f64,
+}
+
+impl Guide {
+    /// What to tell at `now`.
+    pub fn line(&self, now: Timestamp) -> String {
+        let at = now.since(self.started).mul_f64(self.speed);
+        let Scenario { name, title, look_for, lasts, effects, .. } = &self.scenario;
+        let begins = effects.iter().map(|e| e.at).min().unwrap_or_default();
+        let ends = effects.iter().map(|e| e.until.unwrap_or(*lasts)).max().unwrap_or(*lasts);
+        if at < begins {
+            return format!("scenario {name}: all is well, soon it is not: {title}");
+        }
+        if at >= *lasts {
+            return format!("scenario {name} is over: everything is as before, or will be when the last alert has resolved");
+        }
+        if at >= ends {
+            return format!("scenario {name}: the fault has ended; watch the alerts resolve (8)");
+        }
+        let sentences: Vec<&str> = look_for.split_inclusive(". ").map(str::trim).filter(|s| !s.is_empty()).collect();
+        let turn = (now.since(self.started).as_secs() / PACE.as_secs()) as usize;
+        let sentence = sentences.get(turn % sentences.len().max(1)).copied().unwrap_or_default();
+        format!("scenario {name}: {title}. Look for: {sentence}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watchfire_config::load_platform;
+
+    #[test]
+    fn it_tells_what_comes_what_to_look_for_and_what_is_over() {
+        let platform = load_platform("clientnest").unwrap_or_else(|e| panic!("{e:?}"));
+        let scenario = platform.scenario("database_outage").cloned().expect("is there");
+        let guide = Guide { scenario, started: Timestamp(0), speed: 1.0 };
+        let at = |seconds: i64| guide.line(Timestamp(seconds * 1000));
+        assert!(at(1).contains("all is well, soon it is not: The content database refuses connections"), "{}", at(1));
+        assert!(at(10).contains("Look for: Map: the edge content-service -> content-db turns red"), "{}", at(10));
+        assert!(at(25).contains("Look for: Health: content-service degraded"), "{}", at(25));
+        assert!(at(130).contains("the fault has ended"), "{}", at(130));
+        assert!(at(400).contains("is over"), "{}", at(400));
+    }
+}

@@ -1,0 +1,334 @@
+//! What a rehearsal saw, and whether that is what the scenario declares.
+
+use crate::instance::THRESHOLD_LABEL as THRESHOLD;
+use crate::local::lens::Lens;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use watchfire_alerts::AlertRecord;
+use watchfire_config::platform::{Platform, Route, Scenario};
+use watchfire_demo::Simulation;
+use watchfire_model::reading::AlertState;
+use watchfire_model::{Cause, Notice, NoticeState, Severity};
+
+const STATES: &str = r#"max by (service, breaker) (watchfire_breaker_state{inferred!="true"})"#;
+
+/// Rules of presets are evaluated this often.
+const TICK: Duration = Duration::from_secs(5);
+
+/// One alert from its first evaluation to its end.
+#[derive(Clone, Debug)]
+pub struct Episode {
+    pub threshold: String,
+    pub name: String,
+    /// What it is about: the labels that tell it from others of its rule.
+    pub about: String,
+    pub severity: Severity,
+    pub owner: String,
+    pub impact: String,
+    /// Seconds of the scenario.
+    pub pending: Duration,
+    pub fired: Option<Duration>,
+    pub resolved: Option<Duration>,
+    pub cause: Option<Cause>,
+    /// Receivers of its beginning and of its end.
+    pub told: Vec<String>,
+    pub told_end: Vec<String>,
+    fingerprint: String,
+}
+
+/// One row of the SLO board over time.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    pub id: String,
+    pub met: Option<Duration>,
+    pub missed: Option<Duration>,
+    pub met_again: Option<Duration>,
+}
+
+/// One breaker.
+#[derive(Clone, Debug, Default)]
+pub struct BreakerCourse {
+    /// States it entered, in order, as it says itself: a trial that lasts milliseconds falls between two scrapes.
+    pub entered: Vec<&'static str>,
+    /// Its series showed it open.
+    pub seen_open: bool,
+    /// Its series shows it closed.
+    pub closed: bool,
+}
+
+impl BreakerCourse {
+    fn whole(&self) -> bool {
+        self.closed && self.seen_open && self.entered.ends_with(&["half-open", "closed"])
+    }
+
+    fn opened(&self) -> bool {
+        self.seen_open || self.entered.contains(&"open")
+    }
+}
+
+/// Everything one rehearsal saw.
+#[derive(Debug)]
+pub struct Account {
+    pub scenario: Scenario,
+    pub lasted: Duration,
+    pub episodes: Vec<Episode>,
+    pub objectives: Vec<Course>,
+    /// By service and breaker.
+    pub breakers: BTreeMap<(String, String), BreakerCourse>,
+    broken: Vec<(String, String, String)>,
+    routes: Vec<Route>,
+    /// How long an alert may wait for a suspected cause.
+    hold: Duration,
+}
+
+/// Collects while the rehearsal runs.
+pub struct Observer {
+    account: Account,
+    open: BTreeMap<String, usize>,
+}
+
+impl Observer {
+    pub fn new(platform: &Platform, scenario: &Scenario, hold: Duration) -> Self {
+        let objectives = platform.objectives.iter().map(|o| Course { id: o.id.clone(), ..Course::default() }).collect();
+        let breakers = platform.breakers.iter().map(|b| ((b.service.clone(), b.name.clone()), BreakerCourse::default())).collect();
+        Observer {
+            account: Account {
+                scenario: scenario.clone(),
+                lasted: Duration::ZERO,
+                episodes: Vec::new(),
+                objectives,
+                breakers,
+                broken: Vec::new(),
+                routes: platform.routes.clone(),
+                hold,
+            },
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// The state of all alerts after a tick, and those that changed in it (which holds the ends of those that are gone).
+    pub fn alerts(&mut self, current: &[AlertRecord], changed: &[AlertRecord], at: Duration) {
+        for record in changed.iter().chain(current) {
+            let key = record.key();
+            let resolved = record.life.state == AlertState::Resolved;
+            let index = match self.open.get(&key) {
+                Some(index) => *index,
+                None if resolved => continue,
+                None => {
+                    self.account.episodes.push(begin(record, at));
+                    self.open.insert(key.clone(), self.account.episodes.len() - 1);
+                    self.account.episodes.len() - 1
+                }
+            };
+            let episode = &mut self.account.episodes[index];
+            if record.life.state == AlertState::Firing && episode.fired.is_none() {
+                episode.fired = Some(at);
+            }
+            if record.paging.cause.is_some() {
+                episode.cause.clone_from(&record.paging.cause);
+            }
+            if resolved {
+                episode.resolved = Some(at);
+                self.open.remove(&key);
+            }
+        }
+        // What pended and never fired leaves without a word.
+        let alive: BTreeSet<String> = current.iter().map(AlertRecord::key).collect();
+        let episodes = &mut self.account.episodes;
+        self.open.retain(|key, index| {
+            let goes = !alive.contains(key);
+            if goes && episodes[*index].fired.is_some() {
+                episodes[*index].resolved = Some(at);
+            }
+            !goes
+        });
+    }
+
+    /// A notice and the receivers its labels lead to. Those with a cause are for the record only.
+    pub fn told(&mut self, notice: &Notice, receivers: Vec<String>) {
+        let episode = self.account.episodes.iter_mut().rev().find(|e| e.fingerprint == notice.fingerprint);
+        let Some(episode) = episode else { return };
+        if let Some(cause) = &notice.cause {
+            episode.cause = Some(cause.clone());
+            return;
+        }
+        match notice.state {
+            NoticeState::Firing => episode.told = receivers,
+            NoticeState::Resolved => episode.told_end = receivers,
+        }
+    }
+
+    pub fn objective(&mut self, index: usize, met: Option<bool>, at: Duration) {
+        let course = &mut self.account.objectives[index];
+        match met {
+            Some(true) if course.missed.is_some() => course.met_again = course.met_again.or(Some(at)),
+            Some(true) => course.met = course.met.or(Some(at)),
+            Some(false) => {
+                course.missed = course.missed.or(Some(at));
+                course.met_again = None;
+            }
+            None => {}
+        }
+    }
+
+    /// # Errors
+    /// When the store cannot be asked.
+    pub fn breakers(&mut self, lens: &Lens<'_>, simulation: &Simulation) -> anyhow::Result<()> {
+        for (labels, state) in lens.vector(STATES)? {
+            let key = (labels.value("service").to_owned(), labels.value("breaker").to_owned());
+            let course = self.account.breakers.entry(key).or_default();
+            course.closed = state == 0.0;
+            course.seen_open |= state == 2.0;
+        }
+        for ((service, breaker), course) in &mut self.account.breakers {
+            let transitions = simulation.breaker(service, breaker).map(|(_, transitions)| transitions).unwrap_or_default();
+            course.entered = transitions.iter().map(|(_, state)| state.word()).collect();
+        }
+        Ok(())
+    }
+
+    /// Everything is as before.
+    pub fn calm(&self) -> bool {
+        let account = &self.account;
+        account.episodes.iter().all(|e| e.fired.is_none() || e.resolved.is_some())
+            && self.open.is_empty()
+            && account.objectives.iter().all(|o| o.missed.is_none() || o.met_again.is_some())
+            && account.breakers.values().all(|b| !b.opened() || b.whole())
+    }
+
+    pub fn account(mut self, lasted: Duration, broken: Vec<(String, String, String)>) -> Account {
+        self.account.lasted = lasted;
+        self.account.broken = broken;
+        self.account
+    }
+}
+
+fn lasted(episode: &Episode) -> Option<Duration> {
+    Some(episode.resolved?.saturating_sub(episode.fired?))
+}
+
+fn begin(record: &AlertRecord, at: Duration) -> Episode {
+    let known = ["alertname", "severity", THRESHOLD];
+    let about = record.labels.iter().filter(|l| !known.contains(&&*l.name)).map(|l| format!("{}={}", l.name, l.value));
+    Episode {
+        threshold: record.labels.value(THRESHOLD).to_owned(),
+        name: record.rule.clone(),
+        about: about.collect::<Vec<_>>().join(" "),
+        severity: Severity::from_label(record.labels.value("severity")),
+        owner: record.annotations.value("owner").to_owned(),
+        impact: record.annotations.value("impact").to_owned(),
+        pending: at,
+        fired: None,
+        resolved: None,
+        cause: None,
+        told: Vec::new(),
+        told_end: Vec::new(),
+        fingerprint: watchfire_alerts::fingerprint(&record.labels),
+    }
+}
+
+impl Account {
+    fn fired(&self) -> impl Iterator<Item = &Episode> {
+        self.episodes.iter().filter(|e| e.fired.is_some())
+    }
+
+    /// Whom the document's routes name for an alert of this kind.
+    fn expected(&self, episode: &Episode) -> Vec<String> {
+        let route = self.routes.iter().find(|r| {
+            r.severities.iter().any(|s| Severity::from_label(s) == episode.severity)
+                && r.labels.iter().all(|(name, value)| name == THRESHOLD && *value == episode.threshold)
+        });
+        let mut names: Vec<String> = route.map(|r| r.receivers.iter().chain(&r.teams).cloned().collect()).unwrap_or_default();
+        names.sort();
+        names
+    }
+
+    /// Everything that is not as the scenario declares; empty when all is well.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let declared: BTreeSet<&str> = self.scenario.trips.iter().map(String::as_str).collect();
+        let fired: BTreeSet<&str> = self.fired().map(|e| e.threshold.as_str()).collect();
+        faults.extend(declared.difference(&fired).map(|id| format!("{id} is declared and did not fire")));
+        for episode in self.fired() {
+            let who = format!("{} {} ({})", episode.threshold, episode.name, episode.about);
+            if !declared.contains(episode.threshold.as_str()) {
+                faults.push(format!("{who} fired and is not declared"));
+            }
+            if episode.resolved.is_none() {
+                faults.push(format!("{who} did not resolve"));
+            }
+            if episode.owner.is_empty() || episode.impact.is_empty() {
+                faults.push(format!("{who} says nobody who owns it, or not what it means"));
+            }
+            self.check_told(episode, &who, &mut faults);
+        }
+        let heard = |id: &str| self.fired().any(|e| e.threshold == id && (!e.told.is_empty() || e.cause.is_some()));
+        faults.extend(declared.iter().filter(|id| fired.contains(*id) && !heard(id)).map(|id| format!("nobody heard of {id}")));
+        self.check_objectives(&mut faults);
+        for ((service, breaker), course) in self.breakers.iter().filter(|(_, c)| c.opened() && !c.whole()) {
+            faults.push(format!("breaker {service} / {breaker} opened and did not come back: {:?}", course.entered));
+        }
+        faults.extend(self.broken.iter().map(|(group, rule, error)| format!("rule {group} / {rule}: {error}")));
+        faults
+    }
+
+    /// Told to whom the document says, or held back under a cause that fires itself.
+    fn check_told(&self, episode: &Episode, who: &str, faults: &mut Vec<String>) {
+        let mut told = episode.told.clone();
+        told.sort();
+        match &episode.cause {
+            _ if !told.is_empty() => {
+                let expected = self.expected(episode);
+                if told != expected {
+                    faults.push(format!("{who} was told to {told:?}, the document says {expected:?}"));
+                }
+                if episode.resolved.is_some() && episode.told_end.is_empty() {
+                    faults.push(format!("{who}: nobody heard of its end"));
+                }
+            }
+            Some(cause) if cause.alert.is_empty() || self.fired().any(|e| e.name == cause.alert) => {}
+            Some(cause) => faults.push(format!("{who} is held back for {}, which never fired", cause.alert)),
+            // It waited for a suspected cause to show itself, and ended before that time was over.
+            None if lasted(episode).is_some_and(|d| d <= self.hold + TICK) => {}
+            None => faults.push(format!("{who} fired and nobody was told")),
+        }
+    }
+
+    fn check_objectives(&self, faults: &mut Vec<String>) {
+        for course in &self.objectives {
+            let declared = self.scenario.misses.contains(&course.id);
+            match (declared, course.missed) {
+                (true, None) => faults.push(format!("objective {} is declared and was not missed", course.id)),
+                (false, Some(at)) => faults.push(format!("objective {} was missed at {} s and is not declared", course.id, at.as_secs())),
+                (true, Some(missed)) if course.met.is_none_or(|met| met >= missed) => {
+                    faults.push(format!("objective {} was never met before it was missed", course.id));
+                }
+                (true, Some(_)) if course.met_again.is_none() => faults.push(format!("objective {} stayed missed", course.id)),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What no scenario of a platform touches: thresholds without one, objectives that none moves, breakers that none drives through a whole cycle.
+pub fn gaps(platform: &Platform, thresholds: &BTreeSet<String>, accounts: &[Account]) -> Vec<String> {
+    let mut gaps = Vec::new();
+    for id in thresholds {
+        if !accounts.iter().any(|a| a.fired().any(|e| e.threshold == *id && e.resolved.is_some())) {
+            gaps.push(format!("{id}: no scenario makes its rule fire and resolve"));
+        }
+    }
+    for objective in platform.objectives.iter().filter(|o| o.value.is_some()) {
+        let moved = |a: &Account| a.objectives.iter().any(|c| c.id == objective.id && c.missed.is_some() && c.met_again.is_some());
+        if !accounts.iter().any(moved) {
+            gaps.push(format!("{}: no scenario moves the objective from met to missed and back", objective.id));
+        }
+    }
+    for breaker in &platform.breakers {
+        let key = (breaker.service.clone(), breaker.name.clone());
+        if !accounts.iter().any(|a| a.breakers.get(&key).is_some_and(BreakerCourse::whole)) {
+            gaps.push(format!("breaker {} / {}: no scenario drives it through open and half-open", breaker.service, breaker.name));
+        }
+    }
+    gaps
+}

@@ -1,0 +1,81 @@
+//! Presets through the program: their rules and rule tests by our engine and by promtool, and a platform of one's own without any Rust.
+
+use crate::instance::command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+const PLATFORMS: [&str; 5] = ["clientnest", "mediacms", "commerce", "playnite", "sunday"];
+const GUIDE: &str = include_str!("../../docs/your-own-platform.md");
+
+fn directory(platform: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/platforms").join(platform)
+}
+
+fn watchfire(arguments: &[&str], at: &Path) -> Output {
+    let state = TempDir::new().expect("a temporary directory");
+    command(state.path()).args(arguments).current_dir(at).stdin(Stdio::null()).output().expect("the program runs")
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn rules_and_their_tests_pass_here() {
+    for platform in PLATFORMS {
+        for (verb, file) in [("check", "rules.yaml"), ("test", "rules.test.yaml")] {
+            let output = watchfire(&["rules", verb, file], &directory(platform));
+            assert!(output.status.success(), "{platform} {verb}: {}", said(&output));
+        }
+    }
+}
+
+#[test]
+fn rules_and_their_tests_pass_in_promtool() {
+    for platform in PLATFORMS {
+        for (verb, file) in [("check", "rules.yaml"), ("test", "rules.test.yaml")] {
+            match Command::new("promtool").args([verb, "rules", file]).current_dir(directory(platform)).output() {
+                Ok(output) => assert!(output.status.success(), "{platform} {verb}: {}", said(&output)),
+                Err(e) => return println!("skipped: promtool: {e} (Debian package prometheus)"),
+            }
+        }
+    }
+}
+
+/// The files of the guide, written as it says.
+fn shop() -> TempDir {
+    let home = TempDir::new().expect("a temporary directory");
+    for part in GUIDE.split("\n`shop/").skip(1) {
+        let (Some((path, _)), Some(block)) = (part.split_once("`\n\n```"), part.split("```").nth(1)) else { continue };
+        let path = home.path().join("shop").join(path);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        std::fs::write(path, block.split_once('\n').map_or("", |(_, text)| text)).expect("written");
+    }
+    home
+}
+
+#[test]
+fn a_sixth_platform_takes_files_and_no_rust() {
+    let home = shop();
+    let output = watchfire(&["config", "check", "--platform", "./shop"], home.path());
+    assert!(output.status.success(), "{}", said(&output));
+    let output = watchfire(&["demo", "./shop", "--list"], home.path());
+    assert!(output.status.success() && said(&output).contains("payments_down"), "{}", said(&output));
+    let output = watchfire(&["demo", "./shop", "--rehearse", "--scenario", "payments_down"], home.path());
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn a_mistake_in_a_preset_is_shown_with_file_line_column_and_the_nearest_name() {
+    let home = shop();
+    let file = home.path().join("shop/platform.toml");
+    let good = std::fs::read_to_string(&file).expect("is there");
+    let broken = good.replacen("[[service]]", "[[servce]]", 1);
+    let line = broken.lines().position(|l| l == "[[servce]]").expect("is there") + 1;
+    std::fs::write(&file, broken).expect("written");
+    let output = watchfire(&["config", "check", "--platform", "./shop"], home.path());
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(text.contains(&format!("shop/platform.toml:{line}:3:")) && text.contains("did you mean `service`"), "{text}");
+}
