@@ -76,8 +76,8 @@ pub struct RunFlags {
     /// An OpenTelemetry collector to watch: its own metrics and health_check (repeatable).
     #[arg(long, value_name = "URL")]
     pub collector: Vec<String>,
-    /// A Prometheus target (repeatable).
-    #[arg(long, value_name = "URL")]
+    /// A Prometheus target, or a prometheus.yml whose scrape_configs run here (repeatable).
+    #[arg(long, value_name = "URL|FILE")]
     pub scrape: Vec<String>,
     /// A health endpoint: http, https, tcp or grpc (repeatable); `name=URL` names the service.
     #[arg(long, value_name = "URL")]

@@ -17,8 +17,8 @@ mod reload;
 mod simulator;
 mod targets;
 
-pub use evaluation::dialect_engine;
-pub use notifications::{document_settings, notification_paths, notify_settings, test_notifications};
+pub use dialects::beside as dialects_beside;
+pub use notifications::{notification_paths, notify_settings, test_notifications};
 pub use plan::{Plan, environment, platform};
 pub use preset_rules::THRESHOLD_LABEL;
 pub use targets::targets;
@@ -37,6 +37,7 @@ use evaluation::EvaluatorHandle;
 use evidence::StoreEvidence;
 use facts::LiveFacts;
 use reload::Reloader;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -153,7 +154,14 @@ impl Instance {
         let reloader = Arc::new(Reloader::new(&plan, &delivery, api_url, evaluator.clone(), dispatcher.clone(), clock.clone(), &meter));
 
         let scraper = watchfire_scrape::Scraper::start(jobs, store.clone(), meter.clone(), clock.clone(), intake.clone());
-        let prober = watchfire_health::Prober::start(checks, store.clone(), meter.clone(), clock.clone(), intake.clone());
+        let prober = watchfire_health::Prober::start(
+            checks,
+            config.limits.probe.parallel,
+            store.clone(),
+            meter.clone(),
+            clock.clone(),
+            intake.clone(),
+        );
         let facts = Arc::new(LiveFacts {
             listening: listening.clone(),
             dispatcher: dispatcher.clone(),
@@ -189,10 +197,15 @@ impl Instance {
                 ..ExpressionLimits::default()
             },
             targets: Box::new(move || {
+                let dropped = scraper.dropped();
+                let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+                for target in &dropped {
+                    *counts.entry(target.scrape_pool.clone()).or_default() += 1;
+                }
                 serde_json::json!({
                     "activeTargets": scraper.details(),
-                    "droppedTargets": scraper.dropped(),
-                    "droppedTargetCounts": {},
+                    "droppedTargets": dropped,
+                    "droppedTargetCounts": counts,
                 })
             }),
             config_text: plan.loaded.show(),

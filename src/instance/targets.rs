@@ -1,8 +1,10 @@
 //! What is scraped and probed: targets named by the configuration, collectors, and the documented ports of a platform.
 
 use super::plan::Plan;
-use watchfire_config::{Probe, ScrapeJob};
-use watchfire_health::CheckSettings;
+use std::path::Path;
+use std::time::Duration;
+use watchfire_config::{Probe, ProbeLimits, ScrapeJob, ScrapeLimits};
+use watchfire_health::{CheckSettings, FormatHint};
 use watchfire_scrape::{FileSdConfig, Job};
 
 /// Scrape jobs and health checks of a run, the simulator's not included.
@@ -14,78 +16,116 @@ pub fn targets(plan: &Plan) -> anyhow::Result<(Vec<Job>, Vec<CheckSettings>)> {
     let mut jobs = Vec::new();
     let mut checks = Vec::new();
     for job in &config.scrape {
-        jobs.extend(scrape_job(job)?);
+        jobs.extend(scrape_job(job, config.limits.scrape.interval)?);
     }
     for probe in &config.probe {
-        checks.push(check(probe)?);
+        checks.push(check(probe, &config.limits.probe)?);
     }
     for url in &config.collector {
         let collector = watchfire_scrape::collector::Collector::from_url(url).map_err(|e| anyhow::anyhow!("--collector {url}: {e}"))?;
         jobs.push(collector.job);
         let mut settings = CheckSettings::from_url(&collector.health_url).map_err(|e| anyhow::anyhow!("--collector {url}: {e}"))?;
-        settings.service = format!("otelcol {}", collector.instance);
+        settings.service = crate::local::collector_service(&collector.instance);
         settings.check = "health_check".to_owned();
         checks.push(settings);
     }
     if plan.demo.is_none() {
         platform_targets(plan, &mut jobs, &mut checks)?;
     }
-    let limits = &config.limits;
     for job in &mut jobs {
-        job.sample_limit = limits.scrape.samples;
-        job.label_limit = limits.scrape.labels;
-        job.label_name_length_limit = limits.scrape.name.bytes() as usize;
-        job.label_value_length_limit = limits.scrape.value.bytes() as usize;
+        limit(job, &config.limits.scrape);
     }
+    let limits = &config.limits.probe;
     for check in &mut checks {
-        check.failures_before_down = limits.probe.failures;
+        check.failures_before_down = limits.failures;
+        check.max_redirects = limits.redirects;
+        check.body_limit = limits.body.bytes() as usize;
     }
     Ok((jobs, checks))
 }
 
-fn scrape_job(settings: &ScrapeJob) -> anyhow::Result<Vec<Job>> {
+/// A job may set tighter limits than the configuration does, never wider ones.
+fn limit(job: &mut Job, limits: &ScrapeLimits) {
+    let tighter = |own: usize, all: usize| if own == 0 || all == 0 { own.max(all) } else { own.min(all) };
+    job.sample_limit = tighter(job.sample_limit, limits.samples);
+    job.label_limit = tighter(job.label_limit, limits.labels);
+    job.label_name_length_limit = tighter(job.label_name_length_limit, limits.name.bytes() as usize);
+    job.label_value_length_limit = tighter(job.label_value_length_limit, limits.value.bytes() as usize);
+    job.body_size_limit.0 = tighter(job.body_size_limit.0, limits.body.bytes() as usize);
+    job.max_redirects = limits.redirects;
+    job.scrape_timeout = Some(job.scrape_timeout.unwrap_or(limits.timeout).min(job.scrape_interval));
+}
+
+fn scrape_job(settings: &ScrapeJob, interval: Duration) -> anyhow::Result<Vec<Job>> {
     let mut jobs = Vec::new();
+    if let Some(path) = &settings.prometheus {
+        jobs.extend(prometheus_jobs(path)?);
+    }
     for url in &settings.urls {
         let mut job = Job::from_url(url).map_err(|e| anyhow::anyhow!("scrape {url}: {e}"))?;
-        dress(&mut job, settings);
+        dress(&mut job, settings, interval);
         jobs.push(job);
     }
     if !settings.file_sd.is_empty() {
         let mut job = Job { job_name: settings.name.clone(), ..Job::default() };
         job.file_sd_configs =
             vec![FileSdConfig { files: settings.file_sd.iter().map(|p| p.display().to_string()).collect(), ..FileSdConfig::default() }];
-        dress(&mut job, settings);
+        dress(&mut job, settings, interval);
         jobs.push(job);
     }
     Ok(jobs)
 }
 
-fn dress(job: &mut Job, settings: &ScrapeJob) {
+/// The jobs of a Prometheus configuration. What has no effect here is said and left aside.
+fn prometheus_jobs(path: &Path) -> anyhow::Result<Vec<Job>> {
+    let place = path.display();
+    let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("cannot read {place}: {e}"))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let imported = Job::from_prometheus_yaml(&text, folder).map_err(|e| anyhow::anyhow!("{place}: {e}"))?;
+    if !imported.ignored.is_empty() {
+        tracing::warn!("{place}: without effect here: {}", watchfire_model::harmless_limited(&imported.ignored.join(", "), 1000));
+    }
+    Ok(imported.jobs)
+}
+
+fn dress(job: &mut Job, settings: &ScrapeJob, interval: Duration) {
     if !settings.name.is_empty() {
         job.job_name.clone_from(&settings.name);
     }
-    if let Some(interval) = settings.interval {
-        job.scrape_interval = interval;
-    }
+    job.scrape_interval = settings.interval.unwrap_or(interval);
     job.scrape_timeout = settings.timeout;
     job.honor_labels = settings.honor_labels;
     job.bearer_token_file.clone_from(&settings.bearer_token_file);
     job.labels.extend(settings.labels.clone());
 }
 
-fn check(probe: &Probe) -> anyhow::Result<CheckSettings> {
+fn check(probe: &Probe, limits: &ProbeLimits) -> anyhow::Result<CheckSettings> {
     let url = &probe.url;
-    let mut settings = CheckSettings::from_url(url).map_err(|e| anyhow::anyhow!("probe {url}: {e}"))?;
+    let mut settings = CheckSettings::from_url(url).map_err(|e| anyhow::anyhow!("{e}"))?;
     if !probe.service.is_empty() {
         settings.service.clone_from(&probe.service);
     }
     if !probe.check.is_empty() {
         settings.check.clone_from(&probe.check);
     }
-    if let Some(interval) = probe.interval {
-        settings.interval = interval;
+    settings.interval = probe.interval.unwrap_or(limits.interval);
+    settings.timeout = probe.timeout.unwrap_or(limits.timeout).min(settings.interval);
+    if let Some(method) = &probe.method {
+        settings.method.clone_from(method);
     }
-    settings.timeout = probe.timeout.unwrap_or(settings.timeout.min(settings.interval));
+    settings.expected_status.clone_from(&probe.expected_status);
+    let wrong = |key: &str, what: &dyn std::fmt::Display| anyhow::anyhow!("probe {url}: {key}: {what}");
+    if let Some(format) = &probe.format {
+        settings.format = FormatHint::try_from(format.clone()).map_err(|e| wrong("format", &e))?;
+    }
+    if let Some(word) = &probe.unknown_as {
+        let word = serde_json::Value::String(word.clone());
+        settings.unknown_as = serde_json::from_value(word).map_err(|e| wrong("unknown_as", &e))?;
+    }
+    settings.bearer_token_file.clone_from(&probe.bearer_token_file);
+    settings.tls.ca_file.clone_from(&probe.ca_file);
+    settings.tls.insecure_skip_verify = probe.insecure_skip_verify;
+    settings.validate().map_err(|e| anyhow::anyhow!("{e}"))?;
     Ok(settings)
 }
 

@@ -5,15 +5,15 @@ use crate::formats::{self, Body, Verdict};
 use crate::grpc;
 use crate::judgement::{Outcome, judge};
 use crate::settings::{CheckSettings, Way};
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use watchfire_fetch::{FetchError, Fetcher, Order, Redirects, Resolver, client_config};
 use watchfire_model::{DependencyReport, Timestamp};
-
-const MAX_BODY: usize = 64 << 10;
-const MAX_REDIRECTS: usize = 3;
 
 /// What one attempt found.
 pub(crate) struct Finding {
@@ -60,7 +60,7 @@ impl Probe {
             }
             Some(Way::Tcp) => Wire::Tcp,
             Some(Way::Http) | None => {
-                let redirects = Redirects { limit: MAX_REDIRECTS, anywhere: settings.allow_local_redirects };
+                let redirects = Redirects { limit: settings.max_redirects, anywhere: settings.allow_local_redirects };
                 let fetcher = Fetcher::new(resolver.clone(), &settings.tls, redirects).map_err(|e| e.to_string())?;
                 Wire::Http(Box::new((fetcher, order(&settings, &url)?)))
             }
@@ -101,7 +101,14 @@ impl Probe {
     }
 
     async fn http(&self, fetcher: &Fetcher, order: &Order) -> Finding {
-        let answer = match fetcher.send(order).await {
+        let mut order = Cow::Borrowed(order);
+        if let Some(path) = &self.settings.bearer_token_file {
+            match bearer(path).await {
+                Ok(value) => order.to_mut().credentials.insert(AUTHORIZATION, value),
+                Err(why) => return Outcome::misconfigured(why).into(),
+            };
+        }
+        let answer = match fetcher.send(&order).await {
             Ok(answer) => answer,
             Err(e @ FetchError::Redirect(_)) => return Outcome::misconfigured(e).into(),
             Err(e) => return Outcome::unhealthy(e.reason(), e.to_string()).into(),
@@ -109,7 +116,7 @@ impl Probe {
         let status = answer.status().as_u16();
         let content_type = answer.header(CONTENT_TYPE).unwrap_or_default().to_owned();
         let certificate_expires = answer.certificate().and_then(certificate::not_after);
-        let body = match answer.read(MAX_BODY).await {
+        let body = match answer.read(self.settings.body_limit).await {
             Ok(body) => body,
             Err(e) => {
                 let outcome = Outcome::unhealthy(e.reason(), format!("HTTP {status}, but the body broke off: {e}"));
@@ -119,9 +126,7 @@ impl Probe {
         let text = String::from_utf8_lossy(&body.bytes);
         // A cut body cannot be believed; the status code can.
         if body.cut {
-            let mut outcome = judge(status, None, &self.settings.expected_status, self.settings.unknown_as);
-            outcome.detail.push_str(", the body is longer than 64 KiB and was not read");
-            return Finding { certificate_expires, ..outcome.into() };
+            let _ = write!(outcome.detail, ", the body is longer than {} bytes and was not read", self.settings.body_limit);
         }
         Finding { certificate_expires, ..understand(&self.settings, status, &content_type, self.url.path(), &text) }
     }
@@ -153,6 +158,14 @@ fn order(settings: &CheckSettings, url: &reqwest::Url) -> Result<Order, String> 
     }
     let method = http::Method::try_from(settings.method.as_str()).map_err(|e| e.to_string())?;
     Ok(Order { method, url: url.clone(), headers, credentials })
+}
+
+async fn bearer(path: &Path) -> Result<HeaderValue, String> {
+    let token = tokio::fs::read_to_string(path).await.map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+        .map_err(|_| format!("the token in {} cannot be sent as a header", path.display()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Connects to the first address that answers; each has two seconds when there are several.

@@ -105,6 +105,8 @@ fn judge_error(status: &Status, service: &str) -> Outcome {
         Code::Unimplemented => Outcome::misconfigured("the server has no grpc.health.v1 service"),
         Code::Unauthenticated | Code::PermissionDenied => Outcome::misconfigured(format!("credentials are needed: {message:?}")),
         Code::ResourceExhausted => Outcome::degraded(format!("RESOURCE_EXHAUSTED: {message:?}")),
+        // Made on this side when the connection ends under the call.
+        Code::Cancelled => Outcome::unhealthy("exchange", "the port does not speak gRPC over HTTP/2, or closed the connection"),
         code => Outcome::unhealthy("status", format!("{code:?}: {message:?}")),
     }
 }

@@ -14,8 +14,6 @@ use tokio_util::sync::CancellationToken;
 use watchfire_fetch::Resolver;
 use watchfire_model::{CheckReport, Clock, Meter, ProbeSink, Timestamp};
 
-/// Attempts under way at once.
-const PARALLEL: usize = 64;
 /// Every check is tried once within this time of its start.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// A certificate that ends within this time is mentioned.
@@ -32,10 +30,11 @@ pub struct ProberHandle {
 }
 
 impl Prober {
-    /// Starts probing in the background of the current tokio runtime, until `stop` is cancelled. A check that cannot run is listed in
-    /// [`ProberHandle::problems`]; it does not keep the others from running.
+    /// Starts probing in the background of the current tokio runtime, until `stop` is cancelled, `parallel` attempts at a time at most.
+    /// A check that cannot run is listed in [`ProberHandle::problems`]; it does not keep the others from running.
     pub fn start(
         checks: Vec<CheckSettings>,
+        parallel: usize,
         sink: Arc<dyn ProbeSink>,
         meter: Meter,
         clock: Arc<dyn Clock>,
@@ -44,7 +43,13 @@ impl Prober {
         let (sender, receiver) = watch::channel(checks);
         let problems = Arc::new(Mutex::new(Vec::new()));
         let pool = Pool {
-            around: Arc::new(Surroundings { sink, meter, clock, slots: Semaphore::new(PARALLEL), names: Names::default() }),
+            around: Arc::new(Surroundings {
+                sink,
+                meter,
+                clock,
+                slots: Semaphore::new(parallel.clamp(1, Semaphore::MAX_PERMITS)),
+                names: Names::default(),
+            }),
             resolver: Resolver::new(),
             running: BTreeMap::new(),
             problems: problems.clone(),

@@ -3,6 +3,7 @@
 use crate::formats::FORMATS;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 use watchfire_fetch::TlsSettings;
 use watchfire_model::{HealthState, Secret, format_duration, parse_duration};
@@ -35,8 +36,14 @@ pub struct CheckSettings {
     /// Failures in a row before the state follows (default 2).
     pub failures_before_down: u32,
     pub tls: TlsSettings,
+    /// File of a token, read at every attempt and sent as `Authorization: Bearer`.
+    pub bearer_token_file: Option<PathBuf>,
+    /// Redirects followed (default 3).
+    pub max_redirects: usize,
     /// Let redirects lead to link-local addresses, and from other machines to this one.
     pub allow_local_redirects: bool,
+    /// Bytes of a body that are read (default 64 KiB); of a longer one only the status code is believed.
+    pub body_limit: usize,
 }
 
 impl Default for CheckSettings {
@@ -54,7 +61,10 @@ impl Default for CheckSettings {
             unknown_as: HealthState::Unknown,
             failures_before_down: 2,
             tls: TlsSettings::default(),
+            bearer_token_file: None,
+            max_redirects: 3,
             allow_local_redirects: false,
+            body_limit: 64 << 10,
         }
     }
 }

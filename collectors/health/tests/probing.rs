@@ -60,7 +60,7 @@ impl Rig {
         let sink = Recorder { reports: Arc::default(), forgotten: Arc::default(), changed: Arc::new(watch::channel(0).0) };
         let (meter, stop) = (Meter::new(), CancellationToken::new());
         let clock = Arc::new(MachineClock(Instant::now()));
-        let handle = Prober::start(checks, Arc::new(sink.clone()), meter.clone(), clock, stop.clone());
+        let handle = Prober::start(checks, 64, Arc::new(sink.clone()), meter.clone(), clock, stop.clone());
         Rig { handle, sink, meter, _stop: stop.drop_guard() }
     }
 
@@ -205,7 +205,7 @@ async fn redirects_and_sizes_are_bounded() {
         ("/hop?n=3", Healthy, "HTTP 200"),
         ("/hop?n=4", Unknown, "more than 3 hops"),
         ("/metadata", Unknown, "redirect refused: to 169.254.169.254"),
-        ("/large", Healthy, "longer than 64 KiB"),
+        ("/large", Healthy, "longer than 65536 bytes"),
     ] {
         let rig = Rig::start(vec![CheckSettings {
             failures_before_down: 1,

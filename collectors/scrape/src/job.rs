@@ -49,8 +49,10 @@ pub struct Job {
     pub bearer_token: Option<Secret>,
     pub bearer_token_file: Option<PathBuf>,
     pub tls_config: TlsSettings,
-    /// Follow up to five redirects (default true).
+    /// Follow redirects (default true), at most `max_redirects` of them.
     pub follow_redirects: bool,
+    /// Default 5.
+    pub max_redirects: usize,
     /// Let redirects lead to link-local addresses, and from other machines to this one.
     pub allow_local_redirects: bool,
     pub static_configs: Vec<StaticConfig>,
@@ -97,6 +99,7 @@ impl Default for Job {
             bearer_token_file: None,
             tls_config: TlsSettings::default(),
             follow_redirects: true,
+            max_redirects: 5,
             allow_local_redirects: false,
             static_configs: Vec::new(),
             file_sd_configs: Vec::new(),

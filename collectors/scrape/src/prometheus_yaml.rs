@@ -2,6 +2,7 @@
 
 use crate::job::{Job, JobError};
 use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
 
 /// Jobs of a Prometheus configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,12 +35,15 @@ const INHERITED: [&str; 8] = [
     "target_limit",
 ];
 
+/// Keys of [`Job`] that Prometheus's scrape_config does not have.
+const OWN_KEYS: [&str; 3] = ["labels", "allow_local_redirects", "max_redirects"];
+
 impl Job {
-    /// Reads the text of a `prometheus.yml`.
+    /// Reads the text of a `prometheus.yml`. Paths in it that are not absolute start at `folder`, as they do in Prometheus.
     ///
     /// # Errors
     /// When the text is no YAML, has the wrong shape, or a job cannot run.
-    pub fn from_prometheus_yaml(text: &str) -> Result<Imported, ImportError> {
+    pub fn from_prometheus_yaml(text: &str, folder: &Path) -> Result<Imported, ImportError> {
         let root: Value = serde_saphyr::from_str(text).map_err(|e| ImportError::Yaml(e.to_string()))?;
         let Value::Object(mut root) = root else { return Err(ImportError::Shape("the file".to_owned())) };
         let mut ignored = Vec::new();
@@ -67,9 +71,29 @@ impl Job {
         let mut jobs = Vec::new();
         for (index, config) in configs.into_iter().enumerate() {
             let Value::Object(config) = config else { return Err(ImportError::Shape(format!("scrape_configs[{index}]"))) };
-            jobs.push(job(config, &defaults, index, &mut ignored)?);
+            let mut job = job(config, &defaults, index, &mut ignored)?;
+            job.start_paths_at(folder);
+            job.check()?;
+            jobs.push(job);
         }
         Ok(Imported { jobs, ignored })
+    }
+
+    fn start_paths_at(&mut self, folder: &Path) {
+        let mut files: Vec<&mut Option<PathBuf>> =
+            vec![&mut self.bearer_token_file, &mut self.tls_config.ca_file, &mut self.tls_config.cert_file, &mut self.tls_config.key_file];
+        if let Some(basic) = &mut self.basic_auth {
+            files.extend([&mut basic.username_file, &mut basic.password_file]);
+        }
+        if let Some(authorization) = &mut self.authorization {
+            files.push(&mut authorization.credentials_file);
+        }
+        for file in files.into_iter().flatten() {
+            *file = folder.join(&*file);
+        }
+        for pattern in self.file_sd_configs.iter_mut().flat_map(|c| &mut c.files) {
+            *pattern = folder.join(&*pattern).display().to_string();
+        }
     }
 }
 
@@ -100,7 +124,6 @@ fn job(mut config: Map<String, Value>, defaults: &Map<String, Value>, index: usi
     if job.scrape_timeout.is_some_and(|t| t > job.scrape_interval) && defaults.contains_key("scrape_timeout") {
         job.scrape_timeout = None;
     }
-    job.check()?;
     Ok(job)
 }
 
@@ -112,8 +135,7 @@ fn keys_of(job: &Job) -> Map<String, Value> {
 }
 
 fn keep(key: &str, value: &Value, known: &Map<String, Value>, place: &str, ignored: &mut Vec<String>) -> bool {
-    // `labels` is a key of ours, not of Prometheus's scrape_config.
-    let ours = known.contains_key(key) && key != "labels" && key != "allow_local_redirects";
+    let ours = known.contains_key(key) && !OWN_KEYS.contains(&key);
     if !ours {
         ignored.push(format!("{place}.{key}"));
     }
@@ -166,6 +188,7 @@ scrape_configs:
     body_size_limit: 10MB
     http_headers: {X-Scope: {values: [team-a]}}
 "#,
+            Path::new("/etc/prometheus"),
         )
         .unwrap();
         assert_eq!(imported.jobs.len(), 2);
@@ -173,6 +196,7 @@ scrape_configs:
         assert_eq!(imported.jobs[0].static_configs[0].targets.len(), 2);
         assert_eq!(imported.jobs[1].scrape_interval, Duration::from_secs(30));
         assert_eq!(imported.jobs[1].body_size_limit.0, 10 << 20);
+        assert_eq!(imported.jobs[1].file_sd_configs[0].files, ["/etc/prometheus/targets/*.json"]);
         assert_eq!(imported.jobs[1].http_headers["X-Scope"].expose(), "team-a");
         let mut ignored = imported.ignored;
         ignored.sort();
@@ -198,8 +222,8 @@ scrape_configs:
             "a: [",
             "scrape_configs: [{scheme: http}]",
         ] {
-            assert!(Job::from_prometheus_yaml(text).is_err(), "{text}");
+            assert!(Job::from_prometheus_yaml(text, Path::new("")).is_err(), "{text}");
         }
-        assert_eq!(Job::from_prometheus_yaml("global: {}").unwrap().jobs, []);
+        assert_eq!(Job::from_prometheus_yaml("global: {}", Path::new("")).unwrap().jobs, []);
     }
 }

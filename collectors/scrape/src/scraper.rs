@@ -22,7 +22,6 @@ use watchfire_model::{Clock, Meter, STALE_NAN, SeriesId, SeriesSink, Value};
 const FILE_INTERVAL: Duration = Duration::from_secs(5);
 /// Bytes of bodies held by all scrapes together, beyond 256 KiB each.
 const BODY_BUDGET: usize = 128 << 20;
-const MAX_REDIRECTS: usize = 5;
 
 /// Starts the scraper.
 pub struct Scraper;
@@ -287,7 +286,7 @@ fn compile(job: &Job, settings: Job, resolver: &Arc<Resolver>) -> Result<Arc<Com
     job.check()?;
     let fail = |what: String| JobError { job: job.job_name.clone(), what };
     let rules = |configs: &[_]| configs.iter().map(Relabel::new).collect::<Result<Vec<_>, _>>().map_err(fail);
-    let redirects = Redirects { limit: if job.follow_redirects { MAX_REDIRECTS } else { 0 }, anywhere: job.allow_local_redirects };
+    let redirects = Redirects { limit: if job.follow_redirects { job.max_redirects } else { 0 }, anywhere: job.allow_local_redirects };
     let fetcher = Fetcher::new(resolver.clone(), &job.tls_config, redirects).map_err(|e| fail(format!("tls_config: {e}")))?;
     Ok(Arc::new(CompiledJob {
         relabel: rules(&job.relabel_configs)?,

@@ -291,8 +291,8 @@ impl Layers {
             self.complain(key, message, &help);
         }
         for job in &config.scrape {
-            if job.urls.is_empty() && job.file_sd.is_empty() {
-                self.complain("scrape", format!("the scrape job `{}` has neither urls nor file_sd", job.name), "");
+            if job.urls.is_empty() && job.file_sd.is_empty() && job.prometheus.is_none() {
+                self.complain("scrape", format!("the scrape job `{}` has neither urls nor file_sd nor prometheus", job.name), "");
             }
         }
     }

@@ -5,12 +5,14 @@ mod layers;
 mod limits;
 mod paths;
 mod settings;
+mod targets;
 mod text;
 
 pub use layers::{Loaded, Origin};
 pub use limits::{ApiLimits, Limits, OtlpLimits, ProbeLimits, QueryLimits, RuleLimits, ScrapeLimits, StoreLimits};
 pub use paths::{Paths, paths};
 pub use settings::{OPEN_TABLES, SETTINGS, Setting, SettingKind};
+pub use targets::{Probe, ScrapeJob};
 pub use text::{config_schema, init_text, platform_schema};
 
 use crate::listen::Listen;
@@ -101,132 +103,6 @@ impl Default for Config {
             security: Security::default(),
             limits: Limits::default(),
         }
-    }
-}
-
-/// A Prometheus scrape job. A plain URL stands for a job with that one target.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ScrapeJob {
-    /// Value of the `job` label; empty: the target's host.
-    pub name: String,
-    pub urls: Vec<String>,
-    /// Files of targets in Prometheus `file_sd` format; globs allowed in the last part.
-    pub file_sd: Vec<PathBuf>,
-    #[serde(with = "duration_text::optional", skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Duration>,
-    #[serde(with = "duration_text::optional", skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Duration>,
-    pub labels: BTreeMap<String, String>,
-    pub honor_labels: bool,
-    pub bearer_token_file: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ScrapeJobTable {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    urls: Vec<String>,
-    #[serde(default)]
-    file_sd: Vec<PathBuf>,
-    #[serde(default, with = "duration_text::optional")]
-    interval: Option<Duration>,
-    #[serde(default, with = "duration_text::optional")]
-    timeout: Option<Duration>,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
-    #[serde(default)]
-    honor_labels: bool,
-    #[serde(default)]
-    bearer_token_file: Option<PathBuf>,
-}
-
-impl<'de> Deserialize<'de> for ScrapeJob {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        file::text_or_table(deserializer, "a URL or a scrape job", ScrapeJob::of_url, |t: ScrapeJobTable| ScrapeJob {
-            name: t.name,
-            urls: t.urls,
-            file_sd: t.file_sd,
-            interval: t.interval,
-            timeout: t.timeout,
-            labels: t.labels,
-            honor_labels: t.honor_labels,
-            bearer_token_file: t.bearer_token_file,
-        })
-    }
-}
-
-impl ScrapeJob {
-    pub fn of_url(url: String) -> Self {
-        ScrapeJob {
-            name: String::new(),
-            urls: vec![url],
-            file_sd: Vec::new(),
-            interval: None,
-            timeout: None,
-            labels: BTreeMap::new(),
-            honor_labels: false,
-            bearer_token_file: None,
-        }
-    }
-}
-
-/// A health check. A plain URL stands for a check named after its path on a service named after its host.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Probe {
-    /// `http://`, `https://`, `tcp://` or `grpc://`.
-    pub url: String,
-    /// Empty: the URL's host.
-    pub service: String,
-    /// Empty: the URL's path.
-    pub check: String,
-    #[serde(with = "duration_text::optional", skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Duration>,
-    #[serde(with = "duration_text::optional", skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Duration>,
-    pub owner: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProbeTable {
-    url: String,
-    #[serde(default)]
-    service: String,
-    #[serde(default)]
-    check: String,
-    #[serde(default, with = "duration_text::optional")]
-    interval: Option<Duration>,
-    #[serde(default, with = "duration_text::optional")]
-    timeout: Option<Duration>,
-    #[serde(default)]
-    owner: String,
-}
-
-impl<'de> Deserialize<'de> for Probe {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        file::text_or_table(deserializer, "a URL or a probe", Probe::of_url, |t: ProbeTable| Probe {
-            url: t.url,
-            service: t.service,
-            check: t.check,
-            interval: t.interval,
-            timeout: t.timeout,
-            owner: t.owner,
-        })
-    }
-}
-
-impl Probe {
-    /// A URL, or `name=URL`, which names the service.
-    pub fn of_url(text: String) -> Self {
-        let (service, url) = match text.split_once('=') {
-            Some((name, url)) if !name.is_empty() && !name.contains([':', '/', '?']) && url.contains("://") => {
-                (name.to_owned(), url.to_owned())
-            }
-            _ => (String::new(), text),
-        };
-        Probe { url, service, check: String::new(), interval: None, timeout: None, owner: String::new() }
     }
 }
 

@@ -97,7 +97,12 @@ pub const SETTINGS: &[Setting] = &[
     run("otlp_http", Address, "otlp-http", "Where OTLP over HTTP is received"),
     run("api", Address, "api", "Where the HTTP API answers"),
     run("collector", TextList, "collector", "OpenTelemetry collectors to watch themselves (URL of their metrics)"),
-    run("scrape", TextList, "scrape", "Prometheus targets (URLs); as [[scrape]] tables with more detail"),
+    run(
+        "scrape",
+        TextList,
+        "scrape",
+        "Prometheus targets (URLs), or a prometheus.yml whose scrape_configs run here; as [[scrape]] tables with more detail",
+    ),
     run("probe", TextList, "probe", "Health endpoints (http, https, tcp or grpc URLs); as [[probe]] tables with more detail"),
     run("rules", TextList, "rules", "Prometheus rule files"),
     run("alertmanager", Text, "alertmanager", "URL of an Alertmanager that gets every alert"),

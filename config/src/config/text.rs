@@ -63,6 +63,8 @@ const TAIL: &str = r#"
 #urls = ["http://127.0.0.1:8000/metrics"]
 #interval = "15s"
 #labels = { team = "payments" }
+#[[scrape]]
+#prometheus = "/etc/prometheus/prometheus.yml"  # its scrape_configs, with relabelling and all
 
 #[[probe]]
 #url = "http://127.0.0.1:8000/health"
