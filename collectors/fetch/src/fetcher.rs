@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+/// Idle connections kept to one host.
+const KEPT_CONNECTIONS: usize = 2;
+
 /// How far redirects are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redirects {
@@ -54,11 +57,7 @@ impl Fetcher {
     pub async fn send(&self, order: &Order) -> Result<Answer, FetchError> {
         let (mut guard, mut url, mut trusted) = (Guard::Open, order.url.clone(), true);
         for hop in 0.. {
-            let mut request = self.client(guard)?.request(order.method.clone(), url.clone()).headers(order.headers.clone());
-            if trusted {
-                request = request.headers(order.credentials.clone());
-            }
-            let response = request.send().await.map_err(|e| FetchError::from_reqwest(&e))?;
+            let response = self.ask(order, guard, &url, trusted).await?;
             let follow = self.redirects.limit > 0 && is_redirect(response.status()) && matches!(order.method, Method::GET | Method::HEAD);
             let Some(location) = response.headers().get(LOCATION).filter(|_| follow) else {
                 return Ok(Answer { response });
@@ -82,6 +81,23 @@ impl Fetcher {
         unreachable!("the loop returns at the redirect limit")
     }
 
+    /// One hop. A server may end an idle connection in the moment it is used again, which says nothing about the server: asked again, as
+    /// browsers and Go's client do, until no kept connection can be left.
+    async fn ask(&self, order: &Order, guard: Guard, url: &Url, trusted: bool) -> Result<reqwest::Response, FetchError> {
+        let repeatable = matches!(order.method, Method::GET | Method::HEAD);
+        let mut kept = if repeatable { KEPT_CONNECTIONS } else { 0 };
+        loop {
+            let mut request = self.client(guard)?.request(order.method.clone(), url.clone()).headers(order.headers.clone());
+            if trusted {
+                request = request.headers(order.credentials.clone());
+            }
+            match request.send().await.map_err(|e| FetchError::from_reqwest(&e)) {
+                Err(FetchError::Exchange(_)) if kept > 0 => kept -= 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
     fn client(&self, guard: Guard) -> Result<&Client, FetchError> {
         let slot = &self.clients[guard as usize];
         if let Some(client) = slot.get() {
@@ -96,7 +112,7 @@ impl Fetcher {
             .referer(false)
             .gzip(true)
             .zstd(false)
-            .pool_max_idle_per_host(2)
+            .pool_max_idle_per_host(KEPT_CONNECTIONS)
             .pool_idle_timeout(Duration::from_secs(150))
             .build()
             .map_err(|e| FetchError::from_reqwest(&e))?;
@@ -206,6 +222,29 @@ pub fn basic_authorization(user: &str, password: &str) -> http::HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_kept_connection_that_the_server_ends_costs_no_answer() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        // Each connection answers once, reads the next request, and goes without a word.
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                let _ = socket.read(&mut request).await;
+                let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                let _ = socket.read(&mut request).await;
+            }
+        });
+        let fetcher = Fetcher::new(Resolver::new(), &TlsSettings::default(), Redirects { limit: 0, anywhere: false }).unwrap();
+        let order = Order { method: Method::GET, url, headers: HeaderMap::new(), credentials: HeaderMap::new() };
+        for _ in 0..5 {
+            assert_eq!(fetcher.send(&order).await.unwrap().read(10).await.unwrap().bytes, "ok");
+        }
+        let post = Order { method: Method::POST, ..order };
+        assert!(fetcher.send(&post).await.is_err(), "what may change something is not sent twice");
+    }
 
     #[test]
     fn user_and_password_are_encoded() {

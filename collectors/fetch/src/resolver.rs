@@ -139,6 +139,50 @@ mod tests {
         assert_eq!(resolver.lookup(host).await, Ok(vec![last]));
     }
 
+    /// A look-up of `host` that answers this, or never.
+    fn answering(resolver: &Resolver, host: &str, answer: Option<Vec<IpAddr>>) -> watch::Sender<Option<Result<Vec<IpAddr>, String>>> {
+        let (sender, receiver) = watch::channel(answer.map(Ok));
+        resolver.known.lock().entry(host.to_owned()).or_default().pending = Some(receiver);
+        sender
+    }
+
+    #[tokio::test]
+    async fn a_silent_name_service_is_waited_for_two_seconds_and_holds_up_no_other_name() {
+        let resolver = Resolver::new();
+        let last: IpAddr = "192.0.2.7".parse().unwrap();
+        let _silent = answering(&resolver, "silent.test", None);
+        let _answers = answering(&resolver, "answers.test", Some(vec![last]));
+        let began = tokio::time::Instant::now();
+        let timed = async |host| (resolver.lookup(host).await, began.elapsed());
+        let ((silent, waited), (answers, at_once)) = tokio::join!(timed("silent.test"), timed("answers.test"));
+        assert_eq!(answers, Ok(vec![last]));
+        assert!(waited >= PATIENCE && at_once < waited);
+        assert!(silent.unwrap_err().to_string().contains("no answer within 2 s"));
+        resolver.known.lock().get_mut("silent.test").unwrap().addresses = vec![last];
+        assert_eq!(resolver.lookup("silent.test").await, Ok(vec![last]), "the last addresses serve");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_its_mind_is_held_to_the_answer_that_is_connected_to() {
+        let resolver = Resolver::new();
+        let (outside, inside): (IpAddr, IpAddr) = ("192.0.2.7".parse().unwrap(), "127.0.0.1".parse().unwrap());
+        let metadata: IpAddr = "169.254.169.254".parse().unwrap();
+        let resolve = async |guard, answer: Vec<IpAddr>| {
+            let _sender = answering(&resolver, "rebinding.test", Some(answer));
+            let name: Name = "rebinding.test".parse().unwrap();
+            let guarded = Guarded { resolver: resolver.clone(), guard };
+            guarded.resolve(name).await.map(|found| found.map(|a| a.ip()).collect::<Vec<_>>()).map_err(|e| e.to_string())
+        };
+        assert_eq!(resolve(Guard::NoLocal, vec![outside]).await, Ok(vec![outside]));
+        assert_eq!(resolve(Guard::NoLocal, vec![inside]).await, Err("redirect refused: rebinding.test is 127.0.0.1".to_owned()));
+        assert_eq!(
+            resolve(Guard::NoLocal, vec![inside, outside, metadata]).await,
+            Ok(vec![outside]),
+            "only what passed can be connected to"
+        );
+        assert_eq!(resolve(Guard::NoLinkLocal, vec![metadata, inside]).await, Ok(vec![inside]));
+    }
+
     #[tokio::test]
     async fn literals_resolve_to_themselves() {
         let resolver = Resolver::new();

@@ -60,6 +60,12 @@ impl Known {
                 self.problem = None;
                 std::mem::replace(&mut self.groups, groups) != self.groups
             }
+            // As in Prometheus: a file that is gone takes its targets along, a bad one does not.
+            Err(why) if !path.exists() => {
+                self.problem = Some(format!("{}: {why}", path.display()));
+                self.stamp = None;
+                !std::mem::take(&mut self.groups).is_empty()
+            }
             Err(why) => {
                 let problem = format!("{}: {why}; the targets read before are kept", path.display());
                 if self.problem.as_ref() != Some(&problem) {

@@ -2,7 +2,7 @@
 
 use crate::exposition::custom_buckets::CustomBuckets;
 use crate::exposition::{ExemplarText, Format, Guess, ParseError, Recipient, Which, line, openmetrics, protobuf, text};
-use crate::sample_labels::LabelRules;
+use crate::sample_labels::{LabelRules, Texts};
 use crate::series_cache::{Kind, NONE, SeriesCache};
 use hashbrown::HashSet;
 use std::sync::Arc;
@@ -75,9 +75,11 @@ impl<'a> Session<'a> {
             let classic_too = self.rules.classic_too;
             let mut joiner = CustomBuckets::new(self, classic_too);
             walk(format, body, classic_too, &mut joiner)?;
-            return joiner.finish();
+            joiner.finish()?;
+        } else {
+            walk(format, body, self.rules.classic_too, self)?;
         }
-        walk(format, body, self.rules.classic_too, self)
+        if self.over_limit() { Err(ParseError::SampleLimit(self.rules.sample_limit)) } else { Ok(()) }
     }
 
     pub fn counts(&self) -> Counts {
@@ -193,14 +195,21 @@ impl<'a> Session<'a> {
     fn accept(&mut self, which: Which<'_>, value: Value, at: Option<i64>) -> Result<u32, ParseError> {
         let at = at.filter(|_| self.rules.honor_timestamps);
         self.counts.scraped += 1;
+        if self.over_limit() {
+            return self.count_only(which);
+        }
         let index = match which {
             Which::Entry(index) => index,
-            Which::Text(series) => match self.resolve(series, at.is_some())? {
-                Some(index) => index,
-                None => {
+            Which::Text(series) => match self.resolve(series, at.is_some()) {
+                Ok(Some(index)) => index,
+                Err(e) => {
+                    // A line that does not read is no sample; one with too much in it is.
+                    self.counts.scraped -= usize::from(matches!(e, ParseError::Syntax { .. }));
+                    return Err(e);
+                }
+                Ok(None) => {
                     self.counts.kept += 1;
                     self.counts.refused += 1;
-                    self.check_limit()?;
                     return Ok(NONE);
                 }
             },
@@ -241,14 +250,26 @@ impl<'a> Session<'a> {
             }
         }
         self.counts.kept += 1;
-        self.check_limit()?;
         Ok(index)
     }
 
     #[inline]
-    fn check_limit(&self) -> Result<(), ParseError> {
-        let limit = self.rules.sample_limit;
-        if limit > 0 && self.counts.kept > limit { Err(ParseError::SampleLimit(limit)) } else { Ok(()) }
+    fn over_limit(&self) -> bool {
+        self.rules.sample_limit > 0 && self.counts.kept > self.rules.sample_limit
+    }
+
+    /// The rest of a body that is over the limit: it fails, but the report says how many samples there were.
+    #[cold]
+    fn count_only(&mut self, which: Which<'_>) -> Result<u32, ParseError> {
+        let dropped = match which {
+            Which::Entry(index) => self.cache.entries[index as usize].kind == Kind::Dropped,
+            Which::Text(series) => match self.cache.find(series) {
+                Some(index) => self.cache.entries[index as usize].kind == Kind::Dropped,
+                None => self.rules.labels.resolve(series, &mut Texts::default(), |name| self.cache.kind_of(name))?.is_none(),
+            },
+        };
+        self.counts.kept += usize::from(!dropped);
+        Ok(NONE)
     }
 }
 

@@ -185,7 +185,10 @@ impl TargetLoop {
                 }
             }
         };
-        let counts = session.counts();
+        let mut counts = session.counts();
+        if read.is_err() {
+            counts.added = 0;
+        }
         let report: Vec<(SeriesId, f64)> = self
             .report
             .iter()

@@ -8,14 +8,14 @@ use axum::extract::Query;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use support::{job, scraper, scraper_into, serve};
 use tokio::io::AsyncWriteExt;
-use watchfire_model::{MetricKind, Secret};
+use watchfire_model::{MetricKind, Secret, SeriesId};
 use watchfire_scrape::{ByteSize, Job, RelabelConfig, StaticConfig, TargetHealth};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -407,6 +407,16 @@ async fn fifty_targets_that_never_answer_cost_the_other_four_hundred_fifty_nothi
     rig.sink.read(|r| {
         let took: Vec<f64> = r.values("scrape_duration_seconds").into_iter().flatten().collect();
         assert!(took.iter().filter(|t| **t < 3.0).count() >= 900, "answers did not wait for the silent");
+        let mut rounds: HashMap<_, Vec<_>> = HashMap::new();
+        let work: HashSet<_> = (0..r.series.len()).filter(|i| r.series[*i].1.metric_name() == "work").map(|i| SeriesId(i as u32)).collect();
+        for (_, at, row) in &r.rows {
+            for (id, _) in row.iter().filter(|(id, _)| work.contains(id)) {
+                rounds.entry(*id).or_default().push(*at);
+            }
+        }
+        assert_eq!(rounds.len(), 450);
+        let late = rounds.values().flat_map(|times| times.windows(2)).filter(|w| w[1].since(w[0]) > Duration::from_secs(6)).count();
+        assert_eq!(late, 0, "nobody missed a slot");
     });
 }
 
