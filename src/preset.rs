@@ -3,7 +3,7 @@
 use crate::attach::{Credentials, RemoteSource};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use watchfire_alerts::{ObservedSeries, propose};
+use watchfire_alerts::{Dialect, ObservedSeries, propose};
 use watchfire_model::Labels;
 use watchfire_model::reading::{Map, NodeKind, Reading, Request, ServicePage, Source};
 
@@ -28,17 +28,15 @@ pub fn from_telemetry(url: &str, runtime: &tokio::runtime::Runtime) -> anyhow::R
 /// Series whose names suggest a queue or a breaker.
 const LOOKS_LIKE: &str = r#"{__name__=~".*(queue|backlog|lag|pending|enqueued|undelivered|unacked|waiting|breaker|circuit|fuse).*"}"#;
 
-/// Dialect files for series that look like queues or breakers, ready to be put beside the configuration.
+/// Dialect files for series that look like queues or breakers and that no `known` dialect reads, ready to be put beside the configuration.
 ///
 /// # Errors
 /// When the instance cannot be reached.
-pub fn dialects(url: &str, runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
+pub fn dialects(url: &str, known: &[Dialect], runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
     let remote = RemoteSource::new(url, Credentials::of_environment(), runtime.handle().clone())?;
     let encoded: String = form_urlencoded::byte_serialize(LOOKS_LIKE.as_bytes()).collect();
     let answer: serde_json::Value = serde_json::from_slice(&remote.get(&format!("/api/v1/query?query={encoded}"))?)?;
     let metadata: serde_json::Value = serde_json::from_slice(&remote.get("/api/v1/metadata")?)?;
-    let known: Vec<String> =
-        watchfire_alerts::builtin_dialects().map_err(|e| anyhow::anyhow!(e))?.iter().flat_map(|d| d.metric_names()).collect();
     let series: Vec<ObservedSeries> = answer["data"]["result"]
         .as_array()
         .into_iter()
@@ -46,8 +44,8 @@ pub fn dialects(url: &str, runtime: &tokio::runtime::Runtime) -> anyhow::Result<
         .filter_map(|item| {
             let labels: Labels = serde_json::from_value(item["metric"].clone()).ok()?;
             let name = labels.metric_name().to_owned();
-            let ours = name.starts_with("watchfire_") || name.starts_with("otelcol_") || known.contains(&name);
             let help = metadata["data"][&name][0]["help"].as_str().unwrap_or_default().to_owned();
+            let ours = name.starts_with("watchfire_") || name.starts_with("otelcol_") || known.iter().any(|d| d.reads(&labels, &help));
             let value = item["value"][1].as_str()?.parse().ok()?;
             (!ours).then_some(ObservedSeries { labels, help, value })
         })

@@ -1,6 +1,7 @@
 //! Dialects: those that come with watchfire, and the user's own from `dialects/` beside the configuration, which are believed first.
 
 use super::plan::Plan;
+use std::path::Path;
 use watchfire_alerts::{Dialect, builtin_dialects};
 
 /// Files read at most; a directory with more is not a directory of dialects.
@@ -11,7 +12,14 @@ const MAX_FILES: usize = 200;
 /// # Errors
 /// Which file is wrong, and where.
 pub fn all(plan: &Plan) -> anyhow::Result<Vec<Dialect>> {
-    let file = plan.loaded.file.as_ref().unwrap_or(&plan.loaded.paths.config_file);
+    beside(plan.loaded.file.as_ref().unwrap_or(&plan.loaded.paths.config_file))
+}
+
+/// All dialects for a configuration file, whether or not the file itself is there.
+///
+/// # Errors
+/// As [`all`].
+pub fn beside(file: &Path) -> anyhow::Result<Vec<Dialect>> {
     let directory = file.parent().map(|p| p.join("dialects")).unwrap_or_default();
     let mut paths: Vec<_> = match std::fs::read_dir(&directory) {
         Ok(entries) => entries

@@ -33,6 +33,30 @@ pub fn breakers(lens: &Lens<'_>, declared: &Declared) -> Result<Breakers, ReadEr
             entry.source = labels.get("dialect").or(labels.get("source")).map(str::to_owned);
         }
     }
+    for (labels, _) in lens.vector("watchfire_breaker_unknown")? {
+        let entry = out.entry(key(&labels)).or_insert_with(|| Breaker {
+            service: labels.value("service").to_owned(),
+            breaker: labels.value("breaker").to_owned(),
+            state: "unknown".to_owned(),
+            source: labels.get("dialect").map(str::to_owned),
+            ..Breaker::default()
+        });
+        if entry.state == "unknown" {
+            entry.evidence.push(unread(labels.value("exported")));
+        }
+    }
+    for (labels, _) in lens.vector("watchfire_breaker_saturated")? {
+        if let Some(entry) = out.get_mut(&key(&labels)) {
+            entry.saturated = true;
+            entry.evidence.push("a limit on concurrency is reached: calls are shed".to_owned());
+        }
+    }
+    for (labels, _) in lens.vector("watchfire_breaker_rejecting")? {
+        if let Some(entry) = out.get_mut(&key(&labels)) {
+            entry.rejecting = true;
+            entry.evidence.push("calls were cut off within the last five minutes".to_owned());
+        }
+    }
     for (labels, column) in lens.columns("max by (service, breaker) (watchfire_breaker_state)", HISTORY, STEP)? {
         if let Some(entry) = out.get_mut(&key(&labels)) {
             let (start, _) = lens.grid(HISTORY, STEP);
@@ -63,9 +87,9 @@ pub fn breakers(lens: &Lens<'_>, declared: &Declared) -> Result<Breakers, ReadEr
             breaker.failure_ratio = Some(*ratio);
             breaker.protects.get_or_insert(target);
         }
-        if breaker.inferred {
-            breaker.evidence.push("deduced from spans: calls fail fast while the callee gets none".to_owned());
-        }
+    }
+    if out.values().any(|b| b.inferred) {
+        add_evidence(lens, &mut out)?;
     }
     let mut breakers: Vec<Breaker> = out.into_values().collect();
     breakers.sort_by_key(|b| (rank(&b.state), b.service.clone(), b.breaker.clone()));
@@ -80,6 +104,40 @@ fn word(value: f64) -> &'static str {
         2.0 => "open",
         _ => "unknown",
     }
+}
+
+/// What is said of an exported breaker whose state cannot be told.
+fn unread(exported: &str) -> String {
+    if exported.is_empty() {
+        "no transition seen since its exporter started".to_owned()
+    } else {
+        format!("exported as {exported}, and nothing says what that means; `watchfire config dialects` proposes a mapping")
+    }
+}
+
+/// The figures that deduced breakers rest on, from the series of their edges at the time that is looked at.
+fn add_evidence(lens: &Lens<'_>, breakers: &mut BTreeMap<(String, String), Breaker>) -> Result<(), ReadError> {
+    let edge = |labels: &Labels| (labels.value("client").to_owned(), labels.value("server").to_owned());
+    let requests = "sum by (client, server) (rate(traces_service_graph_request_total[1m]))";
+    let failed = "sum by (client, server) (rate(traces_service_graph_request_failed_total[1m]))";
+    for (expression, say) in [
+        (
+            format!("max_over_time(({failed} / {requests})[10m:30s])"),
+            (|v| format!("{:.0} % of the calls had failed", v * 100.0)) as fn(f64) -> String,
+        ),
+        (format!("max_over_time({requests}[10m:30s])"), |v| format!("{v:.1} calls/s at most within ten minutes")),
+        (requests.to_owned(), |v| format!("{v:.1} calls/s now")),
+    ] {
+        for (labels, value) in lens.vector(&expression)? {
+            if let Some(breaker) = breakers.get_mut(&edge(&labels)).filter(|b| b.inferred && value.is_finite()) {
+                breaker.evidence.push(say(value));
+            }
+        }
+    }
+    for breaker in breakers.values_mut().filter(|b| b.inferred) {
+        breaker.evidence.insert(0, "deduced from spans".to_owned());
+    }
+    Ok(())
 }
 
 fn rank(state: &str) -> u8 {

@@ -30,6 +30,11 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
             set(entry, value);
         }
     }
+    for (labels, _) in lens.vector("group by (queue, system, dialect) (watchfire_queue_depth)")? {
+        if let Some(entry) = out.get_mut(&key(&labels)) {
+            entry.source = labels.get("dialect").map(str::to_owned);
+        }
+    }
     for (queue, system, threshold) in context.declared_queues() {
         let present = out.keys().any(|(name, _)| *name == queue);
         if !present {

@@ -20,7 +20,8 @@ pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
         ConfigCommand::Init { file, .. } => write(file.as_deref(), &watchfire_config::init_text()),
         ConfigCommand::Dialects { instance } => {
             let runtime = super::runtime()?;
-            exit::print(&crate::preset::dialects(&instance.url, &runtime)?);
+            let known = crate::instance::dialects_beside(&watchfire_config::paths(&std::env::vars().collect()).config_file)?;
+            exit::print(&crate::preset::dialects(&instance.url, &known, &runtime)?);
             Ok(ExitCode::SUCCESS)
         }
         ConfigCommand::Check { run } => check(run),

@@ -4,7 +4,7 @@ use crate::instance::{Watchfire, command};
 use std::process::Stdio;
 use tempfile::TempDir;
 
-fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let state = TempDir::new().expect("a temporary directory");
     let output = command(state.path()).args(arguments).stdin(Stdio::null()).output().expect("the program runs");
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())

@@ -1,7 +1,8 @@
 //! End to end: the real program, real sockets, real bytes. Everything listens on loopback at a port of its own and is stopped by its test.
 
 mod alerting;
-mod desktop;
+mod collector;
+mod dialects;
 mod ingest;
 mod instance;
 mod judge;

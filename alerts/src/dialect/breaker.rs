@@ -61,6 +61,8 @@ pub(super) fn read(source: &BreakerSource, dialect: &str, look: &Look<'_>, memor
                 }
                 Encoding::Ejected => ejected(&series, &members),
             };
+            let numbered = matches!(source.encoding, Encoding::Number { .. } | Encoding::NumberFromHelp);
+            let unread = (numbered && state == State::Unknown).then(|| series.iter().map(|(_, v)| *v).fold(f64::NAN, f64::max));
             let transitions = memory.see(&key, state, counted);
             let rejecting = rejecting.iter().any(|labels| {
                 Format::first(&source.service, labels).is_some_and(|s| s == key.0)
@@ -71,6 +73,7 @@ pub(super) fn read(source: &BreakerSource, dialect: &str, look: &Look<'_>, memor
                 service,
                 breaker,
                 state,
+                unread,
                 source: dialect.to_owned(),
                 inferred: false,
                 evidence: Vec::new(),
@@ -221,6 +224,8 @@ fn last_event(
         State::Open
     } else if closed >= halved {
         State::Closed
+    } else if closed == 0.0 {
+        State::HalfOpen
     } else {
         State::Unknown
     };

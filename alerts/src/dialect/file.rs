@@ -4,6 +4,7 @@ use regex::Regex;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use watchfire_model::Labels;
 use watchfire_promql::Query;
 
 /// One file, checked.
@@ -49,10 +50,34 @@ pub(super) struct QueueSource {
     pub depth: Vec<Arc<Query>>,
     pub oldest: Vec<Arc<Query>>,
     pub consumers: Vec<Arc<Query>>,
-    pub in_rate: Vec<Arc<Query>>,
-    pub out_rate: Vec<Arc<Query>>,
+    pub in_rate: Vec<RateQuery>,
+    pub out_rate: Vec<RateQuery>,
     pub dead_letters: Vec<Arc<Query>>,
 }
+
+/// An expression whose `$window` is as long as there are samples, five minutes at most: a rate over five minutes of which one has samples is a
+/// fifth of the truth.
+#[derive(Clone, Debug)]
+pub(super) struct RateQuery {
+    pub text: String,
+    /// With the longest window.
+    pub longest: Arc<Query>,
+}
+
+impl RateQuery {
+    pub const WINDOWS: [u64; 6] = [10, 20, 40, 80, 160, 300];
+
+    fn parse(text: &str) -> Result<RateQuery, String> {
+        let longest = query(&text.replace(WINDOW, "5m"))?;
+        Ok(RateQuery { text: text.to_owned(), longest })
+    }
+
+    pub fn over(&self, seconds: u64) -> String {
+        self.text.replace(WINDOW, &format!("{seconds}s"))
+    }
+}
+
+const WINDOW: &str = "$window";
 
 /// How series tell a breaker's state.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,7 +168,7 @@ impl Format {
         Format(parts)
     }
 
-    fn fill(&self, labels: &watchfire_model::Labels) -> Option<String> {
+    fn fill(&self, labels: &Labels) -> Option<String> {
         self.0
             .iter()
             .map(|part| match part {
@@ -154,7 +179,7 @@ impl Format {
     }
 
     /// The first format that the labels can fill.
-    pub fn first(formats: &[Format], labels: &watchfire_model::Labels) -> Option<String> {
+    pub fn first(formats: &[Format], labels: &Labels) -> Option<String> {
         formats.iter().find_map(|f| f.fill(labels))
     }
 }
@@ -257,6 +282,20 @@ impl Dialect {
 }
 
 impl Dialect {
+    /// Whether it makes something of a series: one that its expressions name, or one whose name and labels its patterns take.
+    pub fn reads(&self, labels: &Labels, help: &str) -> bool {
+        let name = labels.metric_name();
+        let breaker = |b: &BreakerSource| {
+            let Origin::Names { pattern, matchers } = &b.origin else { return false };
+            pattern.is_match(name)
+                && Query::parse(&format!("{{__name__!=\"\", {matchers}}}")).is_ok_and(|q| q.selectors().iter().all(|s| s.matches(labels)))
+                && Format::first(&b.breaker, labels).is_some()
+                && (b.encoding != Encoding::NumberFromHelp || !super::breaker::table_in(help).is_empty())
+        };
+        let queue = |q: &QueueSource| q.names.as_ref().is_some_and(|p| p.is_match(name)) && Format::first(&q.queue, labels).is_some();
+        self.breakers.iter().any(breaker) || self.queues.iter().any(queue) || self.metric_names().iter().any(|n| n == name)
+    }
+
     /// Metrics that its expressions name.
     pub fn metric_names(&self) -> Vec<String> {
         let breakers = self.breakers.iter().filter_map(|b| match &b.origin {
@@ -264,7 +303,8 @@ impl Dialect {
             Origin::Names { .. } => None,
         });
         let queues = self.queues.iter().flat_map(|q| [&q.depth, &q.oldest, &q.consumers, &q.dead_letters]).flatten();
-        breakers.chain(queues).flat_map(|q| q.metric_names()).collect()
+        let rates = self.queues.iter().flat_map(|q| q.in_rate.iter().chain(&q.out_rate)).map(|r| &r.longest);
+        breakers.chain(queues).chain(rates).flat_map(|q| q.metric_names()).collect()
     }
 }
 
@@ -274,6 +314,10 @@ fn query(text: &str) -> Result<Arc<Query>, String> {
 
 fn queries(texts: &[String]) -> Result<Vec<Arc<Query>>, String> {
     texts.iter().map(|t| query(t)).collect()
+}
+
+fn rates(texts: &[String]) -> Result<Vec<RateQuery>, String> {
+    texts.iter().map(|t| RateQuery::parse(t)).collect()
 }
 
 fn formats(texts: &[String]) -> Vec<Format> {
@@ -322,8 +366,8 @@ fn queue(raw: RawQueue, system: &str) -> Result<QueueSource, String> {
         depth: queries(&raw.depth)?,
         oldest: queries(&raw.oldest)?,
         consumers: queries(&raw.consumers)?,
-        in_rate: queries(&raw.in_rate)?,
-        out_rate: queries(&raw.out_rate)?,
+        in_rate: rates(&raw.in_rate)?,
+        out_rate: rates(&raw.out_rate)?,
         dead_letters: queries(&raw.dead_letters)?,
     })
 }

@@ -111,6 +111,7 @@ fn row((client, server): &Edge, state: State, evidence: Vec<String>) -> BreakerR
         service: client.clone(),
         breaker: server.clone(),
         state,
+        unread: None,
         source: "spans".to_owned(),
         inferred: true,
         evidence,

@@ -21,8 +21,8 @@ pub use rows::{BreakerRow, DialectRows, QueueRow};
 
 use crate::evaluator::Written;
 use breaker::Memory;
-use file::Origin;
 pub(crate) use file::State;
+use file::{Origin, RateQuery};
 use infer::Inferred;
 use regex::Regex;
 use std::cell::OnceCell;
@@ -47,6 +47,9 @@ pub struct DialectEngine {
     inferred: Inferred,
     /// Metric names as of a time and a generation of the source.
     names: Option<(Timestamp, Option<u64>, Vec<String>)>,
+    /// Since when each metric is there.
+    first_seen: HashMap<String, Timestamp>,
+    started: Option<Timestamp>,
     queries: HashMap<String, Option<Query>>,
     /// Metrics that dialects name; generic ones leave them alone.
     claimed: HashSet<String>,
@@ -68,6 +71,8 @@ impl DialectEngine {
             transitions: Memory::default(),
             inferred: Inferred::default(),
             names: None,
+            first_seen: HashMap::new(),
+            started: None,
             queries: HashMap::new(),
             rows: DialectRows::default(),
         }
@@ -97,7 +102,10 @@ impl DialectEngine {
     /// Looks at the source as of `at`.
     pub fn evaluate(&mut self, engine: &Engine, source: &dyn SeriesSource, at: Timestamp) -> DialectRows {
         let names = self.metric_names(source, at);
+        let started = *self.started.get_or_insert(at);
         let look = Look {
+            started,
+            first_seen: &self.first_seen,
             engine,
             source,
             at,
@@ -176,6 +184,10 @@ impl DialectEngine {
         }
         let range = TimeRange { start: at.saturating_sub(NAMES_RANGE), end: at };
         let names = source.label_values(METRIC_NAME, &[], range).unwrap_or_default();
+        self.first_seen.retain(|name, _| names.binary_search(name).is_ok());
+        for name in names.iter().filter(|name| self.claimed.contains(*name)) {
+            self.first_seen.entry(name.clone()).or_insert(at);
+        }
         self.names = Some((at, generation, names.clone()));
         names
     }
@@ -192,6 +204,8 @@ pub(super) struct Look<'a> {
     source: &'a dyn SeriesSource,
     at: Timestamp,
     names: &'a [String],
+    first_seen: &'a HashMap<String, Timestamp>,
+    started: Timestamp,
     claimed: &'a HashSet<String>,
     queries: std::cell::RefCell<HashMap<String, Option<Query>>>,
     help: OnceCell<HashMap<String, String>>,
@@ -225,6 +239,21 @@ impl Look<'_> {
     fn text_vector(&self, text: &str) -> Vec<(Labels, f64)> {
         let query = self.queries.borrow_mut().entry(text.to_owned()).or_insert_with(|| Query::parse(text).ok()).clone();
         query.map(|q| self.vector(&q)).unwrap_or_default()
+    }
+
+    /// A rate over as long as its metrics are there; nothing before that is long enough.
+    fn rate(&self, query: &RateQuery) -> Vec<(Labels, f64)> {
+        if !self.may_exist(&query.longest) {
+            return Vec::new();
+        }
+        let names = query.longest.metric_names();
+        let oldest = names.iter().filter_map(|name| self.first_seen.get(name)).min().copied().unwrap_or(self.started);
+        let age = self.at.since(oldest).as_secs();
+        match RateQuery::WINDOWS.iter().rev().find(|w| **w <= age) {
+            Some(300) => self.vector(&query.longest),
+            Some(window) => self.text_vector(&query.over(*window)),
+            None => Vec::new(),
+        }
     }
 
     fn origin(&self, origin: &Origin) -> Vec<(Labels, f64)> {

@@ -29,8 +29,8 @@ pub(super) fn read(source: &QueueSource, dialect: &str, look: &Look<'_>) -> Vec<
     }
     let oldest = measures(source, &source.oldest, look);
     let consumers = measures(source, &source.consumers, look);
-    let in_rate = measures(source, &source.in_rate, look);
-    let out_rate = measures(source, &source.out_rate, look);
+    let in_rate = fill(source, source.in_rate.iter().map(|q| look.rate(q)));
+    let out_rate = fill(source, source.out_rate.iter().map(|q| look.rate(q)));
     let dead_letters = measures(source, &source.dead_letters, look);
     depth
         .into_iter()
@@ -55,12 +55,16 @@ pub(super) fn read(source: &QueueSource, dialect: &str, look: &Look<'_>) -> Vec<
         .collect()
 }
 
-/// Values by queue and group. Later expressions fill in only what earlier ones do not know, so nothing is counted twice.
 fn measures(source: &QueueSource, queries: &[Arc<Query>], look: &Look<'_>) -> Measures {
+    fill(source, queries.iter().map(|q| look.vector(q)))
+}
+
+/// Values by queue and group. Later expressions fill in only what earlier ones do not know, so nothing is counted twice.
+fn fill(source: &QueueSource, answers: impl Iterator<Item = Vec<(Labels, f64)>>) -> Measures {
     let mut found = Measures::new();
-    for query in queries {
+    for answer in answers {
         let mut here: BTreeMap<Key, f64> = BTreeMap::new();
-        for (labels, value) in look.vector(query) {
+        for (labels, value) in answer {
             if let Some(key) = key(source, &labels)
                 && !value.is_nan()
             {

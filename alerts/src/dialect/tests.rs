@@ -89,9 +89,9 @@ haproxy_server_status{proxy="api",server="s1",state="DOWN"} 1
         breakers(&[text]),
         [
             breaker("cart", "pubsub/app-a", "half-open"),
-            breaker("checkout", "none/mail", "open"),
-            breaker("checkout", "none/payment", "open"),
-            breaker("checkout", "none/stock", "closed"),
+            breaker("checkout", "mail", "open"),
+            breaker("checkout", "payment", "open"),
+            breaker("checkout", "stock", "closed"),
             breaker("exporter", "com.acme.Client.call", "half-open"),
             breaker("haproxy", "api/s1", "open"),
             breaker("kong", "orders/10.0.0.1:80", "open"),
@@ -224,7 +224,7 @@ fn rabbitmq_is_counted_once_on_each_of_its_endpoints() {
     let both = format!("{plain}{detailed}");
     assert_eq!(
         queues(&[&both]),
-        [("mail".to_owned(), None, Some(7.0), None, Some(3.0), None), ("mail.dlq".to_owned(), None, Some(4.0), None, None, Some(4.0))]
+        [("mail".to_owned(), None, Some(7.0), None, Some(3.0), Some(4.0)), ("mail.dlq".to_owned(), None, Some(4.0), None, None, Some(4.0))]
     );
 }
 
@@ -253,7 +253,7 @@ fn redis_lists_and_streams() {
         [
             ("jobs".to_owned(), None, Some(40.0), None, None, Some(3.0)),
             ("jobs:dead".to_owned(), None, Some(3.0), None, None, Some(3.0)),
-            ("orders".to_owned(), Some("billing".to_owned()), Some(6.0), None, Some(2.0), None),
+            ("orders".to_owned(), Some("billing".to_owned()), Some(8.0), None, Some(2.0), None),
         ]
     );
     assert_eq!(queues(&["redis_stream_length{db=\"db0\",stream=\"s\"} 5\n"]), [("s".to_owned(), None, Some(5.0), None, None, None)]);

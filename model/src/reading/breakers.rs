@@ -26,8 +26,12 @@ pub struct Breaker {
     pub failure_ratio: Option<f64>,
     /// The service or peer this breaker protects calls to.
     pub protects: Option<String>,
-    /// Why it is believed to be in this state, where inferred.
+    /// Why it is believed to be in this state, where inferred; what else is known about it otherwise.
     pub evidence: Vec<String>,
+    /// A limit on concurrency is reached: calls are shed though the breaker is closed.
+    pub saturated: bool,
+    /// It cut calls off within the last five minutes.
+    pub rejecting: bool,
     pub source: Option<String>,
     pub declared: bool,
 }

@@ -171,8 +171,13 @@ fn cell(canvas: &mut Canvas<'_>, row: &Breaker, column: usize, x: u16, width: u1
             canvas.text(x, 0, width, &row.service, text);
         }
         2 => {
-            let word = if row.inferred { format!("{}?", row.state) } else { row.state.clone() };
-            canvas.text(x, 0, width, &word, style);
+            let word = match row.state.as_str() {
+                // A limit on concurrency does not open; it sheds.
+                "closed" if row.saturated => "saturated".to_owned(),
+                state if row.inferred => format!("{state}?"),
+                state => state.to_owned(),
+            };
+            canvas.text(x, 0, width, &word, if row.saturated { canvas.style(Role::Degraded) } else { style });
         }
         3 => canvas.right(x, 0, width, &number::since(row.since, now), text),
         4 => canvas.right(x, 0, width, &number::percent(row.failure_ratio), text),
@@ -226,9 +231,10 @@ fn explain(canvas: &mut Canvas<'_>, row: &Breaker, now: Timestamp) {
     };
     canvas.pen(1, 1).put(&effect, Role::Text);
     let mut y = 2;
-    if row.inferred {
+    if row.inferred || !row.evidence.is_empty() {
         let why = if row.evidence.is_empty() { "from spans that fail fast".to_owned() } else { row.evidence.join("; ") };
-        for line in wrap(&format!("inferred: {why}"), canvas.width().saturating_sub(2), 2) {
+        let why = if row.inferred { format!("inferred: {why}") } else { why };
+        for line in wrap(&why, canvas.width().saturating_sub(2), 2) {
             canvas.pen(1, y).put(&line, Role::Unknown);
             y += 1;
         }
