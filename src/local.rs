@@ -9,6 +9,7 @@
 mod alerts;
 mod breakers;
 mod changes;
+mod collectors;
 mod context;
 mod declared;
 mod health;
@@ -20,6 +21,7 @@ mod overall;
 mod queues;
 mod services;
 
+pub use collectors::service_name as collector_service;
 pub use context::Declared;
 pub use services::short_duration;
 
@@ -71,6 +73,8 @@ pub struct LocalSource {
     pub objectives: Arc<Vec<Objective>>,
     pub clock: Arc<dyn Clock>,
     pub facts: Arc<dyn RunFacts>,
+    /// Nothing is known from before.
+    started: Timestamp,
     queries: QueryCache,
     cached: Mutex<HashMap<String, (Timestamp, Reading)>>,
     overall: Overall,
@@ -93,6 +97,7 @@ impl LocalSource {
             board,
             declared,
             objectives,
+            started: clock.now(),
             clock,
             facts,
             queries: QueryCache::default(),
@@ -130,7 +135,8 @@ impl LocalSource {
         let first = self.store.services_seen().iter().map(|s| s.first_seen).min();
         let known = first.map_or(lens::RATE_WINDOW, |first| at.since(first));
         let window = known.clamp(lens::SHORTEST_WINDOW, lens::RATE_WINDOW);
-        Lens { engine: &self.engine, source: self.store.as_ref(), cache: &self.queries, at, window }
+        let scrape_window = at.since(self.started).clamp(lens::SHORTEST_WINDOW, lens::SCRAPE_WINDOW);
+        Lens { engine: &self.engine, source: self.store.as_ref(), cache: &self.queries, at, window, scrape_window }
     }
 
     fn context<'a>(
@@ -279,6 +285,7 @@ impl LocalSource {
                 .logs(&watchfire_model::reading::LogQuery { service: Some(name.to_owned()), limit: Some(20), ..Default::default() }, at)
                 .logs,
             resources: services::resources(&lens, name)?,
+            collector: collectors::collectors(&lens)?.remove(name),
             service,
         })
     }

@@ -1,6 +1,6 @@
 //! What a page shows besides the rule's text: example traces, the worst operation, breakers and queues around.
 
-use crate::local::lens::{Lens, QueryCache, RATE_WINDOW};
+use crate::local::lens::{Lens, QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
 use std::sync::Arc;
 use watchfire_alerts::{EvidenceRequest, EvidenceSource};
 use watchfire_model::Evidence;
@@ -63,7 +63,14 @@ impl StoreEvidence {
 
 impl EvidenceSource for StoreEvidence {
     fn evidence(&self, request: &EvidenceRequest<'_>) -> Evidence {
-        let lens = Lens { engine: &self.engine, source: self.store.as_ref(), cache: &self.cache, at: request.now, window: RATE_WINDOW };
+        let lens = Lens {
+            engine: &self.engine,
+            source: self.store.as_ref(),
+            cache: &self.cache,
+            at: request.now,
+            window: RATE_WINDOW,
+            scrape_window: SCRAPE_WINDOW,
+        };
         let service = request.service.unwrap_or_default();
         let mut evidence = Evidence { command: self.command(service), ..Evidence::default() };
         if service.is_empty() || request.brief {

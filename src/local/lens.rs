@@ -43,10 +43,13 @@ pub struct Lens<'a> {
     /// What "now" means for a rate: a minute, or less while there is less than a minute of data. Dividing ten seconds of calls by sixty
     /// would show a sixth of the truth.
     pub window: Duration,
+    /// The same for series that are scraped, which have a sample every 15 s or so: five minutes, or less while there is less.
+    pub scrape_window: Duration,
 }
 
 /// Rates are taken over this long once there is that much.
 pub const RATE_WINDOW: Duration = Duration::from_secs(60);
+pub const SCRAPE_WINDOW: Duration = Duration::from_secs(300);
 /// The shortest window with two publications of derived series in it.
 pub const SHORTEST_WINDOW: Duration = Duration::from_secs(5);
 
@@ -148,6 +151,11 @@ impl Lens<'_> {
             }
         }
         Ok(column)
+    }
+
+    /// The window for scraped series as PromQL writes it.
+    pub fn scrape_window_text(&self) -> String {
+        format!("{}s", self.scrape_window.as_secs().max(1))
     }
 
     /// The window as PromQL writes it.

@@ -89,6 +89,11 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
             }
         }
     }
+    for (name, figures) in super::collectors::collectors(lens)? {
+        if let Some(node) = nodes.get_mut(&name) {
+            node.queue_depth = figures.queue_size;
+        }
+    }
     for queue in queues {
         if let Some(node) = nodes.get_mut(&queue.queue) {
             node.kind = NodeKind::Queue;
@@ -204,14 +209,14 @@ fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>) 
 /// Edges of own spans; where there are none for a pair, those of a collector or Tempo.
 fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), Traffic>, ReadError> {
     let mut out: BTreeMap<(String, String), Traffic> = BTreeMap::new();
-    let live = lens.window_text();
-    let ready_made = Duration::from_secs(300);
-    for (own, window, over, source) in [("job=\"\"", live.as_str(), lens.window, "spans"), ("job!=\"\"", "5m", ready_made, "service graph")]
-    {
+    let (live, scraped) = (lens.window_text(), lens.scrape_window_text());
+    let sources = [("job=\"\"", live, lens.window, "spans"), ("job!=\"\"", scraped, lens.scrape_window, "service graph")];
+    // Two jobs that derive the same graph from the same spans say it twice; the fuller one is believed.
+    for (own, window, over, source) in sources {
         let mut fresh: BTreeMap<(String, String), Traffic> = BTreeMap::new();
         let key = |labels: &watchfire_model::Labels| (labels.value("client").to_owned(), labels.value("server").to_owned());
         for (labels, rate) in
-            lens.vector(&format!("sum by (client, server, connection_type) (rate(traces_service_graph_request_total{{{own}}}[{window}]))"))?
+            lens.vector(&format!("max by (client, server, connection_type) (sum by (job, client, server, connection_type) (rate(traces_service_graph_request_total{{{own}}}[{window}])))"))?
         {
             let entry = fresh.entry(key(&labels)).or_default();
             entry.rate += rate;
@@ -223,9 +228,9 @@ fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), Traffic>, ReadE
         }
         // An own edge that nobody uses any more is still known, for as long as its series live; counters of others may never end.
         fresh.retain(|pair, traffic| (traffic.rate > 0.0 || source == "spans") && !out.contains_key(pair));
-        for (labels, rate) in
-            lens.vector(&format!("sum by (client, server) (rate(traces_service_graph_request_failed_total{{{own}}}[{window}]))"))?
-        {
+        for (labels, rate) in lens.vector(&format!(
+            "max by (client, server) (sum by (job, client, server) (rate(traces_service_graph_request_failed_total{{{own}}}[{window}])))"
+        ))? {
             if let Some(entry) = fresh.get_mut(&key(&labels)) {
                 entry.failed = rate;
             }
@@ -236,7 +241,7 @@ fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), Traffic>, ReadE
             let histogram = if source == "spans" {
                 format!("sum by (client, server) (rate({metric}{{{own}}}[{window}]))")
             } else {
-                format!("sum by (client, server, le) (rate({metric}_bucket{{{own}}}[{window}]))")
+                format!("max by (client, server, le) (sum by (job, client, server, le) (rate({metric}_bucket{{{own}}}[{window}])))")
             };
             for (labels, value) in lens.vector(&format!("histogram_quantile(0.95, {histogram})"))? {
                 if let Some(entry) = fresh.get_mut(&key(&labels))

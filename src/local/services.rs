@@ -1,5 +1,6 @@
 //! RED of every service over the last minute, its state, and the reasons for it.
 
+use super::collectors;
 use super::context::Context;
 use super::lens::Lens;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +59,10 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
     for name in ready_made(lens)? {
         seen.entry(name).or_insert(lens.at);
     }
+    let collectors = collectors::collectors(lens)?;
+    for name in collectors.keys() {
+        seen.insert(name.clone(), lens.at);
+    }
     let versions = versions(lens)?;
     let saturation = saturation(lens)?;
 
@@ -90,17 +95,26 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
             declared: context.is_declared(name),
             ..ServiceRow::default()
         };
-        judge(&mut row, lens.at, context);
+        let mut troubles = Vec::new();
+        if let Some(figures) = collectors.get(name) {
+            row.source = Some("collector's own metrics".to_owned());
+            troubles = collectors::complaints(figures);
+            if let (Some(size), Some(capacity)) = (figures.queue_size, figures.queue_capacity.filter(|c| *c > 0.0)) {
+                row.saturation = Some(size / capacity);
+                row.saturation_of = Some("queue".to_owned());
+            }
+        }
+        judge(&mut row, lens.at, context, troubles);
         rows.push(row);
     }
     rows.sort_by(|a, b| b.state.cmp(&a.state).then_with(|| b.rate.unwrap_or(-1.0).total_cmp(&a.rate.unwrap_or(-1.0))));
     Ok(Services { services: rows, changes: Vec::new() })
 }
 
-/// State and reasons: probes first, then alerts, then what the figures themselves say.
-fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>) {
+/// State and reasons: probes first, then alerts, then what the figures themselves say. `troubles` are known already.
+fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubles: Vec<String>) {
     let mut state = HealthState::Unknown;
-    let mut why: Vec<(HealthState, String)> = Vec::new();
+    let mut why: Vec<(HealthState, String)> = troubles.into_iter().map(|text| (HealthState::Degraded, text)).collect();
 
     for check in context.checks.iter().filter(|c| c.service == row.name) {
         if check.state == HealthState::Unhealthy {
@@ -203,7 +217,10 @@ fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
                 label,
                 "span metrics",
                 &format!(r#"{calls}{{job!="",{kinds}}}"#),
-                &format!(r#"sum by ({label}, le) (rate({buckets}{{job!="",{kinds}}}[5m]))"#),
+                &format!(
+                    r#"max by ({label}, le) (sum by (job, {label}, le) (rate({buckets}{{job!="",{kinds}}}[{}])))"#,
+                    lens.scrape_window_text()
+                ),
                 with_percentiles,
             )?;
             for (_, red) in out.iter_mut().filter(|(name, _)| !before.contains(*name)) {
@@ -226,8 +243,12 @@ fn collect(
     percentiles_required: bool,
 ) -> Result<(), ReadError> {
     // Scraped series have a sample every 15 s or so; a minute of them can hold a single one.
-    let window = if source == "spans" { lens.window } else { Duration::from_secs(300) };
-    let rates = lens.vector(&format!("sum by ({label}, status_code) (rate({calls}[{}s]))", window.as_secs().max(1)))?;
+    let window = if source == "spans" { lens.window } else { lens.scrape_window };
+    // Two jobs that derive the same series from the same spans say it twice; the fuller one is believed.
+    let rates = lens.vector(&format!(
+        "max by ({label}, status_code) (sum by (job, {label}, status_code) (rate({calls}[{}s])))",
+        window.as_secs().max(1)
+    ))?;
     if rates.is_empty() {
         return Ok(());
     }
@@ -263,9 +284,14 @@ fn collect(
 }
 
 fn sparklines(lens: &Lens<'_>) -> Result<BTreeMap<String, Vec<Option<f64>>>, ReadError> {
+    let scraped = lens.scrape_window_text();
     Ok(lens
         .columns(
-            &format!(r#"sum by (service_name) (rate(traces_span_metrics_calls_total{{{SERVED}}}[1m]))"#),
+            &format!(
+                r#"sum by (service_name) (rate(traces_span_metrics_calls_total{{job="",{SERVED}}}[1m]))
+                or max by (service_name) (sum by (job, service_name) (rate(traces_span_metrics_calls_total{{job!="",{SERVED}}}[{scraped}])))
+                or label_replace(max by (service) (sum by (job, service) (rate(traces_spanmetrics_calls_total{{{SERVED}}}[{scraped}]))), "service_name", "$1", "service", "(.*)")"#
+            ),
             Duration::from_secs(15 * 60),
             Duration::from_secs(60),
         )?
@@ -325,12 +351,39 @@ fn saturation(lens: &Lens<'_>) -> Result<BTreeMap<String, (f64, String)>, ReadEr
 /// # Errors
 /// When the store cannot be queried.
 pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, ReadError> {
-    let filter = format!(r#"job="",service_name={service:?}"#);
+    let own = format!(r#"job="",service_name={service:?}"#);
     let window = lens.window_text();
+    let histogram = format!("sum by (span_name, span_kind) (rate(traces_span_metrics_duration_seconds{{{own}}}[{window}]))");
+    let ratio = lens.number(&format!("min(watchfire_sampling_ratio{{service_name={service:?}}})"))?;
+    let ratio = ratio.filter(|r| *r > 0.0 && *r < 1.0).unwrap_or(1.0);
+    let mut rows = operation_rows(lens, &format!("traces_span_metrics_calls_total{{{own}}}"), lens.window, &histogram, 1.0)?;
+    for row in &mut rows {
+        row.sample_count = row.sample_count.map(|n| n * ratio);
+    }
+    if !rows.is_empty() {
+        return Ok(rows);
+    }
+    // No spans of it come here: what a collector or Tempo derived from them.
+    let scraped = lens.scrape_window_text();
+    for (label, calls, buckets, unit) in READY_MADE {
+        let filter = format!(r#"job!="",{label}={service:?}"#);
+        let histogram =
+            format!("max by (span_name, span_kind, le) (sum by (job, span_name, span_kind, le) (rate({buckets}{{{filter}}}[{scraped}])))");
+        let rows = operation_rows(lens, &format!("{calls}{{{filter}}}"), lens.scrape_window, &histogram, unit)?;
+        if rows.iter().any(|r| r.p50_seconds.is_some()) {
+            return Ok(rows);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// `unit`: how many of the histogram's units are a second.
+fn operation_rows(lens: &Lens<'_>, calls: &str, window: Duration, histogram: &str, unit: f64) -> Result<Vec<OperationRow>, ReadError> {
+    let seconds = window.as_secs().max(1);
     let mut rows: BTreeMap<(String, String), (f64, f64)> = BTreeMap::new();
-    for (labels, rate) in
-        lens.vector(&format!("sum by (span_name, span_kind, status_code) (rate(traces_span_metrics_calls_total{{{filter}}}[{window}]))"))?
-    {
+    for (labels, rate) in lens.vector(&format!(
+        "max by (span_name, span_kind, status_code) (sum by (job, span_name, span_kind, status_code) (rate({calls}[{seconds}s])))"
+    ))? {
         let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
         let entry = rows.entry(key).or_default();
         entry.0 += rate;
@@ -340,15 +393,11 @@ pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, R
     }
     let mut quantiles: BTreeMap<(String, String), [Option<f64>; 3]> = BTreeMap::new();
     for (index, quantile) in ["0.5", "0.95", "0.99"].into_iter().enumerate() {
-        for (labels, value) in lens.vector(&format!(
-            "histogram_quantile({quantile}, sum by (span_name, span_kind) (rate(traces_span_metrics_duration_seconds{{{filter}}}[{window}])))"
-        ))? {
+        for (labels, value) in lens.vector(&format!("histogram_quantile({quantile}, {histogram})"))? {
             let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
-            quantiles.entry(key).or_default()[index] = Some(value);
+            quantiles.entry(key).or_default()[index] = Some(value / unit);
         }
     }
-    let ratio = lens.number(&format!("min(watchfire_sampling_ratio{{service_name={service:?}}})"))?;
-    let ratio = ratio.filter(|r| *r > 0.0 && *r < 1.0).unwrap_or(1.0);
     let mut out: Vec<OperationRow> = rows
         .into_iter()
         .map(|(key, (rate, errors))| {
@@ -361,7 +410,7 @@ pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, R
                 p50_seconds: q[0],
                 p95_seconds: q[1],
                 p99_seconds: q[2],
-                sample_count: Some(rate * lens.window.as_secs_f64() * ratio),
+                sample_count: Some(rate * window.as_secs_f64()),
             }
         })
         .collect();

@@ -192,7 +192,10 @@ impl SeriesSink for Store {
     }
 
     fn series(&self, origin: OriginId, labels: &Labels, kind: MetricKind) -> Option<SeriesId> {
-        self.series.series(origin, labels, kind)
+        match marked_as_foreign(labels) {
+            Some(marked) => self.series.series(origin, &marked, kind),
+            None => self.series.series(origin, labels, kind),
+        }
     }
 
     fn append(&self, origin: OriginId, at: Timestamp, now: Timestamp, row: &[(SeriesId, Value)]) -> Appended {
@@ -206,6 +209,18 @@ impl SeriesSink for Store {
     fn exemplar(&self, series: SeriesId, exemplar: Exemplar) {
         self.series.exemplar(series, exemplar);
     }
+}
+
+/// The store's own derived series have no `job`. Somebody else's of the same names (a collector's service graph sent over OTLP, Tempo's
+/// written remotely) may come without one too; the label keeps the two from being one series.
+fn marked_as_foreign(labels: &Labels) -> Option<Labels> {
+    let derived = ["traces_span_metrics_", "traces_service_graph_"].iter().any(|prefix| labels.metric_name().starts_with(prefix));
+    if !derived || labels.get("job").is_some() {
+        return None;
+    }
+    let mut marked = labels.to_builder();
+    marked.set("job", "external");
+    Some(marked.build())
 }
 
 impl SeriesSource for Store {

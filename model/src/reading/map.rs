@@ -35,7 +35,7 @@ pub struct Node {
     pub error_ratio: Option<f64>,
     pub p95_seconds: Option<f64>,
     pub why: Vec<String>,
-    /// Depth, for queue nodes.
+    /// Depth, for queue nodes; batches waiting, for collectors.
     pub queue_depth: Option<f64>,
 }
 

@@ -8,6 +8,7 @@ use super::map::Edge;
 use super::queues::Queue;
 use crate::{HealthState, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -66,6 +67,26 @@ pub struct ServicePage {
     pub top_errors: Vec<(String, u64)>,
     pub logs: Vec<LogLine>,
     pub resources: Vec<(String, f64)>,
+    /// Its own figures, where the service is an OpenTelemetry collector.
+    pub collector: Option<CollectorFigures>,
+}
+
+/// What an OpenTelemetry collector says of itself: items since it started, over all signals.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CollectorFigures {
+    pub accepted: Option<f64>,
+    pub refused: Option<f64>,
+    pub dropped: Option<f64>,
+    pub sent: Option<f64>,
+    pub send_failed: Option<f64>,
+    pub enqueue_failed: Option<f64>,
+    /// Batches waiting in the queues of all exporters.
+    pub queue_size: Option<f64>,
+    pub queue_capacity: Option<f64>,
+    pub uptime_seconds: Option<f64>,
+    /// Items by what became of them within the last five minutes: `refused`, `dropped`, ...
+    pub recent_losses: BTreeMap<String, f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

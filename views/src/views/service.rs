@@ -1,14 +1,14 @@
 //! The page of one service: figures, callers and callees, operations, checks, breakers, queues, alerts, errors, logs.
 
 use crate::action::Action;
-use crate::canvas::{Canvas, display_width};
+use crate::canvas::{Canvas, Pen, display_width};
 use crate::look::{Role, breaker_look, error_role, is_tripped, severity_glyph, severity_state, state_glyph};
 use crate::number;
 use crate::readings::Kind;
 use crate::table::window;
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
-use watchfire_model::reading::{AlertState, Edge, OperationRow, ServicePage};
+use watchfire_model::reading::{AlertState, CollectorFigures, Edge, OperationRow, ServicePage, ServiceRow};
 use watchfire_model::{Request, Timestamp};
 
 #[derive(Default)]
@@ -291,20 +291,10 @@ fn head(page: &ServicePage, now: Timestamp, canvas: &mut Canvas<'_>) {
     let mut pen = canvas.pen(1, 0);
     pen.put(state_glyph(row.state), row.state.into()).gap(1).put(&row.name, Role::Strong).gap(2).put(row.state.word(), row.state.into());
     pen.gap(2).put(&row.why.join(" · "), Role::Text);
-    let percentile = |value| number::percentile(value, row.sample_count, row.sampling_ratio);
-    let mut pen = canvas.pen(1, 1);
-    for (name, value) in [
-        ("", number::rate(row.rate)),
-        ("errors ", number::percent_sign(row.error_ratio)),
-        ("p50 ", percentile(row.p50_seconds)),
-        ("p95 ", percentile(row.p95_seconds)),
-        ("p99 ", percentile(row.p99_seconds)),
-        ("from ", format!("{} spans", number::whole(row.sample_count))),
-    ] {
-        pen.put(name, Role::Dim).put(&value, Role::Text).gap(3);
-    }
-    if let Some(ratio) = row.sampling_ratio.filter(|r| *r < 0.999) {
-        pen.put(&format!("≈ {} % of traces kept", number::digits(ratio * 100.0)), Role::Unknown);
+    // A collector makes no calls of its own; it has other figures.
+    match page.collector.as_ref().filter(|_| row.rate.is_none()) {
+        Some(figures) => collector(figures, canvas.pen(1, 1)),
+        None => calls(row, canvas.pen(1, 1)),
     }
     let mut pen = canvas.pen(1, 2);
     let unknown = number::UNKNOWN;
@@ -322,6 +312,40 @@ fn head(page: &ServicePage, now: Timestamp, canvas: &mut Canvas<'_>) {
     }
     if row.simulated {
         pen.put("simulated", Role::Banner);
+    }
+}
+
+fn calls(row: &ServiceRow, mut pen: Pen<'_, '_>) {
+    let percentile = |value| number::percentile(value, row.sample_count, row.sampling_ratio);
+    for (name, value) in [
+        ("", number::rate(row.rate)),
+        ("errors ", number::percent_sign(row.error_ratio)),
+        ("p50 ", percentile(row.p50_seconds)),
+        ("p95 ", percentile(row.p95_seconds)),
+        ("p99 ", percentile(row.p99_seconds)),
+        ("from ", format!("{} spans", number::whole(row.sample_count))),
+    ] {
+        pen.put(name, Role::Dim).put(&value, Role::Text).gap(3);
+    }
+    if let Some(ratio) = row.sampling_ratio.filter(|r| *r < 0.999) {
+        pen.put(&format!("≈ {} % of traces kept", number::digits(ratio * 100.0)), Role::Unknown);
+    }
+}
+
+/// What a collector says of itself; what it lost stands out.
+fn collector(figures: &CollectorFigures, mut pen: Pen<'_, '_>) {
+    let queue = format!("{} of {}", number::whole(figures.queue_size), number::whole(figures.queue_capacity));
+    pen.put("queue ", Role::Dim).put(&queue, Role::Text).gap(3);
+    for (name, value, loss) in [
+        ("accepted ", figures.accepted, false),
+        ("sent ", figures.sent, false),
+        ("refused ", figures.refused, true),
+        ("dropped ", figures.dropped, true),
+        ("queue full ", figures.enqueue_failed, true),
+        ("send failed ", figures.send_failed, true),
+    ] {
+        let role = if loss && value.is_some_and(|v| v > 0.0) { Role::Degraded } else { Role::Text };
+        pen.put(name, Role::Dim).put(&number::whole(value), role).gap(3);
     }
 }
 
