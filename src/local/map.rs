@@ -34,6 +34,7 @@ impl Traffic {
 pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queues: &[Queue]) -> Result<Map, ReadError> {
     let mut edges: BTreeMap<(String, String), Edge> = BTreeMap::new();
     let mut kinds = node_kinds(lens, context)?;
+    let mut published: BTreeMap<(String, String), Traffic> = BTreeMap::new();
     let ratio_of = |name: &str| services.iter().find(|s| s.name == name).and_then(|s| s.sampling_ratio);
     for ((client, server), mut traffic) in traffic(lens)? {
         let server = context.canonical(&server).to_owned();
@@ -43,15 +44,21 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
             // A queue is a place of its own: messages go in at one side and come out at the other.
             let queue = context.canonical(&destination.queue).to_owned();
             kinds.insert(queue.clone(), NodeKind::Queue);
-            let published = Traffic { p95: None, failed: 0.0, ..traffic.clone() };
-            add(&mut edges, edge(&client, &queue, &published, &kinds, context));
             add(&mut edges, edge(&queue, &server, &traffic, &kinds, context));
+            // Every consumer gets the message, which is published once: the one that got most says how many there were.
+            let put = published.entry((client, queue)).or_default();
+            if traffic.rate >= put.rate {
+                *put = Traffic { p95: None, failed: 0.0, ..traffic };
+            }
             continue;
         }
         if let Some(kind) = node_kind(&server, &traffic.connection, services) {
             kinds.entry(server.clone()).or_insert(kind);
         }
         add(&mut edges, edge(&client, &server, &traffic, &kinds, context));
+    }
+    for ((client, queue), traffic) in published {
+        add(&mut edges, edge(&client, &queue, &traffic, &kinds, context));
     }
     for (client, server, kind) in context.declared_edges() {
         kinds.insert(server.clone(), kind);
@@ -235,7 +242,8 @@ fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), Traffic>, ReadE
                 entry.failed = rate;
             }
         }
-        // The client's view includes the network and exists for peers without telemetry; the server's is the fallback.
+        // The client's view includes the network and exists for peers without telemetry; the server's is the fallback. Of a message the client
+        // only sees that it was put into the queue, so what the consumer did with it comes first.
         for side in ["client", "server"] {
             let metric = format!("traces_service_graph_request_{side}_seconds");
             let histogram = if source == "spans" {
@@ -245,7 +253,7 @@ fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), Traffic>, ReadE
             };
             for (labels, value) in lens.vector(&format!("histogram_quantile(0.95, {histogram})"))? {
                 if let Some(entry) = fresh.get_mut(&key(&labels))
-                    && entry.p95.is_none()
+                    && (entry.p95.is_none() || entry.connection == "messaging_system")
                 {
                     entry.p95 = Some(value);
                 }

@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::Link;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -181,4 +182,60 @@ async fn of_sampled_services_rates_are_corrected_and_counts_are_what_was_seen() 
     let shop = watchfire.json("/api/watchfire/v1/services/shop").await;
     let operations = shop["operations"].as_array().expect("a list");
     assert!(!operations.is_empty() && operations.iter().all(honest), "{operations:#?}");
+}
+
+/// Messages that two services consume, each in a trace of its own with a link to the publishing span.
+fn messages(count: u8) -> ExportTraceServiceRequest {
+    let end = now_nanos();
+    let (mut shop, mut mailer, mut audit) = (Vec::new(), Vec::new(), Vec::new());
+    for i in 0..count {
+        let span = |trace: u8, name: &str, kind: i32, ms: u64| Span {
+            trace_id: [vec![trace; 15], vec![i + 1]].concat(),
+            span_id: vec![trace, i, 2, 2, 2, 2, 2, 2],
+            name: name.to_owned(),
+            kind,
+            start_time_unix_nano: end - ms * 1_000_000,
+            end_time_unix_nano: end,
+            attributes: vec![attribute("messaging.system", "kafka"), attribute("messaging.destination.name", "orders")],
+            ..Span::default()
+        };
+        let publish = span(101, "send orders", 4, 2);
+        let link = Link { trace_id: publish.trace_id.clone(), span_id: publish.span_id.clone(), ..Link::default() };
+        mailer.push(Span { links: vec![link.clone()], ..span(102, "process orders", 5, 40) });
+        audit.push(Span { links: vec![link], ..span(103, "process orders", 5, 10) });
+        shop.push(publish);
+    }
+    ExportTraceServiceRequest { resource_spans: vec![of_service("shop", shop), of_service("mailer", mailer), of_service("audit", audit)] }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_only_spans_name_is_listed_with_its_flow_and_an_unknown_depth() {
+    let watchfire = Watchfire::start(&[]);
+    let url = format!("http://{}/v1/traces", watchfire.otlp_http);
+    let request = watchfire.client().post(url).header("content-type", "application/x-protobuf").body(messages(60).encode_to_vec());
+    assert_eq!(request.send().await.expect("answered").status(), 200);
+    let map = watchfire
+        .until("/api/watchfire/v1/map", "both consumers", |json| {
+            json["edges"].as_array().is_some_and(|list| list.iter().filter(|e| e["client"] == "orders").count() == 2)
+        })
+        .await;
+    let edge = |client: &str, server: &str| {
+        let edges = map["edges"].as_array().expect("a list");
+        edges
+            .iter()
+            .find(|e| e["client"] == client && e["server"] == server)
+            .unwrap_or_else(|| panic!("{client} {server} in {edges:#?}"))
+            .clone()
+    };
+    let (published, mailed, audited) = (edge("shop", "orders"), edge("orders", "mailer"), edge("orders", "audit"));
+    // A message is published once, however many get it.
+    assert_eq!((&published["rate"], &mailed["rate"]), (&audited["rate"], &audited["rate"]));
+    // What a consumer does with it is the consumer's time, not that of putting it into the queue.
+    assert!((mailed["p95_seconds"].as_f64().expect("known") - 0.040).abs() < 0.001, "{mailed:#}");
+    assert!((audited["p95_seconds"].as_f64().expect("known") - 0.010).abs() < 0.001, "{audited:#}");
+    let queues = watchfire.json("/api/watchfire/v1/queues").await;
+    let queue = queues["queues"].as_array().and_then(|l| l.iter().find(|q| q["queue"] == "orders")).expect("listed").clone();
+    assert_eq!((&queue["system"], &queue["depth"], &queue["state"]), (&"kafka".into(), &serde_json::Value::Null, &"unknown".into()));
+    assert!(queue["in_rate"].as_f64().expect("known") > 0.0 && queue["out_rate"].as_f64().expect("known") > 0.0, "{queue:#}");
+    assert_eq!((&queue["producers"], queue["consumer_services"].as_array().map(Vec::len)), (&serde_json::json!(["shop"]), Some(2)));
 }

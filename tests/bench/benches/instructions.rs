@@ -24,7 +24,7 @@ fn main() {
     let leg = arguments.first().map_or("engine", String::as_str);
     let requests: usize = arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(0);
     let variety = if arguments.get(2).is_some_and(|v| v == "high") { Variety::High } else { Variety::Ordinary };
-    let data = encoded(1024, variety, START as u64 * 1_000_000);
+    let data = encoded(requests.min(1024) as u64, variety, START as u64 * 1_000_000);
     let begun = std::time::Instant::now();
     measured(leg, requests, &data);
     if requests > 0 {
