@@ -227,3 +227,26 @@ fn idle_operations_and_edges_end_with_a_stale_marker() {
     bench.pass(2 * SECONDS);
     assert_eq!(bench.value(CALLS, &[("span_name", "call")]), Some(1.0), "and begin again");
 }
+
+#[test]
+fn requests_that_waited_in_the_queue_refuse_no_sample() {
+    let mut bench = Bench::new();
+    let mut refused = 0;
+    for round in 0..20u64 {
+        let arrived = bench.now;
+        bench.pass(Duration::from_secs(2));
+        // The owner thread has ticked since this one came.
+        let ticked = std::mem::replace(&mut bench.now, arrived.saturating_add(Duration::from_millis(1900)));
+        bench.send("svc", vec![span(u128::from(round) + 1, round + 1, 0, "op", SERVER)]);
+        bench.now = ticked;
+        refused = bench.meter.counter("watchfire_samples_refused_total", &[("reason", "out_of_order")]).get();
+    }
+    assert_eq!(refused, 0);
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.value("traces_span_metrics_calls_total", &[("service_name", "svc")]), Some(20.0));
+    // A clock that was set back by an hour is followed all the same.
+    bench.now = bench.now.saturating_sub(Duration::from_secs(3600));
+    bench.send("later", vec![span(1000, 1000, 0, "op", SERVER)]);
+    bench.pass(Duration::from_secs(3));
+    assert_eq!(bench.value("traces_span_metrics_calls_total", &[("service_name", "later")]), Some(1.0));
+}

@@ -24,6 +24,7 @@ use crate::spans::wire;
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use watchfire_model::{
     AttributeValue, Counter, Meter, OriginId, ResourceView, SeriesId, SeriesSink, SpanKind, SpanStatus, SpanView, SpanVisitor, Timestamp,
     Value,
@@ -37,6 +38,8 @@ const JOIN_BITS: u32 = 15;
 const REPEAT_BITS: u32 = 14;
 /// Rows after which a long request is worked off in between.
 const BATCH: usize = 4096;
+/// A clock that runs back by more than this was set; by less, a request waited.
+const SET_BACK: Duration = Duration::from_secs(60);
 /// Span times further than this from their arrival are nonsense, nanoseconds (a year).
 const REACH: u64 = 366 * 86_400 * 1_000_000_000;
 
@@ -151,6 +154,14 @@ impl SpanEngine {
             series,
             held,
             board,
+        }
+    }
+
+    /// A request that waited in the queue arrived before the last tick; time does not run backwards for that, or everything derived would be published
+    /// a second time, for a moment that has passed. Only a clock that was set back is followed.
+    fn time_is(&mut self, at: Timestamp) {
+        if at >= self.now || self.now.since(at) > SET_BACK {
+            self.now = at;
         }
     }
 
@@ -287,14 +298,14 @@ impl SpanVisitor for SpanEngine {
     }
 
     fn end_of_request(&mut self, received: Timestamp) {
-        self.now = received;
+        self.time_is(received);
         self.work_off();
         self.show_if_due();
         self.publish_if_due();
     }
 
     fn tick(&mut self, now: Timestamp) {
-        self.now = now;
+        self.time_is(now);
         self.work_off();
         self.expire();
         self.evict();

@@ -119,7 +119,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 {
                     let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
                     let before = cpu_nanos(threads);
-                    load(&channel, &data, encoding, Until::Requests(requests)).await;
+                    load(&channel, &data, encoding, pair * requests, Until::Requests(requests)).await;
                     nanos[leg] = (cpu_nanos(threads) - before) as f64 / (requests * spans) as f64;
                 }
                 // The first pair warms up.

@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (mut highest, mut spans, mut refused) = (0.0f64, 0, 0);
         while begun.elapsed() < Duration::from_secs(seconds) {
             let end = (begun + Duration::from_secs(seconds)).min(Instant::now() + Duration::from_secs(10));
-            let sent = load(&channel, &data, None, Until::Time(end)).await;
+            let sent = load(&channel, &data, None, spans / SPANS, Until::Time(end)).await;
             spans += sent.accepted * SPANS;
             refused += sent.refused;
             let memory = megabytes(&pid).unwrap_or(f64::NAN);

@@ -65,12 +65,13 @@ pub enum Until {
     Time(Instant),
 }
 
-/// Sends one request after the other, some at a time over one connection. What is refused for now is sent again until it is accepted.
+/// Sends one request after the other, from number `first` on, some at a time over one connection. What is refused for now is sent again until
+/// it is accepted.
 ///
 /// # Panics
 /// When a request is refused for good.
-pub async fn load(channel: &Channel, data: &Arc<Vec<Bytes>>, encoding: Option<CompressionEncoding>, until: Until) -> Sent {
-    let next = Arc::new(AtomicUsize::new(0));
+pub async fn load(channel: &Channel, data: &Arc<Vec<Bytes>>, encoding: Option<CompressionEncoding>, first: usize, until: Until) -> Sent {
+    let next = Arc::new(AtomicUsize::new(first));
     let mut senders = tokio::task::JoinSet::new();
     for _ in 0..IN_FLIGHT {
         let (channel, data, next) = (channel.clone(), data.clone(), next.clone());
@@ -83,7 +84,7 @@ pub async fn load(channel: &Channel, data: &Arc<Vec<Bytes>>, encoding: Option<Co
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let over = match until {
-                    Until::Requests(requests) => index >= requests,
+                    Until::Requests(requests) => index >= first + requests,
                     Until::Time(end) => Instant::now() >= end,
                 };
                 if over {
