@@ -323,3 +323,61 @@ async fn a_reload_takes_rules_and_receivers_and_a_mistake_changes_nothing() {
     watchfire.until("/api/watchfire/v1/status", "nothing is wrong any more", |json| !banner(json)).await;
     assert_eq!(watchfire.metric("watchfire_config_last_reload_successful").await, 1.0);
 }
+
+/// A canary in every place of a configuration that may hold a credential: no answer, page of configuration, log or state file shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_receivers_are_shown_nowhere() {
+    let receiver = Receiver::start().await;
+    let files = TempDir::new().expect("a directory");
+    let config = write(
+        &files.path().join("config.toml"),
+        &format!(
+            r#"
+[receivers.hook]
+type = "webhook"
+url = "{0}/canary-1"
+bearer_token = "canary-2"
+headers = {{ X-Api-Key = "canary-3" }}
+[receivers.chat]
+type = "slack"
+url = "{0}/canary-4"
+[receivers.text]
+type = "sms"
+url = "{0}/canary-5"
+to = ["+49 30 1"]
+fields = {{ text = "{{text}}", secret = "canary-6" }}
+[receivers.pager]
+type = "pagerduty"
+url = "{0}/pager"
+routing_key = "canary-7"
+[[person]]
+name = "alex"
+channels = [{{ channel = {{ type = "webhook", url = "{0}/canary-8", username = "a", password = "canary-9" }} }}]
+[[route]]
+to = ["hook", "chat", "text", "pager", "alex"]
+group_wait = "0s"
+"#,
+            receiver.url
+        ),
+    );
+    let rules = write(&files.path().join("rules.yml"), "groups:\n- name: g\n  interval: 1s\n  rules:\n  - {alert: A, expr: vector(1)}\n");
+    let state = files.path().join("home");
+    let watchfire = Watchfire::start_in(&state, &["--rules", &rules, "--config", &config]);
+    receiver.until("all five are told", |r| (r.posted().len() >= 5).then_some(())).await;
+    let mut shown = String::new();
+    for path in ["/api/v1/status/config", "/api/v1/status/flags", "/metrics", "/api/watchfire/v1/status", "/api/watchfire/v1/alerts"] {
+        let (status, body) = watchfire.get(path).await;
+        assert_eq!(status, 200, "{path}");
+        shown.push_str(&body);
+    }
+    assert_eq!(watchfire.stop("TERM"), Some(0));
+    for entry in std::fs::read_dir(state.join("state")).expect("state").flatten() {
+        shown.push_str(&String::from_utf8_lossy(&std::fs::read(entry.path()).expect("reads")));
+    }
+    let printed = crate::instance::command(&state).args(["config", "show", "--config", &config]).output().expect("runs");
+    assert!(printed.status.success());
+    shown.push_str(&String::from_utf8_lossy(&printed.stdout));
+    let leaked: Vec<&str> = shown.lines().filter(|line| line.contains("canary")).collect();
+    assert!(leaked.is_empty(), "{leaked:#?}");
+    assert!(shown.contains("<secret>"), "the settings themselves are there");
+}

@@ -2,7 +2,7 @@
 
 use super::Paths;
 use crate::diagnosis::ConfigError;
-use crate::secret::is_secret_key;
+use crate::secret::is_secret_path;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 use std::fmt;
 use std::io::Read;
@@ -124,7 +124,7 @@ fn first_secret(table: &toml::Table, prefix: &str) -> Option<String> {
     table.iter().find_map(|(key, value)| {
         let dotted = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match value {
-            toml::Value::String(text) if is_secret_key(key) && !text.is_empty() => Some(dotted),
+            toml::Value::String(text) if is_secret_path(&dotted) && !text.is_empty() => Some(dotted),
             toml::Value::Table(inner) => first_secret(inner, &dotted),
             toml::Value::Array(items) => items.iter().filter_map(toml::Value::as_table).find_map(|inner| first_secret(inner, &dotted)),
             _ => None,

@@ -2,7 +2,7 @@
 
 use super::layers::leaves;
 use super::{Config, Loaded, OPEN_TABLES, SETTINGS, SettingKind};
-use crate::secret::is_secret_key;
+use crate::secret::is_secret_path;
 use std::fmt::Write;
 
 impl Loaded {
@@ -30,10 +30,11 @@ impl Loaded {
 }
 
 fn masked(key: &str, value: toml::Value) -> toml::Value {
-    let last = key.rsplit('.').next().unwrap_or(key);
     match value {
-        toml::Value::String(_) if is_secret_key(last) => toml::Value::String("<secret>".to_owned()),
-        toml::Value::Table(table) => toml::Value::Table(table.into_iter().map(|(k, v)| (k.clone(), masked(&k, v))).collect()),
+        toml::Value::String(_) if is_secret_path(key) => toml::Value::String("<secret>".to_owned()),
+        toml::Value::Table(table) => {
+            toml::Value::Table(table.into_iter().map(|(k, v)| (k.clone(), masked(&format!("{key}.{k}"), v))).collect())
+        }
         toml::Value::Array(items) => toml::Value::Array(items.into_iter().map(|v| masked(key, v)).collect()),
         other => other,
     }
