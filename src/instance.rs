@@ -174,8 +174,7 @@ impl Instance {
             meter: meter.clone(),
             warnings: plan.warnings(),
             reloader: reloader.clone(),
-            guide: plan.guide(clock.now()),
-            forgetful: plan.demo.is_some(),
+            forgetful: !plan.durable,
         });
         let source = Arc::new(LocalSource::new(store.clone(), engine.clone(), board.clone(), declared, objectives, clock.clone(), facts));
         let commands = Arc::new(LocalCommands { dispatcher: dispatcher.clone(), store: store.clone(), reloader: reloader.clone() });

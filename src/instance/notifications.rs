@@ -108,7 +108,7 @@ pub fn start(
     clock: &Arc<dyn Clock>,
     cancel: &CancellationToken,
 ) -> anyhow::Result<(DispatcherHandle, Recovered)> {
-    let state_dir: Option<&Path> = plan.demo.is_none().then_some(plan.config.state_dir.as_path());
+    let state_dir: Option<&Path> = plan.durable.then_some(plan.config.state_dir.as_path());
     let (handle, recovered) = Dispatcher::start(settings, state_dir, meter.clone(), clock.clone(), cancel.clone())?;
     if let Some(wake) = terminal {
         let kind = TerminalKind::detect(&|name| std::env::var(name).ok());

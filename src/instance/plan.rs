@@ -23,6 +23,8 @@ pub struct Plan {
     pub platform: Option<Platform>,
     /// Simulate the platform instead of waiting for a real one.
     pub demo: Option<DemoPlan>,
+    /// Alert states, silences and unsent notifications outlive the run.
+    pub durable: bool,
     pub wish: Wish,
 }
 
@@ -58,7 +60,7 @@ impl Plan {
         let loaded = load(flags)?;
         let config = loaded.config.clone();
         let platform = config.platform.as_deref().map(platform).transpose()?;
-        let plan = Plan { config, loaded, platform, demo: None, wish: Wish::Run(flags.clone()) };
+        let plan = Plan { config, loaded, platform, demo: None, durable: true, wish: Wish::Run(flags.clone()) };
         plan.check_addresses()?;
         Ok(plan)
     }
@@ -80,9 +82,24 @@ impl Plan {
             bail!("--speed {}: use a number above 0, at most 1000", args.speed);
         }
         let demo = DemoPlan { scenario: args.scenario.clone(), speed: args.speed, seed: args.seed };
-        let plan = Plan { config, loaded, platform: Some(platform), demo: Some(demo), wish: Wish::Demo(args.clone()) };
+        let plan = Plan { config, loaded, platform: Some(platform), demo: Some(demo), durable: false, wish: Wish::Demo(args.clone()) };
         plan.check_addresses()?;
         Ok(plan)
+    }
+
+    /// For a verdict only: nobody is told anything, and nothing is kept from or for another run.
+    pub fn only_judge(&mut self) {
+        self.durable = false;
+        let config = &mut self.config;
+        config.notify = vec!["none".to_owned()];
+        config.receivers.clear();
+        config.person.clear();
+        config.team.clear();
+        config.route.clear();
+        config.alertmanager = None;
+        for key in ["alertmanager_config", "alertmanagers", "default_to"] {
+            config.delivery.remove(key);
+        }
     }
 
     /// Other people's machines may reach an address beyond loopback, so it needs a token or an explicit word.

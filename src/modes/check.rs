@@ -37,7 +37,9 @@ pub fn check(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Res
     let (source, instance): (Arc<dyn Source>, Option<Instance>) = match &args.url {
         Some(url) => (Arc::new(RemoteSource::new(url, Credentials::of_environment(), runtime.handle().clone())?), None),
         None => {
-            let instance = runtime.block_on(Instance::start(crate::instance::Plan::from_flags(&args.run)?))?;
+            let mut plan = crate::instance::Plan::from_flags(&args.run)?;
+            plan.only_judge();
+            let instance = runtime.block_on(Instance::start(plan))?;
             (instance.source(), Some(instance))
         }
     };
@@ -101,6 +103,8 @@ fn verdict(seen: &Seen) -> Verdict {
         HealthState::Unknown => Verdict::Unknown,
     };
     let worst = alerts.max().unwrap_or(Verdict::Healthy);
+    // A rule that cannot be evaluated could have fired: healthy is not known then.
+    let state = if state == Verdict::Healthy && !seen.broken_rules.is_empty() { Verdict::Unknown } else { state };
     match (state, worst) {
         // Something that fired is known, whatever else is not.
         (Verdict::Unknown, Verdict::Healthy) => Verdict::Unknown,
@@ -144,7 +148,7 @@ fn text(seen: &Seen, verdict: Verdict) -> String {
     for (group, rule, error) in &seen.broken_rules {
         out.push_str(&format!("  rule {rule} of {group} cannot be evaluated: {error}\n"));
     }
-    if verdict == Verdict::Unknown {
+    if verdict == Verdict::Unknown && seen.broken_rules.is_empty() {
         out.push_str("  nothing is known: no telemetry, scrape or probe has answered\n");
     }
     out
@@ -175,6 +179,12 @@ fn junit(seen: &Seen, verdict: Verdict) -> String {
                 ));
             }
         }
+    }
+    for (group, rule, error) in &seen.broken_rules {
+        tests += 1;
+        skipped += 1;
+        let (group, rule, error) = (escape(group), escape(rule), escape(error));
+        cases.push_str(&format!("    <testcase classname=\"rule {group}\" name=\"{rule}\"><skipped message=\"{error}\"/></testcase>\n"));
     }
     for alert in seen.fired.values() {
         tests += 1;
@@ -222,6 +232,18 @@ mod tests {
             let fired = fired.map(|s| ("a".to_owned(), alert(s))).into_iter().collect();
             assert_eq!(verdict(&Seen { overall, fired, ..Seen::default() }), expected, "{overall:?}");
         }
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_evaluated_is_never_healthy() {
+        let broken_rules = vec![("g".to_owned(), "R<1>".to_owned(), "no such function".to_owned())];
+        let mut seen = Seen { overall: HealthState::Healthy, broken_rules, ..Seen::default() };
+        assert_eq!(verdict(&seen), Verdict::Unknown);
+        assert!(text(&seen, Verdict::Unknown).contains("rule R<1> of g cannot be evaluated: no such function"));
+        let xml = junit(&seen, Verdict::Unknown);
+        assert!(xml.contains("tests=\"1\" failures=\"0\" skipped=\"1\"") && xml.contains("R&lt;1&gt;"), "{xml}");
+        seen.fired.insert("a".to_owned(), alert(Severity::Critical));
+        assert_eq!(verdict(&seen), Verdict::Critical);
     }
 
     #[test]

@@ -65,3 +65,38 @@ async fn the_prometheus_api_answers_as_clients_expect() {
 fn sigterm_drains_and_ends_well() {
     assert_eq!(Watchfire::start(&[]).stop("TERM"), Some(0));
 }
+
+/// A verdict is about now: what another run left behind does not count, its state directory may be in use, and nobody is paged by a gate.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_pages_nobody_and_keeps_nothing() {
+    let home = TempDir::new().expect("a temporary directory");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let rules = home.path().join("rules.yml");
+    let config = home.path().join("config.toml");
+    let receiver =
+        format!("[receivers.hook]\ntype = \"webhook\"\nurl = \"http://{address}/\"\n[[route]]\nto = [\"hook\"]\ngroup_wait = \"0s\"\n");
+    std::fs::write(&config, receiver).expect("writes");
+    let check = |expression: &str| {
+        let rule = format!(
+            "groups:\n- name: g\n  interval: 1s\n  rules:\n  - {{alert: A, expr: '{expression}', labels: {{severity: critical}}}}\n"
+        );
+        std::fs::write(&rules, rule).expect("writes");
+        let path = |p: &std::path::Path| p.display().to_string();
+        let (rules, config, state) = (path(&rules), path(&config), path(&home.path().join("state")));
+        let off = ["--otlp-grpc", "off", "--otlp-http", "off", "--api", "off"];
+        let all: Vec<&str> = ["check", "--for", "1s", "--rules", &rules, "--config", &config, "--state-dir", &state, "--alertmanager"]
+            .into_iter()
+            .chain(["http://127.0.0.1:1"])
+            .chain(off)
+            .collect();
+        run(&all)
+    };
+    let (code, out, err) = tokio::task::block_in_place(|| check("vector(1)"));
+    assert_eq!(code, Some(2), "{out}{err}");
+    let (code, out, err) = tokio::task::block_in_place(|| check("vector(0) > 1"));
+    assert_eq!(code, Some(3), "the alert of the run before is not known: {out}{err}");
+    assert!(!home.path().join("state").exists(), "nothing is kept");
+    let called = tokio::time::timeout(std::time::Duration::from_millis(200), listener.accept()).await;
+    assert!(called.is_err(), "nobody is told");
+}
