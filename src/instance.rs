@@ -326,7 +326,8 @@ impl Instance {
 
 /// Looks at the overall state also while nobody else does, so that "since when" is known to the first who asks, and keeps it as a series.
 async fn watch_overall(source: Arc<LocalSource>, meter: Meter, cancel: CancellationToken) {
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    // Not at once: what is read before the first telemetry would be the first answer that others get.
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_EVERY, LOOK_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -24,6 +24,8 @@ const READ_EVERY: Duration = Duration::from_millis(1000);
 const TICK: Duration = Duration::from_millis(500);
 /// Twenty frames a second at most, whatever arrives.
 const FRAME: Duration = Duration::from_millis(50);
+/// What a key changed is shown sooner; a key that repeats still costs no more than this allows.
+const KEY_FRAME: Duration = Duration::from_millis(10);
 
 /// Everything that can wake the loop.
 pub enum Wake {
@@ -75,13 +77,16 @@ pub fn show(
     let mut last_frame = Instant::now() - FRAME;
     let mut last_tick = Instant::now();
     let mut failed = failures();
+    let mut pressed = false;
     let outcome = loop {
-        if app.dirty() && last_frame.elapsed() >= FRAME {
+        let gap = if pressed { KEY_FRAME } else { FRAME };
+        if app.dirty() && last_frame.elapsed() >= gap {
             failpoint("frame");
             draw(&mut terminal, &mut app)?;
             last_frame = Instant::now();
+            pressed = false;
         }
-        let wait = if app.dirty() { FRAME.saturating_sub(last_frame.elapsed()) } else { TICK.saturating_sub(last_tick.elapsed()) };
+        let wait = if app.dirty() { gap.saturating_sub(last_frame.elapsed()) } else { TICK.saturating_sub(last_tick.elapsed()) };
         let mut effects = Vec::new();
         let first = receive.recv_timeout(wait.max(Duration::from_millis(1)));
         let mut quit = matches!(first, Err(RecvTimeoutError::Disconnected));
@@ -89,6 +94,7 @@ pub fn show(
         for wake in first.into_iter().chain(receive.try_iter().take(256)) {
             match wake {
                 Wake::Terminal(event) => {
+                    pressed |= !matches!(event, TerminalEvent::Resize(..));
                     // What the terminal shows after a resize is anybody's guess, even at the size it had before.
                     if matches!(event, TerminalEvent::Resize(..)) {
                         terminal.clear()?;
