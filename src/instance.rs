@@ -18,7 +18,8 @@ mod simulator;
 mod targets;
 
 pub use dialects::beside as dialects_beside;
-pub use notifications::{notification_paths, notify_settings, test_notifications};
+pub use evaluation::dialect_engine;
+pub use notifications::{document_settings, notification_paths, notify_settings, test_notifications};
 pub use plan::{Plan, environment, platform};
 pub use preset_rules::THRESHOLD_LABEL;
 pub use targets::targets;
@@ -174,6 +175,7 @@ impl Instance {
             meter: meter.clone(),
             warnings: plan.warnings(),
             reloader: reloader.clone(),
+            guide: plan.guide(clock.now()),
             forgetful: !plan.durable,
         });
         let source = Arc::new(LocalSource::new(store.clone(), engine.clone(), board.clone(), declared, objectives, clock.clone(), facts));

@@ -16,7 +16,7 @@ pub use report::text;
 
 use crate::instance::{Plan, dialect_engine, document_settings, signals, store_limits};
 use crate::local::Declared;
-use crate::local::lens::{Lens, QueryCache, RATE_WINDOW};
+use crate::local::lens::{Lens, QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
 use crate::local::objectives::met;
 use crate::topology::JoinedTopology;
 use account::Observer;
@@ -76,7 +76,14 @@ pub fn rehearse(plan: &Plan, platform: &Platform, scenario: &Scenario, seed: u64
             observer.told(notice, routing.route(&notice.labels));
         }
         if at.as_secs().is_multiple_of(LOOK) {
-            let lens = Lens { engine: &engine, source: &*store, cache: &cache, at: now, window: RATE_WINDOW.min(at) };
+            let lens = Lens {
+                engine: &engine,
+                source: &*store,
+                cache: &cache,
+                at: now,
+                window: RATE_WINDOW.min(at),
+                scrape_window: SCRAPE_WINDOW.min(at),
+            };
             for (index, objective) in platform.objectives.iter().enumerate() {
                 observer.objective(index, met(&lens, objective), at);
             }

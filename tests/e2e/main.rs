@@ -2,6 +2,7 @@
 
 mod alerting;
 mod collector;
+mod desktop;
 mod dialects;
 mod ingest;
 mod instance;

@@ -126,7 +126,9 @@ impl Probe {
         let text = String::from_utf8_lossy(&body.bytes);
         // A cut body cannot be believed; the status code can.
         if body.cut {
+            let mut outcome = judge(status, None, &self.settings.expected_status, self.settings.unknown_as);
             let _ = write!(outcome.detail, ", the body is longer than {} bytes and was not read", self.settings.body_limit);
+            return Finding { certificate_expires, ..outcome.into() };
         }
         Finding { certificate_expires, ..understand(&self.settings, status, &content_type, self.url.path(), &text) }
     }
