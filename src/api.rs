@@ -21,7 +21,7 @@ pub use rules::rfc3339;
 use crate::board::Board;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -121,7 +121,10 @@ async fn too_long(State(api): State<Arc<Api>>, request: Request, next: Next) -> 
         return response;
     }
     api.refused_query("bytes");
-    envelope::ApiError::bad_data("request body exceeds 2 MiB").into_response()
+    let mut response = envelope::ApiError::bad_data("request body exceeds 2 MiB").into_response();
+    // What is left of the body is not read, so this connection takes no further request.
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 async fn unknown_path(State(api): State<Arc<Api>>) -> Response {
@@ -142,7 +145,7 @@ async fn ready(State(api): State<Arc<Api>>) -> Response {
     let mut response = (status, text).into_response();
     if !is_ready {
         let value = if stopping { "true" } else { "false" };
-        response.headers_mut().insert("x-prometheus-stopping", header::HeaderValue::from_static(value));
+        response.headers_mut().insert("x-prometheus-stopping", HeaderValue::from_static(value));
     }
     response
 }

@@ -245,7 +245,8 @@ impl LocalSource {
         };
         let broken = self.board.read().broken_rules.len();
         if broken > 0 {
-            status.banners.push(format!("{broken} rules cannot be evaluated (8 Alerts says which)"));
+            let rules = if broken == 1 { "rule" } else { "rules" };
+            status.banners.push(format!("{broken} {rules} cannot be evaluated (8 Alerts says which)"));
         }
         self.facts.complete(&mut status);
         Ok(status)

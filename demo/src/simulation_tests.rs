@@ -235,12 +235,16 @@ fn every_breaker_of_every_platform_can_be_driven_through_a_whole_cycle() {
             let story = story(300, vec![failing]);
             // Without spans: only outcomes matter here.
             let mut simulation = Simulation::new(&platform, 1, Some(&story), Some(0.0), EPOCH, 1.0);
-            simulation.run_until(breaker.reset + seconds(28));
-            let (_, transitions) = simulation.breaker(&breaker.service, &breaker.name).unwrap();
-            let states: Vec<_> = transitions.iter().map(|(_, s)| s.word()).collect();
+            // It is the first call after the reset that tries: where calls are rare, that takes a while.
+            let mut states = (28..240).step_by(10).map(|after| {
+                simulation.run_until(breaker.reset + seconds(after));
+                let (_, transitions) = simulation.breaker(&breaker.service, &breaker.name).unwrap();
+                transitions.iter().map(|(_, s)| s.word()).collect::<Vec<_>>()
+            });
+            let whole = states.find(|states| states.last() == Some(&"closed"));
+            let states = whole.unwrap_or_else(|| panic!("{name}: {} {} never closed again", breaker.service, breaker.name));
             assert_eq!(states.first(), Some(&"open"), "{name}: {} {} {states:?}", breaker.service, breaker.name);
-            assert_eq!(states.last(), Some(&"closed"), "{name}: {} {} {states:?}", breaker.service, breaker.name);
-            assert!(states.contains(&"half-open"));
+            assert!(states.contains(&"half-open"), "{name}: {} {} {states:?}", breaker.service, breaker.name);
         }
     }
 }

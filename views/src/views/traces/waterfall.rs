@@ -199,11 +199,11 @@ impl Waterfall {
         if self.fall.errors > 0 {
             pen.put(&format!("{} error{}", self.fall.errors, if self.fall.errors == 1 { "" } else { "s" }), Role::Unhealthy).gap(3);
         }
+        pen.put(&started, Role::Dim).gap(3);
         for (count, text) in [(trace.salvaged, "without parent"), (self.fall.skewed, "clock skew"), (trace.omitted, "not shown")] {
             if count > 0 {
                 pen.put(&format!("{count} {text}"), Role::Degraded).gap(2);
             }
-            pen.put(&started, Role::Dim).gap(3);
         }
         if trace.pinned {
             pen.put("pinned", Role::Accent).gap(2);
