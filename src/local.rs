@@ -20,10 +20,11 @@ pub mod objectives;
 mod overall;
 mod queues;
 mod services;
+mod state;
 
 pub use collectors::service_name as collector_service;
 pub use context::Declared;
-pub use services::short_duration;
+pub use state::short_duration;
 
 use crate::board::Board;
 use context::{Context, Destination};

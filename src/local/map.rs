@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::lens::Lens;
+use super::state::of_error_ratio;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use watchfire_model::HealthState;
@@ -177,14 +178,8 @@ fn absorb(node: &mut Node, edge: &Edge) {
     };
     if total > 0.0 {
         let ratio = failed / total;
-        node.state = if ratio > 0.5 {
-            HealthState::Unhealthy
-        } else if ratio > 0.05 {
-            HealthState::Degraded
-        } else {
-            HealthState::Healthy
-        };
-        node.why = if ratio > 0.05 { vec![format!("{:.0} % of calls to it fail", ratio * 100.0)] } else { Vec::new() };
+        node.state = of_error_ratio(ratio);
+        node.why = if node.state > HealthState::Healthy { vec![format!("{:.0} % of calls to it fail", ratio * 100.0)] } else { Vec::new() };
     }
 }
 

@@ -3,18 +3,15 @@
 use super::collectors;
 use super::context::Context;
 use super::lens::Lens;
+use super::state::judge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use watchfire_model::reading::{AlertState, OperationRow, ReadError, ServiceRow, Services};
-use watchfire_model::{HealthState, Severity, Timestamp};
+use watchfire_model::reading::{OperationRow, ReadError, ServiceRow, Services};
 
 /// What a service serves: the spans its callers wait for.
 const SERVED: &str = r#"span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER""#;
 /// A service nobody calls (a cron job, a load generator) is measured by the work it starts itself.
 const STARTED: &str = r#"span_kind=~"SPAN_KIND_INTERNAL|SPAN_KIND_CLIENT|SPAN_KIND_PRODUCER|SPAN_KIND_UNSPECIFIED""#;
-/// Quiet for longer than this and the service's state is not known any more.
-const SILENCE: Duration = Duration::from_secs(5 * 60);
-const ERRORS_WORTH_A_WORD: f64 = 0.01;
 
 /// Ready-made span metrics: (service label, calls, latency buckets, units per second). The collector's connector with either unit
 /// and with its old names, and Tempo's metrics generator.
@@ -109,87 +106,6 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
     }
     rows.sort_by(|a, b| b.state.cmp(&a.state).then_with(|| b.rate.unwrap_or(-1.0).total_cmp(&a.rate.unwrap_or(-1.0))));
     Ok(Services { services: rows, changes: Vec::new() })
-}
-
-/// State and reasons: probes first, then alerts, then what the figures themselves say. `troubles` are known already.
-fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubles: Vec<String>) {
-    let mut state = HealthState::Unknown;
-    let mut why: Vec<(HealthState, String)> = troubles.into_iter().map(|text| (HealthState::Degraded, text)).collect();
-
-    for check in context.checks.iter().filter(|c| c.service == row.name) {
-        if check.state == HealthState::Unhealthy {
-            say(&mut why, HealthState::Unhealthy, format!("{} {}", check.check, check.detail));
-        } else if check.state == HealthState::Degraded {
-            let bad: Vec<&str> = check.dependencies.iter().filter(|d| d.state > HealthState::Unknown).map(|d| d.name.as_str()).collect();
-            let text = if bad.is_empty() { check.detail.clone() } else { format!("{} down", bad.join(", ")) };
-            say(&mut why, HealthState::Degraded, text);
-        } else if check.state == HealthState::Healthy {
-            state = state.min(HealthState::Healthy);
-        }
-    }
-    for breaker in context.breakers.iter().filter(|b| b.service == row.name && b.state != "closed" && b.state != "unknown") {
-        let age = breaker.since.map(|s| format!(" {}", short_duration(now.since(s)))).unwrap_or_default();
-        say(&mut why, HealthState::Degraded, format!("breaker {} {}{age}", breaker.breaker, breaker.state));
-    }
-    for alert in context.alerts.iter().filter(|a| a.state == AlertState::Firing && context.alert_service(a) == Some(&row.name)) {
-        let level = match alert.severity {
-            Severity::Critical | Severity::High => HealthState::Unhealthy,
-            Severity::Warning | Severity::Security | Severity::Normal => HealthState::Degraded,
-            Severity::Low | Severity::Info => HealthState::Healthy,
-        };
-        match &alert.cause {
-            // A victim is not well, but it is not the one to open first.
-            Some(cause) => say(&mut why, HealthState::Degraded.min(level), format!("← {}", cause.service)),
-            None if level > HealthState::Healthy => say(&mut why, level, alert.name.clone()),
-            None => {}
-        }
-    }
-    if let Some(ratio) = row.error_ratio.filter(|r| *r >= ERRORS_WORTH_A_WORD)
-        && why.is_empty()
-    {
-        say(&mut why, HealthState::Healthy, format!("{:.1} % errors", ratio * 100.0));
-    }
-    let silent_for = row.last_seen.map(|t| now.since(t));
-    let has_spans = silent_for.is_some_and(|d| d <= SILENCE);
-    if has_spans {
-        state = HealthState::Healthy;
-    }
-    if let Some(worst) = why.iter().map(|(level, _)| *level).max().filter(|w| *w > HealthState::Healthy) {
-        state = worst;
-    }
-    if state == HealthState::Unknown {
-        why.push((
-            HealthState::Unknown,
-            match silent_for {
-                Some(d) => format!("no telemetry for {}", short_duration(d)),
-                None => "no telemetry yet".to_owned(),
-            },
-        ));
-    }
-    why.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
-    row.state = state;
-    row.why = Vec::new();
-    for (_, text) in why {
-        if !row.why.contains(&text) {
-            row.why.push(text);
-        }
-    }
-}
-
-fn say(why: &mut Vec<(HealthState, String)>, level: HealthState, text: String) {
-    why.push((level, text));
-}
-
-/// `3m12s`, `2h`, `45s`: two units at most.
-pub fn short_duration(d: Duration) -> String {
-    let s = d.as_secs();
-    match s {
-        0..60 => format!("{s}s"),
-        60..600 => format!("{}m{:02}s", s / 60, s % 60),
-        600..3600 => format!("{}m", s / 60),
-        3600..86_400 => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
-        _ => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3600),
-    }
 }
 
 fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {

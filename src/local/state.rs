@@ -1,0 +1,186 @@
+//! The state of a service and the reasons for it, from what probes, breakers, alerts and its own calls say.
+
+use super::context::Context;
+use std::time::Duration;
+use watchfire_model::reading::{Alert, AlertState, ServiceRow};
+use watchfire_model::{HealthState, Severity, Timestamp};
+
+/// Quiet for longer than this and the service's state is not known any more.
+const SILENCE: Duration = Duration::from_secs(5 * 60);
+const ERRORS_WORTH_A_WORD: f64 = 0.01;
+/// Fewer failed calls than this, in a minute, may be anything.
+const FAILURES_THAT_COUNT: f64 = 3.0;
+
+/// What a share of failed calls says of who answers them, where no alert rule says it better: an eye cannot wait for a rule's `for`.
+pub fn of_error_ratio(ratio: f64) -> HealthState {
+    match ratio {
+        r if r > 0.5 => HealthState::Unhealthy,
+        r if r > 0.05 => HealthState::Degraded,
+        _ => HealthState::Healthy,
+    }
+}
+
+/// State and reasons: probes first, then alerts, then what the figures themselves say. `troubles` are known already.
+pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubles: Vec<String>) {
+    let mut state = HealthState::Unknown;
+    let mut why: Vec<(HealthState, String)> = troubles.into_iter().map(|text| (HealthState::Degraded, text)).collect();
+
+    for check in context.checks.iter().filter(|c| c.service == row.name) {
+        if check.state == HealthState::Unhealthy {
+            say(&mut why, HealthState::Unhealthy, format!("{} {}", check.check, check.detail));
+        } else if check.state == HealthState::Degraded {
+            let bad: Vec<&str> = check.dependencies.iter().filter(|d| d.state > HealthState::Unknown).map(|d| d.name.as_str()).collect();
+            let text = if bad.is_empty() { check.detail.clone() } else { format!("{} down", bad.join(", ")) };
+            say(&mut why, HealthState::Degraded, text);
+        } else if check.state == HealthState::Healthy {
+            state = state.min(HealthState::Healthy);
+        }
+    }
+    for breaker in context.breakers.iter().filter(|b| b.service == row.name && b.state != "closed" && b.state != "unknown") {
+        let age = breaker.since.map(|s| format!(" {}", short_duration(now.since(s)))).unwrap_or_default();
+        say(&mut why, HealthState::Degraded, format!("breaker {} {}{age}", breaker.breaker, breaker.state));
+    }
+    let about = |a: &&Alert| a.state != AlertState::Resolved && context.alert_service(a) == Some(&row.name);
+    for alert in context.alerts.iter().filter(about) {
+        let level = match alert.severity {
+            Severity::Critical | Severity::High => HealthState::Unhealthy,
+            Severity::Warning | Severity::Security | Severity::Normal => HealthState::Degraded,
+            Severity::Low | Severity::Info => HealthState::Healthy,
+        };
+        match &alert.cause {
+            // Beyond its threshold now; whether it lasts is what the rule waits for, not the reader.
+            _ if alert.state == AlertState::Pending => {
+                if level > HealthState::Healthy {
+                    let age = alert.active_at.map(|t| format!(" {}", short_duration(now.since(t)))).unwrap_or_default();
+                    say(&mut why, HealthState::Degraded, format!("{} pending{age}", alert.name));
+                }
+            }
+            // A victim is not well, but it is not the one to open first.
+            Some(cause) => say(&mut why, HealthState::Degraded.min(level), format!("← {}", cause.service)),
+            None if level > HealthState::Healthy => say(&mut why, level, alert.name.clone()),
+            None => {}
+        }
+    }
+    if let Some(ratio) = row.error_ratio.filter(|r| *r >= ERRORS_WORTH_A_WORD) {
+        let level =
+            if ratio * row.sample_count.unwrap_or(0.0) >= FAILURES_THAT_COUNT { of_error_ratio(ratio) } else { HealthState::Healthy };
+        // An alert or a probe usually says the same in better words.
+        if why.iter().all(|(said, _)| *said < level) {
+            say(&mut why, level, format!("{:.1} % errors", ratio * 100.0));
+        }
+    }
+    let silent_for = row.last_seen.map(|t| now.since(t));
+    let has_spans = silent_for.is_some_and(|d| d <= SILENCE);
+    if has_spans {
+        state = HealthState::Healthy;
+    }
+    if let Some(worst) = why.iter().map(|(level, _)| *level).max().filter(|w| *w > HealthState::Healthy) {
+        state = worst;
+    }
+    if state == HealthState::Unknown {
+        why.push((
+            HealthState::Unknown,
+            match silent_for {
+                Some(d) => format!("no telemetry for {}", short_duration(d)),
+                None => "no telemetry yet".to_owned(),
+            },
+        ));
+    }
+    why.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
+    row.state = state;
+    row.why = Vec::new();
+    for (_, text) in why {
+        if !row.why.contains(&text) {
+            row.why.push(text);
+        }
+    }
+}
+
+fn say(why: &mut Vec<(HealthState, String)>, level: HealthState, text: String) {
+    why.push((level, text));
+}
+
+/// `3m12s`, `2h`, `45s`: two units at most.
+pub fn short_duration(d: Duration) -> String {
+    let s = d.as_secs();
+    match s {
+        0..60 => format!("{s}s"),
+        60..600 => format!("{}m{:02}s", s / 60, s % 60),
+        600..3600 => format!("{}m", s / 60),
+        3600..86_400 => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
+        _ => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::context::Declared;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+    use watchfire_model::{CheckReport, Labels};
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    /// A service that sent spans just now.
+    fn row(error_ratio: f64, sample_count: f64) -> ServiceRow {
+        ServiceRow {
+            name: "cart".into(),
+            last_seen: Some(NOW),
+            rate: Some(sample_count / 60.0),
+            error_ratio: Some(error_ratio),
+            sample_count: Some(sample_count),
+            ..ServiceRow::default()
+        }
+    }
+
+    fn alert(state: AlertState, severity: Severity) -> Alert {
+        serde_json::from_value(json!({
+            "name": "CartErrors", "state": state, "severity": severity, "labels": Labels::from_pairs([("service", "cart")]),
+            "annotations": {}, "active_at": Timestamp(NOW.0 - 40_000), "cause": null, "notified": false,
+        }))
+        .expect("an alert")
+    }
+
+    fn judged(mut row: ServiceRow, alerts: &[Alert], checks: &[CheckReport]) -> (HealthState, Vec<String>) {
+        let (declared, last_seen, destinations) = (Declared::default(), BTreeMap::new(), BTreeMap::new());
+        let context = Context { declared: &declared, checks, alerts, breakers: &[], last_seen: &last_seen, destinations: &destinations };
+        judge(&mut row, NOW, &context, Vec::new());
+        (row.state, row.why)
+    }
+
+    #[test]
+    fn failing_calls_show_before_any_alert_does() {
+        use HealthState::{Degraded, Healthy, Unhealthy};
+        for (ratio, samples, state, why) in [
+            (0.0, 600.0, Healthy, vec![]),
+            (0.012, 600.0, Healthy, vec!["1.2 % errors"]),
+            (0.28, 600.0, Degraded, vec!["28.0 % errors"]),
+            (0.6, 600.0, Unhealthy, vec!["60.0 % errors"]),
+            // Two failed calls are no finding.
+            (0.5, 4.0, Healthy, vec!["50.0 % errors"]),
+            (0.5, 6.0, Degraded, vec!["50.0 % errors"]),
+        ] {
+            assert_eq!(
+                judged(row(ratio, samples), &[], &[]),
+                (state, why.iter().map(|w| (*w).to_owned()).collect()),
+                "{ratio} of {samples}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pending_alert_degrades_and_a_firing_one_speaks_for_the_errors() {
+        use HealthState::{Degraded, Healthy, Unhealthy};
+        let pending = |severity| judged(row(0.0, 600.0), &[alert(AlertState::Pending, severity)], &[]);
+        assert_eq!(pending(Severity::Critical), (Degraded, vec!["CartErrors pending 40s".to_owned()]));
+        assert_eq!(pending(Severity::Info), (Healthy, vec![]));
+        let firing = judged(row(0.6, 600.0), &[alert(AlertState::Firing, Severity::Critical)], &[]);
+        assert_eq!(firing, (Unhealthy, vec!["CartErrors".to_owned()]));
+        // Worse than the alert says: both are named, the worse first.
+        let worse = judged(row(0.6, 600.0), &[alert(AlertState::Firing, Severity::Warning)], &[]);
+        assert_eq!(worse, (Unhealthy, vec!["60.0 % errors".to_owned(), "CartErrors".to_owned()]));
+        let resolved = judged(row(0.0, 600.0), &[alert(AlertState::Resolved, Severity::Critical)], &[]);
+        assert_eq!(resolved, (Healthy, vec![]));
+    }
+}
