@@ -31,10 +31,13 @@ impl Guide {
         if at >= ends {
             return format!("scenario {name}: the fault has ended; watch the alerts resolve (8)");
         }
+        // One sentence at a time, short enough to be read whole at 80 columns: what happens, then where to look.
         let sentences: Vec<&str> = look_for.split_inclusive(". ").map(str::trim).filter(|s| !s.is_empty()).collect();
-        let turn = (now.since(self.started).as_secs() / PACE.as_secs()) as usize;
-        let sentence = sentences.get(turn % sentences.len().max(1)).copied().unwrap_or_default();
-        format!("scenario {name}: {title}. Look for: {sentence}")
+        let turn = (now.since(self.started.saturating_add(begins.div_f64(self.speed))).as_secs() / PACE.as_secs()) as usize;
+        match (turn % (sentences.len() + 1)).checked_sub(1).and_then(|n| sentences.get(n)) {
+            None => format!("scenario {name}: {title}"),
+            Some(sentence) => format!("look for  {sentence}"),
+        }
     }
 }
 
@@ -50,8 +53,9 @@ mod tests {
         let guide = Guide { scenario, started: Timestamp(0), speed: 1.0 };
         let at = |seconds: i64| guide.line(Timestamp(seconds * 1000));
         assert!(at(1).contains("all is well, soon it is not: The content database refuses connections"), "{}", at(1));
-        assert!(at(10).contains("Look for: Map: the edge content-service -> content-db turns red"), "{}", at(10));
-        assert!(at(25).contains("Look for: Health: content-service degraded"), "{}", at(25));
+        assert!(at(10).contains("scenario database_outage: The content database refuses connections"), "{}", at(10));
+        assert!(at(30).contains("look for  Map: the edge content-service -> content-db turns red"), "{}", at(30));
+        assert!(at(50).contains("look for  Health: content-service degraded"), "{}", at(50));
         assert!(at(130).contains("the fault has ended"), "{}", at(130));
         assert!(at(400).contains("is over"), "{}", at(400));
     }

@@ -121,6 +121,7 @@ fn edge(client: &str, server: &str, traffic: &Traffic, kinds: &BTreeMap<String, 
         observed: true,
         declared: context.declares_edge(client, server),
         sample_count: Some(traffic.sample_count()),
+        sampling_ratio: traffic.sampling_ratio,
         source: Some(traffic.source.to_owned()),
         client: client.to_owned(),
         server: server.to_owned(),
@@ -144,6 +145,7 @@ fn add(edges: &mut BTreeMap<(String, String), Edge>, edge: Edge) {
                 (Some(a), Some(b)) => Some(a.max(b)),
                 (a, b) => a.or(b),
             };
+            known.sampling_ratio = [known.sampling_ratio, edge.sampling_ratio].into_iter().flatten().reduce(f64::min);
             known.sample_count = Some(known.sample_count.unwrap_or(0.0) + edge.sample_count.unwrap_or(0.0));
         }
     }

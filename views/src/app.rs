@@ -249,7 +249,8 @@ impl App {
                 top += 1;
             }
         }
-        top += crate::shell::banners(&mut canvas.part(0, top, width, 2), &parts);
+        let lines = if height >= 24 { 2 } else { 1 };
+        top += crate::shell::banners(&mut canvas.part(0, top, width, lines), &parts);
         self.body = Rect::new(0, top, width, (height - 1).saturating_sub(top));
         let mut body = canvas.part(0, top, width, self.body.height);
         let view = &mut self.views[self.place.view as usize];

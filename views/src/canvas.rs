@@ -236,8 +236,21 @@ fn clusters(text: &str) -> impl Iterator<Item = (&str, usize)> {
     })
 }
 
-/// Text broken into lines of at most `width` columns, at blanks where possible; never more than `limit` lines.
+/// Text broken into lines of at most `width` columns, at blanks where possible; never more than `limit` lines. Where that is not all of
+/// the text, the last line ends in `…`.
 pub(crate) fn wrap(text: &str, width: u16, limit: usize) -> Vec<String> {
+    let mut lines = broken(text, width, limit + 1);
+    if lines.len() > limit {
+        lines.truncate(limit);
+        if let Some(last) = lines.last_mut() {
+            while display_width(last) >= usize::from(width.max(1)) && last.pop().is_some() {}
+            last.push('…');
+        }
+    }
+    lines
+}
+
+fn broken(text: &str, width: u16, limit: usize) -> Vec<String> {
     let width = usize::from(width).max(1);
     let mut lines = Vec::new();
     let mut line = String::new();

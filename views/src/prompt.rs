@@ -146,10 +146,11 @@ impl Prompt {
         }
         let shown = self.candidates.len().min(8).min(usize::from(y));
         let first = self.chosen.map_or(0, |c| (c + 1).saturating_sub(shown));
+        // The whole width is theirs: the screen showing through beside them would read as part of them.
+        canvas.part(0, y - shown as u16, width, shown as u16).clear();
         let widest = self.candidates.iter().map(|c| crate::canvas::display_width(c)).max().unwrap_or(0).min(usize::from(width)) as u16 + 2;
         for (line, (i, candidate)) in self.candidates.iter().enumerate().skip(first).take(shown).enumerate() {
             let mut part = canvas.part(left.saturating_sub(1), y - shown as u16 + line as u16, widest, 1);
-            part.clear();
             let role = if self.chosen == Some(i) { Role::Selected } else { Role::Dim };
             let style = part.style(role);
             part.text(1, 0, widest.saturating_sub(2), candidate, style);

@@ -8,7 +8,7 @@ pub(crate) use welcome::{exporter_snippet, welcome, welcome_strip};
 
 use crate::action::Action;
 use crate::app::{Held, nothing_received};
-use crate::canvas::{Canvas, display_width};
+use crate::canvas::{Canvas, display_width, wrap};
 use crate::keymap::Keymap;
 use crate::look::{ColorDepth, Glyphs, Role, severity_state, state_glyph};
 use crate::number;
@@ -193,13 +193,18 @@ pub(crate) fn tabs(canvas: &mut Canvas<'_>, parts: &Parts<'_>) -> Vec<(u16, u16,
     };
     let length = |views: &[ViewId]| views.iter().map(|v| display_width(&label(v).0) + 2 + v.title().len()).sum::<usize>();
     let nine = &all[..9];
-    let (shown, full) = if length(all) < width {
-        (all, true)
-    } else if length(nine) <= width && active.is_none_or(|a| nine.contains(&a)) {
-        (nine, true)
-    } else {
-        (all, false)
-    };
+    let shown = if length(all) >= width && length(nine) <= width && active.is_none_or(|a| nine.contains(&a)) { nine } else { all };
+    // Where there is no room for all names, the ones most often needed keep theirs.
+    let mut named: Vec<ViewId> = Vec::new();
+    let mut used = 1 + shown.iter().map(|v| display_width(&label(v).0) + 1).sum::<usize>();
+    let most_needed = [ViewId::Services, ViewId::Alerts, ViewId::Map, ViewId::Traces];
+    for view in active.into_iter().chain(most_needed).chain(shown.iter().copied()) {
+        let more = view.title().len() + 1;
+        if shown.contains(&view) && !named.contains(&view) && used + more <= width + 1 {
+            used += more;
+            named.push(view);
+        }
+    }
     let mut places = Vec::new();
     let mut pen = canvas.pen(1, 0);
     for view in shown {
@@ -207,7 +212,7 @@ pub(crate) fn tabs(canvas: &mut Canvas<'_>, parts: &Parts<'_>) -> Vec<(u16, u16,
         let left = pen.x();
         let is_active = active == Some(*view);
         pen.put(&key, if is_active { Role::Active } else { Role::Key });
-        if full || is_active {
+        if named.contains(view) {
             pen.gap(1).put(title, if is_active { Role::Active } else { Role::Dim });
         }
         places.push((left, pen.x(), *view));
@@ -257,24 +262,22 @@ pub(crate) fn crumb_line(canvas: &mut Canvas<'_>, crumbs: &[String]) {
     }
 }
 
-/// Up to two lines of what the user must know. Returns how many were used.
+/// Up to two lines of what the user must know, as far as there is room beside the rows. Returns how many were used.
 pub(crate) fn banners(canvas: &mut Canvas<'_>, parts: &Parts<'_>) -> u16 {
     let Some(status) = parts.status else { return 0 };
     let style = canvas.style(Role::Banner);
     let width = canvas.width().saturating_sub(2);
-    match status.banners.as_slice() {
-        [] => 0,
-        [one] => {
-            canvas.text(1, 0, width, &format!("▲ {one}"), style);
-            1
-        }
-        [one, rest @ ..] => {
-            let more = if rest.len() > 1 { format!(" (+{} more)", rest.len()) } else { String::new() };
-            let line = if rest.len() > 1 { format!("▲ {one}{more}") } else { format!("▲ {one} · {}", rest[0]) };
-            canvas.text(1, 0, width, &line, style);
-            1
-        }
+    let text = match status.banners.as_slice() {
+        [] => return 0,
+        [one] => format!("▲ {one}"),
+        [one, other] => format!("▲ {one} · {other}"),
+        [one, rest @ ..] => format!("▲ (+{} more) {one}", rest.len()),
+    };
+    let lines = wrap(&text, width.saturating_sub(2), usize::from(canvas.height()));
+    for (y, line) in lines.iter().enumerate() {
+        canvas.text(if y == 0 { 1 } else { 3 }, y as u16, width, line, style);
     }
+    lines.len() as u16
 }
 
 /// The last line: only keys that work here, and how many rows there are.

@@ -43,6 +43,15 @@ pub(crate) struct Ask {
     pub(crate) promql: bool,
 }
 
+impl Cx<'_> {
+    /// The first of the growing `ranges` that holds all that can be known, up to the one at `usual`: a chart of an hour is mostly empty
+    /// when watchfire has run for a minute.
+    pub(crate) fn fitting_range(&self, seconds: impl Iterator<Item = i64>, usual: usize) -> usize {
+        let known = self.readings.status().map(|s| s.uptime_seconds as i64).filter(|s| *s > 0);
+        known.and_then(|known| seconds.take(usual).position(|range| range >= known)).unwrap_or(usual)
+    }
+}
+
 /// What a view wants done.
 #[derive(Debug, Default)]
 pub(crate) struct Out {

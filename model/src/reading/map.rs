@@ -55,6 +55,8 @@ pub struct Edge {
     pub declared: bool,
     pub observed: bool,
     pub sample_count: Option<f64>,
+    /// Share of the calls whose spans were kept; `None` where that is all of them.
+    pub sampling_ratio: Option<f64>,
     /// `spans` or the dialect of ready-made series.
     pub source: Option<String>,
 }

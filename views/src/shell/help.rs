@@ -2,7 +2,7 @@
 
 use super::{Parts, capabilities};
 use crate::action::Action;
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, wrap};
 use crate::command::COMMANDS;
 use crate::look::Role;
 use crate::views::ViewId;
@@ -14,7 +14,7 @@ enum Row {
 }
 
 pub(crate) fn help(canvas: &mut Canvas<'_>, parts: &Parts<'_>, fields: &[&str], scroll: u16) {
-    let (width, height) = (canvas.width().min(110), canvas.height());
+    let (width, height) = (canvas.width().min(150), canvas.height());
     let left = (canvas.width() - width) / 2;
     let mut part = canvas.part(left, 0, width, height);
     part.clear();
@@ -24,6 +24,7 @@ pub(crate) fn help(canvas: &mut Canvas<'_>, parts: &Parts<'_>, fields: &[&str], 
     // Two columns where there is room.
     let columns: u16 = if inner.width() >= 90 { 2 } else { 1 };
     let column_width = inner.width() / columns;
+    let rows = whole(rows, column_width.saturating_sub(KEYS + 1));
     let visible = usize::from(inner.height());
     let per_column = rows.len().div_ceil(usize::from(columns));
     let furthest = per_column.saturating_sub(visible.saturating_sub(1));
@@ -38,7 +39,7 @@ pub(crate) fn help(canvas: &mut Canvas<'_>, parts: &Parts<'_>, fields: &[&str], 
                     line.pen(0, 0).put(text, Role::Heading);
                 }
                 Row::Key(keys, text) => {
-                    line.pen(0, 0).column(14, keys, Role::Key).put(text, Role::Text);
+                    line.pen(0, 0).column(KEYS, keys, Role::Key).put(text, Role::Text);
                 }
                 Row::Blank => {}
             }
@@ -47,6 +48,23 @@ pub(crate) fn help(canvas: &mut Canvas<'_>, parts: &Parts<'_>, fields: &[&str], 
     let dim = part.style(Role::Dim);
     let foot = if furthest > 0 { " j k scroll · any other key closes " } else { " any key closes " };
     part.text(2, height.saturating_sub(1), width.saturating_sub(4), foot, dim);
+}
+
+/// Columns for the keys, and what stands between them and the text.
+const KEYS: u16 = 14;
+
+/// Texts that are longer than their column go on in the next row.
+fn whole(rows: Vec<Row>, width: u16) -> Vec<Row> {
+    let broken = |keys: String, text: String| {
+        let lines = wrap(&text, width, 4);
+        lines.into_iter().enumerate().map(move |(i, line)| Row::Key(if i == 0 { keys.clone() } else { String::new() }, line))
+    };
+    rows.into_iter()
+        .flat_map(|row| match row {
+            Row::Key(keys, text) => broken(keys, text).collect::<Vec<_>>(),
+            other => vec![other],
+        })
+        .collect()
 }
 
 fn rows(parts: &Parts<'_>, fields: &[&str], capabilities: &str) -> Vec<Row> {
@@ -79,6 +97,11 @@ fn rows(parts: &Parts<'_>, fields: &[&str], capabilities: &str) -> Vec<Row> {
         ("✖ ▲ ● ?", "unhealthy, degraded, healthy, unknown"),
         ("~ ≈", "fewer than 30 spans; computed from sampled traces"),
         ("–", "not known"),
+        ("✖ open?", "a breaker deduced from spans: nobody exports it"),
+        ("↑", "calls of this one are listed further up"),
+        ("╌ ┄", "declared, but no calls are seen; seen, but not declared"),
+        ("← service", "what this is a consequence of"),
+        ("… service", "a trace whose first span was not received"),
         ("terminal", capabilities),
         ("select text", "hold shift while dragging"),
     ] {

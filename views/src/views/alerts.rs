@@ -82,10 +82,10 @@ pub(super) fn state_word(alert: &Alert) -> &'static str {
     }
 }
 
-/// Who has it, or why nobody has.
-fn notified(alert: &Alert) -> String {
-    if alert.cause.is_some() && alert.state == AlertState::Firing && !alert.notified {
-        return "held: cause above".to_owned();
+/// Who has it, or why nobody has. `beneath` where its cause stands above it.
+fn notified(alert: &Alert, beneath: bool) -> String {
+    if let Some(cause) = alert.cause.as_ref().filter(|_| alert.state == AlertState::Firing && !alert.notified) {
+        return if beneath { "held: cause above".to_owned() } else { format!("held: ← {}", cause.service) };
     }
     if alert.silenced {
         return "silenced".to_owned();

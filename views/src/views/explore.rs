@@ -39,7 +39,7 @@ const EXAMPLES: [(&str, &str); 7] = [
 
 pub(crate) struct Explore {
     expression: String,
-    range: usize,
+    range: Option<usize>,
     show: Show,
     position: usize,
     offset: usize,
@@ -58,7 +58,16 @@ enum Show {
 
 impl Default for Explore {
     fn default() -> Self {
-        Explore { expression: String::new(), range: 3, show: Show::Both, position: 0, offset: 0, page: 10, history: Vec::new(), series: 0 }
+        Explore {
+            expression: String::new(),
+            range: None,
+            show: Show::Both,
+            position: 0,
+            offset: 0,
+            page: 10,
+            history: Vec::new(),
+            series: 0,
+        }
     }
 }
 
@@ -89,10 +98,17 @@ fn title(series: &QuerySeries) -> String {
     }
 }
 
+/// An hour, unless somebody asks for another range.
+const USUAL: usize = 3;
+
 impl Explore {
+    fn range(&self, cx: &Cx<'_>) -> usize {
+        self.range.unwrap_or_else(|| cx.fitting_range(RANGES.into_iter(), USUAL))
+    }
+
     /// Ends are whole steps, so that the question stays the same for a while.
     fn span(&self, cx: &Cx<'_>) -> (Timestamp, Timestamp, i64) {
-        let length = RANGES[self.range] * 1000;
+        let length = RANGES[self.range(cx)] * 1000;
         let step = (length / POINTS / 5000).max(1) * 5000;
         let end = cx.now.millis() - cx.now.millis().rem_euclid(step);
         (Timestamp::from_millis(end - length), Timestamp::from_millis(end), step)
@@ -203,7 +219,8 @@ impl View for Explore {
             }
             Action::RangeLonger | Action::RangeShorter => {
                 let longer = action == Action::RangeLonger;
-                self.range = if longer { (self.range + 1).min(RANGES.len() - 1) } else { self.range.saturating_sub(1) };
+                let range = self.range(cx);
+                self.range = Some(if longer { (range + 1).min(RANGES.len() - 1) } else { range.saturating_sub(1) });
                 out.effects.push(Effect::Refresh);
             }
             Action::Up => self.position = self.position.saturating_sub(1),
@@ -248,7 +265,7 @@ impl View for Explore {
     }
 
     fn tally(&self, cx: &Cx<'_>) -> String {
-        let range = number::span_short(Duration::from_secs(RANGES[self.range].unsigned_abs()));
+        let range = number::span_short(Duration::from_secs(RANGES[self.range(cx)].unsigned_abs()));
         match self.result(cx) {
             Some(result) => format!("{} series, last {range}", result.series.len()),
             None => format!("last {range}"),

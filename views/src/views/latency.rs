@@ -9,8 +9,9 @@ use crate::number;
 use crate::readings::Kind;
 use crate::view::{Ask, Cx, Out, View, blank};
 use crate::views::ViewId;
+use crate::zone::Zone;
 use std::time::Duration;
-use watchfire_model::reading::{ExplainQuery, Explanation, Latency as Reading, LatencyQuery, OperationRow};
+use watchfire_model::reading::{ExplainQuery, Explanation, Latency as Reading, LatencyQuery};
 use watchfire_model::{Request, Timestamp};
 
 const RANGES: [u64; 6] = [300, 900, 3600, 10_800, 21_600, 86_400];
@@ -85,8 +86,21 @@ impl Latency {
         })
     }
 
+    /// What is explained: the region; where nobody chose one, whatever was slower than the usual p95 at any time of the screen.
+    fn subject(&self, reading: &Reading) -> Option<((usize, usize), (usize, usize))> {
+        let chosen = self.region(reading)?;
+        if self.moved || self.anchor.is_some() {
+            return Some(chosen);
+        }
+        let mut p95: Vec<f64> = reading.p95.iter().flatten().copied().filter(|v| v.is_finite()).collect();
+        p95.sort_by(f64::total_cmp);
+        let usual = *p95.get(p95.len() / 2)?;
+        let row = reading.bounds.partition_point(|b| *b < usual).min(reading.bounds.len() - 1);
+        Some(((0, reading.columns.len() - 1), (row, reading.bounds.len() - 1)))
+    }
+
     fn explain(&mut self, reading: &Reading, out: &mut Out) {
-        let Some(((from, to), (low, high))) = self.region(reading) else { return out.say("nothing to explain yet") };
+        let Some(((from, to), (low, high))) = self.subject(reading) else { return out.say("nothing to explain yet") };
         let start = if from == 0 { reading.start } else { reading.columns[from - 1] };
         self.question = Some(ExplainQuery {
             service: self.service.clone(),
@@ -297,10 +311,17 @@ impl View for Latency {
         self.title(reading, &mut canvas.part(0, 0, width, 1));
         let mut body = canvas.part(0, 1, width, height.saturating_sub(1));
         match self.mode {
-            Mode::Heatmap => self.draw_heatmap(reading, cx.now, &mut body),
+            Mode::Heatmap => {
+                // What the heatmap leaves of a tall screen shows the percentiles of the same time.
+                let used = self.draw_heatmap(reading, cx.now, &mut body);
+                let left = body.height().saturating_sub(used + 1);
+                if left >= 8 {
+                    percentile_lines(reading, &mut body.part(0, used + 1, width, left.min(16)));
+                }
+            }
             Mode::Lines => percentile_lines(reading, &mut body),
             Mode::Histogram => histogram(reading, &mut body),
-            Mode::Operations => self.draw_operations(&reading.operations, &mut body),
+            Mode::Operations => self.draw_operations(reading, &mut body),
         }
     }
 }
@@ -342,7 +363,8 @@ impl Latency {
         }
     }
 
-    fn draw_heatmap(&mut self, reading: &Reading, now: Timestamp, canvas: &mut Canvas<'_>) {
+    /// Returns the lines used.
+    fn draw_heatmap(&mut self, reading: &Reading, now: Timestamp, canvas: &mut Canvas<'_>) -> u16 {
         let (width, height) = (canvas.width(), canvas.height());
         let foot = 2 + u16::from(height > 12);
         let rows = usize::from(height.saturating_sub(foot));
@@ -379,6 +401,7 @@ impl Latency {
         canvas.text(AXIS + 1, y, width, &zone.moment(reading.start, now), dim);
         canvas.right(AXIS + 1, y, (reading.columns.len() as u16).min(width.saturating_sub(AXIS + 2)), &zone.clock(reading.end), dim);
         self.under_cursor(reading, &mut canvas.part(0, y + 1, width, 1));
+        y + 2
     }
 
     fn under_cursor(&self, reading: &Reading, canvas: &mut Canvas<'_>) {
@@ -398,16 +421,19 @@ impl Latency {
             .put(&format!("{} spans", number::count(count)), Role::Strong);
     }
 
-    fn draw_operations(&mut self, operations: &[OperationRow], canvas: &mut Canvas<'_>) {
-        self.scroll = self.scroll.min(operations.len().saturating_sub(1));
-        super::service::operations(canvas, operations, Some(self.scroll));
+    fn draw_operations(&mut self, reading: &Reading, canvas: &mut Canvas<'_>) {
+        self.scroll = self.scroll.min(reading.operations.len().saturating_sub(1));
+        super::service::operations(canvas, &reading.operations, reading.sampling_ratio, Some(self.scroll));
     }
 
     fn draw_explanation(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
         let slot = cx.readings.slot(Kind::Explain);
         let current = matches!((&slot.request, &self.question), (Some(Request::Explain(asked)), Some(question)) if asked == question);
         match (cx.readings.explanation().filter(|_| current), &slot.error) {
-            (Some(explanation), _) => findings(explanation, &mut self.scroll, canvas),
+            (Some(explanation), _) => {
+                let of = self.question.as_ref().map(|q| in_words(q, canvas.zone(), cx.now)).unwrap_or_default();
+                findings(explanation, &of, &mut self.scroll, canvas);
+            }
             (None, Some(error)) => {
                 canvas.pen(1, 1).put("✖ ", Role::Unhealthy).put(&error.to_string(), Role::Text);
             }
@@ -462,9 +488,22 @@ fn histogram(reading: &Reading, canvas: &mut Canvas<'_>) {
     }
 }
 
+/// Which spans are selected: `slower than 178ms, 01:22:12 to 01:37:07`.
+fn in_words(question: &ExplainQuery, zone: Zone, now: Timestamp) -> String {
+    let ms = |v: f64| number::latency(v / 1000.0);
+    let took = match (question.min_duration_ms, question.max_duration_ms) {
+        (Some(low), Some(high)) => format!("{} to {}", ms(low), ms(high)),
+        (Some(low), None) => format!("slower than {}", ms(low)),
+        (None, Some(high)) => format!("faster than {}", ms(high)),
+        (None, None) => "of any duration".to_owned(),
+    };
+    format!("{took}, {} to {}", zone.moment(question.start, now), zone.clock(question.end))
+}
+
 /// What the selected spans have more often than the others, most telling first.
-fn findings(explanation: &Explanation, scroll: &mut usize, canvas: &mut Canvas<'_>) {
+fn findings(explanation: &Explanation, of: &str, scroll: &mut usize, canvas: &mut Canvas<'_>) {
     let (width, height) = (canvas.width(), canvas.height());
+    canvas.pen(1, 1).put(of, Role::Dim);
     canvas
         .pen(1, 0)
         .put(&number::count(explanation.selected as f64), Role::Strong)

@@ -452,7 +452,10 @@ impl Map {
 /// The selected node: figures, who calls it, what it calls, how far its failure reaches.
 fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
     let node = &shown.nodes[n];
-    let gap = if canvas.width() < 100 { 1 } else { 2 };
+    let width = canvas.width();
+    let gap = if width < 100 { 1 } else { 2 };
+    let blast = shown.blast(n).len();
+    let reach = if blast > 0 { format!("a failure reaches {blast}") } else { String::new() };
     let mut pen = canvas.pen(1, 0);
     pen.put(state_glyph(node.state), node.state.into()).gap(1).put(&node.name, Role::Strong).gap(gap);
     let silent = if node.observed { "" } else { " declared, nothing seen" };
@@ -467,10 +470,6 @@ fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
         ),
         Role::Text,
     );
-    let blast = shown.blast(n).len();
-    if blast > 0 {
-        pen.gap(gap).put(&format!("a failure reaches {blast}"), Role::Text);
-    }
     pen.gap(gap).put(&node.why.join(" · "), Role::Text);
     let ends = |edges: &[usize], client: bool| {
         let mut names: Vec<String> = edges
@@ -483,6 +482,9 @@ fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
         names.sort();
         if names.is_empty() { number::UNKNOWN.to_owned() } else { names.join(" · ") }
     };
-    canvas.pen(1, 1).put("called by ", Role::Dim).put(&ends(&shown.into[n], true), Role::Text);
+    let mut line = canvas.part(0, 1, width.saturating_sub(reach.len() as u16 + 2), 1);
+    line.pen(1, 0).put("called by ", Role::Dim).put(&ends(&shown.into[n], true), Role::Text);
+    let dim = canvas.style(Role::Dim);
+    canvas.right(0, 1, width.saturating_sub(1), &reach, dim);
     canvas.pen(1, 2).put("calls     ", Role::Dim).put(&ends(&shown.out[n], false), Role::Text);
 }

@@ -29,9 +29,16 @@ struct Line<'a> {
 enum What<'a> {
     Blank,
     Heading(&'static str, &'static [(&'static str, u16)]),
-    Operation(&'a OperationRow),
+    /// With the share of traces that are kept, where that is not all of them.
+    Operation(&'a OperationRow, Option<f64>),
     Edge(&'a Edge, bool),
-    Text { glyph: &'static str, tone: Role, name: String, word: String, detail: String },
+    Text {
+        glyph: &'static str,
+        tone: Role,
+        name: String,
+        word: String,
+        detail: String,
+    },
 }
 
 const FIGURES: &[(&str, u16)] = &[("RATE", 8), ("ERR%", 7), ("P50", 8), ("P95", 8), ("P99", 8)];
@@ -54,9 +61,12 @@ fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
             tone: severity_state(a.severity).into(),
             name: a.name.clone(),
             word: super::alerts::state_word(a).to_owned(),
-            detail: format!("{} {}", number::since(a.active_at, now), a.annotations.value("summary")),
+            detail: match &a.cause {
+                Some(cause) => format!("{} ← {}  {}", number::since(a.active_at, now), cause.service, a.annotations.value("summary")),
+                None => format!("{} {}", number::since(a.active_at, now), a.annotations.value("summary")),
+            },
         },
-        target: Some((ViewId::Alerts, a.name.clone())),
+        target: Some((ViewId::Alerts, if a.fingerprint.is_empty() { a.name.clone() } else { a.fingerprint.clone() })),
     });
     section("ALERTS", &[], alerts.collect());
     let breakers = page.breakers.iter().map(|b| {
@@ -74,8 +84,10 @@ fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
         }
     });
     section("BREAKERS", &[], breakers.collect());
-    let operations =
-        page.operations.iter().map(|o| Line { what: What::Operation(o), target: Some((ViewId::Traces, page.service.name.clone())) });
+    let operations = page
+        .operations
+        .iter()
+        .map(|o| Line { what: What::Operation(o, page.service.sampling_ratio), target: Some((ViewId::Traces, page.service.name.clone())) });
     section("OPERATIONS", FIGURES, operations.collect());
     let edge = |e: &'a Edge, caller: bool| Line {
         what: What::Edge(e, caller),
@@ -349,9 +361,12 @@ fn collector(figures: &CollectorFigures, mut pen: Pen<'_, '_>) {
     }
 }
 
+/// Names are not moved further than this from their figures, however wide the screen is.
+const WIDEST_NAMES: u16 = 72;
+
 /// Where figures begin: names take what is left of them.
 fn figures_x(width: u16) -> u16 {
-    width.saturating_sub(FIGURES.iter().map(|(_, w)| w).sum::<u16>() + 1)
+    width.saturating_sub(FIGURES.iter().map(|(_, w)| w).sum::<u16>() + 1).min(WIDEST_NAMES)
 }
 
 fn draw(canvas: &mut Canvas<'_>, what: &What<'_>) {
@@ -368,7 +383,7 @@ fn draw(canvas: &mut Canvas<'_>, what: &What<'_>) {
                 at += column;
             }
         }
-        What::Operation(o) => operation(canvas, o, x),
+        What::Operation(o, sampling) => operation(canvas, o, *sampling, x),
         What::Edge(edge, caller) => {
             let name = if *caller { &edge.client } else { &edge.server };
             let text = canvas.style(Role::Text);
@@ -393,7 +408,7 @@ fn draw(canvas: &mut Canvas<'_>, what: &What<'_>) {
             let error = canvas.style(error_role(edge.error_ratio));
             canvas.right(x, 0, 8, &number::rate(edge.rate), text);
             canvas.right(x + 8, 0, 7, &number::percent(edge.error_ratio), error);
-            canvas.right(x + 23, 0, 8, &number::percentile(edge.p95_seconds, edge.sample_count, None), text);
+            canvas.right(x + 23, 0, 8, &number::percentile(edge.p95_seconds, edge.sample_count, edge.sampling_ratio), text);
         }
         What::Text { glyph, tone, name, word, detail } => {
             let names = if width >= 110 { 32 } else { 24 };
@@ -403,7 +418,7 @@ fn draw(canvas: &mut Canvas<'_>, what: &What<'_>) {
     }
 }
 
-fn operation(canvas: &mut Canvas<'_>, o: &OperationRow, x: u16) {
+fn operation(canvas: &mut Canvas<'_>, o: &OperationRow, sampling: Option<f64>, x: u16) {
     let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));
     let used = canvas.text(3, 0, x.saturating_sub(5), &o.name, text);
     if 3 + used + 2 + o.kind.len() as u16 <= x {
@@ -413,19 +428,19 @@ fn operation(canvas: &mut Canvas<'_>, o: &OperationRow, x: u16) {
     canvas.right(x, 0, 8, &number::rate(o.rate), text);
     canvas.right(x + 8, 0, 7, &number::percent(o.error_ratio), error);
     for (i, value) in [o.p50_seconds, o.p95_seconds, o.p99_seconds].into_iter().enumerate() {
-        canvas.right(x + 15 + i as u16 * 8, 0, 8, &number::percentile(value, o.sample_count, None), text);
+        canvas.right(x + 15 + i as u16 * 8, 0, 8, &number::percentile(value, o.sample_count, sampling), text);
     }
 }
 
 /// A list of operations with their figures; used here and beside the heatmap.
-pub(super) fn operations(canvas: &mut Canvas<'_>, operations: &[OperationRow], selected: Option<usize>) {
+pub(super) fn operations(canvas: &mut Canvas<'_>, operations: &[OperationRow], sampling: Option<f64>, selected: Option<usize>) {
     let (width, height) = (canvas.width(), usize::from(canvas.height()));
     draw(&mut canvas.part(0, 0, width, 1), &What::Heading("OPERATIONS", FIGURES));
     let rows = height.saturating_sub(1);
     let first = window(selected.unwrap_or(0), 0, rows, operations.len());
     for (y, (i, o)) in operations.iter().enumerate().skip(first).take(rows).enumerate() {
         let mut row = canvas.part(0, y as u16 + 1, width, 1);
-        operation(&mut row, o, figures_x(width));
+        operation(&mut row, o, sampling, figures_x(width));
         if selected == Some(i) {
             let style = row.style(Role::Selected);
             row.patch(0, 0, width, 1, style);

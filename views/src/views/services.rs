@@ -37,13 +37,13 @@ impl Rows for Kinds {
     type Row = ServiceRow;
     const KIND: Kind = Kind::Services;
     const COLUMNS: &'static [Column] = &[
-        Column::left("SERVICE", 17).wish(21).grow(1).sort('S'),
+        Column::left("SERVICE", 22).grow(1).sort('S'),
         Column::right("RATE", 7).sort('R'),
         Column::right("ERR%", 5).sort('%'),
-        Column::right("P50", 6).rank(2).sort('5'),
+        Column::right("P50", 6).rank(3).sort('5'),
         Column::right("P95", 6).sort('P'),
         Column::right("P99", 6).rank(1).sort('9'),
-        Column::left("15 MIN", 8).rank(3),
+        Column::left("15 MIN", 8).rank(2),
         Column::left("BUSIEST", 11).rank(4).sort('B'),
         Column::left("OWNER", 12).rank(5).sort('O'),
         Column::left("VERSION", 9).rank(6).sort('V'),

@@ -36,6 +36,8 @@ pub(crate) struct Traces {
     opened: Option<String>,
     waterfall: Waterfall,
     scroll: usize,
+    /// Rows of the open span, and how many end on screen.
+    rows: (usize, usize),
 }
 
 #[derive(Default)]
@@ -310,6 +312,8 @@ impl View for Traces {
                 let searched = cx.readings.traces().map_or(0, |t| t.searched);
                 format!("{}, {} searched", self.table.tally(), number::count(searched as f64)).trim_start_matches(", ").to_owned()
             }
+            // Whether there is more below the last row.
+            Level::Span if self.rows.0 > self.rows.1 => format!("to line {} of {}, j k scroll", self.rows.1, self.rows.0),
             _ => self.waterfall.tally(),
         }
     }
@@ -366,7 +370,9 @@ impl View for Traces {
                 };
                 self.waterfall.refresh(trace, cx.readings.generation(Kind::Trace));
                 match (&self.level, self.waterfall.span(trace)) {
-                    (Level::Span, Some(span)) => span::render(span, self.waterfall.self_seconds(), trace, &mut self.scroll, canvas),
+                    (Level::Span, Some(span)) => {
+                        self.rows = span::render(span, self.waterfall.self_seconds(), trace, &mut self.scroll, canvas);
+                    }
                     _ => self.waterfall.render(trace, canvas),
                 }
             }

@@ -49,12 +49,14 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     if let Some(value) = alert.value {
         row(canvas, "value", value_sentence(alert, value).trim_start_matches("value "), Role::Text, 1);
     }
-    row(canvas, "rule", alert.expression.trim(), Role::Text, 3);
+    // Rule files break long expressions over lines.
+    let expression = alert.expression.split_whitespace().collect::<Vec<_>>().join(" ");
+    row(canvas, "rule", &expression, Role::Text, if height >= 30 { 6 } else { 3 });
     if alert.for_seconds > 0.0 {
         let held = format_duration(Duration::from_secs_f64(alert.for_seconds.min(1e9)));
         row(canvas, "must hold", &format!("{held}, group {}", alert.group), Role::Text, 1);
     }
-    row(canvas, "notified", &notified(alert), Role::Text, 1);
+    row(canvas, "notified", &notified(alert, false), Role::Text, 1);
     if let Some(by) = &alert.acknowledged_by {
         row(canvas, "acknowledged", by, Role::Text, 1);
     }

@@ -12,7 +12,9 @@ use std::time::Duration;
 use watchfire_model::reading::{Alert, BacktestQuery, Episode};
 use watchfire_model::{Request, Timestamp, format_duration, parse_duration};
 
-const RANGES: [i64; 5] = [3_600_000, 6 * 3_600_000, 24 * 3_600_000, 3 * 86_400_000, 7 * 86_400_000];
+const RANGES: [i64; 6] = [900_000, 3_600_000, 6 * 3_600_000, 24 * 3_600_000, 3 * 86_400_000, 7 * 86_400_000];
+/// Six hours, unless somebody asks for another range.
+const USUAL: usize = 2;
 /// Time points of a backtest; more would not be seen.
 const POINTS: i64 = 480;
 /// Less than this says nothing about a week.
@@ -22,7 +24,7 @@ pub(super) struct Lab {
     pub(super) name: String,
     expression: String,
     hold: Duration,
-    range: usize,
+    range: Option<usize>,
     /// As the rule has it, to compare with.
     original: (String, Duration),
     scroll: usize,
@@ -33,7 +35,7 @@ impl Lab {
         let hold = Duration::from_secs_f64(alert.for_seconds.clamp(0.0, 1e9));
         // Rule files break long expressions; the line that edits them is one line.
         let expression = alert.expression.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned();
-        Lab { name: alert.name.clone(), original: (expression.clone(), hold), expression, hold, range: 1, scroll: 0 }
+        Lab { name: alert.name.clone(), original: (expression.clone(), hold), expression, hold, range: None, scroll: 0 }
     }
 
     pub(super) fn hints() -> Vec<(Action, &'static str)> {
@@ -47,9 +49,13 @@ impl Lab {
         ]
     }
 
+    fn range(&self, cx: &Cx<'_>) -> usize {
+        self.range.unwrap_or_else(|| cx.fitting_range(RANGES.into_iter().map(|ms| ms / 1000), USUAL))
+    }
+
     /// Ends are whole steps, so that the question stays the same for a while.
     fn span(&self, cx: &Cx<'_>) -> (Timestamp, Timestamp, i64) {
-        let length = RANGES[self.range];
+        let length = RANGES[self.range(cx)];
         let step = (length / POINTS / 15_000).max(1) * 15_000;
         let end = cx.now.millis() - cx.now.millis().rem_euclid(step);
         (Timestamp::from_millis(end - length), Timestamp::from_millis(end), step)
@@ -71,7 +77,7 @@ impl Lab {
         wants
     }
 
-    pub(super) fn update(&mut self, action: Action, _: &Cx<'_>, out: &mut Out) -> bool {
+    pub(super) fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         match action {
             Action::Edit => {
                 let label = format!("{} expression", self.name);
@@ -92,7 +98,8 @@ impl Lab {
             }
             Action::RangeLonger | Action::RangeShorter => {
                 let longer = action == Action::RangeLonger;
-                self.range = if longer { (self.range + 1).min(RANGES.len() - 1) } else { self.range.saturating_sub(1) };
+                let range = self.range(cx);
+                self.range = Some(if longer { (range + 1).min(RANGES.len() - 1) } else { range.saturating_sub(1) });
                 out.effects.push(Effect::Refresh);
             }
             Action::Copy => out.effects.push(Effect::Copy(format!(

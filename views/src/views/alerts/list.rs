@@ -140,7 +140,7 @@ impl Alerts {
                     let since = alert.resolved_at.filter(|_| alert.state == AlertState::Resolved).or(alert.active_at);
                     row.right(columns[2], 0, since_width, &number::since(since, cx.now), text);
                     let dim = row.style(Role::Dim);
-                    row.text(columns[3], 0, notified_width, &notified(alert), dim);
+                    row.text(columns[3], 0, notified_width, &notified(alert, child.is_some()), dim);
                     let word = match (&alert.acknowledged_by, alert.silenced) {
                         (Some(_), _) if alert.state == AlertState::Firing => "acked",
                         (_, true) if alert.state == AlertState::Firing => "silenced",

@@ -36,7 +36,7 @@ pub(super) fn figures(edge: &Edge) -> String {
         words.push(number::percent_sign(edge.error_ratio));
     }
     if edge.p95_seconds.is_some() {
-        words.push(number::percentile(edge.p95_seconds, edge.sample_count, None));
+        words.push(number::percentile(edge.p95_seconds, edge.sample_count, edge.sampling_ratio));
     }
     words.join(" ")
 }

@@ -92,7 +92,10 @@ pub(super) fn draw(
 ) -> usize {
     let (width, height) = (canvas.width(), canvas.height());
     let heading = canvas.style(Role::Heading);
-    let figures_x = width.saturating_sub(if width >= 100 { 56 } else { 41 });
+    // Figures stand beside the longest name, so that the eye finds them; words take what is left.
+    let furthest = width.saturating_sub(if width >= 100 { 56 } else { 41 });
+    let longest = rows.iter().map(|row| display_width(&row.guides) + label_width(&shown.nodes[row.node], row.again)).max().unwrap_or(0);
+    let figures_x = furthest.min(u16::try_from(longest).unwrap_or(furthest).saturating_add(6).max(24));
     canvas.text(1, 0, 30, "CALLS", heading);
     for (i, title) in ["RATE", "ERR%", "P95"].iter().enumerate() {
         canvas.right(figures_x + i as u16 * 8, 0, 7, title, heading);
@@ -117,11 +120,7 @@ pub(super) fn draw(
         let style = part.style(role);
         let room = figures_x.saturating_sub(left + 1);
         let used = part.text(left, 0, room, &node.name, style);
-        let mark = match (kind_mark(node.kind), row.again) {
-            ("", true) => "↑".to_owned(),
-            (kind, true) => format!("{kind} ↑"),
-            (kind, false) => kind.to_owned(),
-        };
+        let mark = mark(node, row.again);
         let dim = part.style(Role::Dim);
         part.text(left + used + 1, 0, room.saturating_sub(used + 1), &mark, dim);
         figures(&mut part, shown, row, figures_x);
@@ -133,19 +132,33 @@ pub(super) fn draw(
     page
 }
 
+/// What follows a name: what kind of thing it is, and whether its callees stand further up.
+fn mark(node: &Node, again: bool) -> String {
+    match (kind_mark(node.kind), again) {
+        ("", true) => "↑".to_owned(),
+        (kind, true) => format!("{kind} ↑"),
+        (kind, false) => kind.to_owned(),
+    }
+}
+
+/// Glyph, name and mark with the blanks between them.
+fn label_width(node: &Node, again: bool) -> usize {
+    4 + display_width(&node.name) + display_width(&mark(node, again))
+}
+
 fn figures(canvas: &mut Canvas<'_>, shown: &Shown, row: &Row, x: u16) {
     let node = &shown.nodes[row.node];
     let edge = row.edge.map(|e| &shown.edges[e]);
-    let (rate, errors, p95, samples) = match edge {
-        Some(e) => (e.rate, e.error_ratio, e.p95_seconds, e.sample_count),
-        None => (node.rate, node.error_ratio, node.p95_seconds, None),
+    let (rate, errors, p95, samples, sampling) = match edge {
+        Some(e) => (e.rate, e.error_ratio, e.p95_seconds, e.sample_count, e.sampling_ratio),
+        None => (node.rate, node.error_ratio, node.p95_seconds, None, None),
     };
     let text = canvas.style(Role::Text);
     canvas.right(x, 0, 7, &number::rate(rate), text);
     let role = error_role(errors);
     let style = canvas.style(role);
     canvas.right(x + 8, 0, 7, &number::percent(errors), style);
-    canvas.right(x + 16, 0, 7, &number::percentile(p95, samples, None), text);
+    canvas.right(x + 16, 0, 7, &number::percentile(p95, samples, sampling), text);
     let width = canvas.width();
     let mut pen = canvas.pen(x + 26, 0);
     if let Some(edge) = edge {

@@ -12,7 +12,8 @@ enum Line {
     Text(String, Role),
 }
 
-pub(super) fn render(span: &Span, self_seconds: Option<f64>, trace: &Trace, scroll: &mut usize, canvas: &mut Canvas<'_>) {
+/// Returns how many rows there are and how many of them end on screen.
+pub(super) fn render(span: &Span, self_seconds: Option<f64>, trace: &Trace, scroll: &mut usize, canvas: &mut Canvas<'_>) -> (usize, usize) {
     let lines = lines(span, self_seconds, trace, canvas.zone());
     let width = canvas.width();
     let height = usize::from(canvas.height());
@@ -56,6 +57,7 @@ pub(super) fn render(span: &Span, self_seconds: Option<f64>, trace: &Trace, scro
             }
         }
     }
+    (rows.len(), (*scroll + height).min(rows.len()))
 }
 
 fn lines(span: &Span, self_seconds: Option<f64>, trace: &Trace, zone: Zone) -> Vec<Line> {
