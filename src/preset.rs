@@ -1,13 +1,21 @@
 //! Files written from what a running instance receives, as a start for one's own: a platform preset, and dialects.
 
+mod draft;
+mod learn;
+
 use crate::attach::{Credentials, RemoteSource};
-use std::collections::BTreeMap;
+use learn::Lessons;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use watchfire_alerts::{Dialect, ObservedSeries, propose};
 use watchfire_model::Labels;
-use watchfire_model::reading::{Map, NodeKind, Reading, Request, ServicePage, Source};
+use watchfire_model::reading::{Map, NodeKind, ReadError, Reading, Request, ServicePage, Source, TraceQuery};
 
-/// TOML of a platform with every service, store, provider, queue and call that is seen.
+/// Traces looked at for each operation, and in all.
+const TRACES_EACH: usize = 12;
+const TRACES: usize = 600;
+
+/// TOML of a platform with every service, store, provider, queue, breaker and call that is seen.
 ///
 /// # Errors
 /// When the instance cannot be reached, or has seen nothing yet.
@@ -22,7 +30,45 @@ pub fn from_telemetry(url: &str, runtime: &tokio::runtime::Runtime) -> anyhow::R
             pages.insert(name.to_owned(), *page);
         }
     }
-    Ok(text(&map, &pages))
+    let Reading::Queues(queues) = remote.read(&Request::Queues, None)? else { unreachable!("queues answer queues") };
+    let mut systems = BTreeMap::new();
+    if let Reading::Query(found) = remote.read(&Request::Query { expression: "watchfire_node_info".to_owned() }, None)? {
+        systems.extend(found.series.iter().map(|s| (s.labels.value("node").to_owned(), s.labels.value("system").to_owned())));
+    }
+    let lessons = lessons(&remote, &map, &pages)?;
+    Ok(draft::text(&draft::Seen { map, pages, queues: queues.queues, systems, lessons }))
+}
+
+/// Some traces of every operation, the newest.
+fn lessons(remote: &RemoteSource, map: &Map, pages: &BTreeMap<String, ServicePage>) -> anyhow::Result<Lessons> {
+    let mut ids = BTreeSet::new();
+    for (service, page) in pages {
+        for operation in &page.operations {
+            let query = TraceQuery {
+                service: Some(service.clone()),
+                operation: Some(operation.name.clone()),
+                limit: Some(TRACES_EACH),
+                ..TraceQuery::default()
+            };
+            if let Reading::Traces(found) = remote.read(&Request::Traces(query), None)? {
+                ids.extend(found.traces.into_iter().map(|t| t.trace_id));
+            }
+        }
+    }
+    let mut peers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for edge in map.edges.iter().filter(|e| e.observed) {
+        peers.entry(edge.client.clone()).or_default().insert(edge.server.clone());
+    }
+    let mut lessons = Lessons::default();
+    for id in ids.into_iter().take(TRACES) {
+        match remote.read(&Request::Trace { id }, None) {
+            Ok(Reading::Trace(trace)) => lessons.learn(&trace, &peers),
+            // It had to make room meanwhile.
+            Ok(_) | Err(ReadError::NotFound(_)) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(lessons)
 }
 
 /// Series whose names suggest a queue or a breaker.
@@ -63,60 +109,4 @@ pub fn dialects(url: &str, known: &[Dialect], runtime: &tokio::runtime::Runtime)
         );
     }
     Ok(out)
-}
-
-fn text(map: &Map, pages: &BTreeMap<String, ServicePage>) -> String {
-    let mut out = String::from(
-        "# A platform as its telemetry shows it. Put this into DIRECTORY/platform.toml, add owners and thresholds, and watch it with\n\
-         #   watchfire --platform DIRECTORY\n# A rules.yaml (Prometheus rule file) beside it is evaluated too.\nname = \"mine\"\ntitle = \"My platform\"\n",
-    );
-    for (name, page) in pages {
-        let _ = write!(out, "\n[[service]]\nname = {name:?}\nowner = {:?}\n", page.service.owner.as_deref().unwrap_or(""));
-        if let Some(version) = &page.service.version {
-            let _ = writeln!(out, "version = {version:?}");
-        }
-    }
-    for node in map.nodes.iter().filter(|n| n.observed) {
-        let seconds = node.p95_seconds.unwrap_or(0.01).max(0.001);
-        let latency = format!("p50 = \"{}ms\"\np95 = \"{}ms\"\n", milliseconds(seconds / 2.0), milliseconds(seconds));
-        match node.kind {
-            NodeKind::Database | NodeKind::Cache => {
-                let kind = if node.kind == NodeKind::Cache { "cache" } else { "database" };
-                let system = if node.kind == NodeKind::Cache { "redis" } else { "postgresql" };
-                let _ = write!(out, "\n[[store]]\nname = {:?}\nkind = {kind:?}\nsystem = {system:?}\n{latency}assumed = true\n", node.name);
-            }
-            NodeKind::External => {
-                let _ = write!(out, "\n[[provider]]\nname = {:?}\nhost = {:?}\n{latency}", node.name, node.name);
-            }
-            NodeKind::Service | NodeKind::Queue => {}
-        }
-    }
-    for (name, page) in pages {
-        let callees: Vec<String> = page
-            .callees
-            .iter()
-            .filter(|e| {
-                e.observed && map.nodes.iter().any(|n| n.name == e.server && !matches!(n.kind, NodeKind::Service | NodeKind::Queue))
-            })
-            .map(|e| format!("{{ to = {:?}, op = \"call\" }}", e.server))
-            .collect();
-        for (index, operation) in page.operations.iter().filter(|o| o.kind == "server" || o.kind == "consumer").enumerate() {
-            let _ = write!(
-                out,
-                "\n[[operation]]\nservice = {name:?}\nname = {:?}\nrate = {:.2}\np50 = \"{}ms\"\np95 = \"{}ms\"\n",
-                operation.name,
-                operation.rate.unwrap_or(0.0),
-                milliseconds(operation.p50_seconds.unwrap_or(0.01)),
-                milliseconds(operation.p95_seconds.or(operation.p50_seconds).unwrap_or(0.02)),
-            );
-            if index == 0 && !callees.is_empty() {
-                let _ = writeln!(out, "steps = [{}]", callees.join(", "));
-            }
-        }
-    }
-    out
-}
-
-fn milliseconds(seconds: f64) -> u64 {
-    ((seconds * 1000.0).round() as u64).max(1)
 }

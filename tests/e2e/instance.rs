@@ -43,6 +43,11 @@ impl Watchfire {
         Self::launch(&["demo", platform, "--scenario", scenario, "--notify", "desktop"], &[], &[("DBUS_SESSION_BUS_ADDRESS", bus)])
     }
 
+    /// A demo of a platform in which nothing goes wrong.
+    pub fn calm_demo(platform: &str) -> Self {
+        Self::launch(&["demo", platform, "--notify", "none"], &[], &[])
+    }
+
     fn launch(mode: &[&str], arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let state = TempDir::new().expect("a temporary directory");
         let mut watchfire = Self::launch_in(state.path(), mode, arguments, variables);

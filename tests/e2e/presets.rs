@@ -1,9 +1,12 @@
 //! Presets through the program: their rules and rule tests by our engine and by promtool, and a platform of one's own without any Rust.
 
-use crate::instance::command;
+use crate::instance::{Watchfire, command};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use watchfire_config::load_platform;
+use watchfire_config::platform::DeclaredEdge;
 
 const PLATFORMS: [&str; 5] = ["clientnest", "mediacms", "commerce", "playnite", "sunday"];
 const GUIDE: &str = include_str!("../../docs/your-own-platform.md");
@@ -78,4 +81,46 @@ fn a_mistake_in_a_preset_is_shown_with_file_line_column_and_the_nearest_name() {
     assert_eq!(output.status.code(), Some(1));
     let text = said(&output);
     assert!(text.contains(&format!("shop/platform.toml:{line}:3:")) && text.contains("did you mean `service`"), "{text}");
+}
+
+/// What is written down from the telemetry of a platform is that platform again: it loads, it has its services and its calls, and the simulation takes it.
+#[test]
+fn a_preset_from_telemetry_has_the_services_queues_and_calls_that_were_there() {
+    let truth = load_platform("commerce").expect("a platform");
+    let demo = Watchfire::calm_demo("commerce");
+    let home = TempDir::new().expect("a temporary directory");
+    std::fs::create_dir(home.path().join("mine")).expect("made");
+    let file = home.path().join("mine/platform.toml");
+    let until = Instant::now() + Duration::from_secs(90);
+    let draft = loop {
+        let output = watchfire(&["config", "init", "--from-telemetry", "--url", &format!("http://{}", demo.api)], home.path());
+        let missing = if output.status.success() {
+            std::fs::write(&file, &output.stdout).expect("written");
+            let draft = load_platform(&file.parent().expect("a directory").display().to_string());
+            let draft = draft.unwrap_or_else(|e| panic!("{e:?}\n{}", said(&output)));
+            let ends = |e: &DeclaredEdge| (e.client.clone(), e.server.clone());
+            let known: Vec<_> = draft.declared_edges().iter().map(ends).collect();
+            let missing: Vec<_> = truth.declared_edges().iter().map(ends).filter(|e| !known.contains(e)).collect();
+            if missing.is_empty() {
+                break draft;
+            }
+            format!("{missing:?}")
+        } else {
+            said(&output)
+        };
+        assert!(Instant::now() < until, "still missing: {missing}");
+    };
+    let names =
+        |platform: &watchfire_config::Platform| platform.services.iter().map(|s| s.name.clone()).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(names(&draft), names(&truth));
+    for queue in &truth.queues {
+        let found = draft.queue(&queue.name).unwrap_or_else(|| panic!("no queue {}", queue.name));
+        assert_eq!((&found.consumer, &found.system), (&queue.consumer, &queue.system), "{}", queue.name);
+    }
+    for store in &truth.stores {
+        let found = draft.store(&store.name).unwrap_or_else(|| panic!("no store {}", store.name));
+        assert_eq!((&found.system, found.kind), (&store.system, store.kind), "{}", store.name);
+    }
+    let output = watchfire(&["config", "check", "--platform", "./mine"], home.path());
+    assert!(output.status.success(), "{}", said(&output));
 }
