@@ -60,6 +60,11 @@ impl Candidate {
         }
     }
 
+    /// Who is called, where the alert is about calls to one of the others: by the breaker around them, or the far end of the edge.
+    fn callee(&self) -> Option<&str> {
+        self.place.iter().find(|(name, _)| matches!(*name, "breaker" | "server")).map(|(_, value)| value.as_str())
+    }
+
     /// Whether nothing says that two alerts are about different places.
     fn same_place(&self, other: &Candidate) -> bool {
         self.place.iter().all(|(name, value)| other.place.iter().all(|(n, v)| n != name || v == value))
@@ -110,7 +115,11 @@ pub fn explain(
     let mut outside: Vec<Option<Explanation>> = vec![None; alerts.len()];
     for (i, victim) in alerts.iter().enumerate() {
         let Some(service) = victim.service.as_deref().filter(|_| victim.severity != Severity::Security) else { continue };
-        let below = graph.reached(service);
+        let callee = victim.callee().filter(|callee| graph.calls(service, callee));
+        let below = match callee {
+            Some(callee) => graph.reached_through(service, callee),
+            None => graph.reached(service),
+        };
         let mut best: Option<(Rank, usize)> = None;
         for (reached, hops) in below.iter() {
             for &candidate in by_service.get(&**reached).into_iter().flatten() {
@@ -129,7 +138,7 @@ pub fn explain(
         } else if let Some((_, parent)) = best {
             parents[i] = Some(parent);
         } else if victim.firing {
-            outside[i] = failing_edge(&mut graph, service, settings, can_alert);
+            outside[i] = failing_edge(&mut graph, service, callee, settings, can_alert);
         }
     }
     break_cycles(alerts, &mut parents);
@@ -188,8 +197,14 @@ fn probe(below: &Reached, service: &str, unhealthy: &BTreeMap<String, String>) -
         .map(|(hops, name, reason)| Explanation { root: Root::Probe { service: name.to_owned(), reason: reason.clone() }, hops })
 }
 
-/// The deepest service along failing edges, if it can be expected to alert itself.
-fn failing_edge(graph: &mut Graph<'_>, service: &str, settings: &CauseSettings, can_alert: &dyn Fn(&str) -> bool) -> Option<Explanation> {
+/// The deepest service along failing edges (from that to `callee` on, where the alert names one), if it can be expected to alert itself.
+fn failing_edge(
+    graph: &mut Graph<'_>,
+    service: &str,
+    callee: Option<&str>,
+    settings: &CauseSettings,
+    can_alert: &dyn Fn(&str) -> bool,
+) -> Option<Explanation> {
     let mut at = graph.name(service);
     let mut seen = HashSet::from([at.clone()]);
     let mut found = None;
@@ -197,6 +212,7 @@ fn failing_edge(graph: &mut Graph<'_>, service: &str, settings: &CauseSettings, 
         let worst = graph
             .edges(&at)
             .iter()
+            .filter(|(to, _)| hops > 1 || callee.is_none_or(|callee| **to == *callee))
             .filter(|(to, ratio)| ratio.is_some_and(|r| r >= settings.failing_edge) && !seen.contains(to) && can_alert(to))
             .max_by(|a, b| a.1.unwrap_or(0.0).total_cmp(&b.1.unwrap_or(0.0)))
             .cloned();
@@ -268,6 +284,18 @@ impl Graph<'_> {
         let name = self.name(service);
         self.edges.insert(name, edges.clone());
         edges
+    }
+
+    fn calls(&mut self, service: &str, callee: &str) -> bool {
+        self.edges(service).iter().any(|(to, _)| **to == *callee)
+    }
+
+    /// A service, and what it depends on by its calls to `callee`.
+    fn reached_through(&mut self, service: &str, callee: &str) -> Rc<Reached> {
+        let below = self.reached(callee);
+        let mut reached: Reached = below.iter().map(|(name, hops)| (name.clone(), hops + 1)).collect();
+        reached.insert(self.name(service), 0);
+        Rc::new(reached)
     }
 
     /// Everything a service depends on, directly or not; the service itself at zero.
@@ -442,6 +470,26 @@ mod tests {
         assert_eq!(roots(&[alert("web", 10), pending], &topology)[0], Some(probe.clone()));
         assert_eq!(roots(&[alert("web", 10), alert("api", 0)], &topology), [Some(probe.clone()), Some(probe)]);
         assert_eq!(roots(&[alert("web", 10), alert("db", 0)], &topology), [Some(Root::Alert(1)), None], "its alert speaks for the probe");
+    }
+
+    #[test]
+    fn what_an_alert_on_a_breaker_says_of_its_callee_is_looked_for_there_only() {
+        let mut topology = graph(&[("web", "users"), ("web", "orders"), ("orders", "db")]);
+        topology.edges[0].2 = Some(0.9);
+        topology.edges[1].2 = Some(0.2);
+        let breaker = |name: &str| {
+            let labels = Labels::from_pairs([("alertname", "BreakerOpen"), ("service", "web"), ("breaker", name)]);
+            Candidate::of(&labels, Severity::Warning, Timestamp(10_000), true)
+        };
+        let edge = |service: &str, error_ratio| Some(Root::Edge { service: service.to_owned(), error_ratio });
+        assert_eq!(roots(&[breaker("orders"), breaker("users")], &topology), [edge("orders", 0.2), edge("users", 0.9)]);
+        assert_eq!(roots(&[breaker("orders"), alert("users", 0)], &topology), [edge("orders", 0.2), None]);
+        assert_eq!(roots(&[breaker("orders"), alert("db", 0)], &topology)[0], Some(Root::Alert(1)));
+        assert_eq!(
+            roots(&[breaker("payments-v2"), alert("users", 0)], &topology)[0],
+            Some(Root::Alert(1)),
+            "a name of its own limits nothing"
+        );
     }
 
     #[test]
