@@ -88,6 +88,10 @@ fn check(flags: &RunFlags) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(1));
     }
     let file = plan.loaded.file.as_ref().map_or("defaults only, no file".to_owned(), |f| f.display().to_string());
-    exit::print(&format!("good: {file}; {rules} rules\n"));
+    let platform = plan.platform.as_ref().map_or(String::new(), |p| {
+        let [services, queues, breakers] = [p.services.len(), p.queues.len(), p.breakers.len()];
+        format!("; platform {}: {services} services, {queues} queues, {breakers} breakers, {} scenarios", p.name, p.scenarios.len())
+    });
+    exit::print(&format!("good: {file}{platform}; {rules} rules\n"));
     Ok(ExitCode::SUCCESS)
 }

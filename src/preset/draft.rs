@@ -32,7 +32,7 @@ pub fn text(seen: &Seen) -> String {
     );
     let names = Names::of(seen);
     for name in &names.left_out {
-        let _ = writeln!(out, "# left out, its name has characters that a preset's names cannot have: {}", quoted(name));
+        let _ = writeln!(out, "# left out, its name has characters that a preset's names cannot have: {name:?}");
     }
     for (name, page) in seen.pages.iter().filter(|(name, _)| names.has(name)) {
         service(&mut out, name, page);
