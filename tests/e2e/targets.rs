@@ -88,3 +88,40 @@ async fn a_failing_probe_is_a_state_an_alert_and_a_resolution() {
     service.healthy.store(true, Ordering::SeqCst);
     watchfire.until("/api/watchfire/v1/alerts", "resolved", |json| json["alerts"][0]["state"] == "resolved").await;
 }
+
+/// A platform's preset pointed at servers that are not ours: its services are probed and scraped where the user's own file says they are, its rules and
+/// objectives are evaluated, and what the user's file says of them comes first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_watches_servers_at_the_addresses_of_the_users_own_file() {
+    let (board, item) = (service().await, service().await);
+    let config = tempfile::NamedTempFile::with_suffix(".toml").expect("a file");
+    let text = format!(
+        "platform = \"sunday\"\nplatform_host = \"\"\n\n[services.board-service]\nurl = \"http://{}\"\nowner = \"Night Shift\"\n\n[services.item-service]\nurl = \"http://{}\"\n\n[services.ai-service]\nignore = true\n",
+        board.address, item.address
+    );
+    std::fs::write(config.path(), text).expect("written");
+    let watchfire = Watchfire::start(&["--config", &config.path().display().to_string()]);
+
+    let up = r#"/api/v1/query?query=up{job="board-service"}%20or%20up{job="item-service"}"#;
+    watchfire.until(up, "both scraped", |json| json["data"]["result"].as_array().is_some_and(|r| r.len() == 2)).await;
+    let of = |json: &serde_json::Value, list: &str, key: &str, name: &str| {
+        json[list].as_array().and_then(|rows| rows.iter().find(|r| r[key] == name)).cloned().unwrap_or_default()
+    };
+    watchfire
+        .until("/api/watchfire/v1/health", "probed", |json| of(json, "checks", "service", "board-service")["state"] == "healthy")
+        .await;
+    let services = watchfire.json("/api/watchfire/v1/services").await;
+    assert_eq!(of(&services, "services", "name", "board-service")["owner"], "Night Shift");
+    assert_eq!(of(&services, "services", "name", "notification-service")["state"], "unknown", "nothing is known of it yet: {services}");
+    let map = watchfire.json("/api/watchfire/v1/map").await;
+    assert!(map["edges"].as_array().is_some_and(|edges| edges.iter().any(|e| e["declared"] == true && e["observed"] == false)), "{map}");
+    let slo = watchfire.json("/api/watchfire/v1/slo").await;
+    assert!(slo["objectives"].as_array().is_some_and(|o| !o.is_empty()), "{slo}");
+
+    item.healthy.store(false, Ordering::SeqCst);
+    watchfire.until("/api/watchfire/v1/health", "down", |json| of(json, "checks", "service", "item-service")["state"] == "unhealthy").await;
+    let rules = watchfire.json("/api/v1/rules").await;
+    let groups = rules["data"]["groups"].as_array().expect("groups");
+    let broken: Vec<_> = groups.iter().flat_map(|g| g["rules"].as_array().into_iter().flatten()).filter(|r| r["health"] == "err").collect();
+    assert!(!groups.is_empty() && broken.is_empty(), "{broken:?}");
+}
