@@ -70,15 +70,43 @@ impl<'a> Checker<'a> {
         if self.platform.services.is_empty() {
             self.fail("", "a platform needs at least one [[service]]".into(), None);
         }
+        self.share("[defaults]", "sampling", self.platform.defaults.sampling);
+        self.share("[defaults.retry]", "jitter", self.platform.defaults.retry.jitter);
         for service in &self.platform.services {
-            self.share(&service.name, service.sampling.unwrap_or(1.0));
+            self.share(&service.name, "sampling", service.sampling.unwrap_or(1.0));
+            for (key, share) in [("cpu", service.cpu), ("memory", service.memory), ("disk", service.disk)] {
+                self.share(&service.name, key, share);
+            }
+        }
+        for store in &self.platform.stores {
+            self.share(&store.name, "errors", store.errors);
+            self.share(&store.name, "hit_ratio", store.hit_ratio.unwrap_or(0.0));
+        }
+        for provider in &self.platform.providers {
+            self.share(&provider.name, "errors", provider.errors);
+        }
+        for breaker in &self.platform.breakers {
+            self.share(&breaker.name, "failure_share", breaker.failure_share.unwrap_or(0.0));
         }
     }
 
-    fn share(&mut self, of: &str, share: f64) {
+    fn share(&mut self, of: &str, key: &str, share: f64) {
         if !(0.0..=1.0).contains(&share) {
-            self.fail(&format!("{share}"), format!("{share} is not a share between 0 and 1 (in `{of}`)"), None);
+            let needle = self.written(key, share);
+            self.fail(&needle, format!("{key} = {share} is not a share between 0 and 1 (in `{of}`)"), None);
         }
+    }
+
+    /// A number as it stands in the file, with its key.
+    fn written(&self, key: &str, value: f64) -> String {
+        let stands = |(at, _): (usize, &str)| {
+            let tail = self.text[at + key.len()..].trim_start().strip_prefix('=')?.trim_start();
+            let length = tail.find([',', '}', ']', '#', '\n', ' ']).unwrap_or(tail.len());
+            let parsed: f64 = tail[..length].trim().replace('_', "").parse().ok()?;
+            let end = self.text.len() - tail.len() + length;
+            (parsed == value || parsed.is_nan() && value.is_nan()).then(|| self.text[at..end].to_owned())
+        };
+        self.text.match_indices(key).find_map(stands).unwrap_or_default()
     }
 
     fn known(&mut self, name: &str, what: &str) -> bool {
@@ -98,7 +126,7 @@ impl<'a> Checker<'a> {
     }
 
     fn step(&mut self, owner: &str, step: &Step) {
-        self.share(owner, step.share);
+        self.share(owner, "share", step.share);
         if step.to.is_empty() {
             if step.op.is_empty() {
                 self.fail(owner, format!("a step of `{owner}` has neither `to` nor `op`"), None);
@@ -133,8 +161,8 @@ impl<'a> Checker<'a> {
     fn calls(&mut self) {
         for operation in &self.platform.operations {
             self.service(&operation.service, &format!("operation `{}`", operation.name));
-            self.share(&operation.name, operation.errors);
-            self.share(&operation.name, operation.client_errors);
+            self.share(&operation.name, "errors", operation.errors);
+            self.share(&operation.name, "client_errors", operation.client_errors);
             for step in &operation.steps {
                 self.step(&operation.name, step);
             }
@@ -195,7 +223,7 @@ impl<'a> Checker<'a> {
         for queue in &self.platform.queues {
             self.service(&queue.consumer, &format!("queue `{}`", queue.name));
             self.service(&queue.exported_by, &format!("queue `{}`", queue.name));
-            self.share(&queue.name, queue.errors);
+            self.share(&queue.name, "errors", queue.errors);
             for step in &queue.steps {
                 self.step(&queue.name, step);
             }
