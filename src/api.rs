@@ -48,6 +48,8 @@ pub struct Api {
     pub meter: Meter,
     /// Queries of people that may run at once; rules have their own thread.
     pub query_slots: Arc<Semaphore>,
+    /// Readings computed at the same time: each takes a processor for milliseconds, and more at once would only take memory.
+    pub read_slots: Semaphore,
     pub query_timeout: Duration,
     /// Points per series of a range query.
     pub max_points: usize,

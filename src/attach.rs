@@ -24,30 +24,42 @@ pub struct RemoteSource {
 
 /// What a caller shows and what it accepts; neither is needed on the socket of the same user.
 #[derive(Clone, Debug, Default)]
-pub struct Credentials {
+struct Credentials {
     /// Sent with every request.
-    pub token: Option<String>,
+    token: Option<String>,
     /// Certificates (PEM) that the other side's must come from, instead of the system's.
-    pub ca: Option<PathBuf>,
+    ca: Option<PathBuf>,
 }
 
 impl Credentials {
     /// `WATCHFIRE_TOKEN` and `WATCHFIRE_CA`: an argument would be seen by every user of the machine.
-    pub fn of_environment() -> Self {
+    fn of_environment() -> Self {
         Credentials { token: std::env::var("WATCHFIRE_TOKEN").ok(), ca: std::env::var_os("WATCHFIRE_CA").map(PathBuf::from) }
     }
 }
 
-/// Longer than this and the screen should say that the other side is gone.
+/// Silent for longer than this and the screen should say that the other side is gone. An answer that trickles in is slow, not gone.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// But nobody waits longer than this for one.
+const WHOLE_ANSWER: Duration = Duration::from_secs(60);
 /// No reading is larger; what is belongs to somebody else's protocol.
 const MAX_ANSWER: usize = 64 << 20;
 
 impl RemoteSource {
+    /// The instance at an address, with what the environment says about it.
+    ///
     /// # Errors
     /// When the address is none, or the certificates cannot be read.
-    pub fn new(address: &str, credentials: Credentials, runtime: tokio::runtime::Handle) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+    pub fn of_environment(address: &str, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Self> {
+        Self::new(address, Credentials::of_environment(), runtime.handle().clone())
+    }
+
+    fn new(address: &str, credentials: Credentials, runtime: tokio::runtime::Handle) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(TIMEOUT)
+            .read_timeout(TIMEOUT)
+            .timeout(WHOLE_ANSWER)
+            .redirect(reqwest::redirect::Policy::none());
         let (client, base, name) = match address.strip_prefix("unix:") {
             Some(path) => {
                 let path = Path::new(path.strip_prefix("//").unwrap_or(path));
@@ -97,6 +109,10 @@ impl RemoteSource {
             if status.is_success() {
                 return Ok(body);
             }
+            if status == reqwest::StatusCode::UNAUTHORIZED {
+                let why = if self.token.is_some() { "does not accept the token of" } else { "wants a token: set" };
+                return Err(ReadError::BadRequest(format!("{} {why} WATCHFIRE_TOKEN", self.name)));
+            }
             let message = serde_json::from_slice::<serde_json::Value>(&body)
                 .ok()
                 .and_then(|json| json["error"].as_str().map(str::to_owned))
@@ -108,6 +124,16 @@ impl RemoteSource {
                 _ => ReadError::BadRequest(message),
             })
         })
+    }
+
+    /// An error with what to do about it, where nobody answers.
+    pub fn advise(&self, error: ReadError) -> anyhow::Error {
+        match error {
+            ReadError::Disconnected(_) => {
+                anyhow::anyhow!("{error}\nis watchfire running at {}? start one with `watchfire` or name it with --url", self.name)
+            }
+            other => other.into(),
+        }
     }
 
     /// Any path of the API, as it answers.
@@ -160,12 +186,28 @@ impl RemoteSource {
         }
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
         let body = self.get(&format!("{}{path}?{query}", wire::PREFIX))?;
-        let mut reading = wire::from_json(request, &body)
-            .map_err(|e| ReadError::BadRequest(format!("{} does not speak this version of watchfire: {e}", self.name)))?;
+        let mut reading = wire::from_json(request, &body).map_err(|e| self.mismatch(&e.to_string()))?;
         if let Reading::Status(status) = &mut reading {
             status.source = Some(self.name.clone());
         }
         Ok(reading)
+    }
+}
+
+impl RemoteSource {
+    /// An answer that cannot be read comes from another version; both are named.
+    fn mismatch(&self, why: &str) -> ReadError {
+        let there = self
+            .get("/api/v1/status/buildinfo")
+            .ok()
+            .and_then(|body| serde_json::from_slice::<serde_json::Value>(&body).ok())
+            .and_then(|json| json["data"]["version"].as_str().map(str::to_owned))
+            .unwrap_or_else(|| "something else".to_owned());
+        ReadError::BadRequest(format!(
+            "{} does not speak this version of watchfire: there {there}, here {}: {why}",
+            self.name,
+            env!("CARGO_PKG_VERSION")
+        ))
     }
 }
 

@@ -18,6 +18,8 @@ mod simulator;
 mod targets;
 
 pub use dialects::beside as dialects_beside;
+#[cfg(test)]
+pub use evaluation::conclusion;
 pub use evaluation::dialect_engine;
 pub use notifications::{document_settings, notification_paths, notify_settings, test_notifications};
 pub use plan::{Plan, environment, platform};
@@ -78,6 +80,9 @@ pub struct Instance {
 
 /// How long the whole stop may take before it is given up.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// However many terminals ask.
+const READINGS_AT_ONCE: usize = 4;
 
 const MAINTAIN_EVERY: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -189,6 +194,7 @@ impl Instance {
             board: Arc::new(board),
             clock: clock.clone(),
             meter: meter.clone(),
+            read_slots: Semaphore::new(READINGS_AT_ONCE),
             query_slots: Arc::new(Semaphore::new(config.limits.query.parallel)),
             query_timeout: config.limits.query.timeout,
             max_points: config.limits.query.points,
@@ -336,7 +342,13 @@ async fn watch_overall(source: Arc<LocalSource>, meter: Meter, cancel: Cancellat
             () = cancel.cancelled() => return,
             _ = ticks.tick() => {
                 let source = source.clone();
-                let looked = tokio::task::spawn_blocking(move || source.read(&Request::Status, None)).await;
+                let looked = tokio::task::spawn_blocking(move || {
+                    // What no series holds is kept when it is read.
+                    let _ = source.read(&Request::Health, None);
+                    let _ = source.read(&Request::Alerts, None);
+                    source.read(&Request::Status, None)
+                })
+                .await;
                 if let Ok(Ok(Reading::Status(status))) = looked
                     && let Some(value) = status.overall.series_value()
                 {

@@ -9,6 +9,7 @@
 mod alerts;
 mod breakers;
 mod changes;
+mod chronicle;
 mod collectors;
 mod context;
 mod declared;
@@ -27,6 +28,7 @@ pub use context::Declared;
 pub use state::short_duration;
 
 use crate::board::Board;
+use chronicle::Chronicle;
 use context::{Context, Destination};
 use lens::{Lens, QueryCache};
 use overall::Overall;
@@ -45,8 +47,8 @@ use watchfire_store::Store;
 
 /// A live reading younger than this answers the next one who asks the same.
 const FRESH: Duration = Duration::from_millis(400);
-/// What changed in a quarter of an hour is not news within five seconds.
-const CHANGES_FRESH: Duration = Duration::from_secs(5);
+/// What changed in a quarter of an hour is looked up once in so long, at whole multiples of it.
+const CHANGES_EVERY: i64 = 5_000;
 const MAX_CACHED: usize = 256;
 /// Exemplars in one answer; a screen lists a handful.
 const MAX_EXEMPLARS: usize = 200;
@@ -80,6 +82,7 @@ pub struct LocalSource {
     cached: Mutex<HashMap<String, (Timestamp, Reading)>>,
     overall: Overall,
     changes: Mutex<Option<(Timestamp, Vec<Change>)>>,
+    chronicle: Chronicle,
 }
 
 impl LocalSource {
@@ -105,14 +108,22 @@ impl LocalSource {
             cached: Mutex::new(HashMap::new()),
             overall: Overall::default(),
             changes: Mutex::new(None),
+            chronicle: Chronicle::default(),
         }
     }
 
-    /// When services last sent spans: exactly for now, to five minutes for a moment in the past.
+    /// When services last sent spans: exactly where it was looked at, else to five minutes.
     fn last_seen(&self, at: Option<Timestamp>) -> Result<BTreeMap<String, Timestamp>, ReadError> {
         match at {
-            None => Ok(self.store.services_seen().into_iter().map(|s| (s.name.to_string(), s.last_seen)).collect()),
+            None => {
+                let heard: Vec<_> = self.store.services_seen().into_iter().map(|s| (s.name.to_string(), s.last_seen)).collect();
+                self.chronicle.heard.keep(self.clock.now(), &heard);
+                Ok(heard.into_iter().collect())
+            }
             Some(at) => {
+                if let Some((_, heard)) = self.chronicle.heard.at(at) {
+                    return Ok(heard.into_iter().collect());
+                }
                 let sent = self.lens(at).by("service_name", "sum by (service_name) (increase(watchfire_spans_received_total[5m])) > 0")?;
                 Ok(sent.into_keys().map(|name| (name, at)).collect())
             }
@@ -151,17 +162,40 @@ impl LocalSource {
         Context { declared: &self.declared, checks, alerts, breakers, last_seen, destinations }
     }
 
-    /// Alerts at the cursor: live ones with everything the evaluator and the dispatcher know, past ones from their series.
+    /// Alerts at the cursor: live ones with everything the evaluator and the dispatcher know, past ones as they were shown then, or from
+    /// their series.
     fn alerts_at(&self, at: Option<Timestamp>) -> Result<Vec<Alert>, ReadError> {
-        match at {
-            Some(at) => alerts::past(&self.lens(at)),
-            None => {
-                let mut alerts = self.board.read().alerts.clone();
-                for alert in &mut alerts {
-                    self.facts.delivery(alert);
-                }
-                Ok(alerts)
+        let Some(at) = at else {
+            let mut alerts = self.board.read().alerts.clone();
+            let mut bare = Vec::with_capacity(alerts.len());
+            for alert in &mut alerts {
+                self.facts.delivery(alert);
+                let course = std::mem::take(&mut alert.history);
+                bare.push(alert.clone());
+                alert.history = course;
             }
+            self.chronicle.alerts.keep(self.clock.now(), &bare);
+            return Ok(alerts);
+        };
+        let Some((_, mut alerts)) = self.chronicle.alerts.at(at) else { return alerts::past(&self.lens(at)) };
+        let board = self.board.read();
+        for alert in &mut alerts {
+            if let Some(known) = board.alerts.iter().find(|known| known.fingerprint == alert.fingerprint) {
+                alert.history = known.history.iter().filter(|(t, _)| *t <= at).copied().collect();
+            }
+        }
+        Ok(alerts)
+    }
+
+    /// What probes said, newest of each; `None` where that is not known any more.
+    fn checks_at(&self, at: Option<Timestamp>) -> Option<Vec<CheckReport>> {
+        match at {
+            None => {
+                let checks = self.store.checks();
+                self.chronicle.checks.keep(self.clock.now(), &checks);
+                Some(checks)
+            }
+            Some(at) => self.chronicle.checks.at(at).map(|(_, checks)| checks),
         }
     }
 
@@ -170,10 +204,7 @@ impl LocalSource {
         let lens = self.lens(now);
         let alerts = self.alerts_at(at)?;
         let breakers = self.breakers(at)?.breakers;
-        let checks = match at {
-            None => self.store.checks(),
-            Some(_) => Vec::new(),
-        };
+        let checks = self.checks_at(at).unwrap_or_default();
         let (last_seen, destinations) = (self.last_seen(at)?, BTreeMap::new());
         let context = self.context(&checks, &alerts, &breakers, &last_seen, &destinations);
         let mut services = services::services(&lens, &context)?;
@@ -181,18 +212,19 @@ impl LocalSource {
         Ok(services)
     }
 
-    /// Changes of the last quarter of an hour. They look at ninety moments of several hundred series, so live ones are looked up seldom.
+    /// Changes of the last quarter of an hour. They look at ninety moments of several hundred series, so they are looked up seldom, and at
+    /// whole moments: at the cursor the answer is the one that was given then.
     fn recent_changes(&self, lens: &Lens<'_>, at: Option<Timestamp>) -> Result<Vec<Change>, ReadError> {
         let mut known = self.changes.lock();
-        if let (None, Some((taken, changes))) = (at, known.as_ref())
-            && lens.at.since(*taken) < CHANGES_FRESH
-        {
+        let moment = Timestamp::from_millis(lens.at.millis() - lens.at.millis().rem_euclid(CHANGES_EVERY));
+        if let Some((_, changes)) = known.as_ref().filter(|(taken, _)| *taken == moment) {
             return Ok(changes.clone());
         }
-        let mut changes = changes::changes(lens, lens.at.saturating_sub(Duration::from_secs(15 * 60)))?;
+        let lens = Lens { at: moment, ..*lens };
+        let mut changes = changes::changes(&lens, moment.saturating_sub(Duration::from_secs(15 * 60)))?;
         changes.truncate(20);
         if at.is_none() {
-            *known = Some((lens.at, changes.clone()));
+            *known = Some((moment, changes.clone()));
         }
         Ok(changes)
     }
@@ -220,10 +252,15 @@ impl LocalSource {
 
     fn health(&self, at: Option<Timestamp>) -> Result<Health, ReadError> {
         let lens = self.lens(at.unwrap_or_else(|| self.clock.now()));
-        match at {
-            None => health::health(&lens, Some(&self.store.checks()), Some(self.facts.targets())),
-            Some(_) => health::health(&lens, None, None),
-        }
+        let targets = match at {
+            None => {
+                let targets = self.facts.targets();
+                self.chronicle.targets.keep(self.clock.now(), &targets);
+                Some(targets)
+            }
+            Some(at) => self.chronicle.targets.at(at).map(|(_, targets)| targets),
+        };
+        health::health(&lens, self.checks_at(at).as_deref(), targets)
     }
 
     fn cached_services(&self, at: Option<Timestamp>) -> Result<Services, ReadError> {
@@ -235,6 +272,9 @@ impl LocalSource {
 
     fn status(&self, at: Option<Timestamp>) -> Result<Status, ReadError> {
         let now = at.unwrap_or_else(|| self.clock.now());
+        if let Some(shown) = at.and_then(|at| self.chronicle.status.at(at)).and_then(|(_, shown)| shown.into_iter().next()) {
+            return Ok(Status { now, ..shown });
+        }
         let services = self.cached_services(at)?;
         let alerts = self.alerts_at(at)?;
         let mut status = overall::status(&services.services, &alerts, now);
@@ -250,6 +290,9 @@ impl LocalSource {
             status.banners.push(format!("{broken} {rules} cannot be evaluated (8 Alerts says which)"));
         }
         self.facts.complete(&mut status);
+        if at.is_none() {
+            self.chronicle.status.keep(now, std::slice::from_ref(&status));
+        }
         Ok(status)
     }
 
@@ -300,14 +343,30 @@ impl LocalSource {
             for alert in alerts.iter_mut().filter(|a| a.state == AlertState::Firing && a.cause.is_none()).take(MAX_EVIDENCE) {
                 self.facts.evidence(alert, now);
             }
+            let found = alerts.iter().filter_map(|a| Some((a.fingerprint.clone(), a.evidence.clone()?))).collect::<Vec<_>>();
+            self.chronicle.evidence.keep(now, &found);
         }
-        Ok(Alerts {
-            alerts,
+        if let Some((_, found)) = at.and_then(|at| self.chronicle.evidence.at(at)) {
+            for (fingerprint, evidence) in found {
+                if let Some(alert) = alerts.iter_mut().find(|a| a.fingerprint == fingerprint) {
+                    alert.evidence = Some(evidence);
+                }
+            }
+        }
+        if let Some(around) = at.and_then(|at| self.chronicle.rules.at(at)).and_then(|(_, kept)| kept.into_iter().next()) {
+            return Ok(Alerts { alerts, ..around });
+        }
+        let around = Alerts {
+            alerts: Vec::new(),
             silences: self.facts.silences(),
             broken_rules: conclusion.broken_rules.clone(),
             rules: conclusion.rules,
             last_evaluation: conclusion.last_evaluation,
-        })
+        };
+        if at.is_none() {
+            self.chronicle.rules.keep(self.clock.now(), std::slice::from_ref(&around));
+        }
+        Ok(Alerts { alerts, ..around })
     }
 
     fn query(&self, expression: &str, at: Timestamp) -> Result<QueryResult, ReadError> {

@@ -3,7 +3,7 @@
 mod draft;
 mod learn;
 
-use crate::attach::{Credentials, RemoteSource};
+use crate::attach::RemoteSource;
 use learn::Lessons;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -20,7 +20,7 @@ const TRACES: usize = 600;
 /// # Errors
 /// When the instance cannot be reached, or has seen nothing yet.
 pub fn from_telemetry(url: &str, runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
-    let remote = RemoteSource::new(url, Credentials::of_environment(), runtime.handle().clone())?;
+    let remote = RemoteSource::of_environment(url, runtime)?;
     let Reading::Map(map) = remote.read(&Request::Map, None)? else { unreachable!("a map answers a map") };
     let services: Vec<&str> = map.nodes.iter().filter(|n| n.kind == NodeKind::Service && n.observed).map(|n| n.name.as_str()).collect();
     anyhow::ensure!(!services.is_empty(), "{url} has not seen any service yet; send telemetry first");
@@ -79,7 +79,7 @@ const LOOKS_LIKE: &str = r#"{__name__=~".*(queue|backlog|lag|pending|enqueued|un
 /// # Errors
 /// When the instance cannot be reached.
 pub fn dialects(url: &str, known: &[Dialect], runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
-    let remote = RemoteSource::new(url, Credentials::of_environment(), runtime.handle().clone())?;
+    let remote = RemoteSource::of_environment(url, runtime)?;
     let encoded: String = form_urlencoded::byte_serialize(LOOKS_LIKE.as_bytes()).collect();
     let answer: serde_json::Value = serde_json::from_slice(&remote.get(&format!("/api/v1/query?query={encoded}"))?)?;
     let metadata: serde_json::Value = serde_json::from_slice(&remote.get("/api/v1/metadata")?)?;

@@ -8,6 +8,8 @@
 //! routes are those of a run; nothing here knows a platform by name.
 
 mod account;
+#[cfg(test)]
+mod cursor;
 mod report;
 mod wire;
 

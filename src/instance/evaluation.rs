@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_alerts::{AlertRecord, DialectEngine, Evaluator, EvaluatorSettings, RuleGroup, RuleReport};
-use watchfire_model::{Clock, Meter};
+use watchfire_model::{Clock, Counter, Meter, Timestamp};
 use watchfire_notifiers::{DispatcherHandle, Recovered, TickRecord};
 use watchfire_promql::Engine;
 use watchfire_store::Store;
@@ -117,7 +117,8 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
     let for_thread = shared.clone();
     let panics = meter.counter("watchfire_panics_total", &[("task", "evaluator")]);
     let thread = std::thread::Builder::new().name("evaluator".to_owned()).spawn(move || {
-        let run = std::panic::AssertUnwindSafe(|| run(evaluator, &for_thread, &dispatcher, &board, &*clock));
+        let punctuality = Punctuality::new(&meter);
+        let run = std::panic::AssertUnwindSafe(|| run(evaluator, &for_thread, &dispatcher, &board, &*clock, &punctuality));
         if std::panic::catch_unwind(run).is_err() {
             panics.add(1);
             tracing::error!("the evaluator stopped by a panic; no rule is evaluated any more");
@@ -133,8 +134,44 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
     Ok(EvaluatorHandle { shared, thread: Arc::new(Mutex::new(Some(thread))) })
 }
 
-fn run(mut evaluator: Evaluator, shared: &Shared, dispatcher: &DispatcherHandle, board: &Board, clock: &dyn Clock) {
+/// Beginning later than this after it was due, an evaluation is late.
+const LATE: Duration = Duration::from_millis(50);
+
+/// Whether evaluations begin when they are due, whatever else this process does.
+struct Punctuality {
+    begun: Counter,
+    late: Counter,
+}
+
+impl Punctuality {
+    fn new(meter: &Meter) -> Self {
+        Punctuality {
+            begun: meter.counter("watchfire_evaluations_begun_total", &[]),
+            late: meter.counter("watchfire_evaluations_late_total", &[]),
+        }
+    }
+
+    fn begin(&self, due: Timestamp, now: Timestamp) {
+        if due <= now {
+            self.begun.add(1);
+            self.late.add(u64::from(now.since(due) > LATE));
+        }
+    }
+}
+
+fn run(
+    mut evaluator: Evaluator,
+    shared: &Shared,
+    dispatcher: &DispatcherHandle,
+    board: &Board,
+    clock: &dyn Clock,
+    punctuality: &Punctuality,
+) {
+    let mut due = None;
     loop {
+        if let Some(due) = due {
+            punctuality.begin(due, clock.now());
+        }
         let outcome = evaluator.tick();
         // Durable first, visible second.
         if !outcome.changed.is_empty() || !outcome.removed.is_empty() || !outcome.notices.is_empty() {
@@ -144,6 +181,7 @@ fn run(mut evaluator: Evaluator, shared: &Shared, dispatcher: &DispatcherHandle,
         }
         dispatcher.refresh(&outcome.refreshed);
         board.publish(conclusion(&evaluator));
+        due = outcome.next_due;
         let wait = outcome.next_due.map_or(LONGEST_WAIT, |due| due.since(clock.now())).min(LONGEST_WAIT);
         let mut orders = shared.orders.lock();
         if orders.reload.is_none() && !orders.stop {
@@ -160,7 +198,8 @@ fn run(mut evaluator: Evaluator, shared: &Shared, dispatcher: &DispatcherHandle,
     }
 }
 
-fn conclusion(evaluator: &Evaluator) -> Conclusion {
+/// What is on the board after a tick.
+pub fn conclusion(evaluator: &Evaluator) -> Conclusion {
     let groups = evaluator.groups();
     // A rule that shows only some of its alerts is as little to be relied on as one that shows none.
     let trouble = |r: &RuleReport| r.last_error.clone().or_else(|| r.warnings.last().filter(|_| r.refused > 0).cloned());

@@ -19,6 +19,7 @@ const ERROR_SHARE: f64 = 0.05;
 /// When the store cannot be queried.
 pub fn changes(lens: &Lens<'_>, since: Timestamp) -> Result<Vec<Change>, ReadError> {
     let back = lens.at.since(since).max(Duration::from_secs(60));
+    let lens = &whole(lens, back);
     let step = (back / COLUMNS).max(Duration::from_secs(5));
     let mut out = Vec::new();
     // States come and go within seconds and are few: what opened and closed between two moments of a coarse look did happen.
@@ -51,6 +52,15 @@ pub fn changes(lens: &Lens<'_>, since: Timestamp) -> Result<Vec<Change>, ReadErr
     )?;
     out.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.subject.cmp(&b.subject)));
     Ok(out)
+}
+
+/// The lens at a whole multiple of the coarse step, so that the moments of a look are the same from one look to the next and the times of
+/// changes stand still.
+fn whole<'a>(lens: &Lens<'a>, back: Duration) -> Lens<'a> {
+    let step = (back / COLUMNS).max(Duration::from_secs(5)).as_millis() as i64;
+    // A coarse step would hold back what is new; five seconds do not.
+    let step = step.min(5_000);
+    Lens { at: Timestamp::from_millis(lens.at.millis() - lens.at.millis().rem_euclid(step)), ..*lens }
 }
 
 fn at(lens: &Lens<'_>, back: Duration, step: Duration, index: usize) -> Timestamp {

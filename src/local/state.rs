@@ -49,12 +49,11 @@ pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubl
         };
         match &alert.cause {
             // Beyond its threshold now; whether it lasts is what the rule waits for, not the reader.
-            _ if alert.state == AlertState::Pending => {
-                if level > HealthState::Healthy {
-                    let age = alert.active_at.map(|t| format!(" {}", short_duration(now.since(t)))).unwrap_or_default();
-                    say(&mut why, HealthState::Degraded, format!("{} pending{age}", alert.name));
-                }
+            _ if alert.state == AlertState::Pending && level > HealthState::Healthy => {
+                let age = alert.active_at.map(|t| format!(" {}", short_duration(now.since(t)))).unwrap_or_default();
+                say(&mut why, HealthState::Degraded, format!("{} pending{age}", alert.name));
             }
+            _ if alert.state == AlertState::Pending => {}
             // A victim is not well, but it is not the one to open first.
             Some(cause) => say(&mut why, HealthState::Degraded.min(level), format!("← {}", cause.service)),
             None if level > HealthState::Healthy => say(&mut why, level, alert.name.clone()),

@@ -2,7 +2,7 @@
 
 use super::screen;
 use crate::appearance;
-use crate::attach::{Credentials, RemoteSource};
+use crate::attach::RemoteSource;
 use crate::cli::AttachArgs;
 use crate::clock::SystemClock;
 use crate::door;
@@ -29,7 +29,7 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
         Some(url) => url.clone(),
         None => own_instance(&door::directory(&environment))?,
     };
-    let remote = Arc::new(RemoteSource::new(&address, Credentials::of_environment(), runtime.handle().clone())?);
+    let remote = Arc::new(RemoteSource::of_environment(&address, &runtime)?);
     remote
         .read(&Request::Status, None)
         .map_err(|e| anyhow::anyhow!("cannot attach to {}: {e}\nstart the other side with `watchfire run --headless`", remote.name()))?;

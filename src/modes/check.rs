@@ -1,6 +1,6 @@
 //! `watchfire check`: a verdict by exit code, for CI and for scripts.
 
-use crate::attach::{Credentials, RemoteSource};
+use crate::attach::RemoteSource;
 use crate::cli::{CheckArgs, CheckOutput};
 use crate::exit::{self, Verdict};
 use crate::instance::Instance;
@@ -35,7 +35,7 @@ pub fn check(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Res
         return Ok(ExitCode::from(exit::USAGE));
     };
     let (source, instance): (Arc<dyn Source>, Option<Instance>) = match &args.url {
-        Some(url) => (Arc::new(RemoteSource::new(url, Credentials::of_environment(), runtime.handle().clone())?), None),
+        Some(url) => (Arc::new(RemoteSource::of_environment(url, runtime)?), None),
         None => {
             let mut plan = crate::instance::Plan::from_flags(&args.run)?;
             plan.only_judge();

@@ -1,7 +1,7 @@
 //! `watchfire query`: PromQL against a running instance, as table, JSON, CSV or a chart.
 
 use crate::api::params::parse_time;
-use crate::attach::{Credentials, RemoteSource};
+use crate::attach::RemoteSource;
 use crate::cli::{QueryArgs, QueryOutput};
 use crate::exit;
 use serde_json::Value as Json;
@@ -11,7 +11,7 @@ use watchfire_model::{Clock, Labels, Timestamp, parse_duration};
 /// # Errors
 /// When the instance cannot be reached or refuses the expression.
 pub fn query(args: &QueryArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
-    let remote = RemoteSource::new(&args.instance.url, Credentials::of_environment(), runtime.handle().clone())?;
+    let remote = RemoteSource::of_environment(&args.instance.url, runtime)?;
     let now = crate::clock::SystemClock.now();
     let at = match &args.time {
         Some(text) => moment(text, now)?,
@@ -34,9 +34,7 @@ pub fn query(args: &QueryArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Res
     };
     let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
     let body = remote.get(&format!("{path}?{encoded}")).map_err(|e| match e {
-        watchfire_model::reading::ReadError::Disconnected(_) => {
-            anyhow::anyhow!("{e}\nis watchfire running at {}? start one with `watchfire` or name it with --url", args.instance.url)
-        }
+        watchfire_model::reading::ReadError::Disconnected(_) => remote.advise(e),
         other => anyhow::anyhow!("{}", pointed(&other.to_string(), &args.expression)),
     })?;
     let answer: Json = serde_json::from_slice(&body)?;

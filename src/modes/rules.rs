@@ -1,6 +1,6 @@
 //! `watchfire rules`: check, test and backtest rule files with promtool's verdicts.
 
-use crate::attach::{Credentials, RemoteSource};
+use crate::attach::RemoteSource;
 use crate::cli::{RulesCommand, StatusOutput};
 use crate::clock::SystemClock;
 use crate::exit;
@@ -124,7 +124,7 @@ fn backtest(
 /// Asks a running instance about every alerting rule. Recording rules are series there already.
 fn remote(groups: &[RuleGroup], back: Duration, step: Duration, url: &str) -> anyhow::Result<Vec<(String, Backtest)>> {
     let runtime = super::runtime()?;
-    let remote = RemoteSource::new(url, Credentials::of_environment(), runtime.handle().clone())?;
+    let remote = RemoteSource::of_environment(url, &runtime)?;
     let end = SystemClock.now();
     let start = end.saturating_sub(back);
     let mut out = Vec::new();

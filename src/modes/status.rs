@@ -1,6 +1,6 @@
 //! `watchfire status`: one look at a running instance.
 
-use crate::attach::{Credentials, RemoteSource};
+use crate::attach::RemoteSource;
 use crate::cli::{StatusArgs, StatusOutput};
 use crate::exit;
 use std::process::ExitCode;
@@ -10,10 +10,8 @@ use watchfire_model::reading::{AlertState, Alerts, Reading, Request, Services, S
 /// # Errors
 /// When the instance cannot be reached.
 pub fn status(args: &StatusArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
-    let remote = RemoteSource::new(&args.instance.url, Credentials::of_environment(), runtime.handle().clone())?;
-    let hint = |e: watchfire_model::reading::ReadError| {
-        anyhow::anyhow!("{e}\nis watchfire running at {}? start one with `watchfire` or name it with --url", args.instance.url)
-    };
+    let remote = RemoteSource::of_environment(&args.instance.url, runtime)?;
+    let hint = |e: watchfire_model::reading::ReadError| remote.advise(e);
     let Reading::Status(status) = remote.read(&Request::Status, None).map_err(hint)? else { unreachable!("a status answers a status") };
     let Reading::Services(services) = remote.read(&Request::Services, None).map_err(hint)? else {
         unreachable!("services answer services")

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The program on a terminal of its own, seen through a terminal emulator.
-struct Screen {
+pub struct Screen {
     child: Box<dyn portable_pty::Child + Send + Sync>,
     master: Box<dyn MasterPty + Send>,
     writer: Box<dyn Write + Send>,
@@ -34,7 +34,7 @@ fn modes(master: &dyn MasterPty) -> Option<u32> {
 }
 
 impl Screen {
-    fn start(columns: u16, rows: u16, arguments: &[&str]) -> Self {
+    pub fn start(columns: u16, rows: u16, arguments: &[&str]) -> Self {
         let mut all = arguments.to_vec();
         if arguments[0] != "attach" {
             all.extend(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
@@ -43,7 +43,7 @@ impl Screen {
         Self::start_program(columns, rows, env!("CARGO_BIN_EXE_watchfire"), &all, &[])
     }
 
-    fn start_program(columns: u16, rows: u16, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub fn start_program(columns: u16, rows: u16, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
         let home = TempDir::new().expect("a temporary directory");
@@ -73,13 +73,13 @@ impl Screen {
         Screen { child, master: pair.master, writer, bytes, parser: emulator(columns, rows), seen: Vec::new(), modes, _home: home }
     }
 
-    fn keys(&mut self, keys: &str) {
+    pub fn keys(&mut self, keys: &str) {
         self.writer.write_all(keys.as_bytes()).expect("keys are taken");
         self.writer.flush().expect("keys are taken");
     }
 
     /// Reads until the screen is as wanted.
-    fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+    pub fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let end = Instant::now() + PATIENCE;
         loop {
             let screen = self.parser.screen().contents();
@@ -99,7 +99,7 @@ impl Screen {
     }
 
     /// Reads to the end of the program; its exit status, and whether the last word to the terminal gave it back.
-    fn end(mut self) -> (u32, bool) {
+    pub fn end(mut self) -> (u32, bool) {
         let end = Instant::now() + PATIENCE;
         let status = loop {
             while let Ok(bytes) = self.bytes.try_recv() {
@@ -288,36 +288,45 @@ fn a_closed_window_ends_the_program() {
 }
 
 #[tokio::test]
-async fn sixteen_attached_terminals_do_not_disturb_the_evaluation() {
+async fn thirty_two_attached_terminals_do_not_disturb_the_evaluation() {
     let rules = TempDir::new().expect("a temporary directory");
     let file = rules.path().join("rules.yaml");
     std::fs::write(&file, "groups:\n- name: g\n  interval: 1s\n  rules:\n  - alert: Always\n    expr: vector(1)\n").expect("written");
     let watchfire = Watchfire::start(&["--rules", file.to_str().expect("text")]);
     let url = watchfire.url("");
-    let mut screens: Vec<Screen> = (0..16).map(|_| Screen::start(80, 24, &["attach", &url, "--open", "alerts"])).collect();
+    let before = watchfire.resident_kib();
+    let mut screens: Vec<Screen> = (0..32).map(|_| Screen::start(80, 24, &["attach", &url, "--open", "alerts"])).collect();
     for screen in &mut screens {
         screen.until("the alert", |s| s.contains("Always"));
     }
     // Half of them stop reading what they asked for.
-    for screen in &screens[..8] {
+    for screen in &screens[..16] {
         let id = screen.child.process_id().expect("a process").to_string();
         assert!(std::process::Command::new("kill").args(["-STOP", &id]).status().is_ok_and(|s| s.success()));
     }
     let evaluated = |json: &serde_json::Value| json["data"]["groups"][0]["lastEvaluation"].as_str().unwrap_or_default().to_owned();
     let mut last = evaluated(&watchfire.json("/api/v1/rules").await);
-    for _ in 0..5 {
+    let mut moments = Vec::new();
+    for _ in 0..10 {
         let next = watchfire.until("/api/v1/rules", "a further evaluation", |json| evaluated(json) > last).await;
         last = evaluated(&next);
+        moments.push(last.clone());
     }
     let missed = watchfire.json("/api/v1/query?query=sum(watchfire_rule_group_iterations_missed_total)").await;
-    for screen in &mut screens[8..] {
+    for screen in &mut screens[16..] {
         screen.keys("9");
         screen.until("objectives", |s| s.contains("objective"));
     }
+    let grown = (before, watchfire.resident_kib());
     for screen in &mut screens {
         let _ = screen.child.kill();
     }
-    println!("missed evaluations: {}", missed["data"]["result"]);
+    let (begun, late) =
+        (watchfire.metric("watchfire_evaluations_begun_total").await, watchfire.metric("watchfire_evaluations_late_total").await);
+    println!("{begun} evaluations, {late} of them more than 50 ms late, at {moments:?}; {} KiB a terminal", (grown.1 - grown.0) / 32);
+    assert!(begun >= 10.0);
+    assert!(missed["data"]["result"].as_array().is_none_or(|r| r.iter().all(|s| s["value"][1] == "0")), "{missed}");
+    assert!((grown.1 - grown.0) / 32 < 4 << 10, "{grown:?}");
     assert_eq!(watchfire.stop("TERM"), Some(0));
 }
 
