@@ -146,7 +146,7 @@ impl LocalSource {
     fn lens(&self, at: Timestamp) -> Lens<'_> {
         let first = self.store.services_seen().iter().map(|s| s.first_seen).min();
         let known = first.map_or(lens::RATE_WINDOW, |first| at.since(first));
-        let window = known.clamp(lens::SHORTEST_WINDOW, lens::RATE_WINDOW);
+        let window = lens::rate_window(known);
         let scrape_window = at.since(self.started).clamp(lens::SHORTEST_WINDOW, lens::SCRAPE_WINDOW);
         Lens { engine: &self.engine, source: self.store.as_ref(), cache: &self.queries, at, window, scrape_window }
     }

@@ -53,6 +53,12 @@ pub const SCRAPE_WINDOW: Duration = Duration::from_secs(300);
 /// The shortest window with two publications of derived series in it.
 pub const SHORTEST_WINDOW: Duration = Duration::from_secs(5);
 
+/// The window of rates when spans have come for `known`. A second more than that: a window that is just as old as the first span leaves out the zero
+/// which its counter began with, and so the whole first batch of a sender.
+pub fn rate_window(known: Duration) -> Duration {
+    known.saturating_add(Duration::from_secs(1)).clamp(SHORTEST_WINDOW, RATE_WINDOW)
+}
+
 impl Lens<'_> {
     /// # Errors
     /// When the expression is wrong or too heavy.
@@ -183,5 +189,33 @@ pub fn read_error(error: EvalError) -> ReadError {
         EvalError::TooManySamples { .. } => ReadError::TooHeavy(error.to_string()),
         EvalError::Timeout => ReadError::Timeout,
         other => ReadError::BadRequest(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watchfire_alerts::MemorySeries;
+    use watchfire_promql::EngineOptions;
+
+    #[test]
+    fn what_a_sender_told_in_one_batch_stays_in_the_rate_for_a_minute() {
+        let first = Timestamp(1_700_000_000_000);
+        let source = MemorySeries::new();
+        let calls = Labels::from_pairs([("__name__", "calls_total")]);
+        // A counter begins with a zero, is counted to sixty at once, and is published every two seconds from then on.
+        source.push(&calls, first, Value::Float(0.0));
+        for second in 0..60 {
+            source.push(&calls, first.saturating_add(Duration::from_millis(500 + 2000 * second)), Value::Float(60.0));
+        }
+        let (engine, cache) = (Engine::new(EngineOptions::default()), QueryCache::default());
+        for known in (600..59_000).step_by(100).map(Duration::from_millis) {
+            let window = rate_window(known);
+            let at = first.saturating_add(known);
+            let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window, scrape_window: window };
+            let rate = lens.number(&format!("rate(calls_total[{}])", lens.window_text())).expect("it parses").unwrap_or(0.0);
+            let counted = rate * window.as_secs_f64();
+            assert!((55.0..=125.0).contains(&counted), "{counted} calls after {known:?}");
+        }
     }
 }
