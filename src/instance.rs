@@ -115,7 +115,9 @@ impl Instance {
         let objectives = Arc::new(plan.platform.as_ref().map(|p| p.objectives.clone()).unwrap_or_default());
 
         let guard = Guard { tls: tls::server_config(&config.security)?, ..guard(config, plan.token()?) };
-        let receivers = start_receivers(&plan, &store, guard.clone(), &meter, &clock, &intake)?;
+        // Simulated services speak plainly and know no secret; nobody else's telemetry comes to a demo.
+        let door = if plan.demo.is_some() { Guard { token: None, tls: None, ..guard.clone() } } else { guard.clone() };
+        let receivers = start_receivers(&plan, &store, door, &meter, &clock, &intake)?;
         let api_listener = match config.api.address() {
             Some(address) => Some(addresses::bind("the API", "api", address).await?),
             None => None,
@@ -183,7 +185,9 @@ impl Instance {
             guide: plan.guide(clock.now()),
             forgetful: !plan.durable,
         });
-        let source = Arc::new(LocalSource::new(store.clone(), engine.clone(), board.clone(), declared, objectives, clock.clone(), facts));
+        let source = LocalSource::new(store.clone(), engine.clone(), board.clone(), declared, objectives, clock.clone(), facts)
+            .counting(meter.clone());
+        let source = Arc::new(source);
         let commands = Arc::new(LocalCommands { dispatcher: dispatcher.clone(), store: store.clone(), reloader: reloader.clone() });
 
         let api = Arc::new(Api {

@@ -20,6 +20,7 @@ mod map;
 pub mod objectives;
 mod overall;
 mod queues;
+mod sanitized;
 mod services;
 mod state;
 
@@ -33,6 +34,7 @@ use context::{Context, Destination};
 use lens::{Lens, QueryCache};
 use overall::Overall;
 use parking_lot::Mutex;
+use sanitized::Sanitized;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +43,7 @@ use watchfire_model::reading::{
     Alert, AlertState, Alerts, Backtest, BacktestQuery, Breaker, Breakers, Change, Changes, Health, Map, QueryExemplar, QueryResult,
     QuerySeries, Queues, ReadError, Reading, Request, ServicePage, Services, Silence, Slo, Source, Status, Target, Vocabulary,
 };
-use watchfire_model::{CheckReport, Clock, MatchOp, Matcher, Selector, SeriesSource, TimeRange, Timestamp};
+use watchfire_model::{CheckReport, Clock, MatchOp, Matcher, Meter, Selector, SeriesSource, TimeRange, Timestamp};
 use watchfire_promql::{Engine, Query, QueryValue};
 use watchfire_store::Store;
 
@@ -83,6 +85,7 @@ pub struct LocalSource {
     overall: Overall,
     changes: Mutex<Option<(Timestamp, Vec<Change>)>>,
     chronicle: Chronicle,
+    sanitized: Sanitized,
 }
 
 impl LocalSource {
@@ -109,7 +112,13 @@ impl LocalSource {
             overall: Overall::default(),
             changes: Mutex::new(None),
             chronicle: Chronicle::default(),
+            sanitized: Sanitized::new(Meter::new()),
         }
+    }
+
+    /// Counts into the metrics of this process.
+    pub fn counting(self, meter: Meter) -> Self {
+        LocalSource { sanitized: Sanitized::new(meter), ..self }
     }
 
     /// When services last sent spans: exactly where it was looked at, else to five minutes.
@@ -485,6 +494,7 @@ impl Source for LocalSource {
             return Ok(reading.clone());
         }
         let reading = self.answer(request, at)?;
+        self.sanitized.look(&reading);
         let mut cached = self.cached.lock();
         if cached.len() >= MAX_CACHED {
             cached.retain(|_, (taken, _)| now.since(*taken) < FRESH);

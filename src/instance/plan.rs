@@ -84,6 +84,12 @@ impl Plan {
         let demo = DemoPlan { scenario: args.scenario.clone(), speed: args.speed, seed: args.seed };
         let plan = Plan { config, loaded, platform: Some(platform), demo: Some(demo), durable: false, wish: Wish::Demo(args.clone()) };
         plan.check_addresses()?;
+        let security = &plan.config.security;
+        let guarded = security.token.is_some() || security.token_file.is_some() || security.tls_certificate.is_some();
+        let beyond = [plan.config.otlp_grpc, plan.config.otlp_http].iter().filter_map(|l| l.address()).any(|a| !a.ip().is_loopback());
+        if guarded && beyond {
+            bail!("the services of a demo send in the clear and without a token; keep --otlp-grpc and --otlp-http on loopback");
+        }
         Ok(plan)
     }
 
@@ -133,7 +139,7 @@ impl Plan {
 
     /// Sentences for the banner: what was tolerated in the configuration, and what is risky about it.
     pub fn warnings(&self) -> Vec<String> {
-        let mut out: Vec<String> = self.loaded.warnings.iter().map(ToString::to_string).collect();
+        let mut out: Vec<String> = self.loaded.warnings.iter().map(|w| w.to_string().replace("\n  ", "; ")).collect();
         let open = [self.config.otlp_grpc, self.config.otlp_http, self.config.api].iter().any(|l| !l.is_loopback());
         if open && self.config.security.allow_unauthenticated {
             out.push("ports are reachable from other machines without a token (security.allow_unauthenticated)".to_owned());

@@ -381,3 +381,32 @@ group_wait = "0s"
     assert!(leaked.is_empty(), "{leaked:#?}");
     assert!(shown.contains("<secret>"), "the settings themselves are there");
 }
+
+/// Draining takes up to ten seconds where a receiver never answers; who asks a second time does not want to wait.
+#[tokio::test]
+async fn a_second_signal_ends_at_once_and_the_alert_is_kept() {
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let home = TempDir::new().expect("a temporary directory");
+    let (rules, config) = (home.path().join("rules.yaml"), home.path().join("config.toml"));
+    std::fs::write(&rules, "groups:\n- name: g\n  interval: 1s\n  rules:\n  - alert: Always\n    expr: vector(1)\n").expect("written");
+    let url = format!("http://{}/hook", deaf.local_addr().expect("an address"));
+    let route = "[[route]]\nto = [\"hook\"]\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"\n";
+    std::fs::write(&config, format!("[receivers.hook]\ntype = \"webhook\"\nurl = \"{url}\"\n{route}")).expect("written");
+    let (rules, config) = (rules.display().to_string(), config.display().to_string());
+    let arguments = ["--rules", rules.as_str(), "--config", config.as_str()];
+    let watchfire = Watchfire::start_in(home.path(), &arguments);
+    // The receiver has taken the connection and says nothing.
+    let (_held, _) = deaf.accept().expect("the notice is on its way");
+    watchfire.signal("TERM");
+    let (begun, mut draining) = (Instant::now(), false);
+    while begun.elapsed() < Duration::from_secs(5) && !draining {
+        draining = watchfire.get("/-/ready").await.0 != 200;
+    }
+    assert!(draining, "it says that it stops");
+    let asked_again = Instant::now();
+    assert_eq!(watchfire.stop("TERM"), Some(1));
+    assert!(asked_again.elapsed() < Duration::from_secs(3), "{:?}", asked_again.elapsed());
+    let again = Watchfire::start_in(home.path(), &arguments);
+    again.until("/api/watchfire/v1/alerts", "the alert of before", |json| json["alerts"][0]["name"] == "Always").await;
+    assert_eq!(again.stop("KILL"), None);
+}

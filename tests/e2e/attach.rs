@@ -208,3 +208,18 @@ fn a_reader_that_goes_away_is_no_failure() {
         assert!(ended.status.success() && ended.stderr.is_empty(), "{arguments:?}: {:?} {}", ended.status, words(&ended));
     }
 }
+
+#[test]
+fn a_demo_reaches_its_own_receivers_whatever_the_configuration_guards() {
+    let home = TempDir::new().expect("a temporary directory");
+    let (config, _) = secured(home.path());
+    let demo = |receiver: &str| {
+        let mut demo = command(home.path());
+        demo.args(["demo", "--plain", "--for", "12s", "--notify", "none", "--config", &config, "--otlp-grpc", receiver]);
+        words(&demo.args(["--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"]).output().expect("it runs"))
+    };
+    let text = demo("127.0.0.1:0");
+    assert!(text.lines().any(|l| l.contains("service api-gateway healthy") && l.contains("/s calls")), "{text}");
+    let text = demo("0.0.0.0:0");
+    assert!(text.contains("send in the clear"), "{text}");
+}

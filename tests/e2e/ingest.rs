@@ -239,3 +239,32 @@ async fn a_queue_that_only_spans_name_is_listed_with_its_flow_and_an_unknown_dep
     assert!(queue["in_rate"].as_f64().expect("known") > 0.0 && queue["out_rate"].as_f64().expect("known") > 0.0, "{queue:#}");
     assert_eq!((&queue["producers"], queue["consumer_services"].as_array().map(Vec::len)), (&serde_json::json!(["shop"]), Some(2)));
 }
+
+#[tokio::test]
+async fn each_string_made_harmless_is_counted_once_by_what_it_is() {
+    let watchfire = Watchfire::start(&[]);
+    let mut request = traces(1);
+    let span = &mut request.resource_spans[0].scope_spans[0].spans[0];
+    span.name = "GET /\u{1b}[31mcart".to_owned();
+    span.attributes = vec![attribute("clean", "clean"), attribute("bell\u{7}", "a\u{202e}b"), attribute("other", "\u{9b}31m")];
+    let sent = watchfire
+        .client()
+        .post(format!("http://{}/v1/traces", watchfire.otlp_http))
+        .header("content-type", "application/x-protobuf")
+        .body(request.encode_to_vec())
+        .send()
+        .await
+        .expect("the receiver answers");
+    assert!(sent.status().is_success());
+    let id = "01".repeat(16);
+    let is_there = |json: &serde_json::Value| json["spans"].as_array().is_some_and(|spans| spans.len() == 4);
+    for _ in 0..3 {
+        watchfire.until("/api/watchfire/v1/traces", "listed", |json| json["traces"].as_array().is_some_and(|t| t.len() == 1)).await;
+        watchfire.until(&format!("/api/watchfire/v1/traces/{id}"), "the trace", is_there).await;
+    }
+    let counted = async |field: &str| watchfire.metric(&format!("watchfire_sanitized_total{{field=\"{field}\"}}")).await;
+    assert_eq!(counted("span_name").await, 1.0);
+    assert_eq!(counted("attribute").await, 3.0, "a key and two values");
+    assert_eq!(counted("service").await, 0.0, "what is clean is not counted");
+    assert_eq!(watchfire.stop("TERM"), Some(0));
+}

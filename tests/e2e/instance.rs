@@ -146,6 +146,12 @@ impl Watchfire {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// Sends a signal and goes on.
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();
+        assert!(sent.is_ok_and(|s| s.success()));
+    }
+
     /// Sends a signal and waits for the end; the exit code, or `None` if a signal ended it.
     pub fn stop(mut self, signal: &str) -> Option<i32> {
         let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();

@@ -15,12 +15,14 @@ use watchfire_model::reading::{ExplainQuery, Explanation, Latency as Reading, La
 use watchfire_model::{Request, Timestamp};
 
 const RANGES: [u64; 6] = [300, 900, 3600, 10_800, 21_600, 86_400];
+/// A quarter of an hour, unless somebody asks for another range.
+const USUAL: usize = 1;
 const AXIS: u16 = 8;
 
 pub(crate) struct Latency {
     service: Option<String>,
     operation: Option<String>,
-    range: usize,
+    range: Option<usize>,
     mode: Mode,
     /// Columns of the last frame: what to ask for.
     columns: usize,
@@ -48,7 +50,7 @@ impl Default for Latency {
         Latency {
             service: None,
             operation: None,
-            range: 1,
+            range: None,
             mode: Mode::Heatmap,
             columns: 60,
             cursor: (0, 0),
@@ -62,11 +64,15 @@ impl Default for Latency {
 }
 
 impl Latency {
-    fn query(&self) -> LatencyQuery {
+    fn range(&self, cx: &Cx<'_>) -> usize {
+        self.range.unwrap_or_else(|| cx.fitting_range(RANGES.iter().map(|s| *s as i64), USUAL))
+    }
+
+    fn query(&self, cx: &Cx<'_>) -> LatencyQuery {
         LatencyQuery {
             service: self.service.clone(),
             operation: self.operation.clone(),
-            range_seconds: RANGES[self.range],
+            range_seconds: RANGES[self.range(cx)],
             columns: self.columns,
         }
     }
@@ -117,8 +123,8 @@ impl Latency {
 }
 
 impl View for Latency {
-    fn wants(&self, _: &Cx<'_>) -> Vec<Request> {
-        let mut wants = vec![Request::Latency(self.query())];
+    fn wants(&self, cx: &Cx<'_>) -> Vec<Request> {
+        let mut wants = vec![Request::Latency(self.query(cx))];
         if let Some(question) = &self.question {
             wants.insert(0, Request::Explain(question.clone()));
         }
@@ -167,8 +173,8 @@ impl View for Latency {
                     Mode::Operations => Mode::Heatmap,
                 };
             }
-            Action::RangeLonger => self.range = (self.range + 1).min(RANGES.len() - 1),
-            Action::RangeShorter => self.range = self.range.saturating_sub(1),
+            Action::RangeLonger => self.range = Some((self.range(cx) + 1).min(RANGES.len() - 1)),
+            Action::RangeShorter => self.range = Some(self.range(cx).saturating_sub(1)),
             Action::Edit => {
                 let text = self.service.clone().unwrap_or_default();
                 out.ask = Some(Ask {
@@ -258,7 +264,7 @@ impl View for Latency {
     }
 
     fn tally(&self, cx: &Cx<'_>) -> String {
-        let range = number::span_short(Duration::from_secs(RANGES[self.range]));
+        let range = number::span_short(Duration::from_secs(RANGES[self.range(cx)]));
         let sampled = cx.readings.latency().and_then(|l| l.sampling_ratio).filter(|r| *r < 0.999);
         let sampled = sampled.map_or_else(String::new, |r| format!("  ≈ {} % of traces kept", number::digits(r * 100.0)));
         format!("last {range}{sampled}")
