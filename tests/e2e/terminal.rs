@@ -135,7 +135,7 @@ fn the_demo_is_alive_and_its_views_open_by_key() {
         screen.until(shows, |s| s.contains(shows));
     }
     screen.keys("?");
-    screen.until("help", |s| s.contains("keys that work here"));
+    screen.until("help", |s| s.contains("help: Services"));
     screen.keys("\x1b");
     screen.keys(":q\r");
     assert_eq!(screen.end(), (0, true));
