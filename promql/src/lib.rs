@@ -36,7 +36,7 @@ mod value;
 pub use ast::{Expr, Span, ValueType};
 pub use engine::{Control, Engine, EngineOptions, Interrupt};
 pub use error::{EvalError, ParseError};
-pub use histogram::{ApiBucket, api_buckets};
+pub use histogram::{ApiBucket, api_buckets, quantile_of};
 pub use number::{format_decimal, format_float, format_general};
 pub use parser::guard::ExpressionLimits;
 pub use query::Query;

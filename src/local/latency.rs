@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use watchfire_model::reading::{Latency, LatencyQuery, ReadError};
 use watchfire_model::{NativeHistogram, Timestamp};
+use watchfire_promql::quantile_of;
 
 /// Rows of the heatmap: four per decade from 100 µs to 100 s, as 1, 1.8, 3.2, 5.6.
 const ROWS_PER_DECADE: i32 = 4;
@@ -32,10 +33,9 @@ pub fn latency(lens: &Lens<'_>, query: &LatencyQuery) -> Result<Latency, ReadErr
             None => vec![None; bounds.len()],
         })
         .collect();
-    let quantile = |q: &str| -> Result<Vec<Option<f64>>, ReadError> {
-        let expression = format!("histogram_quantile({q}, {histogram})");
-        let found = lens.columns(&expression, step * columns as u32, step)?;
-        Ok(found.into_iter().next().map_or_else(|| vec![None; columns], |(_, c)| c))
+    // From the histograms at hand: asking for each percentile again would look at everything three times more.
+    let quantile = |q: f64| -> Vec<Option<f64>> {
+        histograms.iter().map(|h| h.as_ref().map(|h| quantile_of(q, h)).filter(|v| v.is_finite())).collect()
     };
     let (start, count) = lens.grid(step * columns as u32, step);
     let times: Vec<Timestamp> = (0..count).map(|i| start.saturating_add(step * i as u32)).collect();
@@ -54,9 +54,9 @@ pub fn latency(lens: &Lens<'_>, query: &LatencyQuery) -> Result<Latency, ReadErr
         columns: times,
         bounds,
         cells,
-        p50: quantile("0.5")?,
-        p95: quantile("0.95")?,
-        p99: quantile("0.99")?,
+        p50: quantile(0.5),
+        p95: quantile(0.95),
+        p99: quantile(0.99),
         operations,
         services: services.into_keys().collect(),
         sampling_ratio: sampling.filter(|r| *r > 0.0 && *r < 1.0),

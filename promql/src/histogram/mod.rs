@@ -13,3 +13,8 @@ pub(crate) mod text;
 pub(crate) mod trim;
 
 pub use text::{ApiBucket, api_buckets};
+
+/// What `histogram_quantile` gives for one native histogram; NaN where it is empty.
+pub fn quantile_of(q: f64, histogram: &watchfire_model::NativeHistogram) -> f64 {
+    quantile::native_quantile(q, histogram).0
+}
