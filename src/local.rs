@@ -256,7 +256,14 @@ impl LocalSource {
         let alerts = self.alerts_at(at)?;
         let (last_seen, destinations) = (BTreeMap::new(), self.destinations());
         let context = self.context(&[], &alerts, &breakers, &last_seen, &destinations);
-        map::map(&self.lens(at.unwrap_or_else(|| self.clock.now())), &context, &services.services, &queues.queues)
+        let mut map = map::map(&self.lens(at.unwrap_or_else(|| self.clock.now())), &context, &services.services, &queues.queues)?;
+        // What services say of themselves, where nobody declared it.
+        let seen = self.store.services_seen();
+        let namespaces: HashMap<&str, &str> = seen.iter().map(|s| (&*s.name, &*s.namespace)).filter(|(_, n)| !n.is_empty()).collect();
+        for node in map.nodes.iter_mut().filter(|node| node.namespace.is_none()) {
+            node.namespace = namespaces.get(node.name.as_str()).map(|namespace| (*namespace).to_owned());
+        }
+        Ok(map)
     }
 
     fn health(&self, at: Option<Timestamp>) -> Result<Health, ReadError> {

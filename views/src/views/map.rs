@@ -278,6 +278,10 @@ impl View for Map {
                     (_, Some(selected)) => Some((selected.clone(), 1)),
                     _ => None,
                 };
+                // The search that found the node has done its work; it would hide what stands round it.
+                if self.cut.focus.is_some() && !cx.filter.is_empty() {
+                    out.filter = Some(String::new());
+                }
             }
             Action::MoreHops | Action::FewerHops => match &mut self.cut.focus {
                 Some((_, hops)) => *hops = if action == Action::MoreHops { (*hops + 1).min(12) } else { (*hops - 1).max(1) },

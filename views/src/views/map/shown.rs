@@ -26,10 +26,9 @@ impl Shown {
         let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
         let mut name_of: HashMap<&str, String> = HashMap::new();
         for node in &map.nodes {
-            let name = match (&node.namespace, cut.collapse) {
-                (Some(namespace), true) if node.kind == NodeKind::Service => format!("{namespace}/*"),
-                _ => node.name.clone(),
-            };
+            // Where nobody names namespaces, those who own services divide them as well.
+            let group = node.namespace.as_ref().or(node.owner.as_ref()).filter(|_| cut.collapse && node.kind == NodeKind::Service);
+            let name = group.map_or_else(|| node.name.clone(), |group| format!("{group}/*"));
             nodes.entry(name.clone()).and_modify(|all| join(all, node)).or_insert_with(|| Node { name: name.clone(), ..node.clone() });
             name_of.insert(&node.name, name);
         }
@@ -58,6 +57,8 @@ impl Shown {
             edges.entry(key).and_modify(|all| join_edges(all, edge)).or_insert_with(|| Edge { client, server, ..edge.clone() });
         }
         if let Some((centre, hops)) = &cut.focus {
+            // What was focused on may stand in a group by now.
+            let centre = name_of.get(centre.as_str()).unwrap_or(centre);
             let near = neighbourhood(centre, *hops, &edges);
             nodes.retain(|name, _| near.contains(name));
             edges.retain(|(a, b, _), _| near.contains(a) && near.contains(b));
@@ -217,6 +218,16 @@ mod tests {
     fn focus_keeps_what_is_within_the_hops() {
         let shown = Shown::of(&map(), &Cut { collapse: false, focus: Some(("db".into(), 1)) });
         assert_eq!(shown.nodes.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(), ["c", "db"]);
+    }
+
+    #[test]
+    fn focus_follows_its_node_into_a_group_and_owners_stand_in_for_namespaces() {
+        let mut map = map();
+        for node in &mut map.nodes {
+            node.owner = node.namespace.take();
+        }
+        let shown = Shown::of(&map, &Cut { collapse: true, focus: Some(("a".into(), 1)) });
+        assert_eq!(shown.nodes.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(), ["x/*", "y/*"]);
     }
 
     #[test]
