@@ -137,11 +137,7 @@ fn peer(out: &mut String, node: &Node, seen: &Seen) {
     match node.kind {
         NodeKind::Database | NodeKind::Cache => {
             let said = seen.systems.get(&node.name).map(String::as_str).filter(|s| !s.is_empty());
-            let kind = match said {
-                _ if node.kind == NodeKind::Cache => "cache",
-                Some("elasticsearch" | "opensearch") => "search",
-                _ => "database",
-            };
+            let kind = if node.kind == NodeKind::Cache { "cache" } else { store_kind(said.unwrap_or("")) };
             let system = said.unwrap_or(if kind == "cache" { "redis" } else { "postgresql" });
             let _ = write!(out, "\n[[store]]\nname = {}\nkind = {kind:?}\nsystem = {}\n{latency}", quoted(&node.name), quoted(system));
             if said.is_none() {
@@ -152,6 +148,18 @@ fn peer(out: &mut String, node: &Node, seen: &Seen) {
             let _ = write!(out, "\n[[provider]]\nname = {0}\nhost = {0}\n{latency}", quoted(&node.name));
         }
         NodeKind::Service | NodeKind::Queue => {}
+    }
+}
+
+/// What a system is kept for, by its name.
+fn store_kind(system: &str) -> &'static str {
+    let parts = || system.split(['.', '-', '_']);
+    if parts().any(|part| matches!(part, "elasticsearch" | "opensearch" | "solr" | "meilisearch")) {
+        "search"
+    } else if parts().any(|part| matches!(part, "s3" | "storage" | "blob" | "gcs" | "minio")) {
+        "storage"
+    } else {
+        "database"
     }
 }
 
@@ -261,4 +269,32 @@ fn quoted(text: &str) -> String {
 
 fn milliseconds(seconds: f64) -> u64 {
     ((seconds * 1000.0).round() as u64).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_says_what_kind_of_store_it_is() {
+        for (system, kind) in [
+            ("postgresql", "database"),
+            ("aws.s3", "storage"),
+            ("firebase.storage", "storage"),
+            ("azure_blob", "storage"),
+            ("opensearch", "search"),
+            ("", "database"),
+        ] {
+            assert_eq!(store_kind(system), kind, "{system}");
+        }
+    }
+
+    #[test]
+    fn names_from_outside_stay_inside_their_strings() {
+        for name in ["GET /a\"b", "x\ny = 1", "\u{1b}[31m", "\u{202e}abc", "''''\"\"\"", "\\"] {
+            let text = format!("name = {}\n", quoted(name));
+            let read: toml::Table = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(read["name"].as_str(), Some(name));
+        }
+    }
 }
