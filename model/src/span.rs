@@ -165,7 +165,8 @@ pub struct SpanView<'a> {
     pub trace_id: TraceId,
     pub span_id: SpanId,
     pub parent_id: SpanId,
-    pub name: &'a str,
+    /// UTF-8: the walk has looked. As bytes, because looking a second time at each would cost more than finding its operation.
+    pub name: &'a [u8],
     pub kind: SpanKind,
     pub status: SpanStatus,
     pub start: Nanos,

@@ -114,7 +114,7 @@ impl Walk {
             trace_id: TraceId(trace_id),
             span_id: SpanId(span_id),
             parent_id: SpanId(parent_id),
-            name,
+            name: name.as_bytes(),
             kind: SpanKind::from_wire(kind),
             status: SpanStatus::from_wire(status),
             start: Nanos(start),

@@ -32,7 +32,8 @@ impl SpanVisitor for Print {
     fn scope(&mut self, _name: &str, _version: &str) {}
     fn span(&mut self, span: &SpanView<'_>) {
         let nanos = span.end.0.saturating_sub(span.start.0);
-        let (service, name) = (harmless(&self.service), harmless(span.name));
+        let name = String::from_utf8_lossy(span.name);
+        let (service, name) = (harmless(&self.service), harmless(&name));
         println!("span {service} {name} {:?} {:?} {}ns attributes={}", span.kind, span.status, nanos, span.attribute_ranges.len());
     }
     fn end_of_request(&mut self, _received: Timestamp) {}

@@ -6,6 +6,7 @@
 //! - [`traces::Parsed`]: a trace request read once, borrowed, into reusable columns, and then shown to a `SpanVisitor`; [`walk`] does both.
 //! - [`json_to_protobuf`]: OTLP/JSON, as it comes over HTTP or lies in files, into the bytes that everything else here reads.
 //! - [`Direct`]: the same decoding without sockets, for callers in the same process.
+//! - [`RawCodec`]: gRPC messages as the bytes they are, for receiver and senders alike.
 //! - [`RemoteWrite`]: Prometheus remote write, for whoever mounts it.
 //! - [`Limits`]: how much of what; [`Refusal`]: each way to say no, with its text, HTTP status, gRPC code and counter.
 //!
@@ -40,6 +41,7 @@ mod value;
 mod wire;
 
 pub use direct::Direct;
+pub use grpc::RawCodec;
 pub use json::to_protobuf as json_to_protobuf;
 pub use limits::Limits;
 pub use receiver::{Running, Settings, start};

@@ -40,31 +40,31 @@ pub(crate) const START_GROUP: u8 = 3;
 pub(crate) const END_GROUP: u8 = 4;
 pub(crate) const FIXED32: u8 = 5;
 
-/// A cursor over one message.
+/// A cursor over one message: what is left of it, and how long it was.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
+    length: usize,
 }
 
 impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Reader { bytes, at: 0 }
+        Reader { rest: bytes, length: bytes.len() }
     }
 
     /// Bytes read so far.
     #[inline]
     pub(crate) fn position(&self) -> usize {
-        self.at
+        self.length - self.rest.len()
     }
 
     /// The next tag as (field number, wire type); `None` at the end.
     #[inline]
     pub(crate) fn tag(&mut self) -> Result<Option<(u32, u8)>, WireError> {
-        let Some(&first) = self.bytes.get(self.at) else { return Ok(None) };
+        let Some((&first, rest)) = self.rest.split_first() else { return Ok(None) };
         let key = if first < 0x80 {
-            self.at += 1;
+            self.rest = rest;
             u32::from(first)
         } else {
             u32::try_from(self.varint()?).map_err(|_| WireError::Tag)?
@@ -76,22 +76,28 @@ impl<'a> Reader<'a> {
         Ok(Some((field, wire_type)))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn varint(&mut self) -> Result<u64, WireError> {
-        match self.bytes.get(self.at) {
-            Some(&byte) if byte < 0x80 => {
-                self.at += 1;
+        match *self.rest {
+            [byte @ 0..0x80, ref rest @ ..] => {
+                self.rest = rest;
                 Ok(u64::from(byte))
             }
             _ => self.long_varint(),
         }
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, WireError> {
+        // Two bytes are most common by far: the length of a span.
+        if let [low, high @ 0..0x80, ref rest @ ..] = *self.rest {
+            self.rest = rest;
+            return Ok(u64::from(low & 0x7f) | u64::from(high) << 7);
+        }
         let mut value = 0u64;
         for index in 0..10 {
-            let byte = *self.bytes.get(self.at).ok_or(WireError::Truncated)?;
-            self.at += 1;
+            let (&byte, rest) = self.rest.split_first().ok_or(WireError::Truncated)?;
+            self.rest = rest;
             value |= u64::from(byte & 0x7f) << (7 * index);
             if byte < 0x80 {
                 // The tenth byte holds the last bit of 64.
@@ -103,15 +109,15 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(crate) fn fixed64(&mut self) -> Result<u64, WireError> {
-        let (value, _) = self.bytes.get(self.at..).and_then(<[u8]>::split_first_chunk::<8>).ok_or(WireError::Truncated)?;
-        self.at += 8;
+        let (value, rest) = self.rest.split_first_chunk::<8>().ok_or(WireError::Truncated)?;
+        self.rest = rest;
         Ok(u64::from_le_bytes(*value))
     }
 
     #[inline]
     pub(crate) fn fixed32(&mut self) -> Result<u32, WireError> {
-        let (value, _) = self.bytes.get(self.at..).and_then(<[u8]>::split_first_chunk::<4>).ok_or(WireError::Truncated)?;
-        self.at += 4;
+        let (value, rest) = self.rest.split_first_chunk::<4>().ok_or(WireError::Truncated)?;
+        self.rest = rest;
         Ok(u32::from_le_bytes(*value))
     }
 
@@ -119,42 +125,40 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], WireError> {
         let length = usize::try_from(self.varint()?).map_err(|_| WireError::Truncated)?;
-        let end = self.at.checked_add(length).ok_or(WireError::Truncated)?;
-        let field = self.bytes.get(self.at..end).ok_or(WireError::Truncated)?;
-        self.at = end;
+        let (field, rest) = self.rest.split_at_checked(length).ok_or(WireError::Truncated)?;
+        self.rest = rest;
         Ok(field)
     }
 
     /// The next field, if it has this one-byte tag and a one-byte length and is all there; else nothing is read.
     #[inline(always)]
     pub(crate) fn short_field(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let [first, length, rest @ ..] = self.bytes.get(self.at..)? else { return None };
-        if *first != tag || *length >= 0x80 {
+        let [first, length @ 0..0x80, rest @ ..] = self.rest else { return None };
+        if *first != tag {
             return None;
         }
-        let field = rest.get(..usize::from(*length))?;
-        self.at += 2 + field.len();
+        let (field, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.rest = rest;
         Some(field)
     }
 
     /// The next fixed 64-bit field, if it has this one-byte tag and is all there; else nothing is read.
     #[inline(always)]
     pub(crate) fn tagged_fixed64(&mut self, tag: u8) -> Option<u64> {
-        let (field, _) = self.bytes.get(self.at..)?.split_first_chunk::<9>()?;
-        let [first, value @ ..] = field;
+        let ([first, value @ ..], rest) = self.rest.split_first_chunk::<9>()?;
         if *first != tag {
             return None;
         }
-        self.at += 9;
+        self.rest = rest;
         Some(u64::from_le_bytes(*value))
     }
 
     /// The next varint field, if it has this one-byte tag and a value below 128; else nothing is read.
     #[inline(always)]
     pub(crate) fn tagged_small(&mut self, tag: u8) -> Option<u8> {
-        match self.bytes.get(self.at..)? {
-            [first, value, ..] if *first == tag && *value < 0x80 => {
-                self.at += 2;
+        match self.rest {
+            [first, value @ 0..0x80, rest @ ..] if *first == tag => {
+                self.rest = rest;
                 Some(*value)
             }
             _ => None,

@@ -15,10 +15,11 @@ pub const CLASSIC_BOUNDS: [f64; 24] = [
 ];
 
 const CLASSIC: usize = CLASSIC_BOUNDS.len() + 1;
-const CLASSIC_NANOS: [u64; CLASSIC_BOUNDS.len()] = {
-    let mut nanos = [0; CLASSIC_BOUNDS.len()];
+/// The bounds in nanoseconds, and an end that nothing exceeds.
+const CLASSIC_NANOS: [u64; CLASSIC] = {
+    let mut nanos = [u64::MAX; CLASSIC];
     let mut i = 0;
-    while i < nanos.len() {
+    while i < CLASSIC_BOUNDS.len() {
         nanos[i] = (CLASSIC_BOUNDS[i] * 1e9 + 0.5) as u64;
         i += 1;
     }
@@ -64,30 +65,38 @@ static BELOW: [u8; 128] = {
     below
 };
 
-/// By bit length of a duration in nanoseconds: the first classic bucket it may belong to.
-static CLASSIC_FROM: [u8; 65] = {
-    let mut from = [0; 65];
-    let mut bits = 1;
-    while bits < from.len() {
-        while (from[bits] as usize) < CLASSIC_NANOS.len() && CLASSIC_NANOS[from[bits] as usize] < 1 << (bits - 1) {
-            from[bits] += 1;
+/// The lowest and the highest bucket that a duration can fall into.
+const LOWEST: i32 = UNIT_EXPONENT * PER_OCTAVE as i32;
+const HIGHEST: i32 = (64 + UNIT_EXPONENT) * PER_OCTAVE as i32;
+
+/// By bucket, from the lowest: how many classic bounds lie in buckets before it. At most one lies in the bucket itself, so one comparison finishes the job.
+static CLASSIC_BELOW: [u8; (HIGHEST - LOWEST + 1) as usize] = {
+    let mut below = [0; (HIGHEST - LOWEST + 1) as usize];
+    let mut bound = 0;
+    while bound < CLASSIC_BOUNDS.len() {
+        let Some(index) = bucket(CLASSIC_NANOS[bound]) else { panic!("bounds are longer than nothing") };
+        let mut later = (index - LOWEST) as usize + 1;
+        while later < below.len() {
+            below[later] += 1;
+            later += 1;
         }
-        bits += 1;
+        bound += 1;
     }
-    from
+    below
 };
 
 /// Index of the bucket `(2^((i-1)/32), 2^(i/32)]` seconds that holds a duration; `None` for zero.
 #[inline]
-fn bucket(nanos: u64) -> Option<i32> {
-    let units = ((u128::from(nanos.min(LONGEST)) * u128::from(UNITS_PER_NANO)) >> 30) as u64;
+const fn bucket(nanos: u64) -> Option<i32> {
+    let nanos = if nanos < LONGEST { nanos } else { LONGEST };
+    let units = ((nanos as u128 * UNITS_PER_NANO as u128) >> 30) as u64;
     if units == 0 {
         return None;
     }
     let zeros = units.leading_zeros();
     let mantissa = units << zeros;
     let below = BELOW[(mantissa >> 56) as usize & 0x7f] as usize;
-    let within = below + usize::from(mantissa > BOUNDS[below]);
+    let within = below + (mantissa > BOUNDS[below]) as usize;
     let exponent = 63 - zeros as i32 + UNIT_EXPONENT;
     Some(exponent * PER_OCTAVE as i32 + within as i32)
 }
@@ -115,20 +124,16 @@ impl Histogram {
     pub fn observe(&mut self, nanos: u64, weight: f64) {
         self.count += weight;
         self.sum += nanos as f64 * 1e-9 * weight;
-        let mut class = CLASSIC_FROM[64 - nanos.leading_zeros() as usize] as usize;
-        while class < CLASSIC_NANOS.len() && nanos > CLASSIC_NANOS[class] {
-            class += 1;
-        }
-        self.classic[class] += weight;
-        match bucket(nanos) {
-            None => self.zeros += weight,
-            Some(index) => {
-                let offset = index.wrapping_sub(self.base) as usize;
-                match self.counts.get_mut(offset) {
-                    Some(count) => *count += weight,
-                    None => self.grow(index, weight),
-                }
-            }
+        let Some(index) = bucket(nanos) else {
+            self.zeros += weight;
+            self.classic[0] += weight;
+            return;
+        };
+        let below = CLASSIC_BELOW[(index - LOWEST) as usize] as usize;
+        self.classic[below + usize::from(nanos > CLASSIC_NANOS[below])] += weight;
+        match self.counts.get_mut(index.wrapping_sub(self.base) as usize) {
+            Some(count) => *count += weight,
+            None => self.grow(index, weight),
         }
     }
 
@@ -283,7 +288,7 @@ mod tests {
 
     #[test]
     fn classic_bounds_include_their_own_value() {
-        for (i, bound) in CLASSIC_NANOS.iter().enumerate() {
+        for (i, bound) in CLASSIC_NANOS[..CLASSIC_BOUNDS.len()].iter().enumerate() {
             let mut h = Histogram::new();
             h.observe(*bound, 1.0);
             h.observe(*bound + 1, 1.0);
@@ -293,6 +298,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn classic_counts_are_those_of_comparing_with_every_bound(bits in 0u32..64, random in any::<u64>(), beside in 0usize..24, by in 0u64..40) {
+            // Durations of every size, and some close to a bound.
+            for nanos in [random >> bits, CLASSIC_NANOS[beside] - 20 + by] {
+                let mut h = Histogram::new();
+                h.observe(nanos, 1.0);
+                let expected = CLASSIC_BOUNDS.iter().map(|bound| f64::from(u8::from(nanos as f64 <= bound * 1e9))).chain([1.0]);
+                prop_assert!(h.classic().eq(expected), "{nanos}");
+            }
+        }
+
         #[test]
         fn every_duration_lies_inside_its_bucket(nanos in 1u64..1 << 58) {
             let index = bucket(nanos).unwrap();

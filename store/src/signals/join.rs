@@ -2,6 +2,9 @@
 //!
 //! A bounded table of buckets of four halves. A caller is filed under its own span id, a callee under its parent's (or a link's), so both look into the same bucket.
 //! When a bucket is full its oldest half is overwritten and counted as lost; nothing grows.
+//!
+//! A part of each tag lies in a table of its own, small enough for a processor's cache: who looks for the other half, or for a free place, seldom touches more than
+//! that, and what is written elsewhere is not waited for.
 
 /// One side of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -15,13 +18,12 @@ pub(crate) struct Half {
     pub meta: u32,
 }
 
-const TAKEN: u32 = 1;
-const CALLEE: u32 = 2;
-const FAILED: u32 = 4;
+const CALLEE: u32 = 1;
+const FAILED: u32 = 2;
 /// A message: several consumers may belong to one producer, so the producer stays until it expires.
-const MESSAGE: u32 = 8;
-const MATCHED: u32 = 16;
-const PROTOCOL_SHIFT: u32 = 5;
+const MESSAGE: u32 = 4;
+const MATCHED: u32 = 8;
+const PROTOCOL_SHIFT: u32 = 4;
 
 /// Quarter seconds a half waits for the other: 10 s. SDKs batch for up to 5 s, and the two ends are not in step.
 const PATIENCE: u16 = 40;
@@ -29,12 +31,8 @@ const PATIENCE: u16 = 40;
 impl Half {
     pub fn new(tag: u64, callee: bool, failed: bool, message: bool, protocol: u32) -> Self {
         let flag = |on: bool, bit: u32| if on { bit } else { 0 };
-        let meta = TAKEN | flag(callee, CALLEE) | flag(failed, FAILED) | flag(message, MESSAGE) | (protocol & 7) << PROTOCOL_SHIFT;
+        let meta = flag(callee, CALLEE) | flag(failed, FAILED) | flag(message, MESSAGE) | (protocol & 7) << PROTOCOL_SHIFT;
         Half { tag, meta, ..Half::default() }
-    }
-
-    fn taken(&self) -> bool {
-        self.meta & TAKEN != 0
     }
 
     pub fn is_callee(&self) -> bool {
@@ -66,9 +64,8 @@ impl Half {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C, align(128))]
-struct Bucket([Half; 4]);
+/// Halves of a bucket.
+const PLACES: usize = 4;
 
 /// Caller and callee of one call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,7 +75,10 @@ pub(crate) struct Pair {
 }
 
 pub(crate) struct Join {
-    buckets: Box<[Bucket]>,
+    /// By bucket: of each half's tag what does not choose the bucket, zero where a place is free.
+    tags: Box<[[u32; PLACES]]>,
+    /// By bucket and place; nothing where the tag is zero.
+    halves: Box<[Half]>,
     mask: usize,
     /// Where the next sweep starts.
     swept: usize,
@@ -88,14 +88,21 @@ pub(crate) struct Join {
 }
 
 impl Join {
-    /// A table of `2^bits` buckets, 128 bytes each.
+    /// A table of `2^bits` buckets, 144 bytes each.
     pub fn new(bits: u32) -> Self {
         let size = 1usize << bits;
-        Join { buckets: vec![Bucket::default(); size].into_boxed_slice(), mask: size - 1, swept: 0, waiting: 0, lost: 0 }
+        Join {
+            tags: vec![[0; PLACES]; size].into_boxed_slice(),
+            halves: vec![Half::default(); size * PLACES].into_boxed_slice(),
+            mask: size - 1,
+            swept: 0,
+            waiting: 0,
+            lost: 0,
+        }
     }
 
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.buckets)
+        size_of_val(&*self.tags) + size_of_val(&*self.halves)
     }
 
     #[cfg(test)]
@@ -108,8 +115,7 @@ impl Join {
     pub fn touch(&self, tags: &[u64]) {
         let mut seen = 0;
         for tag in tags {
-            let bucket = &self.buckets[*tag as usize & self.mask].0;
-            seen ^= bucket[0].tag ^ bucket[2].tag;
+            seen ^= self.tags[*tag as usize & self.mask][0];
         }
         std::hint::black_box(seen);
     }
@@ -118,25 +124,28 @@ impl Join {
     #[inline]
     pub fn offer(&mut self, mut half: Half, now: u16, mut meet: impl FnMut(Pair)) {
         half.meta |= u32::from(now) << 16;
-        let bucket = &mut self.buckets[half.tag as usize & self.mask].0;
+        let index = half.tag as usize & self.mask;
+        let (tag, tags) = (short(half.tag), &mut self.tags[index]);
+        let halves = &mut self.halves[index * PLACES..][..PLACES];
         let mut met = false;
-        for slot in bucket.iter_mut() {
-            if slot.tag != half.tag || !slot.taken() || slot.is_callee() == half.is_callee() {
+        for place in 0..PLACES {
+            if tags[place] != tag {
+                continue;
+            }
+            let other = halves[place];
+            if other.tag != half.tag || other.is_callee() == half.is_callee() {
                 continue;
             }
             met = true;
-            let (caller, callee) = if half.is_callee() { (*slot, half) } else { (half, *slot) };
+            let (caller, callee) = if half.is_callee() { (other, half) } else { (half, other) };
             meet(Pair { caller, callee });
-            if half.is_callee() && slot.message() {
-                slot.meta |= MATCHED;
+            if half.is_callee() && other.message() {
+                halves[place].meta |= MATCHED;
             } else {
-                *slot = Half::default();
+                tags[place] = 0;
                 self.waiting -= 1;
             }
-            if half.is_callee() {
-                break;
-            }
-            if !half.message() {
+            if half.is_callee() || !half.message() {
                 break;
             }
         }
@@ -146,23 +155,19 @@ impl Join {
             }
             half.meta |= MATCHED;
         }
-        let slot = match bucket.iter().position(|slot| !slot.taken()) {
+        let place = match tags.iter().position(|tag| *tag == 0) {
             Some(free) => {
                 self.waiting += 1;
-                &mut bucket[free]
+                free
             }
             None => {
-                let mut oldest = 0;
-                for (i, slot) in bucket.iter().enumerate() {
-                    if slot.age(now) > bucket[oldest].age(now) {
-                        oldest = i;
-                    }
-                }
-                self.lost += u64::from(!bucket[oldest].matched());
-                &mut bucket[oldest]
+                let oldest = (0..PLACES).rev().max_by_key(|i| halves[*i].age(now)).unwrap_or_default();
+                self.lost += u64::from(!halves[oldest].matched());
+                oldest
             }
         };
-        *slot = half;
+        tags[place] = tag;
+        halves[place] = half;
     }
 
     /// Looks at a part of the table and hands out the halves that waited long enough. Four calls see everything.
@@ -170,19 +175,29 @@ impl Join {
         if self.waiting == 0 {
             return;
         }
-        let quarter = self.buckets.len().div_ceil(4);
-        let end = (self.swept + quarter).min(self.buckets.len());
-        for bucket in &mut self.buckets[self.swept..end] {
-            for slot in &mut bucket.0 {
-                if slot.taken() && slot.age(now) >= PATIENCE {
-                    expired(*slot);
-                    *slot = Half::default();
-                    self.waiting -= 1;
-                }
+        let quarter = self.tags.len().div_ceil(4);
+        let end = (self.swept + quarter).min(self.tags.len());
+        for index in self.swept..end {
+            let tags = &mut self.tags[index];
+            if *tags == [0; PLACES] {
+                continue;
+            }
+            for (tag, half) in
+                tags.iter_mut().zip(&self.halves[index * PLACES..]).filter(|(tag, half)| **tag != 0 && half.age(now) >= PATIENCE)
+            {
+                expired(*half);
+                *tag = 0;
+                self.waiting -= 1;
             }
         }
-        self.swept = if end == self.buckets.len() { 0 } else { end };
+        self.swept = if end == self.tags.len() { 0 } else { end };
     }
+}
+
+/// What of a tag is compared first; never zero.
+#[inline]
+fn short(tag: u64) -> u32 {
+    (tag >> 32) as u32 | 1
 }
 
 #[cfg(test)]

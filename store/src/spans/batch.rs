@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use watchfire_model::{SpanKind, SpanStatus, Timestamp};
 
 /// Rows whose cache lines are read ahead.
-const AHEAD: usize = 256;
+const AHEAD: usize = 64;
 
 /// What the later loops need of a row besides the columns.
 #[derive(Clone, Copy)]

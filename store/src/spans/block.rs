@@ -125,8 +125,8 @@ fn length(bytes: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Appends what the columns do not already say about a span. Ids, times and, where `named`, name and kind are left out: ids do not compress.
-/// `first_attribute` is where the first attribute begins, if there is one. Bodies come bounded: limits are the walk's.
-pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8], first_attribute: Option<usize>, named: bool) {
+/// `attributes` are where its attributes are. Bodies come bounded: limits are the walk's.
+pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8], attributes: &[(u32, u32)], named: bool) {
     if let Some(at) = usual_head(body, named) {
         let rest = &body[at..];
         super::wire::put_varint(out, rest.len() as u64);
@@ -134,7 +134,7 @@ pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8], first_attribute: Option<u
         return;
     }
     // Ids and times come before the first attribute when fields are in order; where they are not, a repeated id in the body does no harm.
-    let end = first_attribute.map_or(body.len(), |start| start.min(body.len()));
+    let end = attributes.first().map_or(body.len(), |(start, _)| attribute_start(body, *start as usize));
     let mut head = [(0usize, 0usize); 8];
     let mut heads = 0;
     let mut fields = super::wire::Fields::new(body);
@@ -158,6 +158,11 @@ pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8], first_attribute: Option<u
         out.extend_from_slice(&body[*from..*to]);
     }
     out.extend_from_slice(&body[at..]);
+}
+
+/// Where the field that holds an attribute begins, given where the attribute's own bytes begin: its tag is one byte, its length one to five.
+fn attribute_start(body: &[u8], content: usize) -> usize {
+    (2..=6).filter_map(|back| content.checked_sub(back)).find(|at| body.get(*at) == Some(&0x4a)).unwrap_or(0)
 }
 
 /// Length of the part that the columns know, if the fields come in the order every SDK writes them: trace id, span id, parent, name, kind, start, end.

@@ -33,7 +33,7 @@ use watchfire_model::{
 /// Resources and scopes found by their bytes.
 const RESOURCES: usize = 10_000;
 const SCOPES: usize = 10_000;
-/// Size of the join (4 MiB, 131,072 halves) and of the memory of spans seen lately (1 MiB, 262,144 spans).
+/// Size of the join (4.5 MiB, 131,072 halves) and of the memory of spans seen lately (1 MiB, 262,144 spans).
 const JOIN_BITS: u32 = 15;
 const REPEAT_BITS: u32 = 14;
 /// Rows after which a long request is worked off in between.
@@ -287,8 +287,7 @@ impl SpanVisitor for SpanEngine {
             scope: self.places.2,
             flags: span.status as u8 | mended | if failed { FAILED } else { 0 },
         });
-        let first_attribute = span.attribute_ranges.first().map(|(start, _)| attribute_start(span.body, *start as usize));
-        put_body(&mut self.open.bodies, span.body, first_attribute, named);
+        put_body(&mut self.open.bodies, span.body, span.attribute_ranges, named);
         let from = self.links.len() as u32;
         if span.kind == SpanKind::Consumer {
             self.links.extend(span.links.iter().map(|(t, s)| (u128::from_be_bytes(t.0), u64::from_be_bytes(s.0))));
@@ -319,9 +318,4 @@ impl Drop for SpanEngine {
         self.work_off();
         self.show();
     }
-}
-
-/// Where the field that holds an attribute begins, given where the attribute's own bytes begin: its tag is one byte, its length one to five.
-fn attribute_start(body: &[u8], content: usize) -> usize {
-    (2..=6).filter_map(|back| content.checked_sub(back)).find(|at| body.get(*at) == Some(&0x4a)).unwrap_or(0)
 }

@@ -3,13 +3,14 @@
 mod body;
 mod codec;
 
+pub use codec::RawCodec;
+
 use crate::intake::Intake;
 use crate::refusal::{Refusal, Signal};
 use crate::status::{response_protobuf, status_protobuf};
 use axum::body::Body;
 use body::{Metered, Reading};
 use bytes::Bytes;
-use codec::Raw;
 use http::{Request, Response};
 use std::future::Future;
 use std::pin::Pin;
@@ -57,7 +58,7 @@ pub(crate) async fn serve(intake: &Arc<Intake>, request: Request<Body>) -> Respo
     let reading = Reading::new(&intake.budget);
     let request = request.map(|body| Metered::new(body, reading.clone()));
     let call = Call { intake: intake.clone(), method, reading: reading.clone() };
-    let response = Grpc::new(Raw)
+    let response = Grpc::new(RawCodec)
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Zstd)
         .max_decoding_message_size(intake.limits.max_bytes)

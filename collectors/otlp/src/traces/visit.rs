@@ -23,7 +23,7 @@ impl Parsed {
                         trace_id: span.trace_id,
                         span_id: span.span_id,
                         parent_id: span.parent_id,
-                        name: text(body, span.name),
+                        name: &body[span.name.0 as usize..][..span.name.1 as usize],
                         kind: SpanKind::from_wire(u64::from(span.kind)),
                         status: SpanStatus::from_wire(u64::from(span.status)),
                         start: Nanos(span.start),

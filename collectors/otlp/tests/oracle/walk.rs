@@ -74,7 +74,7 @@ impl SpanVisitor for Recorder {
             trace_id: span.trace_id,
             span_id: span.span_id,
             parent_id: span.parent_id,
-            name: span.name.to_owned(),
+            name: std::str::from_utf8(span.name).expect("names are UTF-8").to_owned(),
             kind: span.kind,
             status: span.status,
             start: span.start.0,

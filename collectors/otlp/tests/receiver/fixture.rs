@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, Endpoint};
 use watchfire_model::{
     Appended, Exemplar, Labels, LogRecord, LogSink, Metadata, Meter, MetricKind, OriginId, ResourceView, SeriesId, SeriesSink, SpanView,
     SpanVisitor, Timestamp, Value,
 };
+pub use watchfire_otlp::RawCodec;
 use watchfire_otlp::{Limits, Running, Settings, start};
 use watchfire_testkit::SimClock;
 
@@ -39,8 +39,12 @@ impl SpanVisitor for Spans {
     }
     fn scope(&mut self, _name: &str, _version: &str) {}
     fn span(&mut self, span: &SpanView<'_>) {
-        let seen =
-            Seen { service: self.1.clone(), name: span.name.to_owned(), attributes: span.attribute_ranges.len(), body: span.body.to_vec() };
+        let seen = Seen {
+            service: self.1.clone(),
+            name: String::from_utf8(span.name.to_vec()).expect("names are UTF-8"),
+            attributes: span.attribute_ranges.len(),
+            body: span.body.to_vec(),
+        };
         self.0.lock().expect("not poisoned").push(seen);
     }
     fn end_of_request(&mut self, received: Timestamp) {
@@ -285,40 +289,6 @@ pub struct AnyDetail {
     pub type_url: String,
     #[prost(bytes = "vec", tag = "2")]
     pub value: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Default)]
-pub struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = RawCodec;
-    type Decoder = RawCodec;
-    fn encoder(&mut self) -> RawCodec {
-        RawCodec
-    }
-    fn decoder(&mut self) -> RawCodec {
-        RawCodec
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = Bytes;
-    type Error = tonic::Status;
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
-        bytes::BufMut::put(out, item);
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = tonic::Status;
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, tonic::Status> {
-        let length = bytes::Buf::remaining(from);
-        Ok(Some(bytes::Buf::copy_to_bytes(from, length)))
-    }
 }
 
 pub fn attribute(key: &str, value: Any) -> KeyValue {
