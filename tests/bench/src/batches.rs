@@ -7,10 +7,14 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 
 /// xorshift64*: small, seeded, the same everywhere.
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -18,7 +22,7 @@ impl Random {
     }
 
     fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
+        self.number() % n
     }
 }
 
@@ -45,16 +49,16 @@ pub const SPANS: usize = 512;
 /// One request: traces of 12 spans over 8 services, client and server alternating, 8 attributes each.
 pub fn request(seed: u64, spans: usize, variety: Variety, start: u64) -> ExportTraceServiceRequest {
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed.wrapping_mul(0xa076_1d64_78bd_642f));
-    random.next();
+    random.number();
     let mut by_service: Vec<Vec<Span>> = vec![Vec::new(); 8];
-    let mut trace = (random.next(), random.next());
+    let mut trace = (random.number(), random.number());
     let mut parent = 0u64;
     for i in 0..spans {
         if i % 12 == 0 {
-            trace = (random.next(), random.next());
+            trace = (random.number(), random.number());
             parent = 0;
         }
-        let id = random.next() | 1;
+        let id = random.number() | 1;
         let hop = i % 12 / 2;
         let client = i % 2 == 1;
         let service = hop % 8;
@@ -78,8 +82,8 @@ pub fn request(seed: u64, spans: usize, variety: Variety, start: u64) -> ExportT
                 ));
             }
             Variety::High => {
-                attributes.push(text("url.path", format!("/orders/{:016x}", random.next())));
-                attributes.push(text("session.id", format!("{:016x}{:016x}{:016x}", random.next(), random.next(), random.next())));
+                attributes.push(text("url.path", format!("/orders/{:016x}", random.number())));
+                attributes.push(text("session.id", format!("{:016x}{:016x}{:016x}", random.number(), random.number(), random.number())));
             }
         }
         let failed = random.below(40) == 0;

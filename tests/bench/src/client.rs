@@ -1,54 +1,16 @@
 //! A client that sends bytes as they are, so that a load costs as little as it can.
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tonic::Status;
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
+use watchfire_otlp::RawCodec;
 
 /// Requests under way on one connection.
 const IN_FLIGHT: usize = 8;
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-
-/// Messages are bytes already.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Raw;
-    type Decoder = Raw;
-
-    fn encoder(&mut self) -> Raw {
-        Raw
-    }
-
-    fn decoder(&mut self) -> Raw {
-        Raw
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(from.copy_to_bytes(from.remaining())))
-    }
-}
 
 /// What became of the requests of a load.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,7 +55,7 @@ pub async fn load(channel: &Channel, data: &Arc<Vec<Bytes>>, encoding: Option<Co
                 loop {
                     grpc.ready().await.expect("connected");
                     let path = http::uri::PathAndQuery::from_static(EXPORT);
-                    match grpc.unary(tonic::Request::new(data[index % data.len()].clone()), path, Raw).await {
+                    match grpc.unary(tonic::Request::new(data[index % data.len()].clone()), path, RawCodec).await {
                         Ok(_) => break sent.accepted += 1,
                         Err(status) if status.code() == tonic::Code::Unavailable => {
                             sent.refused += 1;

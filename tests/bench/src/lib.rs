@@ -4,7 +4,9 @@
 //! - `cargo bench -p watchfire-bench --bench ingest`: time and allocations per request of 512 spans, against prost.
 //! - `--bench instructions`: one leg at a time, for callgrind.
 //! - `--bench transport`: server CPU per span over gRPC, against a generated tonic service.
+//! - `--bench histogram`: one observation, against DDSketch.
 //! - `--bench readings`: questions about a million spans.
+//! - `--example against_prometheus`: scrapes and rules of a whole process, beside the Prometheus that is installed.
 //! - `--example load`: saturates a running watchfire and watches its memory.
 //! - `cargo test -p watchfire-bench`: allocations and bytes per span, which must not grow.
 //!
