@@ -1,0 +1,58 @@
+//! What the selected spans have in common against the others of the same time.
+
+use crate::canvas::Canvas;
+use crate::look::Role;
+use crate::number;
+use crate::zone::Zone;
+use watchfire_model::Timestamp;
+use watchfire_model::reading::{ExplainQuery, Explanation};
+
+/// Which spans are selected: `slower than 178ms, 01:22:12 to 01:37:07`.
+pub(super) fn in_words(question: &ExplainQuery, zone: Zone, now: Timestamp) -> String {
+    let ms = |v: f64| number::latency(v / 1000.0);
+    let took = match (question.min_duration_ms, question.max_duration_ms) {
+        (Some(low), Some(high)) => format!("{} to {}", ms(low), ms(high)),
+        (Some(low), None) => format!("slower than {}", ms(low)),
+        (None, Some(high)) => format!("faster than {}", ms(high)),
+        (None, None) => "of any duration".to_owned(),
+    };
+    format!("{took}, {} to {}", zone.moment(question.start, now), zone.clock(question.end))
+}
+
+/// What the selected spans have more often than the others, most telling first.
+pub(super) fn findings(explanation: &Explanation, of: &str, scroll: &mut usize, canvas: &mut Canvas<'_>) {
+    let (width, height) = (canvas.width(), canvas.height());
+    canvas.pen(1, 1).put(of, Role::Dim);
+    canvas
+        .pen(1, 0)
+        .put(&number::count(explanation.selected as f64), Role::Strong)
+        .put(" selected spans against ", Role::Text)
+        .put(&number::count(explanation.others as f64), Role::Strong)
+        .put(" others of the same time", Role::Text);
+    let heading = canvas.style(Role::Heading);
+    let names = width.saturating_sub(44).clamp(20, 60);
+    canvas.text(1, 2, names, "OVER-REPRESENTED", heading);
+    canvas.right(names + 2, 2, 8, "SELECTED", heading);
+    canvas.right(names + 12, 2, 7, "OTHERS", heading);
+    let examples = explanation.example_traces.len().min(3) as u16;
+    let rows = usize::from(height.saturating_sub(4 + examples + u16::from(examples > 0)));
+    *scroll = (*scroll).min(explanation.findings.len().saturating_sub(rows));
+    let bar = width.saturating_sub(names + 22);
+    for (y, finding) in explanation.findings.iter().skip(*scroll).take(rows).enumerate() {
+        let y = y as u16 + 3;
+        let strong = finding.score >= 0.5;
+        let (role, tone) = if strong { (Role::Strong, Role::Unhealthy) } else { (Role::Text, Role::Dim) };
+        let (style, dim) = (canvas.style(role), canvas.style(Role::Dim));
+        canvas.text(1, y, names, &format!("{} = {}", finding.attribute, finding.value), style);
+        canvas.right(names + 2, y, 8, &number::percent_sign(Some(finding.share_selected)), style);
+        canvas.right(names + 12, y, 7, &number::percent_sign(Some(finding.share_others)), dim);
+        crate::chart::meter(canvas, names + 21, y, bar.min(40), finding.share_selected, tone);
+    }
+    if explanation.findings.is_empty() {
+        canvas.pen(1, 3).put("nothing sets the selected spans apart", Role::Dim);
+    }
+    for (i, id) in explanation.example_traces.iter().take(3).enumerate() {
+        let y = height.saturating_sub(examples) + i as u16;
+        canvas.pen(1, y).put("example  ", Role::Dim).put(id, Role::Accent);
+    }
+}
