@@ -4,6 +4,7 @@ use super::lens::Lens;
 use std::time::Duration;
 use watchfire_config::platform::{Comparison, Objective as Declared};
 use watchfire_model::reading::{Objective, ReadError, Slo};
+use watchfire_model::{SeriesView, TimeRange, Timestamp};
 
 /// Long windows and the burn rate at which each is worth waking or writing to somebody (Google SRE workbook, chapter 5).
 const WINDOWS: [(&str, f64); 4] = [("1h", 14.4), ("6h", 6.0), ("1d", 3.0), ("3d", 1.0)];
@@ -25,6 +26,7 @@ pub fn met(lens: &Lens<'_>, declared: &Declared) -> Option<bool> {
 fn objective(lens: &Lens<'_>, declared: &Declared) -> Objective {
     let current = worst(lens, declared);
     let burn_rates = burn_rates(lens, declared);
+    let budget = budget(lens, declared);
     let sparkline = lens
         .columns(&declared.expression, HISTORY, Duration::from_secs(60))
         .ok()
@@ -41,7 +43,9 @@ fn objective(lens: &Lens<'_>, declared: &Declared) -> Objective {
         met: current.and_then(|v| declared.met(v)),
         impact: declared.impact.clone(),
         burn_rate: burn_rates.first().and_then(|(_, rate)| *rate),
-        budget_left: budget_left(lens, declared),
+        budget_left: budget.map(|b| b.left),
+        budget_window_seconds: budget.map(|_| declared.window.as_secs_f64()),
+        budget_held_seconds: budget.map(|b| b.held.as_secs_f64()),
         burn_rates,
         group: declared.group.clone(),
         sparkline,
@@ -75,9 +79,88 @@ fn burn_rates(lens: &Lens<'_>, declared: &Declared) -> Vec<(String, Option<f64>)
     WINDOWS.iter().map(|(window, _)| ((*window).to_owned(), ratio(lens, declared, window).map(|r| r / allowed))).collect()
 }
 
-/// Share of the window's budget that is left, over what is held; `None` without events.
-fn budget_left(lens: &Lens<'_>, declared: &Declared) -> Option<f64> {
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Budget {
+    left: f64,
+    held: Duration,
+}
+
+/// What is left of the objective's budget over its own window, and how much of the window is held; `None` without events.
+fn budget(lens: &Lens<'_>, declared: &Declared) -> Option<Budget> {
     let allowed = declared.objective.map(|o| 1.0 - o).filter(|a| *a > 0.0)?;
-    let spent = ratio(lens, declared, "3d")? / allowed;
-    Some((1.0 - spent).clamp(0.0, 1.0))
+    let window = watchfire_model::format_duration(declared.window);
+    let spent = ratio(lens, declared, &window)? / allowed;
+    let query = lens.cache.parse(&declared.total.replace("$window", &window)).ok()?;
+    // Samples have their own rhythm: one from just before the window shows that the window is whole.
+    let range = TimeRange::new(lens.at.saturating_sub(declared.window + Duration::from_secs(300)), lens.at);
+    let mut oldest: Option<Timestamp> = None;
+    for selector in query.selectors() {
+        let mut visit = |view: SeriesView<'_>| {
+            oldest = view.times.first().copied().into_iter().chain(oldest).min();
+        };
+        lens.source.select(&selector, range, &mut visit).ok()?;
+    }
+    let held = lens.at.since(oldest?).min(declared.window);
+    Some(Budget { left: (1.0 - spent).clamp(0.0, 1.0), held })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
+    use super::*;
+    use watchfire_model::{Labels, Value};
+    use watchfire_promql::Engine;
+    use watchfire_testkit::MemorySource;
+
+    /// One call a second, of which every `bad`th fails, over so long.
+    fn calls(over: Duration, bad: u64) -> (MemorySource, Timestamp) {
+        let mut source = MemorySource::new();
+        let begin = Timestamp(1_772_334_000_000);
+        let labels = |name: &str| Labels::from_pairs([("__name__", name)]);
+        let minutes = over.as_secs() / 60;
+        for minute in 0..=minutes {
+            let at = begin.saturating_add(Duration::from_secs(minute * 60));
+            source.push(&labels("calls_total"), at, Value::Float((minute * 60) as f64));
+            source.push(&labels("bad_total"), at, Value::Float((minute * 60 / bad) as f64));
+        }
+        (source, begin.saturating_add(Duration::from_secs(minutes * 60)))
+    }
+
+    fn row(over: Duration, window: Duration) -> Objective {
+        let (source, at) = calls(over, 100);
+        let engine = Engine::default();
+        let cache = QueryCache::default();
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let declared: Declared = toml::from_str(&format!(
+            "id = \"calls\"\ngroup = \"g\"\nunit = \"ratio\"\nname = \"Calls\"\ntarget = \"> 98 %\"\nexpression = \"vector(1)\"\nbad = \"rate(bad_total[$window])\"\n\
+             total = \"rate(calls_total[$window])\"\nobjective = 0.98\nwindow = \"{}\"\n",
+            watchfire_model::format_duration(window)
+        ))
+        .expect("an objective");
+        objective(&lens, &declared)
+    }
+
+    #[test]
+    fn the_budget_is_that_of_the_objectives_own_window() {
+        let hour = Duration::from_secs(3600);
+        // 1 % fails where 2 % may: half is left, whatever the window; how much of the window that speaks for is said.
+        let young = row(hour * 2, hour * 24 * 30);
+        assert!((young.budget_left.expect("known") - 0.5).abs() < 0.02, "{young:?}");
+        assert_eq!((young.budget_held_seconds, young.budget_window_seconds), (Some(7200.0), Some(2_592_000.0)));
+        let whole = row(hour * 3, hour);
+        assert_eq!((whole.budget_held_seconds, whole.budget_window_seconds), (Some(3600.0), Some(3600.0)));
+        let (source, at) = (MemorySource::new(), Timestamp(0));
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let nothing = Declared { bad: "rate(b[$window])".into(), total: "rate(t[$window])".into(), ..declared_of(&young) };
+        assert_eq!(budget(&lens, &nothing), None, "no events are no budget");
+    }
+
+    fn declared_of(row: &Objective) -> Declared {
+        toml::from_str(&format!(
+            "id = {:?}\ngroup = \"g\"\nunit = \"ratio\"\nname = \"x\"\ntarget = \"> 98 %\"\nexpression = \"vector(1)\"\nobjective = 0.98\n",
+            row.id
+        ))
+        .expect("an objective")
+    }
 }

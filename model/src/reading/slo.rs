@@ -26,8 +26,12 @@ pub struct Objective {
     pub burn_rate: Option<f64>,
     /// Burn rates over 1 h, 6 h, 1 d, 3 d (as far as data reaches).
     pub burn_rates: Vec<(String, Option<f64>)>,
-    /// Share of the error budget left, 0 to 1.
+    /// Share of the error budget left, 0 to 1, judged by what is held of the window.
     pub budget_left: Option<f64>,
+    /// The window of the budget.
+    pub budget_window_seconds: Option<f64>,
+    /// How much of the window there are events for; less than the window while watchfire has not run that long.
+    pub budget_held_seconds: Option<f64>,
     /// The heading of the document's table.
     pub group: String,
     pub sparkline: Vec<Option<f64>>,

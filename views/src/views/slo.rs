@@ -220,7 +220,9 @@ fn cell(canvas: &mut Canvas<'_>, row: &Objective, column: usize, x: u16, width: 
             Some(left) => {
                 let bar = width.saturating_sub(5);
                 meter(canvas, x, 0, bar, left, if left < 0.25 { Role::Unhealthy } else { Role::Healthy });
-                canvas.right(x + bar, 0, 5, &format!("{:.0}%", left * 100.0), text);
+                // Part of the window only: an estimate, as everywhere.
+                let sign = if held(row).is_some() { "~" } else { "" };
+                canvas.right(x + bar, 0, 5, &format!("{sign}{:.0}%", left * 100.0), text);
             }
             None => {
                 canvas.text(x, 0, width, number::UNKNOWN, dim);
@@ -241,7 +243,11 @@ fn explain(canvas: &mut Canvas<'_>, row: &Objective) {
     let mut pen = canvas.pen(1, 0);
     pen.put(&row.name, Role::Strong).gap(2).put(&row.target, Role::Text).gap(2);
     pen.put("now ", Role::Dim).put(row.current.as_deref().unwrap_or("unknown"), Role::from(Kinds::state(row)));
-    canvas.pen(1, 1).put("impact  ", Role::Dim).put(&row.impact, Role::Text);
+    let mut pen = canvas.pen(1, 1);
+    pen.put("impact  ", Role::Dim).put(&row.impact, Role::Text);
+    if let Some(held) = held(row) {
+        pen.gap(2).put(&format!("budget over the {held} held"), Role::Degraded);
+    }
     let mut pen = canvas.pen(1, 2);
     pen.put("burn    ", Role::Dim);
     for (window, limit, _) in LIMITS {
@@ -259,6 +265,12 @@ fn explain(canvas: &mut Canvas<'_>, row: &Objective) {
     for (i, line) in wrap(&row.expression, canvas.width().saturating_sub(10), 2).iter().enumerate() {
         canvas.pen(1, 3 + i as u16).put(if i == 0 { "from    " } else { "        " }, Role::Dim).put(line, Role::Dim);
     }
+}
+
+/// How much is held, where that is less than the objective's window.
+fn held(row: &Objective) -> Option<String> {
+    let (held, window) = (row.budget_held_seconds?, row.budget_window_seconds?);
+    (held < window).then(|| number::span_short(std::time::Duration::from_secs_f64(held)))
 }
 
 fn rows<'a>(cx: &Cx<'a>) -> &'a [Objective] {
