@@ -15,6 +15,7 @@ pub mod params;
 mod prometheus;
 mod results;
 mod rules;
+mod status;
 mod tree;
 pub use rules::rfc3339;
 
@@ -96,11 +97,15 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/alerts", get(rules::alerts))
         .route("/api/v1/alertmanagers", get(rules::alertmanagers))
         .route("/api/v1/targets", get(rules::targets))
+        .route("/api/v1/targets/metadata", get(status::targets_metadata))
         .route("/api/v1/scrape_pools", get(rules::scrape_pools))
+        .route("/api/v1/features", get(status::features))
+        .route("/api/v1/notifications", get(status::notifications))
         .route("/api/v1/status/buildinfo", get(rules::buildinfo))
         .route("/api/v1/status/config", get(rules::config))
         .route("/api/v1/status/flags", get(rules::flags))
         .route("/api/v1/status/runtimeinfo", get(rules::runtimeinfo))
+        .route("/api/v1/status/walreplay", get(status::walreplay))
         .route("/api/v1/status/tsdb", get(cardinality::cardinality))
         .route("/api/watchfire/v1/silences", post(own::silence))
         .route("/api/watchfire/v1/acknowledgements", post(own::acknowledge))

@@ -9,6 +9,7 @@ mod ingest;
 mod instance;
 mod judge;
 mod presets;
+mod prometheus;
 mod queries;
 mod scenarios;
 mod targets;
