@@ -5,13 +5,14 @@ use crate::evaluator::{alert_labels, concerns, recorded};
 use crate::layered::Layered;
 use crate::rule::{Alerting, Rule, RuleGroup, RuleKind};
 use crate::state::{Change, Life, Moment};
-use crate::template::{TemplateContext, TemplateLimits, expand};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::reading::{AlertState, Backtest, BacktestQuery, Episode};
 use watchfire_model::{Labels, SeriesData, SeriesSource, Timestamp, Value};
 use watchfire_promql::{Engine, Query, QueryValue};
+use watchfire_template::TemplateLimits;
+use watchfire_template::rule::{TemplateContext, expand};
 
 /// Evaluations done at once; the life of alerts goes on from one piece to the next.
 const PIECE: i64 = 10_000;

@@ -5,7 +5,7 @@
 //! - [`RuleFile`]: a rule file, checked as promtool checks it; [`Rule`] and [`RuleGroup`] are its content.
 //! - [`Evaluator`]: groups on their schedules. [`Evaluator::tick`] gives a [`TickOutcome`]: notices, and [`AlertRecord`]s to make durable
 //!   before anything of it is shown or sent.
-//! - [`state`]: the life of an alert as pure functions; [`template`]: Go's templates; [`cause`]: which alert explains which.
+//! - [`state`]: the life of an alert as pure functions; [`cause`]: which alert explains which.
 //! - [`EvidenceSource`]: implemented by the caller, finds what a page should show besides the rule's own text.
 //! - [`check()`], [`test()`] and [`backtest()`]: what `watchfire rules` does, with promtool's formats and exit codes.
 //! - [`DialectEngine`]: breakers and queues of many systems as one set of series, read from the data files in `alerts/dialects/`.
@@ -19,8 +19,7 @@
 //! - Only notification is held back for a cause, never evaluation or resolution; every explained alert has somebody who speaks for it.
 //! - Notifiers are not here: this crate says what happened, `alerts/notifiers` says it to people.
 //!
-//! To add a template function: a row in `template::functions` and its arm. To add a dialect: a file in `alerts/dialects/` and a line in
-//! `dialect::builtin`, with a fixture in the exporter's own text format.
+//! To add a dialect: a file in `alerts/dialects/` and a line in `dialect::builtin`, with a fixture in the exporter's own text format.
 
 mod backtest;
 pub mod cause;
@@ -40,7 +39,6 @@ mod rule_file;
 mod rule_test;
 pub mod slo;
 pub mod state;
-pub mod template;
 mod timeline;
 mod yaml;
 

@@ -3,13 +3,13 @@
 
 use crate::nearest::nearest;
 use crate::rule::{Alerting, Rule, RuleError, RuleGroup, RuleKind};
-use crate::template;
 use crate::yaml::{self, Kind, Node, YamlError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{METRIC_NAME, parse_duration};
 use watchfire_promql::Query;
+use watchfire_template::rule;
 
 const FILE_KEYS: [&str; 1] = ["groups"];
 const GROUP_KEYS: [&str; 6] = ["name", "interval", "query_offset", "limit", "labels", "rules"];
@@ -311,13 +311,13 @@ impl Reader<'_> {
 
     fn templates(&mut self, context: &str, labels: &[(String, String)], at: Option<&Node>, annotations: &[(String, String, &Node)]) {
         for (name, text) in labels {
-            if let (Err(error), Some(node)) = (template::check(text), at) {
+            if let (Err(error), Some(node)) = (rule::check(text), at) {
                 let node = entry(node, name).unwrap_or(node);
                 self.fail(node.error(format!("{context}label {name:?}: {error}")));
             }
         }
         for (name, text, key) in annotations {
-            if let Err(error) = template::check(text) {
+            if let Err(error) = rule::check(text) {
                 self.fail(key.error(format!("{context}annotation {name:?}: {error}")));
             }
         }

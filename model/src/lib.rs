@@ -19,6 +19,7 @@
 
 mod clock;
 mod duration;
+mod glob;
 mod harmless;
 mod histogram;
 mod labels;
@@ -37,6 +38,7 @@ mod topology;
 
 pub use clock::{Clock, ClockReading, HandClock};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use glob::glob;
 pub use harmless::{harmless, harmless_limited};
 pub use histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, NativeHistogram};
 pub use labels::{Label, Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, MatcherError, Selector};

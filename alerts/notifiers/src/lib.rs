@@ -7,13 +7,14 @@
 //!   silences, acknowledges and asks what was delivered.
 //! - [`routing::Routing`]: labels in, receivers and the reason out; from our own routes or an `alertmanager.yml`.
 //! - [`journal::Journal`]: the durable state; [`journal::State`] is what it holds.
+//! - [`wording`]: the texts of messages, where an `alertmanager.yml` says them.
 //! - [`channels::Channel`]: one way to reach people; [`message::Message`] is what it is given.
 //!
 //! Invariants
 //! - A transition and the outbox entries it causes are one record, synced before anybody sees either.
 //! - What a path owes about an alert is its newest transition; the last state always arrives, and a repeat carries the same key.
 //! - No channel can delay or stop another; a failing disk stops neither evaluation nor sending, and is said aloud.
-//! - Labels never choose a destination unless an allow-list says so; text from outside is made harmless in [`message`], once.
+//! - Labels never choose a destination unless an allow-list says so; text from outside is made harmless once, in [`message`] or in [`wording`].
 //! - There is no queue to overflow: what is owed is bounded by alerts times paths, and older transitions are replaced.
 //!
 //! To add a channel, see [`channels`].
@@ -25,6 +26,7 @@ pub mod message;
 pub mod routing;
 mod secret;
 mod settings;
+pub mod wording;
 
 pub use channels::terminal::{Multiplexer, Protocol, TerminalKind, TerminalSink, sequence as terminal_sequence};
 pub use dispatcher::{Dispatcher, DispatcherHandle, PathReport, StartError, TickRecord, probe_paths, test_paths};

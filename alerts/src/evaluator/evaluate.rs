@@ -5,12 +5,12 @@ use super::settings::EvaluatorSettings;
 use crate::comparison::Comparison;
 use crate::rule::{Alerting, RuleKind};
 use crate::state::{Absence, ActiveAlert, Instance, Moment, RuleState, Transition, step};
-use crate::template::{self, TemplateContext};
 use std::collections::HashSet;
 use std::time::Duration;
 use watchfire_model::reading::AlertState;
 use watchfire_model::{Appended, Clock, Labels, LabelsBuilder, METRIC_NAME, SeriesSink, SeriesSource, Timestamp, Value};
 use watchfire_promql::{Control, Engine, Interrupt, Query, QueryValue};
+use watchfire_template::rule::{self, TemplateContext};
 
 /// Elements of an instant vector.
 pub(crate) type Vector = Vec<(Labels, Value)>;
@@ -110,7 +110,7 @@ impl Bench<'_> {
             let query = Query::parse(expression).map_err(|e| e.to_string())?;
             self.vector(&query, at).map(|(vector, _)| vector)
         };
-        template::expand(
+        rule::expand(
             text,
             &TemplateContext {
                 name: &format!("__alert_{rule}"),

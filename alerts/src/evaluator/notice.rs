@@ -5,9 +5,9 @@ use super::settings::EvaluatorSettings;
 use crate::identity::fingerprint;
 use crate::rule::Rule;
 use crate::state::{ActiveAlert, Moment};
-use crate::template::query_escape;
 use watchfire_model::reading::AlertState;
 use watchfire_model::{Cause, Evidence, Labels, Notice, NoticeState, Severity, Timestamp};
+use watchfire_template::query_escape;
 
 /// What an [`EvidenceSource`] is asked about.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! How the evaluator is set up.
 
 use crate::cause::CauseSettings;
-use crate::template::TemplateLimits;
 use std::time::Duration;
 use watchfire_model::{Labels, Severity};
+use watchfire_template::TemplateLimits;
 
 #[derive(Clone, Debug)]
 pub struct EvaluatorSettings {

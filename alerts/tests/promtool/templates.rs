@@ -332,7 +332,7 @@ fn templates_expand_as_in_promtool() {
     // Functions that came with version 3.
     let is_newer = |text: &String| ["tmpl ", "toDuration ", "urlQueryEscape "].iter().any(|name| text.contains(name));
     let (cases, broken): (Vec<String>, Vec<String>) =
-        cases().into_iter().filter(|text| !is_newer(text)).partition(|text| watchfire_alerts::template::check(text).is_ok());
+        cases().into_iter().filter(|text| !is_newer(text)).partition(|text| watchfire_template::rule::check(text).is_ok());
     let rejected: Vec<String> = broken.iter().map(|text| rule_with(text)).collect();
     let accepted = crate::verdicts(&["check", "rules"], &rejected.iter().map(String::as_str).collect::<Vec<_>>());
     for (text, verdict) in broken.iter().zip(accepted) {

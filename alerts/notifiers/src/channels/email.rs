@@ -1,11 +1,12 @@
 //! E-mail over SMTP. Recipients come from configuration only; everything a header takes from outside has been made one harmless line.
 
-use super::{Channel, Delivery, Failure, Outcome, Probe, destination, fixed_destination};
+use super::{Channel, Delivery, Failure, Outcome, Probe, destination, fixed_destination, worded};
 use crate::message::Message;
 use crate::secret::SecretSource;
 use crate::settings::{Settings, one_secret};
-use lettre::message::Mailbox;
-use lettre::message::header::ContentType;
+use crate::wording::{EmailWording, WordedMail};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
@@ -18,6 +19,8 @@ use watchfire_model::{Secret, harmless_limited};
 
 /// Bytes of a body.
 const BODY: usize = 64 << 10;
+/// Characters of a subject.
+const SUBJECT: usize = 300;
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,6 +36,9 @@ pub struct EmailSettings {
     pub security: Security,
     /// What we call ourselves in EHLO.
     pub hello: Option<String>,
+    /// The texts of an `alertmanager.yml`.
+    #[serde(skip)]
+    pub wording: Option<Arc<EmailWording>>,
 }
 
 /// How the connection is protected. There is no "if possible": a downgrade would go unnoticed.
@@ -56,6 +62,7 @@ pub struct Email {
     password: Option<SecretSource>,
     security: Security,
     hello: ClientId,
+    wording: Option<Arc<EmailWording>>,
     timeout: Duration,
     authorities: Vec<Certificate>,
 }
@@ -94,6 +101,7 @@ impl Email {
             password,
             security: settings.security,
             hello: settings.hello.clone().map_or_else(ClientId::default, ClientId::Domain),
+            wording: settings.wording.clone(),
             timeout: all.limits.attempt_timeout,
             authorities: super::trust::authorities(all)?.iter().filter_map(|der| Certificate::from_der(der.to_vec()).ok()).collect(),
         })
@@ -120,24 +128,50 @@ impl Email {
         Ok(builder.build())
     }
 
-    fn mail(&self, message: &Message) -> Result<lettre::Message, Failure> {
+    /// Subject, plain text, HTML and further headers: as the receiver words them, or our own.
+    async fn words(&self, message: &Arc<Message>) -> WordedMail {
+        let own = |problem: &str| WordedMail {
+            subject: message.title(),
+            text: format!("{}{problem}", message.plain(BODY)),
+            html: String::new(),
+            headers: Vec::new(),
+        };
+        let Some(wording) = self.wording.clone().filter(|_| message.note.is_none()) else { return own("") };
+        match worded(message, move |message| wording.mail(message)).await {
+            Ok(mail) if mail.text.is_empty() => WordedMail { text: message.plain(BODY), ..mail },
+            Ok(mail) => mail,
+            Err(reason) => own(&format!("\n{reason}")),
+        }
+    }
+
+    fn mail(&self, message: &Message, words: WordedMail) -> Result<lettre::Message, Failure> {
         let refused =
             |e: &dyn std::fmt::Display| Failure::Refused(format!("cannot compose the mail: {}", harmless_limited(&e.to_string(), 200)));
         // The same message has the same id, so a mail store that has it already can tell.
         let mut builder = lettre::Message::builder()
             .from(self.from.clone())
             .message_id(Some(format!("<{}@watchfire.invalid>", message.key)))
-            .subject(harmless_limited(&message.title(), 160).into_owned())
+            .subject(harmless_limited(&words.subject, SUBJECT).into_owned())
             .date(std::time::UNIX_EPOCH + Duration::from_millis(u64::try_from(message.at.millis()).unwrap_or(0)));
         for recipient in &self.to {
             let address = destination(recipient, message, &self.allowed)?;
             builder = builder.to(address.parse().map_err(|e| refused(&e))?);
         }
-        builder.header(ContentType::TEXT_PLAIN).body(message.plain(BODY)).map_err(|e| refused(&e))
+        let mut mail = if words.html.is_empty() {
+            builder.header(ContentType::TEXT_PLAIN).body(words.text)
+        } else {
+            builder.multipart(MultiPart::alternative_plain_html(words.text, words.html))
+        }
+        .map_err(|e| refused(&e))?;
+        for (name, value) in words.headers {
+            let name = HeaderName::new_from_ascii(name).map_err(|e| refused(&e))?;
+            mail.headers_mut().insert_raw(HeaderValue::new(name, value));
+        }
+        Ok(mail)
     }
 
-    async fn send(&self, message: &Message) -> Result<(), Failure> {
-        let mail = self.mail(message)?;
+    async fn send(&self, message: &Arc<Message>) -> Result<(), Failure> {
+        let mail = self.mail(message, self.words(message).await)?;
         self.transport()?.send(mail).await.map(|_| ()).map_err(|error| {
             let reason = format!("{}:{} {}", self.host, self.port, harmless_limited(&chain(&error), 200));
             // 5xx is final; everything else (4xx, connection, TLS, time) may pass.

@@ -137,6 +137,20 @@ pub fn build(channel: &ChannelSettings, settings: &Settings, terminal: &terminal
     })
 }
 
+/// Words a message away from the threads that send: a template may take its whole second.
+pub(crate) async fn worded<T: Send + 'static>(
+    message: &Arc<Message>,
+    fill: impl FnOnce(&Message) -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let message = message.clone();
+    let done = tokio::task::spawn_blocking(move || fill(&message)).await;
+    let outcome = done.unwrap_or_else(|_| Err("the template of this receiver failed: it ended in a panic".to_owned()));
+    if let Err(reason) = &outcome {
+        tracing::warn!("{reason}; its message has watchfire's own text");
+    }
+    outcome
+}
+
 /// A destination is configuration. A template in it would let whoever writes labels choose who is told.
 pub(crate) fn fixed_destination(what: &str, value: &str, settings: &Settings) -> Result<(), String> {
     if value.contains("{{") && settings.allow_label_destinations.is_empty() {

@@ -1,9 +1,10 @@
 //! PagerDuty, Events API v2: one event per alert, whose `dedup_key` is the same from trigger over acknowledge to resolve.
 
-use super::{Channel, Delivery, Failure, Habits, Http, Outcome, Probe, http};
+use super::{Channel, Delivery, Failure, Habits, Http, Outcome, Probe, http, worded};
 use crate::message::{Message, MessageAlert, alert_text, rfc3339, runbook, stable_key};
 use crate::secret::SecretSource;
 use crate::settings::one_secret;
+use crate::wording::PagerDutyWording;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -20,11 +21,15 @@ pub struct PagerDutySettings {
     pub routing_key_env: Option<String>,
     /// Another place to post to; PagerDuty's own when empty.
     pub url: String,
+    /// The texts of an `alertmanager.yml`.
+    #[serde(skip)]
+    pub wording: Option<Arc<PagerDutyWording>>,
 }
 
 pub struct PagerDuty {
     url: reqwest::Url,
     routing_key: SecretSource,
+    wording: Option<Arc<PagerDutyWording>>,
     http: Http,
 }
 
@@ -35,24 +40,37 @@ impl PagerDuty {
         let routing_key = one_secret("routing_key", &settings.routing_key, &settings.routing_key_file, &settings.routing_key_env)?
             .ok_or("pagerduty needs routing_key, routing_key_file or routing_key_env")?;
         let url = if settings.url.is_empty() { "https://events.pagerduty.com/v2/enqueue" } else { &settings.url };
-        Ok(PagerDuty { url: http::url("pagerduty url", url)?, routing_key, http })
+        Ok(PagerDuty { url: http::url("pagerduty url", url)?, routing_key, wording: settings.wording.clone(), http })
     }
 
-    async fn send(&self, message: &Message) -> Outcome {
+    async fn send(&self, message: &Arc<Message>) -> Outcome {
         let mut outcome = Outcome::default();
         let routing_key = match self.routing_key.reveal() {
             Ok(key) => key,
             Err(reason) => return Outcome::of(message, Err(Failure::retry(reason))),
         };
-        for alert in &message.alerts {
+        for (index, alert) in message.alerts.iter().enumerate() {
             let fingerprint = alert.notice.fingerprint.clone();
             // What only completes the picture of a group has its own event already.
             if !alert.changed {
                 outcome.delivered.push((fingerprint, None));
                 continue;
             }
-            let body = event(alert, message, &routing_key).to_string().into_bytes();
-            match self.http.post(&self.url, HeaderMap::new(), "application/json", body).await {
+            let mut body = event(alert, message, &routing_key);
+            if let Some(wording) = self.wording.clone() {
+                let own = body.clone();
+                let filled = worded(message, move |message| {
+                    let mut event = own;
+                    let alert = message.alerts.get(index).ok_or("no such alert")?;
+                    wording.reword(&mut event, message, alert)?;
+                    Ok(event)
+                });
+                match filled.await {
+                    Ok(event) => body = event,
+                    Err(reason) => body["payload"]["custom_details"]["template"] = Value::String(reason),
+                }
+            }
+            match self.http.post(&self.url, HeaderMap::new(), "application/json", body.to_string().into_bytes()).await {
                 Ok(()) => outcome.delivered.push((fingerprint, None)),
                 Err(Failure::Refused(reason)) => outcome.refused.push((fingerprint, reason)),
                 Err(Failure::Retry(retry)) => {

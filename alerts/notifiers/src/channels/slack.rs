@@ -1,9 +1,10 @@
 //! Slack, through an incoming webhook. Slack knows no keys: after a crash within the moment of sending, a message may come twice.
 
-use super::{Channel, Delivery, Failure, Http, Outcome, Probe, fixed_destination, http};
+use super::{Channel, Delivery, Failure, Http, Outcome, Probe, fixed_destination, http, worded};
 use crate::message::{Message, runbook};
 use crate::secret::SecretSource;
 use crate::settings::{Settings, one_secret};
+use crate::wording::{SlackWording, escaped};
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,6 +28,9 @@ pub struct SlackSettings {
     /// Where the webhook allows another channel than its own.
     pub channel: Option<String>,
     pub username: Option<String>,
+    /// The texts of an `alertmanager.yml`.
+    #[serde(skip)]
+    pub wording: Option<Arc<SlackWording>>,
 }
 
 pub struct Slack {
@@ -34,6 +38,7 @@ pub struct Slack {
     channel: Option<String>,
     allowed: Vec<String>,
     username: String,
+    wording: Option<Arc<SlackWording>>,
     http: Http,
     last: tokio::sync::Mutex<Option<Instant>>,
 }
@@ -52,24 +57,38 @@ impl Slack {
             channel: settings.channel.clone(),
             allowed: all.allow_label_destinations.clone(),
             username: settings.username.clone().unwrap_or_else(|| "watchfire".to_owned()),
+            wording: settings.wording.clone(),
             http,
             last: tokio::sync::Mutex::new(None),
         })
     }
 
-    async fn send(&self, message: &Message) -> Result<(), Failure> {
+    async fn send(&self, message: &Arc<Message>) -> Result<(), Failure> {
         let url = self.url.reveal().and_then(|u| http::url("url", &u)).map_err(Failure::retry)?;
         let channel = self.channel.as_deref().map(|c| super::destination(c, message, &self.allowed)).transpose()?;
+        let mut body = self.body(message).await;
+        if let Some(channel) = channel {
+            body["channel"] = Value::String(channel);
+        }
         let mut last = self.last.lock().await;
         if let Some(at) = *last {
             tokio::time::sleep_until(at + PACE).await;
         }
-        let result = self.http.post(&url, HeaderMap::new(), "application/json", self.body(message, channel).to_string().into_bytes()).await;
+        let result = self.http.post(&url, HeaderMap::new(), "application/json", body.to_string().into_bytes()).await;
         *last = Some(Instant::now());
         result
     }
 
-    fn body(&self, message: &Message, channel: Option<String>) -> Value {
+    async fn body(&self, message: &Arc<Message>) -> Value {
+        let Some(wording) = self.wording.clone().filter(|_| message.note.is_none()) else { return self.own_body(message, None) };
+        match worded(message, move |message| wording.request(message)).await {
+            Ok(body) => body,
+            Err(reason) => self.own_body(message, Some(&reason)),
+        }
+    }
+
+    /// `problem` says why this is not the text the receiver asked for.
+    fn own_body(&self, message: &Message, problem: Option<&str>) -> Value {
         let color = match (message.state(), message.severity()) {
             _ if message.note.is_some() => "#6b7280",
             (NoticeState::Resolved, _) => "#2e9e5b",
@@ -95,16 +114,15 @@ impl Slack {
             }
             text.push_str(&shown);
         }
+        if let Some(problem) = problem {
+            text.push_str(&format!("\n{}", escaped(problem)));
+        }
         let title = escaped(&message.title());
-        let mut body = json!({
+        json!({
             "username": self.username, "text": title, "mrkdwn": false, "link_names": false, "unfurl_links": false, "unfurl_media": false,
             // No field is read as markup; links come only from angle brackets, and those are ours.
             "attachments": [{"color": color, "fallback": title, "text": text, "mrkdwn_in": []}],
-        });
-        if let Some(channel) = channel {
-            body["channel"] = Value::String(channel);
-        }
-        body
+        })
     }
 }
 
@@ -119,9 +137,4 @@ impl Channel for Slack {
             Ok(format!("posts to {}", url.host_str().unwrap_or("?")))
         })
     }
-}
-
-/// The three characters that Slack reads control sequences from.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,21 +1,26 @@
-//! Reads an `alertmanager.yml` as it is. Routes, receivers, intervals and inhibition are taken over; message templates are not, for every
-//! channel here has one text; receivers of kinds that are not spoken are kept by name, so routing agrees, and are listed as ignored.
+//! Reads an `alertmanager.yml` as it is: routes, receivers with the templates of their messages, intervals and inhibition. Receivers of kinds
+//! that are not spoken are kept by name, so routing agrees, and are listed as ignored.
 
 use super::calendar::TimeInterval;
 use super::matchers::parse_matchers;
 use super::own;
+use super::template_files;
 use super::tree::{GroupBy, InhibitRule, Node, Receiver, Routing, Timing};
+use super::unused::{Unfit, UnfitText};
 use crate::channels::email::{EmailSettings, Security};
 use crate::channels::pagerduty::PagerDutySettings;
 use crate::channels::slack::SlackSettings;
 use crate::channels::webhook::WebhookSettings;
 use crate::settings::ChannelSettings;
+use crate::wording::{EmailWording, PagerDutyWording, SlackWording, unfit_text};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{MatchOp, Matcher, Secret, Severity, parse_duration};
+use watchfire_template::receiver::Templates;
 
 /// Files beyond this are not routing tables.
 const FILE_BYTES: usize = 4 << 20;
@@ -35,8 +40,8 @@ struct File {
     mute_time_intervals: Vec<NamedInterval>,
     #[serde(default)]
     time_intervals: Vec<NamedInterval>,
-    #[serde(default, rename = "templates")]
-    _templates: Value,
+    #[serde(default)]
+    templates: Vec<String>,
     #[serde(default, rename = "tracing")]
     _tracing: Value,
 }
@@ -79,7 +84,8 @@ struct NamedInterval {
     time_intervals: Vec<TimeInterval>,
 }
 
-pub fn load(text: &str) -> Result<Routing, String> {
+/// The table, and what of the messages' texts cannot be used. Template files are looked up in `directory`.
+pub fn load(text: &str, directory: Option<&Path>) -> Result<(Routing, Unfit), String> {
     if text.len() > FILE_BYTES {
         return Err(format!("longer than {} MiB", FILE_BYTES >> 20));
     }
@@ -101,8 +107,18 @@ pub fn load(text: &str) -> Result<Routing, String> {
         });
         tracing::debug!(rule = rule.name, "inhibition rule");
     }
+    let mut unfit = Unfit::default();
+    let templates = match directory {
+        Some(directory) => {
+            let (templates, empty) = template_files::load(&file.templates, directory)?;
+            unfit.files = empty;
+            templates
+        }
+        None => Templates::shipped()?,
+    };
+    let templates = Arc::new(templates);
     for declared in &file.receivers {
-        let made = receiver(declared, &file.global)?;
+        let made = receiver(declared, &file.global, &templates, &mut unfit)?;
         if routing.receivers.iter().any(|r| r.name == made.name) {
             return Err(format!("notification config name {:?} is not unique", made.name));
         }
@@ -138,7 +154,7 @@ pub fn load(text: &str) -> Result<Routing, String> {
         routes: Vec::new(),
     };
     add(&mut routing.nodes, root, &defaults, DEPTH)?;
-    Ok(routing)
+    Ok((routing, unfit))
 }
 
 /// Children inherit receiver, grouping and times, nothing else.
@@ -220,7 +236,12 @@ fn scalar(value: &Value) -> String {
     }
 }
 
-fn receiver(declared: &BTreeMap<String, Value>, global: &BTreeMap<String, Value>) -> Result<Receiver, String> {
+fn receiver(
+    declared: &BTreeMap<String, Value>,
+    global: &BTreeMap<String, Value>,
+    templates: &Arc<Templates>,
+    unfit: &mut Unfit,
+) -> Result<Receiver, String> {
     let name = declared.get("name").map(scalar).filter(|n| !n.is_empty()).ok_or("a receiver has no name")?;
     let mut channels = Vec::new();
     let mut resolved = Vec::new();
@@ -232,8 +253,22 @@ fn receiver(declared: &BTreeMap<String, Value>, global: &BTreeMap<String, Value>
             }
             return Err(format!("receiver {name:?}: {kind} is not a list"));
         };
-        for entry in entries {
-            let fields = Fields { entry, global };
+        for (position, entry) in entries.iter().enumerate() {
+            // One text that cannot be used costs the wording of this channel, and is named.
+            let mut note = |field: &str, what: String| {
+                unfit.texts.push(UnfitText { receiver: name.clone(), kind: kind.clone(), position, field: field.to_owned(), what });
+            };
+            let worded = match unfit_text(kind, entry, templates) {
+                Some((field, reason)) => {
+                    note(&field, format!(" cannot be used ({reason}); watchfire's own text is sent instead"));
+                    None
+                }
+                None => Some(templates),
+            };
+            if let Some(header) = EmailWording::unsent(entry).filter(|_| kind == "email_configs") {
+                note("headers", format!(": {header} is not sent"));
+            }
+            let fields = Fields { entry, global, worded };
             let (channel, default) = match kind.as_str() {
                 "slack_configs" => (fields.slack(), false),
                 "pagerduty_configs" => (fields.pagerduty(), true),
@@ -263,6 +298,7 @@ fn receiver(declared: &BTreeMap<String, Value>, global: &BTreeMap<String, Value>
 struct Fields<'a> {
     entry: &'a Value,
     global: &'a BTreeMap<String, Value>,
+    worded: Option<&'a Arc<Templates>>,
 }
 
 impl Fields<'_> {
@@ -290,13 +326,15 @@ impl Fields<'_> {
 
     fn slack(&self) -> ChannelSettings {
         let (url, url_file) = self.secret("api_url", "slack_api_url");
-        ChannelSettings::Slack(SlackSettings { url, url_file, channel: self.text("channel"), ..SlackSettings::default() })
+        let wording = self.worded.and_then(|templates| SlackWording::of(self.entry, templates));
+        ChannelSettings::Slack(SlackSettings { url, url_file, channel: self.text("channel"), wording, ..SlackSettings::default() })
     }
 
     fn pagerduty(&self) -> ChannelSettings {
         let (routing_key, routing_key_file) = self.secret("routing_key", "");
         let url = self.or_global("url", "pagerduty_url").unwrap_or_default();
-        ChannelSettings::Pagerduty(PagerDutySettings { routing_key, routing_key_file, url, ..PagerDutySettings::default() })
+        let wording = self.worded.and_then(|templates| PagerDutyWording::of(self.entry, templates));
+        ChannelSettings::Pagerduty(PagerDutySettings { routing_key, routing_key_file, url, wording, ..PagerDutySettings::default() })
     }
 
     fn email(&self) -> ChannelSettings {
@@ -318,6 +356,7 @@ impl Fields<'_> {
             password_env: None,
             security,
             hello: self.or_global("hello", "smtp_hello"),
+            wording: self.worded.and_then(|templates| EmailWording::of(self.entry, templates)),
         })
     }
 

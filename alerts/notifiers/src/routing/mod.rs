@@ -7,6 +7,7 @@ mod alertmanager_file;
 mod calendar;
 mod matchers;
 mod own;
+mod template_files;
 mod tree;
 mod unused;
 
@@ -27,8 +28,9 @@ impl Routing {
             Some(path) => {
                 let shown = path.display();
                 let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {shown}: {e}"))?;
-                let mut routing = alertmanager_file::load(&text).map_err(|e| format!("{shown}: {e}"))?;
-                routing.unused = unused::unused(&text).into_iter().map(|u| format!("{shown}: {u}")).collect();
+                let directory = path.parent().unwrap_or(std::path::Path::new(""));
+                let (mut routing, unfit) = alertmanager_file::load(&text, Some(directory)).map_err(|e| format!("{shown}: {e}"))?;
+                routing.unused = unused::unused(&text, &unfit).into_iter().map(|u| format!("{shown}: {u}")).collect();
                 routing
             }
             None => own::load(settings)?,
@@ -38,12 +40,12 @@ impl Routing {
         Ok(routing)
     }
 
-    /// From the text of an `alertmanager.yml` alone.
+    /// From the text of an `alertmanager.yml` alone, without its template files.
     ///
     /// # Errors
     /// As [`Routing::new`].
     pub fn from_alertmanager_yml(text: &str) -> Result<Routing, String> {
-        let routing = alertmanager_file::load(text)?;
+        let (routing, _) = alertmanager_file::load(text, None)?;
         routing.check()?;
         Ok(routing)
     }

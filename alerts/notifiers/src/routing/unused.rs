@@ -6,12 +6,33 @@ use serde_saphyr::Spanned;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::wording::fields;
+
 #[derive(Deserialize)]
 struct Places {
     #[serde(default)]
     receivers: Vec<BTreeMap<String, Part>>,
     #[serde(default)]
-    templates: Option<Spanned<Vec<IgnoredAny>>>,
+    templates: Option<Spanned<IgnoredAny>>,
+}
+
+/// What of the messages' texts cannot be used.
+#[derive(Debug, Default)]
+pub struct Unfit {
+    /// About the template files, in sentences.
+    pub files: Vec<String>,
+    pub texts: Vec<UnfitText>,
+}
+
+/// A field with texts that are not sent, and what becomes of it.
+#[derive(Debug)]
+pub struct UnfitText {
+    pub receiver: String,
+    pub kind: String,
+    /// Of the entry in its list.
+    pub position: usize,
+    pub field: String,
+    pub what: String,
 }
 
 /// A receiver's name, or the entries of one kind of channel.
@@ -58,7 +79,7 @@ impl<'de> Deserialize<'de> for Part {
     }
 }
 
-/// The fields of each kind of channel that are used.
+/// The fields of each kind of channel that are used, beside the texts of its messages.
 const USED: [(&str, &[&str]); 4] = [
     ("slack_configs", &["send_resolved", "api_url", "api_url_file", "channel"]),
     ("pagerduty_configs", &["send_resolved", "routing_key", "routing_key_file", "url"]),
@@ -70,12 +91,11 @@ const USED: [(&str, &[&str]); 4] = [
 ];
 
 /// One sentence for each setting that has no effect here, with its line. A file that does not parse has none.
-pub fn unused(text: &str) -> Vec<String> {
+pub fn unused(text: &str, unfit: &Unfit) -> Vec<String> {
     let Ok(places) = serde_saphyr::from_str::<Places>(text) else { return Vec::new() };
     let mut out = Vec::new();
-    if let Some(templates) = places.templates.filter(|t| !t.value.is_empty()) {
-        out.push((templates.defined.line(), "templates are not used: messages have watchfire's own text".to_owned()));
-    }
+    let templates = places.templates.map_or(1, |t| t.defined.line());
+    out.extend(unfit.files.iter().map(|sentence| (templates, sentence.clone())));
     for receiver in &places.receivers {
         let name = match receiver.get("name") {
             Some(Part::Text(name)) => name.as_str(),
@@ -87,8 +107,14 @@ pub fn unused(text: &str) -> Vec<String> {
                 // Named as ignored where paths are listed.
                 continue;
             };
-            for (field, place) in entries.iter().flatten().filter(|(field, _)| !used.contains(&field.as_str())) {
-                let text = watchfire_model::harmless_limited(&format!("receiver {name:?}: {kind}.{field} is not used"), 200).into_owned();
+            for (position, (field, place)) in entries.iter().enumerate().flat_map(|(n, entry)| entry.iter().map(move |pair| (n, pair))) {
+                let here = |t: &&UnfitText| t.receiver == name && t.kind == *kind && t.position == position && t.field == *field;
+                let what = match unfit.texts.iter().find(here) {
+                    Some(text) => text.what.clone(),
+                    None if used.contains(&field.as_str()) || fields(kind).contains(&field.as_str()) => continue,
+                    None => " is not used".to_owned(),
+                };
+                let text = watchfire_model::harmless_limited(&format!("receiver {name:?}: {kind}.{field}{what}"), 300).into_owned();
                 out.push((place.defined.line(), text));
             }
         }
@@ -103,16 +129,18 @@ mod tests {
 
     #[test]
     fn every_setting_without_effect_is_named_with_its_line() {
-        let text = "templates: ['*.tmpl']\nroute:\n  receiver: team\nreceivers:\n- name: team\n  slack_configs:\n  - api_url: https://hooks.example/x\n    channel: '#ops'\n    title: '{{ .GroupLabels.alertname }}'\n    text: >-\n      {{ range .Alerts }}{{ .Annotations.summary }}{{ end }}\n  webhook_configs:\n  - url: http://127.0.0.1:1/\n    http_config: {basic_auth: {username: a, password: b}}\n- name: other\n  email_configs:\n  - {to: a@example.org, headers: {Subject: x}}\n";
+        let text = "templates: ['*.tmpl']\nroute:\n  receiver: team\nreceivers:\n- name: team\n  slack_configs:\n  - api_url: https://hooks.example/x\n    channel: '#ops'\n    link_names: true\n    text: >-\n      {{ range .Alerts }}{{ nope .Annotations.summary }}{{ end }}\n  webhook_configs:\n  - url: http://127.0.0.1:1/\n    http_config: {basic_auth: {username: a, password: b}}\n- name: other\n  email_configs:\n  - {to: a@example.org, from: b@example.org, smarthost: '127.0.0.1:25', html: '', headers: {Subject: x, To: y}}\n";
+        let empty = std::path::Path::new("/nowhere");
+        let (_, unfit) = super::super::alertmanager_file::load(text, Some(empty)).expect("reads");
         assert_eq!(
-            unused(text),
+            unused(text, &unfit),
             [
-                "line 1: templates are not used: messages have watchfire's own text",
-                "line 9: receiver \"team\": slack_configs.title is not used",
-                "line 11: receiver \"team\": slack_configs.text is not used",
-                "line 17: receiver \"other\": email_configs.headers is not used",
+                "line 1: templates: *.tmpl matches no file",
+                "line 9: receiver \"team\": slack_configs.link_names is not used",
+                "line 11: receiver \"team\": slack_configs.text cannot be used (1: function \"nope\" not defined); watchfire's own text is sent instead",
+                "line 17: receiver \"other\": email_configs.headers: To is not sent",
             ]
         );
-        assert_eq!(unused("route: {receiver: a}\nreceivers: [{name: a}]\n"), Vec::<String>::new());
+        assert_eq!(unused("route: {receiver: a}\nreceivers: [{name: a}]\n", &Unfit::default()), Vec::<String>::new());
     }
 }

@@ -9,6 +9,7 @@ mod receiver;
 mod reload;
 mod routing;
 mod smtp;
+mod wording;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,3 +1,4 @@
+use super::rule::{TemplateContext, expand};
 use super::*;
 use std::cell::Cell;
 
@@ -148,5 +149,55 @@ proptest::proptest! {
     fn no_text_panics_or_escapes_the_limits(text in r#"(\{\{|\}\}|[-$."'`a-z0-9 :=|(),\n]|if |end|range |else|define "x"|template "x"|printf "%5d" 1){0,40}"#) {
         let out = expanded(&text, &[("a", "b")], 1.0);
         proptest::prop_assert!(out.len() <= (64 << 10) + 1000);
+    }
+}
+
+/// A message of one alert, in words.
+fn worded(text: &str) -> Result<String, String> {
+    let labels = Labels::from_pairs([("alertname", "A"), ("job", "api")]);
+    let alert = receiver::AlertData {
+        firing: true,
+        labels: labels.clone(),
+        annotations: Labels::empty(),
+        starts_at: Timestamp(1_772_334_661_000),
+        ends_at: None,
+        generator_url: String::new(),
+        fingerprint: "f".to_owned(),
+    };
+    let data = receiver::MessageData {
+        receiver: "r".to_owned(),
+        firing: true,
+        alerts: vec![alert],
+        group_labels: Labels::from_pairs([("alertname", "A")]),
+        common_labels: labels,
+        common_annotations: Labels::empty(),
+        external_url: "http://e".to_owned(),
+    };
+    let execution = receiver::Execution { at: Timestamp(1_772_334_751_000), limits: TemplateLimits::default(), expired: &|| false };
+    receiver::Templates::shipped()?.text(text, &data, &execution)
+}
+
+#[test]
+fn receivers_have_the_functions_of_newer_alertmanagers() {
+    for (text, expected) in [
+        ("{{ trimSpace \" x \" }}|{{ urlUnescape \"a%20b\" }}", "x|a b"),
+        ("{{ (index .Alerts 0).StartsAt | tz \"Europe/Berlin\" | date \"02.01. 15:04 MST -07:00\" }}", "01.03. 04:11 CET +01:00"),
+        ("{{ since (index .Alerts 0).StartsAt }} {{ since (index .Alerts 0).StartsAt | humanizeDuration }}", "1m30s 1m 30s"),
+        ("{{ .CommonLabels }}", "alertname=A, job=api"),
+        ("{{ template \"slack.default.title\" . }}", "[FIRING:1] A (api)"),
+        ("{{ define \"slack.default.title\" }}own{{ end }}{{ template \"slack.default.title\" . }}", "own"),
+        ("{{ define \"slack.default.title\" }} {{ end }}{{ template \"slack.default.title\" . }}", "[FIRING:1] A (api)"),
+    ] {
+        assert_eq!(worded(text).as_deref(), Ok(expected), "{text}");
+    }
+    for (text, part) in [
+        ("{{ query \"up\" }}", "function \"query\" not defined"),
+        ("{{ $labels.job }}", "undefined variable \"$labels\""),
+        ("{{ tz \"Mars/Base\" (index .Alerts 0).StartsAt }}", "unknown time zone Mars/Base"),
+        ("{{ join \",\" .Alerts }}", "expected []string; got template.Alerts"),
+        ("{{ .CommonLabels.Remove \"a\" }}", "wrong arguments for Remove"),
+        ("{{ index .Alerts 1 }}", "index out of range: 1"),
+    ] {
+        assert!(worded(text).is_err_and(|e| e.contains(part)), "{text}: {:?}", worded(text));
     }
 }

@@ -1,13 +1,14 @@
-//! The functions of alert templates: Go's builtins and those Prometheus adds.
+//! The functions of alert templates: Go's builtins, those Prometheus adds and those Alertmanager adds.
 
-use super::TemplateContext;
 use super::format::{float_general, sprintf};
-use super::humanize;
-use super::value::{Sample, TemplateValue, time_text};
+use super::time::{between, in_zone, layout, moment};
+use super::value::{ListKind, MapKind, SAMPLE, TemplateValue};
+use super::{Dialect, Environment, humanize, time};
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use watchfire_model::{Label, Value, parse_duration};
+use unicode_segmentation::UnicodeSegmentation;
+use watchfire_model::parse_duration;
 
 type Outcome = Result<TemplateValue, String>;
 
@@ -17,70 +18,88 @@ pub(super) enum Parameter {
     Any,
     Str,
     Sample,
-    List,
+    /// What `query` returns.
+    Vector,
+    Strings,
+    Time,
 }
 
 pub(super) struct Function {
     name: &'static str,
+    /// Nothing for what both have.
+    dialect: Option<Dialect>,
     pub parameters: &'static [Parameter],
     /// More arguments of any type may follow.
     pub variadic: bool,
 }
 
 const fn function(name: &'static str, parameters: &'static [Parameter], variadic: bool) -> Function {
-    Function { name, parameters, variadic }
+    Function { name, dialect: None, parameters, variadic }
 }
 
-use Parameter::{Any, List, Str};
+const fn of_rules(name: &'static str, parameters: &'static [Parameter], variadic: bool) -> Function {
+    Function { name, dialect: Some(Dialect::Rule), parameters, variadic }
+}
+
+const fn of_receivers(name: &'static str, parameters: &'static [Parameter], variadic: bool) -> Function {
+    Function { name, dialect: Some(Dialect::Receiver), parameters, variadic }
+}
+
+use Parameter::{Any, Str, Strings, Vector};
 #[rustfmt::skip]
-const FUNCTIONS: [Function; 49] = [
+const FUNCTIONS: [Function; 57] = [
     // Handled where they are executed: they do not evaluate every argument, or need the templates.
-    function("and", &[Any], true), function("or", &[Any], true), function("tmpl", &[Str, Any], false),
+    function("and", &[Any], true), function("or", &[Any], true), of_rules("tmpl", &[Str, Any], false),
     function("not", &[Any], false), function("len", &[Any], false), function("index", &[Any], true), function("slice", &[Any], true),
     function("print", &[], true), function("println", &[], true), function("printf", &[Str], true),
     function("html", &[], true), function("js", &[], true), function("urlquery", &[], true), function("call", &[Any], true),
     function("eq", &[Any, Any], true), function("ne", &[Any, Any], false),
     function("lt", &[Any, Any], false), function("le", &[Any, Any], false),
     function("gt", &[Any, Any], false), function("ge", &[Any, Any], false),
-    function("query", &[Str], false), function("first", &[List], false), function("label", &[Str, Parameter::Sample], false),
-    function("value", &[Parameter::Sample], false), function("strvalue", &[Parameter::Sample], false),
-    function("sortByLabel", &[Str, List], false), function("args", &[], true),
     function("reReplaceAll", &[Str, Str, Str], false), function("match", &[Str, Str], false),
     function("safeHtml", &[Str], false), function("title", &[Str], false), function("toUpper", &[Str], false), function("toLower", &[Str], false),
-    function("graphLink", &[Str], false), function("tableLink", &[Str], false),
-    function("stripPort", &[Str], false), function("stripDomain", &[Str], false),
-    function("humanize", &[Any], false), function("humanize1024", &[Any], false), function("humanizeDuration", &[Any], false),
-    function("humanizePercentage", &[Any], false), function("humanizeTimestamp", &[Any], false),
-    function("toTime", &[Any], false), function("toDuration", &[Any], false), function("now", &[], false),
-    function("pathPrefix", &[], false), function("externalURL", &[], false), function("parseDuration", &[Str], false),
-    function("urlQueryEscape", &[Str], false),
+    function("humanizeDuration", &[Any], false),
+
+    of_rules("query", &[Str], false), of_rules("first", &[Vector], false), of_rules("label", &[Str, Parameter::Sample], false),
+    of_rules("value", &[Parameter::Sample], false), of_rules("strvalue", &[Parameter::Sample], false),
+    of_rules("sortByLabel", &[Str, Vector], false), of_rules("args", &[], true),
+    of_rules("graphLink", &[Str], false), of_rules("tableLink", &[Str], false),
+    of_rules("stripPort", &[Str], false), of_rules("stripDomain", &[Str], false),
+    of_rules("humanize", &[Any], false), of_rules("humanize1024", &[Any], false),
+    of_rules("humanizePercentage", &[Any], false), of_rules("humanizeTimestamp", &[Any], false),
+    of_rules("toTime", &[Any], false), of_rules("toDuration", &[Any], false), of_rules("now", &[], false),
+    of_rules("pathPrefix", &[], false), of_rules("externalURL", &[], false), of_rules("parseDuration", &[Str], false),
+    of_rules("urlQueryEscape", &[Str], false),
+
+    of_receivers("join", &[Str, Strings], false), of_receivers("stringSlice", &[], true), of_receivers("trimSpace", &[Str], false),
+    of_receivers("date", &[Str, Parameter::Time], false), of_receivers("tz", &[Str, Parameter::Time], false),
+    of_receivers("since", &[Parameter::Time], false), of_receivers("urlUnescape", &[Str], false), of_receivers("safeUrl", &[Str], false),
 ];
 
-pub(super) fn lookup(name: &str) -> Option<&'static Function> {
-    FUNCTIONS.iter().find(|f| f.name == name)
-}
-
-pub(super) fn is_known(name: &str) -> bool {
-    lookup(name).is_some()
+pub(super) fn lookup(name: &str, dialect: Dialect) -> Option<&'static Function> {
+    FUNCTIONS.iter().find(|f| f.name == name && f.dialect.is_none_or(|d| d == dialect))
 }
 
 impl Parameter {
     fn accepts(self, value: &TemplateValue) -> Result<(), String> {
         let expected = match (self, value) {
-            (Any, _) | (Str, TemplateValue::Str(_)) | (Parameter::Sample, TemplateValue::Sample(_)) | (List, TemplateValue::List(_)) => {
-                return Ok(());
-            }
+            (Any, _) | (Str, TemplateValue::Str(_)) | (Parameter::Time, TemplateValue::Time(_)) => return Ok(()),
+            (Parameter::Sample, TemplateValue::Record(record)) if record.type_name == SAMPLE => return Ok(()),
+            (Vector, TemplateValue::List { kind: ListKind::QueryResult, .. }) => return Ok(()),
+            (Strings, TemplateValue::List { kind: ListKind::Strings, .. }) => return Ok(()),
             (Str, _) => "string",
-            (Parameter::Sample, _) => "*template.sample",
-            (List, _) => "template.queryResult",
+            (Parameter::Sample, _) => SAMPLE,
+            (Vector, _) => "template.queryResult",
+            (Strings, _) => "[]string",
+            (Parameter::Time, _) => "time.Time",
         };
         Err(format!("wrong type for value; expected {expected}; got {}", value.type_name()))
     }
 }
 
 /// Checks number and types of the arguments, then calls. `and`, `or` and `tmpl` do not come here.
-pub(super) fn call(name: &str, arguments: &[TemplateValue], context: &TemplateContext<'_>) -> Outcome {
-    let function = lookup(name).ok_or_else(|| format!("function {name:?} not defined"))?;
+pub(super) fn call(name: &str, arguments: &[TemplateValue], environment: &Environment<'_>) -> Outcome {
+    let function = lookup(name, environment.dialect).ok_or_else(|| format!("function {name:?} not defined"))?;
     let least = function.parameters.len();
     if arguments.len() < least || (!function.variadic && arguments.len() > least) {
         let at_least = if function.variadic { "at least " } else { "" };
@@ -89,7 +108,7 @@ pub(super) fn call(name: &str, arguments: &[TemplateValue], context: &TemplateCo
     for (parameter, argument) in function.parameters.iter().zip(arguments) {
         parameter.accepts(argument)?;
     }
-    apply(name, arguments, context).map_err(|e| format!("error calling {name}: {e}"))
+    apply(name, arguments, environment).map_err(|e| format!("error calling {name}: {e}"))
 }
 
 fn str_of(value: &TemplateValue) -> &str {
@@ -99,7 +118,7 @@ fn str_of(value: &TemplateValue) -> &str {
     }
 }
 
-fn apply(name: &str, a: &[TemplateValue], context: &TemplateContext<'_>) -> Outcome {
+fn apply(name: &str, a: &[TemplateValue], environment: &Environment<'_>) -> Outcome {
     let text = |s: String| Ok(TemplateValue::text(s));
     match name {
         "not" => Ok(TemplateValue::Bool(!a[0].truth())),
@@ -129,25 +148,25 @@ fn apply(name: &str, a: &[TemplateValue], context: &TemplateContext<'_>) -> Outc
         "le" => Ok(TemplateValue::Bool(less(&a[0], &a[1])? || equal(&a[0], &a[1])?)),
         "gt" => Ok(TemplateValue::Bool(!(less(&a[0], &a[1])? || equal(&a[0], &a[1])?))),
         "ge" => less(&a[0], &a[1]).map(|l| TemplateValue::Bool(!l)),
-        "query" => query(str_of(&a[0]), context),
+        "query" => query(str_of(&a[0]), environment),
         "first" => match &a[0] {
-            TemplateValue::List(items) => items.first().cloned().ok_or_else(|| "first() called on vector with no elements".to_owned()),
+            TemplateValue::List { items, .. } => {
+                items.first().cloned().ok_or_else(|| "first() called on vector with no elements".to_owned())
+            }
             _ => Ok(TemplateValue::Missing),
         },
         "label" => sample_label(&a[1], str_of(&a[0])),
         "strvalue" => sample_label(&a[0], "__value__"),
-        "value" => match &a[0] {
-            TemplateValue::Sample(s) => Ok(s.value.clone()),
-            _ => Ok(TemplateValue::Missing),
-        },
+        "value" => a[0].field("Value"),
         "sortByLabel" => sort_by_label(str_of(&a[0]), &a[1]),
         "args" => {
             let entries: BTreeMap<String, TemplateValue> = a.iter().enumerate().map(|(i, v)| (format!("arg{i}"), v.clone())).collect();
-            Ok(TemplateValue::Map { entries: Rc::new(entries), strings: false })
+            Ok(TemplateValue::Map { entries: Rc::new(entries), kind: MapKind::Any })
         }
         "reReplaceAll" => text(regex(str_of(&a[0]))?.replace_all(str_of(&a[2]), str_of(&a[1])).into_owned()),
         "match" => Ok(TemplateValue::Bool(regex(str_of(&a[0]))?.is_match(str_of(&a[1])))),
-        "safeHtml" => Ok(a[0].clone()),
+        "safeHtml" => Ok(TemplateValue::SafeHtml(Rc::from(str_of(&a[0])))),
+        "title" if environment.dialect == Dialect::Receiver => text(title_case(str_of(&a[0]))),
         "title" => text(title(str_of(&a[0]))),
         "toUpper" => text(str_of(&a[0]).chars().map(upper).collect()),
         "toLower" => text(str_of(&a[0]).chars().map(lower).collect()),
@@ -161,15 +180,35 @@ fn apply(name: &str, a: &[TemplateValue], context: &TemplateContext<'_>) -> Outc
         "humanizePercentage" => text(humanize::humanize_percentage(number(&a[0])?)),
         "humanizeTimestamp" => {
             let v = number(&a[0])?;
-            text(if v.is_finite() { time_text(nanos(v)?) } else { float_general(v, 4) })
+            text(if v.is_finite() { time::text(&moment(nanos(v)?)) } else { float_general(v, 4) })
         }
-        "toTime" => Ok(TemplateValue::Time(nanos(number(&a[0])?)?)),
+        "toTime" => Ok(TemplateValue::Time(moment(nanos(number(&a[0])?)?))),
         "toDuration" => Ok(TemplateValue::Duration(nanos(number(&a[0])?)?)),
-        "now" => Ok(TemplateValue::Float(context.at.seconds())),
-        "pathPrefix" => text(url_path(context.external_url).to_owned()),
-        "externalURL" => text(context.external_url.to_owned()),
+        "now" => Ok(TemplateValue::Float(environment.at.seconds())),
+        "pathPrefix" => text(url_path(environment.external_url).to_owned()),
+        "externalURL" => text(environment.external_url.to_owned()),
         "parseDuration" => parse_duration(str_of(&a[0])).map(|d| TemplateValue::Float(d.as_secs_f64())).map_err(|e| e.to_string()),
         "urlQueryEscape" => text(query_escape(str_of(&a[0]))),
+        "join" => match &a[1] {
+            TemplateValue::List { items, .. } => text(items.iter().map(TemplateValue::print).collect::<Vec<_>>().join(str_of(&a[0]))),
+            _ => Ok(TemplateValue::Missing),
+        },
+        "stringSlice" => match a.iter().find(|v| !matches!(v, TemplateValue::Str(_))) {
+            None => Ok(TemplateValue::strings(a.iter().map(TemplateValue::print))),
+            Some(other) => Err(format!("wrong type for value; expected string; got {}", other.type_name())),
+        },
+        "trimSpace" => text(str_of(&a[0]).trim().to_owned()),
+        "date" | "tz" | "since" => match a.last() {
+            Some(TemplateValue::Time(at)) if name == "date" => text(layout(at, str_of(&a[0]))),
+            Some(TemplateValue::Time(at)) if name == "tz" => in_zone(str_of(&a[0]), at).map(TemplateValue::Time),
+            Some(TemplateValue::Time(at)) => {
+                let now = moment(environment.at.millis().saturating_mul(1_000_000));
+                Ok(TemplateValue::Duration(between(&now, at)))
+            }
+            _ => Ok(TemplateValue::Missing),
+        },
+        "urlUnescape" => unescape(str_of(&a[0])).map(TemplateValue::text),
+        "safeUrl" => Ok(a[0].clone()),
         other => Err(format!("function {other:?} not defined")),
     }
 }
@@ -212,7 +251,7 @@ fn length(value: &TemplateValue) -> Outcome {
     let length = match value {
         TemplateValue::Str(s) => s.len(),
         TemplateValue::Map { entries, .. } => entries.len(),
-        TemplateValue::List(items) => items.len(),
+        TemplateValue::List { items, .. } => items.len(),
         other => return Err(format!("len of type {}", other.type_name())),
     };
     Ok(TemplateValue::Int(length as i64))
@@ -228,7 +267,7 @@ fn index(from: &TemplateValue, key: &TemplateValue) -> Outcome {
             TemplateValue::Str(name) => from.field(name),
             other => Err(format!("value has type {}; should be string", other.type_name())),
         },
-        TemplateValue::List(items) => Ok(items[position(items.len())?].clone()),
+        TemplateValue::List { items, .. } => Ok(items[position(items.len())?].clone()),
         TemplateValue::Str(s) => Ok(TemplateValue::Int(i64::from(s.as_bytes()[position(s.len())?]))),
         TemplateValue::Nil | TemplateValue::Missing => Err("index of untyped nil".to_owned()),
         other => Err(format!("can't index item of type {}", other.type_name())),
@@ -238,7 +277,7 @@ fn index(from: &TemplateValue, key: &TemplateValue) -> Outcome {
 fn slice(a: &[TemplateValue]) -> Outcome {
     let length = match &a[0] {
         TemplateValue::Str(s) => s.len(),
-        TemplateValue::List(items) => items.len(),
+        TemplateValue::List { items, .. } => items.len(),
         other => return Err(format!("can't slice item of type {}", other.type_name())),
     };
     let bound = |i: usize, default: usize| match a.get(i) {
@@ -252,7 +291,7 @@ fn slice(a: &[TemplateValue]) -> Outcome {
     }
     match &a[0] {
         TemplateValue::Str(s) => Ok(TemplateValue::text(String::from_utf8_lossy(&s.as_bytes()[from..to]))),
-        TemplateValue::List(items) => Ok(TemplateValue::List(items[from..to].into())),
+        TemplateValue::List { items, kind } => Ok(TemplateValue::List { items: items[from..to].into(), kind: *kind }),
         _ => Ok(TemplateValue::Missing),
     }
 }
@@ -282,38 +321,25 @@ fn less(x: &TemplateValue, y: &TemplateValue) -> Result<bool, String> {
     }
 }
 
-fn query(expression: &str, context: &TemplateContext<'_>) -> Outcome {
-    let vector = (context.query)(expression)?;
-    let samples: Vec<TemplateValue> = vector
-        .into_iter()
-        .map(|(labels, value)| {
-            let entries = labels.iter().map(|Label { name, value }| (name.to_string(), TemplateValue::Str(Rc::from(&**value)))).collect();
-            let value = match value {
-                Value::Float(f) => TemplateValue::Float(f),
-                Value::Histogram(h) => TemplateValue::Histogram(h),
-            };
-            TemplateValue::Sample(Rc::new(Sample { labels: TemplateValue::Map { entries: Rc::new(entries), strings: true }, value }))
-        })
-        .collect();
-    Ok(TemplateValue::List(samples.into()))
+fn query(expression: &str, environment: &Environment<'_>) -> Outcome {
+    let vector = (environment.query)(expression)?;
+    let items = vector.into_iter().map(|(labels, value)| TemplateValue::sample(&labels, value)).collect();
+    Ok(TemplateValue::List { items, kind: ListKind::QueryResult })
 }
 
 fn sample_label(sample: &TemplateValue, name: &str) -> Outcome {
-    match sample {
-        TemplateValue::Sample(s) => s.labels.field(name),
-        _ => Ok(TemplateValue::Missing),
-    }
+    sample.field("Labels")?.field(name)
 }
 
 fn sort_by_label(label: &str, list: &TemplateValue) -> Outcome {
-    let TemplateValue::List(items) = list else { return Ok(list.clone()) };
+    let TemplateValue::List { items, kind } = list else { return Ok(list.clone()) };
     let mut items = items.to_vec();
     items.sort_by_key(|item| sample_label(item, label).map(|v| v.print()).unwrap_or_default());
-    Ok(TemplateValue::List(items.into()))
+    Ok(TemplateValue::List { items: items.into(), kind: *kind })
 }
 
 fn regex(pattern: &str) -> Result<Regex, String> {
-    regex::RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(|e| format!("regexp: {e}"))
+    regex::RegexBuilder::new(&watchfire_model::from_go(pattern)).size_limit(1 << 20).build().map_err(|e| format!("regexp: {e}"))
 }
 
 /// What the humanizing functions take: numbers, texts that read as one, durations.
@@ -350,6 +376,21 @@ fn title(text: &str) -> String {
         .collect()
 }
 
+/// As Alertmanager has it: words by Unicode's rules, the first letter of each large and the others small.
+fn title_case(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for word in text.split_word_bounds() {
+        let at = word.find(char::is_alphabetic).unwrap_or(word.len());
+        let first = word[at..].chars().next().map_or(0, char::len_utf8);
+        let mut large = word[at..at + first].chars().flat_map(char::to_uppercase);
+        out.push_str(&word[..at]);
+        out.extend(large.next());
+        out.extend(large.flat_map(char::to_lowercase));
+        out.push_str(&word[at + first..].to_lowercase());
+    }
+    out
+}
+
 /// Go's `net.SplitHostPort`: host without brackets, port.
 fn split_host_port(text: &str) -> Option<(&str, &str)> {
     let (host, port) = text.rsplit_once(':')?;
@@ -376,7 +417,7 @@ fn url_path(url: &str) -> &str {
 }
 
 /// Go's `url.QueryEscape`.
-pub(crate) fn query_escape(text: &str) -> String {
+pub fn query_escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for b in text.bytes() {
         match b {
@@ -386,6 +427,25 @@ pub(crate) fn query_escape(text: &str) -> String {
         }
     }
     out
+}
+
+/// Go's `url.PathUnescape`.
+fn unescape(text: &str) -> Result<String, String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            out.push(*first);
+            continue;
+        }
+        let byte = after.get(..2).and_then(|h| u8::from_str_radix(std::str::from_utf8(h).ok()?, 16).ok());
+        out.push(byte.ok_or_else(|| {
+            format!("invalid URL escape {:?}", String::from_utf8_lossy(&text.as_bytes()[text.len() - after.len() - 1..]))
+        })?);
+        rest = &after[2..];
+    }
+    Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
 fn html(text: &str) -> String {

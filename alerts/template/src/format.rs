@@ -189,20 +189,20 @@ pub(super) fn sprintf(format: &str, arguments: &[TemplateValue]) -> String {
 }
 
 fn formatted(verb: char, flags: &Flags, value: &TemplateValue) -> String {
-    use TemplateValue::{Bool, Data, Duration, Float, Histogram, Int, List, Map, Missing, Nil, Sample, Str, Time};
+    use TemplateValue::{Bool, Duration, Float, Histogram, Int, List, Map, Missing, Nil, Record, SafeHtml, Str, Time};
     match (verb, value) {
         ('T', _) => padded(value.type_name(), flags, false),
         ('v', Nil | Missing) => padded("<nil>", flags, false),
         (_, Nil | Missing) => format!("%!{verb}(<nil>)"),
         // `%+v` and `%#v` ask for field names and Go syntax, not for signs.
         ('v', Int(_) | Float(_)) => plainly(&Flags { plus: false, sharp: false, ..*flags }, value),
-        ('v', Str(s)) if flags.sharp => padded(&quote(s), flags, false),
-        ('v', Bool(_) | Str(_) | Time(_) | Duration(_) | Histogram(_)) => padded(&value.print(), flags, false),
+        ('v', Str(s) | SafeHtml(s)) if flags.sharp => padded(&quote(s), flags, false),
+        ('v', Bool(_) | Str(_) | SafeHtml(_) | Time(_) | Duration(_) | Histogram(_)) => padded(&value.print(), flags, false),
         ('t', Bool(b)) => padded(&b.to_string(), flags, false),
         (_, Int(i)) => whole(verb, flags, *i).unwrap_or_else(|| bad(verb, flags, value)),
         ('d', Duration(i)) => padded(&integer(10, flags, *i), flags, true),
         ('e' | 'E' | 'f' | 'F' | 'g' | 'G', Float(f)) => padded(&float_verb(verb, flags, *f), flags, true),
-        (_, Str(s)) => text(verb, flags, s).unwrap_or_else(|| bad(verb, flags, value)),
+        (_, Str(s) | SafeHtml(s)) => text(verb, flags, s).unwrap_or_else(|| bad(verb, flags, value)),
         (_, Time(_) | Duration(_) | Histogram(_)) => text(verb, flags, &value.print()).unwrap_or_else(|| bad(verb, flags, value)),
         (_, Map { entries, .. }) => {
             let pair = |(key, value): (&String, &TemplateValue)| {
@@ -210,12 +210,15 @@ fn formatted(verb: char, flags: &Flags, value: &TemplateValue) -> String {
             };
             format!("map[{}]", entries.iter().map(pair).collect::<Vec<_>>().join(" "))
         }
-        (_, List(items)) => format!("[{}]", items.iter().map(|item| formatted(verb, flags, item)).collect::<Vec<_>>().join(" ")),
-        (_, Sample(sample)) => {
-            let (labels, value) = (formatted(verb, flags, &sample.labels), formatted(verb, flags, &sample.value));
-            if verb == 'v' && flags.plus { format!("&{{Labels:{labels} Value:{value}}}") } else { format!("&{{{labels} {value}}}") }
+        (_, List { items, .. }) => format!("[{}]", items.iter().map(|item| formatted(verb, flags, item)).collect::<Vec<_>>().join(" ")),
+        (_, Record(record)) => {
+            let field = |(name, value): &(&str, TemplateValue)| {
+                let text = formatted(verb, flags, value);
+                if verb == 'v' && flags.plus { format!("{name}:{text}") } else { text }
+            };
+            let inner: Vec<String> = record.fields.iter().map(field).collect();
+            format!("{}{{{}}}", if record.pointer { "&" } else { "" }, inner.join(" "))
         }
-        ('s' | 'v', Data(_)) => value.print(),
         _ => bad(verb, flags, value),
     }
 }

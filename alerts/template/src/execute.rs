@@ -1,39 +1,42 @@
 //! Runs a parsed template within its limits.
 
+use super::Environment;
 use super::functions;
-use super::parse::{Argument, Node, Number, Pipe, Template};
-use super::value::{Data, TemplateValue};
-use super::{TemplateContext, TemplateLimits};
-use std::rc::Rc;
+use super::html::Html;
+use super::parse::{Argument, Named, Node, Number, Pipe, Template, is_blank};
+use super::value::TemplateValue;
 
 /// Looks at the time once in so many steps.
 const TIME_CHECK_STEPS: usize = 64;
 /// Bodies inside bodies, over all templates that are running: what bounds the stack.
 const MAX_NESTING: usize = 250;
 
-pub(super) fn run(template: &Template, context: &TemplateContext<'_>, data: Rc<Data>) -> Result<String, String> {
-    let root = TemplateValue::Data(data.clone());
-    let variables = vec![
-        ("$".to_owned(), root.clone()),
-        ("$labels".to_owned(), data.labels.clone()),
-        ("$externalLabels".to_owned(), data.external_labels.clone()),
-        ("$externalURL".to_owned(), TemplateValue::text(&data.external_url)),
-        ("$value".to_owned(), data.value.clone()),
-    ];
-    let mut run = Run { template, context, limits: context.limits, steps: 0, depth: 0, nesting: 0, variables, out: String::new() };
+/// Executes with `$` as the first of the variables. Templates that the text does not define itself are looked up in `library`. With `html`
+/// every value is escaped for the place where it is written.
+pub(super) fn run(
+    template: &Template,
+    library: Option<&Named>,
+    environment: &Environment<'_>,
+    variables: Vec<(String, TemplateValue)>,
+    html: bool,
+) -> Result<String, String> {
+    let root = variables.first().map_or(TemplateValue::Missing, |(_, value)| value.clone());
+    let html = html.then(Html::default);
+    let mut run = Run { template, library, environment, steps: 0, depth: 0, nesting: 0, variables, out: String::new(), html };
     run.nodes(&template.root, &root)?;
     Ok(run.out)
 }
 
 struct Run<'a> {
     template: &'a Template,
-    context: &'a TemplateContext<'a>,
-    limits: TemplateLimits,
+    library: Option<&'a Named>,
+    environment: &'a Environment<'a>,
     steps: usize,
     depth: usize,
     nesting: usize,
     variables: Vec<(String, TemplateValue)>,
     out: String,
+    html: Option<Html>,
 }
 
 enum Flow {
@@ -45,18 +48,18 @@ enum Flow {
 impl<'a> Run<'a> {
     fn step(&mut self) -> Result<(), String> {
         self.steps += 1;
-        if self.steps > self.limits.steps {
-            return Err(format!("more than {} steps", self.limits.steps));
+        if self.steps > self.environment.limits.steps {
+            return Err(format!("more than {} steps", self.environment.limits.steps));
         }
-        if self.steps.is_multiple_of(TIME_CHECK_STEPS) && (self.context.expired)() {
+        if self.steps.is_multiple_of(TIME_CHECK_STEPS) && (self.environment.expired)() {
             return Err("time is up".to_owned());
         }
         Ok(())
     }
 
     fn write(&mut self, text: &str) -> Result<(), String> {
-        if self.out.len() + text.len() > self.limits.output_bytes {
-            return Err(format!("output exceeds {} bytes", self.limits.output_bytes));
+        if self.out.len() + text.len() > self.environment.limits.output_bytes {
+            return Err(format!("output exceeds {} bytes", self.environment.limits.output_bytes));
         }
         self.out.push_str(text);
         Ok(())
@@ -77,11 +80,21 @@ impl<'a> Run<'a> {
             self.step()?;
             let scope = self.variables.len();
             match node {
-                Node::Text(text) => self.write(text)?,
+                Node::Text(text) => match &mut self.html {
+                    Some(html) => {
+                        let text = html.literal(text);
+                        self.write(&text)?;
+                    }
+                    None => self.write(text)?,
+                },
                 Node::Action(pipe) => {
                     let value = self.pipe(pipe, dot)?;
                     if pipe.variables.is_empty() {
-                        self.write(&value.shown())?;
+                        let text = match &mut self.html {
+                            Some(html) => html.value(&value)?,
+                            None => value.shown(),
+                        };
+                        self.write(&text)?;
                     }
                     continue;
                 }
@@ -120,11 +133,15 @@ impl<'a> Run<'a> {
     }
 
     fn call_template(&mut self, name: &str, argument: TemplateValue) -> Result<(), String> {
-        let template = self.template;
-        let Some(nodes) = template.named.get(name) else { return Err(format!("template {name:?} not defined")) };
+        let own = self.template.named.get(name);
+        let shared = || self.library.and_then(|named| named.get(name));
+        // A blank definition does not hide a full one.
+        let Some(nodes) = own.filter(|nodes| !is_blank(nodes)).or_else(shared).or(own) else {
+            return Err(format!("template {name:?} not defined"));
+        };
         self.depth += 1;
-        if self.depth > self.limits.depth {
-            return Err(format!("exceeded maximum template depth ({})", self.limits.depth));
+        if self.depth > self.environment.limits.depth {
+            return Err(format!("exceeded maximum template depth ({})", self.environment.limits.depth));
         }
         let outer = std::mem::replace(&mut self.variables, vec![("$".to_owned(), argument.clone())]);
         let outcome = self.nodes(nodes, &argument);
@@ -136,9 +153,9 @@ impl<'a> Run<'a> {
     fn range(&mut self, over: &'a Pipe, body: &'a [Node], otherwise: &'a [Node], dot: &TemplateValue) -> Result<(), String> {
         let value = self.evaluate(over, dot)?;
         let items: Vec<(TemplateValue, TemplateValue)> = match &value {
-            TemplateValue::List(items) => items.iter().enumerate().map(|(i, v)| (TemplateValue::Int(i as i64), v.clone())).collect(),
+            TemplateValue::List { items, .. } => items.iter().enumerate().map(|(i, v)| (TemplateValue::Int(i as i64), v.clone())).collect(),
             TemplateValue::Map { entries, .. } => entries.iter().map(|(k, v)| (TemplateValue::text(k), v.clone())).collect(),
-            TemplateValue::Int(n) => (0..(*n).min(i64::try_from(self.limits.steps).unwrap_or(i64::MAX - 1) + 1))
+            TemplateValue::Int(n) => (0..(*n).min(i64::try_from(self.environment.limits.steps).unwrap_or(i64::MAX - 1) + 1))
                 .map(|i| (TemplateValue::Int(i), TemplateValue::Int(i)))
                 .collect(),
             TemplateValue::Missing | TemplateValue::Nil => Vec::new(),
@@ -276,14 +293,14 @@ impl<'a> Run<'a> {
             let text = std::mem::replace(&mut self.out, outer);
             return outcome.map(|()| TemplateValue::text(text));
         }
-        if (self.context.expired)() {
+        if (self.environment.expired)() {
             return Err("time is up".to_owned());
         }
-        let value = functions::call(name, &arguments, self.context)?;
+        let value = functions::call(name, &arguments, self.environment)?;
         if let TemplateValue::Str(text) = &value
-            && text.len() > self.limits.output_bytes
+            && text.len() > self.environment.limits.output_bytes
         {
-            return Err(format!("text exceeds {} bytes", self.limits.output_bytes));
+            return Err(format!("text exceeds {} bytes", self.environment.limits.output_bytes));
         }
         Ok(value)
     }

@@ -1,16 +1,19 @@
 //! From tokens to a tree. Unknown functions and variables are found here, as Go does, so a bad template fails when its file is loaded.
 
-use super::functions;
 use super::lex::{self, Piece, Token, TokenKind};
+use super::{Dialect, functions};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Control structures inside control structures, and parentheses inside parentheses.
 const MAX_NESTING: usize = 100;
 
+/// Templates by name.
+pub(super) type Named = HashMap<String, Arc<[Node]>>;
+
 pub(super) struct Template {
-    pub root: Rc<[Node]>,
-    pub named: HashMap<String, Rc<[Node]>>,
+    pub root: Arc<[Node]>,
+    pub named: Named,
 }
 
 pub(super) enum Node {
@@ -53,10 +56,16 @@ pub(super) struct Number {
     pub is_float: bool,
 }
 
-pub(super) fn parse(text: &str) -> Result<Template, String> {
+pub(super) fn parse(text: &str, dialect: Dialect) -> Result<Template, String> {
     let pieces = lex::pieces(text).map_err(located)?;
-    let mut parser =
-        Parser { pieces: pieces.into_iter().peekable(), variables: root_variables(true), named: HashMap::new(), depth: 0, loops: 0 };
+    let mut parser = Parser {
+        dialect,
+        pieces: pieces.into_iter().peekable(),
+        variables: root_variables(dialect == Dialect::Rule),
+        named: HashMap::new(),
+        depth: 0,
+        loops: 0,
+    };
     let (root, end) = parser.nodes()?;
     match end {
         Closing::Eof => Ok(Template { root: root.into(), named: parser.named }),
@@ -76,9 +85,10 @@ fn located((line, message): (usize, String)) -> String {
 }
 
 struct Parser {
+    dialect: Dialect,
     pieces: std::iter::Peekable<std::vec::IntoIter<Piece>>,
     variables: Vec<String>,
-    named: HashMap<String, Rc<[Node]>>,
+    named: Named,
     depth: usize,
     loops: usize,
 }
@@ -218,7 +228,7 @@ impl Parser {
 
     /// A whole pipeline; declares its variables for what follows.
     fn pipe(&mut self, tokens: Vec<Token>, line: usize, range: bool) -> Result<Pipe, String> {
-        let mut cursor = Cursor { tokens: &tokens, at: 0, line };
+        let mut cursor = Cursor { dialect: self.dialect, tokens: &tokens, at: 0, line };
         let (variables, assigns) = cursor.declarations(range)?;
         let commands = cursor.commands(&self.variables, 0)?;
         if cursor.at < tokens.len() {
@@ -230,11 +240,12 @@ impl Parser {
     }
 }
 
-fn is_blank(nodes: &[Node]) -> bool {
+pub(super) fn is_blank(nodes: &[Node]) -> bool {
     nodes.iter().all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()))
 }
 
 struct Cursor<'a> {
+    dialect: Dialect,
     tokens: &'a [Token],
     at: usize,
     line: usize,
@@ -369,7 +380,7 @@ impl Cursor<'_> {
                     "true" => Argument::Bool(true),
                     "false" => Argument::Bool(false),
                     "nil" => Argument::Nil,
-                    name if functions::is_known(name) => Argument::Function(word),
+                    name if functions::lookup(name, self.dialect).is_some() => Argument::Function(word),
                     name => return self.fail(format!("function {name:?} not defined")),
                 };
                 self.at += 1;
