@@ -61,7 +61,7 @@ pub(super) fn call(time: &Moment, name: &str, arguments: &[TemplateValue]) -> Op
         ("Before", [TemplateValue::Time(other)]) => Ok(TemplateValue::Bool(time < other)),
         ("After", [TemplateValue::Time(other)]) => Ok(TemplateValue::Bool(time > other)),
         ("Equal", [TemplateValue::Time(other)]) => Ok(TemplateValue::Bool(time == other)),
-        ("Add", [TemplateValue::Duration(nanos)]) => match time.clone().checked_add_signed(chrono::TimeDelta::nanoseconds(*nanos)) {
+        ("Add", [TemplateValue::Duration(nanos)]) => match time.checked_add_signed(chrono::TimeDelta::nanoseconds(*nanos)) {
             Some(later) => Ok(TemplateValue::Time(later)),
             None => Err("time is out of range".to_owned()),
         },
