@@ -1,6 +1,7 @@
 //! Text that must never be shown: passwords, tokens, header values that grant access.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,6 +46,21 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+/// An address with its password masked, as it may be shown: `http://user:<secret>@host/`.
+pub fn without_password(address: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = address.split_once("://") else { return Cow::Borrowed(address) };
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let Some((user, _)) = authority.rsplit_once('@').map(|(info, _)| info.split_once(':').unwrap_or((info, ""))) else {
+        return Cow::Borrowed(address);
+    };
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let whole = authority[..authority.len() - host.len()].contains(':');
+    if !whole {
+        return Cow::Borrowed(address);
+    }
+    Cow::Owned(format!("{scheme}://{user}:{MASK}@{host}{}", &rest[authority.len()..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +70,19 @@ mod tests {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret} {secret:?}"), "<secret> <secret>");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        for (address, shown) in [
+            ("http://a:b@host:1/x?y@z", "http://a:<secret>@host:1/x?y@z"),
+            ("http://a:b:c@d@host/", "http://a:<secret>@host/"),
+            ("https://:t@host", "https://:<secret>@host"),
+            ("http://user@host/", "http://user@host/"),
+            ("http://host:80/a:b@c", "http://host:80/a:b@c"),
+            ("plain a:b@c", "plain a:b@c"),
+        ] {
+            assert_eq!(without_password(address), shown);
+        }
     }
 }

@@ -54,7 +54,7 @@ fn check(files: &[PathBuf], lint_fatal: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn test(files: &[PathBuf], run: Option<&str>, junit: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let run = run.map(regex::Regex::new).transpose().map_err(|e| anyhow::anyhow!("--run: {e}"))?;
+    let run = run.map(|run| regex::Regex::new(&watchfire_model::from_go(run))).transpose().map_err(|e| anyhow::anyhow!("--run: {e}"))?;
     let options = TestOptions { run: run.into_iter().collect(), ..TestOptions::default() };
     let beside: Vec<DiskFiles> = files.iter().map(|path| DiskFiles::beside(path)).collect();
     let inputs: Vec<(String, Result<String, String>, &dyn RuleFiles)> =

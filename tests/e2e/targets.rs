@@ -125,3 +125,43 @@ async fn a_platform_watches_servers_at_the_addresses_of_the_users_own_file() {
     let broken: Vec<_> = groups.iter().flat_map(|g| g["rules"].as_array().into_iter().flatten()).filter(|r| r["health"] == "err").collect();
     assert!(!groups.is_empty() && broken.is_empty(), "{broken:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_in_an_address_is_shown_nowhere() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let jobs = "scrape_configs:\n- job_name: a\n  basic_auth: {username: u, password: CANARY}\n  static_configs: [{targets: ['127.0.0.1:1']}]\n\
+                - job_name: b\n  authorization: {credentials: CANARY}\n  static_configs: [{targets: ['127.0.0.1:2']}]\n";
+    std::fs::write(path("prometheus.yml"), jobs).expect("written");
+    let text = format!(
+        "scrape = [\"http://user:CANARY@127.0.0.1:3/metrics\", {:?}]\nprobe = [\"http://user:CANARY@127.0.0.1:4/health\"]\nlog_level = \"debug\"\n",
+        path("prometheus.yml")
+    );
+    std::fs::write(path("watchfire.toml"), text).expect("written");
+    let watchfire = Watchfire::start(&["--config", &path("watchfire.toml")]);
+    watchfire
+        .until("/api/watchfire/v1/health", "the probe has failed", |json| json.to_string().contains("user:<secret>@127.0.0.1:4"))
+        .await;
+    watchfire
+        .until("/api/v1/targets", "all were tried", |json| json["data"]["activeTargets"].as_array().is_some_and(|t| t.len() == 3))
+        .await;
+    for path in [
+        "/api/v1/targets",
+        "/api/v1/targets/metadata",
+        "/api/v1/scrape_pools",
+        "/api/v1/status/config",
+        "/api/v1/status/flags",
+        "/api/v1/series?match[]=up",
+        "/api/v1/query?query=up",
+        "/api/watchfire/v1/health",
+        "/api/watchfire/v1/status",
+        "/api/watchfire/v1/services",
+        "/metrics",
+    ] {
+        let (_, text) = watchfire.get(path).await;
+        assert!(!text.contains("CANARY"), "{path}: {text}");
+    }
+    let shown = crate::instance::command(directory.path()).args(["config", "show", "--config", &path("watchfire.toml")]).output();
+    let shown = String::from_utf8_lossy(&shown.expect("runs").stdout).into_owned();
+    assert!(shown.contains("user:<secret>@127.0.0.1:3") && !shown.contains("CANARY"), "{shown}");
+}
