@@ -138,7 +138,9 @@ pub fn explain(
         } else if let Some((_, parent)) = best {
             parents[i] = Some(parent);
         } else if victim.firing {
-            outside[i] = failing_edge(&mut graph, service, callee, settings, can_alert);
+            // A service that alerts by itself was considered above, with the times that say what came first.
+            let suspect = |name: &str| can_alert(name) && !by_service.get(name).into_iter().flatten().any(|&c| speaks(&alerts[c]));
+            outside[i] = failing_edge(&mut graph, service, callee, settings, &suspect);
         }
     }
     break_cycles(alerts, &mut parents);
@@ -164,6 +166,11 @@ pub fn explain(
             Some(Explanation { root, hops })
         })
         .collect()
+}
+
+/// Whether an alert says of its service that it fails, and not only that it is busy.
+fn speaks(alert: &Candidate) -> bool {
+    alert.severity >= Severity::Warning && alert.severity != Severity::Security
 }
 
 /// Lower is a better cause: firing, near, early, severe.
@@ -197,25 +204,28 @@ fn probe(below: &Reached, service: &str, unhealthy: &BTreeMap<String, String>) -
         .map(|(hops, name, reason)| Explanation { root: Root::Probe { service: name.to_owned(), reason: reason.clone() }, hops })
 }
 
-/// The deepest service along failing edges (from that to `callee` on, where the alert names one), if it can be expected to alert itself.
+/// The deepest suspect along failing edges (from that to `callee` on, where the alert names one). Of two services that call each other the share
+/// of failures does not say which fails by the other's fault, so neither is suspected for the other.
 fn failing_edge(
     graph: &mut Graph<'_>,
     service: &str,
     callee: Option<&str>,
     settings: &CauseSettings,
-    can_alert: &dyn Fn(&str) -> bool,
+    suspect: &dyn Fn(&str) -> bool,
 ) -> Option<Explanation> {
     let mut at = graph.name(service);
     let mut seen = HashSet::from([at.clone()]);
     let mut found = None;
     for hops in 1.. {
-        let worst = graph
+        let mut failing: Vec<(Rc<str>, Option<f64>)> = graph
             .edges(&at)
             .iter()
             .filter(|(to, _)| hops > 1 || callee.is_none_or(|callee| **to == *callee))
-            .filter(|(to, ratio)| ratio.is_some_and(|r| r >= settings.failing_edge) && !seen.contains(to) && can_alert(to))
-            .max_by(|a, b| a.1.unwrap_or(0.0).total_cmp(&b.1.unwrap_or(0.0)))
-            .cloned();
+            .filter(|(to, ratio)| ratio.is_some_and(|r| r >= settings.failing_edge) && !seen.contains(to) && suspect(to))
+            .cloned()
+            .collect();
+        failing.retain(|(to, _)| !graph.reached(to).contains_key(&at));
+        let worst = failing.into_iter().max_by(|a, b| a.1.unwrap_or(0.0).total_cmp(&b.1.unwrap_or(0.0)));
         let Some((next, Some(error_ratio))) = worst else { break };
         seen.insert(next.clone());
         found = Some(Explanation { root: Root::Edge { service: next.to_string(), error_ratio }, hops });
@@ -470,6 +480,21 @@ mod tests {
         assert_eq!(roots(&[alert("web", 10), pending], &topology)[0], Some(probe.clone()));
         assert_eq!(roots(&[alert("web", 10), alert("api", 0)], &topology), [Some(probe.clone()), Some(probe)]);
         assert_eq!(roots(&[alert("web", 10), alert("db", 0)], &topology), [Some(Root::Alert(1)), None], "its alert speaks for the probe");
+    }
+
+    #[test]
+    fn of_two_that_call_each_other_neither_is_suspected_by_its_failing_calls() {
+        let mut topology = graph(&[("gateway", "content"), ("content", "social"), ("social", "content"), ("gateway", "social")]);
+        for (edge, ratio) in topology.edges.iter_mut().zip([0.33, 0.13, 0.33, 0.13]) {
+            edge.2 = Some(ratio);
+        }
+        let alerts = [alert("content", 0), alert("social", 5), alert("gateway", 10)];
+        assert_eq!(roots(&alerts, &topology), [None, Some(Root::Alert(0)), Some(Root::Alert(0))]);
+        assert_eq!(roots(&alerts[..1], &topology), [None], "before the others alert, too");
+        // One that alerts later than the tolerance is no cause by its alert, and not by its edge either.
+        let mut topology = graph(&[("web", "api")]);
+        topology.edges[0].2 = Some(0.5);
+        assert_eq!(roots(&[alert("web", 0), alert("api", 100)], &topology), [None, None]);
     }
 
     #[test]
