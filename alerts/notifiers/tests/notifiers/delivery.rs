@@ -1,7 +1,7 @@
 //! The delivery contract, over real sockets: order, keys, retries, isolation, restarts.
 
 use crate::receiver::{Answer, Receiver};
-use crate::{RealClock, eventually, notice, settings, start, start_at};
+use crate::{RealClock, Running, eventually, notice, settings, start, start_at};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -308,6 +308,11 @@ async fn after_a_day_of_failures_a_message_is_a_dead_letter() {
 #[tokio::test]
 async fn alertmanager_hears_firing_alerts_every_minute_and_resolves_for_fifteen() {
     let receiver = Receiver::start().await;
+    // What has been written down as sent; before that the clock must not go on, or the next minute is counted from then.
+    let recorded = |running: &Running| -> f64 {
+        let of = |(labels, value, _): &(Labels, f64, bool)| (labels.metric_name() == "watchfire_notifications_total").then_some(*value);
+        running.meter.readings().iter().filter_map(of).sum()
+    };
     let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings("default_to = []");
@@ -316,27 +321,27 @@ async fn alertmanager_hears_firing_alerts_every_minute_and_resolves_for_fifteen(
     let mut firing = notice("A", 1, Firing);
     firing.ends_at = clock.now().saturating_add(Duration::from_secs(240));
     running.commit(vec![firing]).await;
-    eventually("posted", || receiver.count() == 1).await;
+    eventually("posted", || receiver.count() == 1 && recorded(&running) == 1.0).await;
     let first = &receiver.received()[0];
     assert_eq!(first.path, "/api/v2/alerts");
     assert_eq!(first.json()[0]["endsAt"], "2026-03-01T03:19:00.000Z");
     clock.advance(Duration::from_secs(60));
-    eventually("posted again", || receiver.count() == 2).await;
+    eventually("posted again", || receiver.count() == 2 && recorded(&running) == 2.0).await;
     assert_eq!(receiver.received()[1].json()[0]["endsAt"], "2026-03-01T03:20:00.000Z", "the end moves along");
     let mut resolved = notice("A", 2, Resolved);
     resolved.ends_at = clock.now();
     running.commit(vec![resolved]).await;
-    eventually("resolved", || receiver.count() == 3).await;
+    eventually("resolved", || receiver.count() == 3 && recorded(&running) == 3.0).await;
     for minute in 1..=7 {
         clock.advance(Duration::from_secs(60));
-        eventually("resolved again", || receiver.count() == 3 + minute).await;
+        eventually("resolved again", || receiver.count() == 3 + minute && recorded(&running) == (3 + minute) as f64).await;
     }
     // The fifteen minutes survive a restart.
     running.stop().await;
     let running = start_at(settings, Some(directory.path()), std::sync::Arc::new(clock.clone()), Faults::default());
     for minute in 8..=15 {
         clock.advance(Duration::from_secs(60));
-        eventually("resolved after the restart", || receiver.count() == 3 + minute).await;
+        eventually("resolved after the restart", || receiver.count() == 3 + minute && recorded(&running) == (minute - 7) as f64).await;
     }
     clock.advance(Duration::from_secs(120));
     running.commit(vec![notice("B", 1, Firing)]).await;
