@@ -25,7 +25,7 @@ fn file(url: &str) -> String {
     format!(
         r##"
 templates: ['*.tmpl']
-route: {{receiver: team.x, group_by: [alertname], group_wait: 300ms, group_interval: 1s}}
+route: {{receiver: team.x, group_by: [alertname], group_wait: 1s, group_interval: 1s}}
 receivers:
 - name: team.x
   slack_configs:
@@ -121,15 +121,23 @@ async fn slack_messages_are_those_of_a_running_alertmanager() {
     // No TLS is spoken here, but the client wants to know how it would be.
     rustls::crypto::ring::default_provider().install_default().ok();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let tell = async |alerts: Vec<Notice>| {
-        let body = Value::from(alerts.iter().map(posted).collect::<Vec<_>>());
-        let mut tries = 0;
-        // It listens a moment after its start.
-        while !client.post(format!("http://{free}/api/v2/alerts")).json(&body).send().await.is_ok_and(|r| r.status().is_success()) {
-            tries += 1;
-            assert!(tries < 400, "alertmanager does not take alerts");
-            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    let mut tries = 0;
+    while !client.get(format!("http://{free}/-/ready")).send().await.is_ok_and(|r| r.status().is_success()) {
+        tries += 1;
+        assert!(tries < 400, "alertmanager does not get ready");
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    // Of alerts that began longer ago than its group waits, Alertmanager sends the first before it has seen the second.
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let begun = Timestamp(wall.as_millis() as i64);
+    let tell = async |mut alerts: Vec<Notice>| {
+        for alert in &mut alerts {
+            alert.starts_at = begun;
+            alert.ends_at = Timestamp(begun.0 + 1);
         }
+        let body = Value::from(alerts.iter().map(posted).collect::<Vec<_>>());
+        let answer = client.post(format!("http://{free}/api/v2/alerts")).json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
         running.commit(alerts).await;
     };
     tell(vec![alert("web-2", 1, Firing), alert("web-1", 1, Firing)]).await;
