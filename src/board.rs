@@ -2,7 +2,8 @@
 
 use arc_swap::ArcSwap;
 use serde_json::Value as Json;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use watchfire_alerts::GroupReport;
 use watchfire_model::Timestamp;
 use watchfire_model::reading::Alert;
 
@@ -14,8 +15,18 @@ pub struct Conclusion {
     pub broken_rules: Vec<(String, String, String)>,
     pub rules: usize,
     pub last_evaluation: Option<Timestamp>,
+    /// Groups and rules with health, timing and alerts.
+    pub groups: Vec<GroupReport>,
+    /// The same as JSON, made for the first who asks.
+    pub json: OnceLock<Json>,
+}
+
+impl Conclusion {
     /// `data.groups` of `/api/v1/rules`.
-    pub groups: Json,
+    pub fn groups_json(&self) -> &[Json] {
+        let made = self.json.get_or_init(|| serde_json::to_value(&self.groups).unwrap_or_default());
+        made.as_array().map_or(&[], Vec::as_slice)
+    }
 }
 
 /// The newest conclusion; clones share it.

@@ -38,6 +38,7 @@ use sanitized::Sanitized;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+use watchfire_alerts::Courses;
 use watchfire_config::platform::Objective;
 use watchfire_model::reading::{
     Alert, AlertState, Alerts, Backtest, BacktestQuery, Breaker, Breakers, Change, Changes, Health, Map, QueryExemplar, QueryResult,
@@ -85,6 +86,7 @@ pub struct LocalSource {
     overall: Overall,
     changes: Mutex<Option<(Timestamp, Vec<Change>)>>,
     chronicle: Chronicle,
+    courses: Courses,
     sanitized: Sanitized,
 }
 
@@ -108,6 +110,7 @@ impl LocalSource {
             clock,
             facts,
             queries: QueryCache::default(),
+            courses: Courses::default(),
             cached: Mutex::new(HashMap::new()),
             overall: Overall::default(),
             changes: Mutex::new(None),
@@ -176,24 +179,16 @@ impl LocalSource {
     fn alerts_at(&self, at: Option<Timestamp>) -> Result<Vec<Alert>, ReadError> {
         let Some(at) = at else {
             let mut alerts = self.board.read().alerts.clone();
-            let mut bare = Vec::with_capacity(alerts.len());
             for alert in &mut alerts {
                 self.facts.delivery(alert);
-                let course = std::mem::take(&mut alert.history);
-                bare.push(alert.clone());
-                alert.history = course;
             }
-            self.chronicle.alerts.keep(self.clock.now(), &bare);
+            self.chronicle.alerts.keep(self.clock.now(), &alerts);
             return Ok(alerts);
         };
-        let Some((_, mut alerts)) = self.chronicle.alerts.at(at) else { return alerts::past(&self.lens(at)) };
-        let board = self.board.read();
-        for alert in &mut alerts {
-            if let Some(known) = board.alerts.iter().find(|known| known.fingerprint == alert.fingerprint) {
-                alert.history = known.history.iter().filter(|(t, _)| *t <= at).copied().collect();
-            }
+        match self.chronicle.alerts.at(at) {
+            Some((_, alerts)) => Ok(alerts),
+            None => alerts::past(&self.lens(at)),
         }
-        Ok(alerts)
     }
 
     /// What probes said, newest of each; `None` where that is not known any more.
@@ -354,6 +349,7 @@ impl LocalSource {
     fn alerts(&self, at: Option<Timestamp>) -> Result<Alerts, ReadError> {
         let conclusion = self.board.read();
         let mut alerts = self.alerts_at(at)?;
+        self.courses.fill(&self.engine, &*self.store, at.unwrap_or_else(|| self.clock.now()), &mut alerts);
         if at.is_none() {
             let now = self.clock.now();
             for alert in alerts.iter_mut().filter(|a| a.state == AlertState::Firing && a.cause.is_none()).take(MAX_EVIDENCE) {

@@ -9,6 +9,7 @@
 //! - [`EvidenceSource`]: implemented by the caller, finds what a page should show besides the rule's own text.
 //! - [`check()`], [`test()`] and [`backtest()`]: what `watchfire rules` does, with promtool's formats and exit codes.
 //! - [`DialectEngine`]: breakers and queues of many systems as one set of series, read from the data files in `alerts/dialects/`.
+//! - [`Courses`]: the hour behind an alert, looked up for whoever looks at it.
 //! - [`slo`]: burn rates and the alerts that follow from objectives.
 //! - [`MemorySeries`]: a source and sink in memory, for rule tests and files of samples.
 //!
@@ -25,6 +26,7 @@ mod backtest;
 pub mod cause;
 mod check;
 mod comparison;
+mod course;
 mod dialect;
 mod evaluator;
 mod files;
@@ -45,6 +47,7 @@ mod yaml;
 pub use backtest::{Period, RuleBacktest, backtest, backtest_query};
 pub use check::{CheckOptions, Lint, Verdict, check};
 pub use comparison::Comparison;
+pub use course::Courses;
 pub use dialect::{
     BreakerRow, BreakerState, Dialect, DialectEngine, DialectRows, ObservedSeries, Proposal, QueueRow, builtin_dialects, propose,
 };

@@ -37,7 +37,7 @@ pub async fn rules(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) ->
     let matchers: Vec<Selector> = params.all("match[]").map(|m| parse_selector(m).map_err(ApiError::bad_data)).collect::<Result<_, _>>()?;
     let conclusion = api.board.read();
     let mut out = Vec::new();
-    for group in conclusion.groups.as_array().into_iter().flatten() {
+    for group in conclusion.groups_json() {
         let keep = |list: &[&str], value: &Json| list.is_empty() || value.as_str().is_some_and(|v| list.contains(&v));
         if !keep(&groups, &group["name"]) || !keep(&files, &group["file"]) {
             continue;

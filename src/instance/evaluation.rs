@@ -5,7 +5,7 @@ use super::plan::Plan;
 use crate::board::{Board, Conclusion};
 use crate::topology::JoinedTopology;
 use parking_lot::{Condvar, Mutex};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use watchfire_alerts::{AlertRecord, DialectEngine, Evaluator, EvaluatorSettings, RuleGroup, RuleReport};
 use watchfire_model::{Clock, Counter, Meter, Timestamp};
@@ -180,7 +180,9 @@ fn run(
             dispatcher.commit(TickRecord { states_changed, states_removed: outcome.removed, notices: outcome.notices });
         }
         dispatcher.refresh(&outcome.refreshed);
-        board.publish(conclusion(&evaluator));
+        if outcome.board_changed {
+            board.publish(conclusion(&evaluator));
+        }
         due = outcome.next_due;
         let wait = outcome.next_due.map_or(LONGEST_WAIT, |due| due.since(clock.now())).min(LONGEST_WAIT);
         let mut orders = shared.orders.lock();
@@ -194,6 +196,7 @@ fn run(
         drop(orders);
         if let Some(groups) = reload {
             evaluator.reload(groups);
+            board.publish(conclusion(&evaluator));
         }
     }
 }
@@ -210,6 +213,7 @@ pub fn conclusion(evaluator: &Evaluator) -> Conclusion {
         broken_rules,
         rules: groups.iter().map(|g| g.rules.len()).sum(),
         last_evaluation: evaluator.last_evaluation(),
-        groups: serde_json::to_value(&groups).unwrap_or_default(),
+        groups,
+        json: OnceLock::new(),
     }
 }

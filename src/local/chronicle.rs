@@ -92,7 +92,7 @@ impl<T: Clone + PartialEq> Timeline<T> {
 /// Everything that is kept.
 #[derive(Default)]
 pub struct Chronicle {
-    /// Without the course of their values, which the board holds.
+    /// Without the course of their values, which series hold.
     pub alerts: Timeline<Alert>,
     /// What stands round the alerts: rules, silences, the last evaluation.
     pub rules: Timeline<Alerts>,

@@ -51,6 +51,7 @@ impl Evaluator {
             self.explained.insert(key, (cause.clone(), dependents.clone()));
             self.apply(address, verdicts[i], standings[i], cause, dependents, &explanations[i], now, outcome);
         }
+        outcome.board_changed |= before != self.explained;
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -1,45 +1,23 @@
-//! What the alerts view shows: every pending, firing and recently resolved alert, with its value, its threshold and the hour behind it.
+//! What the alerts view shows: every pending, firing and recently resolved alert, with its value and its threshold. The hour behind it is looked up for who
+//! looks: [`Courses`](crate::Courses).
 
-use super::evaluate::concerns;
 use super::report::{GroupReport, alert_report, group_report};
 use super::{AlertReport, Evaluator, RuleHealth, Standing};
 use crate::comparison::Comparison;
 use crate::identity::fingerprint;
 use crate::rule::Rule;
 use crate::state::ActiveAlert;
-use std::time::Duration;
 use watchfire_model::reading::{Alert, AlertState};
-use watchfire_model::{Evidence, Labels, Timestamp};
-use watchfire_promql::QueryValue;
-
-const HISTORY: Duration = Duration::from_secs(3600);
-const HISTORY_STEP: Duration = Duration::from_secs(60);
-/// Series of one rule whose past is looked up, and alerts of one rule that show it.
-const HISTORY_SERIES: usize = 200;
-/// The past is looked up anew at most this often.
-const HISTORY_PACE: Duration = Duration::from_secs(15);
-
-type Points = Vec<(Timestamp, Option<f64>)>;
-
-/// The last hour of a rule's left-hand side, as of one evaluation.
-pub(super) struct History {
-    at: Timestamp,
-    series: Vec<(Labels, Points)>,
-}
+use watchfire_model::{Evidence, Timestamp};
 
 impl Evaluator {
     /// Pending, firing, and resolved within the last fifteen minutes: firing first, louder first, then by name and labels.
     pub fn board(&self) -> Vec<Alert> {
         let mut alerts = Vec::new();
-        for (g, group) in self.groups.iter().enumerate() {
-            for (r, rule) in group.rules.iter().enumerate().filter(|(_, r)| !r.state.is_empty()) {
+        for group in &self.groups {
+            for rule in group.rules.iter().filter(|r| !r.state.is_empty()) {
                 let comparison = Comparison::of(&rule.rule.query);
-                self.with_history((g, r), &rule.rule, comparison.as_ref(), rule.last_evaluation, |history| {
-                    for (n, alert) in rule.state.values().enumerate() {
-                        let history = if n < HISTORY_SERIES { history } else { &[] };
-                        alerts.push(self.shown(&group.name, &group.file, &rule.rule, alert, comparison.as_ref(), history));
-                    }
-                });
+                alerts.extend(rule.state.values().map(|a| self.shown(&group.name, &group.file, &rule.rule, a, comparison.as_ref())));
             }
         }
         alerts.sort_by(|a, b| {
@@ -79,15 +57,7 @@ impl Evaluator {
         self.last_evaluation
     }
 
-    fn shown(
-        &self,
-        group: &str,
-        file: &str,
-        rule: &Rule,
-        alert: &ActiveAlert,
-        comparison: Option<&Comparison>,
-        history: &[(Labels, Points)],
-    ) -> Alert {
+    fn shown(&self, group: &str, file: &str, rule: &Rule, alert: &ActiveAlert, comparison: Option<&Comparison>) -> Alert {
         let key = super::record_key(file, group, &alert.labels);
         let (cause, dependents) = self.explained.get(&key).cloned().unwrap_or_default();
         let firing = alert.life.state == AlertState::Firing;
@@ -117,40 +87,7 @@ impl Evaluator {
                 dependents,
                 ..Evidence::default()
             }),
-            history: history
-                .iter()
-                .find(|(metric, _)| concerns(metric, &alert.labels))
-                .map(|(_, points)| points.clone())
-                .unwrap_or_default(),
-        }
-    }
-
-    /// Runs `show` with the past of a rule, asked for now and then.
-    fn with_history(
-        &self,
-        key: (usize, usize),
-        rule: &Rule,
-        comparison: Option<&Comparison>,
-        evaluated: Option<Timestamp>,
-        show: impl FnOnce(&[(Labels, Points)]),
-    ) {
-        let Some(at) = evaluated else { return show(&[]) };
-        let mut histories = self.histories.lock();
-        if histories.get(&key).is_none_or(|h| at.since(h.at) >= HISTORY_PACE || at < h.at) {
-            let query = comparison.map_or(&rule.query, |c| &c.left);
-            let start = at.saturating_sub(HISTORY);
-            let series = match self.engine.range(query, &*self.source, start, at, HISTORY_STEP).map(|e| e.value) {
-                Ok(QueryValue::Matrix(series)) => series,
-                _ => Vec::new(),
-            };
-            let points = |s: watchfire_model::SeriesData| {
-                let values = s.values.iter().map(|v| v.as_float().filter(|f| f.is_finite()));
-                (s.labels.without_name(), s.times.iter().copied().zip(values).collect())
-            };
-            histories.insert(key, History { at, series: series.into_iter().take(HISTORY_SERIES).map(points).collect() });
-        }
-        if let Some(history) = histories.get(&key) {
-            show(&history.series);
+            history: Vec::new(),
         }
     }
 }

@@ -54,6 +54,8 @@ pub struct TickOutcome {
     pub clock_events: Vec<ClockEvent>,
     /// Rules evaluated.
     pub evaluated: usize,
+    /// Whether [`Evaluator::board`] and [`Evaluator::groups`] may say something else than before.
+    pub board_changed: bool,
 }
 
 /// Addresses an alert: group, rule, labels.
@@ -82,7 +84,6 @@ pub struct Evaluator {
     last_evaluation: Option<Timestamp>,
     /// Time awake until which this tick looks evidence up.
     evidence_until: Duration,
-    histories: parking_lot::Mutex<HashMap<(usize, usize), board::History>>,
 }
 
 impl Evaluator {
@@ -113,7 +114,6 @@ impl Evaluator {
             orphans: Vec::new(),
             last_evaluation: None,
             evidence_until: Duration::ZERO,
-            histories: parking_lot::Mutex::default(),
         };
         evaluator.timeline.observe(evaluator.clock.read(), None);
         evaluator.reload(groups);
@@ -176,7 +176,6 @@ impl Evaluator {
             self.groups.push(runtime);
         }
         self.orphans.extend(before.into_values().flat_map(|g| g.rules).map(|r| r.written));
-        self.histories.lock().clear();
     }
 
     /// Takes alerts up where a former run left them. Call once, before the first tick. Alerts of rules that no longer exist are forgotten
@@ -258,6 +257,7 @@ impl Evaluator {
         self.settle(moment, &*source, ended, &mut outcome);
         self.resend(moment, &mut outcome);
         self.record(moment, &mut outcome);
+        outcome.board_changed |= outcome.evaluated > 0 || !outcome.changed.is_empty() || !outcome.removed.is_empty();
         outcome.next_due = self.next_due();
         self.due = outcome.next_due.map(|due| reading.boot + due.since(now));
         outcome
