@@ -261,3 +261,24 @@ fn label_names_values_metadata_and_exemplars_are_found() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].1.iter().map(|e| e.value).collect::<Vec<_>>(), [1.0, 2.0], "the oldest goes first");
 }
+
+#[test]
+fn an_hour_of_a_counter_takes_little_more_than_a_kilobyte() {
+    let (store, _) = store(StoreLimits::default());
+    let origin = store.origin("target");
+    let ids: Vec<_> = (0..1_000)
+        .map(|n: usize| {
+            let code = n.to_string();
+            store.series(origin, &labels("requests_total", &[("code", &code)]), MetricKind::Counter).expect("room")
+        })
+        .collect();
+    for sample in 0..240_i64 {
+        let at = Timestamp(START + sample * 15_000);
+        let row: Vec<_> =
+            ids.iter().enumerate().map(|(n, id)| (*id, Value::Float((sample * 300 + sample * sample % 97 + n as i64) as f64))).collect();
+        assert_eq!(store.append(origin, at, at, &row).stored, ids.len());
+    }
+    // Unpacked, the values alone would take 1,920 bytes.
+    let bytes = store.usage().series_bytes / ids.len() as u64;
+    assert!(bytes < 1_300, "{bytes} bytes a series");
+}

@@ -1,5 +1,6 @@
-//! One series inside its origin: values aligned to the origin's rows.
+//! One series inside its origin: values aligned to the origin's rows, the older ones packed.
 
+use super::chunk::{CHUNK, Chunk};
 use std::sync::Arc;
 use watchfire_model::{Labels, NativeHistogram, ORDINARY_NAN, SeriesId, Value};
 
@@ -21,62 +22,125 @@ pub(crate) enum Put {
     OutOfOrder,
 }
 
-/// Invariant: the first and the last value are samples, never gaps.
+/// Invariants: the first and the last value are samples, never gaps; the newest value is never packed; a column with histograms is not packed.
 #[derive(Debug)]
 pub(crate) struct Column {
     pub id: SeriesId,
     pub labels: Labels,
-    /// Absolute row of `values[0]`.
+    /// Absolute row of the first value.
     pub base: u64,
-    pub values: Vec<f64>,
-    /// Empty, or as long as `values`.
-    pub histograms: Vec<Option<Arc<NativeHistogram>>>,
-    pub gaps: usize,
+    /// The oldest values.
+    sealed: Vec<Chunk>,
+    sealed_rows: u32,
+    gaps: u32,
+    /// The values after those.
+    open: Vec<f64>,
+    /// Empty, or as long as `open`.
+    histograms: Vec<Option<Arc<NativeHistogram>>>,
 }
 
 impl Column {
     pub fn new(id: SeriesId, labels: Labels) -> Self {
-        Column { id, labels, base: 0, values: Vec::new(), histograms: Vec::new(), gaps: 0 }
+        Column { id, labels, base: 0, sealed: Vec::new(), sealed_rows: 0, gaps: 0, open: Vec::new(), histograms: Vec::new() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Rows from the first sample to the last.
+    pub fn len(&self) -> usize {
+        self.sealed_rows as usize + self.open.len()
+    }
+
+    pub fn has_gaps(&self) -> bool {
+        self.gaps > 0
     }
 
     /// One past the last row that holds a sample.
     pub fn end(&self) -> u64 {
-        self.base + self.values.len() as u64
+        self.base + self.len() as u64
     }
 
     /// Whether a sample at absolute row `row` would be new.
     pub fn accepts(&self, row: u64) -> bool {
-        self.values.is_empty() || row >= self.end()
+        self.is_empty() || row >= self.end()
+    }
+
+    /// Values and histograms of the rows `from..to`, counted from `base`; what is packed is unpacked into `room`. There may be no histograms.
+    pub fn rows<'a>(&'a self, from: usize, to: usize, room: &'a mut Vec<f64>) -> (&'a [f64], &'a [Option<Arc<NativeHistogram>>]) {
+        let sealed = self.sealed_rows as usize;
+        if from >= sealed {
+            let open = from - sealed..to - sealed;
+            return (&self.open[open.clone()], self.histograms.get(open).unwrap_or(&[]));
+        }
+        room.clear();
+        let (mut row, mut skipped) = (0, 0);
+        for chunk in &self.sealed {
+            let end = row + chunk.len();
+            if end <= from {
+                skipped = end;
+            } else if row < to {
+                chunk.unpack(room);
+            }
+            row = end;
+        }
+        if to > sealed {
+            room.extend_from_slice(&self.open[..to - sealed]);
+        }
+        (&room[from - skipped..to - skipped], &[])
+    }
+
+    /// Packs full chunks of rows before `until`. Returns the bytes that saves.
+    pub fn seal(&mut self, until: u64) -> usize {
+        let mut saved = 0;
+        while self.histograms.is_empty() && self.open.len() > CHUNK && self.base + u64::from(self.sealed_rows) + CHUNK as u64 <= until {
+            let chunk = Chunk::of(&self.open[..CHUNK]);
+            self.open.drain(..CHUNK);
+            saved += (size_of::<f64>() * CHUNK).saturating_sub(chunk.bytes());
+            self.sealed_rows += CHUNK as u32;
+            self.sealed.push(chunk);
+        }
+        saved
+    }
+
+    fn unseal(&mut self) {
+        let mut open = Vec::with_capacity(self.len());
+        self.sealed.drain(..).for_each(|chunk| chunk.unpack(&mut open));
+        open.append(&mut self.open);
+        self.open = open;
+        self.sealed_rows = 0;
     }
 
     pub fn put(&mut self, row: u64, value: &Value) -> Put {
         if !self.accepts(row) {
             return self.compare(row, value);
         }
-        if self.values.is_empty() {
+        if self.is_empty() {
             self.base = row;
         }
         let missing = (row - self.end()) as usize;
-        grow(&mut self.values, missing + 1);
-        self.values.extend(std::iter::repeat_n(GAP, missing));
-        self.gaps += missing;
+        grow(&mut self.open, missing + 1);
+        self.open.extend(std::iter::repeat_n(GAP, missing));
+        self.gaps += missing as u32;
         match value {
             Value::Float(v) => {
-                self.values.push(sample_bits(*v));
+                self.open.push(sample_bits(*v));
                 if !self.histograms.is_empty() {
-                    self.histograms.resize(self.values.len(), None);
+                    self.histograms.resize(self.open.len(), None);
                 }
             }
             Value::Histogram(h) if value.is_stale() => {
-                self.values.push(h.sum);
+                self.open.push(h.sum);
                 if !self.histograms.is_empty() {
-                    self.histograms.resize(self.values.len(), None);
+                    self.histograms.resize(self.open.len(), None);
                 }
             }
             Value::Histogram(h) => {
-                self.values.push(ORDINARY_NAN);
+                self.unseal();
+                self.open.push(ORDINARY_NAN);
                 grow(&mut self.histograms, missing + 1);
-                self.histograms.resize(self.values.len() - 1, None);
+                self.histograms.resize(self.open.len() - 1, None);
                 self.histograms.push(Some(h.clone()));
             }
         }
@@ -85,11 +149,13 @@ impl Column {
 
     fn compare(&self, row: u64, value: &Value) -> Put {
         let Some(index) = row.checked_sub(self.base).map(|i| i as usize) else { return Put::OutOfOrder };
-        let held = self.values[index];
+        let mut room = Vec::new();
+        let (values, histograms) = self.rows(index, index + 1, &mut room);
+        let held = values[0];
         if is_gap(held) {
             return Put::OutOfOrder;
         }
-        let same = match (value, self.histograms.get(index).and_then(Option::as_ref)) {
+        let same = match (value, histograms.first().and_then(Option::as_ref)) {
             (Value::Float(v), None) => sample_bits(*v).to_bits() == held.to_bits(),
             (Value::Histogram(h), Some(stored)) => h == stored,
             _ => false,
@@ -103,14 +169,17 @@ impl Column {
 
     /// A row was inserted at absolute position `row` of the origin.
     pub fn row_inserted(&mut self, row: u64) {
-        if self.values.is_empty() {
+        if self.is_empty() {
             return;
         }
         if self.base >= row {
             self.base += 1;
         } else if row < self.end() {
-            let index = (row - self.base) as usize;
-            self.values.insert(index, GAP);
+            if row < self.base + u64::from(self.sealed_rows) {
+                self.unseal();
+            }
+            let index = (row - self.base) as usize - self.sealed_rows as usize;
+            self.open.insert(index, GAP);
             if !self.histograms.is_empty() {
                 self.histograms.insert(index, None);
             }
@@ -120,17 +189,43 @@ impl Column {
 
     /// Rows before `row` are gone.
     pub fn trim(&mut self, row: u64) {
-        let mut count = (row.saturating_sub(self.base) as usize).min(self.values.len());
+        let mut count = (row.saturating_sub(self.base) as usize).min(self.len());
         if count == 0 {
             return;
         }
-        while count < self.values.len() && is_gap(self.values[count]) {
+        let (mut whole, mut rows) = (0, 0);
+        while let Some(chunk) = self.sealed.get(whole).filter(|c| rows + c.len() <= count) {
+            rows += chunk.len();
+            whole += 1;
+        }
+        self.gaps -= self.sealed.drain(..whole).map(|c| c.gaps() as u32).sum::<u32>();
+        self.sealed_rows -= rows as u32;
+        self.base += rows as u64;
+        count -= rows;
+        // What is left of a chunk is packed again; gaps at its beginning go, and it with them if nothing else is in it.
+        let mut unpacked = Vec::new();
+        while let Some(chunk) = self.sealed.first() {
+            unpacked.clear();
+            chunk.unpack(&mut unpacked);
+            let gone = count + unpacked[count..].iter().take_while(|v| is_gap(**v)).count();
+            if gone == 0 {
+                return;
+            }
+            self.gaps -= unpacked[..gone].iter().filter(|v| is_gap(**v)).count() as u32;
+            self.base += gone as u64;
+            self.sealed_rows -= gone as u32;
+            if gone < unpacked.len() {
+                self.sealed[0] = Chunk::of(&unpacked[gone..]);
+                return;
+            }
+            self.sealed.remove(0);
+            count = 0;
+        }
+        while count < self.open.len() && is_gap(self.open[count]) {
             count += 1;
         }
-        if self.gaps > 0 {
-            self.gaps -= self.values[..count].iter().filter(|v| is_gap(**v)).count();
-        }
-        self.values.drain(..count);
+        self.gaps -= self.open[..count].iter().filter(|v| is_gap(**v)).count() as u32;
+        self.open.drain(..count);
         if !self.histograms.is_empty() {
             self.histograms.drain(..count);
             if self.histograms.iter().all(Option::is_none) {
@@ -138,15 +233,16 @@ impl Column {
             }
         }
         self.base += count as u64;
-        if self.values.capacity() > 2 * self.values.len() + 64 {
-            self.values.shrink_to(self.values.len() + self.values.len() / 4 + 8);
+        if self.open.capacity() > 2 * self.open.len() + 64 {
+            self.open.shrink_to(self.open.len() + self.open.len() / 4 + 8);
             self.histograms.shrink_to(self.histograms.len() + self.histograms.len() / 4);
         }
     }
 
     /// Bytes held, histograms shared between rows counted once.
     pub fn bytes(&self) -> usize {
-        let mut bytes = size_of::<Self>() + 8 * self.values.capacity() + 8 * self.histograms.capacity();
+        let mut bytes = size_of::<Self>() + 8 * self.open.capacity() + 8 * self.histograms.capacity();
+        bytes += size_of::<Chunk>() * (self.sealed.capacity() - self.sealed.len()) + self.sealed.iter().map(Chunk::bytes).sum::<usize>();
         let mut last: *const NativeHistogram = std::ptr::null();
         for histogram in self.histograms.iter().flatten() {
             if Arc::as_ptr(histogram) != last {
@@ -181,50 +277,110 @@ impl Column {
     /// a sample is only dropped when the row that replaces it holds one too.
     pub fn thin(&mut self, first: u64, keep: &[bool]) {
         let start = (self.base - first) as usize;
-        let kept_before = keep.iter().take(start).filter(|k| **k).count() as u64;
-        let mut values = Vec::with_capacity(self.values.len());
-        let mut histograms = Vec::new();
-        let mut carried: Option<(f64, Option<Arc<NativeHistogram>>)> = None;
-        let mut base = first + kept_before;
-        for (i, value) in self.values.iter().enumerate() {
-            let stays = keep.get(start + i).copied().unwrap_or(true);
-            let histogram = self.histograms.get(i).cloned().flatten();
-            let present = !is_gap(*value);
-            if !stays {
-                if present {
-                    carried = Some((*value, histogram));
-                }
+        let stays = |row: usize| keep.get(start + row).copied().unwrap_or(true);
+        let mut thinned = Thinned {
+            base: first + keep.iter().take(start).filter(|k| **k).count() as u64,
+            with_histograms: !self.histograms.is_empty(),
+            packing: true,
+            ..Thinned::default()
+        };
+        let mut unpacked = Vec::new();
+        let mut row = 0;
+        for chunk in std::mem::take(&mut self.sealed) {
+            let rows = row..row + chunk.len();
+            row = rows.end;
+            if thinned.carried.is_none() && rows.clone().all(stays) {
+                thinned.pass(chunk);
                 continue;
             }
-            // The newest sample of the merged rows stands for all of them.
-            let (value, histogram) = match (present, carried.take()) {
-                (false, Some(earlier)) => earlier,
-                _ => (*value, histogram),
-            };
-            if values.is_empty() && is_gap(value) {
-                base += 1;
-                continue;
-            }
-            values.push(value);
-            if !self.histograms.is_empty() {
-                histograms.push(histogram);
+            unpacked.clear();
+            chunk.unpack(&mut unpacked);
+            for (row, value) in rows.zip(&unpacked) {
+                thinned.put(*value, None, stays(row));
             }
         }
-        if let Some((value, histogram)) = carried {
+        thinned.packing = false;
+        for (i, value) in self.open.iter().enumerate() {
+            thinned.put(*value, self.histograms.get(i).cloned().flatten(), stays(row + i));
+        }
+        thinned.finish();
+        self.base = thinned.base;
+        self.sealed_rows = thinned.sealed.iter().map(|c| c.len() as u32).sum();
+        self.gaps = thinned.sealed.iter().map(|c| c.gaps() as u32).sum();
+        self.gaps += thinned.open.iter().filter(|v| is_gap(**v)).count() as u32;
+        (self.sealed, self.open, self.histograms) = (thinned.sealed, thinned.open, thinned.histograms);
+    }
+}
+
+/// A column with fewer rows, as it comes to be.
+#[derive(Default)]
+struct Thinned {
+    base: u64,
+    sealed: Vec<Chunk>,
+    /// What comes was packed before.
+    packing: bool,
+    open: Vec<f64>,
+    with_histograms: bool,
+    histograms: Vec<Option<Arc<NativeHistogram>>>,
+    /// The newest sample of the rows that went since the last one that stayed.
+    carried: Option<(f64, Option<Arc<NativeHistogram>>)>,
+}
+
+impl Thinned {
+    /// A chunk all of which stays.
+    fn pass(&mut self, chunk: Chunk) {
+        if !self.open.is_empty() {
+            self.sealed.push(Chunk::of(&self.open));
+            self.open.clear();
+        }
+        self.sealed.push(chunk);
+    }
+
+    fn put(&mut self, value: f64, histogram: Option<Arc<NativeHistogram>>, stays: bool) {
+        if !stays {
+            if !is_gap(value) {
+                self.carried = Some((value, histogram));
+            }
+            return;
+        }
+        // The newest sample of the merged rows stands for all of them.
+        let (value, histogram) = match (is_gap(value), self.carried.take()) {
+            (true, Some(earlier)) => earlier,
+            _ => (value, histogram),
+        };
+        if is_gap(value) && self.open.is_empty() && self.sealed.is_empty() {
+            self.base += 1;
+            return;
+        }
+        self.push(value, histogram);
+    }
+
+    fn push(&mut self, value: f64, histogram: Option<Arc<NativeHistogram>>) {
+        if self.with_histograms {
+            self.histograms.push(histogram);
+        } else if self.packing && self.open.len() == CHUNK {
+            self.sealed.push(Chunk::of(&self.open));
+            self.open.clear();
+        }
+        self.open.push(value);
+    }
+
+    fn finish(&mut self) {
+        if let Some((value, histogram)) = self.carried.take() {
             // The row after the last kept one stands for the merged rows.
-            values.push(value);
-            if !self.histograms.is_empty() {
-                histograms.push(histogram);
+            self.push(value, histogram);
+        }
+        loop {
+            while self.open.last().is_some_and(|v| is_gap(*v)) {
+                self.open.pop();
+                self.histograms.pop();
             }
+            if !self.open.is_empty() {
+                break;
+            }
+            let Some(chunk) = self.sealed.pop() else { break };
+            chunk.unpack(&mut self.open);
         }
-        while values.last().is_some_and(|v| is_gap(*v)) {
-            values.pop();
-            histograms.pop();
-        }
-        self.gaps = values.iter().filter(|v| is_gap(**v)).count();
-        values.shrink_to(values.len() + values.len() / 4 + 8);
-        self.values = values;
-        self.histograms = histograms;
-        self.base = base;
+        self.open.shrink_to(self.open.len() + self.open.len() / 4 + 8);
     }
 }

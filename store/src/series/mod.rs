@@ -5,6 +5,7 @@
 //! looking at, by one selector visit, and a scrape of one target never waits for the scrape of another. Samples are not snapshotted: copying columns for every
 //! query would cost more than the microseconds a writer may wait. In return a visitor must not call back into the store.
 
+mod chunk;
 mod column;
 mod exemplars;
 mod index;
@@ -21,7 +22,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 use watchfire_model::{
     Appended, Counter, Exemplar, Labels, Metadata, Meter, MetricKind, OriginId, Selector, SeriesId, SeriesSink, Timestamp, Value,
 };
@@ -50,7 +51,7 @@ pub(crate) struct SeriesBook {
     metadata: RwLock<BTreeMap<String, Metadata>>,
     exemplars: Exemplars,
     next_id: AtomicU32,
-    grown: AtomicUsize,
+    grown: AtomicIsize,
     counted: AtomicUsize,
     refused: Refused,
     samples: Counter,
@@ -80,7 +81,7 @@ impl SeriesBook {
             remembered: Mutex::default(),
             metadata: RwLock::default(),
             next_id: AtomicU32::new(0),
-            grown: AtomicUsize::new(0),
+            grown: AtomicIsize::new(0),
             counted: AtomicUsize::new(0),
             refused: Refused {
                 series: meter.counter("watchfire_series_refused_total", &[("reason", "series")]),
@@ -108,7 +109,8 @@ impl SeriesBook {
     }
 
     pub fn bytes(&self) -> usize {
-        self.counted.load(Ordering::Relaxed) + self.grown.load(Ordering::Relaxed) + self.index.read().bytes() + self.exemplars.bytes()
+        let held = self.counted.load(Ordering::Relaxed).saturating_add_signed(self.grown.load(Ordering::Relaxed));
+        held + self.index.read().bytes() + self.exemplars.bytes()
     }
 
     fn origin_cell(&self, origin: u32) -> Option<Arc<RwLock<Origin>>> {
@@ -329,7 +331,8 @@ impl SeriesSink for SeriesBook {
         self.samples.add(out.stored as u64);
         self.refused.out_of_order.add(out.out_of_order as u64);
         self.refused.duplicate.add(out.duplicate as u64);
-        if self.grown.fetch_add(grown, Ordering::Relaxed) + grown > self.limits.series_bytes() / 16 && self.over_budget() {
+        let grown = self.grown.fetch_add(grown, Ordering::Relaxed) + grown;
+        if usize::try_from(grown).is_ok_and(|grown| grown > self.limits.series_bytes() / 16) && self.over_budget() {
             self.maintain(now);
         }
         out

@@ -1,8 +1,15 @@
 //! One writer: a column of timestamps shared by all its series.
 
+use super::chunk::CHUNK;
 use super::column::{Column, Put, histogram_bytes, is_gap};
 use std::sync::Arc;
+use std::time::Duration;
 use watchfire_model::{Appended, Labels, NativeHistogram, SeriesId, SeriesView, TimeRange, Timestamp, Value};
+
+/// Samples younger than this are not packed: five minutes are what most rules look at, and a scrape more.
+const FRESH: Duration = Duration::from_secs(360);
+/// Packing all columns is spread over so many rows.
+const SWEEP: usize = 32;
 
 /// Rows are counted from the first ever written, so that trimming the front does not renumber the columns.
 #[derive(Debug, Default)]
@@ -11,14 +18,18 @@ pub(crate) struct Origin {
     times: Vec<Timestamp>,
     columns: Vec<Option<Column>>,
     free: Vec<u32>,
+    /// Columns are packed up to this row, those before `swept` at least.
+    sealed_until: u64,
+    swept: usize,
     /// Growth since the bytes were last counted exactly, in bytes.
-    grown: usize,
+    grown: isize,
     counted: usize,
 }
 
 /// Room for copies of columns that have holes; reused across the series of one visit.
 #[derive(Default)]
 pub(crate) struct Scratch {
+    unpacked: Vec<f64>,
     times: Vec<Timestamp>,
     values: Vec<f64>,
     histograms: Vec<Option<Arc<NativeHistogram>>>,
@@ -32,7 +43,7 @@ enum Row {
 
 impl Origin {
     pub fn add(&mut self, id: SeriesId, labels: Labels) -> u32 {
-        self.grown += size_of::<Column>() + 16;
+        self.grown += size_of::<Column>() as isize + 16;
         let column = Some(Column::new(id, labels));
         match self.free.pop() {
             Some(index) => {
@@ -64,19 +75,20 @@ impl Origin {
         }
     }
 
-    /// Appends samples given as (column, value). Returns the bytes it grew by.
+    /// Appends samples given as (column, value). Returns the bytes it grew by; packing what is old may make it smaller.
     pub fn append<'a>(
         &mut self,
         at: Timestamp,
         samples: impl Iterator<Item = (u32, SeriesId, &'a Value)> + Clone,
         out: &mut Appended,
-    ) -> usize {
+    ) -> isize {
         let before = self.grown;
         let row = match self.row(at) {
             Row::Held(row) => row,
             Row::Next => {
                 self.times.push(at);
                 self.grown += 8;
+                self.seal(at);
                 self.first_row + self.times.len() as u64 - 1
             }
             Row::Between(index) => {
@@ -93,7 +105,7 @@ impl Origin {
                 for column in self.columns.iter_mut().flatten() {
                     column.row_inserted(row);
                 }
-                self.grown += 8 + 8 * self.columns.len();
+                self.grown += 8 + 8 * self.columns.len() as isize;
                 row
             }
         };
@@ -102,13 +114,13 @@ impl Origin {
                 out.old += 1;
                 continue;
             };
-            let held = column.values.len();
+            let held = column.len();
             match column.put(row, value) {
                 Put::Stored => {
                     out.stored += 1;
-                    self.grown += 8 * (column.values.len() - held);
+                    self.grown += 8 * (column.len() - held) as isize;
                     if let Value::Histogram(h) = value {
-                        self.grown += 8 + if Arc::strong_count(h) > 2 { 0 } else { histogram_bytes(h) };
+                        self.grown += 8 + if Arc::strong_count(h) > 2 { 0 } else { histogram_bytes(h) as isize };
                     }
                 }
                 Put::Same => {}
@@ -119,21 +131,38 @@ impl Origin {
         self.grown - before
     }
 
+    /// Packs what has become old, some columns at a time.
+    fn seal(&mut self, now: Timestamp) {
+        let columns = self.columns.len();
+        if self.swept >= columns {
+            let old = self.times.partition_point(|t| *t < now.saturating_sub(FRESH)) as u64;
+            if self.first_row + old < self.sealed_until + CHUNK as u64 {
+                return;
+            }
+            (self.sealed_until, self.swept) = (self.first_row + old, 0);
+        }
+        let until = (self.swept + columns / SWEEP + 1).min(columns);
+        for column in self.columns[self.swept..until].iter_mut().flatten() {
+            self.grown -= column.seal(self.sealed_until) as isize;
+        }
+        self.swept = until;
+    }
+
     /// Shows the samples of one column inside `range`, if there are any.
     pub fn visit(&self, index: u32, id: SeriesId, range: TimeRange, scratch: &mut Scratch, visit: &mut dyn FnMut(SeriesView<'_>)) {
-        let Some(column) = self.columns.get(index as usize).and_then(Option::as_ref).filter(|c| c.id == id && !c.values.is_empty()) else {
+        let Some(column) = self.columns.get(index as usize).and_then(Option::as_ref).filter(|c| c.id == id && !c.is_empty()) else {
             return;
         };
         let offset = (column.base - self.first_row) as usize;
-        let times = &self.times[offset..offset + column.values.len()];
+        let times = &self.times[offset..offset + column.len()];
         let from = times.partition_point(|t| *t <= range.start);
         let to = times.partition_point(|t| *t <= range.end);
         if from >= to {
             return;
         }
-        let (times, values) = (&times[from..to], &column.values[from..to]);
-        let histograms = if column.histograms.is_empty() { &[][..] } else { &column.histograms[from..to] };
-        if column.gaps == 0 || !values.iter().any(|v| is_gap(*v)) {
+        let times = &times[from..to];
+        let (values, histograms) = column.rows(from, to, &mut scratch.unpacked);
+        if !column.has_gaps() || !values.iter().any(|v| is_gap(*v)) {
             visit(SeriesView { id, labels: &column.labels, times, values, histograms });
             return;
         }
@@ -148,7 +177,7 @@ impl Origin {
             }
         }
         if !scratch.times.is_empty() {
-            let Scratch { times, values, histograms } = scratch;
+            let Scratch { times, values, histograms, .. } = scratch;
             visit(SeriesView { id, labels: &column.labels, times, values, histograms });
         }
     }
@@ -171,9 +200,9 @@ impl Origin {
         self.times.shrink_to(self.times.len() + self.times.len() / 4 + 8);
         self.first_row += count as u64;
         let mut dead = Vec::new();
-        for column in self.columns.iter_mut().flatten().filter(|c| !c.values.is_empty()) {
+        for column in self.columns.iter_mut().flatten().filter(|c| !c.is_empty()) {
             column.trim(self.first_row);
-            if column.values.is_empty() {
+            if column.is_empty() {
                 dead.push(column.id);
             }
         }
@@ -183,7 +212,7 @@ impl Origin {
 
     /// Columns that hold nothing: registered and never written, or emptied.
     pub fn empty(&self) -> impl Iterator<Item = SeriesId> {
-        self.columns.iter().flatten().filter(|c| c.values.is_empty()).map(|c| c.id)
+        self.columns.iter().flatten().filter(|c| c.is_empty()).map(|c| c.id)
     }
 
     /// Keeps one row per `step` among those older than `before`: what the caller writes often is kept fine only while it is fresh.
@@ -198,7 +227,7 @@ impl Origin {
             return;
         }
         let first_row = self.first_row;
-        for column in self.columns.iter_mut().flatten().filter(|c| !c.values.is_empty()) {
+        for column in self.columns.iter_mut().flatten().filter(|c| !c.is_empty()) {
             column.thin(first_row, &keep);
         }
         let mut index = 0;
@@ -206,6 +235,8 @@ impl Origin {
             index += 1;
             index > keep.len() || keep[index - 1]
         });
+        // Rows after these are counted from a place that much earlier.
+        self.sealed_until = self.sealed_until.saturating_sub(dropped as u64);
         self.recount();
     }
 
@@ -215,7 +246,7 @@ impl Origin {
     }
 
     pub fn bytes(&self) -> usize {
-        self.counted + self.grown
+        self.counted.saturating_add_signed(self.grown)
     }
 }
 
@@ -235,7 +266,80 @@ mod tests {
         samples
     }
 
+    fn read(origin: &Origin, column: u32, range: TimeRange) -> Vec<(i64, u64)> {
+        let mut samples = Vec::new();
+        origin.visit(column, SeriesId(column), range, &mut Scratch::default(), &mut |view| {
+            samples = view.times.iter().map(|t| t.0).zip(view.values.iter().map(|v| v.to_bits())).collect();
+        });
+        samples
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// Milliseconds since the newest row, and what each column gets.
+        Row(i64, [Option<i64>; 3]),
+        /// Share of the time held that goes, in percent.
+        Trim(i64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let values = prop::array::uniform3(prop::option::weighted(0.8, 0_i64..1_000));
+        prop_oneof![
+            200 => (1_i64..30_000, values.clone()).prop_map(|(since, values)| Step::Row(since, values)),
+            2 => (-200_000_i64..=0, values).prop_map(|(since, values)| Step::Row(since, values)),
+            1 => (0_i64..60).prop_map(Step::Trim),
+        ]
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        /// Against lists of samples: late rows, holes and the end of what is kept among what is packed by then.
+        #[test]
+        fn what_is_packed_reads_as_it_was_written(steps in prop::collection::vec(step(), 100..500), cut in 0.0..1.0) {
+            let mut origin = Origin::default();
+            let columns: Vec<u32> = (0..3).map(|i| origin.add(SeriesId(i), Labels::empty())).collect();
+            let mut model: Vec<Vec<(i64, u64)>> = vec![Vec::new(); 3];
+            let mut newest = 0;
+            for step in steps {
+                match step {
+                    Step::Row(since, values) => {
+                        let at = newest + since;
+                        newest = newest.max(at);
+                        let values = values.map(|v| v.map(|v| Value::Float(v as f64 / 8.0)));
+                        let row: Vec<_> = columns.iter().zip(&values).filter_map(|(c, v)| Some((*c, SeriesId(*c), v.as_ref()?))).collect();
+                        for (column, _, value) in &row {
+                            let samples = &mut model[*column as usize];
+                            if samples.last().is_none_or(|(last, _)| *last < at) {
+                                samples.push((at, value.as_float().expect("a float").to_bits()));
+                            }
+                        }
+                        origin.append(Timestamp(at), row.into_iter(), &mut Appended::default());
+                    }
+                    Step::Trim(percent) => {
+                        let Some(oldest) = origin.oldest() else { continue };
+                        let cutoff = oldest.0 + (newest - oldest.0) * percent / 100;
+                        origin.trim(Timestamp(cutoff), false);
+                        model.iter_mut().for_each(|samples| samples.retain(|(at, _)| *at >= cutoff));
+                    }
+                }
+            }
+            let middle = (newest as f64 * cut) as i64;
+            for column in columns {
+                let samples = &model[column as usize];
+                let all = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
+                prop_assert_eq!(&read(&origin, column, all), samples);
+                for range in [(i64::MIN, middle), (middle, i64::MAX), (middle - 300_000, middle), (middle, middle + 2_000_000)] {
+                    let expected: Vec<_> = samples.iter().filter(|(at, _)| *at > range.0 && *at <= range.1).copied().collect();
+                    let range = TimeRange::new(Timestamp(range.0), Timestamp(range.1));
+                    prop_assert_eq!(read(&origin, column, range), expected);
+                }
+            }
+            let before = origin.bytes();
+            origin.recount();
+            prop_assert!(before.abs_diff(origin.bytes()) < 4_000, "{} bytes are {}", before, origin.bytes());
+        }
+
         #[test]
         fn coarsening_keeps_the_newest_sample_of_every_step_and_everything_that_is_fresh(
             presence in prop::collection::vec((any::<bool>(), any::<bool>(), any::<bool>()), 100..400),
@@ -246,11 +350,11 @@ mod tests {
             for (i, (a, b, c)) in presence.iter().enumerate() {
                 let value = Value::Float(i as f64);
                 let row: Vec<_> = columns.iter().zip([a, b, c]).filter(|(_, on)| **on).map(|(c, _)| (*c, SeriesId(*c), &value)).collect();
-                origin.append(Timestamp(i as i64 * 2), row.into_iter(), &mut Appended::default());
+                origin.append(Timestamp(i as i64 * 20_000), row.into_iter(), &mut Appended::default());
             }
             let before: Vec<Samples> = columns.iter().map(|c| held(&origin, *c)).collect();
-            let limit = fresh * 2;
-            origin.coarsen(Timestamp(limit), 15);
+            let limit = fresh * 20_000;
+            origin.coarsen(Timestamp(limit), 150_000);
             for (column, before) in columns.iter().zip(&before) {
                 let after = held(&origin, *column);
                 prop_assert!(after.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
@@ -259,16 +363,16 @@ mod tests {
                 // Every sample that is left was one before, and what it replaced lay in the same step.
                 for (at, value) in &after {
                     let original = before.iter().find(|s| s.1 == *value).expect("values are unique");
-                    prop_assert!(original.0 <= *at && original.0.div_euclid(15) == at.div_euclid(15));
+                    prop_assert!(original.0 <= *at && original.0.div_euclid(150_000) == at.div_euclid(150_000));
                 }
                 // No step with samples became empty.
-                let steps = |samples: &Samples| samples.iter().map(|s| s.0.div_euclid(15)).collect::<std::collections::BTreeSet<_>>();
+                let steps = |samples: &Samples| samples.iter().map(|s| s.0.div_euclid(150_000)).collect::<std::collections::BTreeSet<_>>();
                 prop_assert_eq!(steps(&after), steps(before));
                 // Appending goes on as before.
             }
             let value = Value::Float(1e9);
             let mut out = Appended::default();
-            origin.append(Timestamp(10_000), columns.iter().map(|c| (*c, SeriesId(*c), &value)), &mut out);
+            origin.append(Timestamp(10_000_000), columns.iter().map(|c| (*c, SeriesId(*c), &value)), &mut out);
             prop_assert_eq!(out.stored, 3);
         }
     }
