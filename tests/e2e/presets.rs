@@ -24,22 +24,29 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// Each rule file that comes with the program, with its tests: (directory, rules, tests).
+fn rule_files() -> Vec<(PathBuf, &'static str, &'static str)> {
+    let defaults = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/rules");
+    let platforms = PLATFORMS.iter().map(|p| (directory(p), "rules.yaml", "rules.test.yaml"));
+    platforms.chain([(defaults, "default.yaml", "default.test.yaml")]).collect()
+}
+
 #[test]
 fn rules_and_their_tests_pass_here() {
-    for platform in PLATFORMS {
-        for (verb, file) in [("check", "rules.yaml"), ("test", "rules.test.yaml")] {
-            let output = watchfire(&["rules", verb, file], &directory(platform));
-            assert!(output.status.success(), "{platform} {verb}: {}", said(&output));
+    for (directory, rules, tests) in rule_files() {
+        for (verb, file) in [("check", rules), ("test", tests)] {
+            let output = watchfire(&["rules", verb, file], &directory);
+            assert!(output.status.success(), "{} {verb}: {}", directory.display(), said(&output));
         }
     }
 }
 
 #[test]
 fn rules_and_their_tests_pass_in_promtool() {
-    for platform in PLATFORMS {
-        for (verb, file) in [("check", "rules.yaml"), ("test", "rules.test.yaml")] {
-            match Command::new("promtool").args([verb, "rules", file]).current_dir(directory(platform)).output() {
-                Ok(output) => assert!(output.status.success(), "{platform} {verb}: {}", said(&output)),
+    for (directory, rules, tests) in rule_files() {
+        for (verb, file) in [("check", rules), ("test", tests)] {
+            match Command::new("promtool").args([verb, "rules", file]).current_dir(&directory).output() {
+                Ok(output) => assert!(output.status.success(), "{} {verb}: {}", directory.display(), said(&output)),
                 Err(e) => return println!("skipped: promtool: {e} (Debian package prometheus)"),
             }
         }

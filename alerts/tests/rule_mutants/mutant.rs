@@ -1,0 +1,204 @@
+//! What is changed: every place of a rule that decides when it fires and how loudly, one at a time.
+
+use std::time::Duration;
+use watchfire_alerts::{Rule, RuleFile};
+use watchfire_model::format_duration;
+use watchfire_promql::Expr;
+use watchfire_promql::ast::BinaryOp;
+
+/// A rule with one change.
+#[derive(Clone, Debug)]
+pub struct Mutant {
+    pub rule: String,
+    /// Where the change is, counted from 1.
+    pub line: usize,
+    /// What was changed, without its place, so that it stays the same when lines move: `> as >=`, `the second 0.001 as 0.0009`.
+    pub change: String,
+    /// The rule file of the rule [`alone`], changed.
+    pub text: String,
+}
+
+/// `for` and `keep_firing_for` are moved by the cadence of the tests: less could not be seen.
+const STEP: Duration = Duration::from_secs(5);
+
+/// Every mutant of a rule file.
+pub fn mutants(text: &str) -> Vec<Mutant> {
+    rules(text).iter().flat_map(|rule| of_rule(&alone(text, rule), rule)).collect()
+}
+
+pub fn rules(text: &str) -> Vec<Rule> {
+    let file = RuleFile::parse("rules", text).unwrap_or_else(|e| panic!("a rule file: {e:?}\n{text}"));
+    file.groups.into_iter().flat_map(|g| g.rules).collect()
+}
+
+/// What the tests of a rule need of its file: the rule, and what is recorded.
+pub fn alone(text: &str, rule: &Rule) -> String {
+    let mut out = text.to_owned();
+    for other in rules(text).iter().rev().filter(|other| other.alerting().is_some() && other.name != rule.name) {
+        let (start, end) = block(text, other);
+        out.replace_range(start..end, "");
+    }
+    out
+}
+
+/// Lines may have moved, nothing else.
+fn same(a: &Rule, b: &Rule) -> bool {
+    (&a.name, &a.expression, &a.labels) == (&b.name, &b.expression, &b.labels) && format!("{:?}", a.kind) == format!("{:?}", b.kind)
+}
+
+/// `text` holds the rule alone; `original` is the same rule where it came from.
+fn of_rule(text: &str, original: &Rule) -> Vec<Mutant> {
+    let all = rules(text);
+    let rule = all.iter().find(|r| r.name == original.name).expect("the rule itself");
+    let source = Source::of(text, rule);
+    let mut edits = Vec::new();
+    rule.query.with_stack(|expr| expr.walk(&mut |node| of_node(node, rule, &source, &mut edits)));
+    if let Some(alerting) = rule.alerting() {
+        of_hold(&source, "for", alerting.hold, &mut edits);
+        if !alerting.keep_firing_for.is_zero() {
+            of_hold(&source, "keep_firing_for", alerting.keep_firing_for, &mut edits);
+        }
+        if let Some((start, end)) = source.value("severity") {
+            let other = if &text[start..end] == "info" { "low" } else { "info" };
+            edits.push(Edit { start, end, with: other.to_owned(), change: format!("severity {} as {other}", &text[start..end]) });
+        }
+    }
+    let mut out: Vec<Mutant> = Vec::new();
+    for (i, edit) in edits.iter().enumerate() {
+        let earlier = edits[..i].iter().filter(|e| e.change == edit.change).count();
+        let ordinal = ["", "the second ", "the third "].get(earlier).unwrap_or_else(|| panic!("{}: {}", rule.name, edit.change));
+        let mutant = Mutant {
+            rule: rule.name.clone(),
+            line: original.line + text[..edit.start].matches('\n').count() + 1 - rule.line,
+            change: format!("{ordinal}{}", edit.change),
+            text: [&text[..edit.start], &edit.with, &text[edit.end..]].concat(),
+        };
+        let now = rules(&mutant.text);
+        let changed: Vec<&str> = all.iter().zip(&now).filter(|(was, is)| !same(was, is)).map(|(was, _)| was.name.as_str()).collect();
+        assert_eq!(changed, [rule.name.as_str()], "{} changes this rule and no other", mutant.change);
+        out.push(mutant);
+    }
+    out
+}
+
+struct Edit {
+    start: usize,
+    end: usize,
+    with: String,
+    change: String,
+}
+
+fn of_node(node: &Expr, rule: &Rule, source: &Source, edits: &mut Vec<Edit>) {
+    let mut push = |start: u32, end: u32, with: String, change: String| {
+        edits.push(Edit { start: source.at(start), end: source.at(end), with, change });
+    };
+    match node {
+        Expr::Number { value, span } if *value != 0.0 => {
+            let was = &rule.expression[span.start as usize..span.end as usize];
+            for factor in [0.9, 1.1] {
+                push(span.start, span.end, format!("{}", value * factor), format!("{was} as {}", (value * factor * 1e9).round() / 1e9));
+            }
+        }
+        Expr::Binary(binary) => {
+            let (was, span) = (binary.op.symbol(), binary.op_span);
+            let other = match binary.op {
+                BinaryOp::Gt => ">=",
+                BinaryOp::Ge => ">",
+                BinaryOp::Lt => "<=",
+                BinaryOp::Le => "<",
+                BinaryOp::Eq => "!=",
+                BinaryOp::Ne => "==",
+                BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => {
+                    let change = format!("without {was} and what follows");
+                    push(span.start, binary.rhs.span().end, String::new(), change);
+                    return;
+                }
+                _ => return,
+            };
+            push(span.start, span.end, other.to_owned(), format!("{was} as {other}"));
+        }
+        _ => {}
+    }
+}
+
+fn of_hold(source: &Source, key: &str, hold: Duration, edits: &mut Vec<Edit>) {
+    match source.value(key) {
+        Some((start, end)) => {
+            for with in [hold.checked_sub(STEP), Some(hold + STEP)].into_iter().flatten() {
+                let (with, was) = (format_duration(with), format_duration(hold));
+                edits.push(Edit { start, end, change: format!("{key} {was} as {with}"), with });
+            }
+        }
+        None => {
+            let with = format!("{key}: {}\n{}", format_duration(STEP), " ".repeat(source.column));
+            let change = format!("{key} {}", format_duration(STEP));
+            edits.push(Edit { start: source.first, end: source.first, with, change });
+        }
+    }
+}
+
+/// Where a rule stands in its file.
+struct Source<'t> {
+    text: &'t str,
+    /// The start of its first key.
+    first: usize,
+    end: usize,
+    /// How far its keys are indented.
+    column: usize,
+    /// Where each line of the expression starts: (in the expression, in the file).
+    lines: Vec<(usize, usize)>,
+}
+
+impl<'t> Source<'t> {
+    fn of(text: &'t str, rule: &Rule) -> Self {
+        let (start, end) = block(text, rule);
+        let dash = start + text[start..].find("- ").expect("a rule is an item of a list");
+        let mut source = Source { text, first: dash + 2, end, column: dash + 2 - start, lines: Vec::new() };
+        let (mut at, value_end) = source.value("expr").expect("a rule has an expression");
+        if text[at..value_end].starts_with('|') {
+            at = value_end + 1;
+        }
+        let mut offset = 0;
+        for line in rule.expression.lines() {
+            at += text[at..].len() - text[at..].trim_start_matches(' ').len();
+            let indent = line.len() - line.trim_start_matches(' ').len();
+            let inner = line.trim_start_matches(' ');
+            assert!(text[at..].starts_with(inner), "{}: the expression is plain text or a literal block", rule.name);
+            source.lines.push((offset + indent, at));
+            offset += line.len() + 1;
+            at += inner.len() + 1;
+        }
+        source
+    }
+
+    /// A place of the expression as a place of the file.
+    fn at(&self, offset: u32) -> usize {
+        let offset = offset as usize;
+        let (from, at) = self.lines.iter().rev().find(|(from, _)| *from <= offset).expect("within a line");
+        at + offset - from
+    }
+
+    /// The text after a key on its line.
+    fn value(&self, key: &str) -> Option<(usize, usize)> {
+        let mut at = self.first;
+        for line in self.text[self.first..self.end].split_inclusive('\n') {
+            let inner = line.trim_start_matches(' ');
+            if let Some(rest) = inner.strip_prefix(key).and_then(|rest| rest.strip_prefix(": ")) {
+                let start = at + line.len() - rest.len();
+                return Some((start, start + rest.trim_end().len()));
+            }
+            at += line.len();
+        }
+        None
+    }
+}
+
+/// The lines of a rule, up to the next one's.
+fn block(text: &str, rule: &Rule) -> (usize, usize) {
+    let start: usize = text.split_inclusive('\n').take(rule.line - 1).map(str::len).sum();
+    let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let mut lines = text[start..].split_inclusive('\n');
+    let first = lines.next().expect("a rule has a line");
+    let rest = lines.take_while(|line| line.trim().is_empty() || indent(line) > indent(first)).map(str::len).sum::<usize>();
+    (start, start + first.len() + rest)
+}
