@@ -156,6 +156,7 @@ impl SeriesSource for MemorySeries {
                     times: &column.times[from..to],
                     values: &column.values[from..to],
                     histograms: column.histograms.get(from..to).unwrap_or(&[]),
+                    rising: false,
                 });
             }
         }

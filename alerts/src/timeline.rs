@@ -161,7 +161,7 @@ impl SeriesSource for AcrossGaps {
             let to = times.partition_point(|t| *t <= range.end);
             if from < to {
                 let histograms = if view.histograms.is_empty() { view.histograms } else { &view.histograms[from..to] };
-                visit(SeriesView { id: view.id, labels: view.labels, times: &times[from..to], values: &view.values[from..to], histograms });
+                visit(SeriesView { times: &times[from..to], values: &view.values[from..to], histograms, ..view });
             }
         })
     }

@@ -91,6 +91,9 @@ pub struct SeriesView<'a> {
     pub times: &'a [Timestamp],
     pub values: &'a [f64],
     pub histograms: &'a [Option<Arc<crate::NativeHistogram>>],
+    /// The source knows that these are numbers (no NaN, so no stale marker, and no histogram) of which none is less than the one before: a counter
+    /// without a reset. `false` says nothing.
+    pub rising: bool,
 }
 
 impl SeriesView<'_> {

@@ -56,7 +56,7 @@ impl SeriesSource for Columns {
         let to = self.times.partition_point(|t| *t <= range.end);
         for (id, labels) in series {
             let values = &self.values[id.0 as usize][from..to];
-            visit(SeriesView { id: *id, labels, times: &self.times[from..to], values, histograms: &[] });
+            visit(SeriesView { id: *id, labels, times: &self.times[from..to], values, histograms: &[], rising: false });
         }
         Ok(())
     }

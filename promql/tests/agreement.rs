@@ -76,6 +76,7 @@ impl SeriesSource for Mixed {
                     times: &s.times[from..to],
                     values: &s.values[from..to],
                     histograms: if any { &s.histograms[from..to] } else { &[] },
+                    rising: false,
                 });
             }
         }

@@ -29,7 +29,14 @@ impl SeriesSource for Lines {
         for (i, labels) in self.labels.iter().enumerate().filter(|(_, l)| selector.matches(l)) {
             let values: Vec<f64> = self.times[from..to].iter().map(|t| t.seconds() * (i + 1) as f64).collect();
             if from < to {
-                visit(SeriesView { id: SeriesId(i as u32), labels, times: &self.times[from..to], values: &values, histograms: &[] });
+                visit(SeriesView {
+                    id: SeriesId(i as u32),
+                    labels,
+                    times: &self.times[from..to],
+                    values: &values,
+                    histograms: &[],
+                    rising: false,
+                });
             }
         }
         Ok(())

@@ -84,7 +84,7 @@ impl Evaluator<'_> {
                 return Ok(());
             }
             if extrapolated && starts.is_empty() {
-                let window = Window { times: view.times, values: view.values, start, end, range_seconds };
+                let window = Window { times: view.times, values: view.values, start, end, range_seconds, rising: view.rising };
                 if let Some(result) = extrapolate(&window, counter, per_second) {
                     if let Some(value) = result {
                         groups.add(&mut plan, &view, value);

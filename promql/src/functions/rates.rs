@@ -98,6 +98,8 @@ pub struct Window<'a> {
     pub start: i64,
     pub end: i64,
     pub range_seconds: f64,
+    /// As [`SeriesView::rising`](watchfire_model::SeriesView).
+    pub rising: bool,
 }
 
 /// `rate`, `increase` or `delta` of a window without start timestamps. The outer option is `None` when there are NaNs among the values,
@@ -109,6 +111,10 @@ pub fn extrapolate(window: &Window<'_>, counter: bool, per_second: bool) -> Opti
     if values.len() < 2 {
         return if values.first().is_some_and(|v| v.is_nan()) { None } else { Some(None) };
     }
+    let whole = values[values.len() - 1] - values[0];
+    if window.rising {
+        return Some(Some(scale(window, whole, counter, per_second)));
+    }
     // One pass that compilers turn into vector instructions; resets are rare enough to be counted in a second one.
     let mut nan = values[0].is_nan();
     let mut down = false;
@@ -119,7 +125,7 @@ pub fn extrapolate(window: &Window<'_>, counter: bool, per_second: bool) -> Opti
     if nan {
         return None;
     }
-    let mut result = values[values.len() - 1] - values[0];
+    let mut result = whole;
     if counter && down {
         result += reset_correction(values);
     }
@@ -147,7 +153,7 @@ fn extrapolated(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_
     let mut started = None;
     if counter {
         if window.float_starts.is_empty() {
-            result += reset_correction(values);
+            result += if window.rising { 0.0 } else { reset_correction(values) };
         } else {
             result += correction_with_starts(window, ctx);
             started = start_inside(window.float_starts, times[0].0, ctx);
@@ -157,7 +163,7 @@ fn extrapolated(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_
         if values.len() < 2 {
             return None;
         }
-        let window = Window { times, values, start: ctx.start, end: ctx.end, range_seconds: ctx.range_seconds };
+        let window = Window { times, values, start: ctx.start, end: ctx.end, range_seconds: ctx.range_seconds, rising: window.rising };
         return Some(scale(&window, result, counter, per_second));
     };
     let extent = Extent { first: times[0].0, last: times[times.len() - 1].0, samples: values.len() };

@@ -12,6 +12,8 @@ pub struct Split<'a> {
     pub histogram_times: &'a [Timestamp],
     pub histograms: &'a [Arc<NativeHistogram>],
     pub histogram_starts: &'a [Timestamp],
+    /// As [`SeriesView::rising`].
+    pub rising: bool,
 }
 
 /// Room for the series that cannot be borrowed; reused from series to series.
@@ -27,8 +29,8 @@ pub struct Scratch {
 
 /// Splits a view. `starts` are start timestamps, one per sample, or empty.
 pub fn split<'a>(view: &SeriesView<'a>, starts: &'a [Timestamp], scratch: &'a mut Scratch) -> Split<'a> {
-    if view.histograms.is_empty() && !view.values.iter().any(|v| is_stale(*v)) {
-        return Split { float_times: view.times, floats: view.values, float_starts: starts, ..Split::default() };
+    if view.rising || view.histograms.is_empty() && !view.values.iter().any(|v| is_stale(*v)) {
+        return Split { float_times: view.times, floats: view.values, float_starts: starts, rising: view.rising, ..Split::default() };
     }
     scratch.clear();
     for (i, at) in view.times.iter().enumerate() {
@@ -73,6 +75,7 @@ impl Scratch {
             histogram_times: &self.histogram_times,
             histograms: &self.histograms,
             histogram_starts: &self.histogram_starts,
+            rising: false,
         }
     }
 }
@@ -93,6 +96,7 @@ impl<'a> Split<'a> {
             histogram_times: &self.histogram_times[h.clone()],
             histograms: &self.histograms[h.clone()],
             histogram_starts: self.histogram_starts.get(h).unwrap_or(&[]),
+            rising: self.rising,
         }
     }
 

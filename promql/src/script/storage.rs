@@ -195,6 +195,7 @@ impl SeriesSource for Storage {
                 times: &stored.times[from..to],
                 values: &stored.values[from..to],
                 histograms: if stored.has_histograms { &stored.histograms[from..to] } else { &[] },
+                rising: false,
             };
             visit(view, &stored.starts[from..to]);
         }

@@ -8,7 +8,7 @@
 use super::column::{GAP, is_gap};
 
 /// Values of a full chunk.
-pub(crate) const CHUNK: usize = 64;
+pub(crate) const CHUNK: usize = 32;
 
 /// How the values follow the form byte. Decimal forms carry their power of ten in the four upper bits.
 const SAME: u8 = 0;

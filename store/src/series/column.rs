@@ -33,6 +33,8 @@ pub(crate) struct Column {
     sealed: Vec<Chunk>,
     sealed_rows: u32,
     gaps: u32,
+    /// Absolute row from which on no value is NaN, a histogram or less than the one before.
+    rising_from: u64,
     /// The values after those.
     open: Vec<f64>,
     /// Empty, or as long as `open`.
@@ -41,7 +43,17 @@ pub(crate) struct Column {
 
 impl Column {
     pub fn new(id: SeriesId, labels: Labels) -> Self {
-        Column { id, labels, base: 0, sealed: Vec::new(), sealed_rows: 0, gaps: 0, open: Vec::new(), histograms: Vec::new() }
+        Column {
+            id,
+            labels,
+            base: 0,
+            sealed: Vec::new(),
+            sealed_rows: 0,
+            gaps: 0,
+            rising_from: 0,
+            open: Vec::new(),
+            histograms: Vec::new(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -51,6 +63,11 @@ impl Column {
     /// Rows from the first sample to the last.
     pub fn len(&self) -> usize {
         self.sealed_rows as usize + self.open.len()
+    }
+
+    /// Whether the values from this row on, counted from `base`, are known to be those of a counter without a reset.
+    pub fn is_rising(&self, from: usize) -> bool {
+        self.base + from as u64 >= self.rising_from
     }
 
     pub fn has_gaps(&self) -> bool {
@@ -119,6 +136,12 @@ impl Column {
         if self.is_empty() {
             self.base = row;
         }
+        match (value, self.open.last()) {
+            (Value::Float(v), _) if v.is_nan() => self.rising_from = row + 1,
+            (Value::Float(v), Some(before)) if *v >= *before => {}
+            (Value::Float(_), _) => self.rising_from = row,
+            (Value::Histogram(_), _) => self.rising_from = row + 1,
+        }
         let missing = (row - self.end()) as usize;
         grow(&mut self.open, missing + 1);
         self.open.extend(std::iter::repeat_n(GAP, missing));
@@ -172,6 +195,7 @@ impl Column {
         if self.is_empty() {
             return;
         }
+        self.rising_from += u64::from(self.rising_from >= row);
         if self.base >= row {
             self.base += 1;
         } else if row < self.end() {
@@ -277,6 +301,11 @@ impl Column {
     /// a sample is only dropped when the row that replaces it holds one too.
     pub fn thin(&mut self, first: u64, keep: &[bool]) {
         let start = (self.base - first) as usize;
+        // One later than the row that takes its place: that may show the value of the one before.
+        self.rising_from = first
+            + 1
+            + keep.iter().take((self.rising_from.saturating_sub(first)) as usize).filter(|k| **k).count() as u64
+            + self.rising_from.saturating_sub(first + keep.len() as u64);
         let stays = |row: usize| keep.get(start + row).copied().unwrap_or(true);
         let mut thinned = Thinned {
             base: first + keep.iter().take(start).filter(|k| **k).count() as u64,

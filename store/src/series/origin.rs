@@ -161,9 +161,10 @@ impl Origin {
             return;
         }
         let times = &times[from..to];
+        let rising = column.is_rising(from);
         let (values, histograms) = column.rows(from, to, &mut scratch.unpacked);
         if !column.has_gaps() || !values.iter().any(|v| is_gap(*v)) {
-            visit(SeriesView { id, labels: &column.labels, times, values, histograms });
+            visit(SeriesView { id, labels: &column.labels, times, values, histograms, rising });
             return;
         }
         scratch.times.clear();
@@ -178,7 +179,7 @@ impl Origin {
         }
         if !scratch.times.is_empty() {
             let Scratch { times, values, histograms, .. } = scratch;
-            visit(SeriesView { id, labels: &column.labels, times, values, histograms });
+            visit(SeriesView { id, labels: &column.labels, times, values, histograms, rising });
         }
     }
 
@@ -261,6 +262,7 @@ mod tests {
         let mut samples = Vec::new();
         let range = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
         origin.visit(column, SeriesId(column), range, &mut Scratch::default(), &mut |view| {
+            assert!(!view.rising || view.values.windows(2).all(|pair| pair[0] <= pair[1]), "{:?}", view.values);
             samples = view.times.iter().map(|t| t.0).zip(view.values.iter().copied()).collect();
         });
         samples
@@ -269,6 +271,7 @@ mod tests {
     fn read(origin: &Origin, column: u32, range: TimeRange) -> Vec<(i64, u64)> {
         let mut samples = Vec::new();
         origin.visit(column, SeriesId(column), range, &mut Scratch::default(), &mut |view| {
+            assert!(!view.rising || view.values.windows(2).all(|pair| pair[0] <= pair[1]), "{:?}", view.values);
             samples = view.times.iter().map(|t| t.0).zip(view.values.iter().map(|v| v.to_bits())).collect();
         });
         samples
@@ -306,7 +309,11 @@ mod tests {
                     Step::Row(since, values) => {
                         let at = newest + since;
                         newest = newest.max(at);
-                        let values = values.map(|v| v.map(|v| Value::Float(v as f64 / 8.0)));
+                        let mut values = values.map(|v| v.map(|v| Value::Float(v as f64 / 8.0)));
+                        // The first is a counter that begins anew now and then.
+                        if values[0].as_ref().is_some_and(|v| v.as_float() > Some(5.0)) {
+                            values[0] = Some(Value::Float(at as f64 / 1000.0));
+                        }
                         let row: Vec<_> = columns.iter().zip(&values).filter_map(|(c, v)| Some((*c, SeriesId(*c), v.as_ref()?))).collect();
                         for (column, _, value) in &row {
                             let samples = &mut model[*column as usize];

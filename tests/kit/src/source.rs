@@ -53,6 +53,7 @@ impl SeriesSource for MemorySource {
                 times: &series.times[from..to],
                 values: &values,
                 histograms: if any { &histograms } else { &[] },
+                rising: false,
             });
         }
         Ok(())
