@@ -311,16 +311,16 @@ mod tests {
 
     #[test]
     fn what_services_export_takes_few_bytes() {
-        let of = |value: &dyn Fn(u32) -> f64| (0..64).map(value).collect::<Vec<_>>();
+        let of = |value: &dyn Fn(u32) -> f64| (0..CHUNK as u32).map(value).collect::<Vec<_>>();
         let noise = |i: u32| f64::from(i.wrapping_mul(2_654_435_761) >> 24);
         for (what, values, at_most) in [
             ("a constant", of(&|_| 0.1), 9),
             ("an even counter", of(&|i| 1e9 + f64::from(i) * 300.0), 10),
-            ("an uneven counter", of(&|i| 1e9 + f64::from(i) * 300.0 + noise(i)), 90),
-            ("a gauge in hundredths", of(&|i| noise(i) / 100.0), 80),
+            ("an uneven counter", of(&|i| 1e9 + f64::from(i) * 300.0 + noise(i)), 48),
+            ("a gauge in hundredths", of(&|i| noise(i) / 100.0), 40),
             ("a state", of(&|i| f64::from(i / 20 % 2)), 12),
-            ("bytes of memory", of(&|i| 512e6 + 4096.0 * noise(i)), 180),
-            ("measured seconds", of(&|i| (noise(i) + 0.1).sqrt()), 1 + 64 * 8),
+            ("bytes of memory", of(&|i| 512e6 + 4096.0 * noise(i)), 92),
+            ("measured seconds", of(&|i| (noise(i) + 0.1).sqrt()), 1 + 8 * CHUNK),
         ] {
             let (unpacked, length) = back(&values);
             assert_eq!(unpacked, bits(&values), "{what}");
