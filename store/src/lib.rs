@@ -21,6 +21,7 @@
 mod checks;
 mod limits;
 mod logs;
+mod read_ahead;
 mod reads;
 mod series;
 mod signals;

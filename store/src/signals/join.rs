@@ -6,6 +6,8 @@
 //! A part of each tag lies in a table of its own, small enough for a processor's cache: who looks for the other half, or for a free place, seldom touches more than
 //! that, and what is written elsewhere is not waited for.
 
+use crate::read_ahead::read_ahead;
+
 /// One side of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Half {
@@ -110,14 +112,14 @@ impl Join {
         self.waiting
     }
 
-    /// Reads the buckets of these tags. In a loop that does nothing else the cache misses overlap; joined one by one each would be waited for.
+    /// Has the bucket of a tag at hand when the tag is offered.
     #[inline]
-    pub fn touch(&self, tags: &[u64]) {
-        let mut seen = 0;
-        for tag in tags {
-            seen ^= self.tags[*tag as usize & self.mask][0];
-        }
-        std::hint::black_box(seen);
+    pub fn read_ahead(&self, tag: u64) {
+        let index = tag as usize & self.mask;
+        read_ahead(&self.tags[index]);
+        // Two lines of two halves each.
+        read_ahead(&self.halves[index * PLACES]);
+        read_ahead(&self.halves[index * PLACES + PLACES / 2]);
     }
 
     /// Offers a half. `meet` is called for each half of the other side that it belongs to; what is still needed stays in the table.

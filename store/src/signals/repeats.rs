@@ -1,5 +1,7 @@
 //! Spans seen lately, so that a span that is sent again does not count twice.
 
+use crate::read_ahead::read_ahead;
+
 /// 16 tags of 32 bits per cache line; with the bucket they make 46 bits of hash, so two different spans are confused once in some hundred million.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
@@ -23,14 +25,10 @@ impl Repeats {
         self.lines.len() * 65
     }
 
-    /// Reads the lines of these hashes, so that their cache misses overlap.
+    /// Has the line of a hash at hand when the hash is asked for.
     #[inline]
-    pub fn touch(&self, hashes: &[u64]) {
-        let mut seen = 0;
-        for hash in hashes {
-            seen ^= self.lines[*hash as usize & self.mask].0[0];
-        }
-        std::hint::black_box(seen);
+    pub fn read_ahead(&self, hash: u64) {
+        read_ahead(&self.lines[hash as usize & self.mask]);
     }
 
     /// Whether this hash was seen lately; from now on it was.

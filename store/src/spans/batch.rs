@@ -1,5 +1,5 @@
-//! The loops over the new rows of a request: which were sent before, RED, and the join. In loops of their own, with what they need read ahead,
-//! the cache misses of neighbouring spans overlap.
+//! The loops over the new rows of a request: which were sent before, RED, and the join. What they look up was read while the spans were walked, so the
+//! caches have it.
 
 use super::engine::SpanEngine;
 use super::open::Row;
@@ -13,9 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use watchfire_model::{SpanKind, SpanStatus, Timestamp};
 
-/// Rows whose cache lines are read ahead.
-const AHEAD: usize = 64;
-
 /// What the later loops need of a row besides the columns.
 #[derive(Clone, Copy)]
 pub(super) struct Pending {
@@ -26,6 +23,9 @@ pub(super) struct Pending {
     pub(super) protocol: Protocol,
     pub(super) kind: SpanKind,
     pub(super) links: (u32, u32),
+    /// Hashes under which the span is remembered and joined.
+    pub(super) seen_as: u64,
+    pub(super) joins_as: u64,
 }
 
 impl SpanEngine {
@@ -38,16 +38,10 @@ impl SpanEngine {
         let first = self.open.rows.len() - self.pending.len();
         let rows = &mut self.open.rows[first..];
         let mut repeated = 0;
-        self.tags.clear();
-        // The kind belongs to it: in Zipkin's model both sides of a call share one span id.
-        self.tags.extend(rows.iter().zip(&self.pending).map(|(row, pending)| mix(row.trace, row.span, 1 + pending.kind as u64)));
-        for (rows, hashes) in rows.chunks_mut(AHEAD).zip(self.tags.chunks(AHEAD)) {
-            self.repeats.touch(hashes);
-            for (row, hash) in rows.iter_mut().zip(hashes) {
-                if self.repeats.seen(*hash) {
-                    row.flags |= REPEATED;
-                    repeated += 1;
-                }
+        for (row, pending) in rows.iter_mut().zip(&self.pending) {
+            if self.repeats.seen(pending.seen_as) {
+                row.flags |= REPEATED;
+                repeated += 1;
             }
         }
         self.counters.repeated.add(repeated);
@@ -55,9 +49,8 @@ impl SpanEngine {
             if row.flags & REPEATED != 0 {
                 continue;
             }
-            let status = if row.flags & FAILED != 0 { SpanStatus::Error as usize } else { (row.flags & 3).min(2) as usize };
             let call = CallExample { trace: row.trace, span: row.span, nanos: row.duration };
-            if self.operations.observe(pending.operation, status, call, f64::from(pending.weight), self.now) {
+            if self.operations.observe(pending.operation, status(row.flags), call, f64::from(pending.weight), self.now) {
                 row.flags |= SLOW;
             }
             if row.flags & (SLOW | FAILED) != 0 && self.notable.last() != Some(&row.trace) {
@@ -87,21 +80,12 @@ impl SpanEngine {
     pub(super) fn join_rows(&mut self, first: usize) {
         let ticks = (self.now.0 / 250) as u16;
         let lost = self.join.lost;
-        self.tags.clear();
-        let of_kind = |row: &Row, kind| match kind {
-            SpanKind::Server | SpanKind::Consumer => key(row.trace, row.parent),
-            _ => key(row.trace, row.span),
-        };
-        self.tags.extend(self.open.rows[first..].iter().zip(&self.pending).map(|(row, pending)| of_kind(row, pending.kind)));
-        for (i, (row, pending)) in self.open.rows[first..].iter().zip(&self.pending).enumerate() {
-            if i % AHEAD == 0 {
-                self.join.touch(&self.tags[i..self.tags.len().min(i + AHEAD)]);
-            }
+        for (row, pending) in self.open.rows[first..].iter().zip(&self.pending) {
             let flags = row.flags;
             if flags & REPEATED != 0 || matches!(pending.kind, SpanKind::Internal | SpanKind::Unspecified) {
                 continue;
             }
-            let tag = self.tags[i];
+            let tag = pending.joins_as;
             let (trace, parent) = (row.trace, row.parent);
             let message = matches!(pending.kind, SpanKind::Producer | SpanKind::Consumer);
             let callee = matches!(pending.kind, SpanKind::Server | SpanKind::Consumer);
@@ -154,6 +138,12 @@ impl SpanEngine {
             }
         });
     }
+}
+
+/// The status a span is counted under.
+#[inline]
+fn status(flags: u8) -> usize {
+    if flags & FAILED != 0 { SpanStatus::Error as usize } else { (flags & 3).min(2) as usize }
 }
 
 /// What an edge needs to know of both sides.
@@ -225,16 +215,32 @@ impl Sides<'_> {
 }
 
 #[inline]
-fn mix(trace: u128, span: u64, extra: u64) -> u64 {
-    let fold = |a: u64, b: u64| {
-        let wide = u128::from(a) * u128::from(b);
-        (wide >> 64) as u64 ^ wide as u64
-    };
-    let (high, low) = ((trace >> 64) as u64, trace as u64);
-    fold(fold(high ^ 0x243f_6a88_85a3_08d3, low ^ 0x1319_8a2e_0370_7344) ^ extra, span ^ 0xa409_3822_299f_31d0)
+fn fold(a: u64, b: u64) -> u64 {
+    let wide = u128::from(a) * u128::from(b);
+    (wide >> 64) as u64 ^ wide as u64
+}
+
+/// The hash of a trace, of which those of its spans are made.
+#[inline]
+fn trace_hash(trace: u128) -> u64 {
+    fold((trace >> 64) as u64 ^ 0x243f_6a88_85a3_08d3, trace as u64 ^ 0x1319_8a2e_0370_7344)
+}
+
+#[inline]
+fn span_hash(trace: u64, span: u64, extra: u64) -> u64 {
+    fold(trace ^ extra, span ^ 0xa409_3822_299f_31d0)
 }
 
 #[inline]
 fn key(trace: u128, span: u64) -> u64 {
-    mix(trace, span, 0)
+    span_hash(trace_hash(trace), span, 0)
+}
+
+/// What a span is remembered by, and what it meets the other side of its call under. The kind belongs to the first: in Zipkin's model both sides of a call
+/// share one span id.
+#[inline]
+pub(super) fn hashes(row: &Row, kind: SpanKind) -> (u64, u64) {
+    let trace = trace_hash(row.trace);
+    let call = if matches!(kind, SpanKind::Server | SpanKind::Consumer) { row.parent } else { row.span };
+    (span_hash(trace, row.span, 1 + kind as u64), span_hash(trace, call, 0))
 }

@@ -3,7 +3,7 @@
 //! While a request is walked, each span is appended to a row and its body to the block (no allocation). When the request is over, the new rows are
 //! worked off together (`batch.rs`), and now and then sealed, shown and evicted (`keeping.rs`) or published (`publication.rs`).
 
-use super::batch::Pending;
+use super::batch::{Pending, hashes};
 use super::block::put_body;
 use super::held::Held;
 use super::intern::{Interned, Resource, Scope};
@@ -74,7 +74,6 @@ pub struct SpanEngine {
     pub(super) sealed: VecDeque<Arc<Segment>>,
     pub(super) pending: Vec<Pending>,
     pub(super) links: Vec<(u128, u64)>,
-    pub(super) tags: Vec<u64>,
     pub(super) scope_key: Vec<u8>,
     pub(super) notable: Vec<u128>,
 
@@ -125,7 +124,6 @@ impl SpanEngine {
             sealed: VecDeque::new(),
             pending: Vec::with_capacity(BATCH),
             links: Vec::new(),
-            tags: Vec::new(),
             scope_key: Vec::new(),
             notable: Vec::new(),
             resource,
@@ -276,7 +274,7 @@ impl SpanVisitor for SpanEngine {
             state.local = (self.open.epoch, self.open.add_operation(&state.identity));
         }
         let named = !state.identity.overflow && span.name.len() == state.identity.name.len();
-        self.open.rows.push(Row {
+        let row = Row {
             trace: u128::from_be_bytes(span.trace_id.0),
             span: u64::from_be_bytes(span.span_id.0),
             parent: u64::from_be_bytes(span.parent_id.0),
@@ -286,14 +284,28 @@ impl SpanVisitor for SpanEngine {
             resource: self.places.1,
             scope: self.places.2,
             flags: span.status as u8 | mended | if failed { FAILED } else { 0 },
-        });
+        };
+        let (seen_as, joins_as) = hashes(&row, span.kind);
+        self.repeats.read_ahead(seen_as);
+        self.join.read_ahead(joins_as);
+        self.open.rows.push(row);
         put_body(&mut self.open.bodies, span.body, span.attribute_ranges, named);
         let from = self.links.len() as u32;
         if span.kind == SpanKind::Consumer {
             self.links.extend(span.links.iter().map(|(t, s)| (u128::from_be_bytes(t.0), u64::from_be_bytes(s.0))));
         }
         let links = (from, self.links.len() as u32);
-        self.pending.push(Pending { operation, service: self.service, peer, weight: weight as f32, protocol, kind: span.kind, links });
+        self.pending.push(Pending {
+            operation,
+            service: self.service,
+            peer,
+            weight: weight as f32,
+            protocol,
+            kind: span.kind,
+            links,
+            seen_as,
+            joins_as,
+        });
     }
 
     fn end_of_request(&mut self, received: Timestamp) {
