@@ -104,6 +104,25 @@ impl Lens<'_> {
         Ok(self.vector(expression)?.into_iter().map(|(labels, v)| (labels.value(label).to_owned(), v)).collect())
     }
 
+    /// The 50th, 95th and 99th percentile of each histogram of an expression, which is evaluated once for all three.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub fn percentiles(&self, histogram: &str) -> Result<BTreeMap<Labels, [Option<f64>; 3]>, ReadError> {
+        let mut out: BTreeMap<Labels, [Option<f64>; 3]> = BTreeMap::new();
+        for (labels, value) in self.vector(&format!("histogram_quantiles({histogram}, \"quantile\", 0.5, 0.95, 0.99)"))? {
+            let index = match labels.value("quantile") {
+                "0.5" => 0,
+                "0.95" => 1,
+                _ => 2,
+            };
+            let mut builder = labels.to_builder();
+            builder.remove("quantile");
+            out.entry(builder.build()).or_default()[index] = Some(value);
+        }
+        Ok(out)
+    }
+
     /// A single number.
     ///
     /// # Errors

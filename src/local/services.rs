@@ -183,15 +183,9 @@ fn collect(
         }
     }
     fresh.retain(|_, red| red.rate > 0.0);
-    for (quantile, pick) in [("0.5", 0), ("0.95", 1), ("0.99", 2)] {
-        for (name, value) in lens.by(label, &format!("histogram_quantile({quantile}, {histogram})"))? {
-            if let Some(red) = fresh.get_mut(&name) {
-                match pick {
-                    0 => red.p50 = Some(value),
-                    1 => red.p95 = Some(value),
-                    _ => red.p99 = Some(value),
-                }
-            }
+    for (labels, percentiles) in lens.percentiles(histogram)? {
+        if let Some(red) = fresh.get_mut(labels.value(label)) {
+            [red.p50, red.p95, red.p99] = percentiles;
         }
     }
     fresh.retain(|_, red| !percentiles_required || red.p50.is_some());
@@ -308,11 +302,9 @@ fn operation_rows(lens: &Lens<'_>, calls: &str, window: Duration, histogram: &st
         }
     }
     let mut quantiles: BTreeMap<(String, String), [Option<f64>; 3]> = BTreeMap::new();
-    for (index, quantile) in ["0.5", "0.95", "0.99"].into_iter().enumerate() {
-        for (labels, value) in lens.vector(&format!("histogram_quantile({quantile}, {histogram})"))? {
-            let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
-            quantiles.entry(key).or_default()[index] = Some(value / unit);
-        }
+    for (labels, percentiles) in lens.percentiles(histogram)? {
+        let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
+        quantiles.insert(key, percentiles.map(|p| p.map(|p| p / unit)));
     }
     let mut out: Vec<OperationRow> = rows
         .into_iter()

@@ -9,7 +9,7 @@ use watchfire_model::{Appended, Labels, NativeHistogram, SeriesId, SeriesView, T
 /// Samples younger than this are not packed: five minutes are what most rules look at, and a scrape more.
 const FRESH: Duration = Duration::from_secs(360);
 /// Packing all columns is spread over so many rows.
-const SWEEP: usize = 32;
+const SWEEP: usize = 4;
 
 /// Rows are counted from the first ever written, so that trimming the front does not renumber the columns.
 #[derive(Debug, Default)]
