@@ -21,6 +21,7 @@ pub use dialects::beside as dialects_beside;
 #[cfg(test)]
 pub use evaluation::conclusion;
 pub use evaluation::dialect_engine;
+pub use evidence::StoreEvidence;
 pub use notifications::{document_settings, notification_paths, notify_settings, test_notifications};
 pub use plan::{Plan, environment, platform};
 pub use preset_rules::THRESHOLD_LABEL;
@@ -37,7 +38,6 @@ use crate::topology::JoinedTopology;
 use anyhow::Context as _;
 use commands::LocalCommands;
 use evaluation::EvaluatorHandle;
-use evidence::StoreEvidence;
 use facts::LiveFacts;
 use reload::Reloader;
 use std::collections::BTreeMap;

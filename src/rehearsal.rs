@@ -4,19 +4,20 @@
 //! Types to know: [`rehearse`] runs one scenario and gives an [`Account`]; [`Account::faults`] compares it with what the scenario declares;
 //! [`gaps`] says what no scenario of a platform touches.
 //!
-//! Invariants: only transport is left out. Bytes are those that the simulated services would send, decoders, store, dialects, rules, causes and
-//! routes are those of a run; nothing here knows a platform by name.
+//! Invariants: only transport is left out. Bytes are those that the simulated services would send; decoders, store, dialects, rules, causes,
+//! routes, groups and messages are those of a run, up to what each channel would put on the wire; nothing here knows a platform by name.
 
 mod account;
 #[cfg(test)]
 mod cursor;
+mod messages;
 mod report;
 mod wire;
 
 pub use account::{Account, gaps};
 pub use report::text;
 
-use crate::instance::{Plan, dialect_engine, document_settings, signals, store_limits};
+use crate::instance::{Plan, StoreEvidence, dialect_engine, document_settings, signals, store_limits};
 use crate::local::Declared;
 use crate::local::lens::{Lens, QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
 use crate::local::objectives::met;
@@ -28,7 +29,7 @@ use watchfire_alerts::{Evaluator, EvaluatorSettings};
 use watchfire_config::platform::{Platform, Scenario};
 use watchfire_demo::Simulation;
 use watchfire_model::{Clock, HandClock, Meter, Timestamp};
-use watchfire_notifiers::routing::Routing;
+use watchfire_notifiers::Rehearsal;
 use watchfire_promql::Engine;
 use watchfire_store::Store;
 use wire::Wire;
@@ -39,6 +40,8 @@ const STEP: Duration = Duration::from_secs(1);
 const LOOK: u64 = 5;
 /// How long after the scenario everything may take to be as before.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// The slowest digest of a document comes once a day.
+const DIGESTS: Duration = Duration::from_secs(25 * 3600);
 /// 2026-01-05 09:00 UTC, a Monday: any time would do, as long as it is always the same.
 const EPOCH: Timestamp = Timestamp::from_millis(1_767_603_600_000);
 
@@ -54,11 +57,13 @@ pub fn rehearse(plan: &Plan, platform: &Platform, scenario: &Scenario, seed: u64
     let engine = Arc::new(Engine::default());
     let declared = Arc::new(Declared::from(platform));
     let topology = Arc::new(JoinedTopology::new(store.clone(), declared));
-    let routing = Routing::new(&document_settings(platform)?).map_err(|e| anyhow::anyhow!("route: {e}"))?;
+    let mut delivery = Rehearsal::new(&document_settings(platform)).map_err(|e| anyhow::anyhow!("route: {e}"))?;
+    let evidence = Arc::new(StoreEvidence::new(store.clone(), engine.clone(), None));
     let hold = EvaluatorSettings::default().hold;
     let settings = EvaluatorSettings { interval: plan.config.evaluation_interval, ..EvaluatorSettings::default() };
     let mut evaluator = Evaluator::new(settings, plan.rule_groups()?, store.clone(), store.clone(), topology, clock.clone(), meter.clone())
         .with_engine(engine.clone())
+        .with_evidence(evidence)
         .with_dialects(dialect_engine(plan)?);
     let simulation = Simulation::new(platform, seed, Some(scenario), None, EPOCH, 1.0);
     let mut wire = Wire::new(platform, simulation, store.clone(), store.span_engine(signals(plan)), &meter)?;
@@ -74,9 +79,12 @@ pub fn rehearse(plan: &Plan, platform: &Platform, scenario: &Scenario, seed: u64
         wire.advance(at, now)?;
         let outcome = evaluator.tick();
         observer.alerts(&evaluator.records(), &outcome.changed, at);
-        for notice in &outcome.notices {
-            observer.told(notice, routing.route(&notice.labels));
+        for notice in outcome.notices {
+            observer.notice(&notice);
+            delivery.take(notice, now);
         }
+        delivery.refresh(&outcome.refreshed);
+        delivery.send(now).iter().for_each(|said| observer.said(said));
         if at.as_secs().is_multiple_of(LOOK) {
             let lens = Lens {
                 engine: &engine,
@@ -94,6 +102,12 @@ pub fn rehearse(plan: &Plan, platform: &Platform, scenario: &Scenario, seed: u64
         if at > scenario.lasts && observer.calm() {
             break;
         }
+    }
+    // Nothing fires any more; batches and digests are still to come.
+    let mut now = clock.now();
+    while let Some(next) = delivery.next(now).filter(|next| next.since(EPOCH) < DIGESTS) {
+        now = next;
+        delivery.send(now).iter().for_each(|said| observer.said(said));
     }
     Ok(observer.account(at, evaluator.broken_rules()))
 }

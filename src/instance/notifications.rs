@@ -8,9 +8,15 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 use watchfire_config::platform::{Platform, Route};
-use watchfire_model::{Clock, Meter, Severity};
+use watchfire_model::{Clock, Meter, Secret, Severity};
+use watchfire_notifiers::channels::email::EmailSettings;
+use watchfire_notifiers::channels::pagerduty::PagerDutySettings;
+use watchfire_notifiers::channels::slack::SlackSettings;
+use watchfire_notifiers::channels::sms::SmsSettings;
+use watchfire_notifiers::channels::webhook::WebhookSettings;
 use watchfire_notifiers::{
-    Dispatcher, DispatcherHandle, ReceiverSettings, Recovered, RouteSettings, Settings, TerminalKind, TerminalSink, probe_paths, test_paths,
+    ChannelSettings, Dispatcher, DispatcherHandle, ReceiverSettings, Recovered, RouteSettings, Settings, TerminalKind, TerminalSink,
+    probe_paths, test_paths,
 };
 
 /// Settings of the dispatcher for a plan. `external_url` is where this instance is reached, unless the configuration says otherwise.
@@ -83,17 +89,33 @@ fn route_settings(route: &Route, to: Vec<String>) -> RouteSettings {
 }
 
 /// The routes of a preset with every receiver and team it names, as if each were configured: what the document asks for, nothing of this machine.
-///
-/// # Errors
-/// When a receiver's name cannot be one.
-pub fn document_settings(platform: &Platform) -> anyhow::Result<Settings> {
+/// Their addresses lead nowhere.
+pub fn document_settings(platform: &Platform) -> Settings {
     let names = |route: &Route| route.receivers.iter().chain(&route.teams).cloned().collect::<Vec<_>>();
     let mut all: Vec<String> = platform.routes.iter().flat_map(names).filter(|n| !["desktop", "terminal"].contains(&n.as_str())).collect();
     all.sort();
     all.dedup();
-    let receivers = all.into_iter().map(|name| ReceiverSettings { name, channels: Vec::new() }).collect();
+    let receivers = all.into_iter().map(|name| ReceiverSettings { channels: vec![channel_of(&name)], name }).collect();
     let routes = platform.routes.iter().map(|route| route_settings(route, names(route))).collect();
-    Ok(Settings { receivers, routes, default_to: vec!["desktop".to_owned()], ..Settings::default() })
+    Settings { receivers, routes, default_to: vec!["desktop".to_owned()], ..Settings::default() }
+}
+
+/// The channel that a receiver is named after. A document does not say how it reaches a team, a telephone or a dashboard: that is a webhook here.
+fn channel_of(receiver: &str) -> ChannelSettings {
+    let nowhere = Some(Secret::new("https://nowhere.invalid/"));
+    let address = "nobody@nowhere.invalid".to_owned();
+    match receiver {
+        "slack" => ChannelSettings::Slack(SlackSettings { url: nowhere, ..SlackSettings::default() }),
+        "pagerduty" => ChannelSettings::Pagerduty(PagerDutySettings { routing_key: nowhere, ..PagerDutySettings::default() }),
+        "sms" => ChannelSettings::Sms(SmsSettings { url: nowhere, to: vec!["+0".to_owned()], ..SmsSettings::default() }),
+        "email" => ChannelSettings::Email(EmailSettings {
+            smarthost: "nowhere.invalid:25".to_owned(),
+            from: address.clone(),
+            to: vec![address],
+            ..EmailSettings::default()
+        }),
+        _ => ChannelSettings::Webhook(WebhookSettings { url: nowhere, ..WebhookSettings::default() }),
+    }
 }
 
 /// Starts delivery. A demo keeps its state in memory: nothing of it should be there tomorrow.

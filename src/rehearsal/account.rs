@@ -1,5 +1,6 @@
 //! What a rehearsal saw, and whether that is what the scenario declares.
 
+use super::messages;
 use crate::instance::THRESHOLD_LABEL as THRESHOLD;
 use crate::local::lens::Lens;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,7 @@ use watchfire_config::platform::{Platform, Route, Scenario};
 use watchfire_demo::Simulation;
 use watchfire_model::reading::AlertState;
 use watchfire_model::{Cause, Notice, NoticeState, Severity};
+use watchfire_notifiers::Said;
 
 const STATES: &str = r#"max by (service, breaker) (watchfire_breaker_state{inferred!="true"})"#;
 
@@ -33,7 +35,9 @@ pub struct Episode {
     /// Receivers of its beginning and of its end.
     pub told: Vec<String>,
     pub told_end: Vec<String>,
-    fingerprint: String,
+    pub fingerprint: String,
+    /// What is wrong with a message about it.
+    pub unsaid: Vec<String>,
 }
 
 /// One row of the SLO board over time.
@@ -144,17 +148,31 @@ impl Observer {
         });
     }
 
-    /// A notice and the receivers its labels lead to. Those with a cause are for the record only.
-    pub fn told(&mut self, notice: &Notice, receivers: Vec<String>) {
+    /// What the evaluator has to tell. Of one with a cause nobody hears.
+    pub fn notice(&mut self, notice: &Notice) {
         let episode = self.account.episodes.iter_mut().rev().find(|e| e.fingerprint == notice.fingerprint);
         let Some(episode) = episode else { return };
         if let Some(cause) = &notice.cause {
             episode.cause = Some(cause.clone());
-            return;
         }
-        match notice.state {
-            NoticeState::Firing => episode.told = receivers,
-            NoticeState::Resolved => episode.told_end = receivers,
+    }
+
+    /// A message on its way to a receiver.
+    pub fn said(&mut self, said: &Said) {
+        for (fingerprint, state) in &said.news {
+            let over = *state == NoticeState::Resolved;
+            let about = |e: &&mut Episode| e.fingerprint == *fingerprint && e.fired.is_some() && (!over || e.resolved.is_some());
+            let Some(episode) = self.account.episodes.iter_mut().rev().find(about) else { continue };
+            episode.unsaid.extend(messages::missing(said, episode));
+            let heard = |list: &mut Vec<String>| {
+                if !list.contains(&said.receiver) {
+                    list.push(said.receiver.clone());
+                }
+            };
+            heard(&mut episode.told);
+            if over {
+                heard(&mut episode.told_end);
+            }
         }
     }
 
@@ -197,6 +215,14 @@ impl Observer {
     }
 
     pub fn account(mut self, lasted: Duration, broken: Vec<(String, String, String)>) -> Account {
+        // Who was told that it fires, and heard of no end when it fired again, needs not be told again.
+        for index in 1..self.account.episodes.len() {
+            let (before, rest) = self.account.episodes.split_at_mut(index);
+            let Some(before) = before.iter().rev().find(|e| e.fingerprint == rest[0].fingerprint && e.fired.is_some()) else { continue };
+            let still = before.told.iter().filter(|r| !before.told_end.contains(r));
+            let new: Vec<String> = still.filter(|r| !rest[0].told.contains(r)).cloned().collect();
+            rest[0].told.extend(new);
+        }
         self.account.lasted = lasted;
         self.account.broken = broken;
         self.account
@@ -224,6 +250,7 @@ fn begin(record: &AlertRecord, at: Duration) -> Episode {
         told: Vec::new(),
         told_end: Vec::new(),
         fingerprint: watchfire_alerts::fingerprint(&record.labels),
+        unsaid: Vec::new(),
     }
 }
 
@@ -276,14 +303,18 @@ impl Account {
     fn check_told(&self, episode: &Episode, who: &str, faults: &mut Vec<String>) {
         let mut told = episode.told.clone();
         told.sort();
+        faults.extend(episode.unsaid.iter().map(|what| format!("{who}: {what}")));
+        let again = self.fired().any(|e| e.fingerprint == episode.fingerprint && e.fired > episode.fired);
         match &episode.cause {
             _ if !told.is_empty() => {
                 let expected = self.expected(episode);
-                if told != expected {
+                // A cause that is found late stops what has not been sent.
+                if told != expected && (episode.cause.is_none() || told.iter().any(|r| !expected.contains(r))) {
                     faults.push(format!("{who} was told to {told:?}, the document says {expected:?}"));
                 }
-                if episode.resolved.is_some() && episode.told_end.is_empty() {
-                    faults.push(format!("{who}: nobody heard of its end"));
+                let unaware: Vec<&String> = told.iter().filter(|r| !episode.told_end.contains(r)).collect();
+                if episode.resolved.is_some() && !again && !unaware.is_empty() {
+                    faults.push(format!("{who}: {unaware:?} never heard of its end"));
                 }
             }
             Some(cause) if cause.alert.is_empty() || self.fired().any(|e| e.name == cause.alert) => {}
@@ -316,6 +347,8 @@ pub fn gaps(platform: &Platform, thresholds: &BTreeSet<String>, accounts: &[Acco
     for id in thresholds {
         if !accounts.iter().any(|a| a.fired().any(|e| e.threshold == *id && e.resolved.is_some())) {
             gaps.push(format!("{id}: no scenario makes its rule fire and resolve"));
+        } else if !accounts.iter().any(|a| a.fired().any(|e| e.threshold == *id && !e.told.is_empty())) {
+            gaps.push(format!("{id}: in every scenario its alert is held back for a cause, and nobody is told"));
         }
     }
     for objective in platform.objectives.iter().filter(|o| o.value.is_some()) {

@@ -1,6 +1,6 @@
 //! Scenarios on simulated time, from the bytes of the simulated services to the people who are told. Every run checks that exactly the declared
-//! alerts fire and resolve, that each is told to whom the document says or held back for a cause that fires, that exactly the declared
-//! objectives are missed and met again, and that breakers come back.
+//! alerts fire and resolve, that each is told to whom the document says, over that channel, with its severity, owner and impact, or held back for
+//! a cause that fires, that exactly the declared objectives are missed and met again, and that breakers come back.
 //!
 //! One scenario of each platform runs always; all of them, and what no scenario touches, with
 //! `WATCHFIRE_SCENARIOS=all cargo test --release --test e2e scenarios -- --nocapture`.

@@ -3,7 +3,7 @@
 
 use super::webhook::{Authorization, posted};
 use super::{Channel, Delivery, Failure, Habits, Http, Outcome, Probe, http};
-use crate::message::Message;
+use crate::message::{Message, MessageAlert};
 use crate::settings::one_secret;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -50,19 +50,20 @@ impl Alertmanager {
         Ok(Alertmanager { url, authorization, resend_delay, http })
     }
 
+    fn alerts(&self, message: &Message) -> Vec<Value> {
+        let alert = |alert: &MessageAlert| {
+            let notice = &*alert.notice;
+            let ends_at = match notice.state {
+                NoticeState::Resolved => notice.ends_at,
+                NoticeState::Firing => message.at.saturating_add(notice.ends_at.since(alert.queued_at).max(4 * self.resend_delay)),
+            };
+            posted(&notice.labels, &notice.annotations, notice.starts_at, ends_at, &notice.generator_url)
+        };
+        message.alerts.iter().map(alert).collect()
+    }
+
     async fn send(&self, message: &Message) -> Result<(), Failure> {
-        let alerts: Vec<Value> = message
-            .alerts
-            .iter()
-            .map(|alert| {
-                let notice = &*alert.notice;
-                let ends_at = match notice.state {
-                    NoticeState::Resolved => notice.ends_at,
-                    NoticeState::Firing => message.at.saturating_add(notice.ends_at.since(alert.queued_at).max(4 * self.resend_delay)),
-                };
-                posted(&notice.labels, &notice.annotations, notice.starts_at, ends_at, &notice.generator_url)
-            })
-            .collect();
+        let alerts = self.alerts(message);
         if alerts.is_empty() {
             return Ok(());
         }
@@ -79,6 +80,10 @@ impl Channel for Alertmanager {
 
     fn deliver(self: Arc<Self>, message: Arc<Message>) -> Delivery {
         Box::pin(async move { Outcome::of(&message, self.send(&message).await) })
+    }
+
+    fn says(&self, message: &Message) -> Vec<String> {
+        vec![Value::Array(self.alerts(message)).to_string()]
     }
 
     fn probe(self: Arc<Self>) -> Probe {

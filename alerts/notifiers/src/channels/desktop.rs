@@ -190,6 +190,15 @@ impl Channel for Desktop {
         Box::pin(async move { self.send(&message).await })
     }
 
+    fn says(&self, message: &Message) -> Vec<String> {
+        let texts = message.alerts.iter().filter(|a| a.changed).map(alert_text);
+        texts
+            .chain(message.note.clone())
+            .map(|text| popup(&text.title, &text.body(), false, 0, None))
+            .map(|p| format!("{}\n{}", p.summary, p.body))
+            .collect()
+    }
+
     fn probe(self: Arc<Self>) -> Probe {
         Box::pin(async move {
             match service_is_there().await {

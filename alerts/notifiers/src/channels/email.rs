@@ -130,17 +130,11 @@ impl Email {
 
     /// Subject, plain text, HTML and further headers: as the receiver words them, or our own.
     async fn words(&self, message: &Arc<Message>) -> WordedMail {
-        let own = |problem: &str| WordedMail {
-            subject: message.title(),
-            text: format!("{}{problem}", message.plain(BODY)),
-            html: String::new(),
-            headers: Vec::new(),
-        };
-        let Some(wording) = self.wording.clone().filter(|_| message.note.is_none()) else { return own("") };
+        let Some(wording) = self.wording.clone().filter(|_| message.note.is_none()) else { return own_words(message, "") };
         match worded(message, move |message| wording.mail(message)).await {
             Ok(mail) if mail.text.is_empty() => WordedMail { text: message.plain(BODY), ..mail },
             Ok(mail) => mail,
-            Err(reason) => own(&format!("\n{reason}")),
+            Err(reason) => own_words(message, &format!("\n{reason}")),
         }
     }
 
@@ -180,6 +174,11 @@ impl Email {
     }
 }
 
+/// `problem` says why these are not the words the receiver asked for.
+fn own_words(message: &Message, problem: &str) -> WordedMail {
+    WordedMail { subject: message.title(), text: format!("{}{problem}", message.plain(BODY)), html: String::new(), headers: Vec::new() }
+}
+
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -193,6 +192,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 impl Channel for Email {
     fn deliver(self: Arc<Self>, message: Arc<Message>) -> Delivery {
         Box::pin(async move { Outcome::of(&message, self.send(&message).await) })
+    }
+
+    fn says(&self, message: &Message) -> Vec<String> {
+        let words = own_words(message, "");
+        vec![format!("{}\n\n{}", words.subject, words.text)]
     }
 
     fn probe(self: Arc<Self>) -> Probe {

@@ -115,6 +115,9 @@ pub trait Channel: Send + Sync + 'static {
     /// Delivers the message; the caller bounds the time.
     fn deliver(self: Arc<Self>, message: Arc<Message>) -> Delivery;
 
+    /// What [`deliver`](Self::deliver) puts on the wire, call by call, in watchfire's own words.
+    fn says(&self, message: &Message) -> Vec<String>;
+
     /// Whether delivery could work right now, without sending anything: in words, what was found or what is missing.
     fn probe(self: Arc<Self>) -> Probe;
 }

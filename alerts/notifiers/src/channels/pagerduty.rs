@@ -92,6 +92,10 @@ impl Channel for PagerDuty {
         Box::pin(async move { self.send(&message).await })
     }
 
+    fn says(&self, message: &Message) -> Vec<String> {
+        message.alerts.iter().filter(|a| a.changed).map(|alert| event(alert, message, "").to_string()).collect()
+    }
+
     fn probe(self: Arc<Self>) -> Probe {
         Box::pin(async move {
             self.routing_key.reveal()?;

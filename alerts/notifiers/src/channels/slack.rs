@@ -131,6 +131,10 @@ impl Channel for Slack {
         Box::pin(async move { Outcome::of(&message, self.send(&message).await) })
     }
 
+    fn says(&self, message: &Message) -> Vec<String> {
+        vec![self.own_body(message, None).to_string()]
+    }
+
     fn probe(self: Arc<Self>) -> Probe {
         Box::pin(async move {
             let url = self.url.reveal().and_then(|u| http::url("url", &u))?;

@@ -145,6 +145,10 @@ impl Channel for Sms {
         Box::pin(async move { Outcome::of(&message, self.send(&message).await) })
     }
 
+    fn says(&self, message: &Message) -> Vec<String> {
+        self.to.iter().map(|_| text(message)).collect()
+    }
+
     fn probe(self: Arc<Self>) -> Probe {
         Box::pin(async move {
             let url = self.url.reveal().and_then(|u| http::url("url", &u))?;

@@ -215,10 +215,7 @@ impl TerminalChannel {
 
     /// One sequence per message: a page names its alert, several are counted.
     pub(super) fn show(&self, message: &Message) -> bool {
-        let text = match message.alerts.as_slice() {
-            [only] => alert_text(only).body(),
-            _ => message.texts().iter().map(|t| t.title.clone()).collect::<Vec<_>>().join(", "),
-        };
+        let text = brief(message);
         let title = message.title();
         let id = message.alerts.first().map_or_else(|| "wf-note".to_owned(), |a| format!("wf-{}", a.notice.fingerprint));
         let urgency = if message.state() == NoticeState::Resolved { 0 } else { urgency(message.severity()) };
@@ -226,6 +223,14 @@ impl TerminalChannel {
             let kind = TerminalKind { protocol: self.protocol.unwrap_or(kind.protocol), ..*kind };
             bytes(&id, &title, &text, urgency, &kind)
         })
+    }
+}
+
+/// All of one alert, the titles of several.
+fn brief(message: &Message) -> String {
+    match message.alerts.as_slice() {
+        [only] => alert_text(only).body(),
+        _ => message.texts().iter().map(|t| t.title.clone()).collect::<Vec<_>>().join(", "),
     }
 }
 
@@ -243,6 +248,10 @@ impl Channel for TerminalChannel {
             tokio::time::sleep(APART).await;
             Outcome::all(&message)
         })
+    }
+
+    fn says(&self, message: &Message) -> Vec<String> {
+        vec![format!("{}\n{}", message.title(), brief(message))]
     }
 
     fn probe(self: Arc<Self>) -> Probe {

@@ -68,6 +68,10 @@ impl Channel for Webhook {
         Box::pin(async move { Outcome::of(&message, self.send(&message).await) })
     }
 
+    fn says(&self, message: &Message) -> Vec<String> {
+        vec![body(message, self.max_alerts).to_string()]
+    }
+
     fn probe(self: Arc<Self>) -> Probe {
         Box::pin(async move {
             let url = self.url.reveal().and_then(|u| http::url("url", &u))?;

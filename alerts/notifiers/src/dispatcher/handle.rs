@@ -114,7 +114,7 @@ impl Dispatcher {
 }
 
 /// Makes the routing table and builds every path of it.
-fn table(settings: &Settings, terminal: &Terminal) -> Result<Table, String> {
+pub(super) fn table(settings: &Settings, terminal: &Terminal) -> Result<Table, String> {
     let routing = Routing::new(settings)?;
     for line in routing.unused() {
         tracing::warn!("{line}");

@@ -8,12 +8,14 @@
 mod handle;
 mod path;
 mod plan;
+mod rehearsal;
 mod shared;
 mod summary;
 mod trial;
 
 pub use handle::{Dispatcher, DispatcherHandle, StartError, TickRecord};
 pub use plan::{Due, Now, PathTraits, Plan, STORM_GROUPS, STORM_KEY, plan};
+pub use rehearsal::{Rehearsal, Said};
 pub use trial::{PathReport, probe_paths, test_paths};
 
 use std::time::Duration;

@@ -151,11 +151,8 @@ async fn attempt(shared: &Shared, path: &PathState, due: &Due, limit: Duration) 
     let key = match &due.key {
         Some(key) => key.clone(),
         None => {
-            // Hash of receiver, group and a number that is never used twice.
-            let number = shared.journal.state().read().counter + 1;
-            let key = stable_key(&[name, &due.group_key, &number.to_string(), &format!("{:?}", due.members)]);
-            let composed =
-                Composed { path: name.clone(), group_key: due.group_key.clone(), key: key.clone(), members: due.members.clone() };
+            let composed = composed(name, due, &shared.journal.state().read());
+            let key = composed.key.clone();
             shared.journal.commit_async(vec![Change::Compose(composed)]).await;
             key
         }
@@ -186,9 +183,16 @@ async fn attempt(shared: &Shared, path: &PathState, due: &Due, limit: Duration) 
     record(shared, path, due, &message, outcome).await
 }
 
+/// What is written down before anything is sent. The key is a hash of receiver, group and a number that is never used twice.
+pub(super) fn composed(path: &str, due: &Due, state: &State) -> Composed {
+    let number = (state.counter + 1).to_string();
+    let key = stable_key(&[path, &due.group_key, &number, &format!("{:?}", due.members)]);
+    Composed { path: path.to_owned(), group_key: due.group_key.clone(), key, members: due.members.clone() }
+}
+
 /// `None` when an alert has moved on since it was planned: the newer transition must not go out as if it were the older one, for then it
 /// would go out again.
-fn message(state: &State, path: &PathState, due: &Due, key: String, external_url: &str, now: super::Now) -> Option<Message> {
+pub(super) fn message(state: &State, path: &PathState, due: &Due, key: String, external_url: &str, now: super::Now) -> Option<Message> {
     let cells = state.cells.get(&path.traits.name);
     let current =
         |(fingerprint, revision): &(String, u64)| cells.and_then(|c| c.get(fingerprint)).is_some_and(|c| c.notice.revision == *revision);

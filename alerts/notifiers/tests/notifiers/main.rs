@@ -6,6 +6,7 @@ mod delivery;
 mod desktop;
 mod journal;
 mod receiver;
+mod rehearsal;
 mod reload;
 mod routing;
 mod smtp;
