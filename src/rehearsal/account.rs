@@ -36,6 +36,8 @@ pub struct Episode {
     pub told: Vec<String>,
     pub told_end: Vec<String>,
     pub fingerprint: String,
+    /// As loud as people were told, which is louder than it is where it spoke for a louder one.
+    pub loudest: Severity,
     /// What is wrong with a message about it.
     pub unsaid: Vec<String>,
 }
@@ -159,7 +161,7 @@ impl Observer {
 
     /// A message on its way to a receiver.
     pub fn said(&mut self, said: &Said) {
-        for (fingerprint, state) in &said.news {
+        for (fingerprint, state, severity) in &said.news {
             let over = *state == NoticeState::Resolved;
             let about = |e: &&mut Episode| e.fingerprint == *fingerprint && e.fired.is_some() && (!over || e.resolved.is_some());
             let Some(episode) = self.account.episodes.iter_mut().rev().find(about) else { continue };
@@ -170,6 +172,7 @@ impl Observer {
                 }
             };
             heard(&mut episode.told);
+            episode.loudest = episode.loudest.max(*severity);
             if over {
                 heard(&mut episode.told_end);
             }
@@ -241,6 +244,7 @@ fn begin(record: &AlertRecord, at: Duration) -> Episode {
         name: record.rule.clone(),
         about: about.collect::<Vec<_>>().join(" "),
         severity: Severity::from_label(record.labels.value("severity")),
+        loudest: Severity::from_label(record.labels.value("severity")),
         owner: record.annotations.value("owner").to_owned(),
         impact: record.annotations.value("impact").to_owned(),
         pending: at,
@@ -259,15 +263,13 @@ impl Account {
         self.episodes.iter().filter(|e| e.fired.is_some())
     }
 
-    /// Whom the document's routes name for an alert of this kind.
-    fn expected(&self, episode: &Episode) -> Vec<String> {
+    /// Whom the document's routes name for an alert of this kind, told this loud.
+    fn expected(&self, episode: &Episode, severity: Severity) -> Vec<String> {
         let route = self.routes.iter().find(|r| {
-            r.severities.iter().any(|s| Severity::from_label(s) == episode.severity)
+            r.severities.iter().any(|s| Severity::from_label(s) == severity)
                 && r.labels.iter().all(|(name, value)| name == THRESHOLD && *value == episode.threshold)
         });
-        let mut names: Vec<String> = route.map(|r| r.receivers.iter().chain(&r.teams).cloned().collect()).unwrap_or_default();
-        names.sort();
-        names
+        route.map(|r| r.receivers.iter().chain(&r.teams).cloned().collect()).unwrap_or_default()
     }
 
     /// Everything that is not as the scenario declares; empty when all is well.
@@ -288,6 +290,7 @@ impl Account {
                 faults.push(format!("{who} says nobody who owns it, or not what it means"));
             }
             self.check_told(episode, &who, &mut faults);
+            self.check_cause(episode, &who, &mut faults);
         }
         let heard = |id: &str| self.fired().any(|e| e.threshold == id && (!e.told.is_empty() || e.cause.is_some()));
         faults.extend(declared.iter().filter(|id| fired.contains(*id) && !heard(id)).map(|id| format!("nobody heard of {id}")));
@@ -307,7 +310,10 @@ impl Account {
         let again = self.fired().any(|e| e.fingerprint == episode.fingerprint && e.fired > episode.fired);
         match &episode.cause {
             _ if !told.is_empty() => {
-                let expected = self.expected(episode);
+                let mut expected = self.expected(episode, episode.severity);
+                expected.extend(self.expected(episode, episode.loudest));
+                expected.sort();
+                expected.dedup();
                 // A cause that is found late stops what has not been sent.
                 if told != expected && (episode.cause.is_none() || told.iter().any(|r| !expected.contains(r))) {
                     faults.push(format!("{who} was told to {told:?}, the document says {expected:?}"));
@@ -322,6 +328,17 @@ impl Account {
             // It waited for a suspected cause to show itself, and ended before that time was over.
             None if lasted(episode).is_some_and(|d| d <= self.hold + TICK) => {}
             None => faults.push(format!("{who} fired and nobody was told")),
+        }
+    }
+
+    /// Who is to be told of an alert this loud is told of its cause at least.
+    fn check_cause(&self, episode: &Episode, who: &str, faults: &mut Vec<String>) {
+        let Some(cause) = &episode.cause else { return };
+        let root = self.fired().find(|e| e.name == cause.alert && e.about.split(' ').any(|l| l.ends_with(&format!("={}", cause.service))));
+        let Some(root) = root.filter(|root| !root.told.is_empty() && root.severity < episode.severity) else { return };
+        let deaf: Vec<String> = self.expected(episode, episode.severity).into_iter().filter(|r| !root.told.contains(r)).collect();
+        if !deaf.is_empty() {
+            faults.push(format!("{who} is held back for {}, of which {deaf:?} never heard", cause.alert));
         }
     }
 
@@ -344,10 +361,12 @@ impl Account {
 /// What no scenario of a platform touches: thresholds without one, objectives that none moves, breakers that none drives through a whole cycle.
 pub fn gaps(platform: &Platform, thresholds: &BTreeSet<String>, accounts: &[Account]) -> Vec<String> {
     let mut gaps = Vec::new();
+    // Objectives that are missed together are one page; the board shows each.
+    let objective = |id: &str| platform.objectives.iter().any(|o| o.id == id);
     for id in thresholds {
         if !accounts.iter().any(|a| a.fired().any(|e| e.threshold == *id && e.resolved.is_some())) {
             gaps.push(format!("{id}: no scenario makes its rule fire and resolve"));
-        } else if !accounts.iter().any(|a| a.fired().any(|e| e.threshold == *id && !e.told.is_empty())) {
+        } else if !objective(id) && !accounts.iter().any(|a| a.fired().any(|e| e.threshold == *id && !e.told.is_empty())) {
             gaps.push(format!("{id}: in every scenario its alert is held back for a cause, and nobody is told"));
         }
     }

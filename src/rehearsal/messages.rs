@@ -13,14 +13,16 @@ const SHOWN: usize = 200;
 pub fn missing(said: &Said, episode: &Episode) -> Vec<String> {
     let text = said.texts.iter().map(|t| readable(t)).collect::<Vec<_>>().join("\n");
     let lower = text.to_lowercase();
-    let state = |(fingerprint, state): &(String, NoticeState)| (*fingerprint == episode.fingerprint).then_some(*state);
-    let state = match said.news.iter().find_map(state) {
-        Some(NoticeState::Firing) => "firing",
-        _ => "resolved",
+    let Some((_, state, severity)) = said.news.iter().find(|(fingerprint, _, _)| *fingerprint == episode.fingerprint) else {
+        return Vec::new();
+    };
+    let state = match state {
+        NoticeState::Firing => "firing",
+        NoticeState::Resolved => "resolved",
     };
     let mut wanted = vec![("name", episode.name.clone()), ("state", state.to_owned())];
     if said.kind != "sms" {
-        wanted.push(("severity", episode.severity.to_string()));
+        wanted.push(("severity", severity.max(&episode.severity).to_string()));
     }
     if ["slack", "pagerduty", "email", "webhook"].contains(&said.kind) {
         wanted.push(("owner", episode.owner.clone()));
@@ -69,6 +71,7 @@ mod tests {
             name: "Down".to_owned(),
             about: String::new(),
             severity: Severity::Critical,
+            loudest: Severity::Critical,
             owner: "Night & Day Team".to_owned(),
             impact: "Nobody\ncan \"pay\".".to_owned(),
             pending: Duration::ZERO,
@@ -83,7 +86,12 @@ mod tests {
     }
 
     fn said(kind: &'static str, text: &str) -> Said {
-        Said { receiver: "r".to_owned(), kind, news: vec![("f".to_owned(), NoticeState::Firing)], texts: vec![text.to_owned()] }
+        Said {
+            receiver: "r".to_owned(),
+            kind,
+            news: vec![("f".to_owned(), NoticeState::Firing, Severity::Critical)],
+            texts: vec![text.to_owned()],
+        }
     }
 
     #[test]

@@ -135,6 +135,15 @@ impl Message {
     }
 }
 
+/// The labels of a cause that speaks for an alert louder than itself: with that severity. Receivers and templates go by the label.
+pub fn raised_labels(notice: &Notice) -> Option<Labels> {
+    (notice.severity > Severity::from_label(notice.labels.value("severity"))).then(|| {
+        let mut labels = notice.labels.to_builder();
+        labels.set("severity", notice.severity.word());
+        labels.build()
+    })
+}
+
 /// What one alert says: the same facts on every channel.
 pub fn alert_text(alert: &MessageAlert) -> Text {
     let notice = &*alert.notice;

@@ -6,7 +6,7 @@ use super::trial::PathReport;
 use super::until;
 use crate::channels::{Outcome, Retry};
 use crate::journal::{Change, Composed, DeadLetter, State};
-use crate::message::{Message, MessageAlert, Text, stable_key};
+use crate::message::{Message, MessageAlert, Text, raised_labels, stable_key};
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -202,7 +202,10 @@ pub(super) fn message(state: &State, path: &PathState, due: &Due, key: String, e
     let alert = |fingerprint: &str, changed: bool| {
         let cell = cells?.get(fingerprint)?;
         Some(MessageAlert {
-            notice: cell.notice.clone(),
+            notice: match raised_labels(&cell.notice) {
+                Some(labels) => Arc::new(Notice { labels, ..(*cell.notice).clone() }),
+                None => cell.notice.clone(),
+            },
             changed,
             told: cell.sent_state,
             acknowledged_by: state.acknowledged_by(fingerprint, now.wall).map(|a| a.by.clone()),

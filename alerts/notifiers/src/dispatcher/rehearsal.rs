@@ -9,7 +9,7 @@ use crate::channels::terminal::Terminal;
 use crate::journal::{Change, State};
 use crate::settings::Settings;
 use std::sync::Arc;
-use watchfire_model::{Notice, NoticeState, Timestamp};
+use watchfire_model::{Notice, NoticeState, Severity, Timestamp};
 
 /// A message that a path would have sent.
 #[derive(Clone, Debug)]
@@ -17,8 +17,8 @@ pub struct Said {
     pub receiver: String,
     /// The kind of channel, as in configuration.
     pub kind: &'static str,
-    /// Fingerprint and state of each alert that is news in it.
-    pub news: Vec<(String, NoticeState)>,
+    /// Fingerprint and state of each alert that is news in it, and how loud it is: a cause speaks as loud as what it stands for.
+    pub news: Vec<(String, NoticeState, Severity)>,
     /// What goes over the wire, call by call.
     pub texts: Vec<String>,
 }
@@ -65,7 +65,7 @@ impl Rehearsal {
                 said.push(Said {
                     receiver: path.traits.receiver.clone(),
                     kind: self.kind(path),
-                    news: message.alerts.iter().filter(|a| a.changed).map(|a| (a.notice.fingerprint.clone(), a.notice.state)).collect(),
+                    news: message.alerts.iter().filter(|a| a.changed).map(|a| &a.notice).map(news).collect(),
                     texts: path.channel.says(&message),
                 });
                 self.state.apply(&sent(name, due, at));
@@ -84,6 +84,10 @@ impl Rehearsal {
         let channels = self.table.routing.receivers().iter().flat_map(|r| &r.channels);
         channels.into_iter().find(|c| c.path == path.traits.name).map_or("", |c| c.settings.word())
     }
+}
+
+fn news(notice: &Arc<Notice>) -> (String, NoticeState, Severity) {
+    (notice.fingerprint.clone(), notice.state, notice.severity)
 }
 
 fn sent(path: &str, due: Due, at: Timestamp) -> Change {

@@ -2,6 +2,7 @@
 
 use super::calendar::{QuietHours, TimeInterval};
 use crate::journal::{Destination, State};
+use crate::message::raised_labels;
 use crate::settings::ChannelSettings;
 use chrono_tz::Tz;
 use std::collections::{BTreeMap, BTreeSet};
@@ -200,7 +201,8 @@ impl Routing {
         true
     }
 
-    /// Every delivery path that is to hear of the notice. A path that several routes name hears it once, by the first.
+    /// Every delivery path that is to hear of the notice. A path that several routes name hears it once, by the first. A cause that speaks for a
+    /// louder alert than itself is told to whoever hears of such alerts, and then to its own receivers.
     pub fn destinations(&self, notice: &Notice) -> Vec<Destination> {
         let mut seen = BTreeSet::new();
         let mut destinations = Vec::new();
@@ -213,7 +215,7 @@ impl Routing {
                 }
             }
         };
-        for hop in self.decide(&notice.labels, &mut |_, _, _| {}) {
+        for hop in raised_labels(notice).iter().chain([&notice.labels]).flat_map(|labels| self.decide(labels, &mut |_, _, _| {})) {
             let key = format!("{}:{}", self.nodes[hop.route].name, hop.group_labels);
             add(&hop.receiver, hop.route, key, hop.group_labels);
         }

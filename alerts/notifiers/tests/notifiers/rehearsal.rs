@@ -130,3 +130,16 @@ fn who_is_held_back_for_a_cause_says_nothing() {
     delivery.take(notice("Victim", 2, Resolved), at);
     assert_eq!(told(&delivery.send(at.saturating_add(Duration::from_secs(600)))), []);
 }
+
+#[test]
+fn a_cause_says_how_loud_it_is_on_every_channel() {
+    for channel in ["type = \"slack\", url = \"https://nowhere.invalid/\"", "type = \"webhook\", url = \"https://nowhere.invalid/\""] {
+        let mut delivery = Rehearsal::new(&over(channel)).unwrap();
+        let at = Timestamp(1_772_334_661_000);
+        let mut cause = notice("Cause", 1, Firing);
+        cause.labels = watchfire_model::Labels::from_pairs([("alertname", "Cause"), ("severity", "warning")]);
+        delivery.take(cause, at);
+        let text = delivery.send(at)[0].texts.concat();
+        assert!(text.contains("critical") && !text.contains("warning"), "{channel}: {text}");
+    }
+}

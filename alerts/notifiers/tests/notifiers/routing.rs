@@ -429,3 +429,29 @@ fn mute_intervals_rest_a_route() {
     assert!(routing.muted(route, "pager", &critical, clock.now()));
     assert!(!routing.muted(route, "pager", &critical, clock.now().saturating_add(Duration::from_secs(3 * 3600))));
 }
+
+#[test]
+fn a_cause_that_speaks_louder_than_its_own_rule_reaches_whom_that_loudness_reaches() {
+    let own = Routing::new(&settings(
+        "[[receivers]]\nname = \"oncall\"\nchannels = [{ type = \"terminal\" }]\n[[receivers]]\nname = \"chat\"\nchannels = [{ type = \"terminal\" }]\n\
+         [[routes]]\nseverity = [\"critical\"]\nto = [\"oncall\"]\n[[routes]]\nto = [\"chat\"]",
+    ))
+    .unwrap();
+    let file = Routing::from_alertmanager_yml(
+        "route:\n  receiver: chat\n  routes:\n  - matchers: ['severity=\"critical\"']\n    receiver: oncall\n\
+         receivers:\n- name: chat\n  webhook_configs: [{url: 'http://nowhere.invalid/'}]\n- name: oncall\n  webhook_configs: [{url: 'http://nowhere.invalid/'}]\n",
+    )
+    .unwrap();
+    for routing in [own, file] {
+        let reached = |labelled: &str, severity: Severity| {
+            let mut notice = notice("Cause", 1, Firing);
+            notice.severity = severity;
+            notice.labels = labels(&[("alertname", "Cause"), ("severity", labelled)]);
+            let paths = routing.destinations(&notice).into_iter().map(|d| d.path);
+            paths.map(|p| p.split('/').next().unwrap_or("").to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(reached("warning", Severity::Warning), ["chat"]);
+        assert_eq!(reached("warning", Severity::Critical), ["oncall", "chat"], "it stands for a critical alert that is held back");
+        assert_eq!(reached("critical", Severity::Critical), ["oncall"]);
+    }
+}

@@ -6,7 +6,7 @@ use crate::{Running, eventually, notice, settings, start};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use watchfire_model::{Labels, Notice, NoticeState::*, Timestamp};
+use watchfire_model::{Labels, Notice, NoticeState::*, Severity, Timestamp};
 use watchfire_notifiers::routing::Routing;
 use watchfire_template::TemplateLimits;
 use watchfire_template::receiver::{AlertData, Execution, MessageData, Templates};
@@ -57,6 +57,8 @@ receivers:
 /// Alerts about two instances of one job.
 fn alert(instance: &str, revision: u64, state: watchfire_model::NoticeState) -> Notice {
     let mut alert = notice(instance, revision, state);
+    // As loud as its labels, which name no severity.
+    alert.severity = Severity::Warning;
     alert.labels = Labels::from_pairs([("alertname", "Slow Calls"), ("instance", instance), ("job", "api"), ("team", "x")]);
     alert.annotations = Labels::from_pairs([("summary", "95% above 1s"), ("runbook", "https://runbooks.example/slow?a=1")]);
     alert
