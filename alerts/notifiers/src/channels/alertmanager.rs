@@ -1,5 +1,6 @@
 //! Alertmanager, API v2: firing alerts again every minute (`resend_delay`) with an end in the future, resolved ones for 15 minutes, as Prometheus does
 //! (`rules/manager.go`, `notifier/`). The 15 minutes survive a restart, because what was sent when is in the journal.
+//! A cause that comes to speak for a louder alert has that severity as its label, which makes it another alert there; the quieter one ends by itself.
 
 use super::webhook::{Authorization, posted};
 use super::{Channel, Delivery, Failure, Habits, Http, Outcome, Probe, http};
