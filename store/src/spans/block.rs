@@ -1,7 +1,9 @@
 //! Span bodies, up to 256 KiB of them one after the other, compressed once the block is full.
 
 use arc_swap::ArcSwap;
+use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size};
 use parking_lot::Mutex;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// Bytes after which a block is closed.
@@ -26,6 +28,34 @@ impl Spare {
             held.push(buffer);
         }
     }
+}
+
+/// Room in which a thread packs and unpacks one block after the other: to get a quarter of a megabyte of zeros for each costs as much as to fill it.
+struct Room {
+    table: CompressTable,
+    packed: Vec<u8>,
+    unpacked: Vec<u8>,
+}
+
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::new(Room { table: CompressTable::large(), packed: Vec::new(), unpacked: Vec::new() });
+}
+
+/// A vector of at least this length.
+fn at_least(room: &mut Vec<u8>, length: usize) -> &mut [u8] {
+    if room.len() < length {
+        room.resize(length, 0);
+    }
+    &mut room[..length]
+}
+
+/// Compressed, if that makes it shorter.
+fn packed(bytes: &[u8]) -> Option<Box<[u8]>> {
+    ROOM.with_borrow_mut(|Room { table, packed, .. }| {
+        let packed = at_least(packed, get_maximum_output_size(bytes.len()));
+        let length = compress_into_with_table(bytes, packed, table).ok()?;
+        (length < bytes.len()).then(|| packed[..length].into())
+    })
 }
 
 #[derive(Debug)]
@@ -53,11 +83,9 @@ impl Block {
         let body = self.body.load_full();
         let Body::Plain(bytes) = &*body else { return 0 };
         let held = self.bytes();
-        let packed = lz4_flex::block::compress(bytes);
-        let kept = if packed.len() < bytes.len() {
-            Body::Packed(packed.into_boxed_slice(), bytes.len())
-        } else {
-            Body::Plain(bytes.as_slice().to_vec())
+        let kept = match packed(bytes) {
+            Some(packed) => Body::Packed(packed, bytes.len()),
+            None => Body::Plain(bytes.as_slice().to_vec()),
         };
         self.body.store(Arc::new(kept));
         if let (Some(spare), Ok(Body::Plain(buffer))) = (spare, Arc::try_unwrap(body)) {
@@ -70,9 +98,11 @@ impl Block {
     pub fn bodies(&self) -> Bodies {
         let body = self.body.load_full();
         match &*body {
-            Body::Plain(_) => Bodies { plain: Some(body), unpacked: Vec::new() },
+            Body::Plain(_) => Bodies { plain: Some(body), unpacked: Vec::new(), length: 0 },
             Body::Packed(packed, length) => {
-                Bodies { plain: None, unpacked: lz4_flex::block::decompress(packed, *length).unwrap_or_default() }
+                let mut unpacked = ROOM.with_borrow_mut(|room| std::mem::take(&mut room.unpacked));
+                let length = decompress_into(packed, at_least(&mut unpacked, *length)).unwrap_or_default();
+                Bodies { plain: None, unpacked, length }
             }
         }
     }
@@ -90,14 +120,30 @@ impl Block {
 /// An open block for reading.
 pub(crate) struct Bodies {
     plain: Option<Arc<Body>>,
+    /// The thread's room, which goes back to it.
     unpacked: Vec<u8>,
+    length: usize,
+}
+
+impl Drop for Bodies {
+    fn drop(&mut self) {
+        let unpacked = std::mem::take(&mut self.unpacked);
+        // A thread that ends has no room any more; then there is nothing to give back.
+        let _ = ROOM.try_with(|room| {
+            if let Ok(mut room) = room.try_borrow_mut()
+                && room.unpacked.len() < unpacked.len()
+            {
+                room.unpacked = unpacked;
+            }
+        });
+    }
 }
 
 impl Bodies {
     fn bytes(&self) -> &[u8] {
         match self.plain.as_deref() {
             Some(Body::Plain(bytes)) => bytes,
-            _ => &self.unpacked,
+            _ => &self.unpacked[..self.length],
         }
     }
 
