@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use watchfire_config::Ui;
+use watchfire_config::files::{BY_HAND, read_text};
 use watchfire_views::{ColorDepth, Glyphs, Options, Zone};
 
 /// A terminal that answers at all does so within this; over a slow line the dark theme is a fair guess.
@@ -23,7 +24,7 @@ pub fn options(flags: &ScreenFlags, ui: &Ui) -> anyhow::Result<Options> {
         "auto" | "" if color == ColorDepth::Mono => "mono".to_owned(),
         "auto" | "" => if background_is_light(&variable) { "light" } else { "dark" }.to_owned(),
         path if path.ends_with(".toml") => {
-            let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("cannot read theme {path}: {e}"))?;
+            let text = read_text(Path::new(path), BY_HAND).map_err(|e| anyhow::anyhow!("cannot read theme {path}: {e}"))?;
             let name = Path::new(path).file_stem().map_or("custom".to_owned(), |s| s.to_string_lossy().into_owned());
             themes.push((name.clone(), text));
             name
@@ -32,7 +33,7 @@ pub fn options(flags: &ScreenFlags, ui: &Ui) -> anyhow::Result<Options> {
     };
     let keymap = match ui.keymap.as_str() {
         "" => None,
-        path => Some(std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("cannot read keymap {path}: {e}"))?),
+        path => Some(read_text(Path::new(path), BY_HAND).map_err(|e| anyhow::anyhow!("cannot read keymap {path}: {e}"))?),
     };
     Ok(Options {
         theme,

@@ -1,16 +1,24 @@
 //! The real clocks of the machine.
 
+use parking_lot::Mutex;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use watchfire_model::{Clock, ClockReading, Timestamp};
+use watchfire_model::{Clock, ClockReading, SteadyWall, Timestamp};
 
-/// Wall clock, boot time and awake time of this machine.
+/// One time line for the whole process: two of them would disagree about what came first.
+static WALL: LazyLock<Mutex<SteadyWall>> = LazyLock::new(Mutex::default);
+
+/// Wall clock, boot time and awake time of this machine; the wall clock never goes backwards.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn read(&self) -> ClockReading {
+        // Locked before looking, so that looks are taken in the order in which they are counted.
+        let mut steady = WALL.lock();
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        ClockReading { wall: Timestamp(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)), boot: boot_time(), awake: awake_time() }
+        let wall = Timestamp(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX));
+        steady.steady(ClockReading { wall, boot: boot_time(), awake: awake_time(), carried: Duration::ZERO })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use watchfire_notifiers::{JournalError, StartError};
 
 /// Worst outcome of a judgement, as `watchfire check` exits with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,17 @@ impl From<Verdict> for ExitCode {
 pub const USAGE: u8 = 64;
 /// Cannot read, bind or reach something that was asked for.
 pub const FAILED: u8 = 2;
+/// Another process holds the state directory: whoever starts services tells it apart from a mistake in the configuration.
+pub const IN_USE: u8 = 3;
+
+/// The number that an error ends the program with.
+pub fn code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<StartError>() {
+        Some(StartError::Journal(JournalError::InUse { .. })) => IN_USE,
+        _ => FAILED,
+    }
+}
+
 /// Prints an error with its chain of causes, harmless whatever is quoted in it.
 pub fn complain(error: &anyhow::Error) {
     let mut text = String::new();

@@ -54,7 +54,7 @@ use watchfire_model::reading::{CommandSink, Listening, Source};
 use watchfire_model::{Clock, Meter, Reading, Request};
 use watchfire_notifiers::DispatcherHandle;
 use watchfire_promql::{Engine, EngineOptions, ExpressionLimits};
-use watchfire_serve::{Guard, Listener, serve};
+use watchfire_serve::{Certificates, Guard, Listener, serve};
 use watchfire_store::{SignalSettings, Store, StoreLimits};
 
 /// A running watchfire.
@@ -114,7 +114,8 @@ impl Instance {
         let declared = Arc::new(plan.declared());
         let objectives = Arc::new(plan.platform.as_ref().map(|p| p.objectives.clone()).unwrap_or_default());
 
-        let guard = Guard { tls: tls::server_config(&config.security)?, ..guard(config, plan.token()?) };
+        let certificates = tls::server_config(&config.security)?.map(Certificates::new);
+        let guard = Guard { tls: certificates.clone(), ..guard(config, plan.token()?) };
         // Simulated services speak plainly and know no secret; nobody else's telemetry comes to a demo.
         let door = if plan.demo.is_some() { Guard { token: None, tls: None, ..guard.clone() } } else { guard.clone() };
         let receivers = start_receivers(&plan, &store, door, &meter, &clock, &intake)?;
@@ -159,7 +160,8 @@ impl Instance {
             evidence: evidence.clone(),
             external_url,
         })?;
-        let reloader = Arc::new(Reloader::new(&plan, &delivery, api_url, evaluator.clone(), dispatcher.clone(), clock.clone(), &meter));
+        let reloaded = reload::Parts { evaluator: evaluator.clone(), dispatcher: dispatcher.clone(), certificates };
+        let reloader = Arc::new(Reloader::new(&plan, &delivery, api_url, reloaded, clock.clone(), &meter));
 
         let scraper = watchfire_scrape::Scraper::start(jobs, store.clone(), meter.clone(), clock.clone(), intake.clone());
         let prober = watchfire_health::Prober::start(

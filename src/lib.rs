@@ -63,7 +63,7 @@ pub fn start() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             exit::complain(&error);
-            ExitCode::from(exit::FAILED)
+            ExitCode::from(exit::code(&error))
         }
     }
 }

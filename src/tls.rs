@@ -13,7 +13,7 @@ use watchfire_config::Security;
 ///
 /// # Errors
 /// When a file cannot be read, or certificate and key do not belong together.
-pub fn server_config(security: &Security) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+pub fn server_config(security: &Security) -> anyhow::Result<Option<ServerConfig>> {
     let (Some(certificate), Some(key)) = (&security.tls_certificate, &security.tls_key) else {
         anyhow::ensure!(security.tls_client_ca.is_none(), "security.tls_client_ca needs security.tls_certificate and security.tls_key");
         return Ok(None);
@@ -32,7 +32,7 @@ pub fn server_config(security: &Security) -> anyhow::Result<Option<Arc<ServerCon
         }
     };
     let config = builder.with_single_cert(chain, key).with_context(|| format!("{} does not fit its key", certificate.display()))?;
-    Ok(Some(Arc::new(config)))
+    Ok(Some(config))
 }
 
 fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {

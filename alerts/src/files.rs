@@ -1,6 +1,7 @@
 //! Rule and test files on disk: the only place of this crate that reads files.
 
 use std::path::{Path, PathBuf};
+use watchfire_config::files::{GENERATED, read_text};
 use watchfire_model::glob;
 
 /// Where a test file's `rule_files` are looked up.
@@ -42,7 +43,7 @@ impl RuleFiles for DiskFiles {
         }
         found
             .into_iter()
-            .map(|p| match std::fs::read_to_string(&p) {
+            .map(|p| match read_text(&p, GENERATED) {
                 Ok(text) => Ok((p.display().to_string(), text)),
                 Err(error) => Err(format!("{}: {error}", p.display())),
             })

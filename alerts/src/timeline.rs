@@ -1,13 +1,15 @@
 //! From three clocks to one time line on which nothing fires because a machine slept or somebody set its clock.
 //!
-//! Evaluation time follows the wall clock but never goes back. Time that was not watched (suspend, a stalled process, a wall clock set
+//! Evaluation time follows the wall clock, which never goes back. Time that was not watched (suspend, a stalled process, a wall clock set
 //! forward) is subtracted from `for`, and for an hour after it samples from before are read as if they had been taken that much later,
 //! so staleness counts from the resume.
 
 use crate::state::Moment;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::{ClockReading, Exemplar, Labels, Metadata, Selector, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp};
+use watchfire_model::{
+    ClockReading, Exemplar, Labels, Metadata, Selector, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, format_duration,
+};
 
 /// `boot - awake` growing by more is a suspend.
 const SUSPEND: Duration = Duration::from_secs(2);
@@ -27,6 +29,22 @@ pub enum ClockEvent {
     Stalled(Duration),
     /// The wall clock was set, by so many milliseconds.
     WallSet(i64),
+}
+
+/// As a line for people.
+impl std::fmt::Display for ClockEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let whole = |d: Duration| format_duration(Duration::from_secs(d.as_secs()));
+        match self {
+            ClockEvent::Suspended(slept) => write!(f, "was asleep {}: alerts go on where they stood", whole(*slept)),
+            ClockEvent::Stalled(late) => write!(f, "did not run for {}: alerts go on where they stood", whole(*late)),
+            ClockEvent::WallSet(by) => {
+                let way = if *by < 0 { "back" } else { "forward" };
+                write!(f, "the clock of this machine was set {way} by {}", whole(Duration::from_millis(by.unsigned_abs())))?;
+                f.write_str(if *by < 0 { "; times here go on as before" } else { "" })
+            }
+        }
+    }
 }
 
 impl ClockEvent {
@@ -51,15 +69,15 @@ pub(crate) struct Gap {
 pub(crate) struct Timeline {
     last: Option<ClockReading>,
     now: Timestamp,
-    /// What is added to the wall clock since it was set back.
-    carry: i64,
     shift: i64,
+    /// How far the last look found the wall clock set forward.
+    jumped: i64,
     gaps: Vec<Gap>,
 }
 
 impl Timeline {
     pub fn new() -> Self {
-        Timeline { last: None, now: Timestamp(0), carry: 0, shift: 0, gaps: Vec::new() }
+        Timeline { last: None, now: Timestamp(0), shift: 0, jumped: 0, gaps: Vec::new() }
     }
 
     /// Takes a look at the clocks. `due` is the boot time at which this look was wanted, with the shortest interval of what is scheduled.
@@ -83,21 +101,17 @@ impl Timeline {
                 events.push(ClockEvent::Stalled(late));
             }
         }
-        let step = reading.wall.millis().saturating_sub(last.wall.millis()).saturating_sub(millis(passed));
-        let mut unwatched = millis(gap);
+        // What the clock of the machine did, and what of it is seen in the time line.
+        let moved = reading.wall.millis().saturating_sub(last.wall.millis()).saturating_sub(millis(passed));
+        let step = moved.saturating_sub(millis(reading.carried)).saturating_add(millis(last.carried));
         if step.abs() > WALL_STEP {
             events.push(ClockEvent::WallSet(step));
-            if step < 0 {
-                self.carry = self.carry.saturating_sub(step);
-            } else {
-                let absorbed = step.min(self.carry);
-                self.carry -= absorbed;
-                unwatched += step - absorbed;
-            }
         }
-        self.now = Timestamp(reading.wall.millis().saturating_add(self.carry)).max(before);
+        self.jumped = if moved > WALL_STEP { moved } else { 0 };
+        let unwatched = millis(gap).saturating_add(self.jumped);
+        self.now = reading.wall.max(before);
         if unwatched > 0 {
-            self.shift += unwatched;
+            self.shift = self.shift.saturating_add(unwatched);
             self.gaps.push(Gap { from: before, millis: unwatched });
         }
         let now = self.now;
@@ -110,6 +124,11 @@ impl Timeline {
 
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// How far the last look found the wall clock set forward: time that did not pass, so nothing was missed in it.
+    pub fn jumped(&self) -> Duration {
+        Duration::from_millis(self.jumped.unsigned_abs())
     }
 
     /// The moment of an evaluation at `at`.
@@ -277,6 +296,18 @@ mod tests {
         line.observe(clock.read(), None);
         assert_eq!(line.now(), START.saturating_add(seconds(36_015)));
         assert_eq!(line.moment(line.now()).watched, START.millis() + 45_000);
+    }
+
+    #[test]
+    fn events_are_told_in_whole_seconds() {
+        for (event, line) in [
+            (ClockEvent::Suspended(Duration::from_millis(28_800_412)), "was asleep 8h: alerts go on where they stood"),
+            (ClockEvent::Stalled(seconds(90)), "did not run for 1m30s: alerts go on where they stood"),
+            (ClockEvent::WallSet(3_600_000), "the clock of this machine was set forward by 1h"),
+            (ClockEvent::WallSet(-3_600_000), "the clock of this machine was set back by 1h; times here go on as before"),
+        ] {
+            assert_eq!(event.to_string(), line);
+        }
     }
 
     #[test]

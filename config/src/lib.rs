@@ -16,6 +16,7 @@
 mod config;
 mod diagnosis;
 mod duration_text;
+pub mod files;
 mod listen;
 pub mod platform;
 mod secret;

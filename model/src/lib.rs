@@ -36,7 +36,7 @@ mod span;
 mod time;
 mod topology;
 
-pub use clock::{Clock, ClockReading, HandClock};
+pub use clock::{Clock, ClockReading, HandClock, SteadyWall};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use glob::glob;
 pub use harmless::{harmless, harmless_limited};

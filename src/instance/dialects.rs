@@ -3,6 +3,7 @@
 use super::plan::Plan;
 use std::path::Path;
 use watchfire_alerts::{Dialect, builtin_dialects};
+use watchfire_config::files::{BY_HAND, read_text};
 
 /// Files read at most; a directory with more is not a directory of dialects.
 const MAX_FILES: usize = 200;
@@ -33,7 +34,7 @@ pub fn beside(file: &Path) -> anyhow::Result<Vec<Dialect>> {
     let mut dialects = Vec::new();
     for path in paths {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(&path).map_err(|e| anyhow::anyhow!("cannot read dialect {name}: {e}"))?;
+        let text = read_text(&path, BY_HAND).map_err(|e| anyhow::anyhow!("cannot read dialect {name}: {e}"))?;
         dialects.push(Dialect::parse(&name, &text).map_err(|e| anyhow::anyhow!("{e}"))?);
     }
     dialects.extend(builtin_dialects().map_err(|e| anyhow::anyhow!("{e}"))?);

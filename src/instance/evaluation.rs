@@ -7,7 +7,7 @@ use crate::topology::JoinedTopology;
 use parking_lot::{Condvar, Mutex};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use watchfire_alerts::{AlertRecord, DialectEngine, Evaluator, EvaluatorSettings, RuleGroup, RuleReport};
+use watchfire_alerts::{AlertRecord, ClockEvent, DialectEngine, Evaluator, EvaluatorSettings, RuleGroup, RuleReport};
 use watchfire_model::{Clock, Counter, Meter, Timestamp};
 use watchfire_notifiers::{DispatcherHandle, Recovered, TickRecord};
 use watchfire_promql::Engine;
@@ -18,6 +18,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Breakers and queues are looked at this often: seldom enough to cost little, often enough to see a breaker open.
 const DIALECT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long it is said that the clocks did something.
+const CLOCK_LINE: Duration = Duration::from_secs(900);
 
 /// What the thread needs.
 pub struct Parts<'a> {
@@ -47,6 +50,7 @@ pub struct EvaluatorHandle {
 struct Shared {
     orders: Mutex<Orders>,
     changed: Condvar,
+    clock_event: Mutex<Option<(Timestamp, ClockEvent)>>,
 }
 
 #[derive(Default)]
@@ -60,6 +64,12 @@ impl EvaluatorHandle {
     pub fn reload(&self, groups: Vec<RuleGroup>) {
         self.shared.orders.lock().reload = Some(groups);
         self.shared.changed.notify_all();
+    }
+
+    /// What happened to the clocks within the last quarter of an hour, as a line.
+    pub fn clock_line(&self, now: Timestamp) -> Option<String> {
+        let event = *self.shared.clock_event.lock();
+        event.filter(|(at, _)| now.since(*at) < CLOCK_LINE).map(|(_, event)| event.to_string())
     }
 
     /// Ends the thread after the tick it is in.
@@ -173,6 +183,10 @@ fn run(
             punctuality.begin(due, clock.now());
         }
         let outcome = evaluator.tick();
+        for event in &outcome.clock_events {
+            tracing::warn!("{event}");
+            *shared.clock_event.lock() = Some((outcome.at, *event));
+        }
         // Durable first, visible second.
         if !outcome.changed.is_empty() || !outcome.removed.is_empty() || !outcome.notices.is_empty() {
             let states_changed =

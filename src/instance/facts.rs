@@ -58,6 +58,7 @@ impl RunFacts for LiveFacts {
         status.banners.extend(self.guide.as_ref().map(|guide| guide.line(self.clock.now())));
         status.banners.extend(self.warnings.iter().cloned());
         status.banners.extend(self.reloader.trouble());
+        status.banners.extend(self.reloader.evaluator().clock_line(self.clock.now()));
         if !self.forgetful {
             status.banners.extend(self.dispatcher.banners());
         }

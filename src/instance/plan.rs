@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use watchfire_alerts::{RuleError, RuleFile, RuleGroup};
+use watchfire_config::files::{BY_HAND, GENERATED, read_text};
 use watchfire_config::{Config, ConfigError, Loaded, Platform, load_platform};
 use watchfire_model::Timestamp;
 
@@ -173,7 +174,7 @@ impl Plan {
         }
         match &security.token_file {
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read security.token_file {}", path.display()))?;
+                let text = read_text(path, BY_HAND).with_context(|| format!("cannot read security.token_file {}", path.display()))?;
                 Ok(Some(text.trim().to_owned()))
             }
             None => Ok(None),
@@ -217,7 +218,7 @@ impl Plan {
             add(preset_groups(platform));
         }
         for path in self.rule_files()? {
-            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read rule file {}", path.display()))?;
+            let text = read_text(&path, GENERATED).with_context(|| format!("cannot read rule file {}", path.display()))?;
             add(parse(&path.display().to_string(), &text));
         }
         if self.platform.is_none() && self.config.rules.is_empty() {

@@ -10,19 +10,40 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use watchfire_model::{Clock, Counter, Gauge, Meter, harmless_limited};
 use watchfire_notifiers::{DispatcherHandle, Settings};
+use watchfire_serve::Certificates;
 
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Keys that a reload puts into force; all others need a restart.
-const RELOADED: [&str; 9] = ["rules", "notify", "receivers", "person", "people", "team", "route", "delivery", "alertmanager"];
+const RELOADED: [&str; 12] = [
+    "rules",
+    "notify",
+    "receivers",
+    "person",
+    "people",
+    "team",
+    "route",
+    "delivery",
+    "alertmanager",
+    "security.tls_certificate",
+    "security.tls_key",
+    "security.tls_client_ca",
+];
+
+/// What is told of a reload.
+pub struct Parts {
+    pub evaluator: EvaluatorHandle,
+    pub dispatcher: DispatcherHandle,
+    /// Of ports that speak TLS; whether they do is decided at the start.
+    pub certificates: Option<Certificates>,
+}
 
 /// Reads everything again that can change while running.
 pub struct Reloader {
     wish: Wish,
     /// Where this instance is reached, unless the configuration says otherwise.
     api_url: String,
-    evaluator: EvaluatorHandle,
-    dispatcher: DispatcherHandle,
+    parts: Parts,
     clock: Arc<dyn Clock>,
     /// Settings in force, one line each.
     settings: Mutex<String>,
@@ -34,20 +55,11 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    pub fn new(
-        plan: &Plan,
-        delivery: &Settings,
-        api_url: String,
-        evaluator: EvaluatorHandle,
-        dispatcher: DispatcherHandle,
-        clock: Arc<dyn Clock>,
-        meter: &Meter,
-    ) -> Self {
+    pub fn new(plan: &Plan, delivery: &Settings, api_url: String, parts: Parts, clock: Arc<dyn Clock>, meter: &Meter) -> Self {
         let reloader = Reloader {
             wish: plan.wish.clone(),
             api_url,
-            evaluator,
-            dispatcher,
+            parts,
             settings: Mutex::new(plan.loaded.show()),
             trouble: Mutex::default(),
             watched: Mutex::new(Watched::of(plan, delivery)),
@@ -61,7 +73,7 @@ impl Reloader {
         reloader
     }
 
-    /// Reads configuration, preset and rule files again. Any mistake keeps everything as it was. Blocks.
+    /// Reads configuration, preset, rule files and certificates again. Any mistake keeps everything as it was. Blocks.
     ///
     /// # Errors
     /// Every mistake, with file, line and column.
@@ -80,19 +92,31 @@ impl Reloader {
         let plan = self.wish.plan()?;
         let groups = plan.rule_groups()?;
         let settings = notify_settings(&plan, &self.api_url)?;
+        let tls = crate::tls::server_config(&plan.config.security)?;
         // The last thing that can fail.
-        self.dispatcher.reload(&settings).map_err(|e| anyhow::anyhow!("notify: {e}"))?;
+        self.parts.dispatcher.reload(&settings).map_err(|e| anyhow::anyhow!("notify: {e}"))?;
         *self.watched.lock() = Watched::of(&plan, &settings);
         let rules: usize = groups.iter().map(|g| g.rules.len()).sum();
         let mut done = format!("{rules} rules in {} groups loaded", groups.len());
-        self.evaluator.reload(groups);
+        self.parts.evaluator.reload(groups);
+        let speaks_tls = tls.is_some();
+        if let (Some(certificates), Some(tls)) = (&self.parts.certificates, tls) {
+            certificates.replace(tls);
+        }
         let now = plan.loaded.show();
         let before = std::mem::replace(&mut *self.settings.lock(), now.clone());
-        let waiting = restart_needed(&before, &now);
+        let mut waiting = restart_needed(&before, &now);
+        if speaks_tls != self.parts.certificates.is_some() {
+            waiting.push("security.tls_certificate".to_owned());
+        }
         if !waiting.is_empty() {
             done.push_str(&format!("; changed and in force only after a restart: {}", waiting.join(", ")));
         }
         Ok(done)
+    }
+
+    pub fn evaluator(&self) -> &EvaluatorHandle {
+        &self.parts.evaluator
     }
 
     /// Why the last reload changed nothing, for the banner.
@@ -142,7 +166,9 @@ impl Watched {
     fn of(plan: &Plan, settings: &Settings) -> Self {
         let preset = plan.config.platform.as_deref().map(PathBuf::from).filter(|p| p.is_dir());
         let preset = preset.iter().flat_map(|p| ["platform.toml", "rules.yaml"].map(|name| p.join(name)));
-        let files = plan.loaded.file.iter().chain(&settings.alertmanager_config).cloned().chain(preset).collect();
+        let security = &plan.config.security;
+        let certificates = [&security.tls_certificate, &security.tls_key, &security.tls_client_ca].into_iter().flatten();
+        let files = plan.loaded.file.iter().chain(&settings.alertmanager_config).chain(certificates).cloned().chain(preset).collect();
         Watched { files, patterns: plan.config.rules.clone() }
     }
 
@@ -159,7 +185,7 @@ fn restart_needed(before: &str, now: &str) -> Vec<String> {
     let (before, now) = (of(before), of(now));
     let key = |line: &String| line.split(" = ").next().unwrap_or_default().to_owned();
     let mut keys: Vec<String> = before.symmetric_difference(&now).map(key).collect();
-    keys.retain(|k| !RELOADED.contains(&k.split(['.', '[']).next().unwrap_or_default()));
+    keys.retain(|k| !RELOADED.contains(&k.as_str()) && !RELOADED.contains(&k.split(['.', '[']).next().unwrap_or_default()));
     keys.sort();
     keys.dedup();
     keys
@@ -171,8 +197,8 @@ mod tests {
 
     #[test]
     fn only_what_is_not_reloaded_needs_a_restart() {
-        let before = "api = \"127.0.0.1:1\"\nrules = [\"a\"]\nlimits.store.series = 5\n";
-        let now = "api = \"127.0.0.1:2\"\nrules = [\"b\"]\nlimits.store.series = 5\ndelivery.external_url = \"http://x\"\n";
+        let before = "api = \"127.0.0.1:1\"\nrules = [\"a\"]\nlimits.store.series = 5\nsecurity.tls_key = \"a\"\n";
+        let now = "api = \"127.0.0.1:2\"\nrules = [\"b\"]\nlimits.store.series = 5\nsecurity.tls_key = \"b\"\ndelivery.external_url = \"http://x\"\n";
         assert_eq!(restart_needed(before, now), ["api"]);
         assert_eq!(restart_needed(now, now), Vec::<String>::new());
     }

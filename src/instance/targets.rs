@@ -3,6 +3,7 @@
 use super::plan::Plan;
 use std::path::Path;
 use std::time::Duration;
+use watchfire_config::files::{GENERATED, read_text};
 use watchfire_config::{Probe, ProbeLimits, ScrapeJob, ScrapeLimits};
 use watchfire_health::{CheckSettings, FormatHint};
 use watchfire_scrape::{FileSdConfig, Job};
@@ -79,7 +80,7 @@ fn scrape_job(settings: &ScrapeJob, interval: Duration) -> anyhow::Result<Vec<Jo
 /// The jobs of a Prometheus configuration. What has no effect here is said and left aside.
 fn prometheus_jobs(path: &Path) -> anyhow::Result<Vec<Job>> {
     let place = path.display();
-    let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("cannot read {place}: {e}"))?;
+    let text = read_text(path, GENERATED).map_err(|e| anyhow::anyhow!("cannot read {place}: {e}"))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let imported = Job::from_prometheus_yaml(&text, folder).map_err(|e| anyhow::anyhow!("{place}: {e}"))?;
     if !imported.ignored.is_empty() {

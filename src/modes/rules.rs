@@ -4,11 +4,11 @@ use crate::attach::RemoteSource;
 use crate::cli::{RulesCommand, StatusOutput};
 use crate::clock::SystemClock;
 use crate::exit;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use watchfire_alerts::{CheckOptions, DiskFiles, Period, RuleFile, RuleFiles, RuleGroup, TestOptions, TestOutcome, Verdict};
+use watchfire_config::files::{GENERATED, read_text, text};
 use watchfire_model::reading::{Backtest, BacktestQuery, Reading, Request, Source};
 use watchfire_model::{Clock, Timestamp, format_duration, parse_duration};
 use watchfire_promql::Engine;
@@ -30,13 +30,12 @@ pub fn rules(command: &RulesCommand) -> anyhow::Result<ExitCode> {
 /// Name and text of each file; standard input where none is named.
 fn contents(files: &[PathBuf]) -> Vec<(String, Result<String, String>)> {
     if files.is_empty() {
-        let mut text = String::new();
-        let read = std::io::stdin().read_to_string(&mut text).map(|_| text).map_err(|e| e.to_string());
+        let read = text(std::io::stdin(), GENERATED).map_err(|e| e.to_string());
         return vec![("standard input".to_owned(), read)];
     }
     files
         .iter()
-        .map(|path| (path.display().to_string(), std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))))
+        .map(|path| (path.display().to_string(), read_text(path, GENERATED).map_err(|e| format!("{}: {e}", path.display()))))
         .collect()
 }
 

@@ -137,6 +137,13 @@ impl GroupRuntime {
         })
     }
 
+    /// Goes along with a wall clock that was set forward: slots in time that did not pass were not missed.
+    pub fn move_schedule(&mut self, by: Duration) {
+        if !by.is_zero() {
+            self.slot = self.latest_slot(self.slot.saturating_add(by));
+        }
+    }
+
     pub fn next_slot(&self) -> Timestamp {
         Timestamp(self.slot.millis() + self.millis())
     }

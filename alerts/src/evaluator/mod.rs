@@ -236,6 +236,7 @@ impl Evaluator {
             self.meter.counter("watchfire_clock_events_total", &[("kind", event.kind())]).add(1);
         }
         let now = self.timeline.now();
+        self.groups.iter_mut().for_each(|group| group.move_schedule(self.timeline.jumped()));
         let mut outcome = TickOutcome { at: now, clock_events: events, ..TickOutcome::default() };
         let source = self.timeline.view(&self.source);
         if let Some(dialects) = &mut self.dialects {

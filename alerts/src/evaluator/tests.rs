@@ -326,7 +326,7 @@ fn pending_alerts_do_not_outlive_a_long_outage_and_firing_ones_do() {
 
 #[test]
 fn sleep_stalls_and_set_clocks_fire_and_resolve_nothing() {
-    for disturbance in ["suspend", "stall", "forward", "back"] {
+    for (disturbance, missed) in [("suspend", 239..=241), ("stall", 239..=241), ("forward", 0..=0), ("ten years", 0..=0), ("back", 0..=0)] {
         let mut world = World::new(ERRORS);
         for _ in 0..3 {
             world.round(&[("firing", 0.5), ("calm", 0.0), ("late", if world.now() > world.start { 0.5 } else { 0.0 })]);
@@ -337,6 +337,7 @@ fn sleep_stalls_and_set_clocks_fire_and_resolve_nothing() {
             "suspend" => world.clock.suspend(hour),
             "stall" => world.clock.advance(hour),
             "forward" => world.clock.step_wall(world.now().saturating_add(hour)),
+            "ten years" => world.clock.step_wall(world.now().saturating_add(hour * 24 * 3652)),
             _ => world.clock.step_wall(world.now().saturating_sub(hour)),
         }
         let outcome = world.evaluator.tick();
@@ -347,8 +348,25 @@ fn sleep_stalls_and_set_clocks_fire_and_resolve_nothing() {
             [&("firing".to_owned(), AlertState::Firing)],
             "{disturbance}"
         );
-        assert!(!outcome.clock_events.is_empty(), "{disturbance}");
-        assert_eq!(world.meter.counter("watchfire_clock_events_total", &[("kind", outcome.clock_events[0].kind())]).get(), 1);
+        assert_eq!(outcome.clock_events.len(), 1, "{disturbance}");
+        let kind = outcome.clock_events[0].kind();
+        // Half an hour of ordinary rounds: what was calm stays calm, what fires goes on firing, and `for` ends when it was watched long enough.
+        let fired = |outcome: &TickOutcome| told(outcome).contains(&("late".to_owned(), NoticeState::Firing));
+        let (mut late_fired, mut waited) = (usize::from(fired(&outcome)), None);
+        for round in 0..120 {
+            world.pass(15);
+            let outcome = world.round(&[("firing", 0.5), ("calm", 0.0), ("late", 0.5)]);
+            assert!(outcome.notices.iter().all(|n| n.labels.value("service") == "late"), "{disturbance}: {:?}", told(&outcome));
+            if fired(&outcome) {
+                late_fired += 1;
+                waited = waited.or(Some(round));
+            }
+        }
+        assert_eq!(late_fired, 1, "{disturbance}");
+        assert!(waited <= Some(1), "{disturbance}: {waited:?}");
+        assert_eq!(world.meter.counter("watchfire_clock_events_total", &[("kind", kind)]).get(), 1, "{disturbance}");
+        let counted = world.meter.counter("watchfire_rule_group_iterations_missed_total", &[("rule_group", "g")]).get();
+        assert!(missed.contains(&counted), "{disturbance}: {counted} missed");
     }
 }
 

@@ -17,7 +17,7 @@ struct Standing;
 
 impl Clock for Standing {
     fn read(&self) -> ClockReading {
-        ClockReading { wall: Timestamp(0), boot: Duration::ZERO, awake: Duration::ZERO }
+        ClockReading { wall: Timestamp(0), boot: Duration::ZERO, awake: Duration::ZERO, carried: Duration::ZERO }
     }
 }
 

@@ -24,7 +24,7 @@ impl Clock for MachineClock {
     fn read(&self) -> ClockReading {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let awake = self.0.elapsed();
-        ClockReading { wall: Timestamp::from_millis(wall.as_millis() as i64), boot: awake, awake }
+        ClockReading { wall: Timestamp::from_millis(wall.as_millis() as i64), boot: awake, awake, carried: Duration::ZERO }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::connection::{self, Activity};
 use crate::guard::Guard;
 use crate::registry::{Admitted, Registry};
 use crate::stream::Listener;
-use crate::tls;
+use crate::tls::Handshakes;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ pub(crate) struct Port<S> {
     pub(crate) service: S,
     pub(crate) meter: Meter,
     pub(crate) rejected_slow: Counter,
+    pub(crate) handshakes: Handshakes,
 }
 
 impl<S> Port<S> {
@@ -82,9 +83,8 @@ pub fn serve<S: HttpService>(
     cancel: CancellationToken,
 ) -> JoinHandle<()> {
     let listener = listener.into();
-    let guard = tls::offering_protocols(guard);
     let rejected_slow = meter.counter("watchfire_http_rejected_total", &[("reason", "slow")]);
-    let port = Arc::new(Port { name, guard, service, meter: meter.clone(), rejected_slow });
+    let port = Arc::new(Port { name, guard, service, meter: meter.clone(), rejected_slow, handshakes: Handshakes::default() });
     tokio::spawn(accept(listener, port, cancel))
 }
 

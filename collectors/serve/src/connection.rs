@@ -208,7 +208,8 @@ pub(crate) async fn run<S: crate::admission::HttpService>(
     let guard = &port.guard;
     let socket = Arc::new(socket);
     let raw = Watched::new(socket.clone(), activity.clone());
-    let Some(config) = guard.tls.clone() else { return converse(raw, &socket, &activity, &port, &cancel).await };
+    let Some(certificates) = &guard.tls else { return converse(raw, &socket, &activity, &port, &cancel).await };
+    let config = certificates.offering(guard);
     let handshake = timeout(guard.header_timeout, Decrypted::accept(config, raw.encrypted(), activity.clone()));
     let shaken = tokio::select! {
         () = activity.evicted.cancelled() => return,
@@ -219,7 +220,7 @@ pub(crate) async fn run<S: crate::admission::HttpService>(
         Ok(Ok(decrypted)) => converse(decrypted, &socket, &activity, &port, &cancel).await,
         Ok(Err(error)) => {
             port.rejected("tls");
-            tracing::debug!(port = port.name, %error, "no TLS with this client");
+            port.handshakes.failed(port.name, socket.peer(), &error);
         }
         Err(_) => port.rejected_slow.add(1),
     }

@@ -1,6 +1,7 @@
 //! The limits of one port.
 
 use crate::attempts::Attempts;
+use crate::tls::Certificates;
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use std::sync::Arc;
@@ -58,7 +59,7 @@ pub struct Guard {
     /// Wrong tokens per address. Ports whose guards are clones of one another share it: more ports are not more tries.
     pub attempts: Attempts,
     /// What TLS is spoken with; `None` is plain text.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Certificates>,
     pub render: Render,
 }
 

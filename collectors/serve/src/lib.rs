@@ -4,6 +4,7 @@
 //! Types to know
 //! - [`Guard`]: every limit of one port, with safe defaults; [`Http2`] its window sizes.
 //! - [`serve`]: runs a service under a guard until the token is cancelled, then drains.
+//! - [`Certificates`]: what TLS is spoken with, replaceable while the port is open.
 //! - [`Listener`]: TCP or a Unix socket; the rules are the same.
 //! - [`read_body`] / [`BodyError`]: at most N bytes of a request, for any service behind the guard.
 //! - [`Refusal`]: what was refused and in which words; a port renders it in its own dialect through [`Guard::render`].
@@ -33,3 +34,4 @@ pub use attempts::Attempts;
 pub use body::{BodyError, read_body};
 pub use guard::{Guard, Http2, Refusal, RequestHead, plain_refusal};
 pub use stream::Listener;
+pub use tls::Certificates;

@@ -2,15 +2,12 @@
 
 use super::Paths;
 use crate::diagnosis::ConfigError;
+use crate::files::{BY_HAND, text};
 use crate::secret::is_secret_path;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
 use std::fmt;
-use std::io::Read;
 use std::marker::PhantomData;
 use std::path::Path;
-
-/// A configuration is written by hand; anything larger is a mistake or an attack.
-const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// A string, or a table with its own checks: errors inside the table keep their place, which an untagged enum would lose.
 pub(super) fn text_or_table<'de, D, T, V>(
@@ -53,12 +50,38 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
         return Err(ConfigError::new(path.display().to_string(), "is not a file"));
     }
     refuse_foreign(path, &metadata)?;
-    let mut text = String::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(|e| unreadable(&e))?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(ConfigError::new(path.display().to_string(), format!("is larger than {} MiB", MAX_FILE_BYTES >> 20)));
+    refuse_planted(path)?;
+    text(file, BY_HAND).map_err(|e| unreadable(&e))
+}
+
+/// A file is only as safe as the directory and the link that lead to it. Links of one's own are how dotfiles and mounted settings are made.
+#[cfg(unix)]
+fn refuse_planted(path: &Path) -> Result<(), ConfigError> {
+    use std::os::unix::fs::MetadataExt;
+    const STICKY: u32 = 0o1000;
+    let place = path.display();
+    let looked = |p: &Path| std::fs::symlink_metadata(p).map_err(|e| ConfigError::unreadable(p, &e));
+    let link = looked(path)?;
+    if link.file_type().is_symlink() && Paths::user_id().is_some_and(|me| link.uid() != me && link.uid() != 0) {
+        return Err(ConfigError::new(place.to_string(), format!("is a symbolic link of user {}", link.uid()))
+            .with_help("name the file that is meant"));
     }
-    Ok(text)
+    let real = std::fs::canonicalize(path).map_err(|e| ConfigError::unreadable(path, &e))?;
+    let named = std::path::absolute(path).map_err(|e| ConfigError::unreadable(path, &e))?;
+    for directory in [named.parent(), real.parent()].into_iter().flatten() {
+        let mode = std::fs::metadata(directory).map_err(|e| ConfigError::unreadable(directory, &e))?.mode() & 0o7777;
+        if mode & 0o002 != 0 && mode & STICKY == 0 {
+            let shown = directory.display();
+            return Err(ConfigError::new(place.to_string(), format!("stands in {shown}, which every user can write to (mode {mode:04o})"))
+                .with_help(format!("chmod o-w {shown}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn refuse_planted(_: &Path) -> Result<(), ConfigError> {
+    Ok(())
 }
 
 #[cfg(unix)]

@@ -2,12 +2,10 @@
 
 use super::{Platform, Scenario};
 use crate::diagnosis::{ConfigError, read_toml};
+use crate::files::{BY_HAND, read_text};
 use std::borrow::Cow;
-use std::io::Read;
 use std::path::Path;
 
-/// Files of a platform are small; a larger one is a mistake or an attack.
-const MAX_FILE_BYTES: u64 = 4 << 20;
 const MAX_SCENARIOS: usize = 200;
 
 /// The texts a platform is made of, with the names that errors give them.
@@ -30,7 +28,7 @@ impl PlatformFiles<'static> {
     /// When a file cannot be read, is not UTF-8 or is larger than 4 MiB.
     pub fn read(directory: &Path) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
-        let mut text = |path: &Path, required: bool| match read_bounded(path) {
+        let mut text = |path: &Path, required: bool| match read_text(path, BY_HAND) {
             Ok(text) => text,
             Err(error) if !required && error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => {
@@ -67,15 +65,6 @@ impl PlatformFiles<'static> {
             Err(errors)
         }
     }
-}
-
-fn read_bounded(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(std::io::Error::other(format!("larger than {} MiB", MAX_FILE_BYTES >> 20)));
-    }
-    Ok(text)
 }
 
 impl PlatformFiles<'_> {

@@ -33,7 +33,7 @@ struct Wall;
 impl Clock for Wall {
     fn read(&self) -> ClockReading {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        ClockReading { wall: Timestamp(since.as_millis() as i64), boot: since, awake: since }
+        ClockReading { wall: Timestamp(since.as_millis() as i64), boot: since, awake: since, carried: std::time::Duration::ZERO }
     }
 }
 

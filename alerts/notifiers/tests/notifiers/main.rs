@@ -30,7 +30,7 @@ impl Clock for RealClock {
     fn read(&self) -> ClockReading {
         let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let boot = self.0.elapsed();
-        ClockReading { wall: Timestamp(i64::try_from(wall.as_millis()).unwrap_or(0)), boot, awake: boot }
+        ClockReading { wall: Timestamp(i64::try_from(wall.as_millis()).unwrap_or(0)), boot, awake: boot, carried: Duration::ZERO }
     }
 }
 
