@@ -103,6 +103,9 @@ pub struct RunFlags {
     /// Accept Prometheus remote write at /api/v1/write of the API.
     #[arg(long)]
     pub remote_write_receiver: bool,
+    /// Refuse what would otherwise only be warned about, as secrets in a file that others can read.
+    #[arg(long)]
+    pub strict: bool,
     /// No terminal: print one line of JSON when ready, log to stderr.
     #[arg(long)]
     pub headless: bool,

@@ -1,7 +1,9 @@
 //! Errors that a person can act on: the place, the line itself, what was expected, and the nearest name that exists.
 
+use crate::secret::is_secret_path;
 use std::fmt;
 use std::path::Path;
+use watchfire_model::without_secrets;
 
 /// One thing that is wrong in a configuration or platform file, a variable or a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +37,10 @@ impl ConfigError {
         let before = &text[..offset];
         let start = before.rfind('\n').map_or(0, |i| i + 1);
         self.line = Some(before.matches('\n').count() + 1);
-        self.column = Some(text[start..offset].chars().count() + 1);
-        self.source_line = Some(text[start..].lines().next().unwrap_or("").chars().take(200).collect::<String>().into());
+        let quoted = Quoted::of(text, start);
+        self.column = Some(text[start..offset].chars().count().min(quoted.marked) + 1);
+        self.message = quoted.without_secrets(&self.message);
+        self.source_line = Some(quoted.shown.chars().take(200).collect::<String>().into());
         self
     }
 
@@ -50,6 +54,69 @@ impl ConfigError {
 
     pub fn unreadable(path: &Path, error: &std::io::Error) -> Self {
         ConfigError::new(path.display().to_string(), format!("cannot be read: {error}"))
+    }
+}
+
+/// A line of a file as it may be shown: a mistake beside a secret must not put it on a terminal or into a log.
+struct Quoted<'a> {
+    shown: String,
+    /// What is not shown.
+    hidden: &'a str,
+    /// Characters of the line before that.
+    marked: usize,
+}
+
+impl<'a> Quoted<'a> {
+    /// The line that begins at `start`.
+    fn of(text: &'a str, start: usize) -> Self {
+        let line = text[start..].lines().next().unwrap_or("");
+        let above = || text[..start].lines().rev();
+        let table = above().map(str::trim).find(|l| l.starts_with('[')).map_or("", |l| l.trim_matches(['[', ']', ' ']));
+        let hides = |line: &str| secret_from(line, table);
+        // A line without a key of its own goes on with the value of one above.
+        let continued = || above().take_while(|l| !l.trim_start().starts_with('[')).find(|l| l.contains('=')).and_then(hides).map(|_| 0);
+        let from = if line.contains('=') { hides(line) } else { continued() };
+        let (open, hidden) = line.split_at(from.unwrap_or(line.len()));
+        let mask = if hidden.is_empty() { "" } else { "<secret>" };
+        Quoted { shown: format!("{}{mask}", pieces(open, |p| without_secrets(p).into_owned())), hidden, marked: open.chars().count() }
+    }
+
+    /// What is said about the line, without what the line does not show.
+    fn without_secrets(&self, message: &str) -> String {
+        let hidden = |piece: &str| !piece.is_empty() && self.hidden.contains(piece);
+        pieces(message, |piece| if hidden(piece) { "<secret>".to_owned() } else { without_secrets(piece).into_owned() })
+    }
+}
+
+/// Where the value of a secret key begins in a line of the given table.
+fn secret_from(line: &str, table: &str) -> Option<usize> {
+    line.match_indices('=').map(|(at, _)| at).find_map(|at| {
+        let before = line[..at].trim_end();
+        let key = before.rsplit([' ', '\t', '{', ',']).next().unwrap_or_default().replace(['"', '\''], "");
+        let opens = ["headers", "http_headers", "fields"].contains(&key.rsplit('.').next().unwrap_or_default());
+        let secret = opens || is_secret_path(&format!("{table}.{key}")) || is_secret_path(&key);
+        let value = at + 1 + line[at + 1..].len() - line[at + 1..].trim_start().len();
+        (secret && !key.is_empty()).then_some(value)
+    })
+}
+
+/// A text with what stands between its quotation marks changed.
+fn pieces(text: &str, change: impl Fn(&str) -> String) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(mark) = rest.find(['"', '`', '\'']) {
+        let quote = &rest[mark..=mark];
+        let Some(length) = rest[mark + 1..].find(quote) else { break };
+        let end = mark + 1 + length;
+        out.push_str(&rest[..=mark]);
+        out.push_str(&change(&rest[mark + 1..end]));
+        out.push_str(quote);
+        rest = &rest[end + 1..];
+    }
+    // What follows is not closed, as a line with a mistake in it may be.
+    match rest.find(['"', '`', '\'']) {
+        Some(mark) => out + &rest[..=mark] + &change(&rest[mark + 1..]),
+        None => out + rest,
     }
 }
 
@@ -184,6 +251,34 @@ mod tests {
         let text = "\"\x1b[31m\" = 1";
         let shown = read_toml::<Sample>("a.toml", text).unwrap_err().to_string();
         assert!(!shown.contains('\x1b'), "{shown:?}");
+    }
+
+    #[test]
+    fn a_mistake_beside_a_secret_does_not_show_it() {
+        for text in [
+            "token = \"canary\n",
+            "token = 'canary' x\n",
+            "[security]\ntoken = canary\n",
+            "[receivers.hook]\nurl = \"https://host/canary\n",
+            "[[person]]\nchannels = [{ channel = { type = \"webhook\", password = \"canary\" ]\n",
+            "[receivers.hook.headers]\nX-Some = \"canary\n",
+            "[receivers.hook]\nheaders = { X-Some = \"canary\n",
+            "password = [\n\"canary\", canary]\n",
+            "probe = [\"http://a:canary@host/?token=canary\n",
+            "scrape = \"http://host/?api_key=canary\" x\n",
+            "interval = 1\ntoken = 271828\ntoken = 271828\n",
+        ] {
+            let shown = read_toml::<toml::Table>("watch.toml", text).unwrap_err().to_string();
+            assert!(!shown.contains("canary") && !shown.contains("271828"), "{text}\n{shown}");
+            assert!(shown.contains(" | "), "the line is still quoted: {shown}");
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Secretive {
+            #[allow(dead_code)]
+            token: String,
+        }
+        let shown = read_toml::<Secretive>("watch.toml", "token = 271828\n").unwrap_err().to_string();
+        assert!(!shown.contains("271828") && shown.contains("token = <secret>"), "{shown}");
     }
 
     #[test]

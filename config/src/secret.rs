@@ -1,20 +1,15 @@
 //! Which keys hold secrets.
 
-/// Whether a key of this name holds a secret. `*_file` holds the path of one, which is none.
-fn is_secret_key(key: &str) -> bool {
-    const ENDINGS: [&str; 7] = ["token", "password", "secret", "routing_key", "api_key", "webhook_url", "credentials"];
-    let key = key.to_ascii_lowercase();
-    ENDINGS.iter().any(|ending| key == *ending || key.ends_with(&format!("_{ending}")))
-}
+use watchfire_model::is_secret_name;
 
-/// As [`is_secret_key`], for a whole dotted key: headers and request fields carry credentials under any name, and the address of a receiver is
+/// Whether what stands at a whole dotted key is a secret: by its name; headers and request fields carry credentials under any name, and the address of a receiver is
 /// often its password.
 pub(crate) fn is_secret_path(dotted: &str) -> bool {
     let mut parts = dotted.rsplit('.');
     let last = parts.next().unwrap_or(dotted);
     let root = dotted.split(['.', '[']).next().unwrap_or(dotted);
     let within = |names: &[&str]| parts.clone().any(|part| names.contains(&part));
-    is_secret_key(last)
+    is_secret_name(last)
         || within(&["headers", "http_headers", "fields"])
         || (["receivers", "person"].contains(&root) && ["url", "api_url"].contains(&last))
 }
@@ -22,16 +17,6 @@ pub(crate) fn is_secret_path(dotted: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_that_hold_secrets_are_known_by_name() {
-        for key in ["token", "smtp_password", "routing_key", "bot_token"] {
-            assert!(is_secret_key(key), "{key}");
-        }
-        for key in ["token_file", "tokens_per_second", "name"] {
-            assert!(!is_secret_key(key), "{key}");
-        }
-    }
 
     #[test]
     fn addresses_of_receivers_and_all_headers_are_secret() {

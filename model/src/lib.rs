@@ -49,7 +49,7 @@ pub use pattern::from_go;
 pub use probe::{CheckReport, DependencyReport, HealthState, ProbeSink};
 pub use reading::{Reading, Request};
 pub use sample::{ORDINARY_NAN, STALE_NAN, Value, is_stale};
-pub use secret::{Secret, without_password};
+pub use secret::{Secret, is_secret_name, without_secrets};
 pub use series::{
     Appended, Exemplar, Metadata, MetricKind, OriginId, SeriesData, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError,
 };

@@ -46,8 +46,51 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// An address with its password masked, as it may be shown: `http://user:<secret>@host/`.
-pub fn without_password(address: &str) -> Cow<'_, str> {
+/// Whether a setting, a field or a header of this name holds a secret. `token_file` holds the path of one, which is none.
+pub fn is_secret_name(name: &str) -> bool {
+    const ENDINGS: [&str; 14] = [
+        "token",
+        "password",
+        "passwd",
+        "secret",
+        "routing_key",
+        "api_key",
+        "apikey",
+        "webhook_url",
+        "credentials",
+        "authorization",
+        "signature",
+        "access_key",
+        "auth_key",
+        "private_key",
+    ];
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    ENDINGS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|before| before.is_empty() || before.ends_with('_')))
+}
+
+/// Names under which addresses carry what opens them, beside those that are secret everywhere.
+fn is_secret_parameter(name: &str) -> bool {
+    is_secret_name(name) || ["key", "code", "sig", "auth", "pass", "pwd", "session"].contains(&name.to_ascii_lowercase().as_str())
+}
+
+/// An address as it may be shown, without password and without the secrets in its query: `http://user:<secret>@host/?token=<secret>`.
+pub fn without_secrets(address: &str) -> Cow<'_, str> {
+    let address = without_password(address);
+    let Some((before, rest)) = address.split_once('?').filter(|(before, _)| before.contains("://")) else { return address };
+    let (query, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
+    let is_secret = |pair: &str| pair.split_once('=').is_some_and(|(name, value)| !value.is_empty() && is_secret_parameter(name));
+    if !query.split('&').any(is_secret) {
+        return address;
+    }
+    let shown = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) if is_secret(pair) => format!("{name}={MASK}"),
+        _ => pair.to_owned(),
+    };
+    let pairs: Vec<String> = query.split('&').map(shown).collect();
+    Cow::Owned(format!("{before}?{}{fragment}", pairs.join("&")))
+}
+
+fn without_password(address: &str) -> Cow<'_, str> {
     let Some((scheme, rest)) = address.split_once("://") else { return Cow::Borrowed(address) };
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
     let Some((user, _)) = authority.rsplit_once('@').map(|(info, _)| info.split_once(':').unwrap_or((info, ""))) else {
@@ -73,7 +116,17 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_shown_without_its_password() {
+    fn names_that_hold_secrets_are_known() {
+        for name in ["token", "smtp_password", "routing_key", "bot_token", "X-Api-Key", "Authorization", "access_token"] {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in ["token_file", "tokens_per_second", "name", "key", "monkey"] {
+            assert!(!is_secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_secrets() {
         for (address, shown) in [
             ("http://a:b@host:1/x?y@z", "http://a:<secret>@host:1/x?y@z"),
             ("http://a:b:c@d@host/", "http://a:<secret>@host/"),
@@ -81,8 +134,12 @@ mod tests {
             ("http://user@host/", "http://user@host/"),
             ("http://host:80/a:b@c", "http://host:80/a:b@c"),
             ("plain a:b@c", "plain a:b@c"),
+            ("http://host/?token=t&b=c#d", "http://host/?token=<secret>&b=c#d"),
+            ("http://a:b@host?x=1&Api-Key=k", "http://a:<secret>@host?x=1&Api-Key=<secret>"),
+            ("http://host/?key=k&monkey=m&token=", "http://host/?key=<secret>&monkey=m&token="),
+            ("what?token=t", "what?token=t"),
         ] {
-            assert_eq!(without_password(address), shown);
+            assert_eq!(without_secrets(address), shown);
         }
     }
 }

@@ -14,7 +14,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use watchfire_model::reading::{Alert, AlertState, Command};
-use watchfire_model::{Selector, Timestamp};
+use watchfire_model::{Selector, Timestamp, without_secrets};
 
 /// `/api/v1/rules`
 pub async fn rules(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) -> Answer {
@@ -163,8 +163,11 @@ pub async fn scrape_pools(State(api): State<Arc<Api>>) -> Response {
 
 /// `/api/v1/alertmanagers`
 pub async fn alertmanagers(State(api): State<Arc<Api>>) -> Response {
-    let active: Vec<Json> =
-        api.alertmanagers.iter().map(|url| json!({"url": format!("{}/api/v2/alerts", url.trim_end_matches('/'))})).collect();
+    let active: Vec<Json> = api
+        .alertmanagers
+        .iter()
+        .map(|url| json!({"url": without_secrets(&format!("{}/api/v2/alerts", url.trim_end_matches('/')))}))
+        .collect();
     success(json!({"activeAlertmanagers": active, "droppedAlertmanagers": []}))
 }
 

@@ -315,6 +315,7 @@ fn pairs(flags: &RunFlags) -> Vec<(String, String)> {
     put("evaluation-interval", flags.evaluation_interval.clone());
     put("log-level", flags.log_level.clone());
     put("remote-write-receiver", flags.remote_write_receiver.then(|| "true".to_owned()));
+    put("strict", flags.strict.then(|| "true".to_owned()));
     put("headless", flags.headless.then(|| "true".to_owned()));
     for (name, values) in [
         ("collector", &flags.collector),

@@ -44,7 +44,7 @@ fn live(report: &CheckReport) -> Check {
     Check {
         service: report.service.clone(),
         check: report.check.clone(),
-        url: watchfire_model::without_password(&report.url).into_owned(),
+        url: watchfire_model::without_secrets(&report.url).into_owned(),
         state: report.state,
         latency_seconds: report.latency.map(|d| d.as_secs_f64()),
         detail: report.detail.clone(),

@@ -31,8 +31,14 @@ struct Receiver {
 
 impl Receiver {
     async fn start() -> Self {
+        Self::taking(Duration::ZERO).await
+    }
+
+    /// Answers only after so long.
+    async fn taking(time: Duration) -> Self {
         let posted: Arc<Mutex<Vec<Posted>>> = Arc::default();
-        let take = |State(posted): State<Arc<Mutex<Vec<Posted>>>>, uri: Uri, headers: HeaderMap, body: String| async move {
+        let take = move |State(posted): State<Arc<Mutex<Vec<Posted>>>>, uri: Uri, headers: HeaderMap, body: String| async move {
+            tokio::time::sleep(time).await;
             let key = headers.get("idempotency-key").and_then(|k| k.to_str().ok()).unwrap_or_default().to_owned();
             let body = serde_json::from_str(&body).unwrap_or(Json::Null);
             posted.lock().expect("not poisoned").push(Posted { path: uri.path().to_owned(), key, body, at: Utc::now() });
@@ -380,6 +386,37 @@ group_wait = "0s"
     let leaked: Vec<&str> = shown.lines().filter(|line| line.contains("canary")).collect();
     assert!(leaked.is_empty(), "{leaked:#?}");
     assert!(shown.contains("<secret>"), "the settings themselves are there");
+}
+
+/// A hundred notifications wait for their groups when the signal comes; the receiver takes its time for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_sends_or_keeps_every_notification() {
+    let receiver = Receiver::taking(Duration::from_millis(50)).await;
+    let home = TempDir::new().expect("a temporary directory");
+    let mut rules = "groups:\n- name: g\n  interval: 1s\n  rules:\n".to_owned();
+    (0..100).for_each(|n| rules.push_str(&format!("  - {{alert: Rule{n}, expr: vector(1)}}\n")));
+    let rules = write(&home.path().join("rules.yml"), &rules);
+    let route = |wait: &str| format!("[[route]]\nto = [\"hook\"]\ngroup_by = [\"alertname\"]\ngroup_wait = \"{wait}\"\n");
+    let hook = format!("[receivers.hook]\ntype = \"webhook\"\nurl = \"{}\"\n", receiver.url);
+    let config = write(&home.path().join("config.toml"), &format!("{hook}{}", route("1h")));
+    let arguments = ["--rules", rules.as_str(), "--config", config.as_str()];
+    let watchfire = Watchfire::start_in(home.path(), &arguments);
+    let firing = |json: &Json| json["alerts"].as_array().map_or(0, |all| all.iter().filter(|a| a["state"] == "firing").count());
+    watchfire.until("/api/watchfire/v1/alerts", "all fire", |json| firing(json) == 100).await;
+    assert_eq!(receiver.posted().len(), 0, "every group waits");
+    let begun = Instant::now();
+    assert_eq!(watchfire.stop("TERM"), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let told = |receiver: &Receiver| receiver.alerts().iter().map(|(_, a)| a["labels"]["alertname"].to_string()).collect::<Vec<_>>();
+    let sent = told(&receiver);
+    println!("{} sent before the end", sent.len());
+    // What was not sent is sent after the next start, and nothing twice.
+    let config = write(&home.path().join("config.toml"), &format!("{hook}{}", route("0s")));
+    let again = Watchfire::start_in(home.path(), &["--rules", rules.as_str(), "--config", config.as_str()]);
+    receiver.until("all are told", |r| (told(r).len() >= 100).then_some(())).await;
+    assert_eq!(again.stop("TERM"), Some(0));
+    let all = told(&receiver);
+    assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (100, 100));
 }
 
 /// Draining takes up to ten seconds where a receiver never answers; who asks a second time does not want to wait.

@@ -146,6 +146,10 @@ impl Watchfire {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal and goes on.
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status();

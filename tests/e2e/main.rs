@@ -2,6 +2,8 @@
 
 mod alerting;
 mod attach;
+mod certificates;
+mod clocks;
 mod collector;
 mod desktop;
 mod dialects;
@@ -11,6 +13,7 @@ mod judge;
 mod presets;
 mod prometheus;
 mod queries;
+mod refusals;
 mod scenarios;
 mod targets;
 mod terminal;

@@ -134,7 +134,7 @@ async fn a_password_in_an_address_is_shown_nowhere() {
                 - job_name: b\n  authorization: {credentials: CANARY}\n  static_configs: [{targets: ['127.0.0.1:2']}]\n";
     std::fs::write(path("prometheus.yml"), jobs).expect("written");
     let text = format!(
-        "scrape = [\"http://user:CANARY@127.0.0.1:3/metrics\", {:?}]\nprobe = [\"http://user:CANARY@127.0.0.1:4/health\"]\nlog_level = \"debug\"\n",
+        "scrape = [\"http://user:CANARY@127.0.0.1:3/metrics?token=CANARY&x=1\", {:?}]\nalertmanager = \"http://user:CANARY@127.0.0.1:5\"\nprobe = [\"http://user:CANARY@127.0.0.1:4/health?token=CANARY&x=1\"]\nlog_level = \"debug\"\n",
         path("prometheus.yml")
     );
     std::fs::write(path("watchfire.toml"), text).expect("written");
@@ -149,6 +149,7 @@ async fn a_password_in_an_address_is_shown_nowhere() {
         "/api/v1/targets",
         "/api/v1/targets/metadata",
         "/api/v1/scrape_pools",
+        "/api/v1/alertmanagers",
         "/api/v1/status/config",
         "/api/v1/status/flags",
         "/api/v1/series?match[]=up",

@@ -252,7 +252,10 @@ impl Pool {
                         wanted.entry(plan.origin()).or_insert((compiled.clone(), *plan));
                     }
                     Planned::Dropped(discovered_labels) => {
-                        dropped.push(DroppedTarget { discovered_labels, scrape_pool: job.job_name.clone() });
+                        dropped.push(DroppedTarget {
+                            discovered_labels: crate::status::shown(&discovered_labels),
+                            scrape_pool: job.job_name.clone(),
+                        });
                     }
                     Planned::Bad(what) => problems.push(format!("scrape job {:?}: {what}", job.job_name)),
                 }

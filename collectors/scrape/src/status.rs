@@ -4,7 +4,7 @@ use crate::target::TargetPlan;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 use watchfire_model::reading::Target;
-use watchfire_model::{Labels, Timestamp, format_duration};
+use watchfire_model::{Labels, Timestamp, format_duration, is_secret_name, without_secrets};
 
 /// `unknown` until the first scrape ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -49,14 +49,20 @@ pub struct DroppedTarget {
     pub scrape_pool: String,
 }
 
+/// Labels before relabelling, without the secrets among the parameters of the address.
+pub(crate) fn shown(discovered: &Labels) -> Labels {
+    let is_secret = |name: &str| name.strip_prefix("__param_").is_some_and(is_secret_name);
+    Labels::from_pairs(discovered.iter().map(|l| (&*l.name, if is_secret(&l.name) { "<secret>" } else { &*l.value })))
+}
+
 impl TargetDetail {
     pub(crate) fn new(plan: &TargetPlan, pool: &str) -> Self {
         TargetDetail {
-            discovered_labels: plan.discovered.clone(),
+            discovered_labels: shown(&plan.discovered),
             labels: plan.labels.clone(),
             scrape_pool: pool.to_owned(),
-            scrape_url: plan.url.to_string(),
-            global_url: plan.url.to_string(),
+            scrape_url: without_secrets(plan.url.as_str()).into_owned(),
+            global_url: without_secrets(plan.url.as_str()).into_owned(),
             last_error: String::new(),
             last_scrape: None,
             last_scrape_duration: 0.0,

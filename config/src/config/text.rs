@@ -32,8 +32,8 @@ impl Loaded {
 fn masked(key: &str, value: toml::Value) -> toml::Value {
     match value {
         toml::Value::String(_) if is_secret_path(key) => toml::Value::String("<secret>".to_owned()),
-        // Addresses of targets and probes may hold a password.
-        toml::Value::String(text) => toml::Value::String(watchfire_model::without_password(&text).into_owned()),
+        // Addresses of targets and probes may hold a password or a token.
+        toml::Value::String(text) => toml::Value::String(watchfire_model::without_secrets(&text).into_owned()),
         toml::Value::Table(table) => {
             toml::Value::Table(table.into_iter().map(|(k, v)| (k.clone(), masked(&format!("{key}.{k}"), v))).collect())
         }
