@@ -14,7 +14,12 @@ pub const GENERATED: u64 = 8 << 20;
 /// # Errors
 /// When it cannot be read, is no text, or is larger.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    text(File::open(path)?, limit)
+    let file = File::open(path)?;
+    // What says that it is too large is believed; what says that it is not is not.
+    if file.metadata()?.len() > limit {
+        return Err(too_large(limit));
+    }
+    text(file, limit)
 }
 
 /// As [`read_text`], from what is open already.
@@ -25,9 +30,13 @@ pub fn text(source: impl Read, limit: u64) -> io::Result<String> {
     let mut text = String::new();
     source.take(limit + 1).read_to_string(&mut text)?;
     if text.len() as u64 > limit {
-        return Err(io::Error::other(format!("it is larger than {} MiB", limit >> 20)));
+        return Err(too_large(limit));
     }
     Ok(text)
+}
+
+fn too_large(limit: u64) -> io::Error {
+    io::Error::other(format!("it is larger than {} MiB", limit >> 20))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod clocks;
 mod collector;
 mod desktop;
 mod dialects;
+mod hostile_requests;
 mod ingest;
 mod instance;
 mod judge;

@@ -1,6 +1,7 @@
 //! Where a credential is kept.
 
 use std::path::PathBuf;
+use watchfire_config::files::{BY_HAND, read_text};
 use watchfire_model::Secret;
 
 /// A credential, or where to find it. Only [`SecretSource::reveal`] gives the value.
@@ -20,7 +21,7 @@ impl SecretSource {
     pub fn reveal(&self) -> Result<String, String> {
         match self {
             SecretSource::Inline(value) => Ok(value.expose().to_owned()),
-            SecretSource::File(path) => std::fs::read_to_string(path)
+            SecretSource::File(path) => read_text(path, BY_HAND)
                 .map(|text| text.trim().to_owned())
                 .map_err(|e| format!("cannot read the secret file {}: {e}", path.display())),
             SecretSource::Environment(name) => std::env::var(name).map_err(|_| format!("the environment variable {name} is not set")),

@@ -259,12 +259,12 @@ async fn show(popup: Notification) -> Result<u32, String> {
 
 /// The specification's mapping: critical stays until dismissed, what is over may vanish.
 fn popup(title: &str, body: &str, markup: bool, loud: u8, replaces: Option<u32>) -> Notification {
-    let body = harmless_limited_lines(body, BODY);
+    let body = on_the_bus(body, markup);
     let mut popup = Notification::new();
     popup
         .appname("watchfire")
         .summary(title)
-        .body(&if markup { escaped(&body) } else { body })
+        .body(&body)
         .hint(Hint::Category("x-watchfire.alert".to_owned()))
         .urgency(match loud {
             2 => Urgency::Critical,
@@ -278,16 +278,26 @@ fn popup(title: &str, body: &str, markup: bool, loud: u8, replaces: Option<u32>)
     popup
 }
 
-/// Lines were made harmless one by one; here only their number and length is bounded.
-fn harmless_limited_lines(body: &str, limit: usize) -> String {
-    match body.char_indices().nth(limit) {
-        None => body.to_owned(),
-        Some(_) => body.chars().take(limit - 1).chain(['…']).collect(),
+/// A body as the service gets it: without markup of its own, and bounded as it is sent. Its lines were made harmless one by one.
+fn on_the_bus(body: &str, markup: bool) -> String {
+    let sent = |c: char| match c {
+        '&' if markup => "&amp;".to_owned(),
+        '<' if markup => "&lt;".to_owned(),
+        '>' if markup => "&gt;".to_owned(),
+        c => c.to_string(),
+    };
+    // What is escaped has one character for each of its bytes.
+    let length = |c: char| if c.is_ascii() { sent(c).len() } else { 1 };
+    if body.chars().map(length).sum::<usize>() <= BODY {
+        return body.chars().map(sent).collect();
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    let mut room = BODY - 1;
+    let fits = |c: &char| {
+        let left = room.checked_sub(length(*c));
+        room = left.unwrap_or(room);
+        left.is_some()
+    };
+    body.chars().take_while(fits).map(sent).chain(["…".to_owned()]).collect()
 }
 
 #[cfg(test)]
@@ -304,7 +314,19 @@ mod tests {
 
     #[test]
     fn a_long_body_is_cut() {
-        assert_eq!(popup("t", &"x".repeat(2000), true, 0, None).body.chars().count(), BODY);
+        for text in ["x", "é", "<", "&", "a<b>&c"] {
+            for markup in [true, false] {
+                let body = popup("t", &text.repeat(2000), markup, 0, None).body;
+                let count = body.chars().count();
+                assert!(count <= BODY && count > BODY - 6, "{text}: {count}");
+                let whole = body.trim_end_matches('…');
+                assert!(
+                    !markup || whole.replace("&lt;", "").replace("&gt;", "").replace("&amp;", "").find(['&', '<', '>']).is_none(),
+                    "{whole}"
+                );
+            }
+        }
+        assert_eq!(popup("t", &"<".repeat(128), true, 0, None).body, "&lt;".repeat(128), "what just fits is whole");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub use matchers::parse_matchers;
 pub use tree::{Explanation, GroupBy, Hop, InhibitRule, Node, Receiver, ReceiverChannel, Routing, Timing};
 
 use crate::settings::Settings;
+use watchfire_config::files::{BY_HAND, read_text};
 
 impl Routing {
     /// Builds the table.
@@ -27,7 +28,7 @@ impl Routing {
         let mut routing = match &settings.alertmanager_config {
             Some(path) => {
                 let shown = path.display();
-                let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read {shown}: {e}"))?;
+                let text = read_text(path, BY_HAND).map_err(|e| format!("cannot read {shown}: {e}"))?;
                 let directory = path.parent().unwrap_or(std::path::Path::new(""));
                 let (mut routing, unfit) = alertmanager_file::load(&text, Some(directory)).map_err(|e| format!("{shown}: {e}"))?;
                 routing.unused = unused::unused(&text, &unfit).into_iter().map(|u| format!("{shown}: {u}")).collect();

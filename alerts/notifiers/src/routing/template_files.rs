@@ -1,6 +1,7 @@
 //! The files under `templates:` of an `alertmanager.yml`.
 
 use std::path::{Component, Path, PathBuf};
+use watchfire_config::files::read_text;
 use watchfire_model::{glob, harmless_limited};
 use watchfire_template::receiver::Templates;
 
@@ -28,11 +29,7 @@ pub fn load(patterns: &[String], base: &Path) -> Result<(Templates, Vec<String>)
                 return Err(format!("templates: more than {FILES} files"));
             }
             let shown = path.display();
-            let length = std::fs::metadata(&path).map_err(|e| format!("cannot read {shown}: {e}"))?.len();
-            if length > FILE_BYTES {
-                return Err(format!("{shown} is longer than {} MiB", FILE_BYTES >> 20));
-            }
-            let text = std::fs::read_to_string(&path).map_err(|e| format!("cannot read {shown}: {e}"))?;
+            let text = read_text(&path, FILE_BYTES).map_err(|e| format!("cannot read {shown}: {e}"))?;
             let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             templates.add(&name, &text).map_err(|e| format!("{shown}:{e}"))?;
         }

@@ -139,6 +139,8 @@ fn a_popup_is_shown_replaced_and_quiet_when_resolved() {
     assert!(popups[0].trim_end().ends_with(" 0"), "critical does not expire: {}", popups[0]);
     assert!(popups[1].contains("\"watchfire\" 1 ") && popups[1].contains("[RESOLVED] A"), "replaced by its id: {}", popups[1]);
     assert!(popups[1].contains("\"urgency\": 0") || popups[1].contains("'urgency': 0"), "{}", popups[1]);
+    let asked = session.calls.lock().iter().filter(|line| line.contains(" GetCapabilities")).count();
+    assert_eq!(asked, 1, "whether the service reads markup is asked once: {:?}", session.calls.lock());
     // The service of the template declares body-markup.
     assert!(popups[0].contains("&lt;b&gt;calls&lt;/b&gt; &amp; fail"), "{}", popups[0]);
 }
