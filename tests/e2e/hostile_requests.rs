@@ -55,7 +55,7 @@ async fn tricks_with_paths_headers_and_lengths_get_a_plain_refusal() {
                  content-length: {}\r\n\r\n{form}",
                 form.len()
             ),
-            "HTTP/1.1 200",
+            "HTTP/1.1 400",
         ),
     ] {
         let answer = exchange(&watchfire.api, request.as_bytes());

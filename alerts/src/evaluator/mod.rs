@@ -194,7 +194,8 @@ impl Evaluator {
             let too_old = record.life.state == AlertState::Pending && record.down_for(now.at) > self.settings.outage_tolerance;
             self.recorded.insert(key, record.clone());
             if let Some(rule) = target.filter(|_| !too_old) {
-                rule.state.insert(record.labels.clone(), record.resume(now));
+                let waits = rule.rule.alerting().map_or(Duration::ZERO, |alerting| alerting.hold);
+                rule.state.insert(record.labels.clone(), record.resume(now, waits, self.settings.outage_grace));
             }
         }
     }

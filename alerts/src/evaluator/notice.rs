@@ -5,6 +5,7 @@ use super::settings::EvaluatorSettings;
 use crate::identity::fingerprint;
 use crate::rule::Rule;
 use crate::state::{ActiveAlert, Moment};
+use std::time::Duration;
 use watchfire_model::reading::AlertState;
 use watchfire_model::{Cause, Evidence, Labels, Notice, NoticeState, Severity, Timestamp};
 use watchfire_template::query_escape;
@@ -39,7 +40,7 @@ pub(super) fn generator_url(settings: &EvaluatorSettings, rule: &Rule) -> String
 
 /// The end of an alert whose rule is gone.
 pub(super) fn farewell(record: AlertRecord, settings: &EvaluatorSettings, now: Moment) -> Notice {
-    let mut alert = record.resume(now);
+    let mut alert = record.resume(now, Duration::ZERO, settings.outage_grace);
     alert.life.state = AlertState::Resolved;
     alert.life.resolved = Some(now);
     alert.paging.revision = (alert.paging.revision + 1).max(u64::try_from(now.at.millis()).unwrap_or(0));

@@ -2,6 +2,8 @@
 
 use crate::state::{ActiveAlert, Life, Moment};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use watchfire_model::reading::AlertState;
 use watchfire_model::{Cause, Labels, Severity, Timestamp};
 
 /// Where an alert stands with the people it may be told to.
@@ -58,8 +60,9 @@ impl AlertRecord {
         record_key(&self.file, &self.group, &self.labels)
     }
 
-    /// The alert as it goes on at `now`: time between `seen` and `now` was not watched and does not count.
-    pub(super) fn resume(self, now: Moment) -> ActiveAlert {
+    /// The alert as it goes on at `now`: time between `seen` and `now` was not watched and does not count. A pending alert of a rule that
+    /// `waits` at least `grace` waits so long once more, unless it had waited enough.
+    pub(super) fn resume(self, now: Moment, waits: Duration, grace: Duration) -> ActiveAlert {
         let delta = now.watched - self.seen.watched;
         let moved = |m: Moment| Moment { at: m.at, watched: m.watched + delta };
         let mut paging = self.paging;
@@ -67,13 +70,18 @@ impl AlertRecord {
         if let Standing::Held { since, lingering } = paging.standing {
             paging.standing = Standing::Held { since: moved(since), lingering };
         }
+        let mut active = moved(self.life.active);
+        let left = millis(waits) - (now.watched - active.watched);
+        if self.life.state == AlertState::Pending && waits >= grace && left > 0 && left < millis(grace) {
+            active.watched = now.watched - millis(waits) + millis(grace);
+        }
         ActiveAlert {
             labels: self.labels,
             annotations: self.annotations,
             value: self.value.unwrap_or(f64::NAN),
             life: Life {
                 state: self.life.state,
-                active: moved(self.life.active),
+                active,
                 fired: self.life.fired.map(moved),
                 resolved: self.life.resolved,
                 keep_firing_since: self.life.keep_firing_since.map(moved),
@@ -83,9 +91,13 @@ impl AlertRecord {
         }
     }
 
-    pub(super) fn down_for(&self, now: Timestamp) -> std::time::Duration {
+    pub(super) fn down_for(&self, now: Timestamp) -> Duration {
         now.since(self.seen.at)
     }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn record_key(file: &str, group: &str, labels: &Labels) -> String {

@@ -15,6 +15,9 @@ pub struct EvaluatorSettings {
     pub resend_delay: Duration,
     /// A pending alert is taken up again after a restart if the outage was no longer than this.
     pub outage_tolerance: Duration,
+    /// What is left of a long `for` after a restart, at least: who read this rule in Prometheus counts on the data of so long before it fires.
+    /// Rules that wait no longer than this in all go on where they stood; Prometheus would begin them anew.
+    pub outage_grace: Duration,
     /// How long after a restart an alert is kept while its data are not back yet.
     pub restore_hold: Duration,
     /// Added to notices where absent, and seen by templates.
@@ -45,6 +48,7 @@ impl Default for EvaluatorSettings {
             query_offset: Duration::ZERO,
             resend_delay: Duration::from_secs(60),
             outage_tolerance: Duration::from_secs(3600),
+            outage_grace: Duration::from_secs(600),
             restore_hold: Duration::from_secs(300),
             external_labels: Labels::empty(),
             external_url: "http://127.0.0.1:9499".to_owned(),

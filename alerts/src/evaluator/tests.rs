@@ -1,4 +1,5 @@
 mod limits;
+mod restarts;
 
 use super::*;
 use crate::memory::MemorySeries;

@@ -1,0 +1,51 @@
+//! `for` over restarts: what was waited counts, what was not watched does not.
+
+use super::*;
+
+/// Minutes that an alert waits, has waited, and is away; and those until it fires after the restart.
+const TABLE: [(u64, u64, u64, u64); 9] = [
+    // More is left than the grace: nothing but the outage is added.
+    (25, 5, 10, 20),
+    (25, 5, 60, 20),
+    (25, 15, 10, 10),
+    // Less is left.
+    (25, 20, 10, 10),
+    (25, 24, 1, 10),
+    (10, 9, 1, 10),
+    // Away for too long.
+    (25, 20, 61, 25),
+    // Rules that wait less than the grace go on where they stood.
+    (5, 3, 10, 2),
+    (9, 1, 59, 8),
+];
+
+#[test]
+fn time_down_is_not_counted_and_a_long_wait_ends_no_sooner_than_the_grace() {
+    for (waits, waited, away, left) in TABLE {
+        let row = format!("for {waits}m, pending {waited}m, away {away}m");
+        let rules = ERRORS.replace("for: 30s", &format!("for: {waits}m"));
+        let mut world = World::new(&rules);
+        world.round(&[("api", 0.5)]);
+        for _ in 0..waited * 4 {
+            world.pass(15);
+            assert!(world.round(&[("api", 0.5)]).notices.is_empty(), "{row}");
+        }
+        let active = world.evaluator.board()[0].active_at;
+        let records = world.evaluator.records();
+        world.pass(away * 60);
+        world.store = Arc::new(MemorySeries::new());
+        let settings = EvaluatorSettings::default();
+        world.evaluator = World::evaluator(&rules, settings, &world.clock, &world.store, &world.topology, &world.meter);
+        world.evaluator.restore(records);
+        let mut rounds = 0;
+        while world.round(&[("api", 0.5)]).notices.is_empty() {
+            rounds += 1;
+            assert!(rounds < 200, "{row}: never fires");
+            world.pass(15);
+        }
+        // One round more where it begins anew, for that it is pending is found by a round.
+        assert!((left * 4..=left * 4 + 1).contains(&rounds), "{row}: after {rounds} rounds, not {}", left * 4);
+        let kept = world.evaluator.board()[0].active_at == active;
+        assert_eq!(kept, away <= 60, "{row}: when it began is remembered");
+    }
+}
