@@ -8,6 +8,7 @@ mod journal;
 mod receiver;
 mod rehearsal;
 mod reload;
+mod retries;
 mod routing;
 mod smtp;
 mod wording;
