@@ -58,7 +58,8 @@ pub fn notify_settings(plan: &Plan, external_url: &str) -> anyhow::Result<Settin
 }
 
 /// The preset's routes, as far as its receivers are configured here. What would reach nobody goes where everything goes by default: a page
-/// must not be lost because nobody has written down the channel of a document.
+/// must not be lost because nobody has written down the channel of a document. A digest beside other routes is left out then: it would say a second time
+/// what was said at once.
 fn preset_routes(plan: &Plan, settings: &Settings) -> Vec<RouteSettings> {
     let known = |name: &&String| {
         ["desktop", "terminal"].contains(&name.as_str())
@@ -67,15 +68,27 @@ fn preset_routes(plan: &Plan, settings: &Settings) -> Vec<RouteSettings> {
             || settings.people.iter().any(|p| p.name == **name)
     };
     let routes = plan.platform.iter().flat_map(|p| &p.routes);
-    routes
-        .map(|route| {
+    let at_once = |severity: &String| routes.clone().any(|r| r.digest.is_none() && r.severities.contains(severity));
+    let settings = routes
+        .clone()
+        .filter_map(|route| {
             let mut to: Vec<String> = route.receivers.iter().chain(&route.teams).filter(known).cloned().collect();
             if to.is_empty() {
+                if route.digest.is_some() && route.severities.iter().all(at_once) {
+                    return None;
+                }
                 to.clone_from(&settings.default_to);
             }
-            route_settings(route, to)
+            Some(route_settings(route, to))
         })
-        .collect()
+        .collect();
+    in_order(settings)
+}
+
+/// Digests first: they collect what they match, and the first of the others decides who is told at once.
+fn in_order(mut routes: Vec<RouteSettings>) -> Vec<RouteSettings> {
+    routes.sort_by_key(|route| route.batch.is_none());
+    routes
 }
 
 fn route_settings(route: &Route, to: Vec<String>) -> RouteSettings {
@@ -84,6 +97,7 @@ fn route_settings(route: &Route, to: Vec<String>) -> RouteSettings {
         matchers: route.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect(),
         to,
         batch: route.digest,
+        r#continue: route.digest.is_some(),
         ..RouteSettings::default()
     }
 }
@@ -97,7 +111,7 @@ pub fn document_settings(platform: &Platform) -> Settings {
     all.dedup();
     let receivers = all.into_iter().map(|name| ReceiverSettings { channels: vec![channel_of(&name)], name }).collect();
     let routes = platform.routes.iter().map(|route| route_settings(route, names(route))).collect();
-    Settings { receivers, routes, default_to: vec!["desktop".to_owned()], ..Settings::default() }
+    Settings { receivers, routes: in_order(routes), default_to: vec!["desktop".to_owned()], ..Settings::default() }
 }
 
 /// The channel that a receiver is named after. A document does not say how it reaches a team, a telephone or a dashboard: that is a webhook here.

@@ -265,11 +265,13 @@ impl Account {
 
     /// Whom the document's routes name for an alert of this kind, told this loud.
     fn expected(&self, episode: &Episode, severity: Severity) -> Vec<String> {
-        let route = self.routes.iter().find(|r| {
+        let matching = self.routes.iter().filter(|r| {
             r.severities.iter().any(|s| Severity::from_label(s) == severity)
                 && r.labels.iter().all(|(name, value)| name == THRESHOLD && *value == episode.threshold)
         });
-        route.map(|r| r.receivers.iter().chain(&r.teams).cloned().collect()).unwrap_or_default()
+        // Digests collect everything; of the others the first decides.
+        let (digests, at_once): (Vec<&Route>, Vec<&Route>) = matching.partition(|r| r.digest.is_some());
+        digests.into_iter().chain(at_once.into_iter().take(1)).flat_map(|r| r.receivers.iter().chain(&r.teams)).cloned().collect()
     }
 
     /// Everything that is not as the scenario declares; empty when all is well.

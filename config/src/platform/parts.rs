@@ -432,7 +432,7 @@ pub struct Route {
     /// How it is handled, in the document's words.
     #[serde(default)]
     pub handling: String,
-    /// Collected and sent together after this time; absent: at once.
+    /// Collected and sent together after this time, beside the route that tells of an alert at once if there is one; absent: at once.
     #[serde(default, with = "duration_text::optional", skip_serializing_if = "Option::is_none")]
     pub digest: Option<Duration>,
     /// Label conditions besides the severity: `threshold_id = "CN-07"`.
