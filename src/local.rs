@@ -349,7 +349,7 @@ impl LocalSource {
     fn alerts(&self, at: Option<Timestamp>) -> Result<Alerts, ReadError> {
         let conclusion = self.board.read();
         let mut alerts = self.alerts_at(at)?;
-        self.courses.fill(&self.engine, &*self.store, at.unwrap_or_else(|| self.clock.now()), &mut alerts);
+        self.courses.fill(&self.engine, &*self.store, &*self.clock, at.unwrap_or_else(|| self.clock.now()), &mut alerts);
         if at.is_none() {
             let now = self.clock.now();
             for alert in alerts.iter_mut().filter(|a| a.state == AlertState::Firing && a.cause.is_none()).take(MAX_EVIDENCE) {

@@ -172,25 +172,3 @@ fn test_rules_agrees_with_promtool() {
     assert!(passed > 12 && passed < cases.len() - 12, "the corpus has both verdicts: {passed} of {}", cases.len());
     assert!(differences.is_empty(), "{} of {} differ\n{}", differences.len(), cases.len(), differences.join("\n"));
 }
-
-/// The rules and rule tests that come with the platforms: they pass here, and where they pass here they pass there.
-#[test]
-fn the_platforms_rule_tests_pass() {
-    let platforms = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/platforms");
-    let mut ran = 0;
-    for platform in std::fs::read_dir(platforms).expect("platforms").flatten() {
-        let path = platform.path().join("rules.test.yaml");
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        let files = DiskFiles::beside(&path);
-        let (verdict, outcomes) = test(&[(path.display().to_string(), Ok(text), &files as &dyn RuleFiles)], &TestOptions::default());
-        assert_eq!(verdict.exit_code, 0, "{}", verdict.stderr);
-        assert!(outcomes.len() > 1);
-        ran += 1;
-        // promtool needs half a minute for the largest; the smallest stands for all.
-        if platform.file_name() == "playnite" && promtool() {
-            let (code, said) = run(&["test", "rules", "rules.test.yaml"], &platform.path());
-            assert_eq!(code, 0, "{said}");
-        }
-    }
-    assert!(ran >= 5, "{ran} platforms");
-}
