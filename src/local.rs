@@ -13,6 +13,7 @@ mod chronicle;
 mod collectors;
 mod context;
 mod declared;
+mod deliveries;
 mod health;
 mod latency;
 pub mod lens;
@@ -30,7 +31,7 @@ pub use state::short_duration;
 
 use crate::board::Board;
 use chronicle::Chronicle;
-use context::{Context, Destination};
+use context::Context;
 use lens::{Lens, QueryCache};
 use overall::Overall;
 use parking_lot::Mutex;
@@ -142,19 +143,6 @@ impl LocalSource {
         }
     }
 
-    /// The queue between each producer and consumer that spans name.
-    fn destinations(&self) -> BTreeMap<(String, String), Destination> {
-        self.store
-            .observed_edges()
-            .into_iter()
-            .filter_map(|e| {
-                let destination = Destination { queue: e.destination?.to_string(), system: e.system.to_string() };
-                Some(((e.client.to_string(), e.server.to_string()), destination))
-            })
-            .filter(|((_, server), destination)| *server != destination.queue)
-            .collect()
-    }
-
     fn lens(&self, at: Timestamp) -> Lens<'_> {
         let first = self.store.services_seen().iter().map(|s| s.first_seen).min();
         let known = first.map_or(lens::RATE_WINDOW, |first| at.since(first));
@@ -169,9 +157,8 @@ impl LocalSource {
         alerts: &'a [Alert],
         breakers: &'a [Breaker],
         last_seen: &'a BTreeMap<String, Timestamp>,
-        destinations: &'a BTreeMap<(String, String), Destination>,
     ) -> Context<'a> {
-        Context { declared: &self.declared, checks, alerts, breakers, last_seen, destinations }
+        Context { declared: &self.declared, checks, alerts, breakers, last_seen }
     }
 
     /// Alerts at the cursor: live ones with everything the evaluator and the dispatcher know, past ones as they were shown then, or from
@@ -209,8 +196,8 @@ impl LocalSource {
         let alerts = self.alerts_at(at)?;
         let breakers = self.breakers(at)?.breakers;
         let checks = self.checks_at(at).unwrap_or_default();
-        let (last_seen, destinations) = (self.last_seen(at)?, BTreeMap::new());
-        let context = self.context(&checks, &alerts, &breakers, &last_seen, &destinations);
+        let last_seen = self.last_seen(at)?;
+        let context = self.context(&checks, &alerts, &breakers, &last_seen);
         let mut services = services::services(&lens, &context)?;
         services.changes = self.recent_changes(&lens, at)?;
         Ok(services)
@@ -239,8 +226,8 @@ impl LocalSource {
 
     fn queues(&self, at: Option<Timestamp>) -> Result<Queues, ReadError> {
         let alerts = self.alerts_at(at)?;
-        let (last_seen, destinations) = (BTreeMap::new(), self.destinations());
-        let context = self.context(&[], &alerts, &[], &last_seen, &destinations);
+        let last_seen = BTreeMap::new();
+        let context = self.context(&[], &alerts, &[], &last_seen);
         queues::queues(&self.lens(at.unwrap_or_else(|| self.clock.now())), &context)
     }
 
@@ -249,8 +236,8 @@ impl LocalSource {
         let queues = self.queues(at)?;
         let breakers = self.breakers(at)?.breakers;
         let alerts = self.alerts_at(at)?;
-        let (last_seen, destinations) = (BTreeMap::new(), self.destinations());
-        let context = self.context(&[], &alerts, &breakers, &last_seen, &destinations);
+        let last_seen = BTreeMap::new();
+        let context = self.context(&[], &alerts, &breakers, &last_seen);
         let mut map = map::map(&self.lens(at.unwrap_or_else(|| self.clock.now())), &context, &services.services, &queues.queues)?;
         // What services say of themselves, where nobody declared it.
         let seen = self.store.services_seen();
@@ -318,8 +305,8 @@ impl LocalSource {
             .ok_or_else(|| ReadError::NotFound(format!("no service {name:?} is known")))?;
         let map = self.map(at)?;
         let alerts = self.alerts_at(at)?;
-        let (last_seen, destinations) = (BTreeMap::new(), BTreeMap::new());
-        let context = self.context(&[], &alerts, &[], &last_seen, &destinations);
+        let last_seen = BTreeMap::new();
+        let context = self.context(&[], &alerts, &[], &last_seen);
         let about: Vec<Alert> =
             alerts.iter().filter(|a| a.state != AlertState::Resolved && context.alert_service(a) == Some(name)).cloned().collect();
         Ok(ServicePage {

@@ -22,7 +22,7 @@ impl JoinedTopology {
     fn consumers(&self, queue: &str) -> Vec<Dependency> {
         let declared = self.declared.queues.iter().filter(|q| q.name == queue).flat_map(|q| q.consumers.iter().cloned());
         let observed =
-            self.store.observed_edges().into_iter().filter(|e| e.destination.as_deref() == Some(queue)).map(|e| e.server.to_string());
+            self.store.observed_deliveries().into_iter().filter(|d| d.queue.as_deref() == Some(queue)).map(|d| d.server.to_string());
         let mut names: Vec<String> = declared.chain(observed).filter(|name| name != queue).collect();
         names.sort();
         names.dedup();

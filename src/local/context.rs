@@ -57,16 +57,6 @@ pub struct Context<'a> {
     pub breakers: &'a [Breaker],
     /// When each service last sent a span.
     pub last_seen: &'a BTreeMap<String, Timestamp>,
-    /// The queue between a producer and a consumer, where spans name it.
-    pub destinations: &'a BTreeMap<(String, String), Destination>,
-}
-
-/// A queue as spans name it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Destination {
-    pub queue: String,
-    /// `kafka`, `rabbitmq` ...; empty where not stated.
-    pub system: String,
 }
 
 /// Labels that name the service an alert is about, most specific first.

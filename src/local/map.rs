@@ -1,19 +1,22 @@
 //! The dependency map: what spans (or ready-made service graphs) show, joined with what the preset declares.
 
 use super::context::Context;
+use super::deliveries::deliveries;
 use super::lens::Lens;
 use super::state::of_error_ratio;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use watchfire_model::HealthState;
 use watchfire_model::reading::{Breaker, Edge, Map, Node, NodeKind, Queue, ReadError, ServiceRow};
+use watchfire_model::{HealthState, Labels};
+
+/// `connection_type` of what goes through a queue.
+const MESSAGING: &str = "messaging_system";
 
 #[derive(Clone, Debug, Default)]
 struct Traffic {
     rate: f64,
     failed: f64,
     p95: Option<f64>,
-    connection: String,
     source: &'static str,
     /// What the rate was taken over.
     window: Duration,
@@ -35,31 +38,43 @@ impl Traffic {
 pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queues: &[Queue]) -> Result<Map, ReadError> {
     let mut edges: BTreeMap<(String, String), Edge> = BTreeMap::new();
     let mut kinds = node_kinds(lens, context)?;
-    let mut published: BTreeMap<(String, String), Traffic> = BTreeMap::new();
     let ratio_of = |name: &str| services.iter().find(|s| s.name == name).and_then(|s| s.sampling_ratio);
-    for ((client, server), mut traffic) in traffic(lens)? {
-        let server = context.canonical(&server).to_owned();
-        // A pair weighs as much as its heavier half.
-        traffic.sampling_ratio = [ratio_of(&client), ratio_of(&server)].into_iter().flatten().reduce(f64::min);
-        if let Some(destination) = context.destinations.get(&(client.clone(), server.clone())) {
-            // A queue is a place of its own: messages go in at one side and come out at the other.
-            let queue = context.canonical(&destination.queue).to_owned();
-            kinds.insert(queue.clone(), NodeKind::Queue);
-            add(&mut edges, edge(&queue, &server, &traffic, &kinds, context));
-            // Every consumer gets the message, which is published once: the one that got most says how many there were.
-            let put = published.entry((client, queue)).or_default();
-            if traffic.rate >= put.rate {
-                *put = Traffic { p95: None, failed: 0.0, ..traffic };
-            }
-            continue;
+    // A pair weighs as much as its heavier half.
+    let sampling = |client: &str, server: &str| [ratio_of(client), ratio_of(server)].into_iter().flatten().reduce(f64::min);
+    let mut queued: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut published: BTreeMap<(String, String), Traffic> = BTreeMap::new();
+    for delivery in deliveries(lens, context)? {
+        // A queue is a place of its own: messages go in at one side and come out at the other.
+        let traffic = Traffic {
+            rate: delivery.rate,
+            failed: delivery.failed,
+            p95: delivery.p95,
+            source: "spans",
+            window: lens.window,
+            sampling_ratio: sampling(&delivery.client, &delivery.server),
+        };
+        kinds.insert(delivery.queue.clone(), NodeKind::Queue);
+        add(&mut edges, edge(&delivery.queue, &delivery.server, MESSAGING, &traffic, &kinds, context));
+        // Every consumer gets the message, which is published once: the one that got most says how many there were.
+        let put = published.entry((delivery.client.clone(), delivery.queue)).or_default();
+        if traffic.rate >= put.rate {
+            *put = Traffic { p95: None, failed: 0.0, ..traffic };
         }
-        if let Some(kind) = node_kind(&server, &traffic.connection, services) {
-            kinds.entry(server.clone()).or_insert(kind);
-        }
-        add(&mut edges, edge(&client, &server, &traffic, &kinds, context));
+        queued.insert((delivery.client, delivery.server));
     }
     for ((client, queue), traffic) in published {
-        add(&mut edges, edge(&client, &queue, &traffic, &kinds, context));
+        add(&mut edges, edge(&client, &queue, MESSAGING, &traffic, &kinds, context));
+    }
+    for ((client, server, connection), mut traffic) in traffic(lens)? {
+        let server = context.canonical(&server).to_owned();
+        if connection == MESSAGING && queued.contains(&(client.clone(), server.clone())) {
+            continue;
+        }
+        traffic.sampling_ratio = sampling(&client, &server);
+        if let Some(kind) = node_kind(&server, &connection, services) {
+            kinds.entry(server.clone()).or_insert(kind);
+        }
+        add(&mut edges, edge(&client, &server, &connection, &traffic, &kinds, context));
     }
     for (client, server, kind) in context.declared_edges() {
         kinds.insert(server.clone(), kind);
@@ -112,9 +127,16 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
     Ok(Map { nodes: nodes.into_values().collect(), edges: edges.into_values().collect() })
 }
 
-fn edge(client: &str, server: &str, traffic: &Traffic, kinds: &BTreeMap<String, NodeKind>, context: &Context<'_>) -> Edge {
+fn edge(
+    client: &str,
+    server: &str,
+    connection: &str,
+    traffic: &Traffic,
+    kinds: &BTreeMap<String, NodeKind>,
+    context: &Context<'_>,
+) -> Edge {
     Edge {
-        kind: edge_kind(&traffic.connection, kinds.get(server).copied()),
+        kind: edge_kind(connection, kinds.get(server).copied()),
         rate: (traffic.rate > 0.0).then_some(traffic.rate),
         error_ratio: (traffic.rate > 0.0).then(|| (traffic.failed / traffic.rate).clamp(0.0, 1.0)),
         p95_seconds: traffic.p95,
@@ -210,31 +232,32 @@ fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>) 
     }
 }
 
+/// Client, server and `connection_type`.
+type Connected = (String, String, String);
+
 /// Edges of own spans; where there are none for a pair, those of a collector or Tempo.
-fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), Traffic>, ReadError> {
-    let mut out: BTreeMap<(String, String), Traffic> = BTreeMap::new();
+fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<Connected, Traffic>, ReadError> {
+    let mut out: BTreeMap<Connected, Traffic> = BTreeMap::new();
     let (live, scraped) = (lens.window_text(), lens.scrape_window_text());
     let sources = [("job=\"\"", live, lens.window, "spans"), ("job!=\"\"", scraped, lens.scrape_window, "service graph")];
+    let by = "client, server, connection_type";
     // Two jobs that derive the same graph from the same spans say it twice; the fuller one is believed.
     for (own, window, over, source) in sources {
-        let mut fresh: BTreeMap<(String, String), Traffic> = BTreeMap::new();
-        let key = |labels: &watchfire_model::Labels| (labels.value("client").to_owned(), labels.value("server").to_owned());
-        for (labels, rate) in
-            lens.vector(&format!("max by (client, server, connection_type) (sum by (job, client, server, connection_type) (rate(traces_service_graph_request_total{{{own}}}[{window}])))"))?
-        {
-            let entry = fresh.entry(key(&labels)).or_default();
-            entry.rate += rate;
-            entry.source = source;
-            entry.window = over;
-            if entry.connection.is_empty() {
-                entry.connection = labels.value("connection_type").to_owned();
-            }
+        let mut fresh: BTreeMap<Connected, Traffic> = BTreeMap::new();
+        let key = |labels: &Labels| {
+            let [client, server, connection] = ["client", "server", "connection_type"].map(|name| labels.value(name).to_owned());
+            (client, server, connection)
+        };
+        let total = |metric: &str| format!("max by ({by}) (sum by (job, {by}) (rate({metric}{{{own}}}[{window}])))");
+        for (labels, rate) in lens.vector(&total("traces_service_graph_request_total"))? {
+            fresh.insert(key(&labels), Traffic { rate, source, window: over, ..Traffic::default() });
         }
         // An own edge that nobody uses any more is still known, for as long as its series live; counters of others may never end.
-        fresh.retain(|pair, traffic| (traffic.rate > 0.0 || source == "spans") && !out.contains_key(pair));
-        for (labels, rate) in lens.vector(&format!(
-            "max by (client, server) (sum by (job, client, server) (rate(traces_service_graph_request_failed_total{{{own}}}[{window}])))"
-        ))? {
+        let known: BTreeSet<(&str, &str)> = out.keys().map(|(client, server, _)| (client.as_str(), server.as_str())).collect();
+        fresh.retain(|(client, server, _), traffic| {
+            (traffic.rate > 0.0 || source == "spans") && !known.contains(&(client.as_str(), server.as_str()))
+        });
+        for (labels, rate) in lens.vector(&total("traces_service_graph_request_failed_total"))? {
             if let Some(entry) = fresh.get_mut(&key(&labels)) {
                 entry.failed = rate;
             }
@@ -244,13 +267,14 @@ fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), Traffic>, ReadE
         for side in ["client", "server"] {
             let metric = format!("traces_service_graph_request_{side}_seconds");
             let histogram = if source == "spans" {
-                format!("sum by (client, server) (rate({metric}{{{own}}}[{window}]))")
+                format!("sum by ({by}) (rate({metric}{{{own}}}[{window}]))")
             } else {
-                format!("max by (client, server, le) (sum by (job, client, server, le) (rate({metric}_bucket{{{own}}}[{window}])))")
+                format!("max by ({by}, le) (sum by (job, {by}, le) (rate({metric}_bucket{{{own}}}[{window}])))")
             };
             for (labels, value) in lens.vector(&format!("histogram_quantile(0.95, {histogram})"))? {
-                if let Some(entry) = fresh.get_mut(&key(&labels))
-                    && (entry.p95.is_none() || entry.connection == "messaging_system")
+                let key = key(&labels);
+                if let Some(entry) = fresh.get_mut(&key)
+                    && (entry.p95.is_none() || key.2 == MESSAGING)
                 {
                     entry.p95 = Some(value);
                 }

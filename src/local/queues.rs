@@ -1,6 +1,7 @@
 //! Queues: depth, age, flow and drain time from the normalised series that dialects write.
 
 use super::context::Context;
+use super::deliveries::{Delivery, deliveries};
 use super::lens::Lens;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,7 +48,8 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
             }
         }
     }
-    for (queue, system, flow) in span_flow(lens, context)? {
+    let deliveries = deliveries(lens, context)?;
+    for (queue, system, flow) in span_flow(lens, context, &deliveries)? {
         if let Some(known) = out.values_mut().find(|q| q.queue == queue) {
             known.in_rate = known.in_rate.or(Some(flow.published));
             known.out_rate = known.out_rate.or(Some(flow.consumed));
@@ -56,7 +58,7 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
             out.insert((queue.clone(), system.clone()), Queue { queue, system, ..row });
         }
     }
-    let flow = message_flow(lens, context)?;
+    let flow = message_flow(lens, &deliveries)?;
     for (labels, column) in
         lens.columns("sum by (queue, system) (watchfire_queue_depth)", Duration::from_secs(15 * 60), Duration::from_secs(60))?
     {
@@ -118,25 +120,15 @@ struct Flow {
 }
 
 /// Queues that spans name, with what goes in and comes out. How much waits inside no span tells.
-fn span_flow(lens: &Lens<'_>, context: &Context<'_>) -> Result<Vec<(String, String, Flow)>, ReadError> {
+fn span_flow(lens: &Lens<'_>, context: &Context<'_>, deliveries: &[Delivery]) -> Result<Vec<(String, String, Flow)>, ReadError> {
     let mut nodes: BTreeMap<String, String> = BTreeMap::new();
     for (labels, _) in lens.vector(r#"watchfire_node_info{kind="queue"}"#)? {
         nodes.insert(labels.value("node").to_owned(), labels.value("system").to_owned());
     }
-    let mut consumed: BTreeMap<(String, String), BTreeMap<String, f64>> = BTreeMap::new();
-    let mut lost: BTreeMap<(String, String), f64> = BTreeMap::new();
-    let requests = r#"traces_service_graph_request_total{job="",connection_type=~"messaging_system|virtual_node"}"#;
-    for (labels, rate) in lens.vector(&format!("sum by (client, server, connection_type) (rate({requests}[{}]))", lens.window_text()))? {
-        let (client, server) = (labels.value("client").to_owned(), labels.value("server").to_owned());
-        if labels.value("connection_type") == "virtual_node" {
-            // Published, and no consumer was seen.
-            if let Some(system) = nodes.get(&server) {
-                *lost.entry((context.canonical(&server).to_owned(), system.clone())).or_default() += rate;
-            }
-        } else if let Some(to) = context.destinations.get(&(client, server.clone())) {
-            let queue = (context.canonical(&to.queue).to_owned(), to.system.clone());
-            *consumed.entry(queue).or_default().entry(server).or_default() += rate;
-        }
+    let mut consumed: BTreeMap<(String, String), BTreeMap<&str, f64>> = BTreeMap::new();
+    for delivery in deliveries {
+        let queue = (delivery.queue.clone(), delivery.system.clone());
+        *consumed.entry(queue).or_default().entry(&delivery.server).or_default() += delivery.rate;
     }
     let mut flows: BTreeMap<(String, String), Flow> = BTreeMap::new();
     for (queue, by_consumer) in consumed {
@@ -144,18 +136,23 @@ fn span_flow(lens: &Lens<'_>, context: &Context<'_>) -> Result<Vec<(String, Stri
         let rate = by_consumer.values().copied().fold(0.0, f64::max);
         flows.insert(queue, Flow { published: rate, consumed: rate });
     }
-    for (queue, rate) in lost {
-        flows.entry(queue).or_default().published += rate;
+    let unconsumed = r#"traces_service_graph_request_total{job="",connection_type="virtual_node"}"#;
+    for (labels, rate) in lens.vector(&format!("sum by (server) (rate({unconsumed}[{}]))", lens.window_text()))? {
+        let server = labels.value("server");
+        // Published, and no consumer was seen.
+        if let Some(system) = nodes.get(server) {
+            flows.entry((context.canonical(server).to_owned(), system.clone())).or_default().published += rate;
+        }
     }
     Ok(flows.into_iter().map(|((queue, system), flow)| (queue, system, flow)).collect())
 }
 
 /// Who publishes to and consumes from each queue.
-fn message_flow(lens: &Lens<'_>, context: &Context<'_>) -> Result<BTreeMap<String, Parties>, ReadError> {
+fn message_flow(lens: &Lens<'_>, deliveries: &[Delivery]) -> Result<BTreeMap<String, Parties>, ReadError> {
     let mut out: BTreeMap<String, Parties> = BTreeMap::new();
-    for ((client, server), destination) in context.destinations {
-        let parties = out.entry(context.canonical(&destination.queue).to_owned()).or_default();
-        for (name, list) in [(client, &mut parties.producers), (server, &mut parties.consumers)] {
+    for delivery in deliveries {
+        let parties = out.entry(delivery.queue.clone()).or_default();
+        for (name, list) in [(&delivery.client, &mut parties.producers), (&delivery.server, &mut parties.consumers)] {
             if !list.contains(name) {
                 list.push(name.clone());
             }

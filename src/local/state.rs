@@ -142,8 +142,8 @@ mod tests {
     }
 
     fn judged(mut row: ServiceRow, alerts: &[Alert], checks: &[CheckReport]) -> (HealthState, Vec<String>) {
-        let (declared, last_seen, destinations) = (Declared::default(), BTreeMap::new(), BTreeMap::new());
-        let context = Context { declared: &declared, checks, alerts, breakers: &[], last_seen: &last_seen, destinations: &destinations };
+        let (declared, last_seen) = (Declared::default(), BTreeMap::new());
+        let context = Context { declared: &declared, checks, alerts, breakers: &[], last_seen: &last_seen };
         judge(&mut row, NOW, &context, Vec::new());
         (row.state, row.why)
     }

@@ -156,6 +156,11 @@ impl Store {
         self.board.load().edges.clone()
     }
 
+    /// Every producer, consumer and queue between them of the last [`idle`](SignalSettings::idle) time, as of the last publication.
+    pub fn observed_deliveries(&self) -> Vec<ObservedEdge> {
+        self.board.load().deliveries.clone()
+    }
+
     /// Whether more is held than the limit allows; cheap enough to be asked before every request.
     pub fn is_over_memory(&self) -> bool {
         let held = self.held.bytes() + self.series.bytes() + self.logs.bytes() + self.board.load().bytes;

@@ -19,6 +19,12 @@ fn edges(bench: &Bench) -> Vec<String> {
     bench.newest(REQUESTS).iter().map(|(l, v)| format!("{} {}", edge(l), v.as_float().unwrap_or(f64::NAN))).collect()
 }
 
+fn deliveries(bench: &Bench) -> Vec<String> {
+    let through = |l: &Labels| format!("{} -> {} [{}] -> {}", l.value("client"), l.value("queue"), l.value("system"), l.value("server"));
+    let newest = bench.newest("watchfire_message_deliveries_total");
+    newest.iter().map(|(l, v)| format!("{} {}", through(l), v.as_float().unwrap_or(f64::NAN))).collect()
+}
+
 #[test]
 fn red_series_have_the_names_and_labels_of_the_collector() {
     let mut bench = Bench::new();
@@ -89,8 +95,23 @@ fn consumers_are_joined_by_parent_and_by_links_across_traces() {
     bench.send("mail", vec![span(1, 3, 1, "process", CONSUMER)]);
     bench.pass(15 * SECONDS);
     assert_eq!(edges(&bench), ["shop -> billing [messaging_system] 1", "shop -> mail [messaging_system] 1"]);
-    let edge = &bench.store.observed_edges()[0];
-    assert_eq!((edge.destination.as_deref(), &*edge.system), (Some("orders"), "kafka"));
+    assert_eq!(deliveries(&bench), ["shop -> orders [kafka] -> billing 1", "shop -> orders [kafka] -> mail 1"]);
+}
+
+#[test]
+fn each_queue_between_the_same_two_services_has_its_own_deliveries() {
+    let mut bench = Bench::new();
+    let through = |id: u64, queue: &str| span(id.into(), id, 0, "send", PRODUCER).with(text("messaging.destination.name", queue));
+    bench.send("shop", vec![through(1, "orders"), through(2, "orders"), through(3, "refunds"), span(4, 4, 0, "call", CLIENT)]);
+    let process = |trace: u64, id: u64| span(trace.into(), id, trace, "process", CONSUMER);
+    bench.send("billing", vec![process(1, 11), process(2, 12), process(3, 13).fails("refused"), span(4, 14, 4, "GET /x", SERVER)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> billing [messaging_system] 3", "shop -> billing [] 1"]);
+    assert_eq!(deliveries(&bench), ["shop -> orders [] -> billing 2", "shop -> refunds [] -> billing 1"]);
+    let failed = |queue| bench.value("watchfire_message_deliveries_failed_total", &[("queue", queue)]);
+    assert_eq!((failed("orders"), failed("refunds")), (Some(0.0), Some(1.0)));
+    let seen: Vec<_> = bench.store.observed_deliveries().iter().filter_map(|d| d.queue.as_deref().map(str::to_owned)).collect();
+    assert_eq!(seen, ["orders", "refunds"]);
 }
 
 #[test]

@@ -204,6 +204,22 @@ fn messages(count: u8) -> ExportTraceServiceRequest {
         mailer.push(Span { links: vec![link.clone()], ..span(102, "process orders", 5, 40) });
         audit.push(Span { links: vec![link], ..span(103, "process orders", 5, 10) });
         shop.push(publish);
+        // Through a second queue between the same two services, and not well; and beside both a plain call.
+        let refunds = vec![attribute("messaging.system", "kafka"), attribute("messaging.destination.name", "refunds")];
+        let publish = Span { attributes: refunds, ..span(104, "send refunds", 4, 2) };
+        let refused = Some(Status { code: 2, message: "refused".to_owned() });
+        let parent_span_id = publish.span_id.clone();
+        mailer.push(Span {
+            span_id: vec![105, i, 2, 2, 2, 2, 2, 2],
+            parent_span_id,
+            status: refused,
+            ..span(104, "process refunds", 5, 80)
+        });
+        shop.push(publish);
+        let call = Span { attributes: Vec::new(), ..span(106, "GET", 3, 5) };
+        let parent_span_id = call.span_id.clone();
+        mailer.push(Span { span_id: vec![107, i, 2, 2, 2, 2, 2, 2], parent_span_id, attributes: Vec::new(), ..span(106, "GET /", 2, 4) });
+        shop.push(call);
     }
     ExportTraceServiceRequest { resource_spans: vec![of_service("shop", shop), of_service("mailer", mailer), of_service("audit", audit)] }
 }
@@ -227,9 +243,13 @@ async fn a_queue_that_only_spans_name_is_listed_with_its_flow_and_an_unknown_dep
             .unwrap_or_else(|| panic!("{client} {server} in {edges:#?}"))
             .clone()
     };
+    let (refund, refunded, called) = (edge("shop", "refunds"), edge("refunds", "mailer"), edge("shop", "mailer"));
+    assert_eq!((&refund["rate"], &refunded["error_ratio"]), (&refunded["rate"], &1.0.into()), "{refunded:#}");
+    assert_eq!((&called["kind"], &called["error_ratio"]), (&"call".into(), &0.0.into()), "{called:#}");
     let (published, mailed, audited) = (edge("shop", "orders"), edge("orders", "mailer"), edge("orders", "audit"));
     // A message is published once, however many get it.
     assert_eq!((&published["rate"], &mailed["rate"]), (&audited["rate"], &audited["rate"]));
+    assert_eq!(mailed["error_ratio"], 0.0, "{mailed:#}");
     // What a consumer does with it is the consumer's time, not that of putting it into the queue.
     assert!((mailed["p95_seconds"].as_f64().expect("known") - 0.040).abs() < 0.001, "{mailed:#}");
     assert!((audited["p95_seconds"].as_f64().expect("known") - 0.010).abs() < 0.001, "{audited:#}");

@@ -7,6 +7,7 @@ use super::services::ServiceSeen;
 pub(crate) struct Board {
     pub services: Vec<ServiceSeen>,
     pub edges: Vec<ObservedEdge>,
+    pub deliveries: Vec<ObservedEdge>,
     /// Bytes of histograms and tables.
     pub bytes: usize,
 }

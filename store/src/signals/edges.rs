@@ -1,4 +1,4 @@
-//! Who calls whom: requests, failures and latency on each side.
+//! Who calls whom: requests, failures and latency on each side. Deliveries are kept the same way, one for each queue that messages of a pair pass through.
 
 use super::OVERFLOW;
 use super::histogram::Histogram;
@@ -39,8 +39,8 @@ pub struct ObservedEdge {
     pub server: Arc<str>,
     pub connection: Connection,
     pub protocol: Protocol,
-    /// The destination messages go through, where the client names one.
-    pub destination: Option<Arc<str>>,
+    /// Of a delivery: the queue that the message passed through, as the producer names it.
+    pub queue: Option<Arc<str>>,
     /// `postgresql`, `kafka` ...; empty where not stated.
     pub system: Arc<str>,
     pub first_seen: Timestamp,
@@ -57,8 +57,8 @@ pub(crate) struct EdgeState {
     pub series: [Published; 5],
 }
 
-/// Names as they are published.
-type Names = (Arc<str>, Arc<str>, Connection);
+/// Names as they are published: client, server, connection, queue.
+type Names = (Arc<str>, Arc<str>, Connection, Option<Arc<str>>);
 
 /// How the hot path names both ends: numbers of services, peers or the outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +68,8 @@ pub(crate) struct Ends {
     /// The server is a peer, not a service.
     pub peer: bool,
     pub connection: Connection,
+    /// Of a delivery: the peer that is the queue, else [`NOBODY`](super::peer::NOBODY).
+    pub queue: u32,
 }
 
 /// The number of the node in front of everything, where it is drawn.
@@ -96,7 +98,7 @@ pub(crate) struct Drawing {
     pub client: Arc<str>,
     pub server: Arc<str>,
     pub protocol: Protocol,
-    pub destination: Option<Arc<str>>,
+    pub queue: Option<Arc<str>>,
     pub system: Arc<str>,
 }
 
@@ -136,14 +138,15 @@ impl Edges {
 
     #[cold]
     fn add(&mut self, ends: Ends, drawing: Drawing, at: Timestamp) -> u32 {
-        let Drawing { client, server, protocol, destination, system } = drawing;
-        let names = (client, server, ends.connection);
+        let Drawing { client, server, protocol, queue, system } = drawing;
+        let names = (client, server, ends.connection, queue);
         if let Some(id) = self.by_names.get(&names) {
             self.by_ends.insert(ends, *id);
             return *id;
         }
         let full = self.by_names.len() >= self.limit;
-        let names = if full { (OVERFLOW.into(), OVERFLOW.into(), ends.connection) } else { names };
+        let overflow = || Arc::from(OVERFLOW);
+        let names = if full { (overflow(), overflow(), ends.connection, names.3.map(|_| overflow())) } else { names };
         if let Some(id) = self.by_names.get(&names) {
             // Not remembered by its ends: what is folded must not grow the table.
             return *id;
@@ -155,7 +158,7 @@ impl Edges {
                 server: names.1.clone(),
                 connection: ends.connection,
                 protocol,
-                destination,
+                queue: names.3.clone(),
                 system,
                 first_seen: at,
                 last_seen: at,

@@ -97,8 +97,14 @@ impl SpanEngine {
                 peer: pending.peer,
                 ..Half::new(tag, callee, flags & FAILED != 0, message, pending.protocol as u32)
             };
-            let mut sides =
-                Sides { services: &self.services, peers: &self.peers, edges: &mut self.edges, nothing: &self.nothing, now: self.now };
+            let mut sides = Sides {
+                services: &self.services,
+                peers: &self.peers,
+                edges: &mut self.edges,
+                deliveries: &mut self.deliveries,
+                nothing: &self.nothing,
+                now: self.now,
+            };
             if callee {
                 let (from, to) = pending.links;
                 let mut met_parent = false;
@@ -123,8 +129,14 @@ impl SpanEngine {
 
     /// Halves that waited in vain become edges to peers that send no spans, if their attributes named one.
     pub(super) fn expire(&mut self) {
-        let mut sides =
-            Sides { services: &self.services, peers: &self.peers, edges: &mut self.edges, nothing: &self.nothing, now: self.now };
+        let mut sides = Sides {
+            services: &self.services,
+            peers: &self.peers,
+            edges: &mut self.edges,
+            deliveries: &mut self.deliveries,
+            nothing: &self.nothing,
+            now: self.now,
+        };
         let counters = &self.counters;
         self.join.sweep((self.now.0 / 250) as u16, |half| {
             if half.matched() {
@@ -151,6 +163,7 @@ struct Sides<'a> {
     services: &'a Services,
     peers: &'a Peers,
     edges: &'a mut Edges,
+    deliveries: &'a mut Edges,
     nothing: &'a Arc<str>,
     now: Timestamp,
 }
@@ -167,17 +180,21 @@ impl Sides<'_> {
             server_nanos: Some(callee.nanos),
             client_nanos: Some(caller.nanos),
         };
-        let ends = Ends { client: caller.service, server: callee.service, peer: false, connection };
-        self.edges.count(ends, &call, self.now, || {
-            let peer = self.peers.get(caller.peer);
-            Drawing {
-                client: self.services.get(caller.service).seen.name.clone(),
-                server: self.services.get(callee.service).seen.name.clone(),
-                protocol: if message { Protocol::Messaging } else { Protocol::from_bits(caller.protocol()) },
-                destination: peer.filter(|_| message).map(|p| p.name.clone()),
-                system: peer.map_or(self.nothing, |p| &p.system).clone(),
-            }
-        });
+        let ends = Ends { client: caller.service, server: callee.service, peer: false, connection, queue: NOBODY };
+        let peer = self.peers.get(caller.peer);
+        let draw = |queue: Option<&Arc<str>>| Drawing {
+            client: self.services.get(caller.service).seen.name.clone(),
+            server: self.services.get(callee.service).seen.name.clone(),
+            protocol: if message { Protocol::Messaging } else { Protocol::from_bits(caller.protocol()) },
+            queue: queue.cloned(),
+            system: peer.map_or(self.nothing, |p| &p.system).clone(),
+        };
+        self.edges.count(ends, &call, self.now, || draw(None));
+        if message && let Some(queue) = peer {
+            // How long it took to publish is no part of the delivery.
+            let call = Call { client_nanos: None, ..call };
+            self.deliveries.count(Ends { queue: caller.peer, ..ends }, &call, self.now, || draw(Some(&queue.name)));
+        }
     }
 
     /// The peer is silent, so the client's duration stands for both sides.
@@ -187,8 +204,8 @@ impl Sides<'_> {
         // A named peer that does send spans is that service: its half was lost or late, it is no other node.
         let known = if connection == Connection::VirtualNode { self.services.named(&peer.name) } else { None };
         let ends = match known {
-            Some(service) => Ends { client: half.service, server: service, peer: false, connection: Connection::Direct },
-            None => Ends { client: half.service, server: half.peer, peer: true, connection },
+            Some(service) => Ends { client: half.service, server: service, peer: false, connection: Connection::Direct, queue: NOBODY },
+            None => Ends { client: half.service, server: half.peer, peer: true, connection, queue: NOBODY },
         };
         let call =
             Call { failed: half.failed(), weight: f64::from(half.weight), server_nanos: Some(half.nanos), client_nanos: Some(half.nanos) };
@@ -196,19 +213,19 @@ impl Sides<'_> {
             client: self.services.get(half.service).seen.name.clone(),
             server: peer.name.clone(),
             protocol: peer.protocol,
-            destination: None,
+            queue: None,
             system: peer.system.clone(),
         });
     }
 
     fn user_edge(&mut self, user: &Arc<str>, half: &Half) {
         let call = Call { failed: half.failed(), weight: f64::from(half.weight), server_nanos: Some(half.nanos), client_nanos: None };
-        let ends = Ends { client: OUTSIDE, server: half.service, peer: false, connection: Connection::VirtualNode };
+        let ends = Ends { client: OUTSIDE, server: half.service, peer: false, connection: Connection::VirtualNode, queue: NOBODY };
         self.edges.count(ends, &call, self.now, || Drawing {
             client: user.clone(),
             server: self.services.get(half.service).seen.name.clone(),
             protocol: Protocol::Call,
-            destination: None,
+            queue: None,
             system: self.nothing.clone(),
         });
     }

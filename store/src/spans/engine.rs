@@ -64,6 +64,8 @@ pub struct SpanEngine {
     pub(super) services: Services,
     pub(super) operations: Operations,
     pub(super) edges: Edges,
+    /// Messages by producer, consumer and queue, beside the edges between producers and consumers.
+    pub(super) deliveries: Edges,
     pub(super) peers: Peers,
     pub(super) join: Join,
     pub(super) repeats: Repeats,
@@ -115,6 +117,7 @@ impl SpanEngine {
             services,
             operations: Operations::new(),
             edges: Edges::new(settings.edges),
+            deliveries: Edges::new(settings.edges),
             peers: Peers::new(settings.peers),
             join: Join::new(JOIN_BITS),
             repeats: Repeats::new(REPEAT_BITS),

@@ -74,7 +74,7 @@ impl SpanEngine {
     pub(super) fn publish_if_due(&mut self) {
         let since = self.published_at.map_or(i64::MAX, |at| self.now.0.saturating_sub(at.0));
         let interval = self.settings.interval.as_millis() as i64;
-        let fresh = self.operations.fresh || self.edges.fresh;
+        let fresh = self.operations.fresh || self.edges.fresh || self.deliveries.fresh;
         if since >= interval || since < 0 || (fresh && since >= FRESH_MILLIS.min(interval)) {
             self.publish(self.now);
         }

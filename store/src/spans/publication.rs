@@ -15,6 +15,9 @@ const REQUESTS: &str = "traces_service_graph_request_total";
 const FAILED: &str = "traces_service_graph_request_failed_total";
 const SERVER: &str = "traces_service_graph_request_server_seconds";
 const CLIENT: &str = "traces_service_graph_request_client_seconds";
+const DELIVERIES: &str = "watchfire_message_deliveries_total";
+const DELIVERIES_FAILED: &str = "watchfire_message_deliveries_failed_total";
+const DELIVERY: &str = "watchfire_message_delivery_seconds";
 const RECEIVED: &str = "watchfire_spans_received_total";
 const RATIO: &str = "watchfire_sampling_ratio";
 const SERVICE: &str = "watchfire_service_info";
@@ -29,7 +32,7 @@ const DESCRIBED: Duration = Duration::from_secs(900);
 const EXAMPLE_MILLIS: i64 = 15_000;
 
 /// HELP and TYPE of the derived families.
-pub(crate) const FAMILIES: [(&str, MetricKind, &str, &str); 10] = [
+pub(crate) const FAMILIES: [(&str, MetricKind, &str, &str); 13] = [
     (CALLS, MetricKind::Counter, "Calls by operation and status, derived from spans and corrected for sampling.", ""),
     (DURATION, MetricKind::Histogram, "Duration of calls by operation and status, derived from spans.", "seconds"),
     (REQUESTS, MetricKind::Counter, "Calls from one service to another, derived from pairs of spans.", ""),
@@ -41,6 +44,9 @@ pub(crate) const FAMILIES: [(&str, MetricKind, &str, &str); 10] = [
         "seconds",
     ),
     (CLIENT, MetricKind::Histogram, "Duration of calls as the client saw them.", "seconds"),
+    (DELIVERIES, MetricKind::Counter, "Messages from a producer to a consumer, by the queue that the producer names.", ""),
+    (DELIVERIES_FAILED, MetricKind::Counter, "Messages that failed on either side of a queue.", ""),
+    (DELIVERY, MetricKind::Histogram, "Duration of the processing of messages, by the queue that they came through.", "seconds"),
     (RECEIVED, MetricKind::Counter, "Spans received, not corrected for sampling.", ""),
     (RATIO, MetricKind::Gauge, "Spans received over spans they stand for.", "ratio"),
     (SERVICE, MetricKind::Info, "Version and namespace of a service, and whether it is simulated.", ""),
@@ -67,7 +73,9 @@ impl SpanEngine {
         // First what ends: a series takes one sample per row.
         if now.0.saturating_sub(self.swept_at.0) >= SWEEP_MILLIS {
             self.swept_at = now;
-            self.edges.sweep(now, self.settings.idle, |state| state.series.iter_mut().for_each(|p| row.end(p)));
+            for edges in [&mut self.edges, &mut self.deliveries] {
+                edges.sweep(now, self.settings.idle, |state| state.series.iter_mut().for_each(|p| row.end(p)));
+            }
             self.operations.sweep(now, self.settings.idle, &mut self.services, |state| {
                 for cell in state.cells.iter_mut().flatten() {
                     row.end(&mut cell.calls);
@@ -83,18 +91,23 @@ impl SpanEngine {
         for state in self.edges.iter_mut() {
             publish_edge(&mut row, state);
         }
+        for state in self.deliveries.iter_mut() {
+            publish_delivery(&mut row, state);
+        }
         self.publish_services(&mut row, now);
         row.send(now);
         self.row = buffer;
         self.operations.fresh = false;
         self.edges.fresh = false;
+        self.deliveries.fresh = false;
         self.published_at = Some(now);
         let histograms: usize =
             self.operations.iter_mut().flat_map(|s| s.cells.iter().flatten().map(|c| c.durations.bytes())).sum::<usize>()
-                + self.edges.iter().map(|e| e.server.bytes() + e.client.bytes()).sum::<usize>();
+                + self.edges.iter().chain(self.deliveries.iter()).map(|e| e.server.bytes() + e.client.bytes()).sum::<usize>();
         self.board.store(Arc::new(Board {
             services: self.services.all().iter().filter(|s| s.seen.spans > 0).map(|s| s.seen.clone()).collect(),
             edges: self.edges.iter().map(|e| e.edge.clone()).collect(),
+            deliveries: self.deliveries.iter().map(|e| e.edge.clone()).collect(),
             bytes: self.table_bytes() + histograms,
         }));
     }
@@ -183,4 +196,14 @@ fn publish_edge(row: &mut Row<'_>, state: &mut EdgeState) {
         };
         row.gauge(node, 1.0, || labelled(NODE, &[("node", &edge.server), ("kind", kind), ("system", &edge.system)]));
     }
+}
+
+fn publish_delivery(row: &mut Row<'_>, state: &mut EdgeState) {
+    let edge = &state.edge;
+    let queue = edge.queue.as_deref().unwrap_or_default();
+    let pairs = [("client", &*edge.client), ("server", &*edge.server), ("queue", queue), ("system", &*edge.system)];
+    let [deliveries, failed, seconds, ..] = &mut state.series;
+    row.counter(deliveries, state.requests, || labelled(DELIVERIES, &pairs));
+    row.counter(failed, state.failed, || labelled(DELIVERIES_FAILED, &pairs));
+    row.histogram(seconds, DELIVERY, &state.server, |name| labelled(name, &pairs));
 }
