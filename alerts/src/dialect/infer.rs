@@ -56,7 +56,8 @@ impl Inferred {
         let mut rows = Vec::new();
         for (edge, flow) in &flows {
             let (client, server) = edge;
-            if exported(client, server) {
+            // What a service calls in itself, it retries; it does not cut itself off.
+            if exported(client, server) || client == server {
                 self.tripped.remove(edge);
                 continue;
             }
@@ -87,8 +88,9 @@ impl Inferred {
 fn judge(flow: &Flow, tripped: Option<f64>, busy: bool) -> (State, Vec<String>) {
     let before = tripped.unwrap_or(flow.before);
     let share = if flow.rate > 0.0 { flow.failed / flow.rate } else { 0.0 };
-    let fails_fast =
-        flow.rate > LEAST_RATE && share >= 0.9 && flow.seconds.is_some_and(|s| s < FAST && flow.seconds_before.is_none_or(|b| s < 0.1 * b));
+    // A refused connection fails fast as well: only against what calls took before is a failure known to have reached nobody.
+    let much_faster = |s: f64| flow.seconds_before.is_some_and(|b| s < 0.1 * b) || tripped.is_some();
+    let fails_fast = flow.rate > LEAST_RATE && share >= 0.9 && flow.seconds.is_some_and(|s| s < FAST && much_faster(s));
     let collapsed = before > LEAST_RATE && flow.rate < COLLAPSED * before && busy;
     let evidence = |how: String| vec![format!("{:.0} % of the calls had failed", flow.worst_failed * 100.0), how];
     if fails_fast {

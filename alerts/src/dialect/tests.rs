@@ -337,10 +337,14 @@ fn rows_become_the_unified_series() {
 
 /// One edge with its calls: (calls, failures, client seconds) per second.
 fn edge_script(script: &[(u64, f64, f64, f64)]) -> Vec<Vec<BreakerRow>> {
+    edge_script_of("pay", script)
+}
+
+fn edge_script_of(callee: &str, script: &[(u64, f64, f64, f64)]) -> Vec<Vec<BreakerRow>> {
     let store = MemorySeries::new();
     let mut engine = DialectEngine::built_in().expect("good files");
     let promql = Engine::default();
-    let series = |name: &str| Labels::from_pairs([(METRIC_NAME, name), ("client", "web"), ("server", "pay")]);
+    let series = |name: &str| Labels::from_pairs([(METRIC_NAME, name), ("client", "web"), ("server", callee)]);
     let served =
         Labels::from_pairs([(METRIC_NAME, "traces_span_metrics_calls_total"), ("service_name", "web"), ("span_kind", "SPAN_KIND_SERVER")]);
     let (mut calls, mut failed, mut seconds, mut served_total) = (0.0, 0.0, 0.0, 0.0);
@@ -385,8 +389,13 @@ fn a_breaker_nobody_exports_is_deduced_from_spans() {
 
     let fast = edge_script(&[(40, 10.0, 0.0, 0.1), (12, 10.0, 0.9, 2.0), (10, 10.0, 1.0, 0.0004)]);
     assert_eq!(fast.last().and_then(|r| r.first()).map(|b| b.state), Some(State::Open));
+    // Right after start nobody knows how long calls take; a database that refuses connections is no breaker.
+    let refused = edge_script(&[(10, 10.0, 1.0, 0.002)]);
+    assert!(refused.iter().all(Vec::is_empty), "nothing to compare with");
     let slow_failures = edge_script(&[(40, 10.0, 0.0, 0.1), (30, 10.0, 1.0, 2.0)]);
     assert!(slow_failures.iter().all(Vec::is_empty), "failing is not open");
+    let itself = edge_script_of("web", &[(40, 10.0, 0.0, 0.1), (12, 10.0, 0.9, 2.0), (20, 0.0, 0.0, 0.0)]);
+    assert!(itself.iter().all(Vec::is_empty), "a service that retries its own work has no breaker before itself");
     let quiet = edge_script(&[(40, 10.0, 0.0, 0.1), (20, 0.5, 0.0, 0.1)]);
     assert!(quiet.iter().all(Vec::is_empty), "less traffic is not open");
 }
