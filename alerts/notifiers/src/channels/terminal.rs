@@ -257,7 +257,17 @@ impl Channel for TerminalChannel {
     fn probe(self: Arc<Self>) -> Probe {
         Box::pin(async move {
             let kind = self.terminal.kind().ok_or("no terminal is attached")?;
-            Ok(format!("{:?} through {:?}", self.protocol.unwrap_or(kind.protocol), kind.multiplexer))
+            let how = match self.protocol.unwrap_or(kind.protocol) {
+                Protocol::Osc99 => "popups (OSC 99)",
+                Protocol::Osc777 => "popups (OSC 777)",
+                Protocol::Osc9 => "popups (OSC 9)",
+                Protocol::Bell => "the bell",
+            };
+            Ok(match kind.multiplexer {
+                Multiplexer::None => how.to_owned(),
+                Multiplexer::Tmux => format!("{how}, through tmux"),
+                Multiplexer::Screen => format!("{how}, through screen"),
+            })
         })
     }
 }
