@@ -18,9 +18,7 @@ mod simulator;
 mod targets;
 
 pub use dialects::beside as dialects_beside;
-#[cfg(test)]
-pub use evaluation::conclusion;
-pub use evaluation::dialect_engine;
+pub use evaluation::{conclusion, dialect_engine};
 pub use evidence::StoreEvidence;
 pub use notifications::{document_settings, notification_paths, notify_settings, test_notifications};
 pub use plan::{Plan, environment, platform};

@@ -36,6 +36,9 @@ mod tls;
 mod topology;
 mod wire;
 
+/// For the benchmark of the time cursor, which needs a run that is held.
+pub use rehearsal::{CursorSteps, cursor_steps};
+
 use clap::Parser;
 use std::process::ExitCode;
 

@@ -10,11 +10,13 @@
 mod account;
 #[cfg(test)]
 mod cursor;
+mod held;
 mod messages;
 mod report;
 mod wire;
 
 pub use account::{Account, gaps};
+pub use held::{CursorSteps, cursor_steps};
 pub use report::text;
 
 use crate::instance::{Plan, StoreEvidence, dialect_engine, document_settings, signals, store_limits};
