@@ -20,6 +20,7 @@ pub mod lens;
 mod map;
 pub mod objectives;
 mod overall;
+mod proposals;
 mod queues;
 mod sanitized;
 mod services;
@@ -36,14 +37,15 @@ use lens::{Lens, QueryCache};
 use overall::Overall;
 use parking_lot::Mutex;
 use sanitized::Sanitized;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_alerts::Courses;
 use watchfire_config::platform::Objective;
 use watchfire_model::reading::{
-    Alert, AlertState, Alerts, Backtest, BacktestQuery, Breaker, Breakers, Change, Changes, Health, Map, QueryExemplar, QueryResult,
-    QuerySeries, Queues, ReadError, Reading, Request, ServicePage, Services, Silence, Slo, Source, Status, Target, Vocabulary,
+    Alert, AlertState, Alerts, Backtest, BacktestQuery, Breaker, Breakers, Change, Changes, Check, Health, Map, ProposedProbe,
+    QueryExemplar, QueryResult, QuerySeries, Queues, ReadError, Reading, Request, ServicePage, Services, Silence, Slo, Source, Status,
+    Target, Vocabulary,
 };
 use watchfire_model::{CheckReport, Clock, MatchOp, Matcher, Meter, Selector, SeriesSource, TimeRange, Timestamp};
 use watchfire_promql::{Engine, Query, QueryValue};
@@ -53,6 +55,8 @@ use watchfire_store::Store;
 const FRESH: Duration = Duration::from_millis(400);
 /// What changed in a quarter of an hour is looked up once in so long, at whole multiples of it.
 const CHANGES_EVERY: i64 = 5_000;
+/// How old proposals of probes may be.
+const PROPOSALS_EVERY: Duration = Duration::from_secs(20);
 const MAX_CACHED: usize = 256;
 /// Exemplars in one answer; a screen lists a handful.
 const MAX_EXEMPLARS: usize = 200;
@@ -86,6 +90,7 @@ pub struct LocalSource {
     cached: Mutex<HashMap<String, (Timestamp, Reading)>>,
     overall: Overall,
     changes: Mutex<Option<(Timestamp, Vec<Change>)>>,
+    proposed: Mutex<Option<(Timestamp, Vec<ProposedProbe>)>>,
     chronicle: Chronicle,
     courses: Courses,
     sanitized: Sanitized,
@@ -115,6 +120,7 @@ impl LocalSource {
             cached: Mutex::new(HashMap::new()),
             overall: Overall::default(),
             changes: Mutex::new(None),
+            proposed: Mutex::new(None),
             chronicle: Chronicle::default(),
             sanitized: Sanitized::new(Meter::new()),
         }
@@ -258,7 +264,22 @@ impl LocalSource {
             }
             Some(at) => self.chronicle.targets.at(at).map(|(_, targets)| targets),
         };
-        health::health(&lens, self.checks_at(at).as_deref(), targets)
+        let mut health = health::health(&lens, self.checks_at(at).as_deref(), targets)?;
+        if at.is_none() {
+            health.proposed = self.proposals(&lens, &health.checks)?;
+        }
+        Ok(health)
+    }
+
+    /// Spans are opened for them, and they change seldom.
+    fn proposals(&self, lens: &Lens<'_>, checks: &[Check]) -> Result<Vec<ProposedProbe>, ReadError> {
+        let mut known = self.proposed.lock();
+        let probed: BTreeSet<&str> = checks.iter().map(|c| c.service.as_str()).collect();
+        match known.as_mut().filter(|(taken, _)| lens.at.since(*taken) < PROPOSALS_EVERY) {
+            Some((_, proposed)) => proposed.retain(|p| !probed.contains(p.service.as_str())),
+            None => *known = Some((lens.at, proposals::proposals(&self.store, lens, &probed)?)),
+        }
+        Ok(known.as_ref().map(|(_, proposed)| proposed.clone()).unwrap_or_default())
     }
 
     fn cached_services(&self, at: Option<Timestamp>) -> Result<Services, ReadError> {

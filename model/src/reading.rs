@@ -19,7 +19,7 @@ mod traces;
 pub use alerts::{Alert, AlertState, Alerts, Silence};
 pub use backtest::{Backtest, BacktestQuery, Episode};
 pub use breakers::{Breaker, Breakers};
-pub use health::{Check, DependencyState, Health, Target};
+pub use health::{Check, DependencyState, Health, ProposedProbe, Target};
 pub use latency::{ExplainQuery, Explanation, Finding, Latency, LatencyQuery};
 pub use logs::{LogLine, LogQuery, Logs};
 pub use map::{Edge, Map, Node, NodeKind};

@@ -20,11 +20,13 @@ impl CommandSink for LocalCommands {
         match command {
             Command::Silence(silence) => {
                 let id = self.dispatcher.silence(silence.clone()).map_err(|e| refused(e.to_string()))?;
-                Ok(format!("silenced until {}: {id}", crate::api::rfc3339(silence.ends_at)))
+                let length = watchfire_model::format_duration(silence.ends_at.since(silence.starts_at));
+                // The id stands last: who calls the API finds it there.
+                Ok(format!("silenced for {length}, silence {id}"))
             }
             Command::ExpireSilence { id } => {
                 self.dispatcher.expire(id).map_err(|e| refused(e.to_string()))?;
-                Ok(format!("silence expired: {id}"))
+                Ok(format!("silence ended: {id}"))
             }
             Command::Acknowledge { fingerprint, by, until } => {
                 self.dispatcher.acknowledge(fingerprint, by, *until).map_err(|e| refused(e.to_string()))?;

@@ -115,27 +115,34 @@ fn unread(exported: &str) -> String {
     }
 }
 
+/// Call rate left, relative to before, below which calls nearly stopped.
+const COLLAPSED: f64 = 0.5;
+
 /// The figures that deduced breakers rest on, from the series of their edges at the time that is looked at.
 fn add_evidence(lens: &Lens<'_>, breakers: &mut BTreeMap<(String, String), Breaker>) -> Result<(), ReadError> {
-    let edge = |labels: &Labels| (labels.value("client").to_owned(), labels.value("server").to_owned());
     let requests = "sum by (client, server) (rate(traces_service_graph_request_total[1m]))";
     let failed = "sum by (client, server) (rate(traces_service_graph_request_failed_total[1m]))";
-    for (expression, say) in [
-        (
-            format!("max_over_time(({failed} / {requests})[10m:30s])"),
-            (|v| format!("{:.0} % of the calls had failed", v * 100.0)) as fn(f64) -> String,
-        ),
-        (format!("max_over_time({requests}[10m:30s])"), |v| format!("{v:.1} calls/s at most within ten minutes")),
-        (requests.to_owned(), |v| format!("{v:.1} calls/s now")),
-    ] {
-        for (labels, value) in lens.vector(&expression)? {
-            if let Some(breaker) = breakers.get_mut(&edge(&labels)).filter(|b| b.inferred && value.is_finite()) {
-                breaker.evidence.push(say(value));
-            }
-        }
-    }
-    for breaker in breakers.values_mut().filter(|b| b.inferred) {
-        breaker.evidence.insert(0, "deduced from spans".to_owned());
+    let seconds = "sum by (client, server) (rate(traces_service_graph_request_client_seconds_sum[1m])) \
+                   / sum by (client, server) (rate(traces_service_graph_request_client_seconds_count[1m]))";
+    let by_edge = |expression: &str| -> Result<BTreeMap<(String, String), f64>, ReadError> {
+        let edge = |labels: &Labels| (labels.value("client").to_owned(), labels.value("server").to_owned());
+        Ok(lens.vector(expression)?.into_iter().filter(|(_, v)| v.is_finite()).map(|(labels, v)| (edge(&labels), v)).collect())
+    };
+    let shares = by_edge(&format!("max_over_time(({failed} / {requests})[10m:30s])"))?;
+    let peaks = by_edge(&format!("max_over_time({requests}[10m:30s])"))?;
+    let rates = by_edge(requests)?;
+    let times = by_edge(seconds)?;
+    for (edge, breaker) in breakers.iter_mut().filter(|(_, b)| b.inferred) {
+        breaker.evidence.push("deduced from spans".to_owned());
+        breaker.evidence.extend(shares.get(edge).map(|share| format!("{:.0} % of the calls had failed", share * 100.0)));
+        let now = rates.get(edge).copied().unwrap_or(0.0);
+        // The looks at the past are half a minute apart and may have missed what is now.
+        let peak = peaks.get(edge).copied().unwrap_or(0.0).max(now);
+        breaker.evidence.extend(match times.get(edge) {
+            _ if now < COLLAPSED * peak => Some(format!("the call rate went from {peak:.1}/s to {now:.1}/s")),
+            Some(seconds) => Some(format!("{now:.1} calls/s now end within {:.1} ms", seconds * 1000.0)),
+            None => None,
+        });
     }
     Ok(())
 }
@@ -175,6 +182,41 @@ fn failure_ratios(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), f64>, Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_deduced_breaker_rests_on_does_not_contradict_itself() {
+        use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
+        use watchfire_model::Value;
+        use watchfire_promql::Engine;
+        use watchfire_testkit::MemorySource;
+        // Calls per second on an edge over ten minutes; all of the last ones fail within two milliseconds.
+        let evidence = |rates: &[f64]| {
+            let mut source = MemorySource::new();
+            let labels = |name: &str| Labels::from_pairs([("__name__", name), ("client", "web"), ("server", "pay")]);
+            let state =
+                Labels::from_pairs([("__name__", "watchfire_breaker_state"), ("service", "web"), ("breaker", "pay"), ("inferred", "true")]);
+            let (mut calls, mut at) = (0.0, Timestamp(1_772_334_000_000));
+            for rate in rates {
+                for _ in 0..4 {
+                    at = at.saturating_add(Duration::from_secs(15));
+                    calls += rate * 15.0;
+                    source.push(&labels("traces_service_graph_request_total"), at, Value::Float(calls));
+                    source.push(&labels("traces_service_graph_request_failed_total"), at, Value::Float(calls));
+                    source.push(&labels("traces_service_graph_request_client_seconds_count"), at, Value::Float(calls));
+                    source.push(&labels("traces_service_graph_request_client_seconds_sum"), at, Value::Float(calls * 0.002));
+                }
+            }
+            source.push(&state, at, Value::Float(2.0));
+            let (engine, cache) = (Engine::default(), QueryCache::default());
+            let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+            breakers(&lens, &Declared::default()).expect("readable").breakers.remove(0).evidence
+        };
+        let fast = evidence(&[10.0, 10.0, 10.0, 10.0, 20.0]);
+        assert_eq!(fast[..2], ["deduced from spans", "100 % of the calls had failed"], "{fast:?}");
+        assert!(fast[2].ends_with("calls/s now end within 2.0 ms"), "{fast:?}");
+        let cut = evidence(&[10.0, 10.0, 10.0, 1.0, 1.0]);
+        assert_eq!(cut[2], "the call rate went from 10.0/s to 1.0/s", "{cut:?}");
+    }
 
     #[test]
     fn history_keeps_changes_only() {

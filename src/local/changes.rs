@@ -9,7 +9,10 @@ use watchfire_model::{Labels, Timestamp};
 /// Columns a look back is cut into; the moment of a change is known to one of them.
 const COLUMNS: u32 = 90;
 /// The same for states.
-const FINE_COLUMNS: u32 = 360;
+const FINE_COLUMNS: u32 = 735;
+/// Moments are whole multiples of this, the rhythm of rules and signals, so that a change has one time wherever it is shown. The fine
+/// columns of an hour are as wide.
+const RHYTHM: Duration = Duration::from_secs(5);
 /// An error share is worth a line when it crosses this.
 const ERROR_SHARE: f64 = 0.05;
 
@@ -19,11 +22,11 @@ const ERROR_SHARE: f64 = 0.05;
 /// When the store cannot be queried.
 pub fn changes(lens: &Lens<'_>, since: Timestamp) -> Result<Vec<Change>, ReadError> {
     let back = lens.at.since(since).max(Duration::from_secs(60));
-    let lens = &whole(lens, back);
-    let step = (back / COLUMNS).max(Duration::from_secs(5));
+    let lens = &whole(lens);
+    let step = rhythmic(back / COLUMNS);
     let mut out = Vec::new();
     // States come and go within seconds and are few: what opened and closed between two moments of a coarse look did happen.
-    let fine = (back / FINE_COLUMNS).max(Duration::from_secs(5)).min(step);
+    let fine = rhythmic(back / FINE_COLUMNS);
     versions(lens, back, step, &mut out)?;
     steps(lens, back, fine, "breaker", "max by (service, breaker) (watchfire_breaker_state)", &breaker_subject, &breaker_word, &mut out)?;
     steps(lens, back, fine, "health", "min by (service, check) (watchfire_service_health)", &check_subject, &health_word, &mut out)?;
@@ -35,7 +38,7 @@ pub fn changes(lens: &Lens<'_>, since: Timestamp) -> Result<Vec<Change>, ReadErr
         "alert",
         r#"ALERTS{alertstate="firing"}"#,
         &alert_subject,
-        ("-", "firing"),
+        ("", "firing"),
         ("firing", "resolved"),
         &mut out,
     )?;
@@ -46,7 +49,7 @@ pub fn changes(lens: &Lens<'_>, since: Timestamp) -> Result<Vec<Change>, ReadErr
         "edge",
         "sum by (client, server) (rate(traces_service_graph_request_total[5m])) > 0",
         &|l| format!("{} → {}", l.value("client"), l.value("server")),
-        ("-", "calls"),
+        ("", "calls"),
         ("calls", "silent"),
         &mut out,
     )?;
@@ -54,12 +57,14 @@ pub fn changes(lens: &Lens<'_>, since: Timestamp) -> Result<Vec<Change>, ReadErr
     Ok(out)
 }
 
-/// The lens at a whole multiple of the coarse step, so that the moments of a look are the same from one look to the next and the times of
-/// changes stand still.
-fn whole<'a>(lens: &Lens<'a>, back: Duration) -> Lens<'a> {
-    let step = (back / COLUMNS).max(Duration::from_secs(5)).as_millis() as i64;
-    // A coarse step would hold back what is new; five seconds do not.
-    let step = step.min(5_000);
+/// The next whole multiple of the rhythm.
+fn rhythmic(step: Duration) -> Duration {
+    RHYTHM * step.as_millis().div_ceil(RHYTHM.as_millis()).max(1) as u32
+}
+
+/// The lens at a whole multiple of the rhythm. A coarser one would hold back what is new.
+fn whole<'a>(lens: &Lens<'a>) -> Lens<'a> {
+    let step = RHYTHM.as_millis() as i64;
     Lens { at: Timestamp::from_millis(lens.at.millis() - lens.at.millis().rem_euclid(step)), ..*lens }
 }
 
@@ -201,9 +206,12 @@ fn check_subject(labels: &Labels) -> String {
     format!("{} {}", labels.value("service"), labels.value("check"))
 }
 
+/// What tells an alert from others of its rule: whom it is about, and which of their parts.
 fn alert_subject(labels: &Labels) -> String {
-    let about = ["service", "service_name", "queue", "instance"].iter().find_map(|l| labels.get(l)).unwrap_or("");
-    format!("{} {about}", labels.value("alertname")).trim_end().to_owned()
+    let about = ["service", "service_name", "queue", "instance"].iter().find_map(|l| labels.get(l));
+    let part = ["breaker", "check", "dependency"].iter().find_map(|l| labels.get(l));
+    let words: Vec<&str> = std::iter::once(labels.value("alertname")).chain(about).chain(part).collect();
+    words.join(" ")
 }
 
 fn breaker_word(value: f64) -> String {
@@ -225,4 +233,45 @@ fn health_word(value: f64) -> String {
         "unhealthy"
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
+    use super::*;
+    use watchfire_model::Value;
+    use watchfire_promql::Engine;
+    use watchfire_testkit::MemorySource;
+
+    /// Changes within the last hour as a screen asks for them: since a whole minute, at any second.
+    fn seen(source: &MemorySource, at: Timestamp) -> Vec<(i64, String, String)> {
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let lens = Lens { engine: &engine, source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let since = at.saturating_sub(Duration::from_secs(3600)).millis();
+        let changes = changes(&lens, Timestamp::from_millis(since - since.rem_euclid(60_000))).expect("readable");
+        changes.into_iter().map(|c| (c.at.millis(), c.subject, c.to)).collect()
+    }
+
+    #[test]
+    fn a_change_keeps_its_time_and_says_what_it_is_about() {
+        let begin = 1_772_334_000_000;
+        let mut source = MemorySource::new();
+        for breaker in ["mail", "sms"] {
+            let labels = Labels::from_pairs([
+                ("__name__", "ALERTS"),
+                ("alertname", "BreakerOpen"),
+                ("alertstate", "firing"),
+                ("service", "notes"),
+                ("breaker", breaker),
+            ]);
+            for step in 0..400 {
+                source.push(&labels, Timestamp(begin + 2_345_000 + step * 5000), Value::Float(1.0));
+            }
+        }
+        let expected = |breaker: &str| (begin + 2_345_000, format!("BreakerOpen notes {breaker}"), "firing".to_owned());
+        for later in 0..40 {
+            let changes = seen(&source, Timestamp(begin + 3_000_000 + later * 1700));
+            assert_eq!(changes, [expected("mail"), expected("sms")], "{later}");
+        }
+    }
 }

@@ -37,7 +37,7 @@ pub fn health(lens: &Lens<'_>, reports: Option<&[CheckReport]>, targets: Option<
         Some(targets) => targets,
         None => past_targets(lens)?,
     };
-    Ok(Health { checks, targets })
+    Ok(Health { checks, targets, ..Health::default() })
 }
 
 fn live(report: &CheckReport) -> Check {

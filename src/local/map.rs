@@ -122,6 +122,7 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
             node.kind = NodeKind::Queue;
             node.queue_depth = queue.depth;
             node.state = node.state.max(queue.state);
+            node.why.extend(queue.why.iter().cloned());
         }
     }
     Ok(Map { nodes: nodes.into_values().collect(), edges: edges.into_values().collect() })

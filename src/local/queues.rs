@@ -66,6 +66,7 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
             entry.sparkline = column;
         }
     }
+    let growing = growing_dead_letters(lens)?;
     let mut queues: Vec<Queue> = out.into_values().collect();
     for queue in &mut queues {
         if let Some(parties) = flow.get(&queue.queue) {
@@ -84,7 +85,12 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
         if queue.drain_seconds.is_none() {
             queue.drain_seconds = drain_seconds(queue);
         }
-        queue.state = state(queue);
+        queue.why = why(queue, growing.get(&(queue.queue.clone(), queue.system.clone())).copied());
+        queue.state = match queue.depth {
+            None => HealthState::Unknown,
+            Some(_) if queue.why.is_empty() => HealthState::Healthy,
+            Some(_) => HealthState::Degraded,
+        };
     }
     queues.sort_by(|a, b| b.state.cmp(&a.state).then_with(|| b.depth.unwrap_or(-1.0).total_cmp(&a.depth.unwrap_or(-1.0))));
     Ok(Queues { queues })
@@ -99,11 +105,26 @@ fn drain_seconds(queue: &Queue) -> Option<f64> {
     (outflow > inflow).then(|| depth / (outflow - inflow))
 }
 
-fn state(queue: &Queue) -> HealthState {
-    let Some(depth) = queue.depth else { return HealthState::Unknown };
-    let beyond = queue.threshold.is_some_and(|t| depth > t);
-    let abandoned = queue.consumers == Some(0.0) && depth > 0.0;
-    if beyond || abandoned { HealthState::Degraded } else { HealthState::Healthy }
+/// How many dead letters came within a quarter of an hour: lost work that nothing else shows. An old pile is no news.
+fn growing_dead_letters(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), f64>, ReadError> {
+    let more = "max by (queue, system) (watchfire_queue_dead_letters - min_over_time(watchfire_queue_dead_letters[15m])) > 0";
+    Ok(lens.vector(more)?.into_iter().map(|(l, more)| ((l.value("queue").to_owned(), l.value("system").to_owned()), more)).collect())
+}
+
+fn why(queue: &Queue, new_dead_letters: Option<f64>) -> Vec<String> {
+    let depth = queue.depth.unwrap_or(0.0);
+    let mut why = Vec::new();
+    if let Some(limit) = queue.threshold.filter(|limit| depth > *limit) {
+        why.push(format!("more than {limit} wait"));
+    }
+    if queue.consumers == Some(0.0) && depth > 0.0 {
+        why.push("nobody reads it".to_owned());
+    }
+    if let Some(more) = new_dead_letters {
+        let plural = if more == 1.0 { "" } else { "s" };
+        why.push(format!("{more:.0} dead letter{plural} within 15m"));
+    }
+    why
 }
 
 #[derive(Default)]
@@ -166,4 +187,50 @@ fn message_flow(lens: &Lens<'_>, deliveries: &[Delivery]) -> Result<BTreeMap<Str
         out.entry(client.to_owned()).or_default().consumers.push(server.to_owned());
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::context::{Declared, DeclaredQueue};
+    use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
+    use super::*;
+    use watchfire_model::{Timestamp, Value};
+    use watchfire_promql::Engine;
+    use watchfire_testkit::MemorySource;
+
+    const BEGIN: i64 = 1_772_334_000_000;
+
+    fn put(source: &mut MemorySource, metric: &str, queue: &str, from_minute: i64, values: &[f64]) {
+        let labels = Labels::from_pairs([("__name__", metric), ("queue", queue), ("system", "celery")]);
+        for (minute, value) in values.iter().enumerate() {
+            source.push(&labels, Timestamp(BEGIN + (from_minute + minute as i64) * 60_000), Value::Float(*value));
+        }
+    }
+
+    #[test]
+    fn a_queue_says_why_it_is_not_fine() {
+        let mut source = MemorySource::new();
+        for (queue, depth) in [("fine", 3.0), ("full", 12.0), ("left", 2.0), ("lossy", 0.0), ("old_pile", 0.0)] {
+            put(&mut source, "watchfire_queue_depth", queue, 0, &[depth; 31]);
+        }
+        put(&mut source, "watchfire_queue_consumers", "left", 0, &[0.0; 31]);
+        put(&mut source, "watchfire_queue_dead_letters", "lossy", 0, &[vec![1.0; 20], vec![5.0; 11]].concat());
+        put(&mut source, "watchfire_queue_dead_letters", "old_pile", 0, &[74.0; 31]);
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let at = Timestamp(BEGIN + 30 * 60_000);
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let limit = DeclaredQueue { name: "full".into(), system: "celery".into(), depth_threshold: Some(10.0), ..DeclaredQueue::default() };
+        let declared = Declared { queues: vec![limit], ..Declared::default() };
+        let last_seen = BTreeMap::new();
+        let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+        let queues = queues(&lens, &context).expect("readable").queues;
+        let found: BTreeMap<&str, (HealthState, String)> = queues.iter().map(|q| (q.queue.as_str(), (q.state, q.why.join(", ")))).collect();
+        let fine = (HealthState::Healthy, String::new());
+        let degraded = |why: &str| (HealthState::Degraded, why.to_owned());
+        assert_eq!(found["fine"], fine);
+        assert_eq!(found["old_pile"], fine, "what lies there for long is no news");
+        assert_eq!(found["full"], degraded("more than 10 wait"));
+        assert_eq!(found["left"], degraded("nobody reads it"));
+        assert_eq!(found["lossy"], degraded("4 dead letters within 15m"));
+    }
 }

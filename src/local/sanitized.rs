@@ -61,6 +61,7 @@ impl Sanitized {
             Reading::Breakers(breakers) => breakers.breakers.iter().for_each(|b| self.note("label", &b.breaker)),
             Reading::Health(health) => {
                 self.checks(&health.checks);
+                health.proposed.iter().for_each(|p| self.note("service", &p.service));
                 for target in &health.targets {
                     self.note("target", &target.job);
                     self.note("target", &target.instance);

@@ -9,6 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use ratatui::Terminal;
 use rustix::process::Signal;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -286,14 +287,7 @@ fn perform<W: Write>(
             });
         }
         Effect::Save { name, text } => {
-            let done = std::fs::OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .open(&name)
-                .and_then(|mut file| file.write_all(text.as_bytes()))
-                .map(|()| format!("wrote {name}"))
-                .map_err(|e| format!("cannot write {name}: {e}"));
-            let _ = send.send(Wake::Done(done));
+            let _ = send.send(Wake::Done(save(Path::new("."), &name, &text)));
         }
         Effect::OpenUrl(url) => {
             let _ = send.send(Wake::Done(open(&url)));
@@ -305,6 +299,23 @@ fn perform<W: Write>(
         Effect::Redraw => terminal.clear()?,
     }
     Ok(())
+}
+
+/// Files of one name in a folder; somebody who exports more often clears up first.
+const MOST_OF_A_NAME: usize = 99;
+
+/// Writes a new file and says where it is; what is there already is kept, `map.svg` beside `map-2.svg`.
+fn save(folder: &Path, name: &str, text: &str) -> Result<String, String> {
+    let (stem, ending) = name.rsplit_once('.').unwrap_or((name, "txt"));
+    for n in 1..=MOST_OF_A_NAME {
+        let path = folder.join(if n == 1 { name.to_owned() } else { format!("{stem}-{n}.{ending}") });
+        match std::fs::OpenOptions::new().write(true).create_new(true).open(&path).and_then(|mut file| file.write_all(text.as_bytes())) {
+            Ok(()) => return Ok(format!("wrote {}", path.canonicalize().unwrap_or(path).display())),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(format!("cannot write {}: {e}; watchfire writes where it was started", path.display())),
+        }
+    }
+    Err(format!("cannot write {name}: {MOST_OF_A_NAME} files of that name are here already"))
 }
 
 /// One argument, no shell, nothing inherited.
@@ -351,4 +362,22 @@ fn failpoint(place: &str) {
 /// A channel for everything that wakes the loop; notifiers and signals get clones of the sender.
 pub fn wakes() -> (Sender<Wake>, Receiver<Wake>) {
     channel()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_says_where_it_is_and_keeps_what_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (n, name) in ["map.svg", "map-2.svg", "map-3.svg"].into_iter().enumerate() {
+            let said = save(folder.path(), "map.svg", &format!("{n}")).expect("written");
+            let path = folder.path().canonicalize().expect("there").join(name);
+            assert_eq!(said, format!("wrote {}", path.display()));
+            assert_eq!(std::fs::read_to_string(path).expect("readable"), format!("{n}"));
+        }
+        let nowhere = save(&folder.path().join("missing"), "map.svg", "x").expect_err("no folder");
+        assert!(nowhere.contains("watchfire writes where it was started"), "{nowhere}");
+    }
 }

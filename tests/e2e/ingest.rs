@@ -101,6 +101,33 @@ async fn spans_over_grpc_draw_the_map_and_the_figures() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_a_service_could_be_probed_is_proposed_from_its_spans() {
+    let watchfire = Watchfire::start(&["--probe", "shop=tcp://127.0.0.1:9"]);
+    let mut request = traces(5);
+    let stock = &mut request.resource_spans[1].scope_spans[0].spans;
+    let place = [attribute("server.address", "stock.local"), attribute("server.port", "8081")];
+    for span in stock.iter_mut() {
+        span.attributes.extend(place.clone());
+    }
+    let mut check = stock[0].clone();
+    (check.trace_id, check.parent_span_id, check.name) = (vec![99; 16], Vec::new(), "GET /healthz".to_owned());
+    check.attributes.push(attribute("http.route", "/healthz"));
+    stock.push(check);
+    let body = request.encode_to_vec();
+    let post =
+        watchfire.client().post(format!("http://{}/v1/traces", watchfire.otlp_http)).header("content-type", "application/x-protobuf");
+    assert_eq!(post.body(body).send().await.expect("sent").status(), 200);
+    let health = watchfire
+        .until("/api/watchfire/v1/health", "a proposal by its health route", |json| {
+            json["proposed"].as_array().is_some_and(|l| l.iter().any(|p| p["target"] == "http://stock.local:8081/healthz"))
+        })
+        .await;
+    // The other one has a probe already.
+    assert_eq!(health["proposed"].as_array().map(Vec::len), Some(1), "{health}");
+    assert_eq!(health["proposed"][0]["service"], "stock", "{health}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_bad_span_never_costs_its_batch() {
     let watchfire = Watchfire::start(&[]);
     let mut request = traces(3);

@@ -86,6 +86,8 @@ actions! {
     Redraw = "redraw", "redraw", "draw the whole screen again";
     Suspend = "suspend", "suspend", "to the background; fg comes back";
     NextTheme = "next_theme", "theme", "the next theme";
+    NextMatch = "next_match", "next match", "the next span that holds the searched text";
+    PreviousMatch = "previous_match", "previous match", "the span before that holds the searched text";
     Edit = "edit", "edit", "edit the expression, the search or the field";
     ToggleDrawing = "toggle_drawing", "tree/drawing", "map as a drawing or as a tree";
     Focus = "focus", "focus", "only the neighbourhood of the selected node";

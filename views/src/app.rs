@@ -1,7 +1,9 @@
 //! The terminal program without a terminal: readings and events go in, effects and frames come out.
 
+mod act;
 mod input;
 mod navigate;
+mod typing;
 
 use crate::canvas::Canvas;
 use crate::effect::Effect;
@@ -108,6 +110,7 @@ pub struct App {
     message: Option<(String, bool, Timestamp)>,
     commands: Vec<String>,
     filters: Vec<String>,
+    expressions: Vec<String>,
     /// Problems of all views are read while someone jumps between them.
     hunting: bool,
     /// What the screen shows of another time than it says, until it has been read.
@@ -142,6 +145,7 @@ impl App {
             message: None,
             commands: Vec::new(),
             filters: Vec::new(),
+            expressions: Vec::new(),
             hunting: false,
             awaited: Vec::new(),
             stamps: 0,

@@ -67,7 +67,7 @@ pub(crate) fn address(url: &str) -> Result<String, String> {
     }
     let rest = match url.split_once("://") {
         Some(("http" | "https", rest)) => rest,
-        _ => return bad("scheme; only http and https are opened"),
+        _ => return Err(format!("{url} is not a web address; only http and https are opened")),
     };
     if rest.is_empty() || rest.starts_with(['/', '-', '?', '#']) {
         return bad("the address has no host");

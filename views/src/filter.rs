@@ -1,6 +1,9 @@
 //! The one filter grammar of all views: `service=x dur>500ms error !health`, with `and`, `or`, `!` and parentheses.
 
-use regex::{Regex, RegexBuilder};
+mod grammar;
+
+use grammar::{Parser, tokens};
+use regex::Regex;
 use std::borrow::Cow;
 
 /// What a row says about itself.
@@ -80,12 +83,7 @@ impl Filter {
         if tokens.is_empty() {
             return Ok(Filter::default());
         }
-        let mut parser = Parser { tokens: &tokens, at: 0, known, depth: 0 };
-        let root = parser.either()?;
-        if parser.at < tokens.len() {
-            return Err("a ) without its (".to_owned());
-        }
-        Ok(Filter { text: text.trim().to_owned(), root })
+        Ok(Filter { text: text.trim().to_owned(), root: Parser::new(&tokens, known).whole()? })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -212,173 +210,6 @@ fn contains(text: &str, needle: &str) -> bool {
         return needle.is_empty() || text.windows(needle.len()).any(|w| w.eq_ignore_ascii_case(needle));
     }
     text.to_lowercase().contains(needle)
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Token {
-    Open,
-    Close,
-    Not,
-    And,
-    Or,
-    /// A bare word, or a test: field, sign, value.
-    Word(String),
-    Test(String, Comparison, String),
-}
-
-const SIGNS: [(&str, Comparison); 9] = [
-    ("!=", Comparison::NotEqual),
-    ("!~", Comparison::NotMatches),
-    ("=~", Comparison::Matches),
-    (">=", Comparison::GreaterOrEqual),
-    ("<=", Comparison::LessOrEqual),
-    ("=", Comparison::Equal),
-    ("~", Comparison::Matches),
-    (">", Comparison::Greater),
-    ("<", Comparison::Less),
-];
-
-fn tokens(text: &str) -> Result<Vec<Token>, String> {
-    let mut out = Vec::new();
-    let mut rest = text.trim_start();
-    while !rest.is_empty() {
-        if let Some(tail) = rest.strip_prefix('(') {
-            out.push(Token::Open);
-            rest = tail;
-        } else if let Some(tail) = rest.strip_prefix(')') {
-            out.push(Token::Close);
-            rest = tail;
-        } else if let Some(tail) = rest.strip_prefix('!') {
-            out.push(Token::Not);
-            rest = tail;
-        } else {
-            let (word, tail) = piece(rest, true)?;
-            rest = tail;
-            let sign = SIGNS.iter().find_map(|(sign, c)| rest.strip_prefix(sign).map(|tail| (*c, tail)));
-            match (sign, word.to_ascii_lowercase().as_str()) {
-                (Some((comparison, tail)), _) if !word.is_empty() => {
-                    let (value, tail) = piece(tail, false)?;
-                    rest = tail;
-                    out.push(Token::Test(word.to_ascii_lowercase(), comparison, value));
-                }
-                (Some(_), _) => return Err("a comparison without a field before it".to_owned()),
-                (None, "and") => out.push(Token::And),
-                (None, "or") => out.push(Token::Or),
-                (None, "not") => out.push(Token::Not),
-                (None, lower) => out.push(Token::Word(lower.trim_start_matches(':').to_owned())),
-            }
-        }
-        rest = rest.trim_start();
-        if out.len() > 256 {
-            return Err("longer than 256 terms".to_owned());
-        }
-    }
-    Ok(out)
-}
-
-/// One word, quoted or not. A field ends at a comparison, a value only at a blank or a parenthesis.
-fn piece(text: &str, is_field: bool) -> Result<(String, &str), String> {
-    if let Some(quoted) = text.strip_prefix('"') {
-        let end = quoted.find('"').ok_or("a quote that does not end")?;
-        return Ok((quoted[..end].to_owned(), &quoted[end + 1..]));
-    }
-    let ends = |c: char| c.is_whitespace() || matches!(c, ')') || (is_field && matches!(c, '(' | '=' | '!' | '~' | '<' | '>'));
-    let end = text.find(ends).unwrap_or(text.len());
-    Ok((text[..end].to_owned(), &text[end..]))
-}
-
-struct Parser<'a> {
-    tokens: &'a [Token],
-    at: usize,
-    known: &'a [&'a str],
-    depth: usize,
-}
-
-impl Parser<'_> {
-    fn either(&mut self) -> Result<Node, String> {
-        let mut left = self.both()?;
-        while self.tokens.get(self.at) == Some(&Token::Or) {
-            self.at += 1;
-            left = Node::Or(Box::new(left), Box::new(self.both()?));
-        }
-        Ok(left)
-    }
-
-    fn both(&mut self) -> Result<Node, String> {
-        let mut left = self.one()?;
-        loop {
-            match self.tokens.get(self.at) {
-                None | Some(Token::Or | Token::Close) => return Ok(left),
-                Some(Token::And) => self.at += 1,
-                Some(_) => {}
-            }
-            left = Node::And(Box::new(left), Box::new(self.one()?));
-        }
-    }
-
-    fn one(&mut self) -> Result<Node, String> {
-        self.depth += 1;
-        if self.depth > 64 {
-            return Err("nested deeper than 64".to_owned());
-        }
-        let token = self.tokens.get(self.at).ok_or("something is missing at the end")?;
-        self.at += 1;
-        let node = match token {
-            Token::Not => Node::Not(Box::new(self.one()?)),
-            Token::Open => {
-                let inner = self.either()?;
-                if self.tokens.get(self.at) != Some(&Token::Close) {
-                    return Err("a ( without its )".to_owned());
-                }
-                self.at += 1;
-                inner
-            }
-            Token::Word(word) => Node::Word(word.clone()),
-            Token::Test(field, comparison, text) => self.test(field, *comparison, text)?,
-            Token::Close => return Err("a ) without its (".to_owned()),
-            Token::And | Token::Or => return Err("`and` and `or` stand between two terms".to_owned()),
-        };
-        self.depth -= 1;
-        Ok(node)
-    }
-
-    fn test(&self, field: &str, comparison: Comparison, text: &str) -> Result<Node, String> {
-        if !self.known.contains(&field) && !field.contains('.') {
-            return Err(format!("no field `{field}` here; there are {}", self.known.join(", ")));
-        }
-        let pattern = match comparison {
-            Comparison::Matches | Comparison::NotMatches => Some(
-                RegexBuilder::new(text)
-                    .case_insensitive(true)
-                    .size_limit(1 << 20)
-                    .build()
-                    .map_err(|_| format!("`{text}` is not a regular expression"))?,
-            ),
-            _ => None,
-        };
-        Ok(Node::Test { field: field.to_owned(), comparison, text: text.to_owned(), number: quantity(text), pattern })
-    }
-}
-
-/// A number with a unit: `500ms`, `1.5s`, `2m`, `5%`, `1.4k`.
-pub(crate) fn quantity(text: &str) -> Option<f64> {
-    let digits = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+'))).unwrap_or(text.len());
-    let number: f64 = text[..digits].parse().ok()?;
-    let factor = match &text[digits..] {
-        "" | "s" => 1.0,
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        "%" => 0.01,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "/s" => 1.0,
-        _ => return None,
-    };
-    Some(number * factor)
 }
 
 #[cfg(test)]

@@ -225,7 +225,8 @@ pub(crate) fn tabs(canvas: &mut Canvas<'_>, parts: &Parts<'_>) -> Vec<(u16, u16,
 pub(crate) fn crumbs(parts: &Parts<'_>, inner: &[String]) -> Vec<String> {
     let name = |place: &Place| match &place.subject {
         Some(subject) => match subject.split_once(':') {
-            Some(("id", id)) => format!("{} {id}", place.view.title()),
+            // The trace itself says which it is.
+            Some(("id", _)) => place.view.title().to_owned(),
             _ => format!("{} {subject}", place.view.title()),
         },
         None => place.view.title().to_owned(),

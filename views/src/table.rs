@@ -1,55 +1,19 @@
 //! Lists of rows: sorting, filtering, selection by identity, and a window of rows that is drawn. Rows outside of it are never built.
 
+mod columns;
+
 use crate::action::Action;
 use crate::canvas::{Canvas, display_width};
 use crate::filter::Fields;
 use crate::look::Role;
 use crate::readings::Kind;
 use crate::view::Cx;
+use columns::fit;
+pub(crate) use columns::{Column, window};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::marker::PhantomData;
 use watchfire_model::{HealthState, Timestamp};
-
-/// One column. Narrow screens drop the columns of the highest rank first.
-pub(crate) struct Column {
-    pub(crate) title: &'static str,
-    pub(crate) width: u16,
-    pub(crate) right: bool,
-    /// 0 is always shown.
-    pub(crate) rank: u8,
-    /// Share in the columns left over.
-    pub(crate) grow: u16,
-    pub(crate) sort: Option<char>,
-    /// The width it should have before columns of rank 4 and above are shown.
-    pub(crate) wish: u16,
-}
-
-impl Column {
-    pub(crate) const fn left(title: &'static str, width: u16) -> Column {
-        Column { title, width, right: false, rank: 0, grow: 0, sort: None, wish: 0 }
-    }
-
-    pub(crate) const fn right(title: &'static str, width: u16) -> Column {
-        Column { title, width, right: true, rank: 0, grow: 0, sort: None, wish: 0 }
-    }
-
-    pub(crate) const fn rank(self, rank: u8) -> Column {
-        Column { rank, ..self }
-    }
-
-    pub(crate) const fn grow(self, grow: u16) -> Column {
-        Column { grow, ..self }
-    }
-
-    pub(crate) const fn wish(self, wish: u16) -> Column {
-        Column { wish, ..self }
-    }
-
-    pub(crate) const fn sort(self, letter: char) -> Column {
-        Column { sort: Some(letter), ..self }
-    }
-}
 
 /// A kind of row.
 pub(crate) trait Rows {
@@ -129,6 +93,8 @@ pub(crate) struct Table<R> {
     total: usize,
     selected: usize,
     key: Option<String>,
+    /// A row somebody came for, until it is there: its key, or how its key begins.
+    sought: Option<String>,
     offset: usize,
     page: usize,
     /// Column and whether it descends.
@@ -149,6 +115,7 @@ impl<R: Rows> Default for Table<R> {
             total: 0,
             selected: 0,
             key: None,
+            sought: None,
             offset: 0,
             page: 10,
             sort: None,
@@ -179,7 +146,11 @@ impl<R: Rows> Table<R> {
                 self.order.sort_by(|a, b| R::value(at(a), column).compare(&R::value(at(b), column), descending));
             }
         }
-        if !self.touched {
+        let is_sought = |key: &str, sought: &str| key.strip_prefix(sought).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+        let arrived = self.sought.as_deref().and_then(|sought| self.order.iter().position(|i| is_sought(&R::key(at(i)), sought)));
+        if let Some(position) = arrived {
+            (self.selected, self.sought) = (position, None);
+        } else if !self.touched {
             self.selected = 0;
         } else if let Some(key) = &self.key
             && let Some(position) = self.order.iter().position(|i| R::key(at(i)) == *key)
@@ -198,6 +169,13 @@ impl<R: Rows> Table<R> {
         self.key.as_deref()
     }
 
+    /// Puts the cursor on the row of that key, now or when it comes.
+    pub(crate) fn choose(&mut self, key: String) {
+        self.touched = true;
+        self.sought = Some(key);
+        self.stamp = None;
+    }
+
     /// Rows in the order shown.
     pub(crate) fn shown<'r>(&'r self, rows: &'r [R::Row]) -> impl Iterator<Item = &'r R::Row> {
         self.order.iter().filter_map(|i| rows.get(*i as usize))
@@ -209,6 +187,7 @@ impl<R: Rows> Table<R> {
 
     fn jump(&mut self, to: usize, rows: &[R::Row]) {
         self.touched = true;
+        self.sought = None;
         self.selected = to.min(self.order.len().saturating_sub(1));
         self.key = self.selected(rows).map(|row| R::key(row).into_owned());
     }
@@ -352,61 +331,9 @@ impl<R: Rows> Table<R> {
     }
 }
 
-/// The first row to show so that the selected one is visible and as little as possible moves.
-pub(crate) fn window(selected: usize, offset: usize, height: usize, rows: usize) -> usize {
-    let last = rows.saturating_sub(height.max(1));
-    if selected < offset {
-        selected.min(last)
-    } else if selected >= offset + height {
-        (selected + 1).saturating_sub(height).min(last)
-    } else {
-        offset.min(last)
-    }
-}
-
-/// Chooses columns for a width: `(index, x, width)`. One blank stands at the left and two between columns, one before right-aligned ones.
-pub(crate) fn fit(columns: &[Column], width: u16) -> Vec<(usize, u16, u16)> {
-    let mut kept: Vec<usize> = (0..columns.len()).collect();
-    let gap = |i: usize| if columns[i].right { 1 } else { 2 };
-    let needed = |kept: &[usize]| kept.iter().map(|i| columns[*i].width + gap(*i)).sum::<u16>().saturating_sub(1);
-    let wishes = |kept: &[usize]| {
-        let extra = kept.iter().any(|i| columns[*i].rank >= 4);
-        if extra { kept.iter().map(|i| columns[*i].wish.saturating_sub(columns[*i].width)).sum::<u16>() } else { 0 }
-    };
-    while needed(&kept) + wishes(&kept) > width {
-        let Some(worst) = kept.iter().copied().filter(|i| columns[*i].rank > 0).max_by_key(|i| (columns[*i].rank, *i)) else { break };
-        kept.retain(|i| *i != worst);
-    }
-    let spare = width.saturating_sub(needed(&kept));
-    let shares: u16 = kept.iter().map(|i| columns[*i].grow).sum();
-    let mut x = 1;
-    let mut out = Vec::with_capacity(kept.len());
-    for (n, i) in kept.into_iter().enumerate() {
-        let column = &columns[i];
-        let extra = if shares == 0 { 0 } else { (u32::from(spare) * u32::from(column.grow) / u32::from(shares)) as u16 };
-        if n > 0 {
-            x += gap(i);
-        }
-        out.push((i, x, column.width + extra));
-        x += column.width + extra;
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_window_follows_the_cursor_and_else_stays() {
-        assert_eq!(window(0, 0, 10, 100), 0);
-        assert_eq!(window(10, 0, 10, 100), 1);
-        assert_eq!(window(5, 3, 10, 100), 3);
-        assert_eq!(window(2, 3, 10, 100), 2);
-        assert_eq!(window(99, 0, 10, 100), 90);
-        assert_eq!(window(0, 90, 10, 5), 0);
-        assert_eq!(window(3, 0, 0, 5), 4);
-    }
 
     #[test]
     fn what_is_not_known_comes_last_in_both_directions() {
@@ -415,13 +342,5 @@ mod tests {
             assert_eq!(Sort::Text("").compare(&Sort::Text("a"), descending), Ordering::Greater);
         }
         assert_eq!(Sort::Number(Some(2.0)).compare(&Sort::Number(Some(1.0)), true), Ordering::Less);
-    }
-
-    #[test]
-    fn narrow_screens_drop_the_least_important_columns() {
-        const COLUMNS: [Column; 3] = [Column::left("A", 10).grow(1), Column::right("B", 6).rank(1), Column::left("C", 8).rank(2)];
-        assert_eq!(fit(&COLUMNS, 40).len(), 3);
-        assert_eq!(fit(&COLUMNS, 20), [(0, 1, 12), (1, 14, 6)]);
-        assert_eq!(fit(&COLUMNS, 5), [(0, 1, 10)]);
     }
 }

@@ -57,11 +57,14 @@ impl Cx<'_> {
 pub(crate) struct Out {
     pub(crate) effects: Vec<Effect>,
     pub(crate) go: Option<Place>,
-    pub(crate) message: Option<String>,
+    /// Why nothing was done.
+    pub(crate) refusal: Option<String>,
     pub(crate) ask: Option<Ask>,
     pub(crate) filter: Option<String>,
     /// The filter of the view that `go` leads to.
     pub(crate) filter_there: Option<String>,
+    /// Moves the time cursor.
+    pub(crate) at: Option<Timestamp>,
     /// A row to mark, or to unmark if it is.
     pub(crate) mark: Option<String>,
 }
@@ -71,8 +74,9 @@ impl Out {
         self.go = Some(Place { view, subject });
     }
 
-    pub(crate) fn say(&mut self, message: impl Into<String>) {
-        self.message = Some(message.into());
+    /// Why what was asked for cannot be done, and what can.
+    pub(crate) fn refuse(&mut self, why: impl Into<String>) {
+        self.refusal = Some(why.into());
     }
 }
 

@@ -12,13 +12,14 @@ use watchfire_views::{App, ColorDepth, Event, Glyphs, Options, svg};
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 50)];
 
 /// Every screen and the keys that lead there.
-const SCREENS: [(&str, &[&str]); 22] = [
+const SCREENS: [(&str, &[&str]); 24] = [
     ("services", &["1"]),
     ("service", &["1", "enter"]),
     ("map", &["2"]),
     ("map-drawing", &["2", "v"]),
     ("traces", &["3"]),
     ("trace", &["3", "enter"]),
+    ("compare", &["3", "x", "j", "d"]),
     ("span", &["3", "enter", "G", "k", "enter"]),
     ("latency", &["4"]),
     ("latency-percentiles", &["4", "s"]),
@@ -27,6 +28,7 @@ const SCREENS: [(&str, &[&str]); 22] = [
     ("breakers", &["6"]),
     ("health", &["7"]),
     ("health-by-service", &["7", "v"]),
+    ("health-proposed", &["7", "v", "v", "v"]),
     ("alerts", &["8"]),
     ("alert", &["8", "enter"]),
     ("rule-lab", &["8", "r"]),

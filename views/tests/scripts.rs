@@ -172,7 +172,7 @@ fn alerts_are_silenced_and_acknowledged() {
 #[test]
 fn the_rule_lab_asks_the_past_again() {
     let mut screen = Screen::incident();
-    screen.keys("8r").shows("would have paged 2 times").keys("+");
+    screen.keys("8r").shows("would have fired 2 times").shows("fires  > 0.05").keys("+").shows("fires  > 0.055   the rule has > 0.05");
     let asked = |screen: &Screen| {
         screen.app.wants().into_iter().find_map(|r| match r {
             Request::Backtest(q) => Some(q),
@@ -208,12 +208,128 @@ fn traces_fold_search_pin_and_compare() {
         .shows("no span holds deadline")
         .keys("/resend_count<c-u>graph.face<enter>")
         .shows("search graph.face")
-        .shows("1.69s of it itself");
+        .shows("1.69s, self 1.69s");
     screen.keys("v").hides("analytics-service").keys("v").keys("p");
     assert!(screen.effects.iter().any(|e| matches!(e, Effect::Command(Command::PinTrace { id }) if id.starts_with("4bf9"))));
-    screen.keys("<esc>x").shows("»").keys("jd").shows("reading both traces");
+    screen.keys("<esc>x").shows("»").keys("jd").shows("A  api-gateway POST /api/content/posts").shows("4 errors").shows("3 ✖3");
     screen.keys("<esc>").event(Event::Paste("4bf92f3577b34da6a3ce929d0e0e4736\n".into())).shows("POST /api/content/posts");
     screen.event(Event::Paste("req-123".into())).shows("no trace, span or correlation id req-123 is held");
+    screen.shows("i asks for another id").hides("span  h fold").keys("i").shows("trace, span or correlation id");
+}
+
+#[test]
+fn an_open_trace_is_marked_and_compared_and_searched_both_ways() {
+    let mut screen = Screen::incident();
+    screen.keys("3<enter>d").shows("✖ mark another trace with x first").keys("x").shows("» marked").shows("x mark");
+    screen
+        .keys("<esc>j<enter>")
+        .shows("d compare with marked")
+        .keys("d")
+        .shows("B - A")
+        .shows("social-service publish")
+        .shows("operations");
+    screen.keys("<esc>").shows("41ms   5 spans").hides("B - A");
+    screen.keys("<esc>k<enter>n").shows("✖ / searches in this trace").keys("/feed<enter>").shows("facebook POST /feed   1.60s, self 1.60s");
+    // Three spans hold it; after the last comes the first, and before the first the last.
+    screen.keys("nn").shows("facebook POST /feed   1.69s").keys("n").shows("facebook POST /feed   1.60s");
+    screen.keys("N").shows("facebook POST /feed   1.69s");
+}
+
+#[test]
+fn a_pasted_span_or_correlation_id_lands_on_its_span() {
+    for id in ["09", "req-42"] {
+        let mut screen = Screen::incident();
+        screen.event(Event::Paste(id.into())).shows("facebook POST /feed   1.69s").shows("Services › Traces › trace");
+    }
+    // The id of the trace itself stays at its beginning.
+    Screen::incident().event(Event::Paste("4bf92f3577b34da6a3ce929d0e0e4736".into())).shows("api-gateway POST /api/content/posts   5.31s,");
+}
+
+#[test]
+fn keys_that_cannot_work_say_why_and_are_not_offered() {
+    let mut app = fixture::app(Situation::Calm, Options::default());
+    let mut press = |keys: &str| {
+        for c in keys.chars() {
+            app.handle(Event::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)));
+            fixture::feed(&mut app, Situation::Calm);
+        }
+        app.frame_text(100, 30)
+    };
+    let text = press("8");
+    assert!(text.contains("nothing fires") && !text.contains("acknowledge") && text.contains("H history"), "{text}");
+    assert!(press("a").contains("✖ no alert is selected"));
+    assert!(press("H").contains("nothing has resolved yet"));
+    // The alert that `:silence` is about is chosen among alerts.
+    let mut screen = Screen::incident();
+    screen.keys(":silence 1h<enter>").shows("✖ :silence is about the alert that is selected in Alerts");
+    screen.keys("8s<c-u>soon<enter>").shows("✖ `soon` is not a duration");
+}
+
+#[test]
+fn what_changed_leads_to_what_changed() {
+    let mut screen = Screen::incident();
+    screen.keys("c").shows("FROM → TO");
+    let rows: Vec<String> = screen.text().lines().filter(|l| l.contains("03:0") || l.contains("03:1")).map(str::to_owned).collect();
+    let row = |what: &str| rows.iter().skip(1).position(|r| r.contains(what)).unwrap_or_else(|| panic!("{what} is not among {rows:#?}"));
+    screen.keys(&"j".repeat(row("breaker"))).keys("<enter>").shows("calls of social-service to facebook are cut off").keys("<esc>");
+    // The time cursor goes to the change under the cursor, not to the newest.
+    screen.keys("{").shows("‖ at 03:10:31 UTC");
+}
+
+#[test]
+fn rows_of_a_services_page_open_what_they_are_about() {
+    let mut screen = Screen::incident();
+    screen.keys("<enter>").shows("OPERATIONS");
+    let lines: Vec<String> = screen.text().lines().map(str::to_owned).collect();
+    assert!(lines.iter().any(|l| l.contains("OPERATIONS")), "{lines:#?}");
+    for _ in 0..30 {
+        screen.keys("j");
+    }
+    screen.keys("g");
+    while !screen.keys("j<enter>").text().contains("Traces social-service") {
+        screen.keys("<esc>");
+    }
+    screen.shows("/ operation=");
+}
+
+#[test]
+fn what_was_asked_in_explore_can_be_asked_again() {
+    let mut screen = Screen::incident();
+    screen.keys("0isum(up)<enter>").shows("› sum(up)").keys("<esc>").shows("asked before").keys("G<enter>").shows("› sum(up)");
+    screen.keys("<esc>i<up>").shows("promql sum(up)");
+}
+
+#[test]
+fn a_proposed_probe_is_copied_as_an_argument() {
+    let mut screen = Screen::incident();
+    screen
+        .keys("7")
+        .shows("2 not probed")
+        .keys("vvv")
+        .shows("NOT PROBED YET")
+        .shows("watchfire --probe audit-service=http://audit.local:8014/healthz");
+    screen.keys("jy");
+    assert!(screen.asked(&Effect::Copy("--probe geo=tcp://geo.local:7000".into())));
+    screen.keys("v").shows("CHECK").keys("vjj<enter>").shows("Service");
+}
+
+#[test]
+fn the_smallest_screen_keeps_names_and_states() {
+    let mut screen = Screen::incident();
+    for (key, parts) in [
+        ("1", &["social-ser", "ERR%", "WHY"][..]),
+        ("2", &["content-service", "social-service", "18.4", "STATE"]),
+        ("5", &["QUEUE", "DEPTH"]),
+        ("6", &["facebook", "STATE", "open"]),
+        ("7", &["STATE", "degraded"]),
+        ("8", &["SocialErr", "firing"]),
+    ] {
+        screen.keys(key);
+        let text = screen.app.frame_text(40, 10);
+        for part in parts {
+            assert!(text.contains(part), "{key}: {part} is not on screen:\n{text}");
+        }
+    }
 }
 
 #[test]

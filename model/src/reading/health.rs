@@ -9,6 +9,17 @@ pub struct Health {
     pub checks: Vec<Check>,
     /// Scrape targets.
     pub targets: Vec<Target>,
+    /// Probes of services that nobody probes, as their spans suggest them.
+    pub proposed: Vec<ProposedProbe>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProposedProbe {
+    pub service: String,
+    /// As `--probe` takes it: `http://cart.local:8081/healthz`.
+    pub target: String,
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

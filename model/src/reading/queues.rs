@@ -27,6 +27,8 @@ pub struct Queue {
     pub producers: Vec<String>,
     pub consumer_services: Vec<String>,
     pub state: HealthState,
+    /// Why the state is not healthy, in words.
+    pub why: Vec<String>,
     pub declared: bool,
     /// The alert threshold on depth, where a preset states one.
     pub threshold: Option<f64>,

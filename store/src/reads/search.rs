@@ -27,7 +27,8 @@ struct Found<'a> {
     spans: usize,
     errors: usize,
     root: Option<(SpanRow<'a>, bool)>,
-    services: Vec<&'a str>,
+    /// With when each was first met.
+    services: Vec<(&'a str, u64)>,
     /// A span that meets the conditions on service, operation and attributes.
     matched: bool,
     /// Segment (counted from the newest) in which a span was seen last.
@@ -95,13 +96,18 @@ fn take<'a>(found: &mut Found<'a>, row: SpanRow<'a>) {
     found.spans += usize::from(!repeated);
     found.errors += usize::from(row.has(FAILED) && !repeated);
     let service = row.service();
-    if found.services.len() < SERVICES && !found.services.contains(&service) {
-        found.services.push(service);
+    match found.services.iter().position(|(name, _)| *name == service) {
+        Some(i) => found.services[i].1 = row.start().min(found.services[i].1),
+        None if found.services.len() < SERVICES => found.services.push((service, row.start())),
+        None => {}
     }
+    // Of several that begin at once, the longest holds the others.
+    let earlier =
+        |held: &SpanRow<'_>| (row.start(), std::cmp::Reverse(row.duration())) < (held.start(), std::cmp::Reverse(held.duration()));
     let better = match &found.root {
         None => true,
-        Some((held, true)) => row.is_root() && row.start() < held.start(),
-        Some((held, false)) => row.is_root() || row.start() < held.start(),
+        Some((held, true)) => row.is_root() && earlier(held),
+        Some((held, false)) => row.is_root() || earlier(held),
     };
     if better {
         found.root = Some((row, row.is_root()));
@@ -173,6 +179,9 @@ fn row_of(id: u128, found: &Found<'_>, pinned: bool) -> TraceRow {
         Some((row, root)) => (row.service().to_owned(), row.operation().name.to_string(), *root),
         None => Default::default(),
     };
+    // In the order in which the trace came by.
+    let mut services = found.services.clone();
+    services.sort_by_key(|(name, first)| (*first, *name));
     TraceRow {
         trace_id: TraceId(id.to_be_bytes()).to_string(),
         root: format!("{service} {operation}"),
@@ -182,7 +191,7 @@ fn row_of(id: u128, found: &Found<'_>, pinned: bool) -> TraceRow {
         spans: found.spans,
         errors: found.errors,
         start: found.start as f64 / 1e9,
-        services: found.services.iter().map(|s| (*s).to_owned()).collect(),
+        services: services.iter().map(|(name, _)| (*name).to_owned()).collect(),
         pinned,
         root_missing: !root,
     }

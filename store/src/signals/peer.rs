@@ -93,17 +93,18 @@ pub(crate) struct PeerAttributes<'a> {
 }
 
 impl<'a> PeerAttributes<'a> {
-    /// Reads the few attributes that matter, under their stable and their older names (OpenTelemetry semantic conventions 1.44 and before 1.21). Into
-    /// what is empty, because 200 bytes would be copied if it were returned.
+    /// Reads the few attributes that matter, under their stable and their older names (OpenTelemetry semantic conventions 1.44 and before 1.21).
     #[inline]
-    pub fn read(&mut self, span: &SpanView<'a>) {
+    pub fn read(span: &SpanView<'a>) -> Self {
+        let mut found = PeerAttributes::default();
         for (start, end) in span.attribute_ranges {
             let Some(message) = span.body.get(*start as usize..*end as usize) else { continue };
             // Every key that matters comes first and is shorter than 128 bytes.
             let [0x0a, length, rest @ ..] = message else { continue };
             let Some((key, rest)) = rest.split_at_checked(*length as usize) else { continue };
-            self.take(key, rest);
+            found.take(key, rest);
         }
+        found
     }
 
     #[inline]

@@ -26,7 +26,7 @@ pub(crate) fn welcome(canvas: &mut Canvas<'_>, status: Option<&Status>) {
             pen.put("No OTLP receiver listens", Role::Strong).gap(3).put("start watchfire with --otlp-grpc or --otlp-http", Role::Text);
         }
         (grpc, http) => {
-            pen.column(31, "Send telemetry here", Role::Strong);
+            pen.column(19, "Send telemetry to", Role::Strong);
             if let Some(grpc) = grpc {
                 pen.put("OTLP gRPC ", Role::Dim).put(grpc, Role::Accent).gap(3);
             }

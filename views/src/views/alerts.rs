@@ -3,6 +3,7 @@
 mod detail;
 mod lab;
 mod list;
+mod silencing;
 
 use crate::action::Action;
 use crate::canvas::Canvas;
@@ -15,9 +16,10 @@ use crate::view::{Ask, Cx, Out, View, blank};
 use crate::views::ViewId;
 use lab::Lab;
 use list::{Line, arrange};
+use silencing::silence_of;
 use std::borrow::Cow;
-use watchfire_model::reading::{Alert, AlertState, Alerts as Reading, Command, Silence};
-use watchfire_model::{Request, parse_duration};
+use watchfire_model::Request;
+use watchfire_model::reading::{Alert, AlertState, Command};
 
 #[derive(Default)]
 pub(crate) struct Alerts {
@@ -31,6 +33,8 @@ pub(crate) struct Alerts {
     lines: Vec<Line>,
     stamp: Option<(u64, u64, bool, bool)>,
     rewound: bool,
+    /// Somebody just came for one alert.
+    arrived: bool,
     /// Somebody moved the cursor or came for one alert; until then it stays at the top.
     touched: bool,
 }
@@ -42,6 +46,8 @@ enum Level {
     Detail,
     Lab(Lab),
 }
+
+const NONE_SELECTED: &str = "no alert is selected; H shows resolved ones too";
 
 impl Fields for Alert {
     fn field(&self, name: &str) -> Option<Field<'_>> {
@@ -98,6 +104,12 @@ fn notified(alert: &Alert, beneath: bool) -> String {
     }
 }
 
+/// Whether a text is the name of an alert, with values of its labels where others share the name.
+fn names(alert: &Alert, text: &str) -> bool {
+    let mut words = text.split(' ');
+    words.next() == Some(&alert.name) && words.all(|w| alert.labels.iter().any(|l| &*l.value == w))
+}
+
 fn identity(alert: &Alert) -> String {
     if alert.fingerprint.is_empty() {
         let labels: Vec<String> = alert.labels.iter().map(|l| format!("{}={}", l.name, l.value)).collect();
@@ -114,9 +126,17 @@ impl Alerts {
             self.stamp = stamp;
             self.lines = arrange(reading, cx, self.history);
         }
-        let found = self.lines.iter().position(
-            |l| matches!(l, Line::Alert { index, .. } if self.selected.as_ref().is_some_and(|s| *s == identity(&reading.alerts[*index]) || *s == reading.alerts[*index].name)),
-        );
+        let sought = self.selected.clone();
+        let wanted = |alert: &Alert| sought.as_deref().is_some_and(|s| s == identity(alert) || names(alert, s));
+        // Who comes for an alert that has resolved finds it too.
+        if std::mem::take(&mut self.arrived) && !self.history {
+            let mut states = reading.alerts.iter().filter(|a| wanted(a)).map(|a| a.state).peekable();
+            if states.peek().is_some() && states.all(|state| state == AlertState::Resolved) {
+                self.history = true;
+                self.lines = arrange(reading, cx, true);
+            }
+        }
+        let found = self.lines.iter().position(|l| matches!(l, Line::Alert { index, .. } if wanted(&reading.alerts[*index])));
         match found.filter(|_| self.touched) {
             Some(position) => self.position = position,
             None if !self.touched => self.position = 0,
@@ -169,42 +189,6 @@ impl Alerts {
         }
         true
     }
-
-    fn silence(&self, text: &str, cx: &Cx<'_>, out: &mut Out) {
-        let Some(alert) = self.selected(cx) else { return out.say("no alert is selected") };
-        let (duration, comment) = text.split_once(' ').unwrap_or((text, ""));
-        let Ok(duration) = parse_duration(duration) else {
-            return out.say(format!("`{duration}` is not a duration; write 30m, 2h or 1d and a comment"));
-        };
-        let mut matchers = vec![("alertname".to_owned(), "=".to_owned(), alert.name.clone())];
-        for label in ["service", "service_name", "queue", "breaker", "job", "instance"] {
-            if let Some(value) = alert.labels.get(label) {
-                matchers.push((label.to_owned(), "=".to_owned(), value.to_owned()));
-            }
-        }
-        out.effects.push(Effect::Command(Command::Silence(Silence {
-            id: String::new(),
-            matchers,
-            starts_at: cx.now,
-            ends_at: cx.now.saturating_add(duration),
-            created_by: String::new(),
-            comment: comment.trim().to_owned(),
-        })));
-    }
-}
-
-/// The silence that covers an alert, when one does.
-pub(super) fn silence_of<'a>(alert: &Alert, reading: &'a Reading) -> Option<&'a Silence> {
-    let holds = |(name, sign, value): &(String, String, String)| {
-        let have = if name == "alertname" { alert.name.as_str() } else { alert.labels.value(name) };
-        match sign.as_str() {
-            "=" => have == value,
-            "!=" => have != value,
-            "=~" | "!~" => regex::Regex::new(&format!("^(?:{value})$")).is_ok_and(|r| r.is_match(have) == (sign == "=~")),
-            _ => false,
-        }
-    };
-    reading.silences.iter().find(|s| s.matchers.iter().all(holds))
 }
 
 impl View for Alerts {
@@ -220,6 +204,7 @@ impl View for Alerts {
         if let Some(name) = subject {
             self.selected = Some(name.to_owned());
             self.touched = true;
+            self.arrived = true;
             self.stamp = None;
         }
     }
@@ -285,12 +270,13 @@ impl View for Alerts {
             (Action::Url, Some(alert)) => {
                 let url = alert.annotations.value("runbook_url");
                 if url.is_empty() {
-                    out.say("this alert has no runbook_url");
+                    out.refuse("this alert has no runbook_url");
                 } else {
                     out.effects.push(Effect::OpenUrl(url.to_owned()));
                 }
             }
             (Action::History, _) => self.history = !self.history,
+            (Action::Open | Action::Silence | Action::Acknowledge | Action::RuleLab | Action::Url, None) => out.refuse(NONE_SELECTED),
             _ => return self.move_by(action, cx),
         }
         true
@@ -312,12 +298,13 @@ impl View for Alerts {
         self.refresh(cx);
         match (topic, &mut self.level) {
             ("silence", _) => self.silence(text, cx, out),
-            ("acknowledge", _) => {
-                if let Some(alert) = self.selected(cx) {
+            ("acknowledge", _) => match self.selected(cx) {
+                Some(alert) => {
                     let (fingerprint, by) = (alert.fingerprint.clone(), text.to_owned());
                     out.effects.push(Effect::Command(Command::Acknowledge { fingerprint, by, until: None }));
                 }
-            }
+                None => out.refuse(NONE_SELECTED),
+            },
             (topic, Level::Lab(lab)) => lab.answer(topic, text, out),
             _ => {}
         }
@@ -361,6 +348,10 @@ impl View for Alerts {
         if let Level::Lab(_) = self.level {
             return Lab::hints();
         }
+        let history = (Action::History, if self.history { "only firing" } else { "history" });
+        if self.selected(cx).is_none() {
+            return vec![history];
+        }
         let silenced = self.selected(cx).is_some_and(|a| a.silenced);
         let mut hints = vec![
             (Action::Open, if matches!(self.level, Level::List) { "why" } else { "trace" }),
@@ -373,7 +364,7 @@ impl View for Alerts {
             hints.push((Action::Url, "runbook"));
         }
         if matches!(self.level, Level::List) {
-            hints.push((Action::History, "history"));
+            hints.push(history);
         }
         hints
     }
@@ -427,13 +418,18 @@ impl View for Alerts {
         let (width, height) = (canvas.width(), canvas.height());
         let mut body = canvas.part(0, top, width, height - top.min(height));
         if self.lines.is_empty() {
-            let none = if reading.rules == 0 { "no rules loaded" } else { "nothing fires" };
+            let none = match reading.rules {
+                0 => "no rules loaded",
+                _ if self.history => "nothing fires, and nothing has resolved yet",
+                _ => "nothing fires",
+            };
             let advice = if reading.rules == 0 {
                 "watchfire --rules FILE reads Prometheus rule files".to_owned()
             } else {
                 let at =
                     reading.last_evaluation.map_or_else(|| "not evaluated yet".to_owned(), |t| format!("evaluated {}", cx.zone.clock(t)));
-                format!("{} rules, {at}; H shows what was resolved", reading.rules)
+                let more = if self.history { "" } else { "; H shows what was resolved" };
+                format!("{} rules, {at}{more}", reading.rules)
             };
             return blank(&mut body, cx, Kind::Alerts, none, &advice);
         }

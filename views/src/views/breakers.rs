@@ -88,6 +88,13 @@ impl View for Breakers {
         vec![Request::Breakers]
     }
 
+    /// A breaker as changes name it: `orders → payments`.
+    fn open(&mut self, subject: Option<&str>) {
+        if let Some((service, breaker)) = subject.and_then(|s| s.split_once(" → ")) {
+            self.table.choose(format!("{service} {breaker}"));
+        }
+    }
+
     fn fields(&self) -> &'static [&'static str] {
         &["breaker", "service", "state", "protects", "source", "fail", "flips", "inferred", "error"]
     }

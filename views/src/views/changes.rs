@@ -77,6 +77,11 @@ impl Fields for Change {
     }
 }
 
+/// The service a change is about: `orders health`, `orders → payments`.
+fn first_service(change: &Change) -> &str {
+    change.subject.split([' ']).next().unwrap_or_default()
+}
+
 /// Whether a change is bad news.
 fn tone(change: &Change) -> HealthState {
     match change.to.as_str() {
@@ -140,12 +145,17 @@ impl View for Changes {
                 if let Some(row) = self.table.selected(rows) {
                     match row.kind.as_str() {
                         "alert" => out.go(ViewId::Alerts, Some(row.subject.clone())),
-                        "breaker" => out.go(ViewId::Breakers, None),
-                        "edge" => out.go(ViewId::Map, None),
-                        _ => out.go(ViewId::Service, Some(row.subject.clone())),
+                        "breaker" => out.go(ViewId::Breakers, Some(row.subject.clone())),
+                        "edge" => out.go(ViewId::Map, Some(first_service(row).to_owned())),
+                        _ => out.go(ViewId::Service, Some(first_service(row).to_owned())),
                     }
                 }
             }
+            // The one under the cursor; from there on, the one before.
+            Action::ChangeBefore => match self.table.selected(rows).filter(|row| row.at < cx.now) {
+                Some(row) => out.at = Some(row.at),
+                None => return false,
+            },
             action => return self.table.update(action, rows),
         }
         if matches!(action, Action::RangeLonger | Action::RangeShorter) {
@@ -178,6 +188,11 @@ impl View for Changes {
     fn copy(&self, cx: &Cx<'_>) -> Option<String> {
         let row = self.table.selected(rows(cx))?;
         Some(format!("{} {} {} {} {} → {}", cx.zone.clock(row.at), cx.zone.name(row.at), row.kind, row.subject, row.from, row.to))
+    }
+
+    fn service(&self, cx: &Cx<'_>) -> Option<String> {
+        let row = self.table.selected(rows(cx))?;
+        (row.kind != "alert").then(|| first_service(row).to_owned())
     }
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {

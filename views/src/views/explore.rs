@@ -1,20 +1,23 @@
 //! Explore: ask in PromQL, see a chart and a table.
 
+mod questions;
+mod series;
+
 use crate::action::Action;
 use crate::canvas::{Canvas, wrap};
 use crate::chart::{Axes, Line, lines};
 use crate::effect::Effect;
-use crate::filter::{Field, Fields};
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
 use crate::table::window;
 use crate::view::{Ask, Cx, Out, View};
 use crate::views::ViewId;
-use std::borrow::Cow;
+use questions::EXAMPLES;
+use series::{name_of, newest, shared, title};
 use std::time::Duration;
 use watchfire_model::reading::{QueryExemplar, QueryResult, QuerySeries};
-use watchfire_model::{Request, Timestamp};
+use watchfire_model::{Labels, Request, Timestamp};
 
 const RANGES: [i64; 8] = [300, 900, 1800, 3600, 10_800, 21_600, 86_400, 604_800];
 /// Points per series; about what the widest chart can show.
@@ -22,20 +25,6 @@ const POINTS: i64 = 240;
 
 /// Exemplars listed below the series.
 const EXEMPLARS: usize = 5;
-
-/// Questions that are worth a start.
-const EXAMPLES: [(&str, &str); 7] = [
-    ("calls per second by service", "sum by (service_name) (rate(traces_span_metrics_calls_total[1m]))"),
-    (
-        "error share by service",
-        "sum by (service_name) (rate(traces_span_metrics_calls_total{status_code=\"STATUS_CODE_ERROR\"}[5m])) / sum by (service_name) (rate(traces_span_metrics_calls_total[5m]))",
-    ),
-    ("p95 by service", "histogram_quantile(0.95, sum by (service_name) (rate(traces_span_metrics_duration_seconds[5m])))"),
-    ("queue depth", "watchfire_queue_depth"),
-    ("breakers that are not closed", "watchfire_breaker_state > 0"),
-    ("targets that are down", "up == 0"),
-    ("what fires", "ALERTS{alertstate=\"firing\"}"),
-];
 
 pub(crate) struct Explore {
     expression: String,
@@ -68,33 +57,6 @@ impl Default for Explore {
             history: Vec::new(),
             series: 0,
         }
-    }
-}
-
-impl Fields for QuerySeries {
-    fn field(&self, name: &str) -> Option<Field<'_>> {
-        match name {
-            "value" => Some(Field::Number(newest(self))),
-            name => self.labels.get(name.strip_prefix("label.").unwrap_or(name)).map(Field::text),
-        }
-    }
-
-    fn words(&self) -> Vec<Cow<'_, str>> {
-        self.labels.iter().flat_map(|l| [Cow::Borrowed(&*l.name), Cow::Borrowed(&*l.value)]).collect()
-    }
-}
-
-fn newest(series: &QuerySeries) -> Option<f64> {
-    series.points.iter().rev().find_map(|(_, v)| *v)
-}
-
-fn title(series: &QuerySeries) -> String {
-    let labels: Vec<String> = series.labels.iter().filter(|l| &*l.name != "__name__").map(|l| format!("{}={}", l.name, l.value)).collect();
-    match (series.labels.metric_name(), labels.is_empty()) {
-        ("", true) => "value".to_owned(),
-        (name, true) => name.to_owned(),
-        ("", false) => labels.join("  "),
-        (name, false) => format!("{name}  {}", labels.join("  ")),
     }
 }
 
@@ -189,14 +151,15 @@ impl View for Explore {
                 let shown = self.shown(result, cx);
                 (shown.len(), shown.len() + self.exemplars(result, &shown).len())
             }
-            None if self.expression.is_empty() => (0, EXAMPLES.len()),
+            None if self.expression.is_empty() => (0, EXAMPLES.len() + self.before().count()),
             None => (0, 0),
         };
         let last = count.saturating_sub(1);
         match action {
             Action::Open if self.expression.is_empty() => {
-                let (_, expression) = EXAMPLES[self.position.min(EXAMPLES.len() - 1)];
-                self.ask(expression);
+                let example = EXAMPLES.get(self.position).map(|(_, expression)| (*expression).to_owned());
+                let before = self.position.checked_sub(EXAMPLES.len()).and_then(|i| self.before().nth(i).cloned());
+                self.ask(&example.or(before).unwrap_or_default());
                 out.effects.push(Effect::Refresh);
             }
             Action::Open if self.on_exemplar(cx) => return self.update(Action::ItsTraces, cx, out),
@@ -205,7 +168,7 @@ impl View for Explore {
                     out.go(ViewId::Traces, subject);
                     out.filter_there = Some(filter).filter(|f| !f.is_empty());
                 }
-                None => out.say("this series has no exemplar and names no service"),
+                None => out.refuse("this series has no exemplar and names no service"),
             },
             Action::Edit | Action::Open => {
                 out.ask = Some(Ask { topic: "expression", label: "promql".to_owned(), text: self.expression.clone(), promql: true });
@@ -327,6 +290,13 @@ impl View for Explore {
             canvas.pen(3, y + 1).put("no series: the expression is valid and nothing matches", Role::Dim);
             return;
         }
+        if series.iter().all(|s| newest(s).is_none() && !s.histograms.is_empty()) {
+            let bare = !self.expression.contains(['(', ' ']);
+            let inner = if bare { self.expression.as_str() } else { "…" };
+            canvas.pen(1, y).put("these are histograms: ", Role::Text).put("ask for a figure of them, such as", Role::Dim);
+            canvas.pen(3, y + 1).put(&format!("histogram_quantile(0.95, rate({inner}[5m]))"), Role::Accent);
+            y += 2;
+        }
         let exemplars = self.exemplars(result, &series);
         self.position = self.position.min(series.len() + exemplars.len() - 1);
         let listed = if exemplars.is_empty() || self.show == Show::Chart { 0 } else { exemplars.len() as u16 + 1 };
@@ -336,7 +306,7 @@ impl View for Explore {
             Show::Table => 0,
             Show::Both => (left * 3 / 5).max(left.saturating_sub(series.len() as u16 + 2)),
         };
-        if chart_height >= 4 {
+        if chart_height >= 4 && series.iter().any(|s| newest(s).is_some()) {
             let (start, end, _) = self.span(cx);
             let drawn: Vec<Line<'_>> = series
                 .iter()
@@ -389,31 +359,16 @@ impl Explore {
         self.result(cx).is_some_and(|result| self.chosen(result, &self.shown(result, cx)).is_some())
     }
 
-    fn examples(&mut self, canvas: &mut Canvas<'_>) {
-        canvas.pen(1, 0).put("Everything is a series. Type an expression with i, or begin with one of these:", Role::Text);
-        self.position = self.position.min(EXAMPLES.len() - 1);
-        let width = canvas.width();
-        for (i, (what, expression)) in EXAMPLES.iter().enumerate() {
-            let mut row = canvas.part(0, i as u16 + 2, width, 1);
-            row.pen(2, 0).column(30, what, Role::Text).put(expression, Role::Dim);
-            if i == self.position {
-                let style = row.style(Role::Selected);
-                row.patch(0, 0, width, 1, style);
-            }
-        }
-        for (i, line) in self.history.iter().rev().take(8).enumerate() {
-            let y = EXAMPLES.len() as u16 + 4 + i as u16;
-            if i == 0 {
-                canvas.pen(1, y - 1).put("asked before", Role::Heading);
-            }
-            canvas.pen(2, y).put(line, Role::Dim);
-        }
-    }
-
     fn table(&mut self, series: &[&QuerySeries], canvas: &mut Canvas<'_>) {
         let width = canvas.width();
         let heading = canvas.style(Role::Heading);
-        canvas.text(3, 0, 20, "SERIES", heading);
+        let common = shared(series);
+        let mut pen = canvas.part(0, 0, width.saturating_sub(32), 1);
+        let mut pen = pen.pen(3, 0);
+        pen.put("SERIES", Role::Heading);
+        if !common.is_empty() {
+            pen.put(&format!("  all {}", name_of(&common, &Labels::default())), Role::Dim);
+        }
         for (i, name) in ["MIN", "MAX", "NOW"].iter().enumerate() {
             canvas.right(width.saturating_sub(31) + i as u16 * 10, 0, 9, name, heading);
         }
@@ -425,7 +380,7 @@ impl Explore {
             let tone = row.style(if i == self.position { Role::Series2 } else { Role::series(i) });
             row.dot(1, 0, '█', tone);
             let text = row.style(Role::Text);
-            row.text(3, 0, width.saturating_sub(35), &title(s), text);
+            row.text(3, 0, width.saturating_sub(35), &name_of(&s.labels, &common), text);
             let known = s.points.iter().filter_map(|(_, v)| *v);
             let bound = |pick: fn(f64, f64) -> f64| known.clone().reduce(pick);
             for (n, value) in [bound(f64::min), bound(f64::max), newest(s)].into_iter().enumerate() {

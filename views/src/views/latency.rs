@@ -1,19 +1,22 @@
 //! Latency: a heatmap over time, percentile lines, and what the spans of a region have in common.
 
+mod distribution;
 mod explanation;
+mod heatmap;
 
 use crate::action::Action;
 use crate::canvas::Canvas;
-use crate::chart::{Axes, Line, lines};
 use crate::effect::Effect;
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
 use crate::view::{Ask, Cx, Out, View, blank};
 use crate::views::ViewId;
+use distribution::{histogram, percentile_lines};
+use heatmap::{bands, occupied, worst};
 use std::time::Duration;
+use watchfire_model::Request;
 use watchfire_model::reading::{ExplainQuery, Latency as Reading, LatencyQuery};
-use watchfire_model::{Request, Timestamp};
 
 const RANGES: [u64; 6] = [300, 900, 3600, 10_800, 21_600, 86_400];
 /// A quarter of an hour, unless somebody asks for another range.
@@ -107,7 +110,7 @@ impl Latency {
     }
 
     fn explain(&mut self, reading: &Reading, out: &mut Out) {
-        let Some(((from, to), (low, high))) = self.subject(reading) else { return out.say("nothing to explain yet") };
+        let Some(((from, to), (low, high))) = self.subject(reading) else { return out.refuse("nothing to explain yet") };
         let start = if from == 0 { reading.start } else { reading.columns[from - 1] };
         self.question = Some(ExplainQuery {
             service: self.service.clone(),
@@ -333,29 +336,6 @@ impl View for Latency {
     }
 }
 
-/// The newest column and the slowest row in it that holds something.
-fn worst(reading: &Reading) -> (usize, usize) {
-    let column = reading.cells.iter().rposition(|c| c.iter().flatten().any(|v| *v > 0.0)).unwrap_or(0);
-    let row = reading.cells.get(column).and_then(|c| c.iter().rposition(|v| v.is_some_and(|v| v > 0.0))).unwrap_or(0);
-    (column, row)
-}
-
-/// The rows that hold spans, with one more at either end; what is empty above and below is not drawn.
-fn occupied(reading: &Reading) -> (usize, usize) {
-    let holds = |r: &usize| reading.cells.iter().any(|c| c.get(*r).copied().flatten().is_some_and(|v| v > 0.0));
-    let rows = reading.bounds.len();
-    let first = (0..rows).find(holds).unwrap_or(0);
-    let last = (0..rows).rev().find(holds).unwrap_or(rows.saturating_sub(1));
-    (first.saturating_sub(1), (last + 1).min(rows.saturating_sub(1)))
-}
-
-/// Rows of the reading that share one line of the screen: first and last, the slowest at the top.
-fn bands((first, last): (usize, usize), height: usize) -> Vec<(usize, usize)> {
-    let rows = last + 1 - first;
-    let height = height.clamp(1, rows);
-    (0..height).rev().map(|line| (first + line * rows / height, first + ((line + 1) * rows / height).saturating_sub(1))).collect()
-}
-
 impl Latency {
     fn title(&self, reading: &Reading, canvas: &mut Canvas<'_>) {
         let mut pen = canvas.pen(1, 0);
@@ -368,64 +348,6 @@ impl Latency {
         {
             pen.gap(3).put(name, role).gap(1).put(&number::latency_known(newest(line)), Role::Text);
         }
-    }
-
-    /// Returns the lines used.
-    fn draw_heatmap(&mut self, reading: &Reading, now: Timestamp, canvas: &mut Canvas<'_>) -> u16 {
-        let (width, height) = (canvas.width(), canvas.height());
-        let foot = 2 + u16::from(height > 12);
-        let rows = usize::from(height.saturating_sub(foot));
-        self.lines = rows as u16;
-        let bands = bands(occupied(reading), rows);
-        let most = reading.cells.iter().flatten().flatten().copied().fold(1.0, f64::max);
-        let region = self.region(reading);
-        let dim = canvas.style(Role::Dim);
-        for (y, (low, high)) in bands.iter().enumerate() {
-            let y = y as u16;
-            let Some(bound) = reading.bounds.get(*high) else { continue };
-            canvas.right(0, y, AXIS - 1, &number::latency(*bound), dim);
-            for (c, cells) in reading.cells.iter().enumerate().take(usize::from(width.saturating_sub(AXIS + 1))) {
-                let x = AXIS + 1 + c as u16;
-                let known: Vec<f64> = cells.iter().skip(*low).take(high - low + 1).flatten().copied().collect();
-                let (symbol, role) = if known.is_empty() { ('·', Role::Faint) } else { shade(known.iter().sum(), most) };
-                let style = canvas.style(role);
-                canvas.dot(x, y, symbol, style);
-                if let Some(((from, to), (bottom, top))) = region {
-                    let in_region = self.anchor.is_some() && (from..=to).contains(&c) && *low <= top && *high >= bottom;
-                    let under = c == self.cursor.0 && (*low..=*high).contains(&self.cursor.1);
-                    if in_region || under {
-                        let style = canvas.style(Role::Selected).add_modifier(ratatui::style::Modifier::REVERSED);
-                        canvas.patch(x, y, 1, 1, if under { style } else { canvas.style(Role::Selected) });
-                        if known.iter().sum::<f64>() == 0.0 {
-                            canvas.dot(x, y, if under { '+' } else { '·' }, canvas.style(Role::Selected));
-                        }
-                    }
-                }
-            }
-        }
-        let y = bands.len() as u16;
-        let zone = canvas.zone();
-        canvas.text(AXIS + 1, y, width, &zone.moment(reading.start, now), dim);
-        canvas.right(AXIS + 1, y, (reading.columns.len() as u16).min(width.saturating_sub(AXIS + 2)), &zone.clock(reading.end), dim);
-        self.under_cursor(reading, &mut canvas.part(0, y + 1, width, 1));
-        y + 2
-    }
-
-    fn under_cursor(&self, reading: &Reading, canvas: &mut Canvas<'_>) {
-        let Some(((from, to), (low, high))) = self.region(reading) else { return };
-        let count: f64 = reading.cells.iter().take(to + 1).skip(from).flat_map(|c| c.iter().take(high + 1).skip(low)).flatten().sum();
-        let start = if from == 0 { reading.start } else { reading.columns[from - 1] };
-        let fastest = low.checked_sub(1).map_or(0.0, |r| reading.bounds[r]);
-        let zone = canvas.zone();
-        let slowest = if high + 1 >= reading.bounds.len() { "slower".to_owned() } else { number::latency(reading.bounds[high]) };
-        canvas
-            .pen(1, 0)
-            .put(if self.anchor.is_some() { "region  " } else { "cursor  " }, Role::Dim)
-            .put(
-                &format!("{} to {}   {} to {slowest}   ", zone.clock(start), zone.clock(reading.columns[to]), number::latency(fastest)),
-                Role::Text,
-            )
-            .put(&format!("{} spans", number::count(count)), Role::Strong);
     }
 
     fn draw_operations(&mut self, reading: &Reading, canvas: &mut Canvas<'_>) {
@@ -448,68 +370,5 @@ impl Latency {
                 canvas.pen(1, 1).put("comparing spans …", Role::Dim);
             }
         }
-    }
-}
-
-/// Darker or fuller means more spans; the steps are logarithmic, so that the few slow ones are seen beside the many fast.
-fn shade(count: f64, most: f64) -> (char, Role) {
-    if count <= 0.0 {
-        return (' ', Role::Faint);
-    }
-    let step = ((count.ln_1p() / most.ln_1p()) * 4.99).clamp(0.0, 4.0) as usize;
-    (['░', '▒', '▒', '▓', '█'][step], Role::heat(step))
-}
-
-fn percentile_lines(reading: &Reading, canvas: &mut Canvas<'_>) {
-    let points = |line: &[Option<f64>]| reading.columns.iter().copied().zip(line.iter().copied()).collect::<Vec<_>>();
-    let (p50, p95, p99) = (points(&reading.p50), points(&reading.p95), points(&reading.p99));
-    let drawn = [
-        Line { points: &p99, role: Role::Series6 },
-        Line { points: &p95, role: Role::Series2 },
-        Line { points: &p50, role: Role::Series4 },
-    ];
-    lines(canvas, &drawn, &Axes { start: reading.start, end: reading.end, threshold: None, label: number::latency });
-}
-
-/// All spans of the time by how long they took.
-fn histogram(reading: &Reading, canvas: &mut Canvas<'_>) {
-    let totals: Vec<f64> =
-        (0..reading.bounds.len()).map(|r| reading.cells.iter().filter_map(|c| c.get(r).copied().flatten()).sum()).collect();
-    let (all, most) = (totals.iter().sum::<f64>().max(1.0), totals.iter().copied().fold(1.0, f64::max));
-    if totals.is_empty() {
-        return;
-    }
-    let (dim, text) = (canvas.style(Role::Dim), canvas.style(Role::Text));
-    let width = canvas.width().saturating_sub(AXIS + 20);
-    for (y, (low, high)) in bands(occupied(reading), usize::from(canvas.height())).into_iter().enumerate() {
-        let y = y as u16;
-        let count: f64 = totals[low..=high.max(low)].iter().sum();
-        canvas.right(0, y, AXIS - 1, &number::latency(reading.bounds[high]), dim);
-        let length = (count / most * f64::from(width)).ceil().min(f64::from(width)) as u16;
-        let (_, role) = shade(count, most);
-        let style = canvas.style(role);
-        for x in 0..length {
-            canvas.dot(AXIS + 1 + x, y, '█', style);
-        }
-        canvas.text(AXIS + 2 + length, y, 18, &format!("{} {}", number::count(count), number::percent_sign(Some(count / all))), text);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_shared_when_the_screen_is_low() {
-        assert_eq!(bands((0, 3), 2), [(2, 3), (0, 1)]);
-        assert_eq!(bands((2, 3), 9), [(3, 3), (2, 2)]);
-        assert_eq!(bands((0, 0), 3), [(0, 0)]);
-    }
-
-    #[test]
-    fn few_spans_are_still_visible_beside_many() {
-        assert_eq!(shade(0.0, 1000.0).0, ' ');
-        assert_eq!(shade(1.0, 1000.0).0, '░');
-        assert_eq!(shade(1000.0, 1000.0).0, '█');
     }
 }

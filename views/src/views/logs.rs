@@ -152,7 +152,7 @@ impl View for Logs {
                     },
                     Action::ItsTraces => match self.selected(cx).and_then(|l| l.trace_id.clone()) {
                         Some(id) => out.go(ViewId::Traces, Some(format!("id:{id}"))),
-                        None => out.say("this line belongs to no trace"),
+                        None => out.refuse("this line belongs to no trace"),
                     },
                     _ => return false,
                 }

@@ -2,6 +2,8 @@
 
 mod drawing;
 mod export;
+mod movement;
+mod neighbours;
 mod shown;
 mod tree;
 
@@ -9,12 +11,11 @@ use crate::action::Action;
 use crate::canvas::Canvas;
 use crate::filter::{Field, Fields};
 use crate::layout::Layout;
-use crate::look::{Role, state_glyph};
-use crate::number;
 use crate::readings::Kind;
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use drawing::{Scene, Window, Zoom};
+use neighbours::explain;
 use shown::{Cut, Shown};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -179,55 +180,6 @@ impl Map {
         }
         [Zoom::Boxes, Zoom::Lines, Zoom::Dense].into_iter().find(|zoom| fits(self.layout(*zoom)))
     }
-
-    fn move_in_tree(&mut self, action: Action) -> bool {
-        let (page, last) = (self.page.max(1), self.rows.len().saturating_sub(1));
-        self.position = match action {
-            Action::Up => self.position.saturating_sub(1),
-            Action::Down => self.position + 1,
-            Action::PageUp => self.position.saturating_sub(page),
-            Action::PageDown => self.position + page,
-            Action::HalfUp => self.position.saturating_sub(page / 2),
-            Action::HalfDown => self.position + page / 2,
-            Action::Top => 0,
-            Action::Bottom => last,
-            _ => return false,
-        }
-        .min(last);
-        self.selected = self.rows.get(self.position).map(|r| self.shown.nodes[r.node].name.clone());
-        self.touched = true;
-        true
-    }
-
-    fn move_in_drawing(&mut self, action: Action) -> bool {
-        let (Some(node), Some((_, layout))) = (self.node(), &self.layout) else { return self.move_in_tree(action) };
-        let (x, y) = layout.places[node];
-        let near = |candidates: &mut dyn Iterator<Item = usize>| {
-            candidates.filter(|n| *n != node).min_by_key(|n| {
-                let (nx, ny) = layout.places[*n];
-                ((ny - y).abs() + (nx - x).abs() / 8, *n)
-            })
-        };
-        let layer = |n: usize| layout.layers[n];
-        let all = 0..self.shown.nodes.len();
-        let target = match action {
-            Action::Up | Action::HalfUp | Action::PageUp => near(&mut all.filter(|n| layer(*n) == layer(node) && layout.places[*n].1 < y)),
-            Action::Down | Action::HalfDown | Action::PageDown => {
-                near(&mut all.filter(|n| layer(*n) == layer(node) && layout.places[*n].1 > y))
-            }
-            Action::Right => near(&mut self.shown.out[node].iter().map(|e| self.shown.pairs[*e].1))
-                .or_else(|| near(&mut (0..self.shown.nodes.len()).filter(|n| layer(*n) > layer(node)))),
-            Action::Left => near(&mut self.shown.into[node].iter().map(|e| self.shown.pairs[*e].0))
-                .or_else(|| near(&mut (0..self.shown.nodes.len()).filter(|n| layer(*n) < layer(node)))),
-            Action::Top => all.min_by_key(|n| (layer(*n), layout.places[*n].1)),
-            Action::Bottom => all.max_by_key(|n| (layer(*n), layout.places[*n].1)),
-            _ => return false,
-        };
-        if let Some(target) = target {
-            self.choose(target);
-        }
-        true
-    }
 }
 
 impl View for Map {
@@ -265,9 +217,11 @@ impl View for Map {
             Action::Open => {
                 if let Some(node) = self.node().map(|n| &self.shown.nodes[n]) {
                     match node.kind {
-                        NodeKind::Queue => out.go(ViewId::Queues, None),
+                        NodeKind::Queue => out.go(ViewId::Queues, Some(node.name.clone())),
                         _ if self.cut.collapse && node.name.ends_with("/*") => self.cut.collapse = false,
-                        _ => out.go(ViewId::Service, Some(node.name.clone())),
+                        NodeKind::Service => out.go(ViewId::Service, Some(node.name.clone())),
+                        // What is called and does not speak for itself has no page; its callers do.
+                        _ => return self.update(Action::Focus, cx, out),
                     }
                 }
             }
@@ -285,7 +239,7 @@ impl View for Map {
             }
             Action::MoreHops | Action::FewerHops => match &mut self.cut.focus {
                 Some((_, hops)) => *hops = if action == Action::MoreHops { (*hops + 1).min(12) } else { (*hops - 1).max(1) },
-                None => out.say("f focuses on the selected node first"),
+                None => out.refuse("f focuses on the selected node first"),
             },
             Action::Collapse => self.cut.collapse = !self.cut.collapse,
             Action::Blast => self.show_blast = !self.show_blast,
@@ -422,73 +376,4 @@ impl View for Map {
             explain(&mut canvas.part(0, height - 3, width, 3), &self.shown, node);
         }
     }
-}
-
-impl Map {
-    /// Draws who calls the selected node and whom it calls at the bottom of the canvas. Returns the rows used.
-    fn draw_star(&mut self, node: usize, canvas: &mut Canvas<'_>) -> u16 {
-        let generation = self.shown_of.as_ref().map_or(0, |(g, _)| *g);
-        let key = (generation, self.shown.nodes[node].name.clone());
-        let limit = canvas.height() * 2 / 5;
-        if self.star.as_ref().is_none_or(|(of, _, _)| *of != key) {
-            let shown = self.shown.star(node);
-            let airy = drawing::lay(&shown, Zoom::Lines, true, 1);
-            let layout = if airy.height < i32::from(limit) { airy } else { drawing::lay(&shown, Zoom::Lines, true, 0) };
-            self.star = Some((key, shown, layout));
-        }
-        let Some((of, shown, layout)) = &self.star else { return 0 };
-        if layout.routes.is_empty() {
-            return 0;
-        }
-        let rows = u16::try_from(layout.height).unwrap_or(limit).min(limit.saturating_sub(1));
-        let selected = shown.find(&of.1);
-        let mut window = Window { x: 0, y: 0 };
-        if let Some(selected) = selected {
-            window.show(layout, selected, canvas.width(), rows);
-        }
-        let (width, top) = (canvas.width(), canvas.height() - rows);
-        let scene = Scene { shown, layout, zoom: Zoom::Lines, selected, blast: &BTreeSet::new(), matching: None };
-        drawing::draw(&mut canvas.part(0, top, width, rows), &scene, &window);
-        rows + 1
-    }
-}
-
-/// The selected node: figures, who calls it, what it calls, how far its failure reaches.
-fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
-    let node = &shown.nodes[n];
-    let width = canvas.width();
-    let gap = if width < 100 { 1 } else { 2 };
-    let blast = shown.blast(n).len();
-    let reach = if blast > 0 { format!("a failure reaches {blast}") } else { String::new() };
-    let mut pen = canvas.pen(1, 0);
-    pen.put(state_glyph(node.state), node.state.into()).gap(1).put(&node.name, Role::Strong).gap(gap);
-    let silent = if node.observed { "" } else { " declared, nothing seen" };
-    pen.put(&format!("{}{silent}", node.state.word()), node.state.into()).gap(gap);
-    let between = " ".repeat(usize::from(gap));
-    pen.put(
-        &format!(
-            "{}{between}{} errors{between}p95 {}",
-            number::rate(node.rate),
-            number::percent_sign(node.error_ratio),
-            number::latency_known(node.p95_seconds)
-        ),
-        Role::Text,
-    );
-    pen.gap(gap).put(&node.why.join(" · "), Role::Text);
-    let ends = |edges: &[usize], client: bool| {
-        let mut names: Vec<String> = edges
-            .iter()
-            .map(|e| {
-                let edge = &shown.edges[*e];
-                format!("{} {}", if client { &edge.client } else { &edge.server }, export::figures(edge))
-            })
-            .collect();
-        names.sort();
-        if names.is_empty() { number::UNKNOWN.to_owned() } else { names.join(" · ") }
-    };
-    let mut line = canvas.part(0, 1, width.saturating_sub(reach.len() as u16 + 2), 1);
-    line.pen(1, 0).put("called by ", Role::Dim).put(&ends(&shown.into[n], true), Role::Text);
-    let dim = canvas.style(Role::Dim);
-    canvas.right(0, 1, width.saturating_sub(1), &reach, dim);
-    canvas.pen(1, 2).put("calls     ", Role::Dim).put(&ends(&shown.out[n], false), Role::Text);
 }

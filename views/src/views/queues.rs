@@ -116,6 +116,12 @@ impl View for Queues {
         vec![Request::Queues]
     }
 
+    fn open(&mut self, subject: Option<&str>) {
+        if let Some(queue) = subject {
+            self.table.choose(queue.to_owned());
+        }
+    }
+
     fn fields(&self) -> &'static [&'static str] {
         &["queue", "system", "state", "service", "depth", "in", "out", "oldest", "drain", "dead", "consumers", "error"]
     }
@@ -185,7 +191,7 @@ impl View for Queues {
         }
         let height = canvas.height();
         let listed = rows.len() as u16 + 1;
-        let detail = if height >= listed + 6 { 5 } else { 0 };
+        let detail = if height >= (listed + 6).min(16) { 5 } else { 0 };
         let width = canvas.width();
         self.table.draw(&mut canvas.part(0, 0, width, height - detail), rows, cx, cell);
         if let (5, Some(row)) = (detail, self.table.selected(rows)) {
@@ -250,6 +256,9 @@ fn names(list: &[String]) -> String {
 fn explain(canvas: &mut Canvas<'_>, row: &Queue) {
     let mut pen = canvas.pen(1, 0);
     pen.put(&row.queue, Role::Strong).gap(2).put(state_glyph(row.state), row.state.into()).gap(1).put(row.state.word(), row.state.into());
+    if !row.why.is_empty() {
+        pen.gap(2).put(&row.why.join(" · "), Role::Text);
+    }
     if let Some(limit) = row.threshold {
         pen.put(&format!("   alert above {}", number::count(limit)), Role::Dim);
     }

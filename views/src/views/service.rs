@@ -1,14 +1,17 @@
 //! The page of one service: figures, callers and callees, operations, checks, breakers, queues, alerts, errors, logs.
 
+mod lines;
+
 use crate::action::Action;
 use crate::canvas::{Canvas, Pen, display_width};
-use crate::look::{Role, breaker_look, error_role, is_tripped, severity_glyph, severity_state, state_glyph};
+use crate::look::{Role, breaker_look, error_role, is_tripped, state_glyph};
 use crate::number;
 use crate::readings::Kind;
 use crate::table::window;
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
-use watchfire_model::reading::{AlertState, CollectorFigures, Edge, OperationRow, ServicePage, ServiceRow};
+use lines::{FIGURES, Line, What, lines};
+use watchfire_model::reading::{CollectorFigures, OperationRow, ServicePage, ServiceRow};
 use watchfire_model::{Request, Timestamp};
 
 #[derive(Default)]
@@ -18,135 +21,6 @@ pub(crate) struct Service {
     offset: usize,
     page: usize,
     lines: usize,
-}
-
-/// One line of the page, and what Enter opens from it.
-struct Line<'a> {
-    what: What<'a>,
-    target: Option<(ViewId, String)>,
-}
-
-enum What<'a> {
-    Blank,
-    Heading(&'static str, &'static [(&'static str, u16)]),
-    /// With the share of traces that are kept, where that is not all of them.
-    Operation(&'a OperationRow, Option<f64>),
-    Edge(&'a Edge, bool),
-    Text {
-        glyph: &'static str,
-        tone: Role,
-        name: String,
-        word: String,
-        detail: String,
-    },
-}
-
-const FIGURES: &[(&str, u16)] = &[("RATE", 8), ("ERR%", 7), ("P50", 8), ("P95", 8), ("P99", 8)];
-const EDGE_FIGURES: &[(&str, u16)] = &[("RATE", 8), ("ERR%", 7), ("", 8), ("P95", 8), ("", 8)];
-
-fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
-    let (now, zone) = (cx.now, cx.zone);
-    let mut lines = Vec::new();
-    let mut section = |title, figures, rows: Vec<Line<'a>>| {
-        if !rows.is_empty() {
-            lines.push(Line { what: What::Blank, target: None });
-            lines.push(Line { what: What::Heading(title, figures), target: None });
-            lines.extend(rows);
-        }
-    };
-    let firing = page.alerts.iter().filter(|a| a.state != AlertState::Resolved);
-    let alerts = firing.map(|a| Line {
-        what: What::Text {
-            glyph: severity_glyph(a.severity),
-            tone: severity_state(a.severity).into(),
-            name: a.name.clone(),
-            word: super::alerts::state_word(a).to_owned(),
-            detail: match &a.cause {
-                Some(cause) => format!("{} ← {}  {}", number::since(a.active_at, now), cause.service, a.annotations.value("summary")),
-                None => format!("{} {}", number::since(a.active_at, now), a.annotations.value("summary")),
-            },
-        },
-        target: Some((ViewId::Alerts, if a.fingerprint.is_empty() { a.name.clone() } else { a.fingerprint.clone() })),
-    });
-    section("ALERTS", &[], alerts.collect());
-    let breakers = page.breakers.iter().map(|b| {
-        let (glyph, state) = breaker_look(&b.state);
-        let inferred = if b.inferred { " inferred" } else { "" };
-        Line {
-            what: What::Text {
-                glyph,
-                tone: state.into(),
-                name: b.breaker.clone(),
-                word: b.state.clone(),
-                detail: format!("{} {}{inferred}", number::since(b.since, now), number::percent_sign(b.failure_ratio)),
-            },
-            target: Some((ViewId::Breakers, String::new())),
-        }
-    });
-    section("BREAKERS", &[], breakers.collect());
-    let operations = page
-        .operations
-        .iter()
-        .map(|o| Line { what: What::Operation(o, page.service.sampling_ratio), target: Some((ViewId::Traces, page.service.name.clone())) });
-    section("OPERATIONS", FIGURES, operations.collect());
-    let edge = |e: &'a Edge, caller: bool| Line {
-        what: What::Edge(e, caller),
-        target: Some((ViewId::Service, if caller { e.client.clone() } else { e.server.clone() })),
-    };
-    section("CALLED BY", EDGE_FIGURES, page.callers.iter().map(|e| edge(e, true)).collect());
-    section("CALLS", EDGE_FIGURES, page.callees.iter().map(|e| edge(e, false)).collect());
-    let queues = page.queues.iter().map(|q| Line {
-        what: What::Text {
-            glyph: state_glyph(q.state),
-            tone: q.state.into(),
-            name: q.queue.clone(),
-            word: format!("{} {}", number::counted(q.depth), super::queues::trend(q)),
-            detail: format!("in {} out {} drains {}", number::rate(q.in_rate), number::rate(q.out_rate), super::queues::drains(q)),
-        },
-        target: Some((ViewId::Queues, String::new())),
-    });
-    section("QUEUES", &[], queues.collect());
-    let checks = page.checks.iter().map(|c| Line {
-        what: What::Text {
-            glyph: state_glyph(c.state),
-            tone: c.state.into(),
-            name: c.check.clone(),
-            word: c.state.word().to_owned(),
-            detail: format!("{} {}", number::latency_known(c.latency_seconds), c.detail),
-        },
-        target: Some((ViewId::Health, String::new())),
-    });
-    section("CHECKS", &[], checks.collect());
-    let errors = page.top_errors.iter().map(|(message, count)| Line {
-        what: What::Text {
-            glyph: " ",
-            tone: Role::Unhealthy,
-            name: number::count(*count as f64),
-            word: String::new(),
-            detail: message.clone(),
-        },
-        target: Some((ViewId::Traces, page.service.name.clone())),
-    });
-    section("ERRORS", &[], errors.collect());
-    let logs = page.logs.iter().rev().take(20).map(|l| Line {
-        what: What::Text {
-            glyph: " ",
-            tone: super::logs::tone(&l.severity),
-            name: zone.clock_millis(l.time),
-            word: l.severity.clone(),
-            detail: l.body.clone(),
-        },
-        target: Some(match &l.trace_id {
-            Some(id) => (ViewId::Traces, format!("id:{id}")),
-            None => (ViewId::Logs, l.service.clone()),
-        }),
-    });
-    section("LOGS, NEWEST FIRST", &[], logs.collect());
-    // The page begins right below its head.
-    if !lines.is_empty() {
-        lines.remove(0);
-    }
-    lines
 }
 
 impl Service {
@@ -214,8 +88,10 @@ impl View for Service {
                 false
             }
             Action::Open => {
-                if let Some((view, subject)) = lines.get(self.position).and_then(|l| l.target.clone()) {
-                    out.go(view, (!subject.is_empty()).then_some(subject));
+                if let Some(target) = lines.get(self.position).and_then(|l| l.target.clone()) {
+                    out.go(target.view, Some(target.subject));
+                    // An older filter would hide what one came for.
+                    out.filter_there = (target.view == ViewId::Traces).then_some(target.filter);
                 }
                 return true;
             }
@@ -264,6 +140,8 @@ impl View for Service {
             return blank(canvas, cx, Kind::Service, &format!("reading {} …", self.name), "");
         };
         let lines = lines(page, cx);
+        // Where nobody declares anything, nothing is missing from what was declared.
+        let preset = cx.readings.status().is_some_and(|s| s.platform.is_some());
         head(page, cx.now, canvas);
         if lines.is_empty() {
             let dim = canvas.style(Role::Dim);
@@ -282,7 +160,7 @@ impl View for Service {
         }
         for (y, (position, line)) in lines.iter().enumerate().skip(self.offset).take(rows).enumerate() {
             let mut row = canvas.part(0, (HEAD + y) as u16, width, 1);
-            draw(&mut row, &line.what);
+            draw(&mut row, &line.what, preset);
             if position == self.position {
                 let style = row.style(Role::Selected);
                 row.patch(0, 0, width, 1, style);
@@ -369,7 +247,7 @@ fn figures_x(width: u16) -> u16 {
     width.saturating_sub(FIGURES.iter().map(|(_, w)| w).sum::<u16>() + 1).min(WIDEST_NAMES)
 }
 
-fn draw(canvas: &mut Canvas<'_>, what: &What<'_>) {
+fn draw(canvas: &mut Canvas<'_>, what: &What<'_>, preset: bool) {
     let width = canvas.width();
     let x = figures_x(width);
     match what {
@@ -391,7 +269,7 @@ fn draw(canvas: &mut Canvas<'_>, what: &What<'_>) {
             let mut note = edge.kind.clone();
             if !edge.observed {
                 note.push_str(", declared, no traffic");
-            } else if !edge.declared {
+            } else if !edge.declared && preset {
                 note.push_str(", not declared");
             }
             let mut pen = canvas.pen(3 + used + 2, 0);
@@ -409,6 +287,11 @@ fn draw(canvas: &mut Canvas<'_>, what: &What<'_>) {
             canvas.right(x, 0, 8, &number::rate(edge.rate), text);
             canvas.right(x + 8, 0, 7, &number::percent(edge.error_ratio), error);
             canvas.right(x + 23, 0, 8, &number::percentile(edge.p95_seconds, edge.sample_count, edge.sampling_ratio), text);
+        }
+        What::Error(count, message) => {
+            let tone = canvas.style(Role::Unhealthy);
+            canvas.right(1, 0, 8, &number::count(*count as f64), tone);
+            canvas.pen(11, 0).put(message, Role::Text);
         }
         What::Text { glyph, tone, name, word, detail } => {
             let names = if width >= 110 { 32 } else { 24 };
@@ -435,7 +318,7 @@ fn operation(canvas: &mut Canvas<'_>, o: &OperationRow, sampling: Option<f64>, x
 /// A list of operations with their figures; used here and beside the heatmap.
 pub(super) fn operations(canvas: &mut Canvas<'_>, operations: &[OperationRow], sampling: Option<f64>, selected: Option<usize>) {
     let (width, height) = (canvas.width(), usize::from(canvas.height()));
-    draw(&mut canvas.part(0, 0, width, 1), &What::Heading("OPERATIONS", FIGURES));
+    draw(&mut canvas.part(0, 0, width, 1), &What::Heading("OPERATIONS", FIGURES), false);
     let rows = height.saturating_sub(1);
     let first = window(selected.unwrap_or(0), 0, rows, operations.len());
     for (y, (i, o)) in operations.iter().enumerate().skip(first).take(rows).enumerate() {

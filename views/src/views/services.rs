@@ -41,7 +41,7 @@ impl Rows for Kinds {
         Column::right("RATE", 7).sort('R'),
         Column::right("ERR%", 5).sort('%'),
         Column::right("P50", 6).rank(3).sort('5'),
-        Column::right("P95", 6).sort('P'),
+        Column::right("P95", 6).rank(1).sort('P'),
         Column::right("P99", 6).rank(1).sort('9'),
         Column::left("15 MIN", 8).rank(2),
         Column::left("BUSIEST", 11).rank(4).sort('B'),

@@ -129,10 +129,19 @@ impl View for Slo {
 
     fn tally(&self, cx: &Cx<'_>) -> String {
         let rows = rows(cx);
-        let met = rows.iter().filter(|o| o.met == Some(true)).count();
-        let unknown = rows.iter().filter(|o| o.met.is_none()).count();
-        let unknown = if unknown > 0 { format!(", {unknown} unknown") } else { String::new() };
-        if rows.is_empty() { String::new() } else { format!("{met} of {} met{unknown}", rows.len()) }
+        let judged: Vec<_> = rows.iter().filter(|o| has_target(o)).collect();
+        let met = judged.iter().filter(|o| o.met == Some(true)).count();
+        let unknown = judged.iter().filter(|o| o.met.is_none()).count();
+        let mut parts = Vec::new();
+        if !judged.is_empty() {
+            parts.push(format!("{met} of {} met", judged.len()));
+        }
+        for (count, what) in [(unknown, "unknown"), (rows.len() - judged.len(), "without target")] {
+            if count > 0 {
+                parts.push(format!("{count} {what}"));
+            }
+        }
+        parts.join(", ")
     }
 
     fn copy(&self, cx: &Cx<'_>) -> Option<String> {
@@ -178,6 +187,11 @@ impl View for Slo {
     }
 }
 
+/// Whether anything says what the value should be.
+fn has_target(row: &Objective) -> bool {
+    !row.target.is_empty()
+}
+
 fn burn_role(burn: Option<f64>) -> Role {
     match burn {
         Some(b) if b >= 6.0 => Role::Unhealthy,
@@ -197,17 +211,19 @@ fn cell(canvas: &mut Canvas<'_>, row: &Objective, column: usize, x: u16, width: 
     let style = canvas.style(state.into());
     match column {
         0 => {
-            canvas.text(x, 0, 1, crate::look::state_glyph(state), style);
+            let glyph = if has_target(row) { crate::look::state_glyph(state) } else { "○" };
+            canvas.text(x, 0, 1, glyph, style);
             canvas.text(x + 2, 0, width.saturating_sub(2), &row.name, text);
         }
         1 => {
-            canvas.text(x, 0, width, &row.target, dim);
+            canvas.text(x, 0, width, if has_target(row) { &row.target } else { number::UNKNOWN }, dim);
         }
         2 => canvas.right(x, 0, width, row.current.as_deref().unwrap_or(number::UNKNOWN), style),
         3 => {
             let word = match row.met {
                 Some(true) => "met",
                 Some(false) => "missed",
+                None if !has_target(row) => number::UNKNOWN,
                 None => "?",
             };
             canvas.text(x, 0, width, word, style);
@@ -250,8 +266,15 @@ fn explain(canvas: &mut Canvas<'_>, row: &Objective) {
     }
     let mut pen = canvas.pen(1, 2);
     pen.put("burn    ", Role::Dim);
+    if row.burn_rates.is_empty() {
+        pen.put(
+            if has_target(row) { "no error budget: judged by its value" } else { "no target is stated: watched, not judged" },
+            Role::Dim,
+        );
+    }
     for (window, limit, _) in LIMITS {
-        let value = row.burn_rates.iter().find(|(w, _)| w == window).and_then(|(_, v)| *v);
+        let Some((_, value)) = row.burn_rates.iter().find(|(w, _)| w == window) else { continue };
+        let value = *value;
         let role = match value {
             Some(v) if v >= limit => Role::Unhealthy,
             None => Role::Faint,

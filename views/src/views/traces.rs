@@ -2,22 +2,23 @@
 
 mod compare;
 mod fall;
+mod list;
 mod span;
 mod waterfall;
 
 use crate::action::Action;
 use crate::canvas::Canvas;
 use crate::effect::Effect;
-use crate::filter::{Field, Fields, Filter};
+use crate::filter::Filter;
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
-use crate::table::{Column, Rows, Sort, Table};
+use crate::table::Table;
 use crate::view::{Ask, Cx, Out, View, blank};
 use compare::Compare;
-use std::borrow::Cow;
-use watchfire_model::reading::{Command, Trace, TraceQuery, TraceRow};
-use watchfire_model::{HealthState, Request};
+use list::{Kinds, rows};
+use watchfire_model::Request;
+use watchfire_model::reading::{Command, ReadError, Trace, TraceQuery};
 use waterfall::Waterfall;
 
 /// Traces asked for at once.
@@ -34,6 +35,8 @@ pub(crate) struct Traces {
     /// What was asked for, a trace, span or correlation id.
     id: String,
     opened: Option<String>,
+    /// A span or correlation id whose span the cursor shall stand on once its trace is there.
+    sought: Option<String>,
     waterfall: Waterfall,
     scroll: usize,
     /// Rows of the open span, and how many end on screen.
@@ -47,69 +50,6 @@ enum Level {
     Waterfall,
     Span,
     Compare(Compare),
-}
-
-struct Kinds;
-
-impl Rows for Kinds {
-    type Row = TraceRow;
-    const KIND: Kind = Kind::Traces;
-    const COLUMNS: &'static [Column] = &[
-        Column::left("STARTED", 12).sort('S'),
-        Column::right("TOOK", 7).sort('T'),
-        Column::left("SERVICE", 16).grow(1).sort('V'),
-        Column::left("OPERATION", 20).grow(2).sort('O'),
-        Column::right("SPANS", 5).sort('P'),
-        Column::right("ERR", 4).sort('R'),
-        Column::left("THROUGH", 24).rank(2).grow(2),
-        Column::left("ID", 8).rank(1),
-    ];
-
-    fn key(row: &TraceRow) -> Cow<'_, str> {
-        Cow::Borrowed(&row.trace_id)
-    }
-
-    fn value(row: &TraceRow, column: usize) -> Sort<'_> {
-        match column {
-            1 => Sort::Number(Some(row.duration_seconds)),
-            2 => Sort::Text(&row.root_service),
-            3 => Sort::Text(&row.root_operation),
-            4 => Sort::Number(Some(row.spans as f64)),
-            5 => Sort::Number(Some(row.errors as f64)),
-            _ => Sort::Number(Some(row.start)),
-        }
-    }
-
-    fn place(_: &TraceRow) -> u8 {
-        0
-    }
-
-    fn state(row: &TraceRow) -> HealthState {
-        if row.errors > 0 { HealthState::Unhealthy } else { HealthState::Healthy }
-    }
-}
-
-impl Fields for TraceRow {
-    fn field(&self, name: &str) -> Option<Field<'_>> {
-        Some(match name {
-            "service" => Field::Any(&self.services),
-            "root" => Field::text(&self.root_service),
-            "operation" | "op" => Field::text(&self.root_operation),
-            "trace" | "id" => Field::text(&self.trace_id),
-            "dur" => Field::Number(Some(self.duration_seconds)),
-            "spans" => Field::Number(Some(self.spans as f64)),
-            "errors" => Field::Number(Some(self.errors as f64)),
-            "error" => Field::Flag(self.errors > 0),
-            "pinned" => Field::Flag(self.pinned),
-            _ => return None,
-        })
-    }
-
-    fn words(&self) -> Vec<Cow<'_, str>> {
-        let mut words: Vec<Cow<'_, str>> = [&self.root, &self.trace_id].map(|t| Cow::Borrowed(t.as_str())).to_vec();
-        words.extend(self.services.iter().map(|s| Cow::Borrowed(s.as_str())));
-        words
-    }
 }
 
 impl Traces {
@@ -129,6 +69,7 @@ impl Traces {
     fn open_trace(&mut self, id: String) {
         if self.id != id {
             self.waterfall = Waterfall::default();
+            self.sought = Some(id.clone());
             self.id = id;
         }
         self.scroll = 0;
@@ -208,6 +149,10 @@ impl View for Traces {
                 Action::PageDown => self.scroll += 10,
                 _ => return false,
             },
+            Level::Waterfall if trace.is_none() => match action {
+                Action::Edit | Action::Filter => out.ask = Some(list::by_id()),
+                _ => return false,
+            },
             Level::Waterfall => match action {
                 Action::Open => {
                     if trace.is_some() {
@@ -219,7 +164,21 @@ impl View for Traces {
                     let text = self.waterfall.search.clone();
                     out.ask = Some(Ask { topic: "search", label: "search in trace".to_owned(), text, promql: false });
                 }
+                Action::NextMatch | Action::PreviousMatch if self.waterfall.search.is_empty() => out.refuse("/ searches in this trace"),
+                Action::NextMatch | Action::PreviousMatch => {
+                    if let Some(trace) = trace {
+                        self.waterfall.find(trace, action == Action::NextMatch);
+                    }
+                }
                 Action::Pin => out.effects.push(Effect::Command(Command::PinTrace { id: self.id.clone() })),
+                Action::Mark => out.mark = trace.map(|t| t.trace_id.clone()),
+                Action::Compare => match (list::marked(cx), trace) {
+                    (Some(left), Some(right)) if *left != right.trace_id => {
+                        self.level = Level::Compare(Compare::of(left.clone(), right.trace_id.clone(), true));
+                        out.effects.push(Effect::Refresh);
+                    }
+                    _ => out.refuse("mark another trace with x first, then d compares this one with it"),
+                },
                 action => return self.waterfall.update(action),
             },
         }
@@ -244,9 +203,9 @@ impl View for Traces {
             "search" => {
                 text.clone_into(&mut self.waterfall.search);
                 if let (Some(trace), false) = (self.trace(cx), text.is_empty())
-                    && !self.waterfall.find(trace)
+                    && !self.waterfall.find(trace, true)
                 {
-                    out.say(format!("no span holds {text}"));
+                    out.refuse(format!("no span holds {text}"));
                 }
             }
             "id" if !text.is_empty() => self.open_trace(text.to_owned()),
@@ -261,6 +220,10 @@ impl View for Traces {
                 self.opened = None;
                 self.level = Level::List;
                 false
+            }
+            Level::Compare(ref compare) if compare.within => {
+                self.level = Level::Waterfall;
+                true
             }
             Level::Waterfall | Level::Compare(_) => {
                 self.level = Level::List;
@@ -293,15 +256,23 @@ impl View for Traces {
                 (Action::Pin, "pin"),
             ],
             Level::List => vec![(Action::Open, "open"), (Action::Compare, "compare with marked"), (Action::Mark, "mark")],
-            Level::Waterfall => vec![
-                (Action::Open, "span"),
-                (Action::Left, "fold"),
-                (Action::Right, "unfold"),
-                (Action::CriticalPath, "critical path"),
-                (Action::NextProblem, "next error"),
-                (Action::Pin, "pin"),
-                (Action::ItsLogs, "logs"),
-            ],
+            Level::Waterfall => {
+                let Some(trace) = self.trace(cx) else { return vec![(Action::Edit, "by id"), (Action::Back, "back")] };
+                let mut hints = vec![(Action::Open, "span"), (Action::Left, "fold"), (Action::Right, "unfold")];
+                if self.waterfall.has_errors() {
+                    hints.push((Action::NextProblem, "next error"));
+                }
+                hints.push((Action::CriticalPath, "critical path"));
+                hints.push((Action::Filter, "search"));
+                if !self.waterfall.search.is_empty() {
+                    hints.push((Action::NextMatch, "next match"));
+                }
+                hints.push((Action::Pin, "pin"));
+                let other = cx.marks.iter().any(|mark| *mark != trace.trace_id);
+                hints.push(if other { (Action::Compare, "compare with marked") } else { (Action::Mark, "mark") });
+                hints.push((Action::ItsLogs, "logs"));
+                hints
+            }
             _ => vec![(Action::Back, "back"), (Action::Copy, "copy")],
         }
     }
@@ -314,6 +285,8 @@ impl View for Traces {
             }
             // Whether there is more below the last row.
             Level::Span if self.rows.0 > self.rows.1 => format!("to line {} of {}, j k scroll", self.rows.1, self.rows.0),
+            Level::Compare(ref compare) => compare.tally(),
+            _ if self.trace(cx).is_none() => String::new(),
             _ => self.waterfall.tally(),
         }
     }
@@ -334,7 +307,8 @@ impl View for Traces {
                 let attributes: Vec<String> = span.attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
                 Some(format!("{} {} {}\n{}", span.service, span.name, number::latency(span.duration_seconds), attributes.join("\n")))
             }
-            _ => self.trace(cx).map(|t| t.trace_id.clone()),
+            Level::Compare(ref compare) => Some(format!("{} {}", compare.left, compare.right)),
+            Level::Waterfall => self.trace(cx).map(|t| t.trace_id.clone()),
         }
     }
 
@@ -366,9 +340,19 @@ impl View for Traces {
             }
             Level::Waterfall | Level::Span => {
                 let Some(trace) = self.trace(cx) else {
+                    if let Some(ReadError::NotFound(why)) = &cx.readings.slot(Kind::Trace).error {
+                        canvas.pen(3, 1).put("? ", Role::Unknown).put(why, Role::Text);
+                        let advice = "not here yet, or gone to make room: watchfire keeps asking; i asks for another id";
+                        canvas.pen(5, 2).put(advice, Role::Dim);
+                        return;
+                    }
                     return blank(canvas, cx, Kind::Trace, &format!("reading trace {} …", self.id), "");
                 };
                 self.waterfall.refresh(trace, cx.readings.generation(Kind::Trace));
+                if let Some(sought) = self.sought.take() {
+                    self.waterfall.land(trace, &sought);
+                }
+                self.waterfall.marked = cx.marks.contains(&trace.trace_id);
                 match (&self.level, self.waterfall.span(trace)) {
                     (Level::Span, Some(span)) => {
                         self.rows = span::render(span, self.waterfall.self_seconds(), trace, &mut self.scroll, canvas);
@@ -378,98 +362,4 @@ impl View for Traces {
             }
         }
     }
-}
-
-impl Traces {
-    fn update_list(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
-        let rows = rows(cx);
-        self.table.refresh(rows, cx);
-        let selected = self.table.selected(rows).map(|r| r.trace_id.clone());
-        match action {
-            Action::Open => {
-                if let Some(id) = selected {
-                    self.open_trace(id);
-                    out.effects.push(Effect::Refresh);
-                }
-            }
-            Action::Edit => {
-                out.ask = Some(Ask { topic: "id", label: "trace, span or correlation id".to_owned(), text: String::new(), promql: false })
-            }
-            Action::Errors => {
-                self.errors = !self.errors;
-                out.effects.push(Effect::Refresh);
-            }
-            Action::Slowest => {
-                self.slowest = !self.slowest;
-                out.effects.push(Effect::Refresh);
-            }
-            Action::Pin => {
-                if let Some(id) = selected {
-                    out.effects.push(Effect::Command(Command::PinTrace { id }));
-                }
-            }
-            Action::Mark => out.mark = selected,
-            Action::Compare => match (cx.marks.iter().next(), selected) {
-                (Some(left), Some(right)) if *left != right => {
-                    self.level = Level::Compare(Compare::of(left.clone(), right));
-                    out.effects.push(Effect::Refresh);
-                }
-                _ => out.say("mark one trace with x, then compare another one with it"),
-            },
-            action => return self.table.update(action, rows),
-        }
-        true
-    }
-
-    fn draw_list(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
-        let rows = rows(cx);
-        self.table.refresh(rows, cx);
-        if self.table.shown(rows).next().is_none() {
-            let none = match &self.service {
-                Some(service) => format!("no traces of {service} held"),
-                None => "no traces yet".to_owned(),
-            };
-            return blank(
-                canvas,
-                cx,
-                Kind::Traces,
-                &none,
-                "send spans to the OTLP ports, or start watchfire demo; :trace ID opens one by any id",
-            );
-        }
-        self.table.draw(canvas, rows, cx, |canvas, row, column, x, width| {
-            let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));
-            match column {
-                0 => {
-                    canvas.text(x, 0, width, &cx.zone.clock_millis(row.start), dim);
-                }
-                1 => canvas.right(x, 0, width, &number::latency(row.duration_seconds), text),
-                2 => {
-                    let shown = if row.root_missing { format!("… {}", row.root_service) } else { row.root_service.clone() };
-                    canvas.text(x, 0, width, &shown, text);
-                }
-                3 => {
-                    let shown = if row.pinned { format!("★ {}", row.root_operation) } else { row.root_operation.clone() };
-                    canvas.text(x, 0, width, &shown, text);
-                }
-                4 => canvas.right(x, 0, width, &row.spans.to_string(), dim),
-                5 => {
-                    let (shown, role) =
-                        if row.errors > 0 { (format!("✖ {}", row.errors), Role::Unhealthy) } else { ("0".to_owned(), Role::Faint) };
-                    let style = canvas.style(role);
-                    canvas.right(x, 0, width, &shown, style);
-                }
-                6 => {
-                    canvas.text(x, 0, width, &row.services.join(" "), dim);
-                }
-                _ => {
-                    canvas.text(x, 0, width, row.trace_id.get(..8).unwrap_or(&row.trace_id), dim);
-                }
-            }
-        });
-    }
-}
-
-fn rows<'a>(cx: &Cx<'a>) -> &'a [TraceRow] {
-    cx.readings.traces().map(|t| t.traces.as_slice()).unwrap_or_default()
 }

@@ -89,7 +89,7 @@ impl Lab {
             }
             Action::MoreHops | Action::FewerHops => {
                 let Some((left, sign, value)) = split(&self.expression) else {
-                    out.say("the expression does not end in a comparison with a number; i edits it");
+                    out.refuse("the expression does not end in a comparison with a number; i edits it");
                     return true;
                 };
                 let factor = if action == Action::MoreHops { 1.1 } else { 1.0 / 1.1 };
@@ -120,7 +120,7 @@ impl Lab {
             "expression" if !text.is_empty() => self.expression = text.to_owned(),
             "for" => match parse_duration(text) {
                 Ok(hold) => self.hold = hold,
-                Err(error) => out.say(error.to_string()),
+                Err(error) => out.refuse(error.to_string()),
             },
             _ => {}
         }
@@ -129,7 +129,7 @@ impl Lab {
     pub(super) fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
         let (width, height) = (canvas.width(), canvas.height());
         let changed = |same: bool| if same { Role::Text } else { Role::Accent };
-        let expression = wrap(&self.expression, width.saturating_sub(9), 3);
+        let expression = wrap(&self.expression, width.saturating_sub(9), if height >= 24 { 6 } else { 3 });
         let mut y = 0;
         for (i, line) in expression.iter().enumerate() {
             let name = if i == 0 { "expr" } else { "" };
@@ -143,6 +143,15 @@ impl Lab {
             .column(7, "for", Role::Dim)
             .put(&format_duration(self.hold), changed(self.hold == self.original.1))
             .put(&format!("   over the last {range}"), Role::Dim);
+        if let Some((_, sign, value)) = split(&self.expression) {
+            let original = split(&self.original.0).map(|(_, sign, value)| (sign, value));
+            let mut pen = canvas.pen(1, y + 1);
+            pen.column(7, "fires", Role::Dim).put(&format!("{sign} {}", tidy(value)), changed(original == Some((sign, value))));
+            if let Some((sign, before)) = original.filter(|o| *o != (sign, value)) {
+                pen.put(&format!("   the rule has {sign} {}", tidy(before)), Role::Dim);
+            }
+            y += 1;
+        }
         y += 2;
         let slot = cx.readings.slot(Kind::Backtest);
         let current = slot.request.as_ref().is_some_and(|r| self.wants(cx).first() == Some(r));
@@ -169,7 +178,7 @@ impl Lab {
         let plural = if backtest.pages == 1 { "" } else { "s" };
         canvas
             .pen(1, y)
-            .put(&format!("would have paged {} time{plural}", backtest.pages), Role::Strong)
+            .put(&format!("would have fired {} time{plural}", backtest.pages), Role::Strong)
             .put(&format!("   {rate}"), Role::Text)
             .put(&format!("   {} evaluations", backtest.evaluations), Role::Dim)
             .put(if current { "" } else { "   working …" }, Role::Unknown);

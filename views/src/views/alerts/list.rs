@@ -1,7 +1,7 @@
 //! The list of alerts: what is at fault first, with its evidence, and beneath it what it explains.
 
 use super::{Alerts, detail, notified, state_word, subject};
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, display_width};
 use crate::look::{Role, severity_glyph, severity_state};
 use crate::number;
 use crate::table::window;
@@ -96,10 +96,14 @@ impl Alerts {
             64.. => 18,
             _ => 0,
         };
-        let since_width = 7;
+        // The smallest screens keep what fires and for whom.
+        let since_width = if width >= 48 { 7 } else { 0 };
         let fixed = since_width + notified_width + state_width + 8;
-        let names = width.saturating_sub(fixed);
-        let name_width = names * 5 / 9;
+        let room = width.saturating_sub(fixed);
+        // No wider than the longest name and subject, so that the eye finds what it belongs to.
+        let longest = |text: fn(&Alert) -> &str| reading.alerts.iter().map(|a| display_width(text(a))).max().unwrap_or(0) as u16;
+        let name_width = (room * 5 / 9).min(longest(|a| &a.name) + 7);
+        let names = room.min(name_width + longest(subject) + 4);
         let columns = [1, 1 + name_width + 2, 1 + names + 1, 1 + names + since_width + 3, 1 + names + since_width + notified_width + 5];
         let heading = canvas.style(Role::Heading);
         canvas.text(columns[0], 0, name_width, "CAUSE", heading);

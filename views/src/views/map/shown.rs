@@ -23,6 +23,15 @@ pub(super) struct Cut {
 
 impl Shown {
     pub(super) fn of(map: &Map, cut: &Cut) -> Shown {
+        let mut shown = Shown::cut(map, cut);
+        // Where nobody declares anything, nothing is missing from what was declared.
+        if !map.nodes.iter().any(|n| n.declared) && !map.edges.iter().any(|e| e.declared) {
+            shown.edges.iter_mut().for_each(|e| e.declared = true);
+        }
+        shown
+    }
+
+    fn cut(map: &Map, cut: &Cut) -> Shown {
         let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
         let mut name_of: HashMap<&str, String> = HashMap::new();
         for node in &map.nodes {
@@ -91,7 +100,7 @@ impl Shown {
         let near: BTreeSet<usize> =
             self.into[node].iter().chain(&self.out[node]).flat_map(|e| [self.pairs[*e].0, self.pairs[*e].1]).chain([node]).collect();
         let nodes = near.into_iter().map(|n| self.nodes[n].clone()).collect();
-        Shown::of(&Map { nodes, edges }, &Cut::default())
+        Shown::cut(&Map { nodes, edges }, &Cut::default())
     }
 
     /// Who suffers when this node fails: all that call it, directly or not.
@@ -228,6 +237,17 @@ mod tests {
         }
         let shown = Shown::of(&map, &Cut { collapse: true, focus: Some(("a".into(), 1)) });
         assert_eq!(shown.nodes.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(), ["x/*", "y/*"]);
+    }
+
+    #[test]
+    fn only_beside_what_is_declared_is_anything_undeclared() {
+        let undeclared = |map: &Map| Shown::of(map, &Cut::default()).edges.iter().filter(|e| !e.declared).count();
+        let mut map = map();
+        assert_eq!(undeclared(&map), 0, "nobody declares anything");
+        map.nodes[0].declared = true;
+        assert_eq!(undeclared(&map), 4);
+        let of = Shown::of(&map, &Cut::default());
+        assert!(of.star(of.find("db").expect("db")).edges.iter().all(|e| !e.declared));
     }
 
     #[test]

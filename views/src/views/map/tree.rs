@@ -93,14 +93,21 @@ pub(super) fn draw(
     let (width, height) = (canvas.width(), canvas.height());
     let heading = canvas.style(Role::Heading);
     // Figures stand beside the longest name, so that the eye finds them; words take what is left.
-    let furthest = width.saturating_sub(if width >= 100 { 56 } else { 41 });
+    let columns = figures_of(width);
+    let figures_width = columns.len() as u16 * 8;
+    let states_width = match width {
+        100.. => 32,
+        54.. => 17,
+        _ => 10,
+    };
+    let furthest = width.saturating_sub(figures_width + states_width);
     let longest = rows.iter().map(|row| display_width(&row.guides) + label_width(&shown.nodes[row.node], row.again)).max().unwrap_or(0);
     let figures_x = furthest.min(u16::try_from(longest).unwrap_or(furthest).saturating_add(6).max(24));
     canvas.text(1, 0, 30, "CALLS", heading);
-    for (i, title) in ["RATE", "ERR%", "P95"].iter().enumerate() {
-        canvas.right(figures_x + i as u16 * 8, 0, 7, title, heading);
+    for (i, column) in columns.iter().enumerate() {
+        canvas.right(figures_x + i as u16 * 8, 0, 7, ["RATE", "ERR%", "P95"][*column], heading);
     }
-    canvas.text(figures_x + 26, 0, 30, "STATE", heading);
+    canvas.text(figures_x + figures_width + 2, 0, 30, "STATE", heading);
     let page = usize::from(height.saturating_sub(1));
     *offset = window(selected, *offset, page, rows.len());
     for (line, (position, row)) in rows.iter().enumerate().skip(*offset).take(page).enumerate() {
@@ -123,7 +130,7 @@ pub(super) fn draw(
         let mark = mark(node, row.again);
         let dim = part.style(Role::Dim);
         part.text(left + used + 1, 0, room.saturating_sub(used + 1), &mark, dim);
-        figures(&mut part, shown, row, figures_x);
+        figures(&mut part, shown, row, figures_x, columns);
         if position == selected {
             let style = part.style(Role::Selected);
             part.patch(0, 0, width, 1, style);
@@ -146,21 +153,33 @@ fn label_width(node: &Node, again: bool) -> usize {
     4 + display_width(&node.name) + display_width(&mark(node, again))
 }
 
-fn figures(canvas: &mut Canvas<'_>, shown: &Shown, row: &Row, x: u16) {
+/// Which of rate, errors and p95 a width has room for beside names and states.
+fn figures_of(width: u16) -> &'static [usize] {
+    match width {
+        64.. => &[0, 1, 2],
+        54.. => &[0, 1],
+        _ => &[1],
+    }
+}
+
+fn figures(canvas: &mut Canvas<'_>, shown: &Shown, row: &Row, x: u16, columns: &[usize]) {
     let node = &shown.nodes[row.node];
     let edge = row.edge.map(|e| &shown.edges[e]);
     let (rate, errors, p95, samples, sampling) = match edge {
         Some(e) => (e.rate, e.error_ratio, e.p95_seconds, e.sample_count, e.sampling_ratio),
         None => (node.rate, node.error_ratio, node.p95_seconds, None, None),
     };
-    let text = canvas.style(Role::Text);
-    canvas.right(x, 0, 7, &number::rate(rate), text);
-    let role = error_role(errors);
-    let style = canvas.style(role);
-    canvas.right(x + 8, 0, 7, &number::percent(errors), style);
-    canvas.right(x + 16, 0, 7, &number::percentile(p95, samples, sampling), text);
+    for (i, column) in columns.iter().enumerate() {
+        let (figure, role) = match column {
+            0 => (number::rate(rate), Role::Text),
+            1 => (number::percent(errors), error_role(errors)),
+            _ => (number::percentile(p95, samples, sampling), Role::Text),
+        };
+        let style = canvas.style(role);
+        canvas.right(x + i as u16 * 8, 0, 7, &figure, style);
+    }
     let width = canvas.width();
-    let mut pen = canvas.pen(x + 26, 0);
+    let mut pen = canvas.pen(x + columns.len() as u16 * 8 + 2, 0);
     if let Some(edge) = edge {
         if let Some(state) = edge.breaker.as_deref().filter(|s| is_tripped(s)) {
             let (glyph, health) = breaker_look(state);

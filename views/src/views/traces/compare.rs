@@ -1,4 +1,4 @@
-//! Two traces side by side: which operations took longer, came more often or are missing.
+//! Two traces side by side: which operations took longer, came more often, fail or are missing.
 
 use crate::canvas::Canvas;
 use crate::look::Role;
@@ -6,25 +6,48 @@ use crate::number;
 use std::collections::BTreeMap;
 use watchfire_model::reading::Trace;
 
-type Totals = BTreeMap<(String, String), (usize, f64, usize)>;
+/// By service and operation.
+type Totals = BTreeMap<(String, String), Total>;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Total {
+    spans: usize,
+    seconds: f64,
+    errors: usize,
+}
+
+/// One of the two.
+struct Side {
+    totals: Totals,
+    began: f64,
+    seconds: f64,
+    root: String,
+}
 
 pub(super) struct Compare {
     pub(super) left: String,
     pub(super) right: String,
-    totals: [Option<(Totals, f64)>; 2],
+    /// The right one was open; it is what one goes back to.
+    pub(super) within: bool,
+    sides: [Option<Side>; 2],
     pub(super) scroll: usize,
+    /// Rows, and how many end on screen.
+    rows: (usize, usize),
 }
 
+/// Columns of figures: spans and time of each, and the difference.
+const FIGURES: [(&str, u16); 5] = [("SPANS A", 9), ("SPANS B", 9), ("TIME A", 8), ("TIME B", 8), ("B - A", 8)];
+
 impl Compare {
-    pub(super) fn of(left: String, right: String) -> Compare {
-        Compare { left, right, totals: [None, None], scroll: 0 }
+    pub(super) fn of(left: String, right: String, within: bool) -> Compare {
+        Compare { left, right, within, sides: [None, None], scroll: 0, rows: (0, 0) }
     }
 
     /// The trace still to be read.
     pub(super) fn missing(&self) -> Option<&str> {
-        match (&self.totals[0], &self.totals[1]) {
-            (None, _) => Some(&self.left),
-            (_, None) => Some(&self.right),
+        match &self.sides {
+            [None, _] => Some(&self.left),
+            [_, None] => Some(&self.right),
             _ => None,
         }
     }
@@ -33,58 +56,96 @@ impl Compare {
     pub(super) fn take(&mut self, trace: &Trace) {
         let side = usize::from(trace.trace_id != self.left);
         let wanted = [&self.left, &self.right][side];
-        if *wanted != trace.trace_id || self.totals[side].is_some() {
+        if *wanted != trace.trace_id || self.sides[side].is_some() {
             return;
         }
         let mut totals = Totals::new();
         for span in &trace.spans {
             let entry = totals.entry((span.service.clone(), span.name.clone())).or_default();
-            entry.0 += 1;
-            entry.1 += span.duration_seconds;
-            entry.2 += usize::from(span.status == "error");
+            entry.spans += 1;
+            entry.seconds += span.duration_seconds;
+            entry.errors += usize::from(span.status == "error");
         }
-        let start = trace.spans.iter().map(|s| s.start).fold(f64::INFINITY, f64::min);
+        let began = trace.spans.iter().map(|s| s.start).fold(f64::INFINITY, f64::min);
         let end = trace.spans.iter().map(|s| s.start + s.duration_seconds).fold(f64::NEG_INFINITY, f64::max);
-        self.totals[side] = Some((totals, (end - start).max(0.0)));
+        let root = trace.spans.iter().min_by(|a, b| a.start.total_cmp(&b.start).then(b.duration_seconds.total_cmp(&a.duration_seconds)));
+        let root = root.map_or_else(String::new, |s| format!("{} {}", s.service, s.name));
+        self.sides[side] = Some(Side { totals, began, seconds: (end - began).max(0.0), root });
+    }
+
+    pub(super) fn tally(&self) -> String {
+        let (rows, shown) = self.rows;
+        if shown < rows { format!("to line {shown} of {rows}, j k scroll") } else { format!("{rows} operations") }
     }
 
     pub(super) fn render(&mut self, canvas: &mut Canvas<'_>) {
-        let [Some((left, left_seconds)), Some((right, right_seconds))] = &self.totals else {
+        let [Some(a), Some(b)] = &self.sides else {
             let dim = canvas.style(Role::Dim);
             canvas.text(3, 1, 60, "reading both traces …", dim);
             return;
         };
-        let mut keys: Vec<&(String, String)> = left.keys().chain(right.keys()).collect();
+        for (y, (name, id, side)) in [("A", &self.left, a), ("B", &self.right, b)].into_iter().enumerate() {
+            head(canvas, y as u16, name, id, side);
+        }
+        let mut keys: Vec<&(String, String)> = a.totals.keys().chain(b.totals.keys()).collect();
         keys.sort();
         keys.dedup();
-        let none = (0, 0.0, 0);
-        let mut rows: Vec<_> = keys.into_iter().map(|k| (k, left.get(k).unwrap_or(&none), right.get(k).unwrap_or(&none))).collect();
-        rows.sort_by(|a, b| (b.2.1 - b.1.1).abs().total_cmp(&(a.2.1 - a.1.1).abs()));
+        let none = Total::default();
+        let mut rows: Vec<_> = keys.into_iter().map(|k| (k, a.totals.get(k).unwrap_or(&none), b.totals.get(k).unwrap_or(&none))).collect();
+        rows.sort_by(|(_, a, b), (_, c, d)| (d.seconds - c.seconds).abs().total_cmp(&(b.seconds - a.seconds).abs()));
         let width = canvas.width();
-        let names = width.saturating_sub(44);
-        let (heading, text, dim) = (canvas.style(Role::Heading), canvas.style(Role::Text), canvas.style(Role::Dim));
-        canvas.pen(1, 0).put(&self.left, Role::Accent).put(&format!(" {}", number::latency(*left_seconds)), Role::Text);
-        canvas.pen(1, 1).put(&self.right, Role::Accent).put(&format!(" {}", number::latency(*right_seconds)), Role::Text);
+        let names = width.saturating_sub(FIGURES.iter().map(|(_, w)| w).sum::<u16>() + 2);
+        let (heading, text) = (canvas.style(Role::Heading), canvas.style(Role::Text));
         canvas.text(1, 3, names, "OPERATION", heading);
-        for (i, title) in ["SPANS", "SPANS", "TIME", "TIME", "MORE"].iter().enumerate() {
-            canvas.right(names + 2 + i as u16 * 8, 3, 7, title, heading);
-        }
+        figures(canvas, 3, names, &FIGURES.map(|(title, _)| (title.to_owned(), Role::Heading)));
         let visible = usize::from(canvas.height().saturating_sub(4));
         self.scroll = self.scroll.min(rows.len().saturating_sub(visible));
+        self.rows = (rows.len(), (self.scroll + visible).min(rows.len()));
+        let longer = a.seconds.max(b.seconds);
         for (y, ((service, name), a, b)) in rows.iter().skip(self.scroll).take(visible).enumerate() {
             let y = y as u16 + 4;
             canvas.text(1, y, names, &format!("{service} {name}"), text);
-            let count = |n: usize| if n == 0 { number::UNKNOWN.to_owned() } else { n.to_string() };
-            let time = |(n, seconds, _): &(usize, f64, usize)| if *n == 0 { number::UNKNOWN.to_owned() } else { number::latency(*seconds) };
-            let more = b.1 - a.1;
-            let role = if b.2 > a.2 || more > left_seconds.max(*right_seconds) * 0.1 { Role::Unhealthy } else { Role::Text };
+            let more = b.seconds - a.seconds;
+            let worse = b.errors > a.errors || more > longer * 0.1;
             let sign = if more >= 0.0 { "+" } else { "" };
-            let tone = canvas.style(role);
-            canvas.right(names + 2, y, 7, &count(a.0), dim);
-            canvas.right(names + 10, y, 7, &count(b.0), dim);
-            canvas.right(names + 18, y, 7, &time(a), text);
-            canvas.right(names + 26, y, 7, &time(b), text);
-            canvas.right(names + 34, y, 7, &format!("{sign}{}", number::latency(more)), tone);
+            let same = more.abs() < 1e-6 && a.spans > 0 && b.spans > 0;
+            let more = if same { "same".to_owned() } else { format!("{sign}{}", number::latency(more)) };
+            let more = (more, if worse { Role::Unhealthy } else { Role::Text });
+            figures(canvas, y, names, &[count(a), count(b), time(a), time(b), more]);
         }
     }
+}
+
+fn head(canvas: &mut Canvas<'_>, y: u16, name: &str, id: &str, side: &Side) {
+    let (spans, errors) = side.totals.values().fold((0, 0), |(spans, errors), t| (spans + t.spans, errors + t.errors));
+    let started = canvas.zone().clock_millis(side.began);
+    let mut pen = canvas.pen(1, y);
+    pen.put(name, Role::Strong).gap(2).put(&side.root, Role::Text).gap(3).put(&number::latency(side.seconds), Role::Text).gap(3);
+    pen.put(&format!("{spans} spans"), Role::Text).gap(3);
+    if errors > 0 {
+        pen.put(&format!("{errors} error{}", if errors == 1 { "" } else { "s" }), Role::Unhealthy).gap(3);
+    }
+    pen.put(&started, Role::Dim).gap(3).put(id, Role::Faint);
+}
+
+fn figures(canvas: &mut Canvas<'_>, y: u16, names: u16, values: &[(String, Role)]) {
+    let mut x = names + 1;
+    for ((value, role), (_, width)) in values.iter().zip(FIGURES) {
+        let style = canvas.style(*role);
+        canvas.right(x, y, width, value, style);
+        x += width;
+    }
+}
+
+/// Spans, and how many of them fail.
+fn count(total: &Total) -> (String, Role) {
+    match (total.spans, total.errors) {
+        (0, _) => (number::UNKNOWN.to_owned(), Role::Dim),
+        (spans, 0) => (spans.to_string(), Role::Dim),
+        (spans, errors) => (format!("{spans} ✖{errors}"), Role::Unhealthy),
+    }
+}
+
+fn time(total: &Total) -> (String, Role) {
+    (if total.spans == 0 { number::UNKNOWN.to_owned() } else { number::latency(total.seconds) }, Role::Text)
 }

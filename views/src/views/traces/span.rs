@@ -66,7 +66,7 @@ fn lines(span: &Span, self_seconds: Option<f64>, trace: &Trace, zone: Zone) -> V
         Line::Title(format!("{} {}", span.service, span.name)),
         pair("started", zone.clock_millis(span.start)),
         pair("took", number::latency(span.duration_seconds)),
-        pair("of it itself", number::latency_known(self_seconds)),
+        pair("self time", number::latency_known(self_seconds)),
         pair("kind", span.kind.clone()),
         pair("status", format!("{} {}", span.status, span.status_message).trim().to_owned()),
         pair("span", span.span_id.clone()),

@@ -24,6 +24,8 @@ pub(super) struct Waterfall {
     page: usize,
     critical_only: bool,
     pub(super) search: String,
+    /// Other traces are compared with this one.
+    pub(super) marked: bool,
 }
 
 impl Waterfall {
@@ -131,20 +133,39 @@ impl Waterfall {
         true
     }
 
+    pub(super) fn has_errors(&self) -> bool {
+        self.fall.errors > 0
+    }
+
+    /// To the span somebody came for: by its own id, or by one among its attributes.
+    pub(super) fn land(&mut self, trace: &Trace, id: &str) {
+        let span_of = |row: &Row| trace.spans.get(row.span);
+        let own = |row: &Row| span_of(row).is_some_and(|s| s.span_id.eq_ignore_ascii_case(id));
+        let among = |row: &Row| span_of(row).is_some_and(|s| s.attributes.values().any(|v| v.to_string() == id));
+        let found = self.fall.rows.iter().position(own).or_else(|| self.fall.rows.iter().position(among));
+        if let Some(found) = found {
+            self.selected = self.visible.partition_point(|r| *r < found).min(self.visible.len().saturating_sub(1));
+        }
+    }
+
     pub(super) fn problem(&mut self, forward: bool, trace: &Trace) -> bool {
         let failing: Vec<bool> = self.fall.rows.iter().map(|r| trace.spans.get(r.span).is_some_and(|s| s.status == "error")).collect();
         self.seek(forward, |r| failing[r])
     }
 
-    pub(super) fn find(&mut self, trace: &Trace) -> bool {
+    /// To the next (or previous) span that holds the searched text, and round again.
+    pub(super) fn find(&mut self, trace: &Trace, forward: bool) -> bool {
         let needle = self.search.to_lowercase();
         let hits: Vec<bool> = self.fall.rows.iter().map(|r| trace.spans.get(r.span).is_some_and(|s| holds(s, &needle))).collect();
-        if self.seek(true, |r| hits[r]) {
+        if self.seek(forward, |r| hits[r]) {
             return true;
         }
-        // From the beginning again.
-        self.selected = 0;
-        hits.first().copied().unwrap_or(false) || self.seek(true, |r| hits[r])
+        if !hits.iter().any(|hit| *hit) {
+            return false;
+        }
+        let end = if forward { 0 } else { self.fall.rows.len() - 1 };
+        self.selected = if forward { 0 } else { self.visible.len().saturating_sub(1) };
+        hits[end] || self.seek(forward, |r| hits[r])
     }
 
     pub(super) fn click(&mut self, y: u16) -> bool {
@@ -204,6 +225,9 @@ impl Waterfall {
             if count > 0 {
                 pen.put(&format!("{count} {text}"), Role::Degraded).gap(2);
             }
+        }
+        if self.marked {
+            pen.put("» marked", Role::Accent).gap(2);
         }
         if trace.pinned {
             pen.put("pinned", Role::Accent).gap(2);
@@ -344,10 +368,12 @@ fn bar(canvas: &mut Canvas<'_>, columns: &Columns, fall: &Fall, row: &Row, span:
 fn foot_lines(canvas: &mut Canvas<'_>, row: &Row, span: &Span) {
     let mut pen = canvas.pen(1, 0);
     pen.put(&span.service, Role::Strong).gap(1).put(&span.name, Role::Text).gap(3);
-    pen.put(&format!("{} of it itself {}", number::latency(span.duration_seconds), number::latency(row.self_seconds)), Role::Text);
+    pen.put(&format!("{}, self {}", number::latency(span.duration_seconds), number::latency(row.self_seconds)), Role::Text);
     pen.gap(3).put(&span.kind, Role::Dim).gap(2);
     let role = if span.status == "error" { Role::Unhealthy } else { Role::Dim };
-    pen.put(&span.status, role).gap(1).put(&span.status_message, role);
+    // Most spans never set one.
+    let status = if span.status == "unset" { "" } else { &span.status };
+    pen.put(status, role).gap(1).put(&span.status_message, role);
     let attributes: Vec<String> = span.attributes.iter().take(12).map(|(k, v)| format!("{k}={v}")).collect();
     canvas.pen(1, 1).put(&attributes.join("  "), Role::Dim);
 }

@@ -1,0 +1,55 @@
+//! The ASCII ladder: what stands for each sign where a terminal has letters only.
+
+use std::borrow::Cow;
+
+/// The ASCII ladder, in one place: each sign watchfire draws has a counterpart of one column; other letters become `?`.
+pub(crate) fn ascii_for(c: char) -> char {
+    match c {
+        ' '..='~' => c,
+        '✖' => 'X',
+        '▲' => '!',
+        '●' | '◆' | '★' => '*',
+        '○' | '◐' => 'o',
+        '–' | '─' | '╌' | '┄' | '—' => '-',
+        '│' | '┃' | '·' | '▏' | '╎' | '┊' | '┆' => '|',
+        '┌' | '┐' | '└' | '┘' | '├' | '┤' | '┬' | '┴' | '┼' | '╭' | '╮' | '╰' | '╯' => '+',
+        '→' | '▶' | '▸' | '»' | '›' => '>',
+        '←' | '◀' | '◂' | '«' | '‹' | '↵' => '<',
+        '↑' | '▴' => '^',
+        '↓' | '▾' | '▼' => 'v',
+        '≈' => '=',
+        '…' => '.',
+        '⛁' | '▮' | '█' | '▓' => '#',
+        '▯' | '▁' => '_',
+        '▂' => '.',
+        '▃' | '░' => ':',
+        '▄' => '-',
+        '▅' | '▒' => '=',
+        '▆' => '+',
+        '▇' => '*',
+        '▀' => '"',
+        '‖' => '=',
+        'µ' => 'u',
+        '×' => 'x',
+        '✓' => 'v',
+        '\u{2800}' => ' ',
+        '\u{2801}'..='\u{28ff}' => '*',
+        '␀'..='␡' => '^',
+        _ => '?',
+    }
+}
+
+pub(crate) fn to_ascii(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return text;
+    }
+    // A wide letter keeps its two columns, a mark vanishes with its letter's.
+    use unicode_width::UnicodeWidthChar;
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        for _ in 0..c.width().unwrap_or(0) {
+            out.push(ascii_for(c));
+        }
+    }
+    Cow::Owned(out)
+}

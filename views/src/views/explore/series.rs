@@ -1,0 +1,49 @@
+//! What a series is called, what tells it from the others, and its newest value.
+
+use crate::filter::{Field, Fields};
+use std::borrow::Cow;
+use watchfire_model::Labels;
+use watchfire_model::reading::QuerySeries;
+
+impl Fields for QuerySeries {
+    fn field(&self, name: &str) -> Option<Field<'_>> {
+        match name {
+            "value" => Some(Field::Number(newest(self))),
+            name => self.labels.get(name.strip_prefix("label.").unwrap_or(name)).map(Field::text),
+        }
+    }
+
+    fn words(&self) -> Vec<Cow<'_, str>> {
+        self.labels.iter().flat_map(|l| [Cow::Borrowed(&*l.name), Cow::Borrowed(&*l.value)]).collect()
+    }
+}
+
+pub(super) fn newest(series: &QuerySeries) -> Option<f64> {
+    series.points.iter().rev().find_map(|(_, v)| *v)
+}
+
+pub(super) fn title(series: &QuerySeries) -> String {
+    name_of(&series.labels, &Labels::default())
+}
+
+/// Labels that all of the series share; they tell none of them apart.
+pub(super) fn shared(series: &[&QuerySeries]) -> Labels {
+    let [first, others @ ..] = series else { return Labels::default() };
+    if others.is_empty() {
+        return Labels::default();
+    }
+    let by_all = |name: &str, value: &str| others.iter().all(|s| s.labels.get(name) == Some(value));
+    Labels::from_pairs(first.labels.iter().filter(|l| by_all(&l.name, &l.value)).map(|l| (&*l.name, &*l.value)))
+}
+
+/// A series by its metric and labels, without those that go without saying.
+pub(super) fn name_of(labels: &Labels, without: &Labels) -> String {
+    let labels: Labels = Labels::from_pairs(labels.iter().filter(|l| without.get(&l.name).is_none()).map(|l| (&*l.name, &*l.value)));
+    let pairs: Vec<String> = labels.iter().filter(|l| &*l.name != "__name__").map(|l| format!("{}={}", l.name, l.value)).collect();
+    match (labels.metric_name(), pairs.is_empty()) {
+        ("", true) => "value".to_owned(),
+        (name, true) => name.to_owned(),
+        ("", false) => pairs.join("  "),
+        (name, false) => format!("{name}  {}", pairs.join("  ")),
+    }
+}
