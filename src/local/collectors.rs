@@ -3,7 +3,7 @@
 use super::lens::Lens;
 use std::collections::BTreeMap;
 use watchfire_model::reading::{CollectorFigures, ReadError};
-use watchfire_scrape::collector::CollectorStatus;
+use watchfire_scrape::collector::figures;
 
 const OWN_METRICS: &str = r#"sum by (__name__, instance) ({__name__=~"otelcol_(receiver|processor|exporter|process)_.+", instance!=""})"#;
 
@@ -27,28 +27,14 @@ pub fn collectors(lens: &Lens<'_>) -> Result<BTreeMap<String, CollectorFigures>,
     }
     let mut out = BTreeMap::new();
     for (instance, samples) in samples {
-        let status = CollectorStatus::from_samples(samples.iter().map(|(name, value)| (name.as_str(), *value)));
-        let mut recent_losses = BTreeMap::new();
+        let mut figures = figures(samples.iter().map(|(name, value)| (name.as_str(), *value)));
         for (metric, _) in samples.iter().filter(|(_, value)| *value > 0.0) {
             let Some((_, word)) = LOSSES.iter().find(|(part, _)| metric.contains(part)) else { continue };
             let lost = lens.number(&format!("sum(increase({metric}{{instance={instance:?}}}[5m]))"))?;
             if let Some(lost) = lost.filter(|l| *l >= 0.5) {
-                *recent_losses.entry((*word).to_owned()).or_insert(0.0) += lost;
+                *figures.recent_losses.entry((*word).to_owned()).or_insert(0.0) += lost;
             }
         }
-        let sum = |parts: [Option<f64>; 3]| parts.into_iter().flatten().reduce(|a, b| a + b);
-        let figures = CollectorFigures {
-            accepted: sum([status.accepted_spans, status.accepted_metric_points, status.accepted_log_records]),
-            refused: status.refused,
-            dropped: status.dropped,
-            sent: status.sent,
-            send_failed: status.send_failed,
-            enqueue_failed: status.enqueue_failed,
-            queue_size: status.queue_size,
-            queue_capacity: status.queue_capacity,
-            uptime_seconds: status.uptime_seconds,
-            recent_losses,
-        };
         out.insert(service_name(&instance), figures);
     }
     Ok(out)

@@ -83,17 +83,17 @@ impl<'a> Reader<'a> {
                 self.rest = rest;
                 Ok(u64::from(byte))
             }
+            // The length of a span.
+            [low, high @ 0..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
+            }
             _ => self.long_varint(),
         }
     }
 
     #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, WireError> {
-        // Two bytes are most common by far: the length of a span.
-        if let [low, high @ 0..0x80, ref rest @ ..] = *self.rest {
-            self.rest = rest;
-            return Ok(u64::from(low & 0x7f) | u64::from(high) << 7);
-        }
         let mut value = 0u64;
         for index in 0..10 {
             let (&byte, rest) = self.rest.split_first().ok_or(WireError::Truncated)?;
@@ -151,6 +151,17 @@ impl<'a> Reader<'a> {
         }
         self.rest = rest;
         Some(u64::from_le_bytes(*value))
+    }
+
+    /// The next fixed 32-bit field, if it has this two-byte tag and is all there; else nothing is read.
+    #[inline(always)]
+    pub(crate) fn tagged_fixed32(&mut self, tag: [u8; 2]) -> Option<u32> {
+        let ([first, second, value @ ..], rest) = self.rest.split_first_chunk::<6>()?;
+        if [*first, *second] != tag {
+            return None;
+        }
+        self.rest = rest;
+        Some(u32::from_le_bytes(*value))
     }
 
     /// The next varint field, if it has this one-byte tag and a value below 128; else nothing is read.

@@ -3,6 +3,7 @@
 
 use crate::job::{Job, JobError};
 use std::time::Duration;
+use watchfire_model::reading::CollectorFigures;
 
 const METRICS_PORT: u16 = 8888;
 const HEALTH_PORT: u16 = 13133;
@@ -49,86 +50,34 @@ impl Collector {
     }
 }
 
-/// Totals of one collector, from its own metrics. Absent metrics stay `None`: a collector without a queue has no queue of length 0.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CollectorStatus {
-    pub accepted_spans: Option<f64>,
-    pub accepted_metric_points: Option<f64>,
-    pub accepted_log_records: Option<f64>,
-    pub refused: Option<f64>,
-    pub dropped: Option<f64>,
-    pub sent: Option<f64>,
-    pub send_failed: Option<f64>,
-    pub enqueue_failed: Option<f64>,
-    /// Batches waiting in all exporters' queues, and what they can hold.
-    pub queue_size: Option<f64>,
-    pub queue_capacity: Option<f64>,
-    pub uptime_seconds: Option<f64>,
-}
-
-/// The metrics read into a [`CollectorStatus`], without `otelcol_` and `_total`.
-/// Newer collectors count drops of processors as `incoming` minus `outgoing`; those that say `dropped` are read here.
-pub const STATUS_METRICS: [&str; 22] = [
-    "receiver_accepted_spans",
-    "receiver_accepted_metric_points",
-    "receiver_accepted_log_records",
-    "receiver_refused_spans",
-    "receiver_refused_metric_points",
-    "receiver_refused_log_records",
-    "processor_refused_spans",
-    "processor_refused_metric_points",
-    "processor_refused_log_records",
-    "processor_dropped_spans",
-    "processor_dropped_metric_points",
-    "processor_dropped_log_records",
-    "exporter_sent_spans",
-    "exporter_sent_metric_points",
-    "exporter_sent_log_records",
-    "exporter_send_failed_spans",
-    "exporter_send_failed_metric_points",
-    "exporter_send_failed_log_records",
-    "exporter_enqueue_failed_spans",
-    "exporter_queue_size",
-    "exporter_queue_capacity",
-    "process_uptime",
-];
-
-impl CollectorStatus {
-    /// Adds up samples of one collector: (metric name, value). Names outside `otelcol_*` are passed over.
-    pub fn from_samples<'a>(samples: impl IntoIterator<Item = (&'a str, f64)>) -> Self {
-        let mut status = CollectorStatus::default();
-        for (name, value) in samples {
-            let Some(name) = name.strip_prefix("otelcol_") else { continue };
-            let name = name.strip_suffix("_total").unwrap_or(name);
-            // Translations of OTLP names add the unit.
-            let name = name.strip_suffix("_seconds").unwrap_or(name);
-            let name = name.strip_suffix("__batches_").or_else(|| name.strip_suffix("_batches")).unwrap_or(name);
-            let field = match name {
-                "receiver_accepted_spans" => &mut status.accepted_spans,
-                "receiver_accepted_metric_points" => &mut status.accepted_metric_points,
-                "receiver_accepted_log_records" => &mut status.accepted_log_records,
-                "exporter_queue_size" => &mut status.queue_size,
-                "exporter_queue_capacity" => &mut status.queue_capacity,
-                "process_uptime" => &mut status.uptime_seconds,
-                n if n.starts_with("receiver_refused_") || n.starts_with("processor_refused_") => &mut status.refused,
-                n if n.starts_with("processor_dropped_") => &mut status.dropped,
-                n if n.starts_with("exporter_sent_") => &mut status.sent,
-                n if n.starts_with("exporter_send_failed_") => &mut status.send_failed,
-                n if n.starts_with("exporter_enqueue_failed_") => &mut status.enqueue_failed,
-                _ => continue,
-            };
-            if value.is_finite() {
-                *field = Some(field.unwrap_or(0.0) + value);
-            }
+/// Adds up samples of one collector's own metrics: (metric name, value). Names outside `otelcol_*` are passed over. What is absent stays `None`: a
+/// collector without a queue has no queue of length 0. What was lost lately no total tells; that is left empty.
+pub fn figures<'a>(samples: impl IntoIterator<Item = (&'a str, f64)>) -> CollectorFigures {
+    let mut figures = CollectorFigures::default();
+    for (name, value) in samples {
+        let Some(name) = name.strip_prefix("otelcol_") else { continue };
+        let name = name.strip_suffix("_total").unwrap_or(name);
+        // Translations of OTLP names add the unit.
+        let name = name.strip_suffix("_seconds").unwrap_or(name);
+        let name = name.strip_suffix("__batches_").or_else(|| name.strip_suffix("_batches")).unwrap_or(name);
+        let field = match name {
+            "exporter_queue_size" => &mut figures.queue_size,
+            "exporter_queue_capacity" => &mut figures.queue_capacity,
+            "process_uptime" => &mut figures.uptime_seconds,
+            n if n.starts_with("receiver_accepted_") => &mut figures.accepted,
+            n if n.starts_with("receiver_refused_") || n.starts_with("processor_refused_") => &mut figures.refused,
+            // Newer collectors count drops of processors as `incoming` minus `outgoing`; those that say `dropped` are read here.
+            n if n.starts_with("processor_dropped_") => &mut figures.dropped,
+            n if n.starts_with("exporter_sent_") => &mut figures.sent,
+            n if n.starts_with("exporter_send_failed_") => &mut figures.send_failed,
+            n if n.starts_with("exporter_enqueue_failed_") => &mut figures.enqueue_failed,
+            _ => continue,
+        };
+        if value.is_finite() {
+            *field = Some(field.unwrap_or(0.0) + value);
         }
-        status
     }
-
-    /// Share of the queues in use; `None` without queues.
-    pub fn queue_ratio(&self) -> Option<f64> {
-        let (size, capacity) = (self.queue_size?, self.queue_capacity?);
-        (capacity > 0.0).then(|| size / capacity)
-    }
+    figures
 }
 
 /// The collector configuration that sends everything here: paste and merge.
@@ -180,7 +129,7 @@ mod tests {
 
     #[test]
     fn own_metrics_of_old_and_new_collectors_add_up() {
-        let status = CollectorStatus::from_samples([
+        let figures = figures([
             ("otelcol_receiver_accepted_spans", 10.0),
             ("otelcol_receiver_accepted_spans_total", 5.0),
             ("otelcol_receiver_refused_log_records_total", 2.0),
@@ -190,11 +139,9 @@ mod tests {
             ("otelcol_process_uptime_seconds_total", 12.5),
             ("go_goroutines", 9.0),
         ]);
-        assert_eq!(status.accepted_spans, Some(15.0));
-        assert_eq!((status.refused, status.dropped, status.send_failed), (Some(2.0), None, Some(7.0)));
-        assert_eq!(status.queue_ratio(), Some(0.3));
-        assert_eq!(status.uptime_seconds, Some(12.5));
-        assert_eq!(CollectorStatus::default().queue_ratio(), None);
+        assert_eq!((figures.accepted, figures.uptime_seconds), (Some(15.0), Some(12.5)));
+        assert_eq!((figures.refused, figures.dropped, figures.send_failed), (Some(2.0), None, Some(7.0)));
+        assert_eq!((figures.queue_size, figures.queue_capacity), (Some(300.0), Some(1000.0)));
     }
 
     #[test]

@@ -10,10 +10,6 @@ pub struct Paths {
     pub config_file: PathBuf,
     /// `$XDG_STATE_HOME/watchfire`: alert states, silences, outbox.
     pub state_dir: PathBuf,
-    /// `$XDG_DATA_HOME/watchfire`: history.
-    pub data_dir: PathBuf,
-    /// `$XDG_CACHE_HOME/watchfire`.
-    pub cache_dir: PathBuf,
     /// `$XDG_RUNTIME_DIR/watchfire`, where the system gives one.
     pub runtime_dir: Option<PathBuf>,
 }
@@ -31,8 +27,6 @@ pub fn paths(environment: &BTreeMap<String, String>) -> Paths {
     Paths {
         config_file: base("XDG_CONFIG_HOME", ".config").join("config.toml"),
         state_dir: base("XDG_STATE_HOME", ".local/state"),
-        data_dir: base("XDG_DATA_HOME", ".local/share"),
-        cache_dir: base("XDG_CACHE_HOME", ".cache"),
         runtime_dir: absolute("XDG_RUNTIME_DIR").map(|p| p.join("watchfire")),
     }
 }

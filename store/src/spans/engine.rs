@@ -268,7 +268,8 @@ impl SpanVisitor for SpanEngine {
         }
         let (mut peer, mut protocol) = (NOBODY, Protocol::Call);
         if matches!(span.kind, SpanKind::Client | SpanKind::Producer) {
-            let attributes = PeerAttributes::read(span);
+            let mut attributes = PeerAttributes::default();
+            attributes.read(span);
             protocol = attributes.protocol(span.kind == SpanKind::Producer);
             peer = self.peers.find(&attributes, protocol);
         }

@@ -55,7 +55,8 @@ struct Fields<'a> {
 pub(super) fn parse_span(parsed: &mut Parsed, body: &[u8], at: usize, limits: &Limits) -> Result<(), Stop> {
     parsed.count_items(1, limits)?;
     let (attributes_before, links_before) = (parsed.attributes.len(), parsed.links.len());
-    let fields = fields(parsed, body, limits)?;
+    let mut fields = Fields::default();
+    read_fields(parsed, &mut fields, body, limits)?;
     parsed.add(fields.findings);
     let too_many = fields.attributes > limits.max_attributes || fields.events > limits.max_events || fields.links > limits.max_links;
     let ids = (valid_id::<16>(fields.trace_id), valid_id::<8>(fields.span_id));
@@ -91,7 +92,8 @@ fn repaired_span(parsed: &mut Parsed, body: &[u8], trace_id: TraceId, span_id: S
     let copy = parsed.repaired.split_off(start);
     // Its elements have been counted when they came.
     let items = std::mem::take(&mut parsed.findings.items);
-    let fields = fields(parsed, &copy, limits)?;
+    let mut fields = Fields::default();
+    read_fields(parsed, &mut fields, &copy, limits)?;
     parsed.findings.items = items;
     let range = Range { start: start as u32, length: copy.len() as u32, repaired: true };
     push(parsed, trace_id, span_id, range, &fields);
@@ -124,11 +126,12 @@ fn valid_id<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
     (id != [0; N]).then_some(id)
 }
 
+/// Into `fields`, which must be empty.
 #[inline]
-fn fields<'a>(parsed: &mut Parsed, body: &'a [u8], limits: &Limits) -> Result<Fields<'a>, Stop> {
-    let mut fields = Fields { findings: Findings { items: parsed.findings.items, ..Findings::default() }, ..Fields::default() };
+fn read_fields<'a>(parsed: &mut Parsed, fields: &mut Fields<'a>, body: &'a [u8], limits: &Limits) -> Result<(), Stop> {
+    fields.findings.items = parsed.findings.items;
     let mut reader = Reader::new(body);
-    in_order(parsed, &mut fields, &mut reader, limits)?;
+    in_order(parsed, fields, &mut reader, limits)?;
     while let Some((field, wire_type)) = reader.tag()? {
         match field {
             1..=5 | 9 | 11 | 13 | 15 => {
@@ -147,7 +150,7 @@ fn fields<'a>(parsed: &mut Parsed, body: &'a [u8], limits: &Limits) -> Result<Fi
                         fields.name = (start, value.len() as u32);
                         text(value, limits.max_name, &mut fields.findings);
                     }
-                    9 => attribute(parsed, &mut fields, value, start, limits)?,
+                    9 => attribute(parsed, fields, value, start, limits)?,
                     11 => element(value, &EVENT, &mut fields.events, limits, &mut fields.findings)?,
                     13 => {
                         element(value, &LINK, &mut fields.links, limits, &mut fields.findings)?;
@@ -155,7 +158,7 @@ fn fields<'a>(parsed: &mut Parsed, body: &'a [u8], limits: &Limits) -> Result<Fi
                             parsed.links.push(link);
                         }
                     }
-                    _ => status(&mut fields, value, limits)?,
+                    _ => status(fields, value, limits)?,
                 }
             }
             6 => {
@@ -181,7 +184,7 @@ fn fields<'a>(parsed: &mut Parsed, body: &'a [u8], limits: &Limits) -> Result<Fi
             _ => reader.skip(field, wire_type)?,
         }
     }
-    Ok(fields)
+    Ok(())
 }
 
 /// The fields in the order in which everybody writes them, one predictable look each. What does not come so is left where it is.
@@ -222,6 +225,10 @@ fn in_order<'a>(parsed: &mut Parsed, fields: &mut Fields<'a>, reader: &mut Reade
     }
     if let Some(value) = reader.short_field(tag(15, LENGTH)) {
         status(fields, value, limits)?;
+    }
+    // Field 16 is the first whose tag takes two bytes.
+    if let Some(value) = reader.tagged_fixed32([0x80 | FIXED32, 1]) {
+        fields.flags = value;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ struct Still;
 
 impl Clock for Still {
     fn read(&self) -> ClockReading {
-        ClockReading { wall: Timestamp(0), boot: Duration::ZERO, awake: Duration::ZERO }
+        ClockReading { wall: Timestamp(0), boot: Duration::ZERO, awake: Duration::ZERO, carried: Duration::ZERO }
     }
 }
 
