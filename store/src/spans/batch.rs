@@ -97,14 +97,7 @@ impl SpanEngine {
                 peer: pending.peer,
                 ..Half::new(tag, callee, flags & FAILED != 0, message, pending.protocol as u32)
             };
-            let mut sides = Sides {
-                services: &self.services,
-                peers: &self.peers,
-                edges: &mut self.edges,
-                deliveries: &mut self.deliveries,
-                nothing: &self.nothing,
-                now: self.now,
-            };
+            let mut sides = Sides::new(&self.services, &self.peers, (&mut self.edges, &mut self.deliveries), &self.nothing, self.now);
             if callee {
                 let (from, to) = pending.links;
                 let mut met_parent = false;
@@ -129,14 +122,7 @@ impl SpanEngine {
 
     /// Halves that waited in vain become edges to peers that send no spans, if their attributes named one.
     pub(super) fn expire(&mut self) {
-        let mut sides = Sides {
-            services: &self.services,
-            peers: &self.peers,
-            edges: &mut self.edges,
-            deliveries: &mut self.deliveries,
-            nothing: &self.nothing,
-            now: self.now,
-        };
+        let mut sides = Sides::new(&self.services, &self.peers, (&mut self.edges, &mut self.deliveries), &self.nothing, self.now);
         let counters = &self.counters;
         self.join.sweep((self.now.0 / 250) as u16, |half| {
             if half.matched() {
@@ -168,7 +154,18 @@ struct Sides<'a> {
     now: Timestamp,
 }
 
-impl Sides<'_> {
+impl<'a> Sides<'a> {
+    /// `edges` and deliveries.
+    fn new(
+        services: &'a Services,
+        peers: &'a Peers,
+        (edges, deliveries): (&'a mut Edges, &'a mut Edges),
+        nothing: &'a Arc<str>,
+        now: Timestamp,
+    ) -> Self {
+        Sides { services, peers, edges, deliveries, nothing, now }
+    }
+
     #[inline]
     fn pair(&mut self, pair: &Pair) {
         let Pair { caller, callee } = pair;
