@@ -253,6 +253,17 @@ fn explain_names_what_the_slow_spans_have_in_common() {
 }
 
 #[test]
+fn examples_of_what_is_slow_are_different_traces() {
+    let mut bench = Bench::new();
+    // The slow spans of two traces take turns: 900, 800, 700, 600 ms.
+    bench.send("svc", vec![span(1, 1, 0, "a", SERVER).takes(900), span(2, 1, 0, "a", SERVER).takes(800)]);
+    bench.send("svc", vec![span(1, 2, 1, "b", SERVER).takes(700), span(2, 2, 1, "b", SERVER).takes(600)]);
+    bench.pass(SECOND);
+    let query = ExplainQuery { start: Timestamp(START - 1000), min_duration_ms: Some(500.0), ..ExplainQuery::default() };
+    assert_eq!(bench.store.explain(&query).example_traces, [hex(1), hex(2)]);
+}
+
+#[test]
 fn an_injected_fault_of_one_attribute_is_ranked_first() {
     const RUNS: u64 = 200;
     let attributes = ["host", "zone", "build", "tenant", "endpoint", "device", "flag"];

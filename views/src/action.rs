@@ -91,8 +91,8 @@ actions! {
     Edit = "edit", "edit", "edit the expression, the search or the field";
     ToggleDrawing = "toggle_drawing", "tree/drawing", "map as a drawing or as a tree";
     Focus = "focus", "focus", "only the neighbourhood of the selected node";
-    MoreHops = "more_hops", "more", "more hops, or a larger threshold";
-    FewerHops = "fewer_hops", "fewer", "fewer hops, or a smaller threshold";
+    MoreHops = "more_hops", "more", "more hops, a larger threshold, or more lines of context";
+    FewerHops = "fewer_hops", "fewer", "fewer hops, a smaller threshold, or fewer lines of context";
     ZoomIn = "zoom_in", "zoom in", "larger boxes";
     ZoomOut = "zoom_out", "zoom out", "smaller boxes";
     Collapse = "collapse", "collapse", "fold namespaces into one node each, or fold all spans";

@@ -88,7 +88,9 @@ pub(crate) fn parse(line: &str, now: Timestamp, zone: Zone) -> Result<Order, Str
                 return Ok(Order::Go(Place { view, subject: None }, Some(rest.trim_start_matches('/').to_owned())));
             }
             Action::from_name(&word).map(Order::Act).ok_or_else(|| {
-                format!("no command `{word}`{}", nearest(&word).map_or_else(String::new, |n| format!("; did you mean :{n}?")))
+                let instead =
+                    nearest(&word).map_or_else(|| "; : lists them, Tab completes".to_owned(), |n| format!("; did you mean :{n}?"));
+                format!("no command `{word}`{instead}")
             })
         }
     }

@@ -9,6 +9,7 @@ use crate::readings::{Kind, Readings};
 use crate::views::ViewId;
 use crate::zone::Zone;
 use std::collections::BTreeSet;
+use watchfire_model::reading::ReadError;
 use watchfire_model::{Request, Timestamp};
 
 /// What a view may look at.
@@ -171,6 +172,14 @@ pub(crate) fn blank(canvas: &mut Canvas<'_>, cx: &Cx<'_>, kind: Kind, none: &str
     let (x, y) = (3, if canvas.height() > 4 { 1 } else { 0 });
     let width = canvas.width().saturating_sub(x + 1);
     match (&slot.error, &slot.reading) {
+        // Nothing is broken: what was asked for is not there.
+        (Some(ReadError::NotFound(why)), None) => {
+            canvas.pen(x, y).put("? ", Role::Unknown).put(why, Role::Text);
+            let dim = canvas.style(Role::Dim);
+            for (i, line) in crate::canvas::wrap(advice, width.saturating_sub(2), 4).iter().enumerate() {
+                canvas.text(x + 2, y + 1 + i as u16, width, line, dim);
+            }
+        }
         (Some(error), None) => {
             canvas.pen(x, y).put("✖ ", Role::Unhealthy).put("cannot read: ", Role::Strong).put(&error.to_string(), Role::Text);
             let dim = canvas.style(Role::Dim);

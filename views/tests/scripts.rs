@@ -109,7 +109,8 @@ fn a_filter_works_while_it_is_typed() {
 fn commands_complete_and_explain_mistakes() {
     let mut screen = Screen::incident();
     screen.keys(":que").shows("query").shows("queues").keys("<tab><tab><enter>").shows("OLDEST");
-    screen.keys(":sevrices<enter>").shows("did you mean :se");
+    screen.keys(":sevrices<enter>").shows("did you mean :se").keys(":xyz<enter>").shows("✖ no command `xyz`; : lists them, Tab completes");
+    screen.keys(":map nobody<enter>").shows("nobody is not on the map, / searches").keys(":map ai-service<enter>").hides("on the map,");
     screen.keys(":service ai<tab><enter>").shows("Service ai-service");
     screen.keys(":theme light<enter>").shows("theme light");
     assert_eq!(screen.app.theme(), "light");
@@ -311,6 +312,20 @@ fn a_proposed_probe_is_copied_as_an_argument() {
     screen.keys("jy");
     assert!(screen.asked(&Effect::Copy("--probe geo=tcp://geo.local:7000".into())));
     screen.keys("v").shows("CHECK").keys("vjj<enter>").shows("Service");
+}
+
+#[test]
+fn log_lines_are_found_by_template_and_seen_with_their_context() {
+    let mut screen = Screen::incident();
+    screen.keys("L/error<enter>").shows("1 of 42").hides("opened after 5 failures").shows("+ context");
+    screen.keys("+").shows("with 1 line round each").shows("1 of 42").shows("opened after 5 failures").hides("request 1038 ");
+    screen.keys("+").shows("request 1039 ").keys("__").hides("opened after 5 failures").keys("<esc>");
+    screen.keys("p").shows("2 patterns").hides("f stop").keys("j<enter>").shows("failed after 3 tries").hides("request 1").shows("1 of 42");
+    // Long lines on several rows never run into each other.
+    screen.keys("<esc>v");
+    let text = screen.app.frame_text(60, 14);
+    let bodies = text.lines().filter(|l| l.contains("INFO")).all(|l| l.contains("request 10"));
+    assert!(bodies && text.contains("deadline exceeded"), "{text}");
 }
 
 #[test]

@@ -105,7 +105,16 @@ pub(crate) fn explain(segments: &[Arc<Segment>], query: &ExplainQuery) -> Explan
         .map(|(s, r)| (segments[*s as usize].columns.durations[*r as usize], segments[*s as usize].columns.trace_ids[*r as usize]))
         .collect();
     examples.sort_unstable_by(|a, b| b.cmp(a));
-    examples.dedup_by_key(|(_, id)| *id);
+    // The slow spans of one trace do not stand next to each other: another one's may lie between.
+    let mut longest: Vec<u128> = Vec::with_capacity(EXAMPLES);
+    for (_, id) in examples {
+        if longest.len() == EXAMPLES {
+            break;
+        }
+        if !longest.contains(&id) {
+            longest.push(id);
+        }
+    }
     let sampled_selected = thin(&selected);
     let sampled_others = thin(&others);
     let mut counts = Counts::default();
@@ -115,7 +124,7 @@ pub(crate) fn explain(segments: &[Arc<Segment>], query: &ExplainQuery) -> Explan
         selected: selected.len() as u64,
         others: others.len() as u64,
         findings: findings(&counts, sampled_selected.len(), sampled_others.len()),
-        example_traces: examples.iter().take(EXAMPLES).map(|(_, id)| TraceId(id.to_be_bytes()).to_string()).collect(),
+        example_traces: longest.iter().map(|id| TraceId(id.to_be_bytes()).to_string()).collect(),
     }
 }
 

@@ -1,11 +1,12 @@
-//! Logs: the newest lines, by service and severity, with a jump to their trace; or templates with their count.
+//! Logs: the newest lines, by service and severity, with what stands round them and a jump to their trace; or templates with their count.
+
+mod patterns;
 
 use crate::action::Action;
 use crate::canvas::{Canvas, wrap};
 use crate::effect::Effect;
 use crate::filter::{Field, Fields};
 use crate::look::Role;
-use crate::number;
 use crate::readings::Kind;
 use crate::table::window;
 use crate::view::{Cx, Out, View, blank};
@@ -17,18 +18,28 @@ use watchfire_model::reading::{LogLine, LogQuery};
 
 /// Lines asked for at once.
 const LIMIT: usize = 1000;
+/// Lines of context on either side; more hide what was looked for.
+const MOST_CONTEXT: usize = 9;
 const SEVERITIES: [Option<&str>; 5] = [None, Some("DEBUG"), Some("INFO"), Some("WARN"), Some("ERROR")];
 
 pub(crate) struct Logs {
     service: Option<String>,
     severity: usize,
     follow: bool,
+    /// Templates instead of lines, and which one is selected.
     patterns: bool,
+    pattern: usize,
     wrapped: bool,
     open: bool,
+    /// Lines shown before and after each one that the filter lets through.
+    context: usize,
+    /// Lines on screen, and whether the filter lets each through or it stands beside one.
     order: Vec<usize>,
-    order_of: Option<(u64, u64, bool)>,
+    hits: Vec<bool>,
+    order_of: Option<(u64, u64, bool, usize)>,
     position: usize,
+    /// The selected line, which keeps the cursor while newer ones push others out.
+    held: Option<(f64, String)>,
     offset: usize,
     page: usize,
 }
@@ -40,11 +51,15 @@ impl Default for Logs {
             severity: 0,
             follow: true,
             patterns: false,
+            pattern: 0,
             wrapped: false,
             open: false,
+            context: 0,
             order: Vec::new(),
+            hits: Vec::new(),
             order_of: None,
             position: 0,
+            held: None,
             offset: 0,
             page: 10,
         }
@@ -81,14 +96,28 @@ impl Fields for LogLine {
 impl Logs {
     fn refresh(&mut self, cx: &Cx<'_>) {
         let lines = lines(cx);
-        let stamp = Some((cx.readings.generation(Kind::Logs), cx.filter_stamp, cx.faults_only));
+        let stamp = Some((cx.readings.generation(Kind::Logs), cx.filter_stamp, cx.faults_only, self.context));
         if self.order_of != stamp {
             self.order_of = stamp;
             let loud = |l: &LogLine| matches!(tone(&l.severity), Role::Unhealthy | Role::Degraded);
-            self.order = (0..lines.len()).filter(|i| cx.filter.accepts(&lines[*i]) && (!cx.faults_only || loud(&lines[*i]))).collect();
+            let hits: Vec<bool> = lines.iter().map(|l| cx.filter.accepts(l) && (!cx.faults_only || loud(l))).collect();
+            let beside = |i: usize| hits[i.saturating_sub(self.context)..(i + self.context + 1).min(hits.len())].contains(&true);
+            self.order = (0..lines.len()).filter(|i| hits[*i] || self.context > 0 && beside(*i)).collect();
+            self.hits = self.order.iter().map(|i| hits[*i]).collect();
+            if let Some((time, body)) = self.held.as_ref().filter(|_| !self.follow) {
+                let of = |p: usize| &lines[self.order[p]];
+                let first = self.order.partition_point(|i| lines[*i].time < *time);
+                let same = (first..self.order.len()).take_while(|p| of(*p).time <= *time).find(|p| of(*p).body == *body);
+                self.position = same.unwrap_or(first);
+            }
         }
         let last = self.order.len().saturating_sub(1);
         self.position = if self.follow { last } else { self.position.min(last) };
+    }
+
+    /// Remembers which line the cursor stands on.
+    fn hold(&mut self, cx: &Cx<'_>) {
+        self.held = self.selected(cx).map(|l| (l.time, l.body.clone()));
     }
 
     fn selected<'a>(&self, cx: &Cx<'a>) -> Option<&'a LogLine> {
@@ -117,7 +146,9 @@ impl View for Logs {
     fn crumbs(&self) -> Vec<String> {
         let severity = SEVERITIES[self.severity].map(|s| format!("{s} and louder"));
         let patterns = self.patterns.then(|| "patterns".to_owned());
-        severity.into_iter().chain(patterns).collect()
+        let context =
+            (self.context > 0).then(|| format!("with {} line{} round each", self.context, if self.context == 1 { "" } else { "s" }));
+        severity.into_iter().chain(patterns).chain(context).collect()
     }
 
     fn fields(&self) -> &'static [&'static str] {
@@ -126,6 +157,9 @@ impl View for Logs {
 
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         self.refresh(cx);
+        if self.patterns && self.choose_pattern(action, cx, out) {
+            return true;
+        }
         let (page, last) = (self.page.max(1), self.order.len().saturating_sub(1));
         let to = match action {
             Action::Up => self.position.saturating_sub(1),
@@ -138,14 +172,18 @@ impl View for Logs {
             Action::Bottom => last,
             _ => {
                 match action {
-                    Action::Follow => self.follow = !self.follow,
+                    Action::Follow => {
+                        self.follow = !self.follow;
+                        self.hold(cx);
+                    }
                     Action::Patterns => self.patterns = !self.patterns,
                     Action::Wrap => self.wrapped = !self.wrapped,
                     Action::Severity => {
                         self.severity = (self.severity + 1) % SEVERITIES.len();
                         out.effects.push(Effect::Refresh);
                     }
-                    Action::Open if self.patterns => self.patterns = false,
+                    Action::MoreHops => self.context = (self.context + 1).min(MOST_CONTEXT),
+                    Action::FewerHops => self.context = self.context.saturating_sub(1),
                     Action::Open => match self.selected(cx).and_then(|l| l.trace_id.clone()) {
                         Some(id) if self.open => out.go(ViewId::Traces, Some(format!("id:{id}"))),
                         _ => self.open = !self.open,
@@ -161,13 +199,19 @@ impl View for Logs {
         };
         self.position = to.min(last);
         self.follow = self.position == last && action != Action::Up;
+        self.hold(cx);
         true
     }
 
     fn click(&mut self, _: u16, y: u16, cx: &Cx<'_>, _: &mut Out) -> bool {
         self.refresh(cx);
+        if self.patterns {
+            self.pattern = usize::from(y.saturating_sub(1));
+            return true;
+        }
         self.position = (self.offset + usize::from(y)).min(self.order.len().saturating_sub(1));
         self.follow = false;
+        self.hold(cx);
         true
     }
 
@@ -187,20 +231,27 @@ impl View for Logs {
         if let Some(position) = found {
             self.position = position;
             self.follow = false;
+            self.hold(cx);
         }
         found.is_some()
     }
 
     fn hints(&self, cx: &Cx<'_>) -> Vec<(Action, &'static str)> {
+        if self.patterns {
+            return vec![(Action::Open, "its lines"), (Action::Patterns, "all lines"), (Action::Severity, "severity")];
+        }
         let traced = self.selected(cx).is_some_and(|l| l.trace_id.is_some());
         let mut hints = vec![(Action::Open, if self.open && traced { "trace" } else { "whole line" })];
         if traced {
             hints.push((Action::ItsTraces, "trace"));
         }
+        if !cx.filter.is_empty() || cx.faults_only {
+            hints.push((Action::MoreHops, if self.context > 0 { "more context" } else { "context" }));
+        }
         hints.extend([
             (Action::Follow, if self.follow { "stop" } else { "follow" }),
             (Action::Severity, "severity"),
-            (Action::Patterns, if self.patterns { "lines" } else { "patterns" }),
+            (Action::Patterns, "patterns"),
             (Action::Wrap, "wrap"),
         ]);
         hints
@@ -208,7 +259,10 @@ impl View for Logs {
 
     fn tally(&self, cx: &Cx<'_>) -> String {
         let follow = if self.follow { "following  " } else { "" };
-        format!("{follow}{} of {}", self.order.len(), lines(cx).len())
+        if self.patterns {
+            return format!("{} patterns", cx.readings.logs().map_or(0, |l| l.patterns.len()));
+        }
+        format!("{follow}{} of {}", self.hits.iter().filter(|hit| **hit).count(), lines(cx).len())
     }
 
     fn service(&self, cx: &Cx<'_>) -> Option<String> {
@@ -222,7 +276,7 @@ impl View for Logs {
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
         self.refresh(cx);
         if self.patterns {
-            return patterns(cx, canvas);
+            return self.draw_patterns(cx, canvas);
         }
         if self.order.is_empty() {
             return blank(canvas, cx, Kind::Logs, "no log lines held", "OTLP logs appear here, linked to their traces");
@@ -242,7 +296,7 @@ impl View for Logs {
                 let mut part = canvas.part(0, y as u16, width, 1);
                 let line = &lines[self.order[position]];
                 let x = head(&mut part, line);
-                let style = part.style(Role::Text);
+                let style = part.style(if self.hits[position] { Role::Text } else { Role::Faint });
                 part.text(x, 0, width.saturating_sub(x + 1), &line.body, style);
                 if position == self.position {
                     let style = part.style(Role::Selected);
@@ -268,8 +322,10 @@ impl Logs {
             let tall = pieces.len().max(1) as u16;
             let top = bottom.saturating_sub(tall);
             let x = head(&mut canvas.part(0, top, width, 1), line);
-            for (i, piece) in pieces.iter().enumerate() {
-                canvas.pen(x, top + i as u16).put(piece, Role::Text);
+            // The topmost line may begin above the screen; it must not run into the one below it.
+            let role = if self.hits[position] { Role::Text } else { Role::Faint };
+            for (i, piece) in pieces.iter().take(usize::from(bottom - top)).enumerate() {
+                canvas.pen(x, top + i as u16).put(piece, role);
             }
             if position == self.position {
                 let style = canvas.style(Role::Selected);
@@ -307,21 +363,6 @@ fn whole(line: &LogLine, zone: Zone, width: u16) -> Vec<String> {
     }
     out.extend(line.attributes.iter().take(20).map(|(k, v)| format!("{k} = {v}")));
     out
-}
-
-fn patterns(cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
-    let Some(logs) = cx.readings.logs().filter(|l| !l.patterns.is_empty()) else {
-        return blank(canvas, cx, Kind::Logs, "no patterns yet", "templates of log lines appear with the lines");
-    };
-    let heading = canvas.style(Role::Heading);
-    canvas.right(1, 0, 8, "LINES", heading);
-    canvas.text(11, 0, 20, "TEMPLATE", heading);
-    let width = canvas.width();
-    for (i, (template, count)) in logs.patterns.iter().take(usize::from(canvas.height().saturating_sub(1))).enumerate() {
-        let (dim, text) = (canvas.style(Role::Dim), canvas.style(Role::Text));
-        canvas.right(1, i as u16 + 1, 8, &number::count(*count as f64), dim);
-        canvas.text(11, i as u16 + 1, width.saturating_sub(12), template, text);
-    }
 }
 
 fn lines<'a>(cx: &Cx<'a>) -> &'a [LogLine] {

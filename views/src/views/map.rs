@@ -44,6 +44,10 @@ pub(crate) struct Map {
     /// What the last frame showed.
     drawn: bool,
     rewound: bool,
+    /// What somebody came for and the map does not have.
+    missing: Option<String>,
+    /// Somebody just came for a node.
+    arrived: bool,
     /// Somebody chose a node; until then the worst one is selected.
     touched: bool,
 }
@@ -68,6 +72,8 @@ impl Default for Map {
             page: 10,
             drawn: false,
             rewound: false,
+            missing: None,
+            arrived: false,
             touched: false,
         }
     }
@@ -122,6 +128,9 @@ impl Map {
             self.rows_of = rows_of;
         }
         let known = self.selected.as_deref().and_then(|s| self.shown.find(s));
+        if known.is_none() && std::mem::take(&mut self.arrived) {
+            self.missing.clone_from(&self.selected);
+        }
         let in_rows = known.and_then(|n| {
             let here = self.rows.get(self.position).is_some_and(|r| r.node == n);
             if here { Some(self.position) } else { self.rows.iter().position(|r| r.node == n) }
@@ -188,15 +197,17 @@ impl View for Map {
     }
 
     fn open(&mut self, subject: Option<&str>) {
+        self.missing = None;
         if let Some(subject) = subject {
             self.selected = Some(subject.to_owned());
             self.touched = true;
+            self.arrived = true;
             self.position = usize::MAX;
         }
     }
 
     fn crumbs(&self) -> Vec<String> {
-        let mut crumbs = Vec::new();
+        let mut crumbs: Vec<String> = self.missing.iter().map(|name| format!("{name} is not on the map, / searches")).collect();
         if let Some((centre, hops)) = &self.cut.focus {
             let plural = if *hops == 1 { "" } else { "s" };
             crumbs.push(format!("{hops} hop{plural} round {centre}"));

@@ -137,7 +137,13 @@ impl View for Service {
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
         let Some(page) = self.reading(cx) else {
-            return blank(canvas, cx, Kind::Service, &format!("reading {} …", self.name), "");
+            return blank(
+                canvas,
+                cx,
+                Kind::Service,
+                &format!("reading {} …", self.name),
+                "watchfire keeps asking; :service and Tab completes the names that are known",
+            );
         };
         let lines = lines(page, cx);
         // Where nobody declares anything, nothing is missing from what was declared.

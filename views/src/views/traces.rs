@@ -10,7 +10,6 @@ use crate::action::Action;
 use crate::canvas::Canvas;
 use crate::effect::Effect;
 use crate::filter::Filter;
-use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
 use crate::table::Table;
@@ -18,7 +17,7 @@ use crate::view::{Ask, Cx, Out, View, blank};
 use compare::Compare;
 use list::{Kinds, rows};
 use watchfire_model::Request;
-use watchfire_model::reading::{Command, ReadError, Trace, TraceQuery};
+use watchfire_model::reading::{Command, Trace, TraceQuery};
 use waterfall::Waterfall;
 
 /// Traces asked for at once.
@@ -340,13 +339,8 @@ impl View for Traces {
             }
             Level::Waterfall | Level::Span => {
                 let Some(trace) = self.trace(cx) else {
-                    if let Some(ReadError::NotFound(why)) = &cx.readings.slot(Kind::Trace).error {
-                        canvas.pen(3, 1).put("? ", Role::Unknown).put(why, Role::Text);
-                        let advice = "not here yet, or gone to make room: watchfire keeps asking; i asks for another id";
-                        canvas.pen(5, 2).put(advice, Role::Dim);
-                        return;
-                    }
-                    return blank(canvas, cx, Kind::Trace, &format!("reading trace {} …", self.id), "");
+                    let advice = "not here yet, or gone to make room: watchfire keeps asking; i asks for another id";
+                    return blank(canvas, cx, Kind::Trace, &format!("reading trace {} …", self.id), advice);
                 };
                 self.waterfall.refresh(trace, cx.readings.generation(Kind::Trace));
                 if let Some(sought) = self.sought.take() {

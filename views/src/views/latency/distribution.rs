@@ -39,6 +39,12 @@ pub(super) fn histogram(reading: &Reading, canvas: &mut Canvas<'_>) {
         for x in 0..length {
             canvas.dot(AXIS + 1 + x, y, '█', style);
         }
-        canvas.text(AXIS + 2 + length, y, 18, &format!("{} {}", number::count(count), number::percent_sign(Some(count / all))), text);
+        canvas.text(
+            AXIS + 2 + length,
+            y,
+            18,
+            &format!("{} {}", number::count(count.round()), number::percent_sign(Some(count / all))),
+            text,
+        );
     }
 }

@@ -63,7 +63,7 @@ impl Latency {
                 &format!("{} to {}   {} to {slowest}   ", zone.clock(start), zone.clock(reading.columns[to]), number::latency(fastest)),
                 Role::Text,
             )
-            .put(&format!("{} spans", number::count(count)), Role::Strong);
+            .put(&format!("{} spans", number::count(count.round())), Role::Strong);
     }
 }
 
