@@ -106,6 +106,18 @@ impl Filter {
         find(&self.root, field)
     }
 
+    /// What is left to be asked of rows when the source has answered `field=value` at the top already.
+    pub(crate) fn without(&self, fields: &[&str]) -> Filter {
+        fn rest(node: &Node, fields: &[&str]) -> Node {
+            match node {
+                Node::Test { field, comparison: Comparison::Equal, .. } if fields.contains(&field.as_str()) => Node::All,
+                Node::And(a, b) => Node::And(Box::new(rest(a, fields)), Box::new(rest(b, fields))),
+                other => other.clone(),
+            }
+        }
+        Filter { text: self.text.clone(), root: rest(&self.root, fields) }
+    }
+
     /// All `name.with.dots=value` that must hold at the top: attributes.
     pub(crate) fn attributes(&self) -> Vec<(String, String)> {
         fn collect(node: &Node, out: &mut Vec<(String, String)>) {

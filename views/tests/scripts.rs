@@ -4,8 +4,8 @@ mod fixture;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use fixture::{NOW, Situation};
-use watchfire_model::reading::Command;
-use watchfire_model::{Request, Timestamp};
+use watchfire_model::reading::{Command, Health};
+use watchfire_model::{Reading, Request, Timestamp};
 use watchfire_views::{App, Effect, Event, Options};
 
 struct Screen {
@@ -290,7 +290,8 @@ fn rows_of_a_services_page_open_what_they_are_about() {
     while !screen.keys("j<enter>").text().contains("Traces social-service") {
         screen.keys("<esc>");
     }
-    screen.shows("/ operation=");
+    // An operation below the root is the source's to find.
+    screen.shows("/ operation=").hides("nothing matches").shows("POST /api/content/posts");
 }
 
 #[test]
@@ -312,6 +313,17 @@ fn a_proposed_probe_is_copied_as_an_argument() {
     screen.keys("jy");
     assert!(screen.asked(&Effect::Copy("--probe geo=tcp://geo.local:7000".into())));
     screen.keys("v").shows("CHECK").keys("vjj<enter>").shows("Service");
+    // Where nothing is checked, the proposals are what there is to begin with.
+    let mut app = fixture::app(Situation::Empty, Options::default());
+    app.handle(Event::Key(KeyEvent::new(KeyCode::Char('7'), KeyModifiers::NONE)));
+    let Ok(Reading::Health(health)) = fixture::answer(&Request::Health, Situation::Calm) else { panic!("health") };
+    let health = Health { proposed: health.proposed, ..Health::default() };
+    app.receive(&Request::Health, Ok(Reading::Health(health)));
+    let text = app.frame_text(80, 24);
+    assert!(text.contains("no health checks yet; these services say where") && text.contains("y copy argument"), "{text}");
+    app.handle(Event::Key(KeyEvent::new(KeyCode::Char('j'), KeyModifiers::NONE)));
+    let effects = app.handle(Event::Key(KeyEvent::new(KeyCode::Char('y'), KeyModifiers::NONE)));
+    assert_eq!(effects, [Effect::Copy("--probe geo=tcp://geo.local:7000".into())]);
 }
 
 #[test]

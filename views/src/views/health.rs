@@ -85,7 +85,7 @@ impl View for Health {
                 }
             }
             Action::Url => {
-                let url = match self.mode {
+                let url = match self.shown(cx) {
                     Mode::Targets => self.targets.selected(targets).map(|t| t.url.clone()),
                     Mode::Checks => self.selected(cx).map(|c| c.url.clone()),
                     Mode::Matrix | Mode::Proposed => return false,
@@ -95,7 +95,7 @@ impl View for Health {
                 }
             }
             action => {
-                return match self.mode {
+                return match self.shown(cx) {
                     Mode::Checks => self.checks.update(action, checks),
                     Mode::Targets => self.targets.update(action, targets),
                     Mode::Proposed => self.proposed.update(action, proposals(cx)),
@@ -112,15 +112,15 @@ impl View for Health {
         inner
     }
 
-    fn letter(&mut self, letter: char, _: &Cx<'_>) -> bool {
-        match self.mode {
+    fn letter(&mut self, letter: char, cx: &Cx<'_>) -> bool {
+        match self.shown(cx) {
             Mode::Targets => self.targets.letter(letter),
             _ => self.checks.letter(letter),
         }
     }
 
     fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
-        match self.mode {
+        match self.shown(cx) {
             Mode::Checks => self.checks.click(x, y, checks(cx)) && self.update(Action::Open, cx, out),
             Mode::Targets => self.targets.click(x, y, targets(cx)),
             Mode::Proposed => self.proposed.click(x, y, proposals(cx)),
@@ -149,7 +149,7 @@ impl View for Health {
         if self.service(cx).is_some() {
             hints.push((Action::Open, "service"));
         }
-        match self.mode {
+        match self.shown(cx) {
             Mode::Checks if self.selected(cx).is_some() => hints.push((Action::Url, "open address")),
             Mode::Targets if self.targets.selected(targets(cx)).is_some() => hints.push((Action::Url, "open address")),
             Mode::Proposed => hints.push((Action::Copy, "copy argument")),
@@ -159,7 +159,7 @@ impl View for Health {
     }
 
     fn tally(&self, cx: &Cx<'_>) -> String {
-        match self.mode {
+        match self.shown(cx) {
             Mode::Targets => self.targets.tally(),
             Mode::Proposed => format!("{} not probed", proposals(cx).len()),
             Mode::Checks => match (self.checks.tally(), proposals(cx).len()) {
@@ -171,7 +171,7 @@ impl View for Health {
     }
 
     fn service(&self, cx: &Cx<'_>) -> Option<String> {
-        match self.mode {
+        match self.shown(cx) {
             Mode::Targets => self.targets.selected(targets(cx)).map(|t| t.job.clone()),
             Mode::Matrix => self.matrix.service(checks(cx)).map(str::to_owned),
             Mode::Proposed => self.proposed.selected(proposals(cx)).map(|p| p.service.clone()),
@@ -180,7 +180,7 @@ impl View for Health {
     }
 
     fn copy(&self, cx: &Cx<'_>) -> Option<String> {
-        match self.mode {
+        match self.shown(cx) {
             Mode::Targets => self.targets.selected(targets(cx)).map(|t| format!("{} {}", t.url, t.last_error)),
             Mode::Matrix => self.service(cx),
             Mode::Proposed => self.proposed.selected(proposals(cx)).map(proposed::argument),
@@ -195,7 +195,7 @@ impl View for Health {
         self.checks.refresh(&health.checks, cx);
         self.targets.refresh(&health.targets, cx);
         self.proposed.refresh(&health.proposed, cx);
-        match self.mode {
+        match self.shown(cx) {
             Mode::Checks => self.draw_checks(health, cx, canvas),
             Mode::Proposed => self.draw_proposed(health, cx, canvas),
             Mode::Matrix if health.checks.is_empty() => blank(canvas, cx, Kind::Health, NO_CHECKS, HOW_TO_ADD),
@@ -215,12 +215,6 @@ impl View for Health {
 impl Health {
     fn draw_checks(&mut self, health: &Reading, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
         if self.checks.shown(&health.checks).next().is_none() {
-            // Where to begin: what spans say about those that nobody probes.
-            if health.checks.is_empty() && !health.proposed.is_empty() {
-                canvas.pen(1, 0).put(NO_CHECKS, Role::Text).put("; these services say where they could be probed:", Role::Dim);
-                let (width, height) = (canvas.width(), canvas.height());
-                return self.draw_proposed(health, cx, &mut canvas.part(0, 2, width, height.saturating_sub(2)));
-            }
             let down = health.targets.iter().filter(|t| t.up == Some(false)).count();
             let none = if health.targets.is_empty() {
                 NO_CHECKS.to_owned()
@@ -245,10 +239,21 @@ impl Health {
     fn draw_proposed(&mut self, health: &Reading, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
         let (width, height) = (canvas.width(), canvas.height());
         let foot = if height >= 6 { 2 } else { 0 };
-        self.proposed.draw(&mut canvas.part(0, 0, width, height - foot), &health.proposed, cx, proposed::cell);
+        let mut top = 0;
+        if self.mode == Mode::Checks {
+            canvas.pen(1, 0).put(NO_CHECKS, Role::Text).put("; these services say where they could be probed:", Role::Dim);
+            top = 2;
+        }
+        self.proposed.draw(&mut canvas.part(0, top, width, height.saturating_sub(foot + top)), &health.proposed, cx, proposed::cell);
         if let (2, Some(row)) = (foot, self.proposed.selected(&health.proposed)) {
             canvas.pen(1, height - 1).put("watchfire ", Role::Dim).put(&proposed::argument(row), Role::Text);
         }
+    }
+
+    /// What is on screen: where nothing is checked, the proposals to begin with.
+    fn shown(&self, cx: &Cx<'_>) -> Mode {
+        let begin = self.mode == Mode::Checks && checks(cx).is_empty() && targets(cx).is_empty() && !proposals(cx).is_empty();
+        if begin { Mode::Proposed } else { self.mode }
     }
 
     /// What the mode key shows next.

@@ -238,7 +238,10 @@ impl View for Traces {
 
     fn problem(&mut self, forward: bool, cx: &Cx<'_>) -> bool {
         match self.level {
-            Level::List => self.table.problem(forward, rows(cx), cx),
+            Level::List => {
+                let filter = cx.filter.without(&["operation", "op"]);
+                self.table.problem(forward, rows(cx), &Cx { filter: &filter, ..*cx })
+            }
             Level::Waterfall => self.trace(cx).is_some_and(|trace| self.waterfall.problem(forward, trace)),
             _ => false,
         }

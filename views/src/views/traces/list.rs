@@ -78,9 +78,15 @@ impl Fields for TraceRow {
 }
 
 impl Traces {
+    /// The operation of a filter may be that of any span: the source finds it, the row knows its root only.
+    pub(super) fn refresh(&mut self, cx: &Cx<'_>) {
+        let filter = cx.filter.without(&["operation", "op"]);
+        self.table.refresh(rows(cx), &Cx { filter: &filter, ..*cx });
+    }
+
     pub(super) fn update_list(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let rows = rows(cx);
-        self.table.refresh(rows, cx);
+        self.refresh(cx);
         let selected = self.table.selected(rows).map(|r| r.trace_id.clone());
         match action {
             Action::Open => {
@@ -120,7 +126,7 @@ impl Traces {
 
     pub(super) fn draw_list(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
         let rows = rows(cx);
-        self.table.refresh(rows, cx);
+        self.refresh(cx);
         if self.table.shown(rows).next().is_none() {
             let failing = if self.errors { "failing " } else { "" };
             let none = match &self.service {
