@@ -43,7 +43,8 @@ impl StoreEvidence {
     fn surroundings(&self, lens: &Lens<'_>, service: &str) -> Vec<String> {
         let mut out = Vec::new();
         for (labels, _) in lens.vector(&format!("watchfire_breaker_state{{service={service:?}}} == 2")).unwrap_or_default() {
-            out.push(format!("breaker {} is open", labels.value("breaker")));
+            let deduced = if labels.value("inferred") == "true" { ", as its calls suggest" } else { "" };
+            out.push(format!("breaker {} is open{deduced}", labels.value("breaker")));
         }
         for (labels, share) in lens
             .vector(&format!(

@@ -38,7 +38,8 @@ pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubl
     }
     for breaker in context.breakers.iter().filter(|b| b.service == row.name && b.state != "closed" && b.state != "unknown") {
         let age = breaker.since.map(|s| format!(" {}", short_duration(now.since(s)))).unwrap_or_default();
-        say(&mut why, HealthState::Degraded, format!("breaker {} {}{age}", breaker.breaker, breaker.state));
+        let doubt = if breaker.inferred { "?" } else { "" };
+        say(&mut why, HealthState::Degraded, format!("breaker {} {}{doubt}{age}", breaker.breaker, breaker.state));
     }
     let about = |a: &&Alert| a.state != AlertState::Resolved && context.alert_service(a) == Some(&row.name);
     for alert in context.alerts.iter().filter(about) {
@@ -55,6 +56,8 @@ pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubl
             }
             _ if alert.state == AlertState::Pending => {}
             // A victim is not well, but it is not the one to open first.
+            // Another alert of the same service says it already.
+            Some(cause) if cause.service == row.name => say(&mut why, HealthState::Degraded.min(level), alert.name.clone()),
             Some(cause) => say(&mut why, HealthState::Degraded.min(level), format!("← {}", cause.service)),
             None if level > HealthState::Healthy => say(&mut why, level, alert.name.clone()),
             None => {}
@@ -146,6 +149,18 @@ mod tests {
         let context = Context { declared: &declared, checks, alerts, breakers: &[], last_seen: &last_seen };
         judge(&mut row, NOW, &context, Vec::new());
         (row.state, row.why)
+    }
+
+    #[test]
+    fn a_service_is_never_its_own_cause() {
+        let mut louder = alert(AlertState::Firing, Severity::Critical);
+        louder.name = "CartDown".into();
+        let mut explained = alert(AlertState::Firing, Severity::Warning);
+        explained.cause = Some(watchfire_model::Cause { alert: "CartDown".into(), service: "cart".into(), reason: String::new() });
+        let (state, why) = judged(row(0.0, 600.0), &[louder, explained.clone()], &[]);
+        assert_eq!((state, why), (HealthState::Unhealthy, vec!["CartDown".to_owned(), "CartErrors".to_owned()]));
+        explained.cause = explained.cause.map(|c| watchfire_model::Cause { service: "stock".into(), ..c });
+        assert_eq!(judged(row(0.0, 600.0), &[explained], &[]).1, ["← stock"]);
     }
 
     #[test]
