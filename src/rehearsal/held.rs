@@ -135,7 +135,7 @@ pub fn cursor_steps(lasts: Duration, steps: u32) -> anyhow::Result<(u64, Vec<Cur
     let size = (200, 50);
     // A terminal is attached all the while: the past is kept as it was shown.
     let (source, now) = held("clientnest", "database_outage", lasts, |source, now, seconds| {
-        if seconds.is_multiple_of(10) {
+        if seconds.is_multiple_of(30) {
             for name in SCREENS {
                 screen(source, name, size, now, None);
             }
