@@ -270,8 +270,11 @@ impl View for Traces {
                     hints.push((Action::NextMatch, "next match"));
                 }
                 hints.push((Action::Pin, "pin"));
-                let other = cx.marks.iter().any(|mark| *mark != trace.trace_id);
-                hints.push(if other { (Action::Compare, "compare with marked") } else { (Action::Mark, "mark") });
+                // Who marked another trace came to compare.
+                match cx.marks.iter().any(|mark| *mark != trace.trace_id) {
+                    true => hints.insert(1, (Action::Compare, "compare with marked")),
+                    false => hints.push((Action::Mark, "mark")),
+                }
                 hints.push((Action::ItsLogs, "logs"));
                 hints
             }
