@@ -60,9 +60,22 @@ impl ClockEvent {
 /// A span of evaluation time in which nothing was watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gap {
-    /// Last watched time.
+    /// Samples up to here are from before it.
     from: Timestamp,
+    /// Samples from here on are from after it; what lies between was taken within.
+    until: Timestamp,
     millis: i64,
+}
+
+impl Gap {
+    /// Of so many milliseconds, between two looks at the clocks. When it began is not known, only that the rest of the time was spent before it and
+    /// after it: what was scraped in that rest proves nothing.
+    fn between(before: Timestamp, now: Timestamp, millis: i64) -> Gap {
+        let rest = now.millis().saturating_sub(before.millis()).saturating_sub(millis).max(0);
+        let rest = if rest < millis { rest } else { 0 };
+        let from = Timestamp(before.millis().saturating_add(rest));
+        Gap { from, until: Timestamp(before.millis().saturating_add(millis)), millis }
+    }
 }
 
 #[derive(Debug)]
@@ -112,10 +125,10 @@ impl Timeline {
         self.now = reading.wall.max(before);
         if unwatched > 0 {
             self.shift = self.shift.saturating_add(unwatched);
-            self.gaps.push(Gap { from: before, millis: unwatched });
+            self.gaps.push(Gap::between(before, self.now, unwatched));
         }
         let now = self.now;
-        self.gaps.retain(|g| now.since(Timestamp(g.from.millis() + g.millis)) <= SHIFT_KEPT);
+        self.gaps.retain(|g| now.since(g.until) <= SHIFT_KEPT);
         if self.gaps.len() > MAX_GAPS {
             self.gaps.remove(0);
         }
@@ -168,9 +181,8 @@ impl SeriesSource for AcrossGaps {
             let mut times: Vec<i64> = view.times.iter().map(|t| t.millis()).collect();
             for gap in &self.gaps {
                 // Earlier gaps have moved earlier samples already, to just before this one.
-                let end = gap.from.millis() + gap.millis;
-                let before = view.times.partition_point(|t| t.millis() <= gap.from.millis());
-                let inside = view.times[before..].first().is_some_and(|t| t.millis() < end);
+                let before = view.times.partition_point(|t| *t <= gap.from);
+                let inside = view.times[before..].first().is_some_and(|t| *t < gap.until);
                 if !inside {
                     times[..before].iter_mut().for_each(|t| *t += gap.millis);
                 }
@@ -266,12 +278,39 @@ mod tests {
         for second in [0, 30, 60] {
             source.push(&labels, START.saturating_add(seconds(second)), Value::Float(1.0));
         }
-        let gap = Gap { from: START.saturating_add(seconds(5)), millis: 50_000 };
+        let gap = Gap::between(START.saturating_add(seconds(5)), START.saturating_add(seconds(55)), 50_000);
         let view = AcrossGaps { inner: Arc::new(source), gaps: vec![gap] };
         let mut seen = Vec::new();
         let all = TimeRange { start: Timestamp(0), end: START.saturating_add(seconds(60)) };
         view.select(&Selector::metric("pushed"), all, &mut |s| seen.extend_from_slice(s.times)).expect("selects");
         assert_eq!(seen, [0, 30, 60].map(|s| START.saturating_add(seconds(s))));
+    }
+
+    #[test]
+    fn samples_between_the_last_look_and_the_gap_are_from_before_it() {
+        let up = Labels::from_pairs([("__name__", "up")]);
+        for asleep in [true, false] {
+            let (clock, mut line, mut source) = (SimClock::at(START), Timeline::new(), MemorySource::new());
+            line.observe(clock.read(), None);
+            source.push(&up, clock.now(), Value::Float(1.0));
+            // Ten seconds of the fifteen between two looks are over when it begins, and two are when the next scrape comes.
+            clock.advance(seconds(10));
+            source.push(&up, clock.now(), Value::Float(2.0));
+            match asleep {
+                true => clock.suspend(seconds(3600)),
+                false => clock.step_wall(clock.now().saturating_add(seconds(3600))),
+            }
+            clock.advance(seconds(2));
+            source.push(&up, clock.now(), Value::Float(3.0));
+            clock.advance(seconds(3));
+            line.observe(clock.read(), None);
+            let (source, now): (Arc<dyn SeriesSource>, _) = (Arc::new(source), line.now());
+            let mut seen = Vec::new();
+            let minute = TimeRange { start: now.saturating_sub(seconds(60)), end: now };
+            let view = line.view(&source);
+            view.select(&Selector::metric("up"), minute, &mut |s| seen.extend_from_slice(s.times)).expect("selects");
+            assert_eq!(seen, [15, 5, 3].map(|ago| now.saturating_sub(seconds(ago))), "asleep: {asleep}");
+        }
     }
 
     #[test]

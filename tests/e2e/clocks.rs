@@ -1,8 +1,165 @@
-//! A process that does not get to run: what it missed is counted and told, and nothing fires or ends because of it.
+//! A process that does not get to run, and one whose wall clock is set: what it missed is counted and told, and nothing fires or ends because of it.
 
 use crate::instance::Watchfire;
-use std::time::Duration;
+use axum::Router;
+use axum::routing::get;
+use serde_json::Value as Json;
+use std::path::Path;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// Rules over a target that is always there, evaluated twice a second: what fires goes on, what waits goes on waiting, and what must never fire would
+/// be seen an hour later.
+const RULES: &str = "\
+groups:
+- name: g
+  interval: 500ms
+  rules:
+  - {alert: Held, expr: 'value > 0'}
+  - {alert: Waiting, expr: 'value > 0', for: 1h}
+  - {alert: Soon, expr: 'value > 0', for: 8s}
+  - {alert: Gone, expr: 'absent(value)', keep_firing_for: 1h}
+  - {alert: Down, expr: 'up == 0', keep_firing_for: 1h}
+  - {alert: Unhealthy, expr: 'watchfire_service_health < 1', keep_firing_for: 1h}
+  - {alert: Idle, expr: 'rate(work_total[10s]) < 0.1', keep_firing_for: 1h}
+";
+
+/// A service whose counter grows with each scrape; ends with its runtime.
+async fn service() -> String {
+    let scrapes = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(1));
+    let metrics = move || {
+        let n = scrapes.fetch_add(5, std::sync::atomic::Ordering::SeqCst);
+        async move { format!("# TYPE value gauge\nvalue 1\n# TYPE work_total counter\nwork_total {n}\n") }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let router = Router::new().route("/metrics", get(metrics)).route("/health", get(|| async { "ok" }));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+/// A watchfire that looks at the service every second and has seen enough of it for every rule.
+async fn watching(home: &Path, variables: &[(&str, &str)]) -> Watchfire {
+    let (rules, service) = (home.join("rules.yml"), service().await);
+    std::fs::write(&rules, "groups: []\n").expect("written");
+    let often = [("WATCHFIRE_LIMITS_SCRAPE_INTERVAL", "1s"), ("WATCHFIRE_LIMITS_PROBE_INTERVAL", "1s")];
+    let variables: Vec<(&str, &str)> = often.iter().chain(variables).copied().collect();
+    let (scrape, probe) = (format!("http://{service}/metrics"), format!("pay=http://{service}/health"));
+    let path = rules.display().to_string();
+    let watchfire = Watchfire::start_with(&variables, &["--scrape", &scrape, "--probe", &probe, "--rules", &path]);
+    let rate = "/api/v1/query?query=rate(work_total[10s])%20and%20on()%20watchfire_service_health";
+    watchfire.until(rate, "a rate is known", |json| json["data"]["result"].as_array().is_some_and(|l| !l.is_empty())).await;
+    // Only now: before the first scrape everything is absent.
+    std::fs::write(&rules, RULES).expect("written");
+    let reloaded = watchfire.client().post(watchfire.url("/-/reload")).send().await.expect("answered");
+    assert_eq!(reloaded.status(), 200);
+    let all = |json: &Json| told(json).len() == 3;
+    watchfire.until("/api/watchfire/v1/alerts", "what holds is there", all).await;
+    watchfire
+}
+
+/// What is said of each alert: (name, state, since when).
+fn told(json: &Json) -> Vec<(String, String, String)> {
+    let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
+    let list = json["alerts"].as_array().cloned().unwrap_or_default();
+    let mut told: Vec<_> = list.iter().map(|a| (text(&a["name"]), text(&a["state"]), a["active_at"].to_string())).collect();
+    told.sort();
+    told
+}
+
+/// The alerts after so many further rounds.
+async fn after_rounds(watchfire: &Watchfire, rounds: f64) -> Vec<(String, String, String)> {
+    let begun = watchfire.metric("watchfire_evaluations_begun_total").await;
+    let end = Instant::now() + Duration::from_secs(60);
+    while watchfire.metric("watchfire_evaluations_begun_total").await < begun + rounds {
+        assert!(Instant::now() < end, "rounds go on");
+        // Rounds are half a second apart.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    told(&watchfire.json("/api/watchfire/v1/alerts").await)
+}
+
+fn names(told: &[(String, String, String)]) -> Vec<(&str, &str)> {
+    told.iter().map(|(name, state, _)| (name.as_str(), state.as_str())).collect()
+}
+
+const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
+/// A metric; `None` where the connection went: its timers may have run out at once.
+async fn noticed(watchfire: &Watchfire, metric: &str) -> Option<f64> {
+    let text = watchfire.client().get(watchfire.url("/metrics")).send().await.ok()?.text().await.ok()?;
+    text.lines().find_map(|line| line.strip_prefix(metric)?.trim().parse().ok())
+}
+
+/// The wall clock of a real process is set, once after the other, by so many seconds from the true time.
+async fn set_clock(dont_fake_monotonic: &str, offsets: &[i64]) {
+    if !Path::new(LIBRARY).exists() {
+        return println!("skipped: {LIBRARY} is not there (Debian package libfaketime)");
+    }
+    let home = TempDir::new().expect("a directory");
+    let time = home.path().join("time");
+    let set = |offset: i64| {
+        // Replaced whole: a process that looks in between must not find half a number.
+        std::fs::write(home.path().join("next"), format!("{offset:+}\n")).expect("written");
+        std::fs::rename(home.path().join("next"), &time).expect("renamed");
+    };
+    set(0);
+    let file = time.display().to_string();
+    let variables = [
+        ("LD_PRELOAD", LIBRARY),
+        ("FAKETIME_TIMESTAMP_FILE", file.as_str()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("DONT_FAKE_MONOTONIC", dont_fake_monotonic),
+    ];
+    let watchfire = watching(home.path(), &variables).await;
+    let fired = |json: &Json| names(&told(json)).contains(&("Soon", "firing"));
+    let before = told(&watchfire.until("/api/watchfire/v1/alerts", "what waits eight seconds fires", fired).await);
+    assert_eq!(names(&before), [("Held", "firing"), ("Soon", "firing"), ("Waiting", "pending")]);
+    for (n, offset) in offsets.iter().enumerate() {
+        set(*offset);
+        let steps = r#"watchfire_clock_events_total{kind="wall_step"}"#;
+        let end = Instant::now() + Duration::from_secs(20);
+        while noticed(&watchfire, steps).await.is_none_or(|noticed| noticed < n as f64 + 1.0) {
+            assert!(Instant::now() < end, "the step to {offset:+} s is noticed");
+            // Metrics are asked for; they do not tell.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // The window of the rate is over by then.
+        assert_eq!(after_rounds(&watchfire, 24.0).await, before, "after the clock was set to {offset:+} s");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wall_clock_that_is_set_forward_and_back_fires_and_ends_nothing() {
+    // Two hours ahead, back by one and a half, to the true time, and four hours ahead: further than samples are kept, the store would forget them first.
+    set_clock("1", &[7_200, 1_800, 0, 14_400]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timers_that_jump_along_with_the_wall_clock_fire_and_end_nothing() {
+    // What timers count with moves as well, as after a migration of a virtual machine; it never goes back.
+    set_clock("0", &[7_200, 14_400]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_stopped_longer_than_a_wait_and_than_queries_look_back_fires_and_ends_nothing() {
+    let home = TempDir::new().expect("a directory");
+    let watchfire = watching(home.path(), &[("WATCHFIRE_LIMITS_QUERY_LOOKBACK", "4s")]).await;
+    let before = told(&watchfire.json("/api/watchfire/v1/alerts").await);
+    assert_eq!(names(&before), [("Held", "firing"), ("Soon", "pending"), ("Waiting", "pending")]);
+    watchfire.signal("STOP");
+    // The fault itself: longer than `for: 8s` and the look back of 4 s.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    watchfire.signal("CONT");
+    // Two rounds later what had been true for some seconds has waited no longer for it.
+    let now = after_rounds(&watchfire, 2.0).await;
+    assert_eq!(names(&now), names(&before));
+    assert_eq!(now[0], before[0], "what fired has fired since then");
+    let fired = |json: &Json| names(&told(json)).contains(&("Soon", "firing"));
+    watchfire.until("/api/watchfire/v1/alerts", "it fires when it has run for so long", fired).await;
+    let later = after_rounds(&watchfire, 24.0).await;
+    assert_eq!(names(&later), [("Held", "firing"), ("Soon", "firing"), ("Waiting", "pending")]);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_process_goes_on_where_it_stood_and_says_so() {

@@ -38,6 +38,11 @@ impl Watchfire {
         Self::launch(&["run", "--notify", "none"], arguments, &[])
     }
 
+    /// As [`start`](Self::start), with these environment variables.
+    pub fn start_with(variables: &[(&str, &str)], arguments: &[&str]) -> Self {
+        Self::launch(&["run", "--notify", "none"], arguments, variables)
+    }
+
     /// A demo of a platform with one of its scenarios, notifying the desktop of the given session bus.
     pub fn demo(platform: &str, scenario: &str, bus: &str) -> Self {
         Self::launch(&["demo", platform, "--scenario", scenario, "--notify", "desktop"], &[], &[("DBUS_SESSION_BUS_ADDRESS", bus)])
