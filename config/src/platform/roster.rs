@@ -38,8 +38,9 @@ static ROSTER: &[Embedded] = &[
     ),
     embedded!(
         "commerce":
-        "cdc_lag" "cold_cache" "delivery_failures" "every_breaker" "failover_trouble" "resource_pressure" "search_trouble" "service_gone"
-        "slow_payment_gateway" "slow_providers" "slow_pubsub" "throughput_drop"
+        "cdc_lag" "cold_cache" "delivery_failures" "every_breaker" "failover_trouble" "handlers_fail" "resource_pressure" "search_trouble"
+        "service_gone" "slow_conflicts" "slow_payment_gateway" "slow_providers" "slow_pubsub" "source_lags" "sync_fails" "systems_disagree"
+        "throughput_drop"
     ),
     embedded!(
         "playnite":
