@@ -84,6 +84,13 @@ impl Rule {
         }
     }
 
+    pub fn alerting_mut(&mut self) -> Option<&mut Alerting> {
+        match &mut self.kind {
+            RuleKind::Alerting(alerting) => Some(alerting),
+            RuleKind::Recording => None,
+        }
+    }
+
     /// What decides whether two versions of a rule share their alert states: Prometheus keeps state for the same name and labels.
     pub(crate) fn identity(&self) -> (bool, &str, &[(String, String)]) {
         (self.alerting().is_some(), &self.name, &self.labels)

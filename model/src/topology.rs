@@ -15,4 +15,9 @@ pub trait Topology: Send + Sync {
     fn dependencies(&self, service: &str) -> Vec<Dependency>;
     /// Services whose own state is unhealthy by probe right now, with the reason.
     fn unhealthy(&self) -> Vec<(String, String)>;
+    /// Who answers for a service, where that was written down.
+    fn owner(&self, service: &str) -> Option<String> {
+        let _ = service;
+        None
+    }
 }

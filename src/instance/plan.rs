@@ -17,6 +17,9 @@ const DEFAULT_RULES: &str = include_str!("../../assets/rules/default.yaml");
 /// Name of the default rule file in `/api/v1/rules`.
 const DEFAULT_RULES_NAME: &str = "watchfire-defaults.yaml";
 
+/// The annotation that says where to read what to do.
+const RUNBOOK: &str = "runbook_url";
+
 /// A run, decided.
 pub struct Plan {
     pub config: Config,
@@ -227,6 +230,7 @@ impl Plan {
         if !errors.is_empty() {
             bail!("{}", errors.join("\n"));
         }
+        lead_runbooks(&mut groups, &self.config.runbook_base);
         Ok(groups)
     }
 
@@ -245,6 +249,26 @@ impl Plan {
         }
         Ok(out)
     }
+}
+
+/// Makes links of runbooks that rules name by a path. Rule files are shared between places; where their pages are published is not.
+fn lead_runbooks(groups: &mut [RuleGroup], base: &str) {
+    if base.is_empty() {
+        return;
+    }
+    for alerting in groups.iter_mut().flat_map(|g| &mut g.rules).filter_map(|r| r.alerting_mut()) {
+        for (_, url) in alerting.annotations.iter_mut().filter(|(name, url)| name == RUNBOOK && is_path(url)) {
+            *url = format!("{}/{}", base.trim_end_matches('/'), url.trim_start_matches("./").trim_start_matches('/'));
+        }
+    }
+}
+
+/// Neither an address nor a template that may become one.
+fn is_path(url: &str) -> bool {
+    !url.is_empty()
+        && !url.starts_with("{{")
+        && !url.starts_with("//")
+        && !url.split(['/', '#', '?']).next().unwrap_or_default().contains(':')
 }
 
 /// `dir/*.yaml` to the files it names, sorted; a plain path is itself.
@@ -339,6 +363,33 @@ mod tests {
     fn the_default_rules_are_good_rules() {
         let file = RuleFile::parse(DEFAULT_RULES_NAME, DEFAULT_RULES);
         assert!(file.is_ok(), "{:?}", file.err());
+    }
+
+    #[test]
+    fn a_runbook_named_by_a_path_leads_to_where_runbooks_stand() {
+        let rules = |urls: &[&str]| {
+            let one = |url: &&str| format!("  - {{alert: A, expr: up, annotations: {{runbook_url: '{url}'}}}}\n");
+            let text = format!("groups:\n- name: g\n  rules:\n{}", urls.iter().map(one).collect::<String>());
+            RuleFile::parse("rules", &text).unwrap_or_else(|e| panic!("{e:?}")).groups
+        };
+        let led = |base: &str, url: &str| {
+            let mut groups = rules(&[url]);
+            lead_runbooks(&mut groups, base);
+            groups[0].rules[0].alerting().map(|a| a.annotations[0].1.clone()).unwrap_or_default()
+        };
+        let base = "https://wiki.example/runbooks/";
+        for (url, expected) in [
+            ("docs/x.md#co-01", "https://wiki.example/runbooks/docs/x.md#co-01"),
+            ("./x", "https://wiki.example/runbooks/x"),
+            ("/x/{{ $labels.job }}", "https://wiki.example/runbooks/x/{{ $labels.job }}"),
+            ("x#a:b", "https://wiki.example/runbooks/x#a:b"),
+        ] {
+            assert_eq!(led(base, url), expected);
+            assert_eq!(led("", url), url);
+        }
+        for kept in ["https://other.example/x", "javascript:alert(1)", "//other.example/x", "{{ $labels.runbook }}"] {
+            assert_eq!(led(base, kept), kept);
+        }
     }
 
     #[test]

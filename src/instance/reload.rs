@@ -15,8 +15,9 @@ use watchfire_serve::Certificates;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Keys that a reload puts into force; all others need a restart.
-const RELOADED: [&str; 12] = [
+const RELOADED: [&str; 13] = [
     "rules",
+    "runbook_base",
     "notify",
     "receivers",
     "person",

@@ -27,6 +27,7 @@ pub struct Episode {
     pub severity: Severity,
     pub owner: String,
     pub impact: String,
+    pub runbook: String,
     /// Seconds of the scenario.
     pub pending: Duration,
     pub fired: Option<Duration>,
@@ -247,6 +248,7 @@ fn begin(record: &AlertRecord, at: Duration) -> Episode {
         loudest: Severity::from_label(record.labels.value("severity")),
         owner: record.annotations.value("owner").to_owned(),
         impact: record.annotations.value("impact").to_owned(),
+        runbook: record.annotations.value("runbook_url").to_owned(),
         pending: at,
         fired: None,
         resolved: None,

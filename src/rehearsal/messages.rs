@@ -28,6 +28,9 @@ pub fn missing(said: &Said, episode: &Episode) -> Vec<String> {
         wanted.push(("owner", episode.owner.clone()));
         wanted.push(("impact", episode.impact.clone()));
     }
+    if said.kind != "sms" && said.kind != "terminal" {
+        wanted.push(("runbook", episode.runbook.clone()));
+    }
     let cut = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect::<String>().to_lowercase();
     wanted
         .into_iter()
@@ -74,6 +77,7 @@ mod tests {
             loudest: Severity::Critical,
             owner: "Night & Day Team".to_owned(),
             impact: "Nobody\ncan \"pay\".".to_owned(),
+            runbook: "docs/x.md#x-01".to_owned(),
             pending: Duration::ZERO,
             fired: Some(Duration::ZERO),
             resolved: None,
@@ -96,16 +100,21 @@ mod tests {
 
     #[test]
     fn what_a_channel_escapes_is_still_said() {
-        let slack = r#"{"text": "[FIRING] Down: a (critical)", "attachments": [{"text": "impact: Nobody can \"pay\".\nowner: Night &amp; Day Team"}]}"#;
+        let slack = r#"{"text": "[FIRING] Down: a (critical)", "attachments": [{"text": "impact: Nobody can \"pay\".\nrunbook: docs/x.md#x-01\nowner: Night &amp; Day Team"}]}"#;
         assert_eq!(missing(&said("slack", slack), &episode()), Vec::<String>::new());
     }
 
     #[test]
     fn each_thing_that_is_left_out_is_named() {
-        let whole = "[FIRING] Down (critical)\nimpact: Nobody can \"pay\".\nowner: Night & Day Team";
-        for (what, without) in
-            [("name", "Down"), ("state", "FIRING"), ("severity", "critical"), ("owner", "Night & Day"), ("impact", "Nobody can")]
-        {
+        let whole = "[FIRING] Down (critical)\nimpact: Nobody can \"pay\".\nowner: Night & Day Team\nrunbook: docs/x.md#x-01";
+        for (what, without) in [
+            ("name", "Down"),
+            ("state", "FIRING"),
+            ("severity", "critical"),
+            ("owner", "Night & Day"),
+            ("impact", "Nobody can"),
+            ("runbook", "docs/x.md"),
+        ] {
             let found = missing(&said("email", &whole.replace(without, "")), &episode());
             assert!(matches!(found.as_slice(), [only] if only.contains(&format!("its {what},"))), "{what}: {found:?}");
         }

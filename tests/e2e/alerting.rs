@@ -15,22 +15,22 @@ use tempfile::TempDir;
 
 /// What was posted to a receiver.
 #[derive(Clone)]
-struct Posted {
-    path: String,
+pub struct Posted {
+    pub path: String,
     key: String,
-    body: Json,
+    pub body: Json,
     at: DateTime<Utc>,
 }
 
 /// An HTTP server that takes everything and remembers it; ends with its runtime.
 #[derive(Clone)]
-struct Receiver {
-    url: String,
+pub struct Receiver {
+    pub url: String,
     posted: Arc<Mutex<Vec<Posted>>>,
 }
 
 impl Receiver {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::taking(Duration::ZERO).await
     }
 
@@ -50,12 +50,12 @@ impl Receiver {
         Receiver { url, posted }
     }
 
-    fn posted(&self) -> Vec<Posted> {
+    pub fn posted(&self) -> Vec<Posted> {
         self.posted.lock().expect("not poisoned").clone()
     }
 
     /// Every alert of every message, with the message it came in.
-    fn alerts(&self) -> Vec<(Posted, Json)> {
+    pub fn alerts(&self) -> Vec<(Posted, Json)> {
         let of = |p: Posted| {
             let list = p.body.as_array().or_else(|| p.body["alerts"].as_array()).cloned().unwrap_or_default();
             list.into_iter().map(move |alert| (p.clone(), alert))
@@ -63,7 +63,7 @@ impl Receiver {
         self.posted().into_iter().flat_map(of).collect()
     }
 
-    async fn until<T>(&self, what: &str, found: impl Fn(&Receiver) -> Option<T>) -> T {
+    pub async fn until<T>(&self, what: &str, found: impl Fn(&Receiver) -> Option<T>) -> T {
         let end = Instant::now() + Duration::from_secs(30);
         loop {
             if let Some(found) = found(self) {
@@ -158,7 +158,7 @@ impl Drop for Feeder {
     }
 }
 
-fn write(path: &Path, text: &str) -> String {
+pub fn write(path: &Path, text: &str) -> String {
     std::fs::write(path, text).expect("writes");
     path.display().to_string()
 }

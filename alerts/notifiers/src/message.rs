@@ -192,6 +192,10 @@ pub fn alert_text(alert: &MessageAlert) -> Text {
     if !impact.is_empty() {
         facts.push(("impact", impact));
     }
+    // Before the evidence: a popup has room for some lines only.
+    if let Some(runbook) = runbook(notice).or_else(|| runbook_path(notice)) {
+        facts.push(("runbook", runbook.to_owned()));
+    }
     if let Some(operation) = &evidence.top_operation {
         facts.push(("top operation", operation.clone()));
     }
@@ -202,9 +206,6 @@ pub fn alert_text(alert: &MessageAlert) -> Text {
     let owner = annotation(&["owner"]);
     if !owner.is_empty() {
         facts.push(("owner", owner));
-    }
-    if let Some(runbook) = runbook(notice) {
-        facts.push(("runbook", runbook.to_owned()));
     }
     if !evidence.command.is_empty() {
         facts.push(("open", evidence.command.clone()));
@@ -221,6 +222,13 @@ pub fn runbook(notice: &Notice) -> Option<&str> {
     let url = notice.annotations.value("runbook_url");
     let plain = !url.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '<' | '>' | '|' | '"'));
     (plain && (url.starts_with("https://") || url.starts_with("http://"))).then_some(url)
+}
+
+/// A runbook that is named and has no address: who is paged can still find the page. No word before a colon, so nothing that could be opened.
+fn runbook_path(notice: &Notice) -> Option<&str> {
+    let path = notice.annotations.value("runbook_url");
+    let plain = path.chars().all(|c| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '#'));
+    (plain && path.starts_with(char::is_alphanumeric)).then_some(path)
 }
 
 /// The labels that say where, without those that say what.
@@ -362,8 +370,8 @@ pub(crate) mod tests {
             text,
             "[FIRING] HighErrorRate: social-service (critical)\n5 % of the calls fail\nvalue: 0.08123, threshold > 0.05\n\
              since: 2026-03-01 03:10:31 UTC\naffected: and 7 dependents: service-1, service-2, service-3, service-4, service-5 and 2 more\n\
-             top operation: POST /posts\nnear it: breaker social-service -> facebook open since 03:10:20\n\
-             traces: 4bf92f3577b34da6a3ce929d0e0e4736\nrunbook: https://runbooks.example/errors\n\
+             runbook: https://runbooks.example/errors\ntop operation: POST /posts\nnear it: breaker social-service -> facebook open since 03:10:20\n\
+             traces: 4bf92f3577b34da6a3ce929d0e0e4736\n\
              open: watchfire attach http://127.0.0.1:9499 --view alerts"
         );
     }
@@ -388,6 +396,19 @@ pub(crate) mod tests {
             text.contains("␛[31m") && text.contains("<U+202E>") && text.contains("two lines<9B>") && !text.contains("javascript"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_runbook_that_is_only_a_path_is_named_and_what_could_be_opened_is_not() {
+        let said = |url: &str| {
+            let mut page = notice("Slow", NoticeState::Firing);
+            page.annotations = Labels::from_pairs([("runbook_url", url)]);
+            alert_text(&alert(page)).facts.iter().find(|(name, _)| *name == "runbook").map(|(_, text)| text.clone())
+        };
+        assert_eq!(said("docs/platforms/commerce.md#co-01").as_deref(), Some("docs/platforms/commerce.md#co-01"));
+        for refused in ["javascript:alert(1)", "file:///etc/passwd", "-flag", "/etc/passwd", "../x", "http://x\n--y", "a b", "<b>", ""] {
+            assert_eq!(said(refused), None, "{refused}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::group::{GroupRuntime, RuleRuntime};
 use super::settings::EvaluatorSettings;
+use crate::cause;
 use crate::comparison::Comparison;
 use crate::rule::{Alerting, RuleKind};
 use crate::state::{Absence, ActiveAlert, Instance, Moment, RuleState, Transition, step};
@@ -11,6 +12,9 @@ use watchfire_model::reading::AlertState;
 use watchfire_model::{Appended, Clock, Labels, LabelsBuilder, METRIC_NAME, SeriesSink, SeriesSource, Timestamp, Value};
 use watchfire_promql::{Control, Engine, Interrupt, Query, QueryValue};
 use watchfire_template::rule::{self, TemplateContext};
+
+/// The annotation that names who answers for what an alert is about.
+const OWNER: &str = "owner";
 
 /// Elements of an instant vector.
 pub(crate) type Vector = Vec<(Labels, Value)>;
@@ -26,6 +30,8 @@ pub(crate) struct Bench<'a> {
     pub wall: Timestamp,
     /// Alerts that other groups and rules leave room for.
     pub room: usize,
+    /// Who answers for a service, for rules that do not say it themselves.
+    pub owner: &'a dyn Fn(&str) -> Option<String>,
 }
 
 pub(crate) struct RuleOutcome {
@@ -94,6 +100,11 @@ impl Bench<'_> {
                 let mut annotations = LabelsBuilder::new();
                 for (annotation, text) in &alerting.annotations {
                     annotations.set(annotation, &expand(text));
+                }
+                if annotations.get(OWNER).is_none()
+                    && let Some(owner) = cause::subject(&labels).and_then(self.owner)
+                {
+                    annotations.set(OWNER, &owner);
                 }
                 Instance { labels, annotations: annotations.build(), value: value.as_float().unwrap_or(f64::NAN) }
             })

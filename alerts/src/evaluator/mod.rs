@@ -279,7 +279,18 @@ impl Evaluator {
         let clock = self.clock.clone();
         let started = clock.read().awake;
         let mut active: usize = self.groups.iter().flat_map(|g| &g.rules).map(RuleRuntime::active).sum();
-        let mut bench = Bench { settings: &self.settings, engine: &self.engine, source, sink: &*self.sink, clock: &*clock, wall, room: 0 };
+        let topology = self.topology.clone();
+        let owner = |service: &str| topology.owner(service);
+        let mut bench = Bench {
+            settings: &self.settings,
+            engine: &self.engine,
+            source,
+            sink: &*self.sink,
+            clock: &*clock,
+            wall,
+            room: 0,
+            owner: &owner,
+        };
         let group = &mut self.groups[index];
         group.slot = slot;
         group.missed += missed;

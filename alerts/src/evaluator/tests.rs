@@ -1,4 +1,5 @@
 mod limits;
+mod owners;
 mod restarts;
 
 use super::*;
@@ -14,6 +15,7 @@ const START: Timestamp = Timestamp(1_700_000_000_000 - 1_700_000_000_000 % 60_00
 struct FakeTopology {
     edges: Mutex<Vec<(String, String, Option<f64>)>>,
     unhealthy: Mutex<Vec<(String, String)>>,
+    owners: Mutex<Vec<(String, String)>>,
 }
 
 impl Topology for FakeTopology {
@@ -25,6 +27,10 @@ impl Topology for FakeTopology {
 
     fn unhealthy(&self) -> Vec<(String, String)> {
         self.unhealthy.lock().clone()
+    }
+
+    fn owner(&self, service: &str) -> Option<String> {
+        self.owners.lock().iter().find(|(name, _)| name == service).map(|(_, owner)| owner.clone())
     }
 }
 

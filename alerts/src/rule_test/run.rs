@@ -51,8 +51,16 @@ pub(super) fn run(file: &TestFile, test: &TestGroup, groups: &[RuleGroup]) -> Ve
     let mut at = test.start;
     while at <= last {
         load(&store, test, at, &mut loaded);
-        let bench =
-            Bench { settings: &settings, engine: &engine, source: &store, sink: &store, clock: &Standing, wall: at, room: usize::MAX };
+        let bench = Bench {
+            settings: &settings,
+            engine: &engine,
+            source: &store,
+            sink: &store,
+            clock: &Standing,
+            wall: at,
+            room: usize::MAX,
+            owner: &|_| None,
+        };
         let mut broken = false;
         for group in &mut runtimes {
             let mut rules = std::mem::take(&mut group.rules);

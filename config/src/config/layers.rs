@@ -267,6 +267,12 @@ impl Layers {
         if !(zone.is_empty() || zone == "local" || zone.eq_ignore_ascii_case("utc") || zone.parse::<chrono_tz::Tz>().is_ok()) {
             self.complain("ui.timezone", format!("there is no time zone {zone:?}"), "write local, utc or a name such as Europe/Berlin");
         }
+        let base = config.runbook_base.as_str();
+        let leads = ["https://", "http://"].iter().any(|scheme| base.starts_with(scheme)) && !base.contains(char::is_whitespace);
+        if !base.is_empty() && !leads {
+            let message = format!("{base:?} is not a URL that a message can lead to");
+            self.complain("runbook_base", message, "write it like https://wiki.example/runbooks");
+        }
         self.urls(config);
         if let Err(error) = check_state_dir(&config.state_dir) {
             self.errors.push(error);

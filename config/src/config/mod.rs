@@ -44,6 +44,8 @@ pub struct Config {
     pub probe: Vec<Probe>,
     /// Prometheus rule files.
     pub rules: Vec<PathBuf>,
+    /// Where runbooks stand whose `runbook_url` is a path; empty: messages name the path.
+    pub runbook_base: String,
     pub alertmanager: Option<String>,
     pub state_dir: PathBuf,
     pub memory_limit: ByteSize,
@@ -85,6 +87,7 @@ impl Default for Config {
             scrape: Vec::new(),
             probe: Vec::new(),
             rules: Vec::new(),
+            runbook_base: String::new(),
             alertmanager: None,
             state_dir: PathBuf::new(),
             memory_limit: ByteSize::mebibytes(512),

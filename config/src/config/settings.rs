@@ -105,6 +105,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     run("probe", TextList, "probe", "Health endpoints (http, https, tcp or grpc URLs); as [[probe]] tables with more detail"),
     run("rules", TextList, "rules", "Prometheus rule files"),
+    file("runbook_base", Text, "URL under which runbooks stand whose runbook_url is a path; empty: messages name the path"),
     run("alertmanager", Text, "alertmanager", "URL of an Alertmanager that gets every alert"),
     run("state_dir", Path, "state-dir", "Alert states, silences and the outbox live here"),
     run("memory_limit", Size, "memory-limit", "Telemetry kept in memory"),

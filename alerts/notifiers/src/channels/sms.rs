@@ -2,7 +2,7 @@
 
 use super::webhook::Authorization;
 use super::{Channel, Delivery, Failure, Http, Outcome, Probe, fixed_destination, http};
-use crate::message::{Message, stable_key};
+use crate::message::{Message, runbook, stable_key};
 use crate::secret::SecretSource;
 use crate::settings::{Settings, one_secret};
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -137,7 +137,15 @@ fn text(message: &Message) -> String {
     {
         text.push_str(&format!(" - {}", only.summary));
     }
-    text.chars().take(TEXT).collect()
+    let mut text: String = text.chars().take(TEXT).collect();
+    // A link that is cut leads nowhere.
+    if let [only] = message.alerts.as_slice()
+        && let Some(runbook) = runbook(&only.notice)
+        && text.chars().count() + 1 + runbook.chars().count() <= TEXT
+    {
+        text.push_str(&format!(" {runbook}"));
+    }
+    text
 }
 
 impl Channel for Sms {

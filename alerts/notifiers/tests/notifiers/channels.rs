@@ -139,6 +139,41 @@ async fn a_mail_that_must_wait_comes_again_with_the_same_message_id_and_a_refuse
 }
 
 #[tokio::test]
+async fn every_channel_leads_to_the_runbook() {
+    const LINK: &str = "https://runbooks.example/commerce.md#co-01";
+    let (http, mail) = (Receiver::start().await, MailServer::start().await);
+    let running = start(
+        settings(&format!(
+            "alertmanagers = [\"{url}\"]\n[[receivers]]\nname = \"ops\"\nchannels = [{{ type = \"slack\", url = \"{url}/slack\" }}, \
+             {{ type = \"pagerduty\", routing_key = \"R0\", url = \"{url}/pagerduty\" }}, {{ type = \"webhook\", url = \"{url}/webhook\" }}, \
+             {{ type = \"sms\", url = \"{url}/sms\", to = [\"+491\"] }}, \
+             {{ type = \"email\", smarthost = \"{}\", from = \"wf@example.org\", to = [\"ops@example.org\"], security = \"none\" }}]\n\
+             [[routes]]\nto = [\"ops\"]\ngroup_wait = \"0s\"\n",
+            mail.address,
+            url = http.url,
+        )),
+        None,
+    );
+    let mut paged = notice("Slow", 1, Firing);
+    paged.annotations = Labels::from_pairs([("summary", "publishing is slow"), ("runbook_url", LINK)]);
+    running.commit(vec![paged]).await;
+    settled(&running).await;
+    eventually("all have heard", || http.count() == 5 && mail.mails().len() == 1).await;
+    let said: std::collections::BTreeMap<String, String> = http.received().into_iter().map(|r| (r.path.clone(), r.body.clone())).collect();
+    assert_eq!(said.len(), 5, "{:?}", said.keys());
+    for (path, body) in &said {
+        assert!(body.contains(LINK), "{path}: {body}");
+    }
+    let clicked = |path: &str| serde_json::from_str::<serde_json::Value>(&said[path]).expect("JSON");
+    assert_eq!(clicked("/pagerduty")["links"][0]["href"], LINK);
+    assert!(clicked("/slack").to_string().contains(&format!("<{LINK}|runbook>")));
+    // Long lines of a mail go on after `=`.
+    let mail = mail.mails()[0].lines.join("\n").replace("=\n", "");
+    assert!(mail.contains(LINK), "{mail}");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn an_sms_gateway_gets_its_own_fields_per_number() {
     let gateway = Receiver::start().await;
     let channel = format!(
