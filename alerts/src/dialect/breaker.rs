@@ -63,7 +63,7 @@ pub(super) fn read(source: &BreakerSource, dialect: &str, look: &Look<'_>, memor
             };
             let numbered = matches!(source.encoding, Encoding::Number { .. } | Encoding::NumberFromHelp);
             let unread = (numbered && state == State::Unknown).then(|| series.iter().map(|(_, v)| *v).fold(f64::NAN, f64::max));
-            let transitions = memory.see(&key, state, counted);
+            let transitions = memory.see(&key, state, has_trial(&source.encoding, &series, look), counted);
             let rejecting = rejecting.iter().any(|labels| {
                 Format::first(&source.service, labels).is_some_and(|s| s == key.0)
                     && Format::first(&source.breaker, labels).is_some_and(|b| b == key.1)
@@ -86,12 +86,16 @@ pub(super) fn read(source: &BreakerSource, dialect: &str, look: &Look<'_>, memor
 }
 
 impl Memory {
-    /// Remembers a state; counts the transition where the source does not count itself.
-    pub fn see(&mut self, key: &Key, state: State, counted: Vec<(State, f64)>) -> Vec<(State, f64)> {
+    /// Remembers a state; counts the transition where the source does not count itself. A breaker with a half-open state (`has_trial`) closes only by way
+    /// of it, so a trial that came and went between two looks is counted as well. One that failed is not: open looks like open.
+    pub fn see(&mut self, key: &Key, state: State, has_trial: bool, counted: Vec<(State, f64)>) -> Vec<(State, f64)> {
         let seen = self.seen.entry(key.clone()).or_insert_with(|| Seen { state, transitions: BTreeMap::new() });
         if state != State::Unknown {
             for to in [State::Closed, State::HalfOpen, State::Open] {
                 seen.transitions.entry(to).or_insert(0.0);
+            }
+            if has_trial && seen.state == State::Open && state == State::Closed {
+                *seen.transitions.entry(State::HalfOpen).or_insert(0.0) += 1.0;
             }
             if state != seen.state && seen.state != State::Unknown {
                 *seen.transitions.entry(state).or_insert(0.0) += 1.0;
@@ -110,6 +114,18 @@ impl Memory {
         if self.seen.len() > MOST {
             self.seen.clear();
         }
+    }
+}
+
+/// Whether the source has a word or a number for half-open.
+fn has_trial(encoding: &Encoding, series: &[(Labels, f64)], look: &Look<'_>) -> bool {
+    let half = |states: &BTreeMap<String, State>| states.values().any(|s| *s == State::HalfOpen);
+    match encoding {
+        Encoding::OneHot { states, .. } | Encoding::Growing { states, .. } => states.is_empty() || half(states),
+        Encoding::Number { table } => half(table),
+        Encoding::NumberFromHelp => series.iter().any(|(l, _)| look.help(l.metric_name()).is_some_and(|help| half(&table_in(&help)))),
+        // Events are counted by their source; the others have no trial.
+        Encoding::LastEvent { .. } | Encoding::Saturated | Encoding::Ejected => false,
     }
 }
 

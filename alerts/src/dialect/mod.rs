@@ -139,7 +139,7 @@ impl DialectEngine {
         let inferred = self.inferred.look(&look, &exported);
         for mut row in inferred {
             let key = (row.service.clone(), row.breaker.clone());
-            row.transitions = self.transitions.see(&key, row.state, Vec::new());
+            row.transitions = self.transitions.see(&key, row.state, true, Vec::new());
             breakers.entry(key).or_insert(row);
         }
         self.transitions.bound();

@@ -162,6 +162,27 @@ fn the_state_whose_time_grows_is_the_present_one() {
 }
 
 #[test]
+fn a_trial_between_two_scrapes_is_counted_where_there_must_have_been_one() {
+    let states = |now: &str| {
+        ["closed", "open", "half_open"]
+            .map(|s| format!("resilience4j_circuitbreaker_state{{name=\"stock\",state=\"{s}\"}} {}\n", u8::from(s == now)))
+            .concat()
+    };
+    let counts = |script: &[&str]| {
+        let texts: Vec<String> = script.iter().map(|s| states(s)).collect();
+        let found = rows(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        found.breakers[0].transitions.iter().map(|(s, n)| (s.word(), *n)).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(&["closed", "open", "closed"]), [("closed", 1.0), ("half-open", 1.0), ("open", 1.0)]);
+    assert_eq!(counts(&["closed", "open", "half_open", "closed"]), [("closed", 1.0), ("half-open", 1.0), ("open", 1.0)]);
+    assert_eq!(
+        counts(&["closed", "open", "open"]),
+        [("closed", 0.0), ("half-open", 0.0), ("open", 1.0)],
+        "a trial that failed cannot be seen"
+    );
+}
+
+#[test]
 fn numbers_are_believed_where_their_meaning_is_told() {
     for (help, value, state) in [
         ("0=closed 1=half-open 2=open", 2, "open"),
