@@ -1,10 +1,10 @@
 //! What is changed: every place of a rule that decides when it fires and how loudly, one at a time.
 
+use crate::expression::changes;
 use std::time::Duration;
 use watchfire_alerts::{Rule, RuleFile};
 use watchfire_model::format_duration;
-use watchfire_promql::Expr;
-use watchfire_promql::ast::BinaryOp;
+use watchfire_promql::Query;
 
 /// A rule with one change.
 #[derive(Clone, Debug)]
@@ -50,23 +50,28 @@ fn same(a: &Rule, b: &Rule) -> bool {
 fn of_rule(text: &str, original: &Rule) -> Vec<Mutant> {
     let all = rules(text);
     let rule = all.iter().find(|r| r.name == original.name).expect("the rule itself");
-    let source = Source::of(text, rule);
+    let source = Source::of(text, rule, "expr", &rule.expression);
     let mut edits = Vec::new();
-    rule.query.with_stack(|expr| expr.walk(&mut |node| of_node(node, rule, &source, &mut edits)));
+    for change in rule.query.with_stack(|expr| changes(expr, &rule.expression)) {
+        edits.push(Edit { start: source.at(change.start), end: source.at(change.end), with: change.with, change: change.what });
+    }
     if let Some(alerting) = rule.alerting() {
         of_hold(&source, "for", alerting.hold, &mut edits);
         if !alerting.keep_firing_for.is_zero() {
             of_hold(&source, "keep_firing_for", alerting.keep_firing_for, &mut edits);
         }
-        if let Some((start, end)) = source.value("severity") {
-            let other = if &text[start..end] == "info" { "low" } else { "info" };
-            edits.push(Edit { start, end, with: other.to_owned(), change: format!("severity {} as {other}", &text[start..end]) });
+        for (name, _) in &rule.labels {
+            of_label(&source, name, &mut edits);
+        }
+        if let Some(condition) = alerting.recover() {
+            of_recover(text, condition, rule, &mut edits);
         }
     }
     let mut out: Vec<Mutant> = Vec::new();
     for (i, edit) in edits.iter().enumerate() {
         let earlier = edits[..i].iter().filter(|e| e.change == edit.change).count();
-        let ordinal = ["", "the second ", "the third "].get(earlier).unwrap_or_else(|| panic!("{}: {}", rule.name, edit.change));
+        let ordinal =
+            ["", "the second ", "the third ", "the fourth "].get(earlier).unwrap_or_else(|| panic!("{}: {}", rule.name, edit.change));
         let mutant = Mutant {
             rule: rule.name.clone(),
             line: original.line + text[..edit.start].matches('\n').count() + 1 - rule.line,
@@ -88,36 +93,31 @@ struct Edit {
     change: String,
 }
 
-fn of_node(node: &Expr, rule: &Rule, source: &Source, edits: &mut Vec<Edit>) {
-    let mut push = |start: u32, end: u32, with: String, change: String| {
-        edits.push(Edit { start: source.at(start), end: source.at(end), with, change });
+/// Of a label of the rule: left out, and another value.
+fn of_label(source: &Source, name: &str, edits: &mut Vec<Edit>) {
+    let Some((start, end)) = source.value(name) else { return };
+    let was = source.text[start..end].to_owned();
+    let line = source.text[..start].rfind('\n').map_or(0, |at| at + 1);
+    edits.push(Edit { start: line, end: end + 1, with: String::new(), change: format!("without {name}") });
+    let other = match name {
+        "severity" if was == "info" => "low",
+        "severity" => "info",
+        _ => "other",
     };
-    match node {
-        Expr::Number { value, span } if *value != 0.0 => {
-            let was = &rule.expression[span.start as usize..span.end as usize];
-            for factor in [0.9, 1.1] {
-                push(span.start, span.end, format!("{}", value * factor), format!("{was} as {}", (value * factor * 1e9).round() / 1e9));
-            }
-        }
-        Expr::Binary(binary) => {
-            let (was, span) = (binary.op.symbol(), binary.op_span);
-            let other = match binary.op {
-                BinaryOp::Gt => ">=",
-                BinaryOp::Ge => ">",
-                BinaryOp::Lt => "<=",
-                BinaryOp::Le => "<",
-                BinaryOp::Eq => "!=",
-                BinaryOp::Ne => "==",
-                BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => {
-                    let change = format!("without {was} and what follows");
-                    push(span.start, binary.rhs.span().end, String::new(), change);
-                    return;
-                }
-                _ => return,
-            };
-            push(span.start, span.end, other.to_owned(), format!("{was} as {other}"));
-        }
-        _ => {}
+    edits.push(Edit { start, end, with: other.to_owned(), change: format!("{name} {was} as {other}") });
+}
+
+/// Of the condition to resolve, which is an expression as well.
+fn of_recover(text: &str, condition: &str, rule: &Rule, edits: &mut Vec<Edit>) {
+    let source = Source::of(text, rule, "recover", condition);
+    let line = text[..source.key].rfind('\n').map_or(0, |at| at + 1);
+    let (_, last) = *source.lines.last().expect("a condition");
+    let end = last + text[last..].find('\n').map_or(text.len() - last, |at| at + 1);
+    edits.push(Edit { start: line, end, with: String::new(), change: "without recover".to_owned() });
+    let query = Query::parse(condition).unwrap_or_else(|e| panic!("{}: recover: {e}", rule.name));
+    for change in query.with_stack(|expr| changes(expr, condition)) {
+        let (start, end) = (source.at(change.start), source.at(change.end));
+        edits.push(Edit { start, end, with: change.with, change: format!("in recover, {}", change.what) });
     }
 }
 
@@ -145,21 +145,25 @@ struct Source<'t> {
     end: usize,
     /// How far its keys are indented.
     column: usize,
+    /// The value of the key that holds the expression.
+    key: usize,
     /// Where each line of the expression starts: (in the expression, in the file).
     lines: Vec<(usize, usize)>,
 }
 
 impl<'t> Source<'t> {
-    fn of(text: &'t str, rule: &Rule) -> Self {
+    /// With where the expression stands that is the value of a key.
+    fn of(text: &'t str, rule: &Rule, key: &str, expression: &str) -> Self {
         let (start, end) = block(text, rule);
         let dash = start + text[start..].find("- ").expect("a rule is an item of a list");
-        let mut source = Source { text, first: dash + 2, end, column: dash + 2 - start, lines: Vec::new() };
-        let (mut at, value_end) = source.value("expr").expect("a rule has an expression");
+        let mut source = Source { text, first: dash + 2, end, column: dash + 2 - start, key: 0, lines: Vec::new() };
+        let (mut at, value_end) = source.value(key).expect("a rule has an expression");
+        source.key = at;
         if text[at..value_end].starts_with('|') {
             at = value_end + 1;
         }
         let mut offset = 0;
-        for line in rule.expression.lines() {
+        for line in expression.lines() {
             at += text[at..].len() - text[at..].trim_start_matches(' ').len();
             let indent = line.len() - line.trim_start_matches(' ').len();
             let inner = line.trim_start_matches(' ');
@@ -172,8 +176,7 @@ impl<'t> Source<'t> {
     }
 
     /// A place of the expression as a place of the file.
-    fn at(&self, offset: u32) -> usize {
-        let offset = offset as usize;
+    fn at(&self, offset: usize) -> usize {
         let (from, at) = self.lines.iter().rev().find(|(from, _)| *from <= offset).expect("within a line");
         at + offset - from
     }
