@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use watchfire_config::files::{BY_HAND, read_text};
 use watchfire_model::Timestamp;
 use watchfire_model::reading::{Command, CommandSink, ReadError, Reading, Request, Source, Status};
 
@@ -77,8 +78,8 @@ impl RemoteSource {
         };
         let client = match &credentials.ca {
             Some(path) => {
-                let pem = std::fs::read(path).with_context(|| format!("cannot read the certificates of {}", path.display()))?;
-                client.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem)?)
+                let pem = read_text(path, BY_HAND).with_context(|| format!("cannot read the certificates of {}", path.display()))?;
+                client.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem.as_bytes())?)
             }
             None => client,
         };

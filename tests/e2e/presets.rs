@@ -53,6 +53,29 @@ fn rules_and_their_tests_pass_in_promtool() {
     }
 }
 
+#[test]
+fn tests_are_chosen_by_an_expression_as_go_reads_it() {
+    let home = TempDir::new().expect("a temporary directory");
+    let case = |name: &str, expected: u32| {
+        format!(
+            "- name: '{name}'\n  promql_expr_test:\n  - {{expr: vector(1), eval_time: 1m, exp_samples: [{{labels: '{{}}', value: {expected}}}]}}\n"
+        )
+    };
+    let names = [("good [1]", 1), ("good 12", 1), ("bad \u{664}", 2)];
+    let cases: String = names.iter().map(|(name, expected)| case(name, *expected)).collect();
+    std::fs::write(home.path().join("t.yml"), format!("evaluation_interval: 1m\ntests:\n{cases}")).expect("written");
+    let chosen = |run: &str| watchfire(&["rules", "test", "--run", run, "t.yml"], home.path());
+    // Of the three only the last fails.
+    for (run, passes) in [("", false), ("good", true), (r"[[]\d", true), (r"\Q[1]\E", true), (r"\d", true), (r"^bad \D$", false)] {
+        let output = chosen(run);
+        assert_eq!(output.status.success(), passes, "{run}: {}", said(&output));
+    }
+    for run in ["(", "x{1000}{1000}"] {
+        let output = chosen(run);
+        assert!(!output.status.success() && said(&output).contains("--run: "), "{run}: {}", said(&output));
+    }
+}
+
 /// The files of the guide, written as it says.
 fn shop() -> TempDir {
     let home = TempDir::new().expect("a temporary directory");

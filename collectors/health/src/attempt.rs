@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use watchfire_fetch::{FetchError, Fetcher, Order, Redirects, Resolver, client_config};
+use watchfire_fetch::{FetchError, Fetcher, Order, Redirects, Resolver, client_config, read_secret};
 use watchfire_model::{DependencyReport, Timestamp};
 
 /// What one attempt found.
@@ -163,8 +163,8 @@ fn order(settings: &CheckSettings, url: &reqwest::Url) -> Result<Order, String> 
 }
 
 async fn bearer(path: &Path) -> Result<HeaderValue, String> {
-    let token = tokio::fs::read_to_string(path).await.map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    let mut value = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+    let token = read_secret(path).await?;
+    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
         .map_err(|_| format!("the token in {} cannot be sent as a header", path.display()))?;
     value.set_sensitive(true);
     Ok(value)

@@ -80,11 +80,7 @@ impl Known {
 }
 
 fn read(path: &Path) -> Result<Vec<StaticConfig>, String> {
-    let metadata = fs::metadata(path).map_err(|e| e.to_string())?;
-    if metadata.len() > MAX_FILE {
-        return Err(format!("larger than {} MiB", MAX_FILE >> 20));
-    }
-    let text = fs::read_to_string(path).map_err(|e| e.to_string())?;
+    let text = watchfire_fetch::read_text(path, MAX_FILE).map_err(|e| e.to_string())?;
     if path.extension().is_some_and(|e| e == "json") {
         serde_json::from_str(&text).map_err(|e| e.to_string())
     } else {
@@ -168,6 +164,11 @@ mod tests {
         assert!(!discovery.refresh(&patterns));
         assert_eq!(addresses(&discovery), ["h:1"]);
         assert_eq!(discovery.problems().count(), 1);
+
+        fs::File::create(folder.path().join("a.json")).unwrap().set_len(MAX_FILE + 1).unwrap();
+        assert!(!discovery.refresh(&patterns));
+        assert_eq!(addresses(&discovery), ["h:1"], "a file that is too large is not read, and the targets known before are kept");
+        assert!(discovery.problems().all(|p| p.contains("it is larger than")), "{:?}", discovery.problems().collect::<Vec<_>>());
 
         file("a.json", r#"[{"targets":["h:1","h:22"]}]"#);
         assert!(discovery.refresh(&patterns));

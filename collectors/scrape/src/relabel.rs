@@ -159,6 +159,32 @@ mod tests {
     }
 
     #[test]
+    fn expressions_mean_what_they_mean_in_go_and_stay_small() {
+        let kept =
+            |regex: &str, value: &str| run(&format!("{{source_labels: [a], action: keep, regex: '{regex}'}}"), &[("a", value)]).is_some();
+        for (regex, value, expected) in [
+            (r"\d+", "42", true),
+            // Digits are those of ASCII, a bracket within a class stands for itself, and so does what is quoted.
+            (r"\d+", "\u{664}\u{662}", false),
+            (r"[[a]+", "[a", true),
+            (r"\Qa.b\E", "a.b", true),
+            (r"\Qa.b\E", "axb", false),
+            // The whole value, lines and all.
+            ("a.*", "a\nb", true),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(kept(regex, value), expected, "{regex} {value:?}");
+        }
+        let begun = std::time::Instant::now();
+        for regex in ["x{1000}{1000}", "(", r"\p{NoSuchClass}"] {
+            let config: RelabelConfig = serde_saphyr::from_str(&format!("{{source_labels: [a], action: keep, regex: '{regex}'}}")).unwrap();
+            let refused = Relabel::new(&config).err().unwrap_or_else(|| panic!("{regex} is taken"));
+            assert!(refused.contains("regex"), "{refused}");
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+
+    #[test]
     fn every_action_does_what_it_does_in_prometheus() {
         let input = &[("a", "foo"), ("b", "bar"), ("c", "foo"), ("z", "baz")][..];
         type Expected<'a> = Option<&'a [(&'a str, &'a str)]>;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use watchfire_fetch::{FetchError, Fetcher, Order, basic_authorization};
+use watchfire_fetch::{FetchError, Fetcher, Order, basic_authorization, read_secret};
 use watchfire_model::Secret;
 
 /// Body bytes a scrape may hold before it draws on the budget all scrapes share.
@@ -138,7 +138,7 @@ async fn credentials(job: &Job) -> Result<HeaderMap, String> {
     }
     if let Some(basic) = &job.basic_auth {
         let user = match &basic.username_file {
-            Some(path) => read(path).await?,
+            Some(path) => read_secret(path).await?,
             None => basic.username.clone(),
         };
         let password = either(basic.password.as_ref(), basic.password_file.as_deref()).await?;
@@ -161,15 +161,10 @@ fn secret_header(text: &str) -> Result<HeaderValue, String> {
 
 async fn either(secret: Option<&Secret>, file: Option<&Path>) -> Result<String, String> {
     match (secret, file) {
-        (_, Some(path)) => read(path).await,
+        (_, Some(path)) => read_secret(path).await,
         (Some(secret), None) => Ok(secret.expose().to_owned()),
         (None, None) => Ok(String::new()),
     }
-}
-
-async fn read(path: &Path) -> Result<String, String> {
-    let text = tokio::fs::read_to_string(path).await.map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    Ok(text.trim().to_owned())
 }
 
 #[cfg(test)]
