@@ -78,3 +78,53 @@ async fn tricks_with_paths_headers_and_lengths_get_a_plain_refusal() {
         assert!(watchfire.metric(&format!("watchfire_http_rejected_total{{reason=\"{reason}\"}}")).await >= 2.0, "{reason} is counted");
     }
 }
+
+/// What a page in a browser on the same machine can try: to post from another origin, to fetch across sites, and to rebind its own name to loopback.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_a_browser_gets_nowhere() {
+    let watchfire = Watchfire::start(&["--remote-write-receiver"]);
+    let form = "content-type: application/x-www-form-urlencoded\r\n";
+    let silence = r#"{"matchers":[{"name":"a","value":"b","isRegex":false,"isEqual":true}],"startsAt":"2026-01-01T00:00:00Z","endsAt":"2126-01-01T00:00:00Z","createdBy":"x","comment":"x"}"#;
+    let page = "origin: http://evil.example\r\n";
+    let span = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","name":"x"}]}]}]}"#;
+    let json = "content-type: application/json\r\n";
+    let requests = [
+        (&watchfire.api, "POST", "/-/reload", page.to_owned(), ""),
+        (&watchfire.api, "POST", "/api/watchfire/v1/silences", format!("{page}{json}"), silence),
+        (&watchfire.api, "POST", "/api/v1/query", format!("{page}{form}"), "query=up"),
+        (&watchfire.api, "POST", "/api/v1/write", page.to_owned(), "x"),
+        (&watchfire.api, "GET", "/api/v1/query?query=up", "sec-fetch-site: cross-site\r\n".to_owned(), ""),
+        (
+            &watchfire.api,
+            "GET",
+            "/",
+            format!(
+                "{page}connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            ),
+            "",
+        ),
+        // What a form can send needs no preflight.
+        (&watchfire.otlp_http, "POST", "/v1/traces", format!("{page}content-type: text/plain\r\n"), span),
+        (&watchfire.otlp_http, "POST", "/v1/traces", format!("{page}{json}"), span),
+    ];
+    let origin = requests.len() as f64;
+    for (address, method, path, headers, body) in requests {
+        let close = if headers.contains("upgrade") { "" } else { "connection: close\r\n" };
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{close}{headers}content-length: {}\r\n\r\n{body}", body.len());
+        let answer = exchange(address, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("is not allowed"), "{method} {path}: {answer}");
+        assert!(!answer.to_ascii_lowercase().contains("access-control"), "{answer}");
+    }
+    for address in [&watchfire.api, &watchfire.otlp_http] {
+        let request = "GET /api/v1/query?query=up HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+        let answer = exchange(address, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("evil.example") && answer.contains("is not allowed"), "{answer}");
+    }
+    assert_eq!(watchfire.metric(r#"watchfire_http_rejected_total{reason="origin"}"#).await, origin);
+    assert_eq!(watchfire.metric(r#"watchfire_http_rejected_total{reason="host"}"#).await, 2.0);
+    let status = watchfire.json("/api/watchfire/v1/alerts").await;
+    assert!(status["silences"].as_array().is_none_or(Vec::is_empty), "{status}");
+    let traces = watchfire.json("/api/v1/query?query=traces_span_metrics_calls_total").await;
+    assert_eq!(traces["data"]["result"].as_array().map(Vec::len), Some(0), "{traces}");
+}

@@ -1,11 +1,15 @@
 //! Builders, a simulated clock and recording fakes for every crate's tests.
 //!
-//! Types to know: [`SimClock`] is time that only moves when told to; [`MemorySource`] is a `SeriesSource` over plain vectors.
+//! Types to know: [`SimClock`] is time that only moves when told to; [`MemorySource`] is a `SeriesSource` over plain vectors;
+//! [`DesktopSession`] is a desktop that shows popups to nobody.
 //!
-//! Invariants: depends on the model only, so every crate can use it in its tests without a cycle; nothing here sleeps.
+//! Invariants: depends on the model only, so every crate can use it in its tests without a cycle; nothing here sleeps but to look
+//! again at a process that has no other way to tell.
 
+mod desktop_session;
 mod source;
 
+pub use desktop_session::DesktopSession;
 pub use source::MemorySource;
 /// Time that moves only when told to.
 pub use watchfire_model::HandClock as SimClock;

@@ -3,122 +3,25 @@
 
 use crate::{eventually, notice, settings, start};
 use parking_lot::Mutex;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watchfire_model::NoticeState::*;
 use watchfire_model::{Labels, Severity};
 use watchfire_notifiers::{Protocol, TerminalKind, TerminalSink, probe_paths};
+use watchfire_testkit::DesktopSession;
 
-/// The processes of one session.
-struct Session {
-    bus: Child,
-    address: String,
-    daemon: Option<Child>,
-    calls: Arc<Mutex<Vec<String>>>,
-}
-
-impl Session {
-    fn start() -> Option<Session> {
-        let mut bus = match Command::new("dbus-daemon")
-            .args(["--session", "--nofork", "--print-address"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-        {
-            Ok(bus) => bus,
-            Err(e) => {
-                println!("skipped: dbus-daemon: {e} (Debian package dbus)");
-                return None;
-            }
-        };
-        let mut address = String::new();
-        BufReader::new(bus.stdout.take().unwrap()).read_line(&mut address).unwrap();
-        Some(Session { bus, address: address.trim().to_owned(), daemon: None, calls: Arc::default() })
-    }
-
-    /// Starts the service; false, and said so, where it is not installed.
-    fn daemon(&mut self) -> bool {
-        let mut daemon = Command::new("/usr/bin/python3")
-            .args(["-u", "-m", "dbusmock", "--session", "--template", "notification_daemon"])
-            .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(daemon.stdout.take().unwrap());
-        let calls = self.calls.clone();
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| calls.lock().push(line)));
-        let begun = Instant::now();
-        while !self.owned() {
-            if daemon.try_wait().unwrap().is_some() || begun.elapsed() > Duration::from_secs(20) {
-                println!("skipped: python3-dbusmock does not start (Debian package python3-dbusmock)");
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        self.daemon = Some(daemon);
-        true
-    }
-
-    fn owned(&self) -> bool {
-        let output = Command::new("dbus-send")
-            .args(["--session", "--print-reply", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"])
-            .args(["org.freedesktop.DBus.NameHasOwner", "string:org.freedesktop.Notifications"])
-            .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
-            .output();
-        output.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("boolean true"))
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.daemon.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    }
-
-    /// Runs one of the client tests below in a process that has this session bus.
-    fn client(&self, test: &str) -> String {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args([&format!("desktop::{test}"), "--exact", "--nocapture", "--test-threads=1"])
-            .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
-            .env("WATCHFIRE_DESKTOP_CLIENT", test)
-            .output()
-            .unwrap();
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{text}");
-        text
-    }
-
-    /// The `Notify` calls the service saw; each begins with a time, and bodies have lines.
-    fn popups(&mut self, at_least: usize) -> Vec<String> {
-        let begun = Instant::now();
-        loop {
-            let mut calls: Vec<String> = Vec::new();
-            for line in self.calls.lock().iter() {
-                let starts = line.split_once(' ').is_some_and(|(time, _)| time.parse::<f64>().is_ok());
-                match calls.last_mut() {
-                    Some(last) if !starts => last.push_str(line),
-                    _ => calls.push(line.clone()),
-                }
-            }
-            calls.retain(|c| c.contains(" Notify "));
-            if calls.len() >= at_least || begun.elapsed() > Duration::from_secs(10) {
-                return calls;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if let Some(daemon) = &mut self.daemon {
-            daemon.kill().ok();
-            daemon.wait().ok();
-        }
-        self.bus.kill().ok();
-        self.bus.wait().ok();
-    }
+/// Runs one of the client tests below in a process that has this session bus.
+fn client(session: &DesktopSession, test: &str) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([&format!("desktop::{test}"), "--exact", "--nocapture", "--test-threads=1"])
+        .env("DBUS_SESSION_BUS_ADDRESS", session.address())
+        .env("WATCHFIRE_DESKTOP_CLIENT", test)
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{text}");
+    text
 }
 
 fn is_client(test: &str) -> bool {
@@ -127,11 +30,11 @@ fn is_client(test: &str) -> bool {
 
 #[test]
 fn a_popup_is_shown_replaced_and_quiet_when_resolved() {
-    let Some(mut session) = Session::start() else { return };
-    if !session.daemon() {
+    let Some(mut session) = DesktopSession::start() else { return };
+    if !session.serve() {
         return;
     }
-    session.client("client_fires_and_resolves");
+    client(&session, "client_fires_and_resolves");
     let popups = session.popups(2);
     assert_eq!(popups.len(), 2, "{popups:?}");
     assert!(popups[0].contains("\"watchfire\" 0 ") && popups[0].contains("[FIRING] A: social-service (critical)"), "{}", popups[0]);
@@ -139,10 +42,11 @@ fn a_popup_is_shown_replaced_and_quiet_when_resolved() {
     assert!(popups[0].trim_end().ends_with(" 0"), "critical does not expire: {}", popups[0]);
     assert!(popups[1].contains("\"watchfire\" 1 ") && popups[1].contains("[RESOLVED] A"), "replaced by its id: {}", popups[1]);
     assert!(popups[1].contains("\"urgency\": 0") || popups[1].contains("'urgency': 0"), "{}", popups[1]);
-    let asked = session.calls.lock().iter().filter(|line| line.contains(" GetCapabilities")).count();
-    assert_eq!(asked, 1, "whether the service reads markup is asked once: {:?}", session.calls.lock());
+    let asked = session.calls().iter().filter(|(_, call)| call.contains(" GetCapabilities")).count();
+    assert_eq!(asked, 1, "whether the service reads markup is asked once: {:?}", session.calls());
     // The service of the template declares body-markup.
     assert!(popups[0].contains("&lt;b&gt;calls&lt;/b&gt; &amp; fail"), "{}", popups[0]);
+    assert!(popups[0].contains("runbook: https://runbooks.example/commerce.md#co-01"), "{}", popups[0]);
 }
 
 #[tokio::test]
@@ -152,7 +56,8 @@ async fn client_fires_and_resolves() {
     }
     let running = start(settings(""), None);
     let mut firing = notice("A", 1, Firing);
-    firing.annotations = Labels::from_pairs([("summary", "<b>calls</b> & fail")]);
+    let runbook = "https://runbooks.example/commerce.md#co-01";
+    firing.annotations = Labels::from_pairs([("summary", "<b>calls</b> & fail"), ("runbook_url", runbook)]);
     let begun = Instant::now();
     running.commit(vec![firing]).await;
     eventually("shown", || !running.handle.delivery("fp-A").is_empty()).await;
@@ -167,11 +72,11 @@ async fn client_fires_and_resolves() {
 
 #[test]
 fn five_thousand_alerts_are_five_popups_and_one_summary() {
-    let Some(mut session) = Session::start() else { return };
-    if !session.daemon() {
+    let Some(mut session) = DesktopSession::start() else { return };
+    if !session.serve() {
         return;
     }
-    session.client("client_storms");
+    client(&session, "client_storms");
     let popups = session.popups(6);
     let (summaries, single): (Vec<_>, Vec<_>) = popups.iter().partition(|p| p.contains("more firing"));
     assert_eq!(single.len(), 5, "{single:?}");
@@ -196,15 +101,15 @@ async fn client_storms() {
 
 #[test]
 fn a_service_that_hangs_or_is_absent_falls_back_to_the_terminal_within_its_time() {
-    let Some(mut session) = Session::start() else { return };
+    let Some(mut session) = DesktopSession::start() else { return };
     // A bus without a service: looked up, not activated.
-    let text = session.client("client_without_service");
+    let text = client(&session, "client_without_service");
     assert!(text.contains("fell back in"), "{text}");
-    if !session.daemon() {
+    if !session.serve() {
         return;
     }
     session.signal("-STOP");
-    let text = session.client("client_with_hanging_service");
+    let text = client(&session, "client_with_hanging_service");
     session.signal("-CONT");
     assert!(text.contains("no answer within 2 s"), "{text}");
 }
