@@ -52,9 +52,6 @@ impl Topology for JoinedTopology {
     }
 
     fn owner(&self, service: &str) -> Option<String> {
-        let declared = &self.declared;
-        let of_services = || declared.services.iter().find(|s| s.name == service).and_then(|s| s.owner.as_ref());
-        let owner = declared.owners.iter().rev().find(|(name, _)| name == service).map(|(_, owner)| owner).or_else(of_services);
-        owner.filter(|owner| !owner.is_empty()).cloned()
+        self.declared.owner(service).map(str::to_owned)
     }
 }

@@ -49,7 +49,8 @@ pub use check::{CheckOptions, Lint, Verdict, check};
 pub use comparison::Comparison;
 pub use course::Courses;
 pub use dialect::{
-    BreakerRow, BreakerState, Dialect, DialectEngine, DialectRows, ObservedSeries, Proposal, QueueRow, builtin_dialects, propose,
+    BreakerRow, BreakerState, CLOSED_AGAIN, Dialect, DialectEngine, DialectRows, ObservedSeries, Proposal, QueueRow, builtin_dialects,
+    propose,
 };
 pub use evaluator::{
     AlertRecord, AlertReport, EvaluationNote, Evaluator, EvaluatorSettings, EvidenceRequest, EvidenceSource, GroupReport, Paging,

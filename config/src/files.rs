@@ -22,6 +22,18 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     text(file, limit)
 }
 
+/// As [`read_text`], of a file and nothing else: a pipe or a device may never begin or never end, and what is read again and again while running must
+/// not wait for one.
+///
+/// # Errors
+/// As [`read_text`], and when it is no file.
+pub fn read_file(path: &Path, limit: u64) -> io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    read_text(path, limit)
+}
+
 /// As [`read_text`], from what is open already.
 ///
 /// # Errors
@@ -36,7 +48,8 @@ pub fn text(source: impl Read, limit: u64) -> io::Result<String> {
 }
 
 fn too_large(limit: u64) -> io::Error {
-    io::Error::other(format!("it is larger than {} MiB", limit >> 20))
+    let shown = if limit < 1 << 20 { format!("{} KiB", limit >> 10) } else { format!("{} MiB", limit >> 20) };
+    io::Error::other(format!("it is larger than {shown}"))
 }
 
 #[cfg(test)]
@@ -49,5 +62,32 @@ mod tests {
         assert!(text(&b"abcd"[..], 3).is_err());
         let error = text(io::repeat(b'x'), BY_HAND).expect_err("without end");
         assert_eq!(error.to_string(), "it is larger than 4 MiB");
+    }
+
+    #[test]
+    fn no_more_is_read_than_the_limit() -> io::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("secret");
+        std::fs::write(&path, "x".repeat(2048))?;
+        assert_eq!(read_file(&path, 2048)?.len(), 2048);
+        assert_eq!(read_file(&path, 1024).expect_err("too large").to_string(), "it is larger than 1 KiB");
+        Ok(())
+    }
+
+    #[test]
+    fn a_device_without_end_is_not_read_and_a_pipe_without_a_writer_not_waited_for() -> io::Result<()> {
+        assert_eq!(read_file(Path::new("/dev/zero"), 1024).expect_err("no file").to_string(), "it is not a file");
+        let directory = tempfile::tempdir()?;
+        let pipe = directory.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success());
+        assert_eq!(read_file(&pipe, 1024).expect_err("no file").to_string(), "it is not a file");
+        Ok(())
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_says_that_it_is_empty_and_is_not_is_read_to_the_limit() {
+        // Files of /proc say that they hold nothing.
+        assert!(read_file(Path::new("/proc/self/maps"), 16).is_err());
     }
 }

@@ -4,6 +4,7 @@ use super::context::Declared;
 use super::lens::Lens;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use watchfire_alerts::CLOSED_AGAIN;
 use watchfire_model::reading::{Breaker, Breakers, ReadError};
 use watchfire_model::{Labels, Timestamp};
 
@@ -115,9 +116,6 @@ fn unread(exported: &str) -> String {
     }
 }
 
-/// Call rate left, relative to before, below which calls nearly stopped.
-const COLLAPSED: f64 = 0.5;
-
 /// The figures that deduced breakers rest on, from the series of their edges at the time that is looked at.
 fn add_evidence(lens: &Lens<'_>, breakers: &mut BTreeMap<(String, String), Breaker>) -> Result<(), ReadError> {
     let requests = "sum by (client, server) (rate(traces_service_graph_request_total[1m]))";
@@ -139,7 +137,7 @@ fn add_evidence(lens: &Lens<'_>, breakers: &mut BTreeMap<(String, String), Break
         // The looks at the past are half a minute apart and may have missed what is now.
         let peak = peaks.get(edge).copied().unwrap_or(0.0).max(now);
         breaker.evidence.extend(match times.get(edge) {
-            _ if now < COLLAPSED * peak => Some(format!("the call rate went from {peak:.1}/s to {now:.1}/s")),
+            _ if now < CLOSED_AGAIN * peak => Some(format!("the call rate went from {peak:.1}/s to {now:.1}/s")),
             Some(seconds) => Some(format!("{now:.1} calls/s now end within {:.1} ms", seconds * 1000.0)),
             None => None,
         });

@@ -30,6 +30,13 @@ impl Declared {
             None => self.owners.push((service.to_owned(), owner.to_owned())),
         }
     }
+
+    /// Who answers for a service: the same on every screen and in every notice.
+    pub fn owner(&self, service: &str) -> Option<&str> {
+        let of_service = self.services.iter().find(|s| s.name == service).and_then(|s| s.owner.as_deref());
+        let named = || self.owners.iter().rev().find(|(name, _)| name == service).map(|(_, owner)| owner.as_str());
+        of_service.or_else(named).filter(|owner| !owner.is_empty())
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -73,11 +80,6 @@ impl<'a> Context<'a> {
 
     pub fn is_declared(&self, name: &str) -> bool {
         self.service(name).is_some()
-    }
-
-    pub fn owner(&self, name: &str) -> Option<String> {
-        let named = || self.declared.owners.iter().rev().find(|(service, _)| service == name).map(|(_, owner)| owner.clone());
-        self.service(name).and_then(|s| s.owner.clone()).or_else(named)
     }
 
     pub fn namespace(&self, name: &str) -> Option<String> {

@@ -79,7 +79,7 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
             p50_seconds: figures.and_then(|r| r.p50),
             p95_seconds: figures.and_then(|r| r.p95),
             p99_seconds: figures.and_then(|r| r.p99),
-            owner: context.owner(name),
+            owner: context.declared.owner(name).map(str::to_owned),
             simulated: versions.get(name).is_some_and(|v| v.simulated),
             sparkline: sparklines.get(name).cloned().unwrap_or_default(),
             sample_count: figures.map(|r| r.rate * r.window.as_secs_f64() * ratio.unwrap_or(1.0)),

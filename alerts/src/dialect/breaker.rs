@@ -69,18 +69,7 @@ pub(super) fn read(source: &BreakerSource, dialect: &str, look: &Look<'_>, memor
                     && Format::first(&source.breaker, labels).is_some_and(|b| b == key.1)
             });
             let (service, breaker) = key;
-            BreakerRow {
-                service,
-                breaker,
-                state,
-                unread,
-                source: dialect.to_owned(),
-                inferred: false,
-                evidence: Vec::new(),
-                saturated,
-                rejecting,
-                transitions,
-            }
+            BreakerRow { service, breaker, state, unread, source: dialect.to_owned(), inferred: false, saturated, rejecting, transitions }
         })
         .collect()
 }

@@ -1,5 +1,5 @@
 //! Breakers nobody exports, deduced from spans: calls on an edge failed, and then they nearly stop (or fail at once without reaching the
-//! other side) while their caller is as busy as before.
+//! other side) while their caller is as busy as before. What that rests on is looked up by who shows it: the series are the evidence.
 
 use super::rows::BreakerRow;
 use super::{Look, State};
@@ -10,8 +10,8 @@ use watchfire_model::Labels;
 const FAILED: f64 = 0.5;
 /// Call rate left, relative to before.
 const COLLAPSED: f64 = 0.2;
-/// Call rate from which a breaker counts as closed again, relative to before.
-const RECOVERED: f64 = 0.5;
+/// Call rate from which a breaker that was deduced counts as closed again, relative to before.
+pub const CLOSED_AGAIN: f64 = 0.5;
 /// Calls per second below which a rate says nothing.
 const LEAST_RATE: f64 = 0.05;
 /// A failing call this fast did not reach anybody, in seconds.
@@ -63,20 +63,19 @@ impl Inferred {
             }
             // A caller that is idle itself calls nobody; that is no breaker.
             let busy = match (served.get(client), served_before.get(client)) {
-                (now, Some(before)) if *before > LEAST_RATE => now.copied().unwrap_or(0.0) >= RECOVERED * before,
+                (now, Some(before)) if *before > LEAST_RATE => now.copied().unwrap_or(0.0) >= CLOSED_AGAIN * before,
                 _ => true,
             };
             let tripped = self.tripped.get(edge).copied();
-            let (state, why) = judge(flow, tripped, busy);
-            match state {
+            match judge(flow, tripped, busy) {
                 State::Closed | State::Unknown => {
                     if self.tripped.remove(edge).is_some() {
-                        rows.push(row(edge, State::Closed, vec!["calls flow again".to_owned()]));
+                        rows.push(row(edge, State::Closed));
                     }
                 }
                 state => {
                     self.tripped.entry(edge.clone()).or_insert(flow.before);
-                    rows.push(row(edge, state, why));
+                    rows.push(row(edge, state));
                 }
             }
         }
@@ -85,30 +84,27 @@ impl Inferred {
     }
 }
 
-fn judge(flow: &Flow, tripped: Option<f64>, busy: bool) -> (State, Vec<String>) {
+fn judge(flow: &Flow, tripped: Option<f64>, busy: bool) -> State {
     let before = tripped.unwrap_or(flow.before);
     let share = if flow.rate > 0.0 { flow.failed / flow.rate } else { 0.0 };
     // A refused connection fails fast as well: only against what calls took before is a failure known to have reached nobody.
     let much_faster = |s: f64| flow.seconds_before.is_some_and(|b| s < 0.1 * b) || tripped.is_some();
     let fails_fast = flow.rate > LEAST_RATE && share >= 0.9 && flow.seconds.is_some_and(|s| s < FAST && much_faster(s));
     let collapsed = before > LEAST_RATE && flow.rate < COLLAPSED * before && busy;
-    let evidence = |how: String| vec![format!("{:.0} % of the calls had failed", flow.worst_failed * 100.0), how];
     if fails_fast {
-        let millis = flow.seconds.unwrap_or(0.0) * 1000.0;
-        return (State::Open, evidence(format!("calls now fail within {millis:.1} ms")));
+        return State::Open;
     }
-    let rates = format!("the call rate went from {before:.1}/s to {:.1}/s while the caller is as busy as before", flow.rate);
     match tripped {
-        None if collapsed && flow.worst_failed >= FAILED => (State::Open, evidence(rates)),
-        None => (State::Closed, Vec::new()),
-        Some(_) if flow.rate >= RECOVERED * before || !busy => (State::Closed, Vec::new()),
+        None if collapsed && flow.worst_failed >= FAILED => State::Open,
+        None => State::Closed,
+        Some(_) if flow.rate >= CLOSED_AGAIN * before || !busy => State::Closed,
         // A trickle of calls that succeed is a breaker trying.
-        Some(_) if flow.rate > 0.0 && share < FAILED => (State::HalfOpen, evidence("a few trial calls get through".to_owned())),
-        Some(_) => (State::Open, evidence(rates)),
+        Some(_) if flow.rate > 0.0 && share < FAILED => State::HalfOpen,
+        Some(_) => State::Open,
     }
 }
 
-fn row((client, server): &Edge, state: State, evidence: Vec<String>) -> BreakerRow {
+fn row((client, server): &Edge, state: State) -> BreakerRow {
     BreakerRow {
         service: client.clone(),
         breaker: server.clone(),
@@ -116,7 +112,6 @@ fn row((client, server): &Edge, state: State, evidence: Vec<String>) -> BreakerR
         unread: None,
         source: "spans".to_owned(),
         inferred: true,
-        evidence,
         saturated: false,
         rejecting: false,
         transitions: Vec::new(),

@@ -16,6 +16,7 @@ mod rows;
 
 pub use builtin::builtin_dialects;
 pub use file::{Dialect, State as BreakerState};
+pub use infer::CLOSED_AGAIN;
 pub use propose::{ObservedSeries, Proposal, propose};
 pub use rows::{BreakerRow, DialectRows, QueueRow};
 

@@ -15,8 +15,6 @@ pub struct BreakerRow {
     pub source: String,
     /// Deduced from spans because nobody exports it.
     pub inferred: bool,
-    /// Why it is believed to be so, where inferred.
-    pub evidence: Vec<String>,
     /// A concurrency limit is reached: calls are shed though the breaker is closed.
     pub saturated: bool,
     /// Calls were cut off within the last minutes.

@@ -5,7 +5,7 @@
 //! - [`Fetcher`]: sends an [`Order`], follows redirects by the rules of [`Guard`], gives an [`Answer`] whose body is read with a limit.
 //! - [`Resolver`]: names to addresses, at most two seconds, the last known addresses when the name service is down. One per process, shared.
 //! - [`TlsSettings`]: authorities and client certificate; the settings part of every `tls_config`.
-//! - [`read_secret`], [`read_text`]: files that settings name, with a limit.
+//! - [`read_secret`]: a secret that stands in a file.
 //! - [`FetchError`]: why there is no answer, in words for the target page.
 //!
 //! Invariants
@@ -16,14 +16,14 @@
 
 mod error;
 mod fetcher;
-mod file;
 mod guard;
 mod resolver;
+mod secret_file;
 mod tls;
 
 pub use error::FetchError;
 pub use fetcher::{Answer, Body, Fetcher, Order, Redirects, basic_authorization};
-pub use file::{read_secret, read_text};
 pub use guard::Guard;
 pub use resolver::Resolver;
+pub use secret_file::read_secret;
 pub use tls::{TlsError, TlsSettings, client_config};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use watchfire_config::files::read_file;
 
 const MAX_FILE: u64 = 10 << 20;
 
@@ -80,7 +81,7 @@ impl Known {
 }
 
 fn read(path: &Path) -> Result<Vec<StaticConfig>, String> {
-    let text = watchfire_fetch::read_text(path, MAX_FILE).map_err(|e| e.to_string())?;
+    let text = read_file(path, MAX_FILE).map_err(|e| e.to_string())?;
     if path.extension().is_some_and(|e| e == "json") {
         serde_json::from_str(&text).map_err(|e| e.to_string())
     } else {

@@ -175,13 +175,11 @@ mod tests {
         ] {
             assert_eq!(kept(regex, value), expected, "{regex} {value:?}");
         }
-        let begun = std::time::Instant::now();
         for regex in ["x{1000}{1000}", "(", r"\p{NoSuchClass}"] {
             let config: RelabelConfig = serde_saphyr::from_str(&format!("{{source_labels: [a], action: keep, regex: '{regex}'}}")).unwrap();
             let refused = Relabel::new(&config).err().unwrap_or_else(|| panic!("{regex} is taken"));
             assert!(refused.contains("regex"), "{refused}");
         }
-        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 
     #[test]
