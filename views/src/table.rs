@@ -9,7 +9,7 @@ use crate::look::Role;
 use crate::readings::Kind;
 use crate::view::Cx;
 use columns::fit;
-pub(crate) use columns::{Column, window};
+pub(crate) use columns::{Column, moved, window};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::marker::PhantomData;
@@ -194,16 +194,11 @@ impl<R: Rows> Table<R> {
 
     /// Moves the cursor or changes the order.
     pub(crate) fn update(&mut self, action: Action, rows: &[R::Row]) -> bool {
-        let page = self.page.max(1);
-        let to = match action {
-            Action::Up => self.selected.saturating_sub(1),
-            Action::Down => self.selected + 1,
-            Action::PageUp => self.selected.saturating_sub(page),
-            Action::PageDown => self.selected + page,
-            Action::HalfUp => self.selected.saturating_sub(page.div_ceil(2)),
-            Action::HalfDown => self.selected + page.div_ceil(2),
-            Action::Top => 0,
-            Action::Bottom => usize::MAX,
+        if let Some(to) = moved(action, self.selected, self.page, self.order.len().saturating_sub(1)) {
+            self.jump(to, rows);
+            return true;
+        }
+        match action {
             Action::SortNext => {
                 let sortable: Vec<usize> = (0..R::COLUMNS.len()).filter(|c| R::COLUMNS[*c].sort.is_some()).collect();
                 let next = match self.sort {
@@ -211,15 +206,10 @@ impl<R: Rows> Table<R> {
                     Some((column, _)) => sortable.into_iter().find(|c| *c > column),
                 };
                 self.sort = next.map(|c| (c, R::COLUMNS[c].right));
-                return true;
             }
-            Action::SortReverse => {
-                self.sort = self.sort.map(|(column, descending)| (column, !descending));
-                return true;
-            }
+            Action::SortReverse => self.sort = self.sort.map(|(column, descending)| (column, !descending)),
             _ => return false,
-        };
-        self.jump(to, rows);
+        }
         true
     }
 

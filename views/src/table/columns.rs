@@ -1,5 +1,7 @@
 //! Where columns and rows go: which columns a width has room for, and which rows a height.
 
+use crate::action::Action;
+
 /// One column. Narrow screens drop the columns of the highest rank first.
 pub(crate) struct Column {
     pub(crate) title: &'static str,
@@ -50,6 +52,24 @@ pub(crate) fn window(selected: usize, offset: usize, height: usize, rows: usize)
     } else {
         offset.min(last)
     }
+}
+
+/// Where a key of lists leads from a row, no further than the last one; `None` for every other key. All lists move by it, so that half a page is half a
+/// page everywhere.
+pub(crate) fn moved(action: Action, from: usize, page: usize, last: usize) -> Option<usize> {
+    let (page, half) = (page.max(1), page.div_ceil(2).max(1));
+    let to = match action {
+        Action::Up => from.saturating_sub(1),
+        Action::Down => from.saturating_add(1),
+        Action::PageUp => from.saturating_sub(page),
+        Action::PageDown => from.saturating_add(page),
+        Action::HalfUp => from.saturating_sub(half),
+        Action::HalfDown => from.saturating_add(half),
+        Action::Top => 0,
+        Action::Bottom => last,
+        _ => return None,
+    };
+    Some(to.min(last))
 }
 
 /// Names are not made narrower than this.
@@ -110,6 +130,15 @@ mod tests {
         assert_eq!(window(99, 0, 10, 100), 90);
         assert_eq!(window(0, 90, 10, 5), 0);
         assert_eq!(window(3, 0, 0, 5), 4);
+    }
+
+    #[test]
+    fn keys_of_lists_stay_within_the_list() {
+        let to = |action| moved(action, 5, 5, 9);
+        let all =
+            [Action::Up, Action::Down, Action::PageUp, Action::PageDown, Action::HalfUp, Action::HalfDown, Action::Top, Action::Bottom];
+        assert_eq!(all.map(to), [4, 6, 0, 9, 2, 8, 0, 9].map(Some));
+        assert_eq!((to(Action::Left), moved(Action::HalfDown, 0, 0, 9), moved(Action::Down, 0, 3, 0)), (None, Some(1), Some(0)));
     }
 
     #[test]

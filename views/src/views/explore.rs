@@ -10,7 +10,7 @@ use crate::effect::Effect;
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
-use crate::table::window;
+use crate::table::{moved, window};
 use crate::view::{Ask, Cx, Out, View};
 use crate::views::ViewId;
 use questions::EXAMPLES;
@@ -186,13 +186,10 @@ impl View for Explore {
                 self.range = Some(if longer { (range + 1).min(RANGES.len() - 1) } else { range.saturating_sub(1) });
                 out.effects.push(Effect::Refresh);
             }
-            Action::Up => self.position = self.position.saturating_sub(1),
-            Action::Down => self.position = (self.position + 1).min(last),
-            Action::PageUp | Action::HalfUp => self.position = self.position.saturating_sub(self.page),
-            Action::PageDown | Action::HalfDown => self.position = (self.position + self.page).min(last),
-            Action::Top => self.position = 0,
-            Action::Bottom => self.position = last,
-            _ => return false,
+            _ => match moved(action, self.position, self.page, last) {
+                Some(to) => self.position = to,
+                None => return false,
+            },
         }
         if self.position < series {
             self.series = self.position;

@@ -8,7 +8,7 @@ use crate::effect::Effect;
 use crate::filter::{Field, Fields};
 use crate::look::Role;
 use crate::readings::Kind;
-use crate::table::window;
+use crate::table::{moved, window};
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use crate::zone::Zone;
@@ -160,46 +160,36 @@ impl View for Logs {
         if self.patterns && self.choose_pattern(action, cx, out) {
             return true;
         }
-        let (page, last) = (self.page.max(1), self.order.len().saturating_sub(1));
-        let to = match action {
-            Action::Up => self.position.saturating_sub(1),
-            Action::Down => self.position + 1,
-            Action::PageUp => self.position.saturating_sub(page),
-            Action::PageDown => self.position + page,
-            Action::HalfUp => self.position.saturating_sub(page / 2),
-            Action::HalfDown => self.position + page / 2,
-            Action::Top => 0,
-            Action::Bottom => last,
-            _ => {
-                match action {
-                    Action::Follow => {
-                        self.follow = !self.follow;
-                        self.hold(cx);
-                    }
-                    Action::Patterns => self.patterns = !self.patterns,
-                    Action::Wrap => self.wrapped = !self.wrapped,
-                    Action::Severity => {
-                        self.severity = (self.severity + 1) % SEVERITIES.len();
-                        out.effects.push(Effect::Refresh);
-                    }
-                    Action::MoreHops => self.context = (self.context + 1).min(MOST_CONTEXT),
-                    Action::FewerHops => self.context = self.context.saturating_sub(1),
-                    Action::Open => match self.selected(cx).and_then(|l| l.trace_id.clone()) {
-                        Some(id) if self.open => out.go(ViewId::Traces, Some(format!("id:{id}"))),
-                        _ => self.open = !self.open,
-                    },
-                    Action::ItsTraces => match self.selected(cx).and_then(|l| l.trace_id.clone()) {
-                        Some(id) => out.go(ViewId::Traces, Some(format!("id:{id}"))),
-                        None => out.refuse("this line belongs to no trace"),
-                    },
-                    _ => return false,
-                }
-                return true;
+        let last = self.order.len().saturating_sub(1);
+        if let Some(to) = moved(action, self.position, self.page, last) {
+            self.position = to;
+            self.follow = to == last && action != Action::Up;
+            self.hold(cx);
+            return true;
+        }
+        match action {
+            Action::Follow => {
+                self.follow = !self.follow;
+                self.hold(cx);
             }
-        };
-        self.position = to.min(last);
-        self.follow = self.position == last && action != Action::Up;
-        self.hold(cx);
+            Action::Patterns => self.patterns = !self.patterns,
+            Action::Wrap => self.wrapped = !self.wrapped,
+            Action::Severity => {
+                self.severity = (self.severity + 1) % SEVERITIES.len();
+                out.effects.push(Effect::Refresh);
+            }
+            Action::MoreHops => self.context = (self.context + 1).min(MOST_CONTEXT),
+            Action::FewerHops => self.context = self.context.saturating_sub(1),
+            Action::Open => match self.selected(cx).and_then(|l| l.trace_id.clone()) {
+                Some(id) if self.open => out.go(ViewId::Traces, Some(format!("id:{id}"))),
+                _ => self.open = !self.open,
+            },
+            Action::ItsTraces => match self.selected(cx).and_then(|l| l.trace_id.clone()) {
+                Some(id) => out.go(ViewId::Traces, Some(format!("id:{id}"))),
+                None => out.refuse("this line belongs to no trace"),
+            },
+            _ => return false,
+        }
         true
     }
 

@@ -7,7 +7,7 @@ use crate::canvas::{Canvas, Pen, display_width};
 use crate::look::{Role, breaker_look, error_role, is_tripped, state_glyph};
 use crate::number;
 use crate::readings::Kind;
-use crate::table::window;
+use crate::table::{moved, window};
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use lines::{FIGURES, Line, What, lines};
@@ -61,43 +61,19 @@ impl View for Service {
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let Some(page) = self.reading(cx) else { return false };
         let lines = lines(page, cx);
-        let step = self.page.max(1);
-        let forward = match action {
-            Action::Up => {
-                self.position = self.position.saturating_sub(1);
-                false
-            }
-            Action::Down => {
-                self.position += 1;
-                true
-            }
-            Action::PageUp | Action::HalfUp => {
-                self.position = self.position.saturating_sub(step);
-                false
-            }
-            Action::PageDown | Action::HalfDown => {
-                self.position += step;
-                true
-            }
-            Action::Top => {
-                self.position = 0;
-                true
-            }
-            Action::Bottom => {
-                self.position = usize::MAX;
-                false
-            }
-            Action::Open => {
-                if let Some(target) = lines.get(self.position).and_then(|l| l.target.clone()) {
-                    out.go(target.view, Some(target.subject));
-                    // An older filter would hide what one came for.
-                    out.filter_there = (target.view == ViewId::Traces).then_some(target.filter);
-                }
-                return true;
-            }
-            _ => return false,
-        };
-        self.land(&lines, forward);
+        if let Some(to) = moved(action, self.position, self.page, lines.len().saturating_sub(1)) {
+            self.position = to;
+            self.land(&lines, matches!(action, Action::Down | Action::PageDown | Action::HalfDown | Action::Top));
+            return true;
+        }
+        if action != Action::Open {
+            return false;
+        }
+        if let Some(target) = lines.get(self.position).and_then(|l| l.target.clone()) {
+            out.go(target.view, Some(target.subject));
+            // An older filter would hide what one came for.
+            out.filter_there = (target.view == ViewId::Traces).then_some(target.filter);
+        }
         true
     }
 

@@ -4,7 +4,7 @@ use crate::action::Action;
 use crate::canvas::{Canvas, display_width};
 use crate::look::{Role, state_glyph};
 use crate::number;
-use crate::table::window;
+use crate::table::{moved, window};
 use watchfire_model::HealthState;
 use watchfire_model::reading::{Check, Health};
 
@@ -17,18 +17,10 @@ pub(super) struct Matrix {
 
 impl Matrix {
     pub(super) fn update(&mut self, action: Action) -> bool {
-        let page = self.page.max(1);
         // Drawing keeps the row within the services there are.
-        self.selected = match action {
-            Action::Up => self.selected.saturating_sub(1),
-            Action::Down => self.selected.saturating_add(1),
-            Action::PageUp | Action::HalfUp => self.selected.saturating_sub(page),
-            Action::PageDown | Action::HalfDown => self.selected.saturating_add(page),
-            Action::Top => 0,
-            Action::Bottom => usize::MAX,
-            _ => return false,
-        };
-        true
+        let to = moved(action, self.selected, self.page, usize::MAX);
+        self.selected = to.unwrap_or(self.selected);
+        to.is_some()
     }
 
     /// Selects a row; true when it was selected already.

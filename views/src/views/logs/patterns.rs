@@ -6,7 +6,7 @@ use crate::canvas::Canvas;
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
-use crate::table::window;
+use crate::table::{moved, window};
 use crate::view::{Cx, Out, blank};
 
 /// What stands in a template for what differs.
@@ -16,23 +16,14 @@ impl Logs {
     /// Moves among the templates and opens one; false for what means the same with and without them.
     pub(super) fn choose_pattern(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let patterns = patterns(cx);
-        let page = self.page.max(1);
-        let to = match action {
-            Action::Up => self.pattern.saturating_sub(1),
-            Action::Down => self.pattern.saturating_add(1),
-            Action::PageUp | Action::HalfUp => self.pattern.saturating_sub(page),
-            Action::PageDown | Action::HalfDown => self.pattern.saturating_add(page),
-            Action::Top => 0,
-            Action::Bottom => usize::MAX,
-            Action::Open => {
-                self.patterns = false;
-                out.filter = patterns.get(self.pattern).map(|(template, _)| lines_of(template));
-                return true;
-            }
-            _ => return false,
-        };
-        self.pattern = to.min(patterns.len().saturating_sub(1));
-        true
+        if action == Action::Open {
+            self.patterns = false;
+            out.filter = patterns.get(self.pattern).map(|(template, _)| lines_of(template));
+            return true;
+        }
+        let to = moved(action, self.pattern, self.page, patterns.len().saturating_sub(1));
+        self.pattern = to.unwrap_or(self.pattern);
+        to.is_some()
     }
 
     pub(super) fn draw_patterns(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {

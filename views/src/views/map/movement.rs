@@ -2,22 +2,12 @@
 
 use super::Map;
 use crate::action::Action;
+use crate::table::moved;
 
 impl Map {
     pub(super) fn move_in_tree(&mut self, action: Action) -> bool {
-        let (page, last) = (self.page.max(1), self.rows.len().saturating_sub(1));
-        self.position = match action {
-            Action::Up => self.position.saturating_sub(1),
-            Action::Down => self.position + 1,
-            Action::PageUp => self.position.saturating_sub(page),
-            Action::PageDown => self.position + page,
-            Action::HalfUp => self.position.saturating_sub(page / 2),
-            Action::HalfDown => self.position + page / 2,
-            Action::Top => 0,
-            Action::Bottom => last,
-            _ => return false,
-        }
-        .min(last);
+        let Some(to) = moved(action, self.position, self.page, self.rows.len().saturating_sub(1)) else { return false };
+        self.position = to;
         self.selected = self.rows.get(self.position).map(|r| self.shown.nodes[r.node].name.clone());
         self.touched = true;
         true

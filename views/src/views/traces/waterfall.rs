@@ -5,7 +5,7 @@ use crate::action::Action;
 use crate::canvas::{Canvas, display_width};
 use crate::look::Role;
 use crate::number;
-use crate::table::window;
+use crate::table::{moved, window};
 use std::collections::BTreeSet;
 use watchfire_model::reading::{Span, Trace};
 
@@ -72,17 +72,12 @@ impl Waterfall {
     }
 
     pub(super) fn update(&mut self, action: Action) -> bool {
-        let page = self.page.max(1);
         let last = self.visible.len().saturating_sub(1);
+        if let Some(to) = moved(action, self.selected, self.page, last) {
+            self.selected = to;
+            return true;
+        }
         match action {
-            Action::Up => self.selected = self.selected.saturating_sub(1),
-            Action::Down => self.selected = (self.selected + 1).min(last),
-            Action::PageUp => self.selected = self.selected.saturating_sub(page),
-            Action::PageDown => self.selected = (self.selected + page).min(last),
-            Action::HalfUp => self.selected = self.selected.saturating_sub(page / 2),
-            Action::HalfDown => self.selected = (self.selected + page / 2).min(last),
-            Action::Top => self.selected = 0,
-            Action::Bottom => self.selected = last,
             Action::Left => {
                 let Some(row) = self.visible.get(self.selected).copied() else { return true };
                 let fold = self.fall.rows[row].descendants > 0 && !self.folded.contains(&row);
