@@ -128,7 +128,10 @@ impl View for Breakers {
         self.table.rewind();
     }
 
-    fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
+    fn hints(&self, cx: &Cx<'_>) -> Vec<(Action, &'static str)> {
+        if self.table.selected(rows(cx)).is_none() {
+            return Vec::new();
+        }
         vec![(Action::Open, "service"), (Action::ItsTraces, "traces"), (Action::ItsMap, "map")]
     }
 

@@ -246,9 +246,12 @@ impl View for Latency {
         other
     }
 
-    fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
+    fn hints(&self, cx: &Cx<'_>) -> Vec<(Action, &'static str)> {
         if self.question.is_some() {
             return vec![(Action::Open, "example trace"), (Action::Back, "back")];
+        }
+        if cx.readings.latency().is_none_or(is_blank) {
+            return vec![(Action::RangeLonger, "longer"), (Action::RangeShorter, "shorter"), (Action::Edit, "service")];
         }
         let next = match self.mode {
             Mode::Heatmap => "percentiles",
@@ -302,7 +305,7 @@ impl View for Latency {
         let Some(reading) = cx.readings.latency() else {
             return blank(canvas, cx, Kind::Latency, "", "");
         };
-        if reading.cells.iter().flatten().flatten().all(|c| *c == 0.0) && reading.p50.iter().flatten().next().is_none() {
+        if is_blank(reading) {
             let of = self.service.as_deref().map_or("any service".to_owned(), |s| s.to_owned());
             return blank(
                 canvas,
@@ -371,4 +374,9 @@ impl Latency {
             }
         }
     }
+}
+
+/// Whether nothing was measured.
+fn is_blank(reading: &Reading) -> bool {
+    reading.cells.iter().flatten().flatten().all(|c| *c == 0.0) && reading.p50.iter().flatten().next().is_none()
 }

@@ -231,7 +231,10 @@ impl View for Logs {
             return vec![(Action::Open, "its lines"), (Action::Patterns, "all lines"), (Action::Severity, "severity")];
         }
         let traced = self.selected(cx).is_some_and(|l| l.trace_id.is_some());
-        let mut hints = vec![(Action::Open, if self.open && traced { "trace" } else { "whole line" })];
+        let mut hints = Vec::new();
+        if self.selected(cx).is_some() {
+            hints.push((Action::Open, if self.open && traced { "trace" } else { "whole line" }));
+        }
         if traced {
             hints.push((Action::ItsTraces, "trace"));
         }

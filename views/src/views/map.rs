@@ -315,6 +315,9 @@ impl View for Map {
     }
 
     fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
+        if self.shown.nodes.is_empty() && self.cut.focus.is_none() {
+            return Vec::new();
+        }
         let mut hints = vec![
             (Action::Open, "open"),
             (Action::Focus, if self.cut.focus.is_some() { "whole map" } else { "focus" }),

@@ -155,7 +155,10 @@ impl View for Queues {
         self.table.rewind();
     }
 
-    fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
+    fn hints(&self, cx: &Cx<'_>) -> Vec<(Action, &'static str)> {
+        if self.table.selected(rows(cx)).is_none() {
+            return Vec::new();
+        }
         vec![(Action::Open, "consumer"), (Action::ItsTraces, "traces"), (Action::ItsMap, "map")]
     }
 

@@ -145,7 +145,10 @@ impl View for Services {
         self.table.rewind();
     }
 
-    fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
+    fn hints(&self, cx: &Cx<'_>) -> Vec<(Action, &'static str)> {
+        if self.table.selected(rows(cx)).is_none() {
+            return Vec::new();
+        }
         vec![(Action::Open, "open"), (Action::ItsMap, "map"), (Action::ItsTraces, "traces"), (Action::Changes, "changes")]
     }
 

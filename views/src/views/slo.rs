@@ -123,7 +123,10 @@ impl View for Slo {
         self.table.rewind();
     }
 
-    fn hints(&self, _: &Cx<'_>) -> Vec<(Action, &'static str)> {
+    fn hints(&self, cx: &Cx<'_>) -> Vec<(Action, &'static str)> {
+        if rows(cx).is_empty() {
+            return Vec::new();
+        }
         vec![(Action::Open, "explore"), (Action::Copy, "copy"), (Action::FaultsOnly, "faults only")]
     }
 

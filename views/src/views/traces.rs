@@ -249,6 +249,7 @@ impl View for Traces {
 
     fn hints(&self, cx: &Cx<'_>) -> Vec<(Action, &'static str)> {
         match self.level {
+            Level::List if rows(cx).is_empty() && !self.errors && !self.slowest => vec![(Action::Edit, "by id")],
             Level::List if cx.marks.is_empty() => vec![
                 (Action::Open, "open"),
                 (Action::Errors, if self.errors { "all" } else { "errors" }),
