@@ -31,6 +31,18 @@ pub(crate) fn digits(value: f64) -> String {
     }
 }
 
+/// A value beside the threshold it is compared with: shares of 0.9994 and 0.001 are written out, where three digits would make them 1 and 1e-3.
+pub(crate) fn measured(value: f64) -> String {
+    let magnitude = value.abs();
+    if !(1e-4..999.5).contains(&magnitude) {
+        return digits(value);
+    }
+    // Four significant digits, no zeros at the end.
+    let decimals = (3 - magnitude.log10().floor() as i32).max(0) as usize;
+    let shown = format!("{value:.decimals$}");
+    if shown.contains('.') { shown.trim_end_matches('0').trim_end_matches('.').to_owned() } else { shown }
+}
+
 /// A whole count: `11`, `1.40k`.
 pub(crate) fn count(value: f64) -> String {
     // The sum of nothing is -0.0.
@@ -168,6 +180,27 @@ mod tests {
         assert_eq!(rate(None), "–");
         assert_eq!(percent(Some(0.184)), "18.4");
         assert_eq!(count(11.0), "11");
+    }
+
+    #[test]
+    fn what_is_compared_is_written_out() {
+        for (value, shown) in [
+            (0.001, "0.001"),
+            (0.0001, "0.0001"),
+            (0.154_13, "0.1541"),
+            (0.9994, "0.9994"),
+            (0.05, "0.05"),
+            (1.0, "1"),
+            (-2.5, "-2.5"),
+            (42.0, "42"),
+            (120.0, "120"),
+            (987.65, "987.6"),
+            (1400.0, "1.40k"),
+            (0.000_05, "5.0e-5"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            assert_eq!(measured(value), shown);
+        }
     }
 
     #[test]

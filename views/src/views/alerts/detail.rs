@@ -11,11 +11,11 @@ use std::time::Duration;
 use watchfire_model::reading::{Alert, AlertState, Alerts};
 use watchfire_model::{Timestamp, format_duration};
 
-/// `0.184 (threshold 0.05)`.
+/// `0.1841 (threshold 0.05)`.
 pub(super) fn value_sentence(alert: &Alert, value: f64) -> String {
     match alert.threshold {
-        Some(threshold) => format!("value {} (threshold {})", number::digits(value), number::digits(threshold)),
-        None => format!("value {}", number::digits(value)),
+        Some(threshold) => format!("value {} (threshold {})", number::measured(value), number::measured(threshold)),
+        None => format!("value {}", number::measured(value)),
     }
 }
 
@@ -44,6 +44,7 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     row(canvas, "summary", alert.annotations.value("summary"), Role::Text, 2);
     row(canvas, "", alert.annotations.value("description"), Role::Text, 3);
     row(canvas, "impact", alert.annotations.value("impact"), Role::Text, 2);
+    row(canvas, "owner", alert.annotations.value("owner"), Role::Text, 1);
     if let Some(cause) = &alert.cause {
         row(canvas, "caused by", &format!("{} {}", cause.alert, cause.reason), Role::Accent, 2);
     }
