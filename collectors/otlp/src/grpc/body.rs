@@ -1,15 +1,25 @@
 //! A request body on the budget: what it has brought counts as in flight, and it ends where the budget does.
+//!
+//! A message that lies whole and uncompressed in the first frame goes round tonic, which would copy it into a buffer of its own (7 % of all that a span
+//! costs): it is put aside as it lies, and tonic, which keeps the framing of everything else, is given an empty one in its place.
 
 use crate::budget::{Budget, Reservation};
 use crate::refusal::Refusal;
 use axum::body::Body;
-use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use bytes::{Buf, Bytes};
+use http_body::{Body as HttpBody, Frame};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tonic::Status;
 use watchfire_serve::BodyError;
+
+/// The prefix of a gRPC message: a byte that says whether it is compressed, and its length.
+const PREFIX: usize = 5;
+/// An uncompressed message of no bytes.
+const EMPTY: Bytes = Bytes::from_static(&[0; PREFIX]);
+/// A smaller message is copied: as it lies, it would hold on to the whole buffer that the connection reads into, of which the budget knows nothing.
+const WORTH_KEEPING: usize = 32 << 10;
 
 /// What is known about the reading of one request; shared by its body, its handler and whoever answers.
 #[derive(Clone, Debug)]
@@ -18,24 +28,29 @@ pub(super) struct Reading(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     reservation: Option<Reservation>,
+    /// The message, when it went round tonic.
+    aside: Option<Bytes>,
     failure: Option<Refusal>,
 }
 
 impl Reading {
     pub(super) fn new(budget: &Budget) -> Self {
-        Reading(Arc::new(Mutex::new(State { reservation: Some(budget.open()), failure: None })))
+        Reading(Arc::new(Mutex::new(State { reservation: Some(budget.open()), aside: None, failure: None })))
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The message is whole; what it holds of the budget goes with it.
+    /// The message is whole: as tonic read it, or as it was put aside. What it holds of the budget goes with it.
     ///
     /// # Panics
     /// When called twice for one request.
-    pub(super) fn finish(&self) -> Reservation {
-        self.with(|state| state.reservation.take()).expect("a unary call has one message")
+    pub(super) fn finish(&self, read: Bytes) -> (Bytes, Reservation) {
+        self.with(|state| {
+            let reservation = state.reservation.take().expect("a unary call has one message");
+            (state.aside.take().unwrap_or(read), reservation)
+        })
     }
 
     pub(super) fn was_read(&self) -> bool {
@@ -51,11 +66,22 @@ impl Reading {
 pub(super) struct Metered {
     body: Body,
     reading: Reading,
+    /// Nothing of the body has been read.
+    fresh: bool,
+    /// The longest message; tonic refuses a longer one.
+    max_bytes: usize,
 }
 
 impl Metered {
-    pub(super) fn new(body: Body, reading: Reading) -> Self {
-        Metered { body, reading }
+    pub(super) fn new(body: Body, reading: Reading, max_bytes: usize) -> Self {
+        Metered { body, reading, fresh: true, max_bytes }
+    }
+
+    /// Whether this first frame is one uncompressed message and nothing else, and worth keeping as it lies.
+    fn is_whole_message(&self, frame: &Bytes) -> bool {
+        let length = frame.len().saturating_sub(PREFIX);
+        let [a, b, c, d] = u32::try_from(length).unwrap_or(0).to_be_bytes();
+        (WORTH_KEEPING..=self.max_bytes).contains(&length) && frame.starts_with(&[0, a, b, c, d])
     }
 }
 
@@ -82,14 +108,68 @@ impl HttpBody for Metered {
             }
             fits
         });
-        Poll::Ready(Some(if fits { Ok(frame) } else { Err(Status::unavailable("too much data in flight")) }))
+        if !fits {
+            return Poll::Ready(Some(Err(Status::unavailable("too much data in flight"))));
+        }
+        let first = std::mem::take(&mut self.fresh);
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(mut message) if first && self.is_whole_message(&message) => {
+                message.advance(PREFIX);
+                self.reading.with(|state| state.aside = Some(message));
+                Frame::data(EMPTY)
+            }
+            Ok(data) => Frame::data(data),
+            Err(trailers) => trailers,
+        })))
     }
 
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
     }
+}
 
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    /// What tonic would read of a body of these frames, and what went round it.
+    async fn read(frames: Vec<Vec<u8>>) -> (Vec<Bytes>, Option<Bytes>) {
+        let reading = Reading::new(&Budget::new(1 << 20));
+        let body = Body::from_stream(tokio_stream::iter(frames.into_iter().map(Ok::<_, Status>)));
+        let mut metered = Metered::new(body, reading.clone(), 64 << 10);
+        let mut shown = Vec::new();
+        while let Some(frame) = metered.frame().await {
+            shown.push(frame.expect("on the budget").into_data().expect("data"));
+        }
+        (shown, reading.with(|state| state.aside.take()))
+    }
+
+    fn framed(compressed: u8, length: usize) -> Vec<u8> {
+        let mut frame = vec![compressed];
+        frame.extend_from_slice(&u32::try_from(length).expect("short").to_be_bytes());
+        frame.resize(PREFIX + length, b'x');
+        frame
+    }
+
+    #[tokio::test]
+    async fn only_one_whole_uncompressed_message_in_the_first_frame_goes_round_tonic() {
+        for length in [WORTH_KEEPING, 64 << 10] {
+            let (shown, aside) = read(vec![framed(0, length)]).await;
+            assert_eq!((shown, aside.map(|m| m.len())), (vec![EMPTY], Some(length)));
+        }
+        let more = [framed(0, WORTH_KEEPING), vec![0]].concat();
+        let (head, tail) = (framed(0, WORTH_KEEPING)[..9].to_vec(), framed(0, WORTH_KEEPING)[9..].to_vec());
+        for (what, frames) in [
+            ("small", vec![framed(0, WORTH_KEEPING - 1)]),
+            ("too long", vec![framed(0, (64 << 10) + 1)]),
+            ("compressed", vec![framed(1, WORTH_KEEPING)]),
+            ("in two frames", vec![head, tail]),
+            ("followed by something", vec![more]),
+            ("second", vec![framed(0, 1), framed(0, WORTH_KEEPING)]),
+        ] {
+            let (shown, aside) = read(frames.clone()).await;
+            assert_eq!((shown, aside), (frames.into_iter().map(Bytes::from).collect(), None), "{what}");
+        }
     }
 }

@@ -56,7 +56,7 @@ pub(crate) async fn serve(intake: &Arc<Intake>, request: Request<Body>) -> Respo
     }
     let encoding = request.headers().get("grpc-encoding").map(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
     let reading = Reading::new(&intake.budget);
-    let request = request.map(|body| Metered::new(body, reading.clone()));
+    let request = request.map(|body| Metered::new(body, reading.clone(), intake.limits.max_bytes));
     let call = Call { intake: intake.clone(), method, reading: reading.clone() };
     let response = Grpc::new(RawCodec)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -111,8 +111,7 @@ impl UnaryService<Bytes> for Call {
     type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Bytes>, Status>> + Send>>;
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let bytes = request.into_inner();
-        let mut reservation = self.reading.finish();
+        let (bytes, mut reservation) = self.reading.finish(request.into_inner());
         let (intake, method) = (self.intake.clone(), self.method);
         Box::pin(async move {
             let Method::Export(signal) = method else { return health(&bytes) };

@@ -1,6 +1,7 @@
 //! What is taken in.
 
 use crate::fixture::*;
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, logs_service_client::LogsServiceClient};
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, metrics_service_client::MetricsServiceClient};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, trace_service_client::TraceServiceClient};
@@ -11,6 +12,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use prost::Message;
 use std::io::Write;
+use tonic::Code;
 use tonic::codec::CompressionEncoding;
 use watchfire_model::{LogSeverity, Timestamp, Value};
 
@@ -155,6 +157,46 @@ async fn empty_envelopes_are_a_success_and_store_nothing() {
         assert_eq!(fixture.call(path, Vec::new()).await.expect("taken in").len(), 0);
     }
     assert_eq!(fixture.stop().await.len(), 0);
+}
+
+/// A message behind its gRPC prefix.
+fn framed(message: &[u8]) -> Vec<u8> {
+    let mut framed = vec![0];
+    framed.extend_from_slice(&u32::try_from(message.len()).expect("short").to_be_bytes());
+    framed.extend_from_slice(message);
+    framed
+}
+
+#[tokio::test]
+async fn a_message_is_the_same_however_its_frames_are_cut() {
+    let fixture = Fixture::limited(|limits| limits.max_bytes = 400 << 10);
+    let mut expected = 0;
+    // Smaller and larger than what is taken as it lies, and than a frame of HTTP/2.
+    for count in [1, 55, 65, 600] {
+        let message = traces(vec![span(&"n".repeat(500)); count]).encode_to_vec();
+        let whole = framed(&message);
+        for cuts in [vec![], vec![3], vec![5], vec![whole.len() - 1], vec![5, whole.len() / 2]] {
+            let (mut frames, mut from) = (Vec::new(), 0);
+            for cut in cuts.iter().copied().chain([whole.len()]) {
+                frames.push(Bytes::copy_from_slice(&whole[from..cut]));
+                from = cut;
+            }
+            assert_eq!(fixture.call_in_frames(TRACE_EXPORT, frames).await, Code::Ok, "{count} spans, cut at {cuts:?}");
+            expected += count;
+            let seen = fixture.spans(expected).await;
+            assert!(seen.iter().all(|s| s.service == "checkout" && s.name.len() == 500), "{count} spans, cut at {cuts:?}");
+        }
+        // What follows the one message of a unary call is not read, in the same frame or in another.
+        let extra = Bytes::from([whole.clone(), vec![0, 0]].concat());
+        let split = vec![Bytes::from(whole.clone()), Bytes::from_static(&[0, 0])];
+        let answers = [fixture.call_in_frames(TRACE_EXPORT, vec![extra]).await, fixture.call_in_frames(TRACE_EXPORT, split).await];
+        assert_eq!(answers[0], answers[1], "{count} spans");
+        expected += if answers[0] == Code::Ok { 2 * count } else { 0 };
+    }
+    let long = framed(&traces(vec![span(&"n".repeat(500)); 900]).encode_to_vec());
+    assert_eq!(fixture.call_in_frames(TRACE_EXPORT, vec![long.into()]).await, Code::ResourceExhausted);
+    assert_eq!(fixture.rejected("traces", "bytes"), 1);
+    assert_eq!(fixture.stop().await.len(), expected);
 }
 
 #[tokio::test]

@@ -250,6 +250,21 @@ impl Fixture {
     }
 }
 
+impl Fixture {
+    /// One call whose body is cut into these frames, as no client library would cut it; the status that came back.
+    pub async fn call_in_frames(&self, path: &'static str, frames: Vec<Bytes>) -> tonic::Code {
+        let frames = frames.into_iter().map(|data| Ok::<_, tonic::Status>(http_body::Frame::data(data)));
+        let body = tonic::body::Body::new(http_body_util::StreamBody::new(tokio_stream::iter(frames)));
+        let request = http::Request::post(path).header("content-type", "application/grpc").header("te", "trailers");
+        let channel = self.channel.clone();
+        let sent = tower::ServiceExt::oneshot(channel, request.body(body).expect("a request")).await.expect("answered");
+        let headers = sent.headers().clone();
+        let read = http_body_util::BodyExt::collect(sent.into_body()).await.expect("read");
+        let status = read.trailers().and_then(tonic::Status::from_header_map).or_else(|| tonic::Status::from_header_map(&headers));
+        status.expect("a gRPC answer").code()
+    }
+}
+
 pub struct Answer {
     pub status: u16,
     pub headers: http::HeaderMap,
