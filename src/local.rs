@@ -65,7 +65,7 @@ const MAX_EVIDENCE: usize = 30;
 
 /// Facts about this run that no series holds.
 pub trait RunFacts: Send + Sync {
-    /// Fills in what only the wiring knows: addresses, notification paths, memory limit, banners.
+    /// Fills in what only the wiring knows of now: addresses, notification paths, memory limit, banners.
     fn complete(&self, status: &mut Status);
     fn targets(&self) -> Vec<Target>;
     fn silences(&self) -> Vec<Silence>;
@@ -297,21 +297,22 @@ impl LocalSource {
         let services = self.cached_services(at)?;
         let alerts = self.alerts_at(at)?;
         let mut status = overall::status(&services.services, &alerts, now);
-        overall::ingest(&mut status, &self.lens(now), &self.store.usage())?;
         status.platform = self.declared.platform.clone();
-        status.overall_since = match at {
-            None => Some(self.overall.since(status.overall, now)),
-            Some(_) => overall::past_since(&self.lens(now), status.overall)?,
-        };
+        if at.is_some() {
+            overall::ingest(&mut status, &self.lens(now), None)?;
+            status.overall_since = overall::past_since(&self.lens(now), status.overall)?;
+            status.banners.push("nobody looked at this moment: it is told from series alone".to_owned());
+            return Ok(status);
+        }
+        overall::ingest(&mut status, &self.lens(now), Some(&self.store.usage()))?;
+        status.overall_since = Some(self.overall.since(status.overall, now));
         let broken = self.board.read().broken_rules.len();
         if broken > 0 {
             let rules = if broken == 1 { "rule" } else { "rules" };
             status.banners.push(format!("{broken} {rules} cannot be evaluated (8 Alerts says which)"));
         }
         self.facts.complete(&mut status);
-        if at.is_none() {
-            self.chronicle.status.keep(now, std::slice::from_ref(&status));
-        }
+        self.chronicle.status.keep(now, std::slice::from_ref(&status));
         Ok(status)
     }
 

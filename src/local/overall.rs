@@ -81,21 +81,24 @@ pub fn status(services: &[ServiceRow], alerts: &[Alert], now: Timestamp) -> Stat
 }
 
 /// Rates of what comes in and what is held.
+/// `usage` is of now, so a past moment has none.
 ///
 /// # Errors
 /// When the store cannot be queried.
-pub fn ingest(status: &mut Status, lens: &Lens<'_>, usage: &Usage) -> Result<(), ReadError> {
+pub fn ingest(status: &mut Status, lens: &Lens<'_>, usage: Option<&Usage>) -> Result<(), ReadError> {
     let by_signal = lens.by("signal", "sum by (signal) (rate(watchfire_ingest_accepted_total[30s]))")?;
     let ingest = &mut status.ingest;
     ingest.spans_per_second = by_signal.get("traces").copied();
     ingest.logs_per_second = by_signal.get("logs").copied();
     ingest.samples_per_second = samples_from_outside(lens, &by_signal)?;
-    ingest.spans_held = usage.spans_held;
-    ingest.spans_evicted = usage.spans_evicted;
-    ingest.series = usage.series;
-    ingest.logs_held = usage.logs_held;
-    ingest.memory_bytes = usage.memory_bytes;
-    ingest.memory_limit_bytes = usage.memory_limit_bytes;
+    if let Some(usage) = usage {
+        ingest.spans_held = Some(usage.spans_held);
+        ingest.spans_evicted = Some(usage.spans_evicted);
+        ingest.series = Some(usage.series);
+        ingest.logs_held = Some(usage.logs_held);
+        ingest.memory_bytes = Some(usage.memory_bytes);
+        ingest.memory_limit_bytes = usage.memory_limit_bytes;
+    }
     Ok(())
 }
 

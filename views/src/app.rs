@@ -336,11 +336,11 @@ fn cx<'a>(readings: &'a Readings, settings: &'a [Setting], place: &Place, when: 
 pub(crate) fn nothing_received(status: &Status) -> bool {
     let i = &status.ingest;
     status.services == 0
-        && i.spans_held == 0
-        && i.spans_evicted == 0
+        && i.spans_held == Some(0)
+        && i.spans_evicted == Some(0)
         // Not `series`: watchfire's own metrics are series too.
         && i.samples_per_second.unwrap_or(0.0) == 0.0
-        && i.logs_held == 0
+        && i.logs_held == Some(0)
         && i.checks == 0
         && i.targets_up + i.targets_down == 0
 }

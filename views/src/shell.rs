@@ -145,8 +145,8 @@ fn figures(status: &Status) -> Vec<String> {
     if let Some(rate) = ingest.samples_per_second {
         figures.push(format!("{} samples/s", number::count(rate.round())));
     }
-    if ingest.memory_limit_bytes > 0 {
-        figures.push(format!("{} of {}", number::bytes(ingest.memory_bytes), number::bytes(ingest.memory_limit_bytes)));
+    if let Some(memory) = ingest.memory_bytes {
+        figures.push(format!("{} of {}", number::bytes(memory), number::bytes(ingest.memory_limit_bytes)));
     }
     if let Some(platform) = &status.platform {
         figures.push(platform.clone());

@@ -39,11 +39,12 @@ pub struct Ingest {
     pub spans_per_second: Option<f64>,
     pub samples_per_second: Option<f64>,
     pub logs_per_second: Option<f64>,
-    pub spans_held: u64,
-    pub spans_evicted: u64,
-    pub series: u64,
-    pub logs_held: u64,
-    pub memory_bytes: u64,
+    /// What memory holds; not known of a moment that nobody looked at.
+    pub spans_held: Option<u64>,
+    pub spans_evicted: Option<u64>,
+    pub series: Option<u64>,
+    pub logs_held: Option<u64>,
+    pub memory_bytes: Option<u64>,
     pub memory_limit_bytes: u64,
     /// Refused or dropped items since start, by reason.
     pub refused: BTreeMap<String, u64>,

@@ -75,3 +75,22 @@ pub async fn load(channel: &Channel, data: &Arc<Vec<Bytes>>, encoding: Option<Co
     }
     all
 }
+
+/// Sends one request each `every`, on time on the whole, until it is dropped. What is refused for now is not sent again.
+///
+/// # Panics
+/// When a request is refused for good.
+pub async fn paced(channel: &Channel, data: &[Bytes], every: Duration) {
+    let mut grpc = tonic::client::Grpc::new(channel.clone());
+    let mut slots = tokio::time::interval(every);
+    for message in data.iter().cycle() {
+        slots.tick().await;
+        grpc.ready().await.expect("connected");
+        let path = http::uri::PathAndQuery::from_static(EXPORT);
+        match grpc.unary(tonic::Request::new(message.clone()), path, RawCodec).await {
+            Ok(_) => {}
+            Err(status) if status.code() == tonic::Code::Unavailable => {}
+            Err(status) => panic!("refused for good: {status}"),
+        }
+    }
+}
