@@ -1,6 +1,6 @@
 //! Label sets and the matchers that select them.
 
-use crate::pattern::from_go;
+use crate::pattern::go_regex_whole;
 use foldhash::fast::FixedState;
 use regex::Regex;
 use serde::de::{MapAccess, Visitor};
@@ -265,20 +265,6 @@ impl fmt::Display for MatcherError {
 
 impl std::error::Error for MatcherError {}
 
-/// On one line, and about what was written rather than what is compiled.
-fn refusal(value: &str, error: &regex::Error) -> String {
-    match error {
-        regex::Error::CompiledTooBig(limit) => {
-            format!("error parsing regexp: expression is too large (compiled, more than {limit} bytes): `{value}`")
-        }
-        other => {
-            let text = other.to_string();
-            let reason = text.rsplit_once("error: ").map_or(text.as_str(), |(_, reason)| reason);
-            format!("error parsing regexp: {}: `{value}`", reason.trim().replace('\n', " "))
-        }
-    }
-}
-
 /// One condition on one label. An absent label has the empty value.
 #[derive(Clone, Debug)]
 pub struct Matcher {
@@ -295,12 +281,9 @@ impl Matcher {
     /// When the expression does not parse or compiles to more than the limit.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, MatcherError> {
         let regex = match op {
-            MatchOp::Regex | MatchOp::NotRegex => Some(Arc::new(
-                regex::RegexBuilder::new(&format!("^(?s:{})$", from_go(value)))
-                    .size_limit(1 << 20)
-                    .build()
-                    .map_err(|e| MatcherError(refusal(value, &e)))?,
-            )),
+            MatchOp::Regex | MatchOp::NotRegex => {
+                Some(Arc::new(go_regex_whole(value).map_err(|e| MatcherError(format!("error parsing regexp: {e}")))?))
+            }
             MatchOp::Equal | MatchOp::NotEqual => None,
         };
         Ok(Matcher { name: Arc::from(name), op, value: Arc::from(value), regex })

@@ -45,7 +45,7 @@ pub use labels::{Label, Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Ma
 pub use log::{LogRecord, LogSink, Severity as LogSeverity};
 pub use meter::{Counter, Gauge, Meter};
 pub use notice::{Cause, Evidence, Notice, NoticeState, Severity};
-pub use pattern::from_go;
+pub use pattern::{PatternError, go_regex, go_regex_whole};
 pub use probe::{CheckReport, DependencyReport, HealthState, ProbeSink};
 pub use reading::{Reading, Request};
 pub use sample::{ORDINARY_NAN, STALE_NAN, Value, is_stale};

@@ -53,8 +53,7 @@ fn check(files: &[PathBuf], lint_fatal: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn test(files: &[PathBuf], run: Option<&str>, junit: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let expression = |run: &str| regex::RegexBuilder::new(&watchfire_model::from_go(run)).size_limit(1 << 20).build();
-    let run = run.map(expression).transpose().map_err(|e| anyhow::anyhow!("--run: {e}"))?;
+    let run = run.map(watchfire_model::go_regex).transpose().map_err(|e| anyhow::anyhow!("--run: {e}"))?;
     let options = TestOptions { run: run.into_iter().collect(), ..TestOptions::default() };
     let beside: Vec<DiskFiles> = files.iter().map(|path| DiskFiles::beside(path)).collect();
     let inputs: Vec<(String, Result<String, String>, &dyn RuleFiles)> =

@@ -339,7 +339,7 @@ fn sort_by_label(label: &str, list: &TemplateValue) -> Outcome {
 }
 
 fn regex(pattern: &str) -> Result<Regex, String> {
-    regex::RegexBuilder::new(&watchfire_model::from_go(pattern)).size_limit(1 << 20).build().map_err(|e| format!("regexp: {e}"))
+    watchfire_model::go_regex(pattern).map_err(|e| format!("regexp: {e}"))
 }
 
 /// What the humanizing functions take: numbers, texts that read as one, durations.

@@ -65,10 +65,7 @@ impl Relabel {
     /// # Errors
     /// When the expression does not compile, or the action lacks what it needs.
     pub fn new(config: &RelabelConfig) -> Result<Self, String> {
-        let regex = regex::RegexBuilder::new(&format!("^(?s:{})$", watchfire_model::from_go(&config.regex)))
-            .size_limit(1 << 20)
-            .build()
-            .map_err(|e| format!("regex {:?}: {e}", config.regex))?;
+        let regex = watchfire_model::go_regex_whole(&config.regex).map_err(|e| format!("regex {:?}: {e}", config.regex))?;
         let needs_target = matches!(
             config.action,
             Action::Replace | Action::HashMod | Action::Lowercase | Action::Uppercase | Action::KeepEqual | Action::DropEqual

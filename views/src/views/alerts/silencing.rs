@@ -37,7 +37,7 @@ pub(super) fn silence_of<'a>(alert: &Alert, reading: &'a Reading) -> Option<&'a 
         match sign.as_str() {
             "=" => have == value,
             "!=" => have != value,
-            "=~" | "!~" => regex::Regex::new(&format!("^(?:{value})$")).is_ok_and(|r| r.is_match(have) == (sign == "=~")),
+            "=~" | "!~" => watchfire_model::go_regex_whole(value).is_ok_and(|r| r.is_match(have) == (sign == "=~")),
             _ => false,
         }
     };
