@@ -295,13 +295,8 @@ impl<'a> Parser<'a> {
         } else if after == Some('(') {
             return self.call(word, span);
         }
-        if ["by", "without", "on", "ignoring", "group_left", "group_right", "and", "or", "unless", "atan2", "bool", "offset"]
-            .iter()
-            .any(|w| w.eq_ignore_ascii_case(word))
-            && !["by", "without", "and", "or", "unless", "bool", "offset"]
-                .iter()
-                .any(|w| w.eq_ignore_ascii_case(word) && after == Some('{'))
-        {
+        // The other keywords are names of metrics where no keyword can stand.
+        if ["on", "ignoring", "group_left", "group_right", "atan2", "bool"].iter().any(|w| w.eq_ignore_ascii_case(word)) {
             return self.unexpected("", "");
         }
         self.lexer.next()?;

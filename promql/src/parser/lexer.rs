@@ -266,6 +266,9 @@ impl<'a> Lexer<'a> {
             ParseError::at(self.text, Span::new(start, end), format!("bad number or duration syntax: {:?}", &self.text[start..end]))
         };
         if matches!(bytes.get(start..start + 2), Some(b"0x" | b"0X")) {
+            if !separates(&self.text[start + 1..word_end]) {
+                return Err(bad(word_end));
+            }
             let digits = self.text[start + 2..word_end].replace('_', "");
             let value = u64::from_str_radix(&digits, 16).map_err(|_| bad(word_end))?;
             return Ok((Token::Number(value as f64), word_end));
@@ -289,15 +292,29 @@ impl<'a> Lexer<'a> {
         if bytes.get(end).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_' || *b == b'.') {
             return Err(bad(word_end.max(end + 1)));
         }
+        if !separates(&self.text[start..end]) {
+            return Err(bad(end));
+        }
         let digits = self.text[start..end].replace('_', "");
         // As Go reads integers: a leading zero makes them octal.
         let octal = end == integer && digits.len() > 1 && digits.starts_with('0');
         let value = match octal.then(|| u64::from_str_radix(&digits, 8).ok()).flatten() {
             Some(value) => value as f64,
-            None => digits.parse().map_err(|_| bad(end))?,
+            None => digits.parse::<f64>().map_err(|_| bad(end))?,
         };
+        if value.is_infinite() {
+            let message = format!("error parsing number: {:?} is out of range", &self.text[start..end]);
+            return Err(ParseError::at(self.text, Span::new(start, end), message));
+        }
         Ok((Token::Number(value), end))
     }
+}
+
+/// Whether every underscore stands between two digits, or behind the `x` of `0x`.
+fn separates(number: &str) -> bool {
+    let digit = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_hexdigit() || matches!(b, b'x' | b'X'));
+    let bytes = number.as_bytes();
+    bytes.iter().enumerate().all(|(at, b)| *b != b'_' || (at > 0 && digit(bytes.get(at - 1)) && digit(bytes.get(at + 1))))
 }
 
 /// `1h30m` as seconds, by the rules of Prometheus durations.

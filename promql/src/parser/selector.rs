@@ -24,7 +24,7 @@ impl Parser<'_> {
             end = self.matchers(&mut name, &mut matchers)?;
         }
         if let Some(name) = &name {
-            if let Some(twice) = matchers.iter().find(|m: &&Matcher| m.op == MatchOp::Equal && &*m.name == METRIC_NAME) {
+            if let Some(twice) = matchers.iter().find(|m: &&Matcher| &*m.name == METRIC_NAME) {
                 let span = Span { start, end };
                 return self.fail(span, format!("metric name must not be set twice: {name:?} or {:?}", twice.value));
             }
