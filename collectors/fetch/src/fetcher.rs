@@ -1,9 +1,10 @@
 //! One request, its redirects, and its body read with a limit.
 
+use crate::inflate::Inflate;
 use crate::resolver::Guarded;
 use crate::{FetchError, Guard, Resolver, TlsError, TlsSettings, client_config};
 use bytes::Bytes;
-use http::header::{HeaderMap, LOCATION};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
 use reqwest::{Client, Url};
 use std::net::SocketAddr;
@@ -60,7 +61,7 @@ impl Fetcher {
             let response = self.ask(order, guard, &url, trusted).await?;
             let follow = self.redirects.limit > 0 && is_redirect(response.status()) && matches!(order.method, Method::GET | Method::HEAD);
             let Some(location) = response.headers().get(LOCATION).filter(|_| follow) else {
-                return Ok(Answer { response });
+                return Ok(Answer::new(response));
             };
             if hop == self.redirects.limit {
                 return Err(FetchError::Redirect(format!("more than {} hops", self.redirects.limit)));
@@ -88,6 +89,9 @@ impl Fetcher {
         let mut kept = if repeatable { KEPT_CONNECTIONS } else { 0 };
         loop {
             let mut request = self.client(guard)?.request(order.method.clone(), url.clone()).headers(order.headers.clone());
+            if !order.headers.contains_key(ACCEPT_ENCODING) {
+                request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+            }
             if trusted {
                 request = request.headers(order.credentials.clone());
             }
@@ -110,7 +114,7 @@ impl Fetcher {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .referer(false)
-            .gzip(true)
+            .gzip(false)
             .zstd(false)
             .pool_max_idle_per_host(KEPT_CONNECTIONS)
             .pool_idle_timeout(Duration::from_secs(150))
@@ -148,6 +152,7 @@ fn same_party(from: &Url, to: &Url) -> bool {
 #[derive(Debug)]
 pub struct Answer {
     response: reqwest::Response,
+    gzip: Option<Inflate>,
 }
 
 /// A body, and whether there was more.
@@ -158,6 +163,12 @@ pub struct Body {
 }
 
 impl Answer {
+    fn new(response: reqwest::Response) -> Self {
+        let encoding = response.headers().get(CONTENT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
+        let gzip = encoding.eq_ignore_ascii_case(b"gzip").then(Inflate::new);
+        Answer { response, gzip }
+    }
+
     pub fn status(&self) -> StatusCode {
         self.response.status()
     }
@@ -180,7 +191,14 @@ impl Answer {
     /// # Errors
     /// When the connection breaks or the compression is damaged.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
-        self.response.chunk().await.map_err(|e| FetchError::from_reqwest(&e))
+        let Answer { response, gzip } = self;
+        let Some(gzip) = gzip else { return response.chunk().await.map_err(|e| FetchError::from_reqwest(&e)) };
+        loop {
+            match gzip.next().map_err(|e| FetchError::Exchange(format!("gzip: {e}")))? {
+                Some(piece) => return Ok(Some(piece).filter(|p| !p.is_empty())),
+                None => gzip.feed(response.chunk().await.map_err(|e| FetchError::from_reqwest(&e))?),
+            }
+        }
     }
 
     /// Reads at most `limit` decompressed bytes; the rest is not read.

@@ -17,6 +17,7 @@
 mod error;
 mod fetcher;
 mod guard;
+mod inflate;
 mod resolver;
 mod secret_file;
 mod tls;
