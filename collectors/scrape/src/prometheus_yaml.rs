@@ -1,7 +1,10 @@
 //! The `scrape_configs` of a `prometheus.yml`, as far as watchfire obeys them; everything left aside is named.
 
-use crate::job::{Job, JobError};
+use crate::RelabelConfig;
+use crate::job::{Job, JobError, StaticConfig};
+use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Jobs of a Prometheus configuration.
@@ -38,6 +41,50 @@ const INHERITED: [&str; 8] = [
 /// Keys of [`Job`] that Prometheus's scrape_config does not have.
 const OWN_KEYS: [&str; 3] = ["labels", "allow_local_redirects", "max_redirects"];
 
+/// What is text in Prometheus, as it is written: `version: 1.10` is a label value `1.10`, and no number; `target_label: y` is no "yes".
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Written {
+    scrape_configs: Vec<WrittenJob>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WrittenJob {
+    job_name: Option<String>,
+    params: Option<BTreeMap<String, Vec<String>>>,
+    static_configs: Option<Vec<StaticConfig>>,
+    relabel_configs: Option<Vec<RelabelConfig>>,
+    metric_relabel_configs: Option<Vec<RelabelConfig>>,
+    basic_auth: BTreeMap<String, String>,
+    authorization: BTreeMap<String, String>,
+    bearer_token: Option<String>,
+}
+
+impl WrittenJob {
+    /// Puts the texts in the place of what they look like.
+    fn restore(self, config: &mut Map<String, Value>) {
+        let lists = [
+            ("job_name", self.job_name.map(Value::from)),
+            ("bearer_token", self.bearer_token.map(Value::from)),
+            ("params", self.params.and_then(|p| serde_json::to_value(p).ok())),
+            ("static_configs", self.static_configs.and_then(|c| serde_json::to_value(c).ok())),
+            ("relabel_configs", self.relabel_configs.and_then(|c| serde_json::to_value(c).ok())),
+            ("metric_relabel_configs", self.metric_relabel_configs.and_then(|c| serde_json::to_value(c).ok())),
+        ];
+        for (key, text) in lists {
+            if let Some(text) = text {
+                config.insert(key.to_owned(), text);
+            }
+        }
+        for (key, texts) in [("basic_auth", self.basic_auth), ("authorization", self.authorization)] {
+            if let Some(Value::Object(inner)) = config.get_mut(key) {
+                inner.extend(texts.into_iter().map(|(key, text)| (key, Value::from(text))));
+            }
+        }
+    }
+}
+
 impl Job {
     /// Reads the text of a `prometheus.yml`. Paths in it that are not absolute start at `folder`, as they do in Prometheus.
     ///
@@ -45,6 +92,8 @@ impl Job {
     /// When the text is no YAML, has the wrong shape, or a job cannot run.
     pub fn from_prometheus_yaml(text: &str, folder: &Path) -> Result<Imported, ImportError> {
         let root: Value = serde_saphyr::from_str(text).map_err(|e| ImportError::Yaml(e.to_string()))?;
+        // Where this does not fit, the reading of each job below says why, and of which.
+        let mut written = serde_saphyr::from_str::<Written>(text).unwrap_or_default().scrape_configs.into_iter();
         let Value::Object(mut root) = root else { return Err(ImportError::Shape("the file".to_owned())) };
         let mut ignored = Vec::new();
         let mut global = match root.remove("global") {
@@ -70,7 +119,10 @@ impl Job {
 
         let mut jobs = Vec::new();
         for (index, config) in configs.into_iter().enumerate() {
-            let Value::Object(config) = config else { return Err(ImportError::Shape(format!("scrape_configs[{index}]"))) };
+            let Value::Object(mut config) = config else { return Err(ImportError::Shape(format!("scrape_configs[{index}]"))) };
+            if let Some(written) = written.next() {
+                written.restore(&mut config);
+            }
             let mut job = job(config, &defaults, index, &mut ignored)?;
             job.start_paths_at(folder);
             job.check()?;
@@ -210,6 +262,38 @@ scrape_configs:
                 "scrape_configs[pods].kubernetes_sd_configs"
             ]
         );
+    }
+
+    #[test]
+    fn texts_are_what_is_written_and_not_what_they_look_like() {
+        let text = r"
+scrape_configs:
+  - job_name: 7
+    params: {limit: [10, 1.50], verbose: [yes]}
+    basic_auth: {username: 0042, password: 1e3}
+    static_configs:
+      - targets: ['localhost:9100']
+        labels: {version: 1.10, shard: 07, canary: no, y: y}
+    relabel_configs:
+      - {source_labels: [y], target_label: n, replacement: 1}
+    metric_relabel_configs:
+      - {source_labels: [code], regex: 500, action: drop}
+  - job_name: next
+    sample_limit: 10
+";
+        let jobs = Job::from_prometheus_yaml(text, Path::new("")).unwrap().jobs;
+        assert_eq!((jobs[0].job_name.as_str(), jobs[1].job_name.as_str()), ("7", "next"));
+        assert_eq!(
+            (&jobs[0].params["limit"], &jobs[0].params["verbose"]),
+            (&vec!["10".to_owned(), "1.50".to_owned()], &vec!["yes".to_owned()])
+        );
+        let basic = jobs[0].basic_auth.as_ref().unwrap();
+        assert_eq!((basic.username.as_str(), basic.password.as_ref().unwrap().expose()), ("0042", "1e3"));
+        let labels: Vec<(&str, &str)> = jobs[0].static_configs[0].labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(labels, [("canary", "no"), ("shard", "07"), ("version", "1.10"), ("y", "y")]);
+        assert_eq!((jobs[0].relabel_configs[0].source_labels[0].as_str(), jobs[0].relabel_configs[0].target_label.as_str()), ("y", "n"));
+        assert_eq!((jobs[0].relabel_configs[0].replacement.as_str(), jobs[0].metric_relabel_configs[0].regex.as_str()), ("1", "500"));
+        assert_eq!(jobs[1].sample_limit, 10);
     }
 
     #[test]

@@ -76,6 +76,7 @@ impl LabelRules {
     }
 
     fn with_target_labels<'a>(&'a self, mut pairs: Pairs<'a>) -> Pairs<'a> {
+        let mut displaced: Vec<(&str, Cow<'a, str>)> = Vec::new();
         for label in self.target.iter() {
             let (name, value) = (Cow::Borrowed(&*label.name), Cow::Borrowed(&*label.value));
             let Some(at) = pairs.iter().position(|(n, _)| *n == name) else {
@@ -87,12 +88,17 @@ impl LabelRules {
             }
             let scraped = std::mem::replace(&mut pairs[at].1, value);
             if !scraped.is_empty() {
-                let mut kept = format!("exported_{name}");
-                while self.target.get(&kept).is_some() || pairs.iter().any(|(n, _)| *n == kept) {
-                    kept.insert_str(0, "exported_");
-                }
-                pairs.push((Cow::Owned(kept), scraped));
+                displaced.push((&label.name, scraped));
             }
+        }
+        // The shortest name first, as in Prometheus: where one is exported already, the next free one is taken.
+        displaced.sort_by_key(|(name, _)| name.len());
+        for (name, scraped) in displaced {
+            let mut kept = format!("exported_{name}");
+            while pairs.iter().any(|(n, _)| *n == kept) {
+                kept.insert_str(0, "exported_");
+            }
+            pairs.push((Cow::Owned(kept), scraped));
         }
         pairs
     }
@@ -150,6 +156,12 @@ mod tests {
         assert_eq!(resolve(&rules, text, MetricKind::Gauge), r#"m{exported_exported_job="x", exported_job="y", instance="i", job="j"}"#);
         rules.honor_labels = true;
         assert_eq!(resolve(&rules, text, MetricKind::Gauge), r#"m{exported_job="y", job="x"}"#);
+        // Of two that must give way the one with the shorter name is the first to take a free one.
+        let rules = LabelRules { target: Labels::from_pairs([("team", "blue"), ("exported_team", "q")]), ..LabelRules::default() };
+        assert_eq!(
+            resolve(&rules, r#"m{team="x",exported_team="y"}"#, MetricKind::Gauge),
+            r#"m{exported_exported_exported_team="y", exported_exported_team="x", exported_team="q", team="blue"}"#
+        );
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub struct SessionRules {
 pub struct Counts {
     /// Samples in the body.
     pub scraped: usize,
-    /// Samples that relabelling let through.
+    /// Samples that relabelling let through, repeated ones too.
     pub kept: usize,
     /// Series that the scrape before did not have.
     pub added: usize,
@@ -226,6 +226,7 @@ impl<'a> Session<'a> {
         entry.seen = epoch;
         match at {
             None if repeated => {
+                self.counts.kept += 1;
                 self.counts.duplicate += 1;
                 return Ok(NONE);
             }

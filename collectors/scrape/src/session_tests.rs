@@ -66,6 +66,7 @@ fn text_is_read_as_leniently_as_prometheus_reads_it() {
         "# a comment\n#TYPE-like\n# EOF\na 1\n",
         "# TYPE a counter\na 1\n# TYPE a counter\n# HELP a twice\n# HELP a twice\n",
         "# HELP a\na 1\n",
+        "# HELP\n# TYPE \na 1\n",
         "a 1 1700000000000\n",
     ];
     for body in good {

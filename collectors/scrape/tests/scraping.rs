@@ -323,6 +323,9 @@ async fn a_body_that_breaks_a_rule_fails_its_scrape_and_no_other() {
         ("good 1\na one\n".to_owned(), "line 2: \"one\" is not a value"),
         ("a 1 soon\n".to_owned(), "timestamp"),
         ("# TYPE a thermometer\n".to_owned(), "invalid metric type"),
+        ("# TYPE a counter of things\n".to_owned(), "text after the metric type"),
+        ("a 1e400\n".to_owned(), "line 1: \"1e400\" is not a value"),
+        ("a 1 -5\n".to_owned(), "timestamp"),
     ];
     for (body, error) in hostile {
         let server = serve(Router::new().route("/metrics", get(move || async move { page(TEXT, body) }))).await;
@@ -344,6 +347,8 @@ async fn duplicates_keep_the_first_and_are_counted() {
     rig.sink.read(|r| assert!(r.values("a{x=\"1\"}").iter().all(|v| *v == Some(1.0))));
     assert!(rig.meter.counter("watchfire_scrape_samples_rejected_total", &[("reason", "duplicate")]).get() >= 1);
     assert_eq!(rig.handle.details()[0].warnings, ["1 samples rejected: duplicate"]);
+    // As in Prometheus, what relabelling let through is counted with them.
+    rig.sink.read(|r| assert_eq!(r.values("scrape_samples_post_metric_relabeling")[0], Some(2.0)));
 }
 
 #[tokio::test]

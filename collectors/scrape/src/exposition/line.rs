@@ -142,6 +142,8 @@ pub(super) fn parse_labels<'a>(text: &'a [u8], open: usize, metric: bool, pairs:
         match text.get(at) {
             Some(b',') => at = skip_blanks(text, at + 1),
             Some(b'}') => {}
+            // Prometheus does not miss the comma, and exporters that forget it work with it.
+            Some(_) if metric => {}
             _ => return Err(ParseError::syntax("a comma or a closing brace is expected after a label")),
         }
     }
@@ -247,6 +249,7 @@ mod tests {
             ("a:b:c{}", &[("__name__", "a:b:c")]),
             ("m{a=\"b\"}", &[("__name__", "m"), ("a", "b")]),
             ("m{a=\"b\",}", &[("__name__", "m"), ("a", "b")]),
+            ("m{a=\"b\" c=\"d\"e=\"f\"}", &[("__name__", "m"), ("a", "b"), ("c", "d"), ("e", "f")]),
             ("m { a = \"b\" , c=\"\" }", &[("__name__", "m"), ("a", "b"), ("c", "")]),
             (r#"m{p="C:\\DIR",e="\"quoted\"\n",q="\d"}"#, &[("__name__", "m"), ("p", "C:\\DIR"), ("e", "\"quoted\"\n"), ("q", "\\d")]),
             (r#"{"http.server.duration"}"#, &[("__name__", "http.server.duration")]),
@@ -269,15 +272,17 @@ mod tests {
             "m{a=b}",
             "m{a}",
             "m{1a=\"b\"}",
-            "m{a=\"b\" c=\"d\"}",
             "m{a=\"1\",a=\"2\"}",
             "m{a:b=\"c\"}",
             "m{,}",
             "m{\"n\"}",
+            "m{a=\"b\" ,,}",
+            "m{a=\"b\" +}",
         ] {
             assert!(read(text).is_err(), "{text}");
         }
         assert!(parse_series(b"m{a=\"\xff\"}").is_err());
+        assert!(parse_label_set(b"{a=\"b\" c=\"d\"}").is_err(), "an exemplar is of OpenMetrics, which wants the comma");
     }
 
     proptest! {

@@ -2,7 +2,8 @@
 
 use watchfire_model::ORDINARY_NAN;
 
-/// Reads a float: decimal, `Inf`, `NaN` with optional sign, any case. Every NaN becomes the ordinary one: stale markers are only ours to set.
+/// Reads a float: decimal, `Inf` with optional sign, `NaN`, any case. Every NaN becomes the ordinary one: stale markers are only ours to set.
+/// As in Go, a number that no float holds is none: it is not infinite.
 pub fn parse_float(text: &[u8]) -> Option<f64> {
     // Shortest and most frequent first: up to fifteen digits are exact in a double.
     if let [digit] = text
@@ -26,11 +27,17 @@ pub fn parse_float(text: &[u8]) -> Option<f64> {
         }
     }
     let value: f64 = fast_float2::parse(text).ok()?;
-    Some(if value.is_nan() { ORDINARY_NAN } else { value })
+    if value.is_nan() {
+        return text[0].is_ascii_alphabetic().then_some(ORDINARY_NAN);
+    }
+    (value.is_finite() || !text.iter().any(u8::is_ascii_digit)).then_some(value)
 }
 
-/// An integer with optional sign.
-pub fn parse_integer(text: &[u8]) -> Option<i64> {
+/// A time in milliseconds, which has no sign.
+pub fn parse_millis(text: &[u8]) -> Option<i64> {
+    if !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
@@ -86,11 +93,16 @@ mod tests {
         ] {
             assert_eq!(parse_float(text.as_bytes()), Some(value), "{text}");
         }
-        for text in ["NaN", "nan", "+NaN"] {
+        for text in ["NaN", "nan", "NAN"] {
             assert_eq!(parse_float(text.as_bytes()).map(f64::to_bits), Some(ORDINARY_NAN.to_bits()), "{text}");
         }
-        for bad in ["", "abc", "1_000", "0x1p2", "1 2", "--1", "1e", "."] {
+        for bad in ["", "abc", "1_000", "0x1p2", "1 2", "--1", "1e", ".", "+NaN", "-nan", "1e400", "-1e309"] {
             assert_eq!(parse_float(bad.as_bytes()), None, "{bad}");
+        }
+        assert_eq!(parse_float(b"1e-400"), Some(0.0));
+        assert_eq!(parse_millis(b"1395066363000"), Some(1_395_066_363_000));
+        for bad in ["", "-5", "+5", "1.5", "9223372036854775808"] {
+            assert_eq!(parse_millis(bad.as_bytes()), None, "{bad}");
         }
     }
 

@@ -2,7 +2,7 @@
 //! a missing last line feed, several registries one after the other.
 
 use super::line::{is_blank, lossy, series_length, skip_blanks, utf8};
-use super::number::{parse_float, parse_integer};
+use super::number::{parse_float, parse_millis};
 use super::{Guess, ParseError, Recipient, Which};
 use watchfire_model::MetricKind;
 
@@ -62,7 +62,7 @@ fn finish<R: Recipient>(body: &[u8], at: usize, which: Which<'_>, recipient: &mu
     let at = match &body[start..end] {
         b"" => None,
         digits => Some(
-            parse_integer(digits).ok_or_else(|| ParseError::syntax(format!("{:?} is not a timestamp in milliseconds", lossy(digits))))?,
+            parse_millis(digits).ok_or_else(|| ParseError::syntax(format!("{:?} is not a timestamp in milliseconds", lossy(digits))))?,
         ),
     };
     let mut end = skip_blanks(body, end);
@@ -94,9 +94,14 @@ fn comment<R: Recipient>(text: &[u8], recipient: &mut R) -> Result<(), ParseErro
     }
     let (keyword, rest) = word(text);
     match keyword {
+        // Without anything behind it, it is a word like any other.
+        b"TYPE" | b"HELP" if skip_blanks(rest, 0) == rest.len() => {}
         b"TYPE" => {
             let (name, rest) = family(rest)?;
-            let (kind, _) = word(rest);
+            let (kind, rest) = word(rest);
+            if skip_blanks(rest, 0) < rest.len() {
+                return Err(ParseError::syntax(format!("text after the metric type: {:?}", lossy(rest))));
+            }
             recipient.kind(&name, kind_of(kind)?);
         }
         b"HELP" => {
