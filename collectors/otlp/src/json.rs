@@ -11,6 +11,7 @@ use crate::schema::{self, Field, Kind, Message};
 use crate::value::from_base64;
 use crate::wire::{FIXED32, FIXED64, VARINT, put_bytes, put_message, put_tag, put_varint};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
@@ -36,9 +37,10 @@ pub fn to_protobuf(json: &[u8], signal: Signal, limits: &Limits) -> Result<Vec<u
             &lossy
         }
     };
+    let text = mend_surrogates(text);
     let items = Cell::new(0);
     let mut out = Vec::with_capacity(text.len() / 2);
-    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let mut deserializer = serde_json::Deserializer::from_str(&text);
     // Depth is bounded here, by the number of arrays and maps in a value; what is deeper is skipped without recursion.
     deserializer.disable_recursion_limit();
     let context = Context { items: &items, limits };
@@ -47,6 +49,38 @@ pub fn to_protobuf(json: &[u8], signal: Signal, limits: &Limits) -> Result<Vec<u
         Ok(()) => Ok(out),
         Err(_) if items.get() > limits.max_items => Err(Refusal::too_many(limits)),
         Err(error) => Err(Refusal::Decode(signal, error.to_string())),
+    }
+}
+
+/// Half of a character, which JavaScript writes as `\ud83d` where it cut a text between the two, becomes U+FFFD like other broken text.
+fn mend_surrogates(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    // Backslashes stand only in strings, each with what it escapes.
+    let half = |at: usize| {
+        let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        let code = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        (0xd800..0xe000).contains(&code).then_some(code)
+    };
+    let mut mended: Option<String> = None;
+    let (mut at, mut copied) = (0, 0);
+    while let Some(step) = memchr::memchr(b'\\', &bytes[at..]) {
+        at += step;
+        match (half(at), half(at + 6)) {
+            (None, _) => at += 2,
+            (Some(..0xdc00), Some(0xdc00..)) => at += 12,
+            (Some(_), _) => {
+                let mended = mended.get_or_insert_with(|| String::with_capacity(text.len()));
+                mended.push_str(&text[copied..at]);
+                mended.push_str("\\ufffd");
+                at += 6;
+                copied = at;
+            }
+        }
+        at = at.min(bytes.len());
+    }
+    match mended {
+        Some(mended) => Cow::Owned(mended + &text[copied..]),
+        None => Cow::Borrowed(text),
     }
 }
 
@@ -313,4 +347,29 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |b: u8| char::from(b).to_digit(16);
     let pairs = text.as_bytes().chunks(2);
     pairs.map(|pair| Some((digit(pair[0])? << 4 | digit(*pair.get(1)?)?) as u8)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_character_costs_itself() {
+        for (json, mended) in [
+            (r#""a""#, r#""a""#),
+            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
+            (r#""cut \ud83d""#, r#""cut \ufffd""#),
+            (r#""\uDE00 and \ud83dx""#, r#""\ufffd and \ufffdx""#),
+            (r#""\ud83d\ud83d\ude00\ude00""#, r#""\ufffd\ud83d\ude00\ufffd""#),
+            (r#""\\ud83d \"\\""#, r#""\\ud83d \"\\""#),
+            (r#""\ud83"#, r#""\ud83"#),
+            (r#""é\ud8"#, r#""é\ud8"#),
+            (r#""\"#, r#""\"#),
+        ] {
+            assert_eq!(mend_surrogates(json), mended);
+        }
+        let request = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"cut \ud83d"}]}]}]}"#;
+        let protobuf = to_protobuf(request.as_bytes(), Signal::Traces, &Limits::default()).expect("read");
+        assert!(String::from_utf8_lossy(&protobuf).contains("cut \u{fffd}"));
+    }
 }
