@@ -26,6 +26,9 @@ pub struct Settings {
     /// `None` turns a port off; port 0 picks a free one. Both ports understand gRPC and HTTP alike.
     pub grpc: Option<SocketAddr>,
     pub http: Option<SocketAddr>,
+    /// Take any other port where the asked one is taken.
+    pub grpc_may_move: bool,
+    pub http_may_move: bool,
     pub limits: Limits,
     /// Connections, time-outs, hosts and origins. The windows and the wording of refusals are set here for OTLP.
     pub guard: Guard,
@@ -38,6 +41,8 @@ impl Default for Settings {
         Settings {
             grpc: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 4317))),
             http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 4318))),
+            grpc_may_move: false,
+            http_may_move: false,
             limits: Limits::default(),
             guard: Guard::default(),
             over_memory: Arc::new(|| false),
@@ -79,15 +84,15 @@ pub fn start<V: SpanVisitor + 'static>(
     cancel: CancellationToken,
 ) -> io::Result<Running> {
     let mut listeners = Vec::new();
-    let mut bind = |address: Option<SocketAddr>, names: [&'static str; 2]| match address {
+    let mut bind = |address: Option<SocketAddr>, may_move: bool, names: [&'static str; 2]| match address {
         None => Ok(None),
-        Some(address) => bind(address).map(|(bound, found)| {
+        Some(address) => bind(address, may_move).map(|(bound, found)| {
             listeners.extend(names.into_iter().zip(found));
             Some(bound)
         }),
     };
-    let grpc = bind(settings.grpc, ["otlp_grpc", "otlp_grpc_ipv6"])?;
-    let http = bind(settings.http, ["otlp_http", "otlp_http_ipv6"])?;
+    let grpc = bind(settings.grpc, settings.grpc_may_move, ["otlp_grpc", "otlp_grpc_ipv6"])?;
+    let http = bind(settings.http, settings.http_may_move, ["otlp_http", "otlp_http_ipv6"])?;
     let budget = Budget::new(settings.limits.max_in_flight);
     let (queue, owner) = ingest::spawn(visitor, clock.clone(), budget.clone(), meter)?;
     let guard = guard(settings.guard);
@@ -118,9 +123,14 @@ pub fn start<V: SpanVisitor + 'static>(
 }
 
 /// Binds an address; for 127.0.0.1 also the same port of ::1 where there is one, since that is what `localhost` means to some clients.
-fn bind(address: SocketAddr) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
+fn bind(address: SocketAddr, may_move: bool) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
     let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}"));
-    let listener = TcpListener::bind(address).map_err(named)?;
+    let listener = match TcpListener::bind(address) {
+        // Only binding says whether a port is free: looking first would leave a moment in which it can go.
+        Err(e) if may_move && e.kind() == io::ErrorKind::AddrInUse => TcpListener::bind((address.ip(), 0)),
+        outcome => outcome,
+    }
+    .map_err(named)?;
     let bound = listener.local_addr().map_err(named)?;
     listener.set_nonblocking(true).map_err(named)?;
     let mut listeners = vec![listener];
@@ -161,7 +171,22 @@ impl tower::Service<Request<Body>> for Receiver {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let intake = self.intake.clone();
-        let is_grpc = request.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"));
+        let is_grpc = request.headers().get(header::CONTENT_TYPE).is_some_and(grpc::is_grpc);
         Box::pin(async move { Ok(if is_grpc { grpc::serve(&intake, request).await } else { http_export::serve(&intake, request).await }) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_is_named_or_given_up_for_another() {
+        let (taken, _held) = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false).expect("a free port");
+        let error = bind(taken, false).expect_err("taken");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert!(error.to_string().starts_with(&format!("cannot listen on {taken}")), "{error}");
+        let (other, _also_held) = bind(taken, true).expect("another port");
+        assert!(other.port() != taken.port() && other.ip() == taken.ip());
     }
 }

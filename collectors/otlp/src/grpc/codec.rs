@@ -8,18 +8,24 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RawCodec;
 
+/// Reads the one message of a unary call. tonic passes over any further ones, and their sender would believe them stored.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OneMessage {
+    read: bool,
+}
+
 impl Codec for RawCodec {
     type Encode = Bytes;
     type Decode = Bytes;
     type Encoder = RawCodec;
-    type Decoder = RawCodec;
+    type Decoder = OneMessage;
 
     fn encoder(&mut self) -> RawCodec {
         RawCodec
     }
 
-    fn decoder(&mut self) -> RawCodec {
-        RawCodec
+    fn decoder(&mut self) -> OneMessage {
+        OneMessage::default()
     }
 }
 
@@ -33,11 +39,14 @@ impl Encoder for RawCodec {
     }
 }
 
-impl Decoder for RawCodec {
+impl Decoder for OneMessage {
     type Item = Bytes;
     type Error = Status;
 
     fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        if std::mem::replace(&mut self.read, true) {
+            return Err(Status::invalid_argument("a unary call has one message, this one has more"));
+        }
         Ok(Some(source.copy_to_bytes(source.remaining())))
     }
 }

@@ -11,7 +11,7 @@ use crate::status::{response_protobuf, status_protobuf};
 use axum::body::Body;
 use body::{Metered, Reading};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,11 +46,20 @@ impl Method {
     }
 }
 
+/// Whether a content type says gRPC with messages in protobuf. gRPC-Web, for one, frames its answers in another way.
+pub(crate) fn is_grpc(content_type: &HeaderValue) -> bool {
+    let Some(rest) = content_type.as_bytes().strip_prefix(b"application/grpc") else { return false };
+    matches!(rest.strip_prefix(b"+proto").unwrap_or(rest), [] | [b';' | b' ', ..])
+}
+
 /// Answers one gRPC request, whatever it is.
 pub(crate) async fn serve(intake: &Arc<Intake>, request: Request<Body>) -> Response<Body> {
     let Some(method) = Method::of(request.uri().path()) else {
         return answer(&intake.count(None, Refusal::Path));
     };
+    if request.method() != http::Method::POST {
+        return answer(&intake.count(None, Refusal::Method));
+    }
     if let (Method::Export(signal), Err(refusal)) = (method, intake.open()) {
         return answer(&intake.count(Some(signal), refusal));
     }

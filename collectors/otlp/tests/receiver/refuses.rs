@@ -87,6 +87,33 @@ async fn media_types_and_encodings_that_are_not_ours_are_415() {
 }
 
 #[tokio::test]
+async fn a_grpc_call_is_a_post_with_one_message_in_protobuf() {
+    let fixture = Fixture::start();
+    let frame = |name: &str| {
+        let message = traces(vec![span(name)]).encode_to_vec();
+        [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat()
+    };
+    let grpc = [("content-type", "application/grpc")];
+    let twice = fixture.post(TRACE_EXPORT, &grpc, [frame("a"), frame("b")].concat()).await;
+    assert_eq!(twice.header("grpc-status"), "3");
+    assert!(twice.header("grpc-message").ends_with("one%20message,%20this%20one%20has%20more"), "{}", twice.header("grpc-message"));
+    assert_eq!(fixture.rejected("traces", "decode"), 1);
+    let got = fixture.send(reqwest::Method::GET, TRACE_EXPORT, &grpc, frame("c")).await;
+    assert_eq!((got.header("grpc-status"), got.header("grpc-message")), ("12", "use%20POST"));
+    assert_eq!(fixture.count("watchfire_http_rejected_total", &[("reason", "method")]), 1);
+    // Their answers would not be understood.
+    for other in ["application/grpc-web", "application/grpc-web+proto", "application/grpc+json", "application/grpcx"] {
+        let answer = fixture.post(TRACE_EXPORT, &[("content-type", other)], frame("d")).await;
+        assert_eq!((answer.status, answer.message().as_str()), (404, "unknown path"), "{other}");
+    }
+    for good in ["application/grpc+proto", "application/grpc; charset=utf-8"] {
+        let answer = fixture.post(TRACE_EXPORT, &[("content-type", good)], frame(good)).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, "application/grpc"), "{good}");
+    }
+    assert_eq!(fixture.stop().await.len(), 2, "only whole calls are stored");
+}
+
+#[tokio::test]
 async fn what_is_too_long_on_either_side_of_decompression_is_final() {
     let fixture = Fixture::limited(|l| l.max_bytes = 1 << 20);
     let text = "request exceeds 1 MiB (otlp.max_bytes)";
