@@ -93,6 +93,7 @@ fn selector(v: &VectorSelector, range: &str) -> String {
         parts.push(go_quote(name));
         name = "";
     }
+    let first_matcher = parts.len();
     for m in &v.matchers {
         // The name before the braces is a matcher, too.
         if v.name.is_some() && &*m.name == METRIC_NAME && m.op == MatchOp::Equal {
@@ -100,6 +101,8 @@ fn selector(v: &VectorSelector, range: &str) -> String {
         }
         parts.push(format!("{}{}{}", label_name(&m.name), m.op, go_quote(&m.value)));
     }
+    // In the order of Prometheus, so that one query has one form.
+    parts[first_matcher..].sort();
     let braces = if parts.is_empty() { String::new() } else { format!("{{{}}}", parts.join(",")) };
     let extended = if v.anchored {
         " anchored"

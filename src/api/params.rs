@@ -19,12 +19,11 @@ impl Params {
     /// # Errors
     /// When there are absurdly many.
     pub fn read(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Self, ApiError> {
-        let mut pairs = decode(uri.query().unwrap_or("").as_bytes());
-        let form =
-            headers.get("content-type").and_then(|v| v.to_str().ok()).is_some_and(|v| v.starts_with("application/x-www-form-urlencoded"));
-        if form {
-            pairs.extend(decode(body));
-        }
+        let content_type = headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let form = content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+        // What stands in the body comes first, as with Go's forms.
+        let mut pairs = if form { decode(body) } else { Vec::new() };
+        pairs.extend(decode(uri.query().unwrap_or("").as_bytes()));
         if pairs.len() > MAX_PARAMETERS {
             return Err(ApiError::bad_data(format!("more than {MAX_PARAMETERS} parameters")));
         }
@@ -110,10 +109,19 @@ fn decode(bytes: &[u8]) -> Vec<(String, String)> {
     form_urlencoded::parse(bytes).take(MAX_PARAMETERS + 1).map(|(n, v)| (n.into_owned(), v.into_owned())).collect()
 }
 
+/// How clients of Prometheus write that a range has no beginning and no end; no calendar reads these.
+const BEGINNING: &str = "-292273086-05-16T16:47:06Z";
+const END: &str = "292277025-08-18T07:12:54.999999999Z";
+
 /// Unix seconds (fractions allowed) or RFC 3339.
 pub fn parse_time(text: &str) -> Option<Timestamp> {
     if let Ok(seconds) = text.parse::<f64>() {
         return (seconds.is_finite() && seconds.abs() < 9.2e15).then(|| Timestamp::from_seconds(seconds));
+    }
+    match text {
+        BEGINNING => return Some(Timestamp::MIN),
+        END => return Some(Timestamp::MAX),
+        _ => {}
     }
     chrono::DateTime::parse_from_rfc3339(text).ok().map(|t| Timestamp(t.timestamp_millis()))
 }
@@ -127,7 +135,8 @@ mod tests {
         assert_eq!(parse_time("1.5"), Some(Timestamp(1500)));
         assert_eq!(parse_time("2015-07-01T20:10:51.781Z"), Some(Timestamp(1_435_781_451_781)));
         assert_eq!(parse_time("2015-07-01T20:10:51+02:00"), Some(Timestamp(1_435_774_251_000)));
-        for bad in ["", "yesterday", "NaN", "1e300"] {
+        assert_eq!((parse_time(BEGINNING), parse_time(END)), (Some(Timestamp::MIN), Some(Timestamp::MAX)));
+        for bad in ["", "yesterday", "NaN", "1e300", "-292273086-05-16T16:47:07Z"] {
             assert_eq!(parse_time(bad), None, "{bad}");
         }
     }
@@ -135,10 +144,11 @@ mod tests {
     #[test]
     fn form_and_query_string_mean_the_same() -> Result<(), ApiError> {
         let mut headers = HeaderMap::new();
-        headers.insert("content-type", axum::http::HeaderValue::from_static("application/x-www-form-urlencoded"));
-        let params = Params::read(&Uri::from_static("/x?match[]=a"), &headers, &Bytes::from_static(b"query=up%7B%7D&match[]=b"))?;
+        headers.insert("content-type", axum::http::HeaderValue::from_static("Application/X-WWW-Form-Urlencoded; charset=utf-8"));
+        let uri = Uri::from_static("/x?match[]=a&query=down");
+        let params = Params::read(&uri, &headers, &Bytes::from_static(b"query=up%7B%7D&match[]=b"))?;
         assert_eq!(params.get("query"), Some("up{}"));
-        assert_eq!(params.all("match[]").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(params.all("match[]").collect::<Vec<_>>(), ["b", "a"]);
         Ok(())
     }
 }

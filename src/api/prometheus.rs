@@ -66,7 +66,8 @@ fn deadline(api: &Api, params: &Params) -> Result<Instant, ApiError> {
 pub fn parse_selector(text: &str) -> Result<Selector, String> {
     let query = Query::parse(text).map_err(|e| e.to_string())?;
     match (query.expr(), query.selectors().pop()) {
-        (Expr::Vector(_), Some(selector)) => Ok(selector),
+        (Expr::Vector(v), Some(selector)) if v.modifiers.offset.is_none() && v.modifiers.at.is_none() && !v.smoothed => Ok(selector),
+        (Expr::Vector(_), _) => Err("expected a series selector, got one with a modifier".to_owned()),
         _ => Err(format!("expected a series selector, got {}", query.value_type().documented())),
     }
 }
@@ -324,6 +325,14 @@ mod tests {
     fn numbers_are_read_in_groups_of_three() {
         for (n, text) in [(0, "0"), (999, "999"), (11_000, "11,000"), (1_000_000, "1,000,000")] {
             assert_eq!(thousands(n), text);
+        }
+    }
+
+    #[test]
+    fn a_list_of_series_is_asked_for_with_a_plain_selector() {
+        assert_eq!(parse_selector("up{job=\"a\"}").map(|s| s.0.len()), Ok(2));
+        for bad in ["up offset 5m", "up @ 5", "up @ start()", "up smoothed", "up[5m]", "sum(up)", "1", "{}", ""] {
+            assert!(parse_selector(bad).is_err(), "{bad}");
         }
     }
 

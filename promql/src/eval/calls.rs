@@ -255,13 +255,13 @@ fn natural(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// NaN wins, as in Go.
+/// As in Go, NaN wins over everything but the infinity beyond which there is nothing.
 fn go_min(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+    if (a.is_nan() || b.is_nan()) && a != f64::NEG_INFINITY && b != f64::NEG_INFINITY { f64::NAN } else { a.min(b) }
 }
 
 fn go_max(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+    if (a.is_nan() || b.is_nan()) && a != f64::INFINITY && b != f64::INFINITY { f64::NAN } else { a.max(b) }
 }
 
 /// Variance estimated from the middles of the buckets.
