@@ -135,6 +135,9 @@ pub(super) fn parse_labels<'a>(text: &'a [u8], open: usize, metric: bool, pairs:
             if text.get(at) != Some(&b'"') {
                 return Err(ParseError::syntax(format!("the value of label {name:?} is not quoted")));
             }
+            if name.is_empty() {
+                return Err(ParseError::syntax("a label has no name"));
+            }
             let end = string_end(text, at)?;
             pairs.push((name, unescape(&text[at + 1..end - 1])?));
             at = skip_blanks(text, end);
@@ -276,6 +279,7 @@ mod tests {
             "m{a:b=\"c\"}",
             "m{,}",
             "m{\"n\"}",
+            "m{\"\"=\"a\"}",
             "m{a=\"b\" ,,}",
             "m{a=\"b\" +}",
         ] {

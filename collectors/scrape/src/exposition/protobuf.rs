@@ -119,6 +119,12 @@ impl<R: Recipient> Writer<'_, R> {
             negative_spans: spans(&h.negative_span),
             custom_values: Vec::new(),
         };
+        let total: f64 = value.positive_buckets.iter().chain(&value.negative_buckets).sum::<f64>() + value.zero_count;
+        // Whole counts add up exactly; NaN is observed without a bucket. Counts with fractions are not compared, as in Prometheus.
+        let whole = h.positive_count.is_empty() && h.negative_count.is_empty();
+        if whole && if value.sum.is_nan() { total > value.count } else { total != value.count } {
+            return Err(wrong(&format!("its buckets hold {total} observations, its count is {}", value.count)));
+        }
         self.name("", None);
         match self.guessed() {
             Some(entry) => self.recipient.histogram(Which::Entry(entry), value, self.metric.timestamp_ms),
@@ -200,7 +206,9 @@ fn buckets(spans: &[Span], deltas: &[i64], counts: &[f64]) -> Option<Vec<f64>> {
     } else {
         counts.to_vec()
     };
-    (buckets.len() == expected && buckets.iter().all(|b| *b >= 0.0)).then_some(buckets)
+    // Only the first span may begin below zero; another that does would lie over the one before.
+    let apart = spans.iter().skip(1).all(|s| s.offset >= 0);
+    (apart && buckets.len() == expected && buckets.iter().all(|b| *b >= 0.0)).then_some(buckets)
 }
 
 #[cfg(test)]
@@ -377,6 +385,12 @@ mod tests {
         assert!(of(Histogram { positive_delta: vec![1, -2, 1], ..native() }).is_err());
         assert!(of(Histogram { positive_delta: vec![i64::MAX, 1, 1], ..native() }).is_err());
         assert!(of(Histogram { positive_span: vec![Span { offset: 0, length: u32::MAX }], ..native() }).is_err());
+        // One bucket cannot be named twice, and no observation is missing.
+        let overlapping = vec![Span { offset: 0, length: 2 }, Span { offset: -1, length: 1 }];
+        assert!(of(Histogram { positive_span: overlapping, ..native() }).is_err());
+        let missing = of(Histogram { sample_count: 11, ..native() }).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(missing.contains("hold 10 observations, its count is 11"), "{missing}");
+        assert!(of(Histogram { sample_count: 11, sample_sum: f64::NAN, ..native() }).is_ok());
         assert!(read(&[family("", 0, Metric::default())], false).is_err());
         assert!(read(&[family("x", 9, Metric::default())], false).is_err());
         let whole = encode(&[family("h", 4, Metric { histogram: Some(native()), ..Metric::default() })]);
