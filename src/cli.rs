@@ -9,6 +9,8 @@ use std::path::PathBuf;
 /// told to, evaluates alert rules, and opens its screens. Nothing has to be configured: send telemetry and the map draws itself.
 #[derive(Debug, Parser)]
 #[command(name = "watchfire", version, propagate_version = true, max_term_width = 110, after_help = AFTER_HELP)]
+// A flag before the subcommand would go unheard.
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -34,7 +36,7 @@ pub enum Command {
     Attach(AttachArgs),
     /// One shot against a running instance: services, alerts, overall state.
     Status(StatusArgs),
-    /// Judge health for CI: exit 0 healthy, 1 warning or degraded, 2 critical or unhealthy, 3 unknown, 64 usage.
+    /// Judge health for CI: exit 0 healthy, 1 warning or degraded, 2 critical or unhealthy, 3 unknown or not to be judged, 64 usage.
     Check(Box<CheckArgs>),
     /// Evaluate a PromQL expression on a running instance.
     Query(QueryArgs),
@@ -238,7 +240,7 @@ pub struct QueryArgs {
     #[arg(long, value_name = "D")]
     pub range: Option<String>,
     /// Distance between points with --range.
-    #[arg(long, value_name = "D", default_value = "15s")]
+    #[arg(long, value_name = "D", default_value = "15s", requires = "range")]
     pub step: String,
     /// Moment to evaluate at: Unix seconds, RFC 3339 or -10m [default: now]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]

@@ -21,6 +21,8 @@ impl From<Verdict> for ExitCode {
 
 /// Bad usage of `check`, apart from its verdicts (`sysexits.h`).
 pub const USAGE: u8 = 64;
+/// What was asked for cannot be written out (`sysexits.h`).
+const OUTPUT: u8 = 74;
 /// Cannot read, bind or reach something that was asked for.
 pub const FAILED: u8 = 2;
 /// Another process holds the state directory: whoever starts services tells it apart from a mistake in the configuration.
@@ -47,13 +49,27 @@ pub fn complain(error: &anyhow::Error) {
             text.push_str(&line);
         }
     }
-    let mut err = std::io::stderr().lock();
+    say("watchfire", &text);
+}
+
+/// Prints what to do, after an error that somebody else put into words.
+pub fn advise(text: &str) {
+    say("help", text);
+}
+
+/// Prints what is tolerated, but should be known.
+pub fn warn(text: &str) {
+    say("warning", text);
+}
+
+fn say(who: &str, text: &str) {
     let shown: Vec<String> = text.lines().map(|l| watchfire_model::harmless(l).into_owned()).collect();
-    let _ = writeln!(err, "watchfire: {}", shown.join("\n  "));
+    let _ = writeln!(std::io::stderr().lock(), "{who}: {}", shown.join("\n  "));
 }
 
 /// Writes to standard output; a reader that went away ends the program quietly, as every filter does. Text for a terminal is made
-/// harmless line by line, text for a pipe or a file stays what it is.
+/// harmless line by line, text for a pipe or a file stays what it is. A file that cannot hold it is an error: half of it would be
+/// taken for all.
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let result = if std::io::stdout().is_terminal() {
@@ -64,8 +80,13 @@ pub fn print(text: &str) {
     } else {
         out.write_all(text.as_bytes())
     };
-    if result.and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
+    match result.and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) => {
+            say("watchfire", &format!("cannot write to standard output: {e}"));
+            std::process::exit(i32::from(OUTPUT));
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod reload;
 mod simulator;
 mod targets;
 
+pub use addresses::owner;
 pub use dialects::beside as dialects_beside;
 pub use evaluation::{conclusion, dialect_engine};
 pub use evidence::StoreEvidence;
@@ -33,7 +34,6 @@ use crate::local::LocalSource;
 use crate::modes::Wake;
 use crate::tls;
 use crate::topology::JoinedTopology;
-use anyhow::Context as _;
 use commands::LocalCommands;
 use evaluation::EvaluatorHandle;
 use facts::LiveFacts;
@@ -118,7 +118,7 @@ impl Instance {
         let door = if plan.demo.is_some() { Guard { token: None, tls: None, ..guard.clone() } } else { guard.clone() };
         let receivers = start_receivers(&plan, &store, door, &meter, &clock, &intake)?;
         let api_listener = match config.api.address() {
-            Some(address) => Some(addresses::bind("the API", "api", address).await?),
+            Some(address) => Some(addresses::bind("the API", "api", address, plan.may_move(|f| &f.api)).await?),
             None => None,
         };
         let listening = Listening {
@@ -397,16 +397,25 @@ fn start_receivers(
     let settings = watchfire_otlp::Settings {
         grpc: config.otlp_grpc.address(),
         http: config.otlp_http.address(),
+        grpc_may_move: plan.may_move(|f| &f.otlp_grpc),
+        http_may_move: plan.may_move(|f| &f.otlp_http),
         limits: otlp_limits(config),
         guard,
         // Eviction keeps the store below its limit; beyond it, taking more would only lose what is held.
         over_memory: Arc::new(move || full.is_over_memory()),
     };
     let engine = store.span_engine(signals(plan));
-    let running = watchfire_otlp::start(settings, engine, store.clone(), store.clone(), meter, clock.clone(), cancel.clone()).context(
-        "cannot receive OTLP; if another watchfire runs, `watchfire attach http://127.0.0.1:9499` shows it; \
-         or choose other addresses with --otlp-grpc and --otlp-http (port 0 picks one)",
-    )?;
+    let ports = [("OTLP gRPC", "otlp-grpc", settings.grpc), ("OTLP HTTP", "otlp-http", settings.http)];
+    let running =
+        watchfire_otlp::start(settings, engine, store.clone(), store.clone(), meter, clock.clone(), cancel.clone()).map_err(|error| {
+            let text = error.to_string();
+            let named =
+                ports.into_iter().find_map(|(what, flag, at)| at.filter(|a| text.contains(&a.to_string())).map(|a| (what, flag, a)));
+            match named {
+                Some((what, flag, address)) => addresses::refusal(what, flag, address, &error),
+                None => anyhow::Error::new(error).context("cannot receive OTLP"),
+            }
+        })?;
     Ok(Receivers { grpc: running.grpc, http: running.http, running })
 }
 

@@ -40,6 +40,7 @@ mod wire;
 pub use rehearsal::{CursorSteps, cursor_steps};
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::process::ExitCode;
 
 /// Parses the command line and runs what it asks.
@@ -53,6 +54,11 @@ pub fn start() -> ExitCode {
             let usage = error.use_stderr();
             // clap styles its own text; what it quotes from the command line is the caller's own.
             let _ = error.print();
+            if let (ErrorKind::ArgumentConflict, Some(ContextValue::String(command))) =
+                (error.kind(), error.get(ContextKind::InvalidSubcommand))
+            {
+                exit::advise(&format!("write flags behind the subcommand they are for: watchfire {command} [OPTIONS]"));
+            }
             return match (usage, judging) {
                 (false, _) => ExitCode::SUCCESS,
                 (true, true) => ExitCode::from(exit::USAGE),

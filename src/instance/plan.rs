@@ -127,18 +127,10 @@ impl Plan {
         Ok(())
     }
 
-    /// Ports that were not asked for by name give way when they are taken: a demo should start beside a real instance.
-    pub fn prefer_free_ports(&mut self, flags: &RunFlags) {
-        let config = &mut self.config;
-        for (asked, listen) in
-            [(&flags.otlp_grpc, &mut config.otlp_grpc), (&flags.otlp_http, &mut config.otlp_http), (&flags.api, &mut config.api)]
-        {
-            if let Some(address) = listen.address().filter(|a| asked.is_none() && !super::addresses::is_free(*a)) {
-                let mut free = address;
-                free.set_port(0);
-                *listen = watchfire_config::Listen::On(free);
-            }
-        }
+    /// Whether a port gives way where it is taken: a demo leaves nothing behind and meets nobody, so it starts beside a real instance,
+    /// on ports that were not asked for by name.
+    pub fn may_move(&self, asked: impl Fn(&RunFlags) -> &Option<String>) -> bool {
+        matches!(&self.wish, Wish::Demo(args) if asked(&args.run).is_none())
     }
 
     /// Sentences for the banner: what was tolerated in the configuration, and what is risky about it.

@@ -28,14 +28,23 @@ struct Seen {
 }
 
 /// # Errors
-/// When nothing can be started or reached.
+/// When the verdict cannot be written down.
 pub fn check(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
+    // What cannot be started or reached was not found to be unhealthy.
+    judge(args, runtime).or_else(|error| {
+        exit::complain(&error);
+        Ok(Verdict::Unknown.into())
+    })
+}
+
+fn judge(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
     let Some(watch) = args.for_duration.as_deref().map_or(Some(Duration::ZERO), |text| parse_duration(text).ok()) else {
         eprintln!("watchfire: --for: write 2m, 30s or 1h30m");
         return Ok(ExitCode::from(exit::USAGE));
     };
-    let (source, instance): (Arc<dyn Source>, Option<Instance>) = match &args.url {
-        Some(url) => (Arc::new(RemoteSource::of_environment(url, runtime)?), None),
+    let remote = args.url.as_ref().map(|url| RemoteSource::of_environment(url, runtime)).transpose()?.map(Arc::new);
+    let (source, instance): (Arc<dyn Source>, Option<Instance>) = match &remote {
+        Some(remote) => (remote.clone(), None),
         None => {
             let mut plan = crate::instance::Plan::from_flags(&args.run)?;
             plan.only_judge();
@@ -44,7 +53,10 @@ pub fn check(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Res
         }
     };
     let watch = if instance.is_some() { watch.max(WARM_UP) } else { watch };
-    let seen = observe(source.as_ref(), watch, runtime)?;
+    let seen = observe(source.as_ref(), watch, runtime).map_err(|e| match &remote {
+        Some(remote) => remote.advise(e),
+        None => e.into(),
+    })?;
     if let Some(instance) = instance {
         runtime.block_on(instance.stop());
     }
@@ -136,6 +148,8 @@ fn report(seen: &Seen, verdict: Verdict) -> serde_json::Value {
     })
 }
 
+const NOTHING: &str = "nothing is known: no telemetry, scrape or probe has answered";
+
 fn text(seen: &Seen, verdict: Verdict) -> String {
     let mut out = format!("{}\n", word(verdict));
     for alert in seen.fired.values() {
@@ -149,7 +163,7 @@ fn text(seen: &Seen, verdict: Verdict) -> String {
         out.push_str(&format!("  rule {rule} of {group} cannot be evaluated: {error}\n"));
     }
     if verdict == Verdict::Unknown && seen.broken_rules.is_empty() {
-        out.push_str("  nothing is known: no telemetry, scrape or probe has answered\n");
+        out.push_str(&format!("  {NOTHING}\n"));
     }
     out
 }
@@ -196,8 +210,14 @@ fn junit(seen: &Seen, verdict: Verdict) -> String {
             escape(&format!("{} {}", alert.labels, alert.annotations.get("summary").unwrap_or("")))
         ));
     }
+    // A report without a case passes everywhere.
+    let errors = usize::from(tests == 0 && verdict == Verdict::Unknown);
+    if errors > 0 {
+        cases.push_str(&format!("    <testcase classname=\"watchfire\" name=\"telemetry\"><error message=\"{NOTHING}\"/></testcase>\n"));
+    }
+    tests += errors;
     format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"watchfire check: {}\" tests=\"{tests}\" failures=\"{failures}\" skipped=\"{skipped}\">\n{cases}  </testsuite>\n</testsuites>\n",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"watchfire check: {}\" tests=\"{tests}\" failures=\"{failures}\" skipped=\"{skipped}\" errors=\"{errors}\">\n{cases}  </testsuite>\n</testsuites>\n",
         word(verdict)
     )
 }
@@ -244,6 +264,15 @@ mod tests {
         assert!(xml.contains("tests=\"1\" failures=\"0\" skipped=\"1\"") && xml.contains("R&lt;1&gt;"), "{xml}");
         seen.fired.insert("a".to_owned(), alert(Severity::Critical));
         assert_eq!(verdict(&seen), Verdict::Critical);
+    }
+
+    #[test]
+    fn nothing_known_is_no_passing_report() {
+        let xml = junit(&Seen::default(), Verdict::Unknown);
+        assert!(
+            xml.contains("tests=\"1\" failures=\"0\" skipped=\"0\" errors=\"1\"") && xml.contains("<error message=\"nothing is known"),
+            "{xml}"
+        );
     }
 
     #[test]

@@ -73,13 +73,13 @@ fn check(flags: &RunFlags) -> anyhow::Result<ExitCode> {
     match routing {
         Ok(routing) => {
             for line in routing.unused() {
-                eprintln!("warning: {}", watchfire_model::harmless(line));
+                exit::warn(line);
             }
         }
         Err(e) => wrong.push(e),
     }
     for warning in &plan.loaded.warnings {
-        eprintln!("warning: {}", watchfire_model::harmless(&warning.to_string()));
+        exit::warn(&warning.to_string());
     }
     if !wrong.is_empty() {
         for error in &wrong {

@@ -19,12 +19,10 @@ pub fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         Some(text) => Some(parse_duration(text).map_err(|e| anyhow::anyhow!("--for: {e}; write 60s or 2m"))?),
         None => None,
     };
-    let mut plan = Plan::demo(args)?;
+    let plan = Plan::demo(args)?;
     if args.rehearse {
         return rehearse(&plan, args);
     }
-    // A demo leaves nothing behind and meets nobody: ports that are taken are not worth an error here.
-    plan.prefer_free_ports(&args.run);
     let headless = plan.config.headless;
     run::start(plan, headless, &args.run.screen, for_duration)
 }

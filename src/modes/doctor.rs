@@ -64,7 +64,8 @@ fn port(name: &str, address: std::net::SocketAddr) -> Finding {
         Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => (
             false,
             format!(
-                "{address} is in use; if that is watchfire, `watchfire attach http://{address}` or choose another with --{}",
+                "{address} is in use{}; if that is watchfire, `watchfire attach` shows it; or choose another with --{}",
+                crate::instance::owner(address).map(|o| format!(" by {o}")).unwrap_or_default(),
                 name.replace('_', "-")
             ),
         ),

@@ -22,6 +22,10 @@ fn usage_errors_of_check_are_apart_from_its_verdicts() {
     assert_eq!(run(&["check", "--no-such-flag"]).0, Some(64));
     assert_eq!(run(&["check", "--for", "soon"]).0, Some(64));
     assert_eq!(run(&["status", "--no-such-flag"]).0, Some(2));
+    // What cannot be judged was not found to be critical.
+    let (code, _, stderr) = run(&["check", "--url", "http://127.0.0.1:1"]);
+    assert!(code == Some(3) && stderr.contains("127.0.0.1:1"), "{stderr}");
+    assert_eq!(run(&["check", "--rules", "/no/such/file.yml"]).0, Some(3));
 }
 
 #[test]
@@ -29,6 +33,24 @@ fn nobody_there_is_said_with_the_address() {
     let (code, _, stderr) = run(&["status", "--url", "http://127.0.0.1:1"]);
     assert_eq!(code, Some(2));
     assert!(stderr.contains("127.0.0.1:1"), "{stderr}");
+}
+
+#[test]
+fn flags_where_nobody_hears_them_are_refused() {
+    let (code, _, stderr) = run(&["--memory-limit", "64MiB", "run", "--headless"]);
+    assert!(code == Some(2) && stderr.contains("watchfire run [OPTIONS]"), "{stderr}");
+    let (code, _, stderr) = run(&["query", "up", "--step", "1m"]);
+    assert!(code == Some(2) && stderr.contains("--range"), "{stderr}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_full_disk_cannot_hold_is_an_error() {
+    let state = TempDir::new().expect("a temporary directory");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let output = command(state.path()).args(["config", "show"]).stdout(full).output().expect("the program runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(74) && stderr.contains("cannot write to standard output"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
