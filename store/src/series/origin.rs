@@ -344,7 +344,9 @@ mod tests {
             }
             let before = origin.bytes();
             origin.recount();
-            prop_assert!(before.abs_diff(origin.bytes()) < 4_000, "{} bytes are {}", before, origin.bytes());
+            // Between exact counts lengths are counted; vectors have room for up to twice of what they hold.
+            let exact = origin.bytes();
+            prop_assert!(before < exact + 4_000 && exact < 2 * before + 4_000, "{} bytes are {}", before, exact);
         }
 
         #[test]
