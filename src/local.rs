@@ -21,6 +21,7 @@ mod map;
 pub mod objectives;
 mod overall;
 mod proposals;
+mod query;
 mod queues;
 mod sanitized;
 mod services;
@@ -43,12 +44,11 @@ use std::time::Duration;
 use watchfire_alerts::Courses;
 use watchfire_config::platform::Objective;
 use watchfire_model::reading::{
-    Alert, AlertState, Alerts, Backtest, BacktestQuery, Breaker, Breakers, Change, Changes, Check, Health, Map, ProposedProbe,
-    QueryExemplar, QueryResult, QuerySeries, Queues, ReadError, Reading, Request, ServicePage, Services, Silence, Slo, Source, Status,
-    Target, Vocabulary,
+    Alert, AlertState, Alerts, Breaker, Breakers, Change, Changes, Check, Health, Map, ProposedProbe, Queues, ReadError, Reading, Request,
+    ServicePage, Services, Silence, Slo, Source, Status, Target,
 };
-use watchfire_model::{CheckReport, Clock, MatchOp, Matcher, Meter, Selector, SeriesSource, TimeRange, Timestamp};
-use watchfire_promql::{Engine, Query, QueryValue};
+use watchfire_model::{CheckReport, Clock, Meter, Timestamp};
+use watchfire_promql::Engine;
 use watchfire_store::Store;
 
 /// A live reading younger than this answers the next one who asks the same.
@@ -58,8 +58,6 @@ const CHANGES_EVERY: i64 = 5_000;
 /// How old proposals of probes may be.
 const PROPOSALS_EVERY: Duration = Duration::from_secs(20);
 const MAX_CACHED: usize = 256;
-/// Exemplars in one answer; a screen lists a handful.
-const MAX_EXEMPLARS: usize = 200;
 /// Alerts whose evidence is looked up for one reading; nobody reads that of a hundredth.
 const MAX_EVIDENCE: usize = 30;
 
@@ -390,48 +388,6 @@ impl LocalSource {
         Ok(Alerts { alerts, ..around })
     }
 
-    fn query(&self, expression: &str, at: Timestamp) -> Result<QueryResult, ReadError> {
-        let evaluation = self.lens(at).evaluate(expression)?;
-        Ok(result(evaluation.value, evaluation.warnings, evaluation.infos))
-    }
-
-    fn query_range(&self, expression: &str, start: Timestamp, end: Timestamp, step: Duration) -> Result<QueryResult, ReadError> {
-        let evaluation = self.lens(end).evaluate_range(expression, start, end, step)?;
-        let query = self.queries.parse(expression)?;
-        let exemplars = self.exemplars(&query, TimeRange::new(start, end));
-        Ok(QueryResult { exemplars, ..result(evaluation.value, evaluation.warnings, evaluation.infos) })
-    }
-
-    /// What leads from the values of a query to traces, newest first.
-    fn exemplars(&self, query: &Query, range: TimeRange) -> Vec<QueryExemplar> {
-        let mut found = Vec::new();
-        let selectors: Vec<Selector> = query.selectors();
-        let buckets = selectors.iter().map(of_buckets);
-        for (labels, exemplars) in selectors.iter().cloned().chain(buckets).flat_map(|s| self.store.exemplars(&s, range)) {
-            found.extend(exemplars.into_iter().filter_map(|e| {
-                Some(QueryExemplar { labels: labels.clone(), at: e.at, value: e.value, trace_id: e.trace_id?.to_string() })
-            }));
-        }
-        found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.trace_id.cmp(&b.trace_id)));
-        found.dedup();
-        found.truncate(MAX_EXEMPLARS);
-        found
-    }
-
-    fn backtest(&self, query: &BacktestQuery) -> Result<Backtest, ReadError> {
-        watchfire_alerts::backtest_query(&self.engine, query, self.store.as_ref()).map_err(ReadError::BadRequest)
-    }
-
-    fn vocabulary(&self) -> Result<Vocabulary, ReadError> {
-        let everything = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
-        let failed = |e: watchfire_model::SourceError| ReadError::TooHeavy(e.to_string());
-        Ok(Vocabulary {
-            metrics: self.store.label_values(watchfire_model::METRIC_NAME, &[], everything).map_err(failed)?,
-            labels: self.store.label_names(&[], everything).map_err(failed)?,
-            services: self.store.label_values("service_name", &[], everything).map_err(failed)?,
-        })
-    }
-
     fn answer(&self, request: &Request, at: Option<Timestamp>) -> Result<Reading, ReadError> {
         let now = at.unwrap_or_else(|| self.clock.now());
         Ok(match request {
@@ -464,33 +420,6 @@ impl LocalSource {
             Request::Vocabulary => Reading::Vocabulary(self.vocabulary()?),
         })
     }
-}
-
-/// The selector of a histogram's classic buckets: exemplars stand there, also where the histogram itself is asked for.
-fn of_buckets(selector: &Selector) -> Selector {
-    let is_name = |m: &Matcher| &*m.name == watchfire_model::METRIC_NAME && m.op == MatchOp::Equal;
-    let renamed = |m: &Matcher| if is_name(m) { Matcher::equal(&m.name, &format!("{}_bucket", m.value)) } else { m.clone() };
-    Selector(selector.0.iter().map(renamed).collect())
-}
-
-fn result(value: QueryValue, warnings: Vec<String>, infos: Vec<String>) -> QueryResult {
-    let finite = |v: f64| v.is_finite().then_some(v);
-    let (kind, series) = match value {
-        QueryValue::Scalar { at, value } => ("scalar", vec![QuerySeries { points: vec![(at, finite(value))], ..QuerySeries::default() }]),
-        QueryValue::String { .. } => ("string", Vec::new()),
-        QueryValue::Vector(samples) => (
-            "vector",
-            samples
-                .into_iter()
-                .map(|s| {
-                    let data = watchfire_model::SeriesData { labels: s.labels, times: vec![s.at], values: vec![s.value] };
-                    QuerySeries::from(&data)
-                })
-                .collect(),
-        ),
-        QueryValue::Matrix(series) => ("matrix", series.iter().map(QuerySeries::from).collect()),
-    };
-    QueryResult { kind: kind.to_owned(), series, warnings, infos, exemplars: Vec::new() }
 }
 
 impl Source for LocalSource {

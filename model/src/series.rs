@@ -62,6 +62,16 @@ pub struct Appended {
     pub series_limit: usize,
 }
 
+/// Series that watchfire writes itself: there is room for them beyond what outsiders may fill, so that a flood of series from one target hides
+/// neither that it is down nor what it makes fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnSeries {
+    /// As many as what is received gives: from spans, from the bodies of probes.
+    Derived,
+    /// Few, and needed most when too much is received: `up`, alerts, probes, own metrics. Only these may use the last of the room.
+    Vital,
+}
+
 /// Where samples go. Implemented by the store; cheap to call from any thread, never blocks on readers for long.
 pub trait SeriesSink: Send + Sync {
     /// Names a writer. The same name gives the same origin.
@@ -69,6 +79,12 @@ pub trait SeriesSink: Send + Sync {
 
     /// Registers a series; `None` when the series limit refuses a new one (known ones are always found).
     fn series(&self, origin: OriginId, labels: &Labels, kind: MetricKind) -> Option<SeriesId>;
+
+    /// Registers a series of watchfire's own; `None` when there is no room left even for it.
+    fn own_series(&self, origin: OriginId, labels: &Labels, kind: MetricKind, own: OwnSeries) -> Option<SeriesId> {
+        let _ = own;
+        self.series(origin, labels, kind)
+    }
 
     /// Appends one row: samples of one origin at one time. A [`STALE_NAN`](crate::STALE_NAN) ends a series.
     /// `now` is the wall clock, against which future samples are refused.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use watchfire_model::{Clock, Labels, Meter, MetricKind, SeriesId, SeriesSink, Value};
+use watchfire_model::{Clock, Labels, Meter, MetricKind, OwnSeries, SeriesId, SeriesSink, Value};
 
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -26,7 +26,7 @@ pub async fn publish(meter: Meter, sink: Arc<dyn SeriesSink>, clock: Arc<dyn Clo
                 Some(id) => *id,
                 None => {
                     let kind = if is_counter { MetricKind::Counter } else { MetricKind::Gauge };
-                    let Some(id) = sink.series(origin, &labels, kind) else { continue };
+                    let Some(id) = sink.own_series(origin, &labels, kind, OwnSeries::Vital) else { continue };
                     known.insert(labels, id);
                     id
                 }

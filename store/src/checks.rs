@@ -6,7 +6,7 @@ use crate::signals::publish::labelled;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use watchfire_model::{CheckReport, Counter, Meter, MetricKind, STALE_NAN, SeriesSink, Timestamp, Value};
+use watchfire_model::{CheckReport, Counter, Meter, MetricKind, OwnSeries, STALE_NAN, SeriesSink, Timestamp, Value};
 
 type Key = (String, String);
 
@@ -68,7 +68,9 @@ impl Checks {
             if value.is_none() && !known {
                 continue;
             }
-            if let Some(id) = self.series.series(origin, &labels, MetricKind::Gauge)
+            // What a body names can be anything, each time anew.
+            let own = if labels.get("dependency").is_some() { OwnSeries::Derived } else { OwnSeries::Vital };
+            if let Some(id) = self.series.own_series(origin, &labels, MetricKind::Gauge, own)
                 && !row.iter().any(|(held, _)| *held == id)
             {
                 row.push((id, Value::Float(value.unwrap_or(STALE_NAN))));

@@ -15,7 +15,8 @@ pub struct StoreLimits {
     pub logs_share: f64,
     /// Part of the span memory that evicted segments may leave behind for errors, slow and pinned traces. Default 0.5.
     pub kept_share: f64,
-    /// Live series. New ones beyond are refused, known ones keep updating. Default 100,000.
+    /// Live series from outside. New ones beyond are refused, known ones keep updating, and watchfire's own have half as many more for themselves
+    /// ([`OwnSeries`](watchfire_model::OwnSeries)). Default 100,000.
     pub series: usize,
     /// Writers with their own timestamp column; further ones share a column. Default 20,000.
     pub origins: usize,

@@ -17,8 +17,8 @@ use arc_swap::ArcSwap;
 use std::sync::Arc;
 use watchfire_model::reading::{ExplainQuery, Explanation, LogQuery, Logs, Trace, TraceQuery, Traces};
 use watchfire_model::{
-    Appended, CheckReport, Clock, Dependency, Exemplar, Labels, LogRecord, LogSink, Metadata, Meter, MetricKind, OriginId, ProbeSink,
-    Selector, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Topology, TraceId, Value,
+    Appended, CheckReport, Clock, Dependency, Exemplar, Labels, LogRecord, LogSink, Metadata, Meter, MetricKind, OriginId, OwnSeries,
+    ProbeSink, Selector, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Topology, TraceId, Value,
 };
 
 /// Live telemetry: series, spans, logs, checks. Shared; every method may be called from any thread.
@@ -201,6 +201,10 @@ impl SeriesSink for Store {
             Some(marked) => self.series.series(origin, &marked, kind),
             None => self.series.series(origin, labels, kind),
         }
+    }
+
+    fn own_series(&self, origin: OriginId, labels: &Labels, kind: MetricKind, own: OwnSeries) -> Option<SeriesId> {
+        self.series.own_series(origin, labels, kind, own)
     }
 
     fn append(&self, origin: OriginId, at: Timestamp, now: Timestamp, row: &[(SeriesId, Value)]) -> Appended {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{
-    Appended, CounterResetHint, Exemplar, Labels, METRIC_NAME, MatchOp, Matcher, Metadata, Meter, MetricKind, NativeHistogram, STALE_NAN,
-    Selector, SeriesSink, SeriesSource, TimeRange, Timestamp, TraceId, Value, is_stale,
+    Appended, CounterResetHint, Exemplar, Labels, METRIC_NAME, MatchOp, Matcher, Metadata, Meter, MetricKind, NativeHistogram, OwnSeries,
+    STALE_NAN, Selector, SeriesSink, SeriesSource, TimeRange, Timestamp, TraceId, Value, is_stale,
 };
 use watchfire_store::{Store, StoreLimits};
 use watchfire_testkit::SimClock;
@@ -159,6 +159,27 @@ fn beyond_the_limit_new_series_are_refused_and_known_ones_keep_updating() {
     assert_eq!(store.append(origin, Timestamp(START), Timestamp(START), &row).stored, 10);
     assert_eq!(store.series(origin, &labels("m", &[("i", "3")]), MetricKind::Gauge), Some(ids[3]));
     assert_eq!(store.usage().series_refused, 990);
+}
+
+#[test]
+fn own_series_find_room_where_outsiders_filled_all_there_was() {
+    let (store, _) = store(StoreLimits { series: 20, ..StoreLimits::default() });
+    let origin = store.origin("o");
+    let admitted = |name: &str, own: Option<OwnSeries>| {
+        let series = (0..100).map(|i| labels(name, &[("i", &i.to_string())]));
+        let known = series.filter(|labels| match own {
+            None => store.series(origin, labels, MetricKind::Gauge).is_some(),
+            Some(own) => store.own_series(origin, labels, MetricKind::Gauge, own).is_some(),
+        });
+        known.count()
+    };
+    assert_eq!(admitted("bomb", None), 20);
+    assert_eq!(admitted("derived", Some(OwnSeries::Derived)), 5);
+    assert_eq!(admitted("up", Some(OwnSeries::Vital)), 5, "and no flood of derived ones takes it");
+    assert_eq!(
+        (admitted("bomb2", None), admitted("derived2", Some(OwnSeries::Derived)), admitted("up2", Some(OwnSeries::Vital))),
+        (0, 0, 0)
+    );
 }
 
 #[test]

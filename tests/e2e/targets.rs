@@ -57,6 +57,48 @@ async fn a_scraped_target_answers_promql() {
     assert!(names["data"].as_array().is_some_and(|l| l.iter().any(|n| n == "pay_requests_total")), "{names}");
 }
 
+/// A target that names a thousand new series with every scrape.
+async fn flood() -> String {
+    let scrapes = Arc::new(AtomicU64::new(0));
+    let metrics = move || {
+        let scrape = scrapes.fetch_add(1, Ordering::SeqCst);
+        async move { (0..1000).map(|i| format!("bomb{{id=\"{scrape}-{i}\"}} 1\n")).collect::<String>() }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/metrics", get(metrics))).await });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_series_hides_neither_its_target_nor_the_alert_about_it() {
+    let rules = tempfile::NamedTempFile::with_suffix(".yaml").expect("a file");
+    std::fs::write(
+        rules.path(),
+        "groups: [{name: g, interval: 1s, rules: [{alert: Flooded, expr: 'sum(watchfire_series_refused_total) > 2000'}]}]",
+    )
+    .expect("written");
+    let config = tempfile::NamedTempFile::with_suffix(".toml").expect("a file");
+    let (bomb, calm) = (flood().await, service().await);
+    let late = tempfile::NamedTempFile::with_suffix(".json").expect("a file");
+    std::fs::write(late.path(), "[]").expect("written");
+    let files = late.path().display();
+    let jobs = format!(
+        "[[scrape]]\nname = \"bomb\"\nurls = [\"http://{bomb}/metrics\"]\ninterval = \"1s\"\n[[scrape]]\nname = \"late\"\nfile_sd = [\"{files}\"]\ninterval = \"1s\"\n"
+    );
+    std::fs::write(config.path(), format!("[limits.store]\nseries = 500\n{jobs}")).expect("written");
+    let (path, rules) = (config.path().display().to_string(), rules.path().display().to_string());
+    let watchfire = Watchfire::start(&["--config", &path, "--rules", &rules]);
+    let fired = "/api/v1/query?query=ALERTS%7Balertname%3D%22Flooded%22%7D";
+    watchfire.until(fired, "the alert as a series", |json| json["data"]["result"][0]["value"][1] == "1").await;
+    let status = watchfire.json("/api/watchfire/v1/status").await;
+    assert!(status["banners"].to_string().contains("series limit reached"), "{status}");
+    // A target that comes only now is seen to be up, although nothing of it can be kept.
+    std::fs::write(late.path(), format!(r#"[{{"targets": ["{}"]}}]"#, calm.address)).expect("written");
+    let up = format!("/api/v1/query?query=up%7Binstance%3D%22{}%22%7D", calm.address);
+    watchfire.until(&up, "the late target is up", |json| json["data"]["result"][0]["value"][1] == "1").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_probe_is_a_state_an_alert_and_a_resolution() {
     let service = service().await;

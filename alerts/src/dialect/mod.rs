@@ -166,7 +166,7 @@ impl DialectEngine {
         }
         self.last = Some(now);
         let rows = self.evaluate(engine, source, now);
-        let written = self.written.get_or_insert_with(|| Written::new(sink, "dialects"));
+        let written = self.written.get_or_insert_with(|| Written::recorded(sink, "dialects"));
         let appended = written.write(sink, now, wall, rows.series());
         if appended.series_limit > 0 {
             meter.counter("watchfire_rule_samples_refused_total", &[("reason", "series limit")]).add(appended.series_limit as u64);

@@ -3,7 +3,7 @@
 use super::settings::EvaluatorSettings;
 use super::written::Written;
 use crate::identity::spread;
-use crate::rule::{Rule, RuleGroup};
+use crate::rule::{Rule, RuleGroup, RuleKind};
 use crate::state::{Moment, RuleState};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -50,10 +50,14 @@ pub(crate) struct RuleRuntime {
 
 impl RuleRuntime {
     pub fn new(rule: Rule, origin: &str, sink: &dyn SeriesSink) -> Self {
+        let written = match rule.kind {
+            RuleKind::Recording => Written::recorded(sink, origin),
+            RuleKind::Alerting(_) => Written::alerts(sink, origin),
+        };
         RuleRuntime {
             rule,
             state: RuleState::new(),
-            written: Written::new(sink, origin),
+            written,
             health: RuleHealth::Unknown,
             last_error: None,
             warnings: Vec::new(),

@@ -1,17 +1,23 @@
 //! The series one rule writes: values, and stale markers for those it no longer has.
 
 use std::collections::HashMap;
-use watchfire_model::{Appended, Labels, MetricKind, OriginId, STALE_NAN, SeriesId, SeriesSink, Timestamp, Value};
+use watchfire_model::{Appended, Labels, MetricKind, OriginId, OwnSeries, STALE_NAN, SeriesId, SeriesSink, Timestamp, Value};
 
 #[derive(Debug)]
 pub(crate) struct Written {
     origin: OriginId,
+    /// Alerts have room of their own in the store; what is recorded can be as much as what it is made of.
+    alerting: bool,
     live: HashMap<Labels, SeriesId>,
 }
 
 impl Written {
-    pub fn new(sink: &dyn SeriesSink, origin: &str) -> Self {
-        Written { origin: sink.origin(origin), live: HashMap::new() }
+    pub fn recorded(sink: &dyn SeriesSink, origin: &str) -> Self {
+        Written { origin: sink.origin(origin), alerting: false, live: HashMap::new() }
+    }
+
+    pub fn alerts(sink: &dyn SeriesSink, origin: &str) -> Self {
+        Written { alerting: true, ..Self::recorded(sink, origin) }
     }
 
     /// Writes one row at `at`; series of the last row that are not in this one end.
@@ -22,6 +28,7 @@ impl Written {
         for (labels, value) in rows {
             let id = match self.live.remove(&labels) {
                 Some(id) => Some(id),
+                None if self.alerting => sink.own_series(self.origin, &labels, MetricKind::Gauge, OwnSeries::Vital),
                 None => sink.series(self.origin, &labels, MetricKind::Gauge),
             };
             match id {

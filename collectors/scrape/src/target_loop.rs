@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use watchfire_fetch::Fetcher;
-use watchfire_model::{Clock, Counter, METRIC_NAME, Meter, MetricKind, SeriesId, SeriesSink, Timestamp};
+use watchfire_model::{Clock, Counter, METRIC_NAME, Meter, MetricKind, OwnSeries, SeriesId, SeriesSink, Timestamp};
 
 /// A scrape that starts no later than this after its slot is given the slot's time, which makes times regular (Prometheus: `ScrapeTimestampTolerance`).
 const TOLERANCE: Duration = Duration::from_millis(2);
@@ -76,7 +76,7 @@ impl TargetLoop {
             .map(|name| {
                 let mut labels = plan.labels.to_builder();
                 labels.set(METRIC_NAME, name);
-                around.sink.series(origin, &labels.build(), MetricKind::Gauge)
+                around.sink.own_series(origin, &labels.build(), MetricKind::Gauge, OwnSeries::Vital)
             })
             .collect();
         let rules = SessionRules {

@@ -137,7 +137,7 @@ pub const SETTINGS: &[Setting] = &[
     file("limits.otlp.log_body", Size, "One log body"),
     file("limits.otlp.depth", Count, "Nesting of attribute values"),
     file("limits.store.logs", Count, "Log records kept"),
-    file("limits.store.series", Count, "Series kept; known ones go on when it is reached"),
+    file("limits.store.series", Count, "Series kept from outside; known ones go on when it is reached"),
     file("limits.store.exemplars", Count, "Exemplars kept"),
     file("limits.store.retention", Duration, "Age at which samples go"),
     file("limits.store.spans_per_trace", Count, "Spans of one trace that are shown"),

@@ -24,7 +24,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 use watchfire_model::{
-    Appended, Counter, Exemplar, Labels, Metadata, Meter, MetricKind, OriginId, Selector, SeriesId, SeriesSink, Timestamp, Value,
+    Appended, Counter, Exemplar, Labels, Metadata, Meter, MetricKind, OriginId, OwnSeries, Selector, SeriesId, SeriesSink, Timestamp, Value,
 };
 
 /// Dead series whose labels are remembered, so that a writer that cached the id can come back.
@@ -117,25 +117,31 @@ impl SeriesBook {
         self.origins.read().get(origin as usize).cloned()
     }
 
-    /// Whether there is room for one more series; counts the refusal if not. Label text may take half of the series' memory.
-    fn admits(&self, index: &Index, labels: &Labels) -> bool {
-        if index.len() >= self.limits.series {
+    /// Whether there is room for one more series; counts the refusal if not. Label text may take half of the series' memory. Own series have
+    /// a quarter of either beyond what outsiders fill, and the vital ones of them another.
+    fn admits(&self, index: &Index, labels: &Labels, own: Option<OwnSeries>) -> bool {
+        let with_reserve = |most: usize| match own {
+            None => most,
+            Some(OwnSeries::Derived) => most.saturating_add(most / 4),
+            Some(OwnSeries::Vital) => most.saturating_add(most / 2),
+        };
+        if index.len() >= with_reserve(self.limits.series) {
             self.refused.series.add(1);
             return false;
         }
-        if index.bytes() + labels.text_bytes() > self.limits.series_bytes() / 2 {
+        if index.bytes() + labels.text_bytes() > with_reserve(self.limits.series_bytes() / 2) {
             self.refused.memory.add(1);
             return false;
         }
         true
     }
 
-    fn register(&self, origin: u32, labels: &Labels, known_id: Option<SeriesId>) -> Option<SeriesId> {
+    fn register(&self, origin: u32, labels: &Labels, known_id: Option<SeriesId>, own: Option<OwnSeries>) -> Option<SeriesId> {
         let mut index = self.index.write();
         if let Some(id) = index.find(labels) {
             return Some(id);
         }
-        if !self.admits(&index, labels) {
+        if !self.admits(&index, labels, own) {
             return None;
         }
         let cell = self.origin_cell(origin)?;
@@ -153,7 +159,7 @@ impl SeriesBook {
         Some(id)
     }
 
-    /// A writer still holds the id of a series that was dropped for silence: it comes back under the same id.
+    /// A writer still holds the id of a series that was dropped for silence: it comes back under the same id, as one that is known.
     fn revive(&self, origin: u32, id: SeriesId) -> Option<Home> {
         let labels = {
             let mut remembered = self.remembered.lock();
@@ -161,7 +167,7 @@ impl SeriesBook {
             remembered.order.retain(|known| *known != id);
             labels
         };
-        let revived = self.register(origin, &labels, Some(id))?;
+        let revived = self.register(origin, &labels, Some(id), Some(OwnSeries::Vital))?;
         self.homes.read().get(revived.0 as usize).copied().flatten()
     }
 
@@ -247,6 +253,20 @@ impl SeriesBook {
     pub fn over_budget(&self) -> bool {
         self.bytes() > self.limits.series_bytes() + self.limits.series_bytes() / 16
     }
+
+    fn find_or_register(&self, origin: OriginId, labels: &Labels, own: Option<OwnSeries>) -> Option<SeriesId> {
+        {
+            let index = self.index.read();
+            if let Some(id) = index.find(labels) {
+                return Some(id);
+            }
+            // Refused under the shared lock: a flood of new series must not hold up those who read or write the known ones.
+            if !self.admits(&index, labels, own) {
+                return None;
+            }
+        }
+        self.register(origin.0, labels, None, own)
+    }
 }
 
 impl SeriesSink for SeriesBook {
@@ -270,17 +290,11 @@ impl SeriesSink for SeriesBook {
     }
 
     fn series(&self, origin: OriginId, labels: &Labels, _kind: MetricKind) -> Option<SeriesId> {
-        {
-            let index = self.index.read();
-            if let Some(id) = index.find(labels) {
-                return Some(id);
-            }
-            // Refused under the shared lock: a flood of new series must not hold up those who read or write the known ones.
-            if !self.admits(&index, labels) {
-                return None;
-            }
-        }
-        self.register(origin.0, labels, None)
+        self.find_or_register(origin, labels, None)
+    }
+
+    fn own_series(&self, origin: OriginId, labels: &Labels, _kind: MetricKind, own: OwnSeries) -> Option<SeriesId> {
+        self.find_or_register(origin, labels, Some(own))
     }
 
     fn append(&self, origin: OriginId, at: Timestamp, now: Timestamp, row: &[(SeriesId, Value)]) -> Appended {

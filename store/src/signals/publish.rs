@@ -7,8 +7,8 @@ use super::histogram::{CLASSIC_BOUNDS, Histogram};
 use super::operations::CallExample;
 use std::sync::Arc;
 use watchfire_model::{
-    Exemplar, Labels, METRIC_NAME, MetricKind, NativeHistogram, OriginId, STALE_NAN, SeriesId, SeriesSink, SpanId, Timestamp, TraceId,
-    Value,
+    Exemplar, Labels, METRIC_NAME, MetricKind, NativeHistogram, OriginId, OwnSeries, STALE_NAN, SeriesId, SeriesSink, SpanId, Timestamp,
+    TraceId, Value,
 };
 
 /// The series of one counter, gauge or histogram, once they are registered.
@@ -52,7 +52,7 @@ impl<'a> Row<'a> {
             return false;
         }
         for (labels, kind) in series {
-            match self.sink.series(self.origin, &labels, kind) {
+            match self.sink.own_series(self.origin, &labels, kind, OwnSeries::Derived) {
                 Some(id) => published.ids.push(id),
                 None => {
                     published.ids.clear();
