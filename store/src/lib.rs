@@ -18,6 +18,7 @@
 //! To derive another signal: count it in `spans/batch.rs` beside RED, publish it in `spans/publication.rs`. To answer another question about spans:
 //! one file in `reads/`.
 
+mod aging;
 mod checks;
 mod limits;
 mod logs;

@@ -91,7 +91,7 @@ impl Store {
     pub fn maintain(&self, now: Timestamp) {
         self.series.maintain(now);
         self.series.sweep_empty();
-        self.logs.maintain(now);
+        self.logs.drop_before(self.series.aging.ago(now, self.limits.retention));
     }
 
     /// Traces that meet the query, as of `at`.

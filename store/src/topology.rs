@@ -50,7 +50,8 @@ impl LiveGraph {
 
 fn draw(series: &SeriesBook, edges: &[ObservedEdge], now: Timestamp) -> Graph {
     let mut graph = Graph::new();
-    let range = TimeRange::new(now.saturating_sub(RECENT), now);
+    let recent = series.aging.ago(now, RECENT);
+    let range = TimeRange::new(recent, now);
     for (metric, failures) in [("traces_service_graph_request_total", false), ("traces_service_graph_request_failed_total", true)] {
         let _ = series.select(&Selector::metric(metric), range, &mut |view| {
             let (client, server) = (view.labels.value("client"), view.labels.value("server"));
@@ -64,7 +65,7 @@ fn draw(series: &SeriesBook, edges: &[ObservedEdge], now: Timestamp) -> Graph {
         });
     }
     // Edges seen since the last publication have no increase yet.
-    for edge in edges.iter().filter(|e| now.since(e.last_seen) <= RECENT) {
+    for edge in edges.iter().filter(|e| e.last_seen >= recent) {
         graph.entry(edge.client.to_string()).or_default().entry(edge.server.to_string()).or_default();
     }
     // Failures alone (no calls in this time) make no edge.

@@ -148,6 +148,12 @@ impl Bench {
         }
     }
 
+    /// Somebody sets the wall clock.
+    pub fn set_clock(&mut self, to: Timestamp) {
+        self.now = to;
+        self.clock.step_wall(to);
+    }
+
     /// The newest sample of every series of a metric.
     pub fn newest(&self, metric: &str) -> Vec<(Labels, Value)> {
         let mut all = Vec::new();

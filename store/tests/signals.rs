@@ -7,7 +7,7 @@ mod walk;
 
 use build::*;
 use std::time::Duration;
-use watchfire_model::{Labels, Selector, SeriesSource, TimeRange, Timestamp, Value};
+use watchfire_model::{Labels, Selector, SeriesSource, TimeRange, Timestamp, Topology, Value};
 use watchfire_store::{SignalSettings, StoreLimits};
 
 const REQUESTS: &str = "traces_service_graph_request_total";
@@ -247,6 +247,25 @@ fn idle_operations_and_edges_end_with_a_stale_marker() {
     bench.send("web", vec![span(2, 1, 0, "call", CLIENT)]);
     bench.pass(2 * SECONDS);
     assert_eq!(bench.value(CALLS, &[("span_name", "call")]), Some(1.0), "and begin again");
+}
+
+#[test]
+fn a_clock_set_forward_by_years_ends_and_forgets_nothing() {
+    let mut bench = Bench::new();
+    bench.send("web", vec![span(1, 1, 0, "call", CLIENT)]);
+    bench.send("api", vec![span(1, 2, 1, "serve", SERVER)]);
+    bench.engine.seal();
+    bench.pass(30 * SECONDS);
+    let dependencies = bench.store.dependencies("web");
+    assert_eq!(dependencies.len(), 1);
+    bench.set_clock(bench.now.saturating_add(10 * 365 * 24 * 3600 * SECONDS));
+    bench.store.maintain(bench.now);
+    bench.pass(30 * SECONDS);
+    assert_eq!(bench.value(CALLS, &[("span_name", "serve")]), Some(1.0));
+    assert_eq!(bench.store.dependencies("web"), dependencies);
+    assert_eq!(bench.store.usage().spans_held, 2);
+    bench.pass(1200 * SECONDS);
+    assert!(bench.newest(CALLS).iter().all(|(_, v)| v.is_stale()), "from there on it ages as ever");
 }
 
 #[test]

@@ -136,6 +136,12 @@ async fn a_wall_clock_that_is_set_forward_and_back_fires_and_ends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wall_clock_that_is_wrong_by_years_fires_and_ends_nothing() {
+    // Ten years ahead, to the true time, and a year back: further than anything is kept.
+    set_clock("1", &[315_360_000, 0, -31_536_000]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn timers_that_jump_along_with_the_wall_clock_fire_and_end_nothing() {
     // What timers count with moves as well, as after a migration of a virtual machine; it never goes back.
     set_clock("0", &[7_200, 14_400]).await;

@@ -61,10 +61,10 @@ impl AlertRecord {
     }
 
     /// The alert as it goes on at `now`: time between `seen` and `now` was not watched and does not count. A pending alert of a rule that
-    /// `waits` at least `grace` waits so long once more, unless it had waited enough.
+    /// `waits` at least `grace` waits so long once more, unless it had waited enough. What lies ahead of `now` was told by a clock that was wrong.
     pub(super) fn resume(self, now: Moment, waits: Duration, grace: Duration) -> ActiveAlert {
         let delta = now.watched - self.seen.watched;
-        let moved = |m: Moment| Moment { at: m.at, watched: m.watched + delta };
+        let moved = |m: Moment| Moment { at: m.at.min(now.at), watched: m.watched + delta };
         let mut paging = self.paging;
         paging.last_sent = paging.last_sent.map(moved);
         if let Standing::Held { since, lingering } = paging.standing {
@@ -83,7 +83,7 @@ impl AlertRecord {
                 state: self.life.state,
                 active,
                 fired: self.life.fired.map(moved),
-                resolved: self.life.resolved,
+                resolved: self.life.resolved.map(|m| Moment { at: m.at.min(now.at), watched: m.watched.min(now.watched) }),
                 keep_firing_since: self.life.keep_firing_since.map(moved),
             },
             paging,

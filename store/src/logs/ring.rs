@@ -83,9 +83,8 @@ impl LogRing {
         }
     }
 
-    /// Drops chunks that are older than the retention.
-    pub fn maintain(&self, now: Timestamp) {
-        let cutoff = now.saturating_sub(self.limits.retention);
+    /// Drops chunks of which every record is older.
+    pub fn drop_before(&self, cutoff: Timestamp) {
         let mut ring = self.ring.lock();
         while let Some((chunk, bytes)) = ring.full.front()
             && chunk.iter().all(|r| r.at < cutoff)

@@ -13,6 +13,7 @@ mod origin;
 mod select;
 
 use crate::StoreLimits;
+use crate::aging::Aging;
 use exemplars::Exemplars;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -50,6 +51,7 @@ pub(crate) struct SeriesBook {
     remembered: Mutex<Remembered>,
     metadata: RwLock<BTreeMap<String, Metadata>>,
     exemplars: Exemplars,
+    pub aging: Aging,
     next_id: AtomicU32,
     grown: AtomicIsize,
     counted: AtomicUsize,
@@ -73,6 +75,7 @@ impl SeriesBook {
         SeriesBook {
             exemplars: Exemplars::new(limits.exemplars),
             limits: limits.clone(),
+            aging: Aging::default(),
             index: RwLock::default(),
             homes: RwLock::default(),
             origins: RwLock::default(),
@@ -203,7 +206,7 @@ impl SeriesBook {
     /// Drops what is older than the retention, then what does not fit into the memory, oldest first. `empty` columns go too.
     pub fn maintain(&self, now: Timestamp) {
         let cells: Vec<_> = self.origins.read().clone();
-        let cutoff = now.saturating_sub(self.limits.retention);
+        let cutoff = self.aging.ago(now, self.limits.retention);
         let mut dead = Vec::new();
         for cell in &cells {
             dead.extend(cell.write().trim(cutoff, true));

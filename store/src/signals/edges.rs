@@ -7,7 +7,6 @@ use super::publish::Published;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 use watchfire_model::Timestamp;
 
 /// `connection_type` of the service graph series.
@@ -186,10 +185,10 @@ impl Edges {
         id
     }
 
-    /// Removes edges that were silent for `idle`.
-    pub fn sweep(&mut self, now: Timestamp, idle: Duration, mut end: impl FnMut(&mut EdgeState)) {
+    /// Removes edges that were silent since then.
+    pub fn sweep(&mut self, since: Timestamp, mut end: impl FnMut(&mut EdgeState)) {
         for id in 0..self.states.len() {
-            let Some(state) = self.states[id].as_mut().filter(|s| now.since(s.edge.last_seen) > idle) else { continue };
+            let Some(state) = self.states[id].as_mut().filter(|s| s.edge.last_seen < since) else { continue };
             end(state);
             self.by_names.retain(|_, held| *held as usize != id);
             self.by_ends.retain(|_, held| *held as usize != id);

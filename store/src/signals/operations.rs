@@ -9,7 +9,6 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::time::Duration;
 use watchfire_model::{SpanKind, Timestamp};
 
 /// Spans an operation must have had before "slow" means anything.
@@ -197,10 +196,10 @@ impl Operations {
         }
     }
 
-    /// Removes operations that were silent for `idle`; `end` is called for each, to end its series.
-    pub fn sweep(&mut self, now: Timestamp, idle: Duration, services: &mut Services, mut end: impl FnMut(&mut OperationState)) {
+    /// Removes operations that were silent since then; `end` is called for each, to end its series.
+    pub fn sweep(&mut self, since: Timestamp, services: &mut Services, mut end: impl FnMut(&mut OperationState)) {
         for id in 0..self.states.len() {
-            let Some(state) = self.states[id].as_mut().filter(|s| now.since(s.last_seen) > idle && s.last_seen > Timestamp::MIN) else {
+            let Some(state) = self.states[id].as_mut().filter(|s| s.last_seen < since && s.last_seen > Timestamp::MIN) else {
                 continue;
             };
             end(state);

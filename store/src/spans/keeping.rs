@@ -37,8 +37,8 @@ impl SpanEngine {
             self.held.saved(oldest.bytes());
             self.sealer.evict(oldest);
         }
-        let retention = self.held.retention();
-        while self.sealed.front().is_some_and(|s| self.now.since(s.received.1) > retention)
+        let oldest = self.series.aging.ago(self.now, self.held.retention());
+        while self.sealed.front().is_some_and(|s| s.received.1 < oldest)
             && let Some(oldest) = self.sealed.pop_front()
         {
             changed = true;

@@ -73,16 +73,17 @@ impl SpanEngine {
         // First what ends: a series takes one sample per row.
         if now.0.saturating_sub(self.swept_at.0) >= SWEEP_MILLIS {
             self.swept_at = now;
+            let idle = series.aging.ago(now, self.settings.idle);
             for edges in [&mut self.edges, &mut self.deliveries] {
-                edges.sweep(now, self.settings.idle, |state| state.series.iter_mut().for_each(|p| row.end(p)));
+                edges.sweep(idle, |state| state.series.iter_mut().for_each(|p| row.end(p)));
             }
-            self.operations.sweep(now, self.settings.idle, &mut self.services, |state| {
+            self.operations.sweep(idle, &mut self.services, |state| {
                 for cell in state.cells.iter_mut().flatten() {
                     row.end(&mut cell.calls);
                     row.end(&mut cell.latency);
                 }
             });
-            series.coarsen(self.origin, now.saturating_sub(self.settings.coarse_after), self.settings.coarse_step.as_millis() as i64);
+            series.coarsen(self.origin, series.aging.ago(now, self.settings.coarse_after), self.settings.coarse_step.as_millis() as i64);
             series.maintain(now);
         }
         for state in self.operations.iter_mut() {

@@ -137,7 +137,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
             wanted.insert(fingerprint, cell.notice.revision);
             continue;
         }
-        let Some(at) = repeat_at(path, cell, timing, now) else { continue };
+        let Some(at) = repeat_at(path, cell, timing) else { continue };
         // A receiver that forgets takes an alert it does not hear of for resolved.
         let left_alone = || acknowledged || silenced || (at <= now.steady && (muted() || routing.inhibited(&cell.notice, state)));
         if path.habits.resend.is_none() && left_alone() {
@@ -169,7 +169,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
         let due = match group.first {
             Some(first) => {
                 let waited = first.saturating_add(group.timing.group_wait);
-                let paced = group.flushed.map_or(Timestamp::MIN, |at| at.min(now.steady).saturating_add(group.timing.group_interval));
+                let paced = group.flushed.map_or(Timestamp::MIN, |at| at.saturating_add(group.timing.group_interval));
                 waited.max(paced)
             }
             None => group.repeat.unwrap_or(now.steady),
@@ -208,8 +208,8 @@ fn timing(path: &PathTraits, routing: &Routing, cell: &Cell) -> Timing {
 }
 
 /// When a message about this alert is due again although nothing changed.
-fn repeat_at(path: &PathTraits, cell: &Cell, timing: Timing, now: Now) -> Option<Timestamp> {
-    let sent = cell.sent_at?.min(now.steady);
+fn repeat_at(path: &PathTraits, cell: &Cell, timing: Timing) -> Option<Timestamp> {
+    let sent = cell.sent_at?;
     if cell.is_owed() || cell.sent_state != Some(cell.notice.state) {
         return None;
     }

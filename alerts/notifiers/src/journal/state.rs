@@ -300,6 +300,25 @@ impl State {
         }
     }
 
+    /// Brings to `now` what lies ahead of it. A run before this one believed a clock that was wrong; by its times every group would have been
+    /// told a moment ago, and nothing would be sent until the clock is as far as it was.
+    pub fn not_ahead_of(&mut self, now: Timestamp) {
+        for cell in self.cells.values_mut().flat_map(BTreeMap::values_mut) {
+            cell.sent_at = cell.sent_at.map(|at| at.min(now));
+            if cell.queued_at > now {
+                let by = cell.queued_at.since(now);
+                let known = &*cell.notice;
+                let ends_at = if known.ends_at > now { known.ends_at.saturating_sub(by) } else { known.ends_at };
+                let (active_at, starts_at) = (known.active_at.min(now), known.starts_at.min(now));
+                cell.notice = Arc::new(Notice { active_at, starts_at, ends_at, ..known.clone() });
+                cell.queued_at = now;
+            }
+        }
+        self.notes.values_mut().for_each(|note| note.queued_at = note.queued_at.min(now));
+        self.summaries.values_mut().for_each(|at| *at = (*at).min(now));
+        self.history.iter_mut().for_each(|transition| transition.at = transition.at.min(now));
+    }
+
     /// The silence that covers these labels now, if any.
     pub fn silenced_by(&self, labels: &Labels, now: Timestamp) -> Option<&Silence> {
         self.silences.values().find(|s| s.covers(labels, now)).map(|s| &s.silence)

@@ -95,6 +95,7 @@ impl Journal {
             }
             None => None,
         };
+        state.not_ahead_of(now);
         // Without a journal a counter that began at one again would repeat keys that receivers have seen.
         state.counter = state.counter.max(u64::try_from(now.millis()).unwrap_or(0));
         let recovered = Recovered {

@@ -1,6 +1,7 @@
 //! The notifiers over real sockets, real files and real processes. Nothing sleeps for a guess: tests wait for what they assert, with a limit.
 
 mod channels;
+mod clocks;
 mod crash;
 mod delivery;
 mod desktop;

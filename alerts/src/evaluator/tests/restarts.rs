@@ -49,3 +49,31 @@ fn time_down_is_not_counted_and_a_long_wait_ends_no_sooner_than_the_grace() {
         assert_eq!(kept, away <= 60, "{row}: when it began is remembered");
     }
 }
+
+#[test]
+fn a_run_whose_clock_was_ahead_leaves_no_alert_that_starts_in_the_future() {
+    let mut world = World::new(ERRORS);
+    world.clock.step_wall(world.start.saturating_add(Duration::from_secs(365 * 86_400)));
+    for _ in 0..3 {
+        world.round(&[("api", 0.5), ("web", 0.0)]);
+        world.pass(15);
+    }
+    let records = world.evaluator.records();
+    assert_eq!(records.iter().filter(|r| r.life.state == AlertState::Firing).count(), 1);
+
+    let clock = SimClock::at(world.start);
+    world.clock = clock.clone();
+    world.store = Arc::new(MemorySeries::new());
+    let settings = EvaluatorSettings::default();
+    world.evaluator = World::evaluator(ERRORS, settings, &world.clock, &world.store, &world.topology, &world.meter);
+    world.evaluator.restore(records);
+    let outcome = world.round(&[("api", 0.5), ("web", 0.5)]);
+    assert!(outcome.notices.is_empty(), "told already");
+    let api = world.evaluator.board().into_iter().find(|a| a.labels.value("service") == "api").expect("still there");
+    assert_eq!((api.state, api.active_at, api.fired_at), (AlertState::Firing, Some(world.start), Some(world.start)));
+    world.pass(15);
+    let outcome = world.round(&[("api", 0.0), ("web", 0.5)]);
+    assert_eq!(told(&outcome), [("api".to_owned(), NoticeState::Resolved)]);
+    world.pass(15);
+    assert_eq!(told(&world.round(&[("api", 0.0), ("web", 0.5)])), [("web".to_owned(), NoticeState::Firing)]);
+}
