@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use std::path::Path;
@@ -28,7 +28,12 @@ pub fn server_config(security: &Security) -> anyhow::Result<Option<ServerConfig>
             for certificate in certificates(path)? {
                 roots.add(certificate).with_context(|| format!("{} holds something else than certificates", path.display()))?;
             }
-            builder.with_client_cert_verifier(WebPkiClientVerifier::builder(Arc::new(roots)).build()?)
+            let mut verifier = WebPkiClientVerifier::builder(Arc::new(roots));
+            if let Some(path) = &security.tls_client_crl {
+                verifier = verifier.with_crls(revocation_lists(path)?);
+            }
+            let verifier = verifier.build().with_context(|| format!("cannot ask clients for certificates of {}", path.display()))?;
+            builder.with_client_cert_verifier(verifier)
         }
     };
     let config = builder.with_single_cert(chain, key).with_context(|| format!("{} does not fit its key", certificate.display()))?;
@@ -39,5 +44,12 @@ fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
     let found = read().with_context(|| format!("cannot read certificates from {}", path.display()))?;
     anyhow::ensure!(!found.is_empty(), "{} holds no certificate", path.display());
+    Ok(found)
+}
+
+fn revocation_lists(path: &Path) -> anyhow::Result<Vec<CertificateRevocationListDer<'static>>> {
+    let read = || CertificateRevocationListDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
+    let found = read().with_context(|| format!("cannot read revocation lists from {}", path.display()))?;
+    anyhow::ensure!(!found.is_empty(), "{} holds no revocation list", path.display());
     Ok(found)
 }

@@ -8,6 +8,8 @@ use std::path::Path;
 pub const BY_HAND: u64 = 4 << 20;
 /// Rules and scrape configurations, which programs write as well.
 pub const GENERATED: u64 = 8 << 20;
+/// Samples that a program wrote out. They are read whole, and as series take up to twice as much again.
+pub const RECORDED: u64 = 256 << 20;
 
 /// The text of a file of at most `limit` bytes. No more than that is ever read, whatever the file says of its length.
 ///

@@ -15,7 +15,7 @@ use watchfire_serve::Certificates;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Keys that a reload puts into force; all others need a restart.
-const RELOADED: [&str; 13] = [
+const RELOADED: [&str; 14] = [
     "rules",
     "runbook_base",
     "notify",
@@ -29,6 +29,7 @@ const RELOADED: [&str; 13] = [
     "security.tls_certificate",
     "security.tls_key",
     "security.tls_client_ca",
+    "security.tls_client_crl",
 ];
 
 /// What is told of a reload.
@@ -168,7 +169,8 @@ impl Watched {
         let preset = plan.config.platform.as_deref().map(PathBuf::from).filter(|p| p.is_dir());
         let preset = preset.iter().flat_map(|p| ["platform.toml", "rules.yaml"].map(|name| p.join(name)));
         let security = &plan.config.security;
-        let certificates = [&security.tls_certificate, &security.tls_key, &security.tls_client_ca].into_iter().flatten();
+        let certificates =
+            [&security.tls_certificate, &security.tls_key, &security.tls_client_ca, &security.tls_client_crl].into_iter().flatten();
         let files = plan.loaded.file.iter().chain(&settings.alertmanager_config).chain(certificates).cloned().chain(preset).collect();
         Watched { files, patterns: plan.config.rules.clone() }
     }

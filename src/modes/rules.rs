@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use watchfire_alerts::{CheckOptions, DiskFiles, Period, RuleFile, RuleFiles, RuleGroup, TestOptions, TestOutcome, Verdict};
-use watchfire_config::files::{GENERATED, read_text, text};
+use watchfire_config::files::{GENERATED, RECORDED, read_text, text};
 use watchfire_model::reading::{Backtest, BacktestQuery, Reading, Request, Source};
 use watchfire_model::{Clock, Timestamp, format_duration, parse_duration};
 use watchfire_promql::Engine;
@@ -100,7 +100,9 @@ fn backtest(
     }
     let out: Vec<(String, Backtest)> = match from {
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", path.display()))?;
+            let text = read_text(path, RECORDED).map_err(|e| {
+                anyhow::anyhow!("cannot read {}: {e}; write out only the series and hours that the rules need", path.display())
+            })?;
             let source = crate::samples_file::read(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
             let (first, end) = source.span().ok_or_else(|| anyhow::anyhow!("{} holds no samples", path.display()))?;
             let start = first.max(end.saturating_sub(back));

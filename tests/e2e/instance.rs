@@ -65,7 +65,20 @@ impl Watchfire {
         Self::launch_in(state, &["run", "--notify", "none"], arguments, &[])
     }
 
+    /// As [`start`](Self::start), with its log in a file.
+    pub fn start_logging(log: &Path, arguments: &[&str]) -> Self {
+        let state = TempDir::new().expect("a temporary directory");
+        let log = std::fs::File::create(log).expect("a log").into();
+        let mut watchfire = Self::launch_logging(log, state.path(), &["run", "--notify", "none"], arguments, &[]);
+        watchfire._state = Some(state);
+        watchfire
+    }
+
     fn launch_in(state: &Path, mode: &[&str], arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::launch_logging(Stdio::piped(), state, mode, arguments, variables)
+    }
+
+    fn launch_logging(log: Stdio, state: &Path, mode: &[&str], arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = command(state);
         command
             .args(mode)
@@ -77,7 +90,7 @@ impl Watchfire {
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stderr(log);
         let mut child = command.spawn().expect("the program starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("stdout is piped");

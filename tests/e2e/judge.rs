@@ -122,3 +122,27 @@ async fn a_check_pages_nobody_and_keeps_nothing() {
     let called = tokio::time::timeout(std::time::Duration::from_millis(200), listener.accept()).await;
     assert!(called.is_err(), "nobody is told");
 }
+
+#[test]
+fn a_backtest_over_a_file_reads_so_much_and_no_more() {
+    let home = TempDir::new().expect("a directory");
+    let (rules, samples) = (home.path().join("rules.yml"), home.path().join("samples.txt"));
+    std::fs::write(&rules, "groups:\n- name: g\n  rules:\n  - {alert: High, expr: m > 0, for: 30s}\n").expect("written");
+    let lines: String = (0..8).map(|n| format!("m {} {}\n", u8::from(n > 2), 1_700_000_000 + n * 15)).collect();
+    std::fs::write(&samples, format!("{lines}# EOF\n")).expect("written");
+    let backtest = || {
+        let files = [rules.as_os_str(), "--from".as_ref(), samples.as_os_str()];
+        let output = command(home.path()).args(["rules", "backtest"]).args(files).output().expect("runs");
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), said)
+    };
+    let (code, said) = backtest();
+    assert!(code == Some(0) && said.starts_with("High: 1 pages"), "{code:?} {said}");
+    // Without content on disk, but a gigabyte to whoever reads it.
+    std::fs::File::create(&samples).and_then(|f| f.set_len(1 << 30)).expect("made");
+    let (code, said) = backtest();
+    assert!(
+        code.is_some_and(|code| code != 0) && said.contains("samples.txt: it is larger than 256 MiB; write out only"),
+        "{code:?} {said}"
+    );
+}

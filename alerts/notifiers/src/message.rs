@@ -3,6 +3,7 @@
 use chrono::DateTime;
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 use watchfire_model::{Labels, Notice, NoticeState, Severity, Timestamp, format_duration, harmless_limited};
 
 /// Characters of a title, and of one line.
@@ -25,7 +26,10 @@ pub struct Message {
     /// Text instead of alerts: the daily summary.
     pub note: Option<Text>,
     pub external_url: String,
+    /// By the clock of this machine, as others read theirs.
     pub at: Timestamp,
+    /// How far the times of the alerts are ahead of that clock, because it was set back.
+    pub carried: Duration,
 }
 
 /// One alert of a message.

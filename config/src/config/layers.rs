@@ -240,6 +240,13 @@ impl Layers {
                 "set both tls_certificate and tls_key",
             );
         }
+        if security.tls_client_crl.is_some() && security.tls_client_ca.is_none() {
+            self.complain(
+                "security.tls_client_crl",
+                "a revocation list says nothing without the authority whose certificates it takes back".to_owned(),
+                "set security.tls_client_ca as well",
+            );
+        }
         if security.token.as_ref().is_some_and(|t| t.expose().len() < 16) {
             self.complain("security.token", "a token needs at least 16 characters".to_owned(), "openssl rand -hex 16 makes one");
         }

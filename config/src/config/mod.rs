@@ -152,6 +152,8 @@ pub struct Security {
     pub tls_key: Option<PathBuf>,
     /// Certificates that clients must present.
     pub tls_client_ca: Option<PathBuf>,
+    /// Which of those certificates their authority has taken back.
+    pub tls_client_crl: Option<PathBuf>,
     /// Listen beyond loopback without token or certificates, under a red banner.
     pub allow_unauthenticated: bool,
     /// Host names under which the ports may be addressed, besides loopback ones.

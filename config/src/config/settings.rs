@@ -123,6 +123,11 @@ pub const SETTINGS: &[Setting] = &[
     file("security.tls_certificate", Path, "Certificate chain (PEM)"),
     file("security.tls_key", Path, "Private key (PEM)"),
     file("security.tls_client_ca", Path, "Certificates that clients must present (PEM)"),
+    file(
+        "security.tls_client_crl",
+        Path,
+        "Revocation lists of their authorities: who is in one, or whose authority has none, is refused (PEM)",
+    ),
     file("security.allow_unauthenticated", Bool, "Listen beyond loopback without token or certificates"),
     file("security.allowed_hosts", TextList, "Host names under which the ports may be addressed"),
     file("limits.otlp.message", Size, "One message, before and after decompression"),

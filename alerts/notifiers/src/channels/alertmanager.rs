@@ -54,11 +54,12 @@ impl Alertmanager {
     fn alerts(&self, message: &Message) -> Vec<Value> {
         let alert = |alert: &MessageAlert| {
             let notice = &*alert.notice;
+            // Alertmanager compares an end with its own clock, and refuses what ends before it starts.
             let ends_at = match notice.state {
-                NoticeState::Resolved => notice.ends_at,
+                NoticeState::Resolved => notice.ends_at.saturating_sub(message.carried),
                 NoticeState::Firing => message.at.saturating_add(notice.ends_at.since(alert.queued_at).max(4 * self.resend_delay)),
             };
-            posted(&notice.labels, &notice.annotations, notice.starts_at, ends_at, &notice.generator_url)
+            posted(&notice.labels, &notice.annotations, notice.starts_at.min(ends_at), ends_at, &notice.generator_url)
         };
         message.alerts.iter().map(alert).collect()
     }

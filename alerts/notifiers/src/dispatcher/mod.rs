@@ -33,7 +33,7 @@ impl Anchor {
     pub fn now(&self, clock: &dyn Clock) -> Now {
         let reading = clock.read();
         let passed = reading.boot.saturating_sub(self.0.boot);
-        Now { steady: self.0.wall.saturating_add(passed), wall: reading.wall }
+        Now { steady: self.0.wall.saturating_add(passed), wall: reading.wall, carried: reading.carried }
     }
 }
 

@@ -224,7 +224,8 @@ pub(super) fn message(state: &State, path: &PathState, due: &Due, key: String, e
         alerts: new.chain(context).collect(),
         note: due.note.as_ref().map(|n| Text { title: n.title.clone(), summary: n.body.clone(), facts: Vec::new() }),
         external_url: external_url.to_owned(),
-        at: now.wall,
+        at: now.wall.saturating_sub(now.carried),
+        carried: now.carried,
     })
 }
 

@@ -22,6 +22,15 @@ pub struct Now {
     /// Follows time since boot, so a corrected wall clock moves no schedule.
     pub steady: Timestamp,
     pub wall: Timestamp,
+    /// How far `wall` is ahead of the machine's clock, which was set back.
+    pub carried: Duration,
+}
+
+impl Now {
+    /// On a machine whose clock was never set.
+    pub fn plain(at: Timestamp) -> Self {
+        Now { steady: at, wall: at, carried: Duration::ZERO }
+    }
 }
 
 /// What the planner knows about a path.

@@ -49,7 +49,7 @@ impl Rehearsal {
 
     /// Everything that is due now, in the order in which each path sends it.
     pub fn send(&mut self, at: Timestamp) -> Vec<Said> {
-        let now = Now { steady: at, wall: at };
+        let now = Now::plain(at);
         let mut said = Vec::new();
         for path in &self.table.paths {
             let name = &path.traits.name;
@@ -76,7 +76,7 @@ impl Rehearsal {
 
     /// When something is due next, if anything is owed.
     pub fn next(&self, at: Timestamp) -> Option<Timestamp> {
-        let now = Now { steady: at, wall: at };
+        let now = Now::plain(at);
         self.table.paths.iter().filter_map(|path| plan(&self.state, &path.traits, &self.table.routing, now, None, false).next).min()
     }
 

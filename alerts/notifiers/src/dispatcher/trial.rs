@@ -136,6 +136,7 @@ async fn test_one(traits: &PathTraits, channel: Arc<dyn Channel>, limit: Duratio
             note: None,
             external_url: external_url.to_owned(),
             at: now,
+            carried: Duration::ZERO,
         };
         match tokio::time::timeout(limit, channel.clone().deliver(Arc::new(message))).await {
             Err(_) => return (false, format!("no answer within {} s", limit.as_secs())),

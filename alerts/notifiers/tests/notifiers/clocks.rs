@@ -2,11 +2,11 @@
 
 use crate::delivery::{alerts, to};
 use crate::receiver::Receiver;
-use crate::{eventually, notice, start_at};
+use crate::{eventually, notice, settings, start_at};
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::NoticeState::Firing;
-use watchfire_model::{Notice, Timestamp};
+use watchfire_model::NoticeState::{Firing, Resolved};
+use watchfire_model::{Clock, Notice, Timestamp};
 use watchfire_notifiers::{Faults, Settings};
 use watchfire_testkit::SimClock;
 
@@ -65,5 +65,27 @@ async fn after_a_run_whose_clock_was_years_ahead_groups_are_told_and_repeated_in
     eventually("what is new is told as well", || receiver.count() > refused + 1).await;
     clock.advance(Duration::from_secs(3600));
     eventually("and all are repeated after the hour", || receiver.count() > refused + 2).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn alertmanager_is_told_ends_by_the_clock_that_was_set_back() {
+    let receiver = Receiver::start().await;
+    let clock = SimClock::at(RIGHT.saturating_add(DAY));
+    let mut settings = settings("default_to = []");
+    settings.alertmanagers = vec![receiver.url.clone()];
+    let running = start_at(settings, None, Arc::new(clock.clone()), Faults::default());
+    clock.step_wall(RIGHT);
+    let (starts_at, ends_at) = (clock.now(), clock.now().saturating_add(Duration::from_secs(240)));
+    running.commit(vec![Notice { starts_at, ends_at, ..notice("A", 1, Firing) }]).await;
+    eventually("posted", || receiver.count() == 1).await;
+    clock.advance(Duration::from_secs(30));
+    running.commit(vec![Notice { starts_at, ends_at: clock.now(), ..notice("A", 2, Resolved) }]).await;
+    eventually("its end posted", || receiver.count() == 2).await;
+    let ends: Vec<String> = receiver.received().iter().map(|r| r.json()[0]["endsAt"].as_str().unwrap_or_default().to_owned()).collect();
+    // The true time is 03:15:00 at the step.
+    assert_eq!(ends, ["2026-03-01T03:19:00.000Z", "2026-03-01T03:15:30.000Z"]);
+    let started = receiver.received()[1].json()[0]["startsAt"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(started, "2026-03-01T03:15:30.000Z", "never after its end");
     running.stop().await;
 }

@@ -375,7 +375,7 @@ fn groups_wait_ten_seconds_then_a_minute_and_are_repeated_after_four_hours() {
         let destinations = routing.destinations(&one);
         state.apply(&Change::Notice { notice: Arc::new(one), destinations, at });
     };
-    let at = |state: &State, s: u64| plan(state, &path, &routing, Now { steady: second(s), wall: second(s) }, None, false);
+    let at = |state: &State, s: u64| plan(state, &path, &routing, Now::plain(second(s)), None, false);
     let send = |state: &mut State, s: u64| {
         let due = at(state, s).due.expect("due");
         let alerts = due.members.iter().map(|(f, revision)| (f.clone(), *revision, None)).collect();
@@ -395,7 +395,7 @@ fn groups_wait_ten_seconds_then_a_minute_and_are_repeated_after_four_hours() {
     assert_eq!(send(&mut state, repeat).0, ["one", "two"]);
     // At shutdown nothing waits for its group.
     fire(&mut state, "four", second(repeat));
-    let draining = plan(&state, &path, &routing, Now { steady: second(repeat), wall: second(repeat) }, None, true);
+    let draining = plan(&state, &path, &routing, Now::plain(second(repeat)), None, true);
     assert!(draining.due.is_some());
 }
 
