@@ -224,7 +224,7 @@ impl Instance {
             alertmanagers: config.alertmanager.iter().cloned().collect(),
             remote_write: config
                 .remote_write_receiver
-                .then(|| watchfire_otlp::RemoteWrite::new(store.clone(), clock.clone(), otlp_limits(config), &meter)),
+                .then(|| watchfire_otlp::RemoteWrite::new(store.clone(), clock.clone(), otlp_limits(config), &meter, over_memory(&store))),
             started: clock.now(),
             retention: watchfire_model::format_duration(config.limits.store.retention),
             ready: AtomicBool::new(false),
@@ -363,6 +363,12 @@ async fn watch_overall(source: Arc<LocalSource>, meter: Meter, cancel: Cancellat
     }
 }
 
+/// Whether more is held than may be. Eviction keeps the store below its limit; beyond it, taking more would only lose what is held.
+fn over_memory(store: &Arc<Store>) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    let store = store.clone();
+    Arc::new(move || store.is_over_memory())
+}
+
 /// Lets go of what is older than the retention, whether or not anything comes in.
 async fn maintain(store: Arc<Store>, clock: Arc<dyn Clock>, cancel: CancellationToken) {
     let mut ticks = tokio::time::interval(MAINTAIN_EVERY);
@@ -393,7 +399,6 @@ fn start_receivers(
     cancel: &CancellationToken,
 ) -> anyhow::Result<Receivers> {
     let config = &plan.config;
-    let full = store.clone();
     let settings = watchfire_otlp::Settings {
         grpc: config.otlp_grpc.address(),
         http: config.otlp_http.address(),
@@ -401,8 +406,7 @@ fn start_receivers(
         http_may_move: plan.may_move(|f| &f.otlp_http),
         limits: otlp_limits(config),
         guard,
-        // Eviction keeps the store below its limit; beyond it, taking more would only lose what is held.
-        over_memory: Arc::new(move || full.is_over_memory()),
+        over_memory: over_memory(store),
     };
     let engine = store.span_engine(signals(plan));
     let ports = [("OTLP gRPC", "otlp-grpc", settings.grpc), ("OTLP HTTP", "otlp-http", settings.http)];
@@ -476,6 +480,7 @@ pub fn signals(plan: &Plan) -> SignalSettings {
 fn guard(config: &Config, token: Option<String>) -> Guard {
     let limits = &config.limits.api;
     Guard {
+        render: Arc::new(api::envelope::turned_away),
         max_connections: limits.connections,
         header_timeout: limits.header_timeout,
         body_timeout: limits.body_timeout,

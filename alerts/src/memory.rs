@@ -32,10 +32,23 @@ struct Column {
     histograms: Vec<Option<Arc<NativeHistogram>>>,
 }
 
+/// What became of a sample.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Put {
+    Stored,
+    /// It was there already.
+    Same,
+    /// Another one of the same time was there.
+    Duplicate,
+    OutOfOrder,
+}
+
 impl Column {
-    fn push(&mut self, at: Timestamp, value: Value) -> bool {
-        if self.times.last().is_some_and(|last| *last >= at) {
-            return false;
+    fn put(&mut self, at: Timestamp, value: Value) -> Put {
+        match self.times.last() {
+            Some(last) if *last > at => return Put::OutOfOrder,
+            Some(last) if *last == at => return if self.holds(&value) { Put::Same } else { Put::Duplicate },
+            _ => {}
         }
         self.times.push(at);
         match value {
@@ -51,7 +64,16 @@ impl Column {
                 self.histograms.push(Some(h));
             }
         }
-        true
+        Put::Stored
+    }
+
+    /// Whether the newest sample is this one.
+    fn holds(&self, value: &Value) -> bool {
+        match (value, self.histograms.last().and_then(Option::as_ref)) {
+            (Value::Float(v), None) => self.values.last().is_some_and(|last| last.to_bits() == v.to_bits()),
+            (Value::Histogram(h), Some(last)) => h == last,
+            _ => false,
+        }
     }
 }
 
@@ -89,7 +111,7 @@ impl MemorySeries {
     pub fn push(&self, labels: &Labels, at: Timestamp, value: Value) -> bool {
         let mut inner = self.inner.write();
         let id = inner.series(labels);
-        inner.series[id as usize].push(at, value)
+        inner.series[id as usize].put(at, value) == Put::Stored
     }
 
     /// The first and the last time of any sample.
@@ -123,9 +145,11 @@ impl SeriesSink for MemorySeries {
         let mut inner = self.inner.write();
         let mut appended = Appended::default();
         for (id, value) in row {
-            match inner.series.get_mut(id.0 as usize).map(|c| c.push(at, value.clone())) {
-                Some(true) => appended.stored += 1,
-                Some(false) => appended.out_of_order += 1,
+            match inner.series.get_mut(id.0 as usize).map(|c| c.put(at, value.clone())) {
+                Some(Put::Stored) => appended.stored += 1,
+                Some(Put::Same) => {}
+                Some(Put::Duplicate) => appended.duplicate += 1,
+                Some(Put::OutOfOrder) => appended.out_of_order += 1,
                 None => appended.series_limit += 1,
             }
         }

@@ -227,6 +227,11 @@ impl LabelsBuilder {
 
     pub fn build(mut self) -> Labels {
         self.pairs.retain(|l| !l.value.is_empty());
+        self.build_texts()
+    }
+
+    /// As [`build`](Self::build), for annotations: a text that is empty is there all the same.
+    pub fn build_texts(mut self) -> Labels {
         self.pairs.sort_unstable();
         let hash = FixedState::default().hash_one(&self.pairs);
         Labels { pairs: self.pairs.into(), hash }

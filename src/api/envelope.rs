@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
+use watchfire_serve::{Refusal, RequestHead};
 
 /// A refusal in Prometheus's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,18 +64,25 @@ impl From<watchfire_model::reading::ReadError> for ApiError {
     }
 }
 
+/// As [`Envelope`], of a refusal.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refused<'a> {
+    status: &'static str,
+    error_type: &'static str,
+    error: &'a str,
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        /// As [`Envelope`], of a refusal.
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Refusal<'a> {
-            status: &'static str,
-            error_type: &'static str,
-            error: &'a str,
-        }
-        json_response(self.status(), &Refusal { status: "error", error_type: self.kind, error: &self.message })
+        json_response(self.status(), &Refused { status: "error", error_type: self.kind, error: &self.message })
     }
+}
+
+/// What is refused before it reaches the API, in the API's words. Prometheus has no type for who may not ask; `bad_data` is one that its clients know
+/// and do not try again for.
+pub fn turned_away(_head: &RequestHead, refusal: &Refusal) -> Response {
+    json_response(refusal.status, &Refused { status: "error", error_type: "bad_data", error: &refusal.text })
 }
 
 /// The order of the fields is Prometheus's: some clients read while they receive.

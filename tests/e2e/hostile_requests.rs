@@ -114,6 +114,8 @@ async fn a_page_in_a_browser_gets_nowhere() {
             format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{close}{headers}content-length: {}\r\n\r\n{body}", body.len());
         let answer = exchange(address, request.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("is not allowed"), "{method} {path}: {answer}");
+        let said = if address == &watchfire.api { r#"{"status":"error","errorType":"bad_data","error":"origin "# } else { r#"{"code":7,"# };
+        assert!(answer.contains(said), "in the words of the port: {answer}");
         assert!(!answer.to_ascii_lowercase().contains("access-control"), "{answer}");
     }
     for address in [&watchfire.api, &watchfire.otlp_http] {

@@ -2,7 +2,7 @@
 //! looks: [`Courses`](crate::Courses).
 
 use super::report::{GroupReport, alert_report, group_report};
-use super::{AlertReport, Evaluator, RuleHealth, Standing};
+use super::{AlertReport, Evaluator, Standing};
 use crate::comparison::Comparison;
 use crate::identity::fingerprint;
 use crate::rule::Rule;
@@ -42,8 +42,8 @@ impl Evaluator {
         let broken = |g: &super::GroupRuntime| {
             g.rules
                 .iter()
-                .filter(|r| r.health == RuleHealth::Err)
-                .map(|r| (g.name.clone(), r.rule.name.clone(), r.last_error.clone().unwrap_or_default()))
+                .filter(|r| r.trouble().is_some())
+                .map(|r| (g.name.clone(), r.rule.name.clone(), r.trouble().cloned().unwrap_or_default()))
                 .collect::<Vec<_>>()
         };
         self.groups.iter().flat_map(broken).collect()

@@ -19,6 +19,16 @@ const OWNER: &str = "owner";
 /// Elements of an instant vector.
 pub(crate) type Vector = Vec<(Labels, Value)>;
 
+/// What a rule could not write, in Prometheus's words.
+pub(crate) fn unwritten(appended: &Appended) -> Option<String> {
+    let (count, what) = match appended {
+        Appended { duplicate: 0, out_of_order: 0, .. } => return None,
+        Appended { duplicate: 0, out_of_order, .. } => (out_of_order, "out of order sample"),
+        Appended { duplicate, .. } => (duplicate, "duplicate sample for timestamp"),
+    };
+    Some(format!("{what}: {count} series of this rule are written by another rule as well"))
+}
+
 /// What the evaluation of any rule needs.
 pub(crate) struct Bench<'a> {
     pub settings: &'a EvaluatorSettings,
@@ -106,7 +116,7 @@ impl Bench<'_> {
                 {
                     annotations.set(OWNER, &owner);
                 }
-                Instance { labels, annotations: annotations.build(), value: value.as_float().unwrap_or(f64::NAN) }
+                Instance { labels, annotations: annotations.build_texts(), value: value.as_float().unwrap_or(f64::NAN) }
             })
             .collect()
     }

@@ -40,6 +40,8 @@ pub(crate) struct RuleRuntime {
     pub written: Written,
     pub health: RuleHealth,
     pub last_error: Option<String>,
+    /// What the last evaluation could not write. Its alerts are as good as any.
+    pub unwritten: Option<String>,
     pub warnings: Vec<String>,
     /// New alerts that were not taken up in the last evaluation.
     pub refused: usize,
@@ -60,12 +62,18 @@ impl RuleRuntime {
             written,
             health: RuleHealth::Unknown,
             last_error: None,
+            unwritten: None,
             warnings: Vec::new(),
             refused: 0,
             took: Duration::ZERO,
             last_evaluation: None,
             notes: VecDeque::new(),
         }
+    }
+
+    /// What is wrong with the rule, if anything is.
+    pub fn trouble(&self) -> Option<&String> {
+        self.last_error.as_ref().or(self.unwritten.as_ref())
     }
 
     /// Alerts that are pending or firing.

@@ -14,7 +14,7 @@ mod report;
 mod settings;
 mod written;
 
-pub(crate) use evaluate::{Bench, alert_labels, concerns, recorded};
+pub(crate) use evaluate::{Bench, alert_labels, concerns, recorded, unwritten};
 pub use group::{EvaluationNote, RuleHealth};
 pub(crate) use group::{GroupRuntime, RuleRuntime};
 pub use notice::{EvidenceRequest, EvidenceSource};
@@ -306,6 +306,7 @@ impl Evaluator {
                 Ok(done) => {
                     count_refused(&self.meter, &done.appended);
                     rule.warnings = done.warnings;
+                    rule.unwritten = evaluate::unwritten(&done.appended);
                     rule.refused = done.refused;
                     if done.refused > 0 {
                         let (reason, limit) = match self.settings.alerts_per_rule <= bench.room {
@@ -319,6 +320,7 @@ impl Evaluator {
                     ended.extend(done.transitions.into_iter().map(|Transition { labels, change }| ((index, position, labels), change)));
                 }
                 Err(error) => {
+                    rule.unwritten = None;
                     self.meter.counter("watchfire_rule_evaluation_failures_total", &[("rule_group", &group.name)]).add(1);
                     if rule.last_error.as_ref() != Some(&error) {
                         tracing::warn!(group = %group.name, rule = %rule.rule.name, %error, "rule not evaluated");

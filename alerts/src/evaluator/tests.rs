@@ -214,6 +214,23 @@ fn a_rule_that_fails_keeps_its_alerts_and_says_so() {
 }
 
 #[test]
+fn a_rule_whose_series_another_one_writes_says_so_and_its_alerts_go_out() {
+    let rule = |threshold: f64, more: &str| format!("      - alert: Twice\n        expr: errors > {threshold}\n{more}");
+    let rules = format!("groups:\n  - name: g\n    interval: 15s\n    rules:\n{}{}", rule(0.0, ""), rule(0.5, "        for: 15s\n"));
+    let mut world = World::new(&rules);
+    assert_eq!(world.round(&[("a", 0.1)]).notices.len(), 1);
+    world.pass(15);
+    assert!(world.evaluator.broken_rules().is_empty());
+    world.round(&[("a", 1.0)]);
+    world.pass(15);
+    assert_eq!(world.round(&[("a", 1.0)]).notices.len(), 1, "the second one fires as well");
+    let report = &world.evaluator.groups()[0].rules;
+    assert_eq!((report[0].health, report[1].health), (RuleHealth::Ok, RuleHealth::Err));
+    assert!(report[1].last_error.as_deref().is_some_and(|e| e.starts_with("duplicate sample for timestamp: ")), "{report:?}");
+    assert_eq!(world.evaluator.broken_rules().len(), 1);
+}
+
+#[test]
 fn too_many_alerts_drop_all_and_those_told_hear_the_end() {
     let mut world =
         World::new("groups:\n  - name: g\n    interval: 15s\n    limit: 1\n    rules:\n      - alert: Many\n        expr: errors > 0\n");

@@ -20,7 +20,8 @@ impl Written {
         Written { alerting: true, ..Self::recorded(sink, origin) }
     }
 
-    /// Writes one row at `at`; series of the last row that are not in this one end.
+    /// Writes one row at `at`; series of the last row that are not in this one end. What is told of it is told of the row: an end that comes too
+    /// late says only that another rule writes the series by now.
     pub fn write(&mut self, sink: &dyn SeriesSink, at: Timestamp, now: Timestamp, rows: Vec<(Labels, Value)>) -> Appended {
         let mut refused = 0;
         let mut live = HashMap::with_capacity(rows.len());
@@ -39,10 +40,13 @@ impl Written {
                 None => refused += 1,
             }
         }
-        row.extend(self.live.drain().map(|(_, id)| (id, Value::Float(STALE_NAN))));
+        let ended: Vec<_> = self.live.drain().map(|(_, id)| (id, Value::Float(STALE_NAN))).collect();
         self.live = live;
         let mut appended = if row.is_empty() { Appended::default() } else { sink.append(self.origin, at, now, &row) };
         appended.series_limit += refused;
+        if !ended.is_empty() {
+            sink.append(self.origin, at, now, &ended);
+        }
         appended
     }
 

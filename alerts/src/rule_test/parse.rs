@@ -4,7 +4,7 @@ use super::{AlertTest, ExpectedSample, ExpressionTest, TestFile, TestGroup};
 use crate::nearest::nearest;
 use crate::yaml::{self, Kind, Node, YamlError};
 use std::time::Duration;
-use watchfire_model::{Labels, Timestamp, parse_duration};
+use watchfire_model::{Labels, LabelsBuilder, Timestamp, parse_duration};
 use watchfire_promql::script::{Sample, parse_series};
 
 const FILE: [&str; 5] = ["rule_files", "evaluation_interval", "group_eval_order", "fuzzy_compare", "tests"];
@@ -63,8 +63,12 @@ fn labels(node: &Node) -> Parsed<Labels> {
     match &node.kind {
         Kind::Null => Ok(Labels::empty()),
         Kind::Mapping(entries) => {
-            let pairs: Vec<(String, String)> = entries.iter().map(|(k, v)| Ok((string(k)?, string(v)?))).collect::<Parsed<_>>()?;
-            Ok(Labels::from_pairs(pairs))
+            let mut builder = LabelsBuilder::new();
+            for (name, value) in entries {
+                builder.set(&string(name)?, &string(value)?);
+            }
+            // What is expected to be empty is expected to be there.
+            Ok(builder.build_texts())
         }
         _ => Err(node.error(format!("expected a map, not {}", node.kind_word()))),
     }
@@ -138,7 +142,7 @@ fn group(node: &Node, default_interval: Duration, ignore: bool) -> Parsed<TestGr
             "promql_expr_test" => {
                 group.expression_tests = list(value)?.iter().map(|n| expression_test(n, ignore)).collect::<Parsed<_>>()?
             }
-            "external_labels" => group.external_labels = labels(value)?,
+            "external_labels" => group.external_labels = labels(value)?.to_builder().build(),
             "external_url" => group.external_url = string(value)?,
             _ => group.start = start(value)?,
         }
@@ -180,7 +184,7 @@ fn alert_test(node: &Node, ignore: bool) -> Parsed<AlertTest> {
         }
         let mut builder = exp_labels.to_builder();
         builder.set("alertname", &test.alertname);
-        test.expected.push((builder.build(), annotations));
+        test.expected.push((builder.build_texts(), annotations));
     }
     Ok(test)
 }

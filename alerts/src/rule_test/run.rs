@@ -1,7 +1,7 @@
 //! Evaluates the rules of a test at its cadence, from its start, and compares. Groups ignore their own interval, as with promtool.
 
 use super::{AlertTest, ExpectedSample, ExpressionTest, TestFile, TestGroup};
-use crate::evaluator::{Bench, EvaluatorSettings, GroupRuntime, RuleRuntime};
+use crate::evaluator::{Bench, EvaluatorSettings, GroupRuntime, RuleRuntime, unwritten};
 use crate::memory::MemorySeries;
 use crate::rule::RuleGroup;
 use crate::state::Moment;
@@ -65,7 +65,8 @@ pub(super) fn run(file: &TestFile, test: &TestGroup, groups: &[RuleGroup]) -> Ve
         for group in &mut runtimes {
             let mut rules = std::mem::take(&mut group.rules);
             for rule in &mut rules {
-                if let Err(error) = bench.evaluate(group, rule, Moment::plain(at)) {
+                let done = bench.evaluate(group, rule, Moment::plain(at));
+                if let Some(error) = done.map_or_else(Some, |done| unwritten(&done.appended)) {
                     let elapsed = go_duration(at.since(test.start));
                     failures.push(format!("    rule: {}, time: {elapsed}, err: {error}", rule.rule.name));
                     broken = true;

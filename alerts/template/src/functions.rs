@@ -180,9 +180,9 @@ fn apply(name: &str, a: &[TemplateValue], environment: &Environment<'_>) -> Outc
         "humanizePercentage" => text(humanize::humanize_percentage(number(&a[0])?)),
         "humanizeTimestamp" => {
             let v = number(&a[0])?;
-            text(if v.is_finite() { time::text(&moment(nanos(v)?)) } else { float_general(v, 4) })
+            text(if v.is_finite() { time::text(&moment(milliseconds(v)?)) } else { float_general(v, 4) })
         }
-        "toTime" => Ok(TemplateValue::Time(moment(nanos(number(&a[0])?)?))),
+        "toTime" => Ok(TemplateValue::Time(moment(milliseconds(number(&a[0])?)?))),
         "toDuration" => Ok(TemplateValue::Duration(nanos(number(&a[0])?)?)),
         "now" => Ok(TemplateValue::Float(environment.at.seconds())),
         "pathPrefix" => text(url_path(environment.external_url).to_owned()),
@@ -361,6 +361,11 @@ fn number(value: &TemplateValue) -> Result<f64, String> {
 fn nanos(seconds: f64) -> Result<i64, String> {
     let nanos = seconds * 1e9;
     if nanos.is_finite() && nanos.abs() < i64::MAX as f64 { Ok(nanos as i64) } else { Err(format!("{seconds} is out of range")) }
+}
+
+/// Nanoseconds of a point in time, which in Prometheus has nothing finer than milliseconds.
+fn milliseconds(seconds: f64) -> Result<i64, String> {
+    nanos(seconds).map(|nanos| nanos / 1_000_000 * 1_000_000)
 }
 
 /// Upper case for each letter that starts a word; a word starts behind anything that is no letter, digit or underscore.

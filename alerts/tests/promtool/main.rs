@@ -77,6 +77,9 @@ groups:
   - alert: Kept
     expr: up{job="kept"} == 0
     keep_firing_for: 3m
+  - alert: Silent
+    expr: up{job="kept"} == 0
+    annotations: {owner: '{{ $labels.team }}'}
 - name: second
   rules:
   - {record: 'job:up:sum', expr: 'sum(up) by (job)'}
@@ -98,6 +101,11 @@ fn test_rules_agrees_with_promtool() {
     let expr = |expr: &str, time: &str, samples: &str| {
         format!("{head}{input}  promql_expr_test:\n  - expr: '{expr}'\n    eval_time: {time}\n    exp_samples: {samples}\n")
     };
+    let among = |file: &str| {
+        format!(
+            "rule_files: [{file}]\ntests:\n{input}  promql_expr_test: [{{expr: 'vector(1)', eval_time: 6m, exp_samples: [{{value: 1}}]}}]\n"
+        )
+    };
     let cases = vec![
         alert("10m", "InstanceDown", &format!("\n    -\n{down}")),
         alert("4m", "InstanceDown", &format!("\n    -\n{down}")),
@@ -111,6 +119,9 @@ fn test_rules_agrees_with_promtool() {
         alert("4m", "Kept", "[{exp_labels: {job: kept}}]"),
         alert("5m", "Kept", "[{exp_labels: {job: kept}}]"),
         alert("5m", "Kept", "[]"),
+        alert("1m", "Silent", "[{exp_labels: {job: kept}, exp_annotations: {owner: ''}}]"),
+        alert("1m", "Silent", "[{exp_labels: {job: kept}}]"),
+        alert("1m", "Silent", "[{exp_labels: {job: kept, zone: ''}, exp_annotations: {owner: ''}}]"),
         alert("5m", "NoSuchAlert", "[]"),
         alert("5m", "NoSuchAlert", "[{}]"),
         alert("5m", "\"\"", "[]"),
@@ -140,6 +151,11 @@ fn test_rules_agrees_with_promtool() {
             "[{labels: 'ALERTS_FOR_STATE{alertname=\"InstanceDown\", instance=\"localhost:9090\", job=\"prometheus\", severity=\"page\"}', value: 0}]",
         ),
         expr("0.1 + 0.2", "1m", "[{value: 0.3}]"),
+        among("same.yml"),
+        among("other.yml"),
+        among("after.yml"),
+        among("before.yml"),
+        among("alerts.yml"),
         "rule_files: [rules.yml]\ntests:\n- nope: 1\n".to_owned(),
         "rule_files: [absent.yml]\ntests: []\n".to_owned(),
         "rule_files: [rules.yml]\ntests: []\n".to_owned(),
@@ -157,6 +173,16 @@ fn test_rules_agrees_with_promtool() {
     ];
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(dir.path().join("rules.yml"), RULES).expect("writes");
+    // Rules that get in each other's way, or do not.
+    for (name, rules) in [
+        ("same.yml", "{record: r, expr: vector(1)}, {record: r, expr: vector(1)}"),
+        ("other.yml", "{record: r, expr: vector(1)}, {record: r, expr: vector(2)}"),
+        ("after.yml", "{record: r, expr: 'up{job=\"kept\"} == 0'}, {record: r, expr: 'up{job=\"kept\"} == 1'}"),
+        ("before.yml", "{record: r, expr: 'up{job=\"kept\"} == 1'}, {record: r, expr: 'up{job=\"kept\"} == 0'}"),
+        ("alerts.yml", "{alert: A, expr: vector(1)}, {alert: A, expr: 'vector(time()) > 60', for: 1m}"),
+    ] {
+        std::fs::write(dir.path().join(name), format!("groups:\n- name: g\n  rules: [{rules}]\n")).expect("writes");
+    }
     let files = DiskFiles { directory: dir.path().to_path_buf() };
     let mut differences = Vec::new();
     let mut passed = 0;

@@ -262,7 +262,7 @@ const FORMS: &[&str] = &[
     "{{ parseDuration \"\" }}",
     "{{ toTime 1435065584.128 }} {{ (toTime 1435065584).Year }} {{ toTime \"1435065584.5\" }}",
     "{{ (toTime 1435065584.128).Format \"2006-01-02T15:04:05Z07:00\" }} {{ (toTime 0).Weekday }} {{ (toTime 0).Month }} {{ (toTime 1e9).Unix }}",
-    "{{ humanizeTimestamp 1435065584.128 }} {{ humanizeTimestamp 0 }} {{ humanizeTimestamp -1 }} {{ humanizeTimestamp 1e15 }} {{ humanizeTimestamp \"5\" }}",
+    "{{ humanizeTimestamp 1435065584.128 }} {{ humanizeTimestamp 0 }} {{ humanizeTimestamp -1 }} {{ humanizeTimestamp 1e15 }} {{ humanizeTimestamp \"5\" }} {{ humanizeTimestamp 2.903507902 }} {{ humanizeTimestamp -2.9035 }} {{ toTime 2.9036 }}",
     "{{ humanize \"x\" }}",
     "{{ humanize $labels }} {{ humanize nil }}",
     "{{ humanize true }}",

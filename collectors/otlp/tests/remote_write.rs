@@ -170,10 +170,14 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
+        Self::start_with(Limits { max_bytes: 1 << 20, ..Limits::default() }, false).await
+    }
+
+    async fn start_with(limits: Limits, over_memory: bool) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (store, meter, cancel) = (Arc::new(Store::default()), Meter::new(), CancellationToken::new());
         let clock = Arc::new(SimClock::at(Timestamp(NOW)));
-        let receiver = RemoteWrite::new(store.clone(), clock, Limits { max_bytes: 1 << 20, ..Limits::default() }, &meter);
+        let receiver = RemoteWrite::new(store.clone(), clock, limits, &meter, Arc::new(move || over_memory));
         let handler = move |headers: HeaderMap, body: Body| {
             let receiver = receiver.clone();
             async move { receiver.receive(&headers, body).await }
@@ -351,4 +355,25 @@ async fn requests_that_are_not_remote_writes_are_refused() {
     assert_eq!(status, 204);
     assert_eq!((server.rejected("media_type"), server.rejected("bytes"), server.rejected("decode")), (2, 3, 2));
     assert!(server.stored().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_now_may_be_sent_again() {
+    let request = v1::WriteRequest {
+        timeseries: vec![v1::TimeSeries { labels: labels(&[("__name__", "up")]), samples: vec![sample(0, 1.0)], ..Default::default() }],
+        metadata: vec![v1::MetricMetadata { kind: 2, family: "up".to_owned(), help: "x".repeat(500) }],
+    };
+    let refused = |server: &Server, reason| server.meter.counter("watchfire_ingest_refused_total", &[("reason", reason)]).get();
+    let full = Server::start_with(Limits::default(), true).await;
+    let (status, headers, answer) = full.send(V1, &request).await;
+    assert!(status == 503 && headers["retry-after"] == "5" && answer.contains("memory limit reached; retry"), "{status} {answer}");
+    // The body as it came fits, what it becomes does not.
+    let busy = Server::start_with(Limits { max_in_flight: 400, ..Limits::default() }, false).await;
+    let (status, headers, answer) = busy.send(V1, &request).await;
+    assert!(status == 429 && headers["retry-after"] == "1" && answer.contains("too much data in flight; retry"), "{status} {answer}");
+    // What was taken is given back.
+    let (status, ..) = busy.send(V1, &v1::WriteRequest { metadata: Vec::new(), ..request }).await;
+    assert_eq!(status, 204);
+    assert_eq!((refused(&full, "memory"), refused(&busy, "inflight")), (1, 1));
+    assert_eq!((full.stored().len(), busy.stored().len()), (0, 1));
 }

@@ -40,7 +40,7 @@ impl SeriesSink for Sink {
 fuzz_target!(|bytes: &[u8]| {
     let Ok(compressed) = snap::raw::Encoder::new().compress_vec(bytes) else { return };
     let compressed = Bytes::from(compressed);
-    let receiver = RemoteWrite::new(Arc::new(Sink), Arc::new(Still), Limits::default(), &Meter::new());
+    let receiver = RemoteWrite::new(Arc::new(Sink), Arc::new(Still), Limits::default(), &Meter::new(), Arc::new(|| false));
     for content_type in ["application/x-protobuf", "application/x-protobuf;proto=io.prometheus.write.v2.Request"] {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static(content_type));

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use watchfire_serve::BodyError;
 
 /// The whole body, not copied when it came in one piece.
-pub(super) async fn read(mut body: Body, signal: Signal, limits: &Limits, reservation: &mut Reservation) -> Result<Bytes, Refusal> {
+pub(crate) async fn read(mut body: Body, signal: Signal, limits: &Limits, reservation: &mut Reservation) -> Result<Bytes, Refusal> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limits.max_bytes {
         return Err(Refusal::too_long(limits));

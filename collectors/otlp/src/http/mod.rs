@@ -1,6 +1,6 @@
 //! OTLP over HTTP: protobuf and JSON, answered in the type of the request.
 
-mod body;
+pub(crate) mod body;
 mod encoding;
 
 use crate::intake::Intake;

@@ -6,14 +6,16 @@ mod parse;
 mod v1;
 mod v2;
 
+use crate::budget::{Budget, Reservation};
+use crate::http::body;
 use crate::limits::Limits;
+use crate::refusal::{Refusal, Signal};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use parse::{Problem, Series};
 use std::sync::Arc;
 use watchfire_model::{Appended, Clock, Labels, Meter, MetricKind, SeriesId, SeriesSink, Timestamp, Value, harmless_limited};
-use watchfire_serve::{BodyError, read_body};
 
 const QUOTED: usize = 100;
 /// The longest error text.
@@ -26,6 +28,8 @@ pub struct RemoteWrite {
     clock: Arc<dyn Clock>,
     limits: Limits,
     meter: Meter,
+    budget: Budget,
+    over_memory: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// The two versions of the protocol.
@@ -41,6 +45,8 @@ struct Refused {
     status: StatusCode,
     reason: &'static str,
     text: String,
+    /// Seconds after which the same request may be welcome.
+    retry_after: Option<u64>,
 }
 
 /// How many of what were stored, and why others were not.
@@ -53,15 +59,27 @@ struct Written {
 }
 
 impl RemoteWrite {
-    pub fn new(sink: Arc<dyn SeriesSink>, clock: Arc<dyn Clock>, limits: Limits, meter: &Meter) -> Self {
-        RemoteWrite { sink, clock, limits, meter: meter.clone() }
+    /// `over_memory` says whether more is held than may be; asked before a body is read.
+    pub fn new(
+        sink: Arc<dyn SeriesSink>,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        meter: &Meter,
+        over_memory: Arc<dyn Fn() -> bool + Send + Sync>,
+    ) -> Self {
+        let budget = Budget::new(limits.max_in_flight);
+        RemoteWrite { sink, clock, limits, meter: meter.clone(), budget, over_memory }
     }
 
     /// Answers one request whose body has been read. Takes as long as decompressing and storing do.
     pub fn take(&self, headers: &HeaderMap, compressed: &Bytes) -> Response<Body> {
+        self.take_reserved(headers, compressed, self.budget.open())
+    }
+
+    fn take_reserved(&self, headers: &HeaderMap, compressed: &Bytes, mut reservation: Reservation) -> Response<Body> {
         let door = Door { sink: &*self.sink, limits: &self.limits, meter: &self.meter, now: self.clock.now() };
         match version_of(headers).and_then(|version| encoding_of(headers).map(|()| version)) {
-            Ok(version) => door.take(version, compressed),
+            Ok(version) => door.take(version, compressed, &mut reservation),
             Err(refused) => door.refuse(&refused),
         }
     }
@@ -74,21 +92,25 @@ impl RemoteWrite {
         if let Err(refused) = version_of(headers).and_then(|_| encoding_of(headers)) {
             return refuse(&refused);
         }
-        let compressed = match read_body(body, self.limits.max_bytes).await {
+        if (self.over_memory)() {
+            return refuse(&later(&Refusal::Memory, "memory"));
+        }
+        let mut reservation = self.budget.open();
+        let compressed = match body::read(body, Signal::Metrics, &self.limits, &mut reservation).await {
             Ok(bytes) => bytes,
-            Err(BodyError::TooLong { .. }) => return refuse(&too_long(&self.limits)),
-            Err(BodyError::Slow(text)) => return refuse(&Refused { status: StatusCode::REQUEST_TIMEOUT, reason: "slow", text }),
-            Err(BodyError::Broken(why)) => return refuse(&refused("decode", &why)),
+            Err(Refusal::InFlight) => return refuse(&later(&Refusal::InFlight, "inflight")),
+            Err(Refusal::Decode(_, why)) => return refuse(&refused("decode", &why)),
+            Err(Refusal::Slow(text)) => return refuse(&Refused::whole(StatusCode::REQUEST_TIMEOUT, "slow", text)),
+            Err(_) => return refuse(&too_long(&self.limits)),
         };
         let (this, headers) = (self.clone(), headers.clone());
-        let work = tokio::task::spawn_blocking(move || this.take(&headers, &compressed));
+        let work = tokio::task::spawn_blocking(move || this.take_reserved(&headers, &compressed, reservation));
         match work.await {
             Ok(response) => response,
-            Err(_) => refuse(&Refused {
-                status: StatusCode::INTERNAL_SERVER_ERROR,
-                reason: "internal",
-                text: "internal error: the decoder panicked".to_owned(),
-            }),
+            Err(_) => {
+                let text = "internal error: the decoder panicked".to_owned();
+                refuse(&Refused::whole(StatusCode::INTERNAL_SERVER_ERROR, "internal", text))
+            }
         }
     }
 }
@@ -107,25 +129,42 @@ impl Door<'_> {
     }
 
     fn refuse(&self, refused: &Refused) -> Response<Body> {
-        self.count(refused.reason, 1);
-        envelope(refused.status, &refused.text)
+        let mut response = envelope(refused.status, &refused.text);
+        match refused.retry_after {
+            None => {
+                self.count(refused.reason, 1);
+                if refused.status == StatusCode::PAYLOAD_TOO_LARGE {
+                    // The rest of the body is not read.
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+            }
+            Some(seconds) => {
+                self.meter.counter("watchfire_ingest_refused_total", &[("reason", refused.reason)]).add(1);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
+        }
+        response
     }
 
-    fn take(&self, version: Version, compressed: &Bytes) -> Response<Body> {
-        match self.store(version, compressed) {
+    fn take(&self, version: Version, compressed: &Bytes, reservation: &mut Reservation) -> Response<Body> {
+        match self.store(version, compressed, reservation) {
             Ok(written) => self.answer(version, &written),
             Err(refused) => self.refuse(&refused),
         }
     }
 
-    fn store(&self, version: Version, compressed: &Bytes) -> Result<Written, Refused> {
+    fn store(&self, version: Version, compressed: &Bytes, reservation: &mut Reservation) -> Result<Written, Refused> {
         let broken = |error: snap::Error| match error {
             snap::Error::TooBig { .. } => too_long(self.limits),
             error => refused("decode", &format!("cannot decompress snappy block: {error}")),
         };
         // The block says how long it will be; nothing is allocated for one that lies or is too long.
-        if compressed.len() > self.limits.max_bytes || snap::raw::decompress_len(compressed).map_err(broken)? > self.limits.max_bytes {
+        let announced = snap::raw::decompress_len(compressed).map_err(broken)?;
+        if compressed.len() > self.limits.max_bytes || announced > self.limits.max_bytes {
             return Err(too_long(self.limits));
+        }
+        if !reservation.grow(announced) {
+            return Err(later(&Refusal::InFlight, "inflight"));
         }
         let bytes = snap::raw::Decoder::new().decompress_vec(compressed).map_err(broken)?;
         let parsed = match version {
@@ -134,11 +173,10 @@ impl Door<'_> {
         };
         let request = parsed.map_err(|problem| match problem {
             Problem::Decode(why) => refused("decode", &why),
-            Problem::TooManyItems => Refused {
-                status: StatusCode::PAYLOAD_TOO_LARGE,
-                reason: "items",
-                text: format!("request exceeds {} items (otlp.max_items)", self.limits.max_items),
-            },
+            Problem::TooManyItems => {
+                let text = format!("request exceeds {} items (otlp.max_items)", self.limits.max_items);
+                Refused::whole(StatusCode::PAYLOAD_TOO_LARGE, "items", text)
+            }
         })?;
         for (family, metadata) in request.metadata {
             self.sink.describe(&family, metadata);
@@ -204,6 +242,13 @@ impl Door<'_> {
     }
 }
 
+impl Refused {
+    /// For good: the same request would be refused again.
+    fn whole(status: StatusCode, reason: &'static str, text: String) -> Self {
+        Refused { status, reason, text, retry_after: None }
+    }
+}
+
 impl Written {
     fn reject(&mut self, reason: &'static str, n: u64) {
         parse::add(&mut self.rejected, reason, n);
@@ -227,21 +272,26 @@ impl Written {
 
 fn too_long(limits: &Limits) -> Refused {
     let text = format!("request exceeds {} MiB (otlp.max_bytes)", limits.max_bytes >> 20);
-    Refused { status: StatusCode::PAYLOAD_TOO_LARGE, reason: "bytes", text }
+    Refused::whole(StatusCode::PAYLOAD_TOO_LARGE, "bytes", text)
+}
+
+/// For now.
+fn later(refusal: &Refusal, reason: &'static str) -> Refused {
+    let retry_after = refusal.retry_after().map(|delay| delay.as_secs());
+    Refused { status: refusal.status(), reason, text: refusal.text(), retry_after }
 }
 
 fn refused(reason: &'static str, why: &str) -> Refused {
     let text = format!("cannot decode remote write request: {}", harmless_limited(why, 2 * QUOTED));
-    Refused { status: StatusCode::BAD_REQUEST, reason, text }
+    Refused::whole(StatusCode::BAD_REQUEST, reason, text)
 }
 
 fn version_of(headers: &HeaderMap) -> Result<Version, Refused> {
     let value = headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes())).unwrap_or_default();
     let mut parts = value.split(';').map(str::trim);
-    let unsupported = || Refused {
-        status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        reason: "media_type",
-        text: format!("unsupported media type \"{}\"; use application/x-protobuf", harmless_limited(&value, QUOTED)),
+    let unsupported = || {
+        let text = format!("unsupported media type \"{}\"; use application/x-protobuf", harmless_limited(&value, QUOTED));
+        Refused::whole(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", text)
     };
     if !parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/x-protobuf")) {
         return Err(unsupported());
@@ -257,11 +307,10 @@ fn encoding_of(headers: &HeaderMap) -> Result<(), Refused> {
     match headers.get(header::CONTENT_ENCODING).map(|v| String::from_utf8_lossy(v.as_bytes())) {
         None => Ok(()),
         Some(encoding) if encoding.eq_ignore_ascii_case("snappy") => Ok(()),
-        Some(encoding) => Err(Refused {
-            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            reason: "encoding",
-            text: format!("unsupported encoding \"{}\"; use snappy", harmless_limited(&encoding, QUOTED)),
-        }),
+        Some(encoding) => {
+            let text = format!("unsupported encoding \"{}\"; use snappy", harmless_limited(&encoding, QUOTED));
+            Err(Refused::whole(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", text))
+        }
     }
 }
 
