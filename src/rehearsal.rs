@@ -10,6 +10,8 @@
 mod account;
 #[cfg(test)]
 mod cursor;
+#[cfg(test)]
+mod declared;
 mod held;
 mod messages;
 mod report;

@@ -137,9 +137,7 @@ impl Platform {
     pub fn declared_edges(&self) -> Vec<DeclaredEdge> {
         let mut edges = std::collections::BTreeSet::new();
         let mut add = |client: &str, server: &str| {
-            if client != server {
-                edges.insert(DeclaredEdge { client: client.to_owned(), server: server.to_owned() });
-            }
+            edges.insert(DeclaredEdge { client: client.to_owned(), server: server.to_owned() });
         };
         for operation in &self.operations {
             for step in operation.steps.iter().filter(|s| !s.to.is_empty()) {
