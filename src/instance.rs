@@ -22,6 +22,7 @@ pub use dialects::beside as dialects_beside;
 pub use evaluation::{conclusion, dialect_engine};
 pub use evidence::StoreEvidence;
 pub use notifications::{document_settings, notification_paths, notify_settings, test_notifications};
+pub use own_metrics::help as own_metric_help;
 pub use plan::{Plan, environment, platform};
 pub use preset_rules::THRESHOLD_LABEL;
 pub use targets::targets;
@@ -353,10 +354,8 @@ async fn watch_overall(source: Arc<LocalSource>, meter: Meter, cancel: Cancellat
                     source.read(&Request::Status, None)
                 })
                 .await;
-                if let Ok(Ok(Reading::Status(status))) = looked
-                    && let Some(value) = status.overall.series_value()
-                {
-                    meter.gauge("watchfire_overall_state", &[]).set(value);
+                if let Ok(Ok(Reading::Status(status))) = looked {
+                    own_metrics::note_overall(&meter, status.overall);
                 }
             }
         }

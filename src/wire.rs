@@ -4,7 +4,7 @@
 use crate::api::params::{Params, parse_time};
 use serde_json::Value as Json;
 use watchfire_model::reading::{BacktestQuery, ExplainQuery, LatencyQuery, LogQuery, ReadError, Reading, Request, TraceQuery};
-use watchfire_model::{Timestamp, parse_duration};
+use watchfire_model::{LogSeverity, Timestamp, parse_duration};
 
 /// Where watchfire's own reads live.
 pub const PREFIX: &str = "/api/watchfire/v1/";
@@ -183,7 +183,7 @@ fn logs(params: &Params) -> Result<Request, ReadError> {
     let text = |name: &str| params.get(name).map(str::to_owned);
     Ok(Request::Logs(LogQuery {
         service: text("service"),
-        severity: text("severity"),
+        severity: severity(params, "severity")?,
         contains: text("contains"),
         trace_id: text("trace_id"),
         limit: number(params, "limit")?,
@@ -251,6 +251,14 @@ fn boolean(params: &Params, name: &str) -> Result<Option<bool>, ReadError> {
         Some("true" | "1" | "yes") => Ok(Some(true)),
         Some("false" | "0" | "no") => Ok(Some(false)),
         Some(text) => Err(wrong(name, text, "true or false")),
+    }
+}
+
+/// A mistyped severity must not show everything.
+fn severity(params: &Params, name: &str) -> Result<Option<String>, ReadError> {
+    match params.get(name) {
+        Some(text) if LogSeverity::parse(text).is_none() => Err(wrong(name, text, "trace, debug, info, warn, error or fatal")),
+        word => Ok(word.map(str::to_owned)),
     }
 }
 
@@ -383,5 +391,22 @@ mod tests {
             let back = from_path(uri.path().strip_prefix(PREFIX).expect("prefix"), &params);
             assert_eq!(back, Some(Ok(request)));
         }
+    }
+
+    #[test]
+    fn parameters_that_do_not_parse_are_refused_by_name() {
+        for (asked, words) in [
+            ("logs?severity=eror", "\"severity\": \"eror\" is not trace, debug, info, warn, error or fatal"),
+            ("logs?limit=-1", "\"limit\": \"-1\" is not a whole number"),
+            ("traces?min_duration=soon", "\"min_duration\": \"soon\" is not a duration"),
+            ("traces?error=maybe", "\"error\": \"maybe\" is not true or false"),
+            ("traces?start=yesterday", "\"start\": \"yesterday\" is not Unix seconds or RFC 3339"),
+        ] {
+            let uri: Uri = format!("{PREFIX}{asked}").parse().expect("a valid URI");
+            let params = Params::read(&uri, &HeaderMap::new(), &Bytes::new()).expect("few parameters");
+            let refused = from_path(uri.path().strip_prefix(PREFIX).expect("prefix"), &params).expect("a known path");
+            assert!(refused.as_ref().is_err_and(|e| e.to_string().contains(words)), "{asked}: {refused:?}");
+        }
+        assert_eq!(LogSeverity::parse("Warning"), Some(LogSeverity::Warn));
     }
 }

@@ -32,6 +32,19 @@ impl Severity {
         }
     }
 
+    /// The severity of a word, as people ask for it.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word.to_ascii_uppercase().as_str() {
+            "TRACE" => Severity::Trace,
+            "DEBUG" => Severity::Debug,
+            "INFO" => Severity::Info,
+            "WARN" | "WARNING" => Severity::Warn,
+            "ERROR" => Severity::Error,
+            "FATAL" | "CRITICAL" => Severity::Fatal,
+            _ => return None,
+        })
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Severity::Unspecified => "-",

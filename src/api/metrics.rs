@@ -26,6 +26,9 @@ pub fn exposition(meter: &Meter) -> String {
     for (labels, value, is_counter) in readings {
         let name = labels.metric_name();
         if name != family {
+            if let Some(help) = crate::instance::own_metric_help(name) {
+                let _ = writeln!(out, "# HELP {name} {help}");
+            }
             let _ = writeln!(out, "# TYPE {name} {}", if is_counter { "counter" } else { "gauge" });
             family = name.to_owned();
         }
@@ -59,10 +62,12 @@ mod tests {
         meter.counter("watchfire_b_total", &[("reason", "a\"b\\c")]).add(2);
         meter.counter("watchfire_b_total", &[("reason", "z")]).add(1);
         meter.gauge("watchfire_a", &[]).set(1.5);
+        meter.counter("watchfire_spans_total", &[]).add(3);
         assert_eq!(
             exposition(&meter),
             "# TYPE watchfire_a gauge\nwatchfire_a 1.5\n# TYPE watchfire_b_total counter\n\
-             watchfire_b_total{reason=\"a\\\"b\\\\c\"} 2\nwatchfire_b_total{reason=\"z\"} 1\n"
+             watchfire_b_total{reason=\"a\\\"b\\\\c\"} 2\nwatchfire_b_total{reason=\"z\"} 1\n\
+             # HELP watchfire_spans_total Spans that were read.\n# TYPE watchfire_spans_total counter\nwatchfire_spans_total 3\n"
         );
     }
 }

@@ -121,7 +121,7 @@ impl LogRing {
     /// The newest matching lines, oldest first, and the templates of all that match.
     pub fn read(&self, query: &LogQuery, at: Option<Timestamp>) -> Logs {
         let limit = query.limit.unwrap_or(LIMIT).min(MOST);
-        let least = query.severity.as_deref().map(severity);
+        let least = query.severity.as_deref().and_then(LogSeverity::parse);
         let trace = query.trace_id.as_deref().map(TraceId::parse);
         let contains = query.contains.as_deref().map(str::to_lowercase);
         let until = query.end.into_iter().chain(at).min().unwrap_or(Timestamp::MAX);
@@ -152,18 +152,6 @@ impl LogRing {
         let chunks = self.chunks();
         let mut newest = chunks.iter().rev().flat_map(|c| c.iter().rev());
         newest.find_map(|r| r.trace_id.filter(|_| r.attributes.iter().any(|(_, v)| v == text) || r.body.contains(text)))
-    }
-}
-
-fn severity(word: &str) -> LogSeverity {
-    match word.to_ascii_uppercase().as_str() {
-        "TRACE" => LogSeverity::Trace,
-        "DEBUG" => LogSeverity::Debug,
-        "INFO" => LogSeverity::Info,
-        "WARN" | "WARNING" => LogSeverity::Warn,
-        "ERROR" => LogSeverity::Error,
-        "FATAL" | "CRITICAL" => LogSeverity::Fatal,
-        _ => LogSeverity::Unspecified,
     }
 }
 
