@@ -226,7 +226,7 @@ impl Plan {
         Ok(groups)
     }
 
-    /// Rule files named by the configuration, globs expanded in the last part.
+    /// Rule files named by the configuration, globs expanded in the last part; one that is named twice is there once.
     ///
     /// # Errors
     /// When a pattern matches nothing, or a directory cannot be read.
@@ -237,7 +237,13 @@ impl Plan {
             if found.is_empty() {
                 bail!("rules: {} matches no file", pattern.display());
             }
-            out.extend(found);
+            for path in found {
+                // A file that is not there is told where it is read.
+                let same = |a: &Path, b: &Path| a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+                if !out.iter().any(|known: &PathBuf| same(known, &path)) {
+                    out.push(path);
+                }
+            }
         }
         Ok(out)
     }
@@ -382,6 +388,19 @@ mod tests {
         for kept in ["https://other.example/x", "javascript:alert(1)", "//other.example/x", "{{ $labels.runbook }}"] {
             assert_eq!(led(base, kept), kept);
         }
+    }
+
+    #[test]
+    fn a_rule_file_that_is_named_twice_is_loaded_once() -> anyhow::Result<()> {
+        let directory = tempfile::tempdir()?;
+        for name in ["a.yml", "b.yml"] {
+            std::fs::write(directory.path().join(name), format!("groups:\n- name: {name}\n  rules: [{{record: r, expr: vector(1)}}]\n"))?;
+        }
+        let named = |name: &str| directory.path().join(name).display().to_string();
+        let flags = RunFlags { rules: vec![named("b.yml"), named("*.yml"), named("./a.yml")], ..RunFlags::default() };
+        let groups = Plan::from_flags(&flags)?.rule_groups()?;
+        assert_eq!(groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["b.yml", "a.yml"]);
+        Ok(())
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod run;
 use crate::check::Verdict;
 use crate::files::RuleFiles;
 use regex::Regex;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use watchfire_model::{Labels, NativeHistogram, Timestamp};
 use watchfire_promql::script::Described;
@@ -114,12 +115,17 @@ fn one_file(
 ) -> Result<Vec<TestOutcome>, Vec<String>> {
     let file = parse::parse(name, text, options.ignore_unknown_fields)?;
     let mut groups = Vec::new();
+    // A file that several patterns match is there once.
+    let mut taken = BTreeSet::new();
     for pattern in &file.rule_files {
         let found = rule_files.matching(pattern).map_err(|e| vec![e])?;
         if found.is_empty() {
             warnings.push_str(&format!("  WARNING: no file match pattern {pattern}\n"));
         }
         for (path, content) in found {
+            if !taken.insert(path.clone()) {
+                continue;
+            }
             let parsed = crate::rule_file::RuleFile::parse_with(&path, &content, options.ignore_unknown_fields)
                 .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
             groups.extend(parsed.groups);

@@ -156,6 +156,8 @@ fn test_rules_agrees_with_promtool() {
         among("after.yml"),
         among("before.yml"),
         among("alerts.yml"),
+        alert("1m", "Silent", "[{exp_labels: {job: kept}, exp_annotations: {owner: ''}}]")
+            .replace("[rules.yml]", "[rules.yml, rules.yml, 'rul*.yml']"),
         "rule_files: [rules.yml]\ntests:\n- nope: 1\n".to_owned(),
         "rule_files: [absent.yml]\ntests: []\n".to_owned(),
         "rule_files: [rules.yml]\ntests: []\n".to_owned(),
