@@ -72,10 +72,14 @@ impl StateDirectory {
         options().read(true).write(true).open(self.path.join(name))
     }
 
-    /// The whole of an existing file.
-    pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+    /// The whole of an existing file of at most `most` bytes; a longer one is [`io::ErrorKind::FileTooLarge`].
+    pub fn read(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        let file = options().read(true).open(self.path.join(name))?;
+        if file.metadata()?.len() > most {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         let mut bytes = Vec::new();
-        options().read(true).open(self.path.join(name))?.read_to_end(&mut bytes)?;
+        file.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -167,7 +171,7 @@ mod tests {
         std::os::unix::fs::symlink(&victim, state.join("planted")).unwrap();
         assert!(held.create("planted").is_err());
         assert!(held.reopen("planted").is_err());
-        assert!(held.read("planted").is_err());
+        assert!(held.read("planted", 1 << 20).is_err());
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
     }
 }

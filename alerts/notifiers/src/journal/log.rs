@@ -16,6 +16,8 @@ use watchfire_model::Timestamp;
 pub const SEGMENT_BYTES: u64 = 16 << 20;
 /// Disk space held ahead of the writing position.
 pub const RESERVE_BYTES: u64 = 1 << 20;
+/// A longer segment is not one that was written here: even one that holds everything anew stays far below.
+const MAX_SEGMENT_BYTES: u64 = 256 << 20;
 /// Copies of damaged files that are kept; older ones are removed.
 const KEPT_CORRUPT_COPIES: usize = 8;
 
@@ -83,8 +85,19 @@ impl SegmentLog {
                 damage.banners.push(format!("journal: segments between {} and {name} are missing", segment_name(segments[position - 1])));
             }
             let is_last = position + 1 == segments.len();
-            let bytes = match directory.read(&name) {
+            let bytes = match directory.read(&name, MAX_SEGMENT_BYTES) {
                 Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                    let aside = corrupt_name(&name, now);
+                    directory.rename(&name, &aside).map_err(failed(format!("cannot set {path}/{name} aside")))?;
+                    damage.lost_records += 1;
+                    damage.banners.push(format!(
+                        "journal: {name} is longer than {}, which is none of ours; it is set aside as {aside}",
+                        banner_bytes(MAX_SEGMENT_BYTES)
+                    ));
+                    lengths.push(0);
+                    continue;
+                }
                 Err(error) => {
                     damage.banners.push(format!("journal: cannot read {name}: {error}; its records are lost"));
                     damage.lost_records += 1;
@@ -304,8 +317,12 @@ fn read_segment(bytes: &[u8], name: &str, is_last: bool, last: &mut u64, damage:
     length
 }
 
+fn corrupt_name(name: &str, now: Timestamp) -> String {
+    format!("{name}.corrupt-{}", now.millis().div_euclid(1000))
+}
+
 fn keep_copy(directory: &StateDirectory, name: &str, bytes: &[u8], now: Timestamp, damage: &mut Damage) {
-    let copy = format!("{name}.corrupt-{}", now.millis().div_euclid(1000));
+    let copy = corrupt_name(name, now);
     let written = directory.create(&copy).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()

@@ -92,10 +92,15 @@ impl<'a> Iterator for Reader<'a> {
         }
         let from = self.at;
         let mut to = from + 1;
-        while to < self.bytes.len() && self.record_at(to, true).is_none() {
+        while let Some(ahead) = memchr::memmem::find(self.bytes.get(to..).unwrap_or_default(), &MAGIC) {
+            to += ahead;
+            if self.record_at(to, true).is_some() {
+                self.at = to;
+                return Some(Found::Damage { from, to });
+            }
             to += 1;
         }
-        self.at = to.min(self.bytes.len());
+        self.at = self.bytes.len();
         Some(Found::Damage { from, to: self.at })
     }
 }

@@ -178,6 +178,27 @@ fn each_flipped_byte_and_each_truncation_of_a_journal_opens_and_loses_only_its_o
 }
 
 #[test]
+fn a_planted_file_of_a_gigabyte_is_set_aside_and_the_rest_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    {
+        let (journal, _) = open(&path, Faults::default());
+        assert!(journal.commit(put("key", "value"), Vec::new()));
+    }
+    let planted = path.join("journal-0000000002.log");
+    std::fs::File::create(&planted).unwrap().set_len(1 << 30).unwrap();
+    let (journal, recovered) = open(&path, Faults::default());
+    assert_eq!(held(&recovered).len(), 1);
+    assert!(recovered.banners.iter().any(|b| b.contains("journal-0000000002.log") && b.contains("set aside")), "{:?}", recovered.banners);
+    assert!(journal.commit(put("more", "value"), Vec::new()), "and it is written on");
+    drop(journal);
+    assert_eq!(held(&open(&path, Faults::default()).1).len(), 2);
+    let aside =
+        std::fs::read_dir(&path).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains(".corrupt-")).count();
+    assert_eq!(aside, 1, "kept for whoever wants to know");
+}
+
+#[test]
 fn damage_is_reported_once_and_not_again_at_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
     {
