@@ -47,7 +47,7 @@ use watchfire_model::reading::{
     Alert, AlertState, Alerts, Breaker, Breakers, Change, Changes, Check, Health, Map, ProposedProbe, Queues, ReadError, Reading, Request,
     ServicePage, Services, Silence, Slo, Source, Status, Target,
 };
-use watchfire_model::{CheckReport, Clock, Meter, Timestamp};
+use watchfire_model::{CheckReport, Clock, Meter, SeriesSource, Timestamp};
 use watchfire_promql::Engine;
 use watchfire_store::Store;
 
@@ -434,7 +434,13 @@ impl Source for LocalSource {
         {
             return Ok(reading.clone());
         }
-        let reading = self.answer(request, at)?;
+        let known = self.store.generation();
+        let mut reading = self.answer(request, at)?;
+        // Many queries, one after the other: where series came meanwhile, the first ones did not see them, and a service that is new would be
+        // shown with its rate and without its errors.
+        if at.is_none() && self.store.generation() != known {
+            reading = self.answer(request, at)?;
+        }
         self.sanitized.look(&reading);
         let mut cached = self.cached.lock();
         if cached.len() >= MAX_CACHED {
