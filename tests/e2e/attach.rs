@@ -212,14 +212,22 @@ fn a_reader_that_goes_away_is_no_failure() {
 #[test]
 fn a_demo_reaches_its_own_receivers_whatever_the_configuration_guards() {
     let home = TempDir::new().expect("a temporary directory");
-    let (config, _) = secured(home.path());
-    let demo = |receiver: &str| {
-        let mut demo = command(home.path());
-        demo.args(["demo", "--plain", "--for", "12s", "--notify", "none", "--config", &config, "--otlp-grpc", receiver]);
-        words(&demo.args(["--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"]).output().expect("it runs"))
-    };
-    let text = demo("127.0.0.1:0");
-    assert!(text.lines().any(|l| l.contains("service api-gateway healthy") && l.contains("/s calls")), "{text}");
-    let text = demo("0.0.0.0:0");
+    let (config, certificate) = secured(home.path());
+    let watchfire = Watchfire::demo_in(home.path(), &["--config", &config]);
+    let url = format!("https://{}", watchfire.api);
+    let end = Instant::now() + Duration::from_secs(40);
+    loop {
+        let mut status = command(home.path());
+        status.args(["status", "--url", &url]).envs([("WATCHFIRE_CA", certificate.as_str()), ("WATCHFIRE_TOKEN", TOKEN)]);
+        let text = words(&status.output().expect("it runs"));
+        if text.lines().any(|l| l.contains("api-gateway") && l.contains("/s")) {
+            break;
+        }
+        assert!(Instant::now() < end, "no calls are seen:\n{text}");
+    }
+    assert_eq!(watchfire.stop("TERM"), Some(0));
+    let mut open = command(home.path());
+    open.args(["demo", "--plain", "--for", "2s", "--notify", "none", "--config", &config, "--otlp-grpc", "0.0.0.0:0"]);
+    let text = words(&open.args(["--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"]).output().expect("it runs"));
     assert!(text.contains("send in the clear"), "{text}");
 }

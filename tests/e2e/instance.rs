@@ -53,6 +53,11 @@ impl Watchfire {
         Self::launch(&["demo", platform, "--notify", "none"], &[], &[])
     }
 
+    /// As [`calm_demo`](Self::calm_demo) of the first platform, with these further arguments and a state directory that outlives it.
+    pub fn demo_in(state: &Path, arguments: &[&str]) -> Self {
+        Self::launch_in(state, &["demo", "--notify", "none"], arguments, &[])
+    }
+
     fn launch(mode: &[&str], arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let state = TempDir::new().expect("a temporary directory");
         let mut watchfire = Self::launch_in(state.path(), mode, arguments, variables);
