@@ -2,19 +2,21 @@
 //! spans come in at half of what is taken in at most, and what the program costs when nothing comes in at all.
 //!
 //! `cargo bench -p watchfire --bench terminal`. Linux only: processor time is read from `/proc`. The load, the emulator and the program share the
-//! machine, so what is printed is an upper bound. About a minute.
+//! machine, so what is printed is an upper bound. Two minutes and a half.
+
+#[allow(dead_code)]
+#[path = "../tests/e2e/screen.rs"]
+mod screen;
 
 use bytes::Bytes;
-use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
 use prost::Message;
-use std::io::{Read, Write};
-use std::num::NonZeroU16;
+use screen::Screen;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tonic::transport::{Channel, Endpoint};
 use watchfire_bench::batches::{SPANS, Variety, request};
 use watchfire_bench::client::{Until, load, paced};
+use watchfire_bench::processor;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -23,100 +25,21 @@ const ROWS: u16 = 50;
 /// Different requests that are sent in turn: twice as many spans as are recognised as sent again.
 const REQUESTS: u64 = 1024;
 const ROUNDS: usize = 60;
-const IDLE: Duration = Duration::from_secs(20);
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Rates look back over what is known until that is a minute, so each second asks other questions; idle is what comes after.
+const SETTLED: Duration = Duration::from_secs(70);
+const IDLE: Duration = Duration::from_secs(30);
 /// Keys, and what only the screen behind each shows.
 const KEYS: [(&str, &str); 4] = [("3", "TOOK"), ("4", "entry points"), ("8", " firing, "), ("1", "15 MIN")];
 
-/// The program on a terminal of its own.
-struct Screen {
-    child: Box<dyn Child + Send + Sync>,
-    writer: Box<dyn Write + Send>,
-    bytes: Receiver<Vec<u8>>,
-    emulator: vt100::Parser,
-    written: usize,
-    _home: tempfile::TempDir,
-    _master: Box<dyn portable_pty::MasterPty + Send>,
-}
-
 impl Screen {
-    fn start(grpc: &str) -> Result<Self, Failure> {
-        let pair = native_pty_system().openpty(PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 })?;
-        let home = tempfile::TempDir::new()?;
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_watchfire"));
-        command.env_clear();
-        command.env("HOME", home.path());
-        command.env("XDG_RUNTIME_DIR", home.path());
-        command.env("TERM", "xterm-256color");
-        command.env("LANG", "C.UTF-8");
-        command.args(["--otlp-grpc", grpc, "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0", "--notify", "none", "--theme", "dark"]);
-        let child = pair.slave.spawn_command(command)?;
-        drop(pair.slave);
-        let mut reader = pair.master.try_clone_reader()?;
-        let (send, bytes) = channel();
-        std::thread::spawn(move || {
-            let mut chunk = [0; 1 << 16];
-            while let Ok(n @ 1..) = reader.read(&mut chunk) {
-                if send.send(chunk[..n].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        let size = |n: u16| NonZeroU16::new(n).expect("a terminal has a size");
-        let writer = pair.master.take_writer()?;
-        let emulator = vt100::Parser::new(size(ROWS), size(COLUMNS), 0);
-        Ok(Screen { child, writer, bytes, emulator, written: 0, _home: home, _master: pair.master })
-    }
-
-    fn take(&mut self, within: Duration) -> bool {
-        let Ok(bytes) = self.bytes.recv_timeout(within) else { return false };
-        self.written += bytes.len();
-        self.emulator.process(&bytes);
-        true
-    }
-
-    /// The time until `text` is on the screen.
-    fn until(&mut self, text: &str) -> Result<Duration, Failure> {
-        let begun = Instant::now();
-        while !self.emulator.screen().contents().contains(text) {
-            if begun.elapsed() > PATIENCE || !self.take(PATIENCE) {
-                return Err(format!("never showed {text:?}:\n{}", self.emulator.screen().contents()).into());
-            }
-        }
-        Ok(begun.elapsed())
-    }
-
-    /// The time from a key to the screen it asked for. What was written before counts for nothing.
-    fn press(&mut self, key: &str, shows: &str) -> Result<Duration, Failure> {
-        while self.take(Duration::ZERO) {}
-        self.writer.write_all(key.as_bytes())?;
-        self.writer.flush()?;
-        self.until(shows)
-    }
-
-    /// Reads on for a while.
+    /// Reads on for a while, whatever comes.
     fn watch(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
-            self.take(left);
+            if let Ok(bytes) = self.bytes.recv_timeout(left) {
+                self.take(&bytes);
+            }
         }
-    }
-
-    fn cpu(&self) -> Result<Duration, Failure> {
-        let id = self.child.process_id().ok_or("no process")?;
-        let mut nanos = 0;
-        for task in std::fs::read_dir(format!("/proc/{id}/task"))? {
-            let stat = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            nanos += stat.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        }
-        Ok(Duration::from_nanos(nanos))
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -127,16 +50,19 @@ fn quantile(times: &[Duration], q: f64) -> f64 {
 
 fn main() -> Result<(), Failure> {
     let grpc = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    let mut screen = Screen::start(&grpc)?;
-    screen.until("OTEL_EXPORTER_OTLP_ENDPOINT")?;
-    screen.watch(Duration::from_secs(3));
-    let (cpu, written) = (screen.cpu()?, screen.written);
+    let arguments = ["--otlp-grpc", &grpc, "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0", "--notify", "none", "--theme", "dark"];
+    let mut screen = Screen::start_program(COLUMNS, ROWS, env!("CARGO_BIN_EXE_watchfire"), &arguments, &[]);
+    screen.until("the first minute", |s| s.contains("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    screen.watch(SETTLED);
+    let id = screen.child.process_id().ok_or("no process")?.to_string();
+    let time = || processor::time(&id, |_| true);
+    let (before, written) = (time(), screen.seen.len());
     screen.watch(IDLE);
     let seconds = IDLE.as_secs_f64();
     println!(
         "idle: {:.2} % of a core, {:.0} bytes a second to the terminal",
-        (screen.cpu()? - cpu).as_secs_f64() / seconds * 100.0,
-        (screen.written - written) as f64 / seconds
+        (time() - before).as_secs_f64() / seconds * 100.0,
+        (screen.seen.len() - written) as f64 / seconds
     );
 
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
@@ -157,13 +83,18 @@ fn main() -> Result<(), Failure> {
         for (index, (key, shows)) in KEYS.into_iter().enumerate() {
             // A person's pace, and never in step with what the program does every so often.
             screen.watch(Duration::from_millis(60 + (round * 37 + index * 53) as u64 % 90));
-            let time = screen.press(key, shows)?;
+            let pressed = Instant::now();
+            screen.keys(key);
+            screen.until(shows, |s| s.contains(shows));
+            let time = pressed.elapsed();
             slowest = slowest.max((time, shows));
             times.push(time);
         }
     }
     let under_load = begun.elapsed();
     sending.abort();
+    screen.keys("\x03");
+    screen.end();
     times.sort();
     println!(
         "key to paint, {} keys in {:.0} s: median {:.1} ms, p99 {:.1} ms, worst {:.1} ms ({})",

@@ -411,13 +411,12 @@ fn start_receivers(
     let ports = [("OTLP gRPC", "otlp-grpc", settings.grpc), ("OTLP HTTP", "otlp-http", settings.http)];
     let running =
         watchfire_otlp::start(settings, engine, store.clone(), store.clone(), meter, clock.clone(), cancel.clone()).map_err(|error| {
-            let text = error.to_string();
-            let named =
-                ports.into_iter().find_map(|(what, flag, at)| at.filter(|a| text.contains(&a.to_string())).map(|a| (what, flag, a)));
-            match named {
-                Some((what, flag, address)) => addresses::refusal(what, flag, address, &error),
-                None => anyhow::Error::new(error).context("cannot receive OTLP"),
+            if let watchfire_otlp::StartError::Listen { address, error } = &error
+                && let Some((what, flag, _)) = ports.into_iter().find(|(.., at)| *at == Some(*address))
+            {
+                return addresses::refusal(what, flag, *address, error);
             }
+            anyhow::Error::new(error).context("cannot receive OTLP")
         })?;
     Ok(Receivers { grpc: running.grpc, http: running.http, running })
 }

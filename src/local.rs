@@ -151,7 +151,7 @@ impl LocalSource {
         let first = self.store.services_seen().iter().map(|s| s.first_seen).min();
         let known = first.map_or(lens::RATE_WINDOW, |first| at.since(first));
         let window = lens::rate_window(known);
-        let scrape_window = at.since(self.started).clamp(lens::SHORTEST_WINDOW, lens::SCRAPE_WINDOW);
+        let scrape_window = lens::scrape_window(at.since(self.started));
         Lens { engine: &self.engine, source: self.store.as_ref(), cache: &self.queries, at, window, scrape_window }
     }
 
@@ -299,7 +299,7 @@ impl LocalSource {
         if at.is_some() {
             overall::ingest(&mut status, &self.lens(now), None)?;
             status.overall_since = overall::past_since(&self.lens(now), status.overall)?;
-            status.banners.push("nobody looked at this moment: it is told from series alone".to_owned());
+            status.banners.push("rebuilt from series alone: banners, check details and memory of then are unknown".to_owned());
             return Ok(status);
         }
         overall::ingest(&mut status, &self.lens(now), Some(&self.store.usage()))?;
@@ -422,6 +422,17 @@ impl LocalSource {
     }
 }
 
+/// Whether an answer is made of many queries, one after the other. Where series come meanwhile, the first ones do not see them, and a service that
+/// is new would be shown with its rate and without its errors.
+fn asks_often(request: &Request) -> bool {
+    match request {
+        Request::Status | Request::Services | Request::Service { .. } | Request::Map | Request::Latency(_) => true,
+        Request::Queues | Request::Breakers | Request::Health | Request::Slo | Request::Alerts => true,
+        Request::Traces(_) | Request::Trace { .. } | Request::Explain(_) | Request::Logs(_) => false,
+        Request::Query { .. } | Request::QueryRange { .. } | Request::Changes { .. } | Request::Backtest(_) | Request::Vocabulary => false,
+    }
+}
+
 impl Source for LocalSource {
     fn read(&self, request: &Request, at: Option<Timestamp>) -> Result<Reading, ReadError> {
         let now = self.clock.now();
@@ -436,9 +447,7 @@ impl Source for LocalSource {
         }
         let known = self.store.generation();
         let mut reading = self.answer(request, at)?;
-        // Many queries, one after the other: where series came meanwhile, the first ones did not see them, and a service that is new would be
-        // shown with its rate and without its errors.
-        if at.is_none() && self.store.generation() != known {
+        if at.is_none() && asks_often(request) && self.store.generation() != known {
             reading = self.answer(request, at)?;
         }
         self.sanitized.look(&reading);

@@ -81,8 +81,7 @@ pub trait SeriesSink: Send + Sync {
     fn series(&self, origin: OriginId, labels: &Labels, kind: MetricKind) -> Option<SeriesId>;
 
     /// Registers a series of watchfire's own; `None` when there is no room left even for it.
-    fn own_series(&self, origin: OriginId, labels: &Labels, kind: MetricKind, own: OwnSeries) -> Option<SeriesId> {
-        let _ = own;
+    fn own_series(&self, origin: OriginId, labels: &Labels, kind: MetricKind, _own: OwnSeries) -> Option<SeriesId> {
         self.series(origin, labels, kind)
     }
 

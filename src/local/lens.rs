@@ -59,6 +59,14 @@ pub fn rate_window(known: Duration) -> Duration {
     known.saturating_add(Duration::from_secs(1)).clamp(SHORTEST_WINDOW, RATE_WINDOW)
 }
 
+/// The window of rates of scraped series in a run that has lasted for `known`. Beyond a minute it grows in steps, so that the same questions are
+/// asked for a while and need not be read anew each second.
+pub fn scrape_window(known: Duration) -> Duration {
+    const STEP: u64 = 15;
+    let known = known.clamp(SHORTEST_WINDOW, SCRAPE_WINDOW);
+    if known < RATE_WINDOW { known } else { Duration::from_secs(known.as_secs() / STEP * STEP) }
+}
+
 impl Lens<'_> {
     /// # Errors
     /// When the expression is wrong or too heavy.
@@ -216,6 +224,13 @@ mod tests {
     use super::*;
     use watchfire_alerts::MemorySeries;
     use watchfire_promql::EngineOptions;
+
+    #[test]
+    fn the_window_of_scrapes_is_never_longer_than_what_is_known_and_settles() {
+        for (known, window) in [(0, 5), (7, 7), (59, 59), (61, 60), (89, 75), (299, 285), (300, 300), (9000, 300)] {
+            assert_eq!(scrape_window(Duration::from_secs(known)), Duration::from_secs(window), "{known} s");
+        }
+    }
 
     #[test]
     fn what_a_sender_told_in_one_batch_stays_in_the_rate_for_a_minute() {

@@ -47,7 +47,7 @@ fn what_is_shown_at_a_moment_is_what_was_shown_then() {
 
     // Nobody looked before the run began: nothing of now is shown there.
     let before = screen(&source, "services", sizes[1], now, Some(EPOCH.saturating_sub(Duration::from_secs(600)))).frame_text(200, 50);
-    assert!(before.contains("told from series alone") && !before.contains("B of") && !before.contains("SIMULATED"), "{before}");
+    assert!(before.contains("rebuilt from series alone") && !before.contains("B of") && !before.contains("SIMULATED"), "{before}");
     let header = screen(&source, "services", sizes[1], now, None).frame_text(200, 50);
     assert!(header.contains("B of"), "{header}");
 }

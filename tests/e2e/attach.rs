@@ -1,7 +1,7 @@
 //! Attaching: over TLS, over a slow link, as another user, to another version; and what is said when it cannot be.
 
 use crate::instance::{Watchfire, command};
-use crate::terminal::Screen;
+use crate::screen::Screen;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

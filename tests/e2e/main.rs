@@ -17,5 +17,6 @@ mod prometheus;
 mod queries;
 mod refusals;
 mod scenarios;
+mod screen;
 mod targets;
 mod terminal;

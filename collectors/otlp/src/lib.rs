@@ -44,7 +44,7 @@ pub use direct::Direct;
 pub use grpc::RawCodec;
 pub use json::to_protobuf as json_to_protobuf;
 pub use limits::Limits;
-pub use receiver::{Running, Settings, start};
+pub use receiver::{Running, Settings, StartError, start};
 pub use refusal::{Refusal, Signal};
 pub use remote_write::RemoteWrite;
 pub use traces::walk;

@@ -36,6 +36,15 @@ pub struct Settings {
     pub over_memory: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
+/// Why a receiver does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: {error}")]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -73,7 +82,7 @@ impl Running {
 /// Starts listening. `visitor` moves to a thread of its own, where it sees every span and is ticked at least every 250 ms.
 ///
 /// # Errors
-/// When an address cannot be bound; the message names it.
+/// When an address cannot be bound, or a thread cannot be started.
 pub fn start<V: SpanVisitor + 'static>(
     settings: Settings,
     visitor: V,
@@ -82,7 +91,7 @@ pub fn start<V: SpanVisitor + 'static>(
     meter: &Meter,
     clock: Arc<dyn Clock>,
     cancel: CancellationToken,
-) -> io::Result<Running> {
+) -> Result<Running, StartError> {
     let mut listeners = Vec::new();
     let mut bind = |address: Option<SocketAddr>, may_move: bool, names: [&'static str; 2]| match address {
         None => Ok(None),
@@ -123,8 +132,8 @@ pub fn start<V: SpanVisitor + 'static>(
 }
 
 /// Binds an address; for 127.0.0.1 also the same port of ::1 where there is one, since that is what `localhost` means to some clients.
-fn bind(address: SocketAddr, may_move: bool) -> io::Result<(SocketAddr, Vec<TcpListener>)> {
-    let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {address}: {e}"));
+fn bind(address: SocketAddr, may_move: bool) -> Result<(SocketAddr, Vec<TcpListener>), StartError> {
+    let named = |error: io::Error| StartError::Listen { address, error };
     let listener = match TcpListener::bind(address) {
         // Only binding says whether a port is free: looking first would leave a moment in which it can go.
         Err(e) if may_move && e.kind() == io::ErrorKind::AddrInUse => TcpListener::bind((address.ip(), 0)),
@@ -184,8 +193,10 @@ mod tests {
     fn a_port_that_is_taken_is_named_or_given_up_for_another() {
         let (taken, _held) = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false).expect("a free port");
         let error = bind(taken, false).expect_err("taken");
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        assert!(error.to_string().starts_with(&format!("cannot listen on {taken}")), "{error}");
+        assert!(
+            matches!(&error, StartError::Listen { address, error } if *address == taken && error.kind() == io::ErrorKind::AddrInUse),
+            "{error}"
+        );
         let (other, _also_held) = bind(taken, true).expect("another port");
         assert!(other.port() != taken.port() && other.ip() == taken.ip());
     }

@@ -1,11 +1,10 @@
-//! Bodies: coming in, bounded in time here and in bytes by [`read_body`]; going out, counted until the last byte.
+//! Bodies: coming in, bounded in time (how many bytes are too many is for whoever reads them); going out, counted until the last byte.
 
 use crate::connection::InFlight;
 use crate::guard::Guard;
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::error::Error;
 use std::fmt;
@@ -19,8 +18,6 @@ use watchfire_model::Counter;
 /// Why a request body could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// More than `limit` bytes; answer 413.
-    TooLong { limit: usize },
     /// The client sends too slowly; answer 408. Already counted.
     Slow(String),
     /// The connection broke or the framing is wrong; answer 400 if anybody still listens.
@@ -30,8 +27,6 @@ pub enum BodyError {
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BodyError::TooLong { limit } if limit % (1 << 20) == 0 => write!(f, "request exceeds {} MiB", limit >> 20),
-            BodyError::TooLong { limit } => write!(f, "request exceeds {limit} bytes"),
             BodyError::Slow(why) => f.write_str(why),
             BodyError::Broken(why) => write!(f, "cannot read the request body: {why}"),
         }
@@ -52,36 +47,6 @@ impl BodyError {
         }
         None
     }
-}
-
-/// Reads a body of at most `limit` bytes. A longer one is given up at the first byte too many, or at once if it announces its length.
-///
-/// # Errors
-/// [`BodyError`]: too long, too slow, or broken.
-pub async fn read_body(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > limit {
-        return Err(BodyError::TooLong { limit });
-    }
-    let mut first: Option<Bytes> = None;
-    let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|e| BodyError::find(&e).cloned().unwrap_or_else(|| BodyError::Broken(e.to_string())))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > limit {
-            return Err(BodyError::TooLong { limit });
-        }
-        match first.take() {
-            None if rest.is_empty() => first = Some(data),
-            None => rest.extend_from_slice(&data),
-            Some(head) => {
-                rest.reserve(announced.max(head.len() + data.len()));
-                rest.extend_from_slice(&head);
-                rest.extend_from_slice(&data);
-            }
-        }
-    }
-    Ok(first.unwrap_or_else(|| rest.freeze()))
 }
 
 /// A request body that must keep coming.

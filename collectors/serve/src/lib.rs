@@ -6,7 +6,7 @@
 //! - [`serve`]: runs a service under a guard until the token is cancelled, then drains.
 //! - [`Certificates`]: what TLS is spoken with, replaceable while the port is open.
 //! - [`Listener`]: TCP or a Unix socket; the rules are the same.
-//! - [`read_body`] / [`BodyError`]: at most N bytes of a request, for any service behind the guard.
+//! - [`BodyError`]: why a request could not be read to its end, wherever it was read.
 //! - [`Refusal`]: what was refused and in which words; a port renders it in its own dialect through [`Guard::render`].
 //!
 //! Invariants
@@ -31,7 +31,7 @@ mod tls;
 pub use accept::serve;
 pub use admission::HttpService;
 pub use attempts::Attempts;
-pub use body::{BodyError, read_body};
+pub use body::BodyError;
 pub use guard::{Guard, Http2, Refusal, RequestHead, plain_refusal};
 pub use stream::Listener;
 pub use tls::Certificates;

@@ -17,6 +17,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::transport::Endpoint;
 use watchfire_bench::batches::{Variety, request};
 use watchfire_bench::client::{Until, load};
+use watchfire_bench::processor;
 use watchfire_model::{Clock, ClockReading, Meter, Timestamp};
 use watchfire_otlp::{Settings, start};
 use watchfire_store::{SignalSettings, Store, StoreLimits};
@@ -71,19 +72,6 @@ fn generated() -> std::io::Result<SocketAddr> {
     Ok(address)
 }
 
-/// Nanoseconds on a CPU of all threads with one of these names.
-fn cpu_nanos(names: &[&str]) -> u64 {
-    let mut total = 0;
-    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
-        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-        if names.contains(&name.trim()) {
-            let stat = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            total += stat.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        }
-    }
-    total
-}
-
 fn encoded(spans: usize, start: u64) -> Arc<Vec<Bytes>> {
     Arc::new((1..=(SPANS / spans) as u64).map(|seed| request(seed, spans, Variety::Ordinary, start).encode_to_vec().into()).collect())
 }
@@ -118,9 +106,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     [(ours, &["otlp", "otlp-decode", "ingest", "watchfire-seal"][..]), (theirs, &["generated"][..])].into_iter().enumerate()
                 {
                     let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
-                    let before = cpu_nanos(threads);
+                    let time = || processor::time("self", |name| threads.contains(&name));
+                    let before = time();
                     load(&channel, &data, encoding, pair * requests, Until::Requests(requests)).await;
-                    nanos[leg] = (cpu_nanos(threads) - before) as f64 / (requests * spans) as f64;
+                    nanos[leg] = (time() - before).as_nanos() as f64 / (requests * spans) as f64;
                 }
                 // The first pair warms up.
                 if pair > 0 {

@@ -10,7 +10,8 @@
 //! - `--example load`: saturates a running watchfire and watches its memory.
 //! - `cargo test -p watchfire-bench`: allocations and bytes per span, which must not grow.
 //!
-//! [`batches`] makes the requests: the same bytes for every leg, from a fixed seed. [`client`] sends them.
+//! [`batches`] makes the requests: the same bytes for every leg, from a fixed seed. [`client`] sends them, [`processor`] says what that cost.
 
 pub mod batches;
 pub mod client;
+pub mod processor;

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use watchfire_model::Meter;
-use watchfire_serve::{BodyError, Guard, read_body, serve};
+use watchfire_serve::{BodyError, Guard, serve};
 
 pub struct Server {
     pub address: SocketAddr,
@@ -101,11 +101,18 @@ async fn files() -> String {
 }
 
 async fn upload(body: Body) -> Response {
-    match read_body(body, 1 << 20).await {
+    const MOST: usize = 1 << 20;
+    let too_long = (StatusCode::PAYLOAD_TOO_LARGE, "request exceeds 1 MiB");
+    if http_body::Body::size_hint(&body).lower() > MOST as u64 {
+        return too_long.into_response();
+    }
+    match axum::body::to_bytes(body, MOST).await {
         Ok(bytes) => format!("{} bytes", bytes.len()).into_response(),
-        Err(e @ BodyError::TooLong { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, e.to_string()).into_response(),
-        Err(e @ BodyError::Slow(_)) => (StatusCode::REQUEST_TIMEOUT, e.to_string()).into_response(),
-        Err(e @ BodyError::Broken(_)) => (StatusCode::BAD_REQUEST, e.to_string()).into_response(),
+        Err(e) => match BodyError::find(&e) {
+            Some(slow @ BodyError::Slow(_)) => (StatusCode::REQUEST_TIMEOUT, slow.to_string()).into_response(),
+            Some(broken @ BodyError::Broken(_)) => (StatusCode::BAD_REQUEST, broken.to_string()).into_response(),
+            None => too_long.into_response(),
+        },
     }
 }
 
