@@ -1,15 +1,19 @@
-//! What outlives one evaluation: which group of an aggregation, and which match group of a join, each series of a source belongs to.
+//! What outlives one evaluation: which group of an aggregation, and which match group of a join, each series of a source belongs to; and
+//! compiled regular expressions of functions.
 
 use crate::ast::{Aggregate, Matching};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use regex::Regex;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use watchfire_model::{Labels, Matcher, SeriesId};
+use watchfire_model::{Labels, Matcher, PatternError, SeriesId, go_regex_whole};
 
 /// Most aggregations whose groups are remembered.
 const LIMIT: usize = 1024;
+/// Most regular expressions that stay compiled; each takes at most a megabyte.
+const MOST_PATTERNS: usize = 32;
 /// No group yet.
 const UNKNOWN: u32 = u32::MAX;
 /// Set on a group number when the series does not look like a counter.
@@ -20,6 +24,7 @@ const SUSPECT: u32 = 1 << 31;
 pub struct Plans {
     groups: Mutex<HashMap<String, Arc<Mutex<Plan>>, FixedState>>,
     matches: Mutex<HashMap<String, Arc<Mutex<MatchPlan>>, FixedState>>,
+    patterns: Mutex<HashMap<String, Arc<Regex>, FixedState>>,
     pages: Arc<AtomicUsize>,
 }
 
@@ -117,6 +122,25 @@ impl Plans {
         plan
     }
 
+    /// A compiled regular expression that has to match a whole value. A rule asks for the same one each time it is evaluated, and compiling one
+    /// costs more than most evaluations.
+    ///
+    /// # Errors
+    /// As [`go_regex_whole`].
+    pub fn pattern(&self, written: &str) -> Result<Arc<Regex>, PatternError> {
+        let known = self.patterns.lock().unwrap_or_else(PoisonError::into_inner).get(written).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let compiled = Arc::new(go_regex_whole(written)?);
+        let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
+        if patterns.len() >= MOST_PATTERNS {
+            patterns.clear();
+        }
+        patterns.insert(written.to_owned(), compiled.clone());
+        Ok(compiled)
+    }
+
     fn is_full(&self, plans: usize) -> bool {
         plans >= LIMIT || self.pages.load(Ordering::Relaxed) >= MOST_PAGES
     }
@@ -212,5 +236,23 @@ impl Plan {
         self.index.insert(labels.clone(), group);
         self.groups.push(labels);
         group
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_compiled_once_and_few_are_kept() {
+        let plans = Plans::default();
+        let first = plans.pattern("a(.*)").expect("good");
+        assert!(Arc::ptr_eq(&first, &plans.pattern("a(.*)").expect("good")));
+        assert!(plans.pattern("a(").is_err());
+        for n in 0..10 * MOST_PATTERNS {
+            assert!(plans.pattern(&format!("a{n}")).expect("good").is_match(&format!("a{n}")));
+        }
+        assert!(plans.patterns.lock().expect("whole").len() <= MOST_PATTERNS);
+        assert!(plans.pattern("a(.*)").expect("compiled again").is_match("abc"));
     }
 }

@@ -25,8 +25,11 @@ const READ_EVERY: Duration = Duration::from_millis(1000);
 const TICK: Duration = Duration::from_millis(500);
 /// Twenty frames a second at most, whatever arrives.
 const FRAME: Duration = Duration::from_millis(50);
-/// What a key changed is shown sooner; a key that repeats still costs no more than this allows.
+/// What a key changed, and what it asked for, is shown sooner; a key that repeats still costs no more than this allows.
 const KEY_FRAME: Duration = Duration::from_millis(10);
+
+/// How often the thread that waits for keys looks whether the terminal is gone, without a key.
+const KEYS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Everything that can wake the loop.
 pub enum Wake {
@@ -79,6 +82,8 @@ pub fn show(
     let mut last_tick = Instant::now();
     let mut failed = failures();
     let mut pressed = false;
+    // What a key asked for and nobody has seen yet.
+    let mut awaited = app.wants();
     let outcome = loop {
         let gap = if pressed { KEY_FRAME } else { FRAME };
         if app.dirty() && last_frame.elapsed() >= gap {
@@ -103,7 +108,13 @@ pub fn show(
                     effects.extend(terminal_event(&mut app, event));
                 }
                 // An answer about another time than the cursor's comes too late.
-                Wake::Answer(request, at, answer) if at == app.at() => app.receive(&request, answer),
+                Wake::Answer(request, at, answer) if at == app.at() => {
+                    if let Some(index) = awaited.iter().position(|wanted| *wanted == request) {
+                        awaited.swap_remove(index);
+                        pressed = true;
+                    }
+                    app.receive(&request, answer);
+                }
                 Wake::Answer(..) => {}
                 Wake::Bytes(bytes) => {
                     let out = terminal.backend_mut();
@@ -142,14 +153,18 @@ pub fn show(
         if quit {
             break Ok(());
         }
-        ask(&questions, &app);
+        if let Some(wants) = ask(&questions, &app) {
+            awaited = wants;
+        }
     };
     stop_input.store(true, Ordering::SeqCst);
     questions.0.lock().stop = true;
     questions.1.notify_all();
     drop(terminal);
     drop(guard);
-    // The input thread ends at its next poll; the reader may be inside a slow read of another machine and is not waited for.
+    // Whoever waits for keys only sees the end when something comes, and a change of size is something. The reader may be inside a slow read
+    // of another machine and is not waited for.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::WINCH);
     let _ = input.join();
     drop(reader);
     outcome
@@ -172,16 +187,18 @@ fn terminal_event(app: &mut App, event: TerminalEvent) -> Vec<Effect> {
     }
 }
 
-/// Tells the reader thread what the screen wants now, and wakes it when that differs.
-fn ask(questions: &(Mutex<Questions>, Condvar), app: &App) {
+/// Tells the reader thread what the screen wants now, and wakes it when that differs: then the answer is what it wants.
+fn ask(questions: &(Mutex<Questions>, Condvar), app: &App) -> Option<Vec<Request>> {
     let (wants, at) = (app.wants(), app.at());
     let mut held = questions.0.lock();
-    if held.wants != wants || held.at != at {
-        held.wants = wants;
-        held.at = at;
-        held.changed = true;
-        questions.1.notify_all();
+    if held.wants == wants && held.at == at {
+        return None;
     }
+    held.wants.clone_from(&wants);
+    held.at = at;
+    held.changed = true;
+    questions.1.notify_all();
+    Some(wants)
 }
 
 /// Ends the screens with the thread that reads keys, however it ends: without keys nobody could leave.
@@ -197,7 +214,7 @@ fn spawn_input(send: Sender<Wake>, stop: Arc<AtomicBool>) -> std::thread::JoinHa
     std::thread::spawn(move || {
         let _last_word = LastWord(send.clone());
         while !stop.load(Ordering::SeqCst) {
-            match crossterm::event::poll(Duration::from_millis(100)) {
+            match crossterm::event::poll(KEYS_PATIENCE) {
                 Ok(true) => match crossterm::event::read() {
                     Ok(event) => {
                         failpoint("input");
@@ -244,8 +261,16 @@ fn spawn_reader(source: Arc<dyn Source>, questions: Arc<(Mutex<Questions>, Condv
                 if matches!(answer, Err(ReadError::Disconnected(_))) {
                     continue;
                 }
-                if send.send(Wake::Answer(request, at, answer)).is_err() || questions.0.lock().stop {
+                if send.send(Wake::Answer(request, at, answer)).is_err() {
                     return;
+                }
+                let held = questions.0.lock();
+                if held.stop {
+                    return;
+                }
+                // What a key asks for now comes before the rest of what the screen before it wanted.
+                if held.changed {
+                    break;
                 }
             }
         }

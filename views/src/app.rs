@@ -159,8 +159,10 @@ impl App {
 
     /// What must be read for the present screen, most important first. `Status` is always there.
     pub fn wants(&self) -> Vec<Request> {
-        let mut wants = vec![Request::Status];
-        wants.extend(self.views[self.place.view as usize].wants(&self.cx()));
+        let mut wants = self.views[self.place.view as usize].wants(&self.cx());
+        // Nothing is shown before it is known whose it is, and whether it is a simulation.
+        let first = if self.readings.status().is_some() { wants.len() } else { 0 };
+        wants.insert(first, Request::Status);
         if self.hunting {
             wants.extend([Request::Services, Request::Alerts, Request::Breakers, Request::Queues, Request::Health]);
         }

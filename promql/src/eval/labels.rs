@@ -20,7 +20,10 @@ impl Evaluator<'_> {
     pub fn label_replace(&self, call: &Call) -> Outcome<Block> {
         let (target, replacement, source, pattern) =
             (text_argument(call, 1)?, text_argument(call, 2)?, text_argument(call, 3)?, text_argument(call, 4)?);
-        let regex = watchfire_model::go_regex_whole(pattern)
+        let regex = self
+            .ctx
+            .plans
+            .pattern(pattern)
             .map_err(|_| EvalError::execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
         check_name(target, "destination", "label_replace")?;
         let mut block = self.eval_vector(&call.args[0])?;
