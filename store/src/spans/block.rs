@@ -21,7 +21,7 @@ impl Spare {
         self.0.lock().pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
     }
 
-    fn give(&self, mut buffer: Vec<u8>) {
+    pub fn give(&self, mut buffer: Vec<u8>) {
         let mut held = self.0.lock();
         if held.len() < 4 && buffer.capacity() <= 2 * BUFFER_BYTES {
             buffer.clear();
@@ -79,7 +79,7 @@ impl Block {
     }
 
     /// Compresses in place; readers see the old form until it is done. Returns the bytes saved. The buffer goes to `spare` if nobody reads it.
-    pub fn pack(&self, spare: Option<&Spare>) -> usize {
+    pub fn pack(&self, spare: &Spare) -> usize {
         let body = self.body.load_full();
         let Body::Plain(bytes) = &*body else { return 0 };
         let held = self.bytes();
@@ -88,7 +88,7 @@ impl Block {
             None => Body::Plain(bytes.as_slice().to_vec()),
         };
         self.body.store(Arc::new(kept));
-        if let (Some(spare), Ok(Body::Plain(buffer))) = (spare, Arc::try_unwrap(body)) {
+        if let Ok(Body::Plain(buffer)) = Arc::try_unwrap(body) {
             spare.give(buffer);
         }
         held.saturating_sub(self.bytes())

@@ -168,7 +168,7 @@ impl Held {
             }
         }
         self.evicted_ordinary.add((segment.len() - notable_rows.len() - pinned_rows.len()) as u64);
-        let (notable, pinned) = (segment.salvage(&notable_rows), segment.salvage(&pinned_rows));
+        let (notable, pinned) = (segment.salvage(&notable_rows, &self.spare), segment.salvage(&pinned_rows, &self.spare));
         let mut rescued = self.rescued.lock();
         for segment in [notable].into_iter().flatten() {
             self.rescued_spans.fetch_add(segment.len() as u64, Ordering::Relaxed);
@@ -190,7 +190,7 @@ impl Held {
             drop(pinned);
             self.rescued_spans.fetch_sub((oldest.len() - rows.len()) as u64, Ordering::Relaxed);
             self.evicted_notable.add((oldest.len() - rows.len()) as u64);
-            if let Some(kept) = oldest.salvage(&rows) {
+            if let Some(kept) = oldest.salvage(&rows, &self.spare) {
                 rescued.pinned_bytes += kept.bytes();
                 rescued.pinned.push_back(Arc::new(kept));
             }

@@ -78,7 +78,7 @@ fn work(held: &Held, jobs: &Receiver<Job>) {
 
 fn perform(held: &Held, job: Job) {
     match job {
-        Job::Pack(block) => held.saved(block.pack(Some(&held.spare))),
+        Job::Pack(block) => held.saved(block.pack(&held.spare)),
         Job::Evict(segment) => held.rescue(&segment),
         Job::Settle(done) => {
             let _ = done.send(());

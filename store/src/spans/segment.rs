@@ -1,6 +1,6 @@
 //! Some thousand spans as columns, with their own small dictionaries: complete in itself, never changed once sealed.
 
-use super::block::{BLOCK_BYTES, Block};
+use super::block::{BLOCK_BYTES, Block, Spare};
 use super::intern::{Operation, Resource, Scope};
 use super::open::Row;
 use std::sync::Arc;
@@ -74,16 +74,22 @@ impl Columns {
         columns
     }
 
-    pub fn push_row(&mut self, from: &Columns, row: usize) {
-        self.trace_ids.push(from.trace_ids[row]);
-        self.span_ids.push(from.span_ids[row]);
-        self.parents.push(from.parents[row]);
-        self.starts.push(from.starts[row]);
-        self.durations.push(from.durations[row]);
-        self.operations.push(from.operations[row]);
-        self.resources.push(from.resources[row]);
-        self.scopes.push(from.scopes[row]);
-        self.flags.push(from.flags[row]);
+    /// The rows that `keep` names, in its order.
+    fn picked(&self, keep: &[usize]) -> Columns {
+        fn pick<T: Copy>(column: &[T], keep: &[usize]) -> Vec<T> {
+            keep.iter().map(|row| column[*row]).collect()
+        }
+        Columns {
+            trace_ids: pick(&self.trace_ids, keep),
+            span_ids: pick(&self.span_ids, keep),
+            parents: pick(&self.parents, keep),
+            starts: pick(&self.starts, keep),
+            durations: pick(&self.durations, keep),
+            operations: pick(&self.operations, keep),
+            resources: pick(&self.resources, keep),
+            scopes: pick(&self.scopes, keep),
+            flags: pick(&self.flags, keep),
+        }
     }
 }
 
@@ -158,32 +164,35 @@ impl Segment {
         }
     }
 
-    /// A segment with only the rows that `keep` names; `None` if there are none.
-    pub(crate) fn salvage(&self, keep: &[usize]) -> Option<Segment> {
+    /// A segment with only the rows that `keep` names; `None` if there are none. Its bodies are put together in buffers of `spare`.
+    pub(crate) fn salvage(&self, keep: &[usize], spare: &Spare) -> Option<Segment> {
         if keep.is_empty() {
             return None;
         }
-        let mut columns = Columns::default();
-        keep.iter().for_each(|row| columns.push_row(&self.columns, *row));
+        let columns = self.columns.picked(keep);
         let mut blocks = Vec::new();
-        let mut bytes = Vec::new();
+        let mut bytes = spare.take();
         let (mut first, mut done) = (0u32, 0u32);
         self.bodies(keep.iter().copied(), |_, body| {
             super::wire::put_varint(&mut bytes, body.len() as u64);
             bytes.extend_from_slice(body);
             done += 1;
             if bytes.len() >= BLOCK_BYTES {
-                blocks.push(Arc::new(Block::new(first, std::mem::take(&mut bytes))));
+                let block = Block::new(first, std::mem::take(&mut bytes));
+                block.pack(spare);
+                blocks.push(Arc::new(block));
+                bytes = spare.take();
                 first = done;
             }
             true
         });
-        if !bytes.is_empty() {
-            blocks.push(Arc::new(Block::new(first, bytes)));
+        if bytes.is_empty() {
+            spare.give(bytes);
+        } else {
+            let block = Block::new(first, bytes);
+            block.pack(spare);
+            blocks.push(Arc::new(block));
         }
-        blocks.iter().for_each(|block| {
-            block.pack(None);
-        });
         Some(Segment {
             columns,
             operations: self.operations.clone(),
