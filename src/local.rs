@@ -299,7 +299,11 @@ impl LocalSource {
         if at.is_some() {
             overall::ingest(&mut status, &self.lens(now), None)?;
             status.overall_since = overall::past_since(&self.lens(now), status.overall)?;
-            status.banners.push("rebuilt from series alone: banners, check details and memory of then are unknown".to_owned());
+            status.banners.push(if now < self.started {
+                format!("watchfire was not running then: it started {} ago", state::short_duration(self.clock.now().since(self.started)))
+            } else {
+                "rebuilt from series alone: banners, check details and memory of then are unknown".to_owned()
+            });
             return Ok(status);
         }
         overall::ingest(&mut status, &self.lens(now), Some(&self.store.usage()))?;

@@ -45,9 +45,15 @@ fn what_is_shown_at_a_moment_is_what_was_shown_then() {
     }
     assert!(differences.is_empty(), "{} rows differ:\n{}", differences.len(), differences.join("\n"));
 
-    // Nobody looked before the run began: nothing of now is shown there.
+    // Nothing of now is shown from before the run began, and it is said that nobody was there.
     let before = screen(&source, "services", sizes[1], now, Some(EPOCH.saturating_sub(Duration::from_secs(600)))).frame_text(200, 50);
-    assert!(before.contains("rebuilt from series alone") && !before.contains("B of") && !before.contains("SIMULATED"), "{before}");
+    assert!(
+        before.contains("watchfire was not running then: it started ") && !before.contains("B of") && !before.contains("SIMULATED"),
+        "{before}"
+    );
+    let unseen = EPOCH.saturating_add(Duration::from_secs(MOMENTS[0] / 2));
+    let unseen = screen(&source, "services", sizes[1], now, Some(unseen)).frame_text(200, 50);
+    assert!(unseen.contains("rebuilt from series alone"), "{unseen}");
     let header = screen(&source, "services", sizes[1], now, None).frame_text(200, 50);
     assert!(header.contains("B of"), "{header}");
 }
