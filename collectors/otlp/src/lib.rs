@@ -21,6 +21,7 @@
 
 mod budget;
 mod direct;
+mod encoding;
 mod grpc;
 mod http;
 mod ingest;

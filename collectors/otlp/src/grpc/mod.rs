@@ -5,6 +5,8 @@ mod codec;
 
 pub use codec::RawCodec;
 
+use crate::budget::Reservation;
+use crate::encoding::{Encoding, LONG};
 use crate::intake::Intake;
 use crate::refusal::{Refusal, Signal};
 use crate::status::{response_protobuf, status_protobuf};
@@ -64,8 +66,9 @@ pub(crate) async fn serve(intake: &Arc<Intake>, request: Request<Body>) -> Respo
         return answer(&intake.count(Some(signal), refusal));
     }
     let encoding = request.headers().get("grpc-encoding").map(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+    let packed = Encoding::of_grpc(request.headers());
     let reading = Reading::new(&intake.budget);
-    let request = request.map(|body| Metered::new(body, reading.clone(), intake.limits.max_bytes));
+    let request = request.map(|body| Metered::new(body, packed, reading.clone(), intake.limits.max_bytes));
     let call = Call { intake: intake.clone(), method, reading: reading.clone() };
     let response = Grpc::new(RawCodec)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -120,17 +123,40 @@ impl UnaryService<Bytes> for Call {
     type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Bytes>, Status>> + Send>>;
 
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let (bytes, mut reservation) = self.reading.finish(request.into_inner());
+        let (raw, packed, reservation) = self.reading.finish(request.into_inner());
         let (intake, method) = (self.intake.clone(), self.method);
         Box::pin(async move {
-            let Method::Export(signal) = method else { return health(&bytes) };
-            let taken = if reservation.fit(bytes.len()) { intake.take(signal, bytes, reservation).await } else { Err(Refusal::InFlight) };
-            match taken {
+            let signal = method.signal();
+            let (bytes, reservation) = match inflated(&intake, signal.unwrap_or(Signal::Traces), raw, packed, reservation).await {
+                Ok(inflated) => inflated,
+                Err(refusal) => return Err(status_of(&intake.count(signal, refusal))),
+            };
+            let Some(signal) = signal else { return health(&bytes) };
+            match intake.take(signal, bytes, reservation).await {
                 Ok(outcome) => Ok(tonic::Response::new(Bytes::from(response_protobuf(&outcome)))),
                 Err(refusal) => Err(status_of(&intake.count(Some(signal), refusal))),
             }
         })
     }
+}
+
+/// The message itself, whatever it was sent as, and what it holds of the budget.
+async fn inflated(
+    intake: &Arc<Intake>,
+    signal: Signal,
+    raw: Bytes,
+    packed: Option<Encoding>,
+    mut reservation: Reservation,
+) -> Result<(Bytes, Reservation), Refusal> {
+    let (length, intake) = (raw.len(), intake.clone());
+    let inflate = move || {
+        let bytes = packed.unwrap_or(Encoding::Identity).inflate(raw, signal, &intake.limits, &mut reservation)?;
+        if reservation.fit(bytes.len()) { Ok((bytes, reservation)) } else { Err(Refusal::InFlight) }
+    };
+    if packed.is_none() || length <= LONG {
+        return inflate();
+    }
+    tokio::task::spawn_blocking(inflate).await.map_err(|_| Refusal::Internal("the decoder panicked".to_owned()))?
 }
 
 /// `HealthCheckResponse`: this port serves as a whole and each of its services; others it does not know.

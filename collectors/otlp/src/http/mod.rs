@@ -1,20 +1,16 @@
 //! OTLP over HTTP: protobuf and JSON, answered in the type of the request.
 
 pub(crate) mod body;
-mod encoding;
 
+use crate::encoding::{Encoding, LONG};
 use crate::intake::Intake;
 use crate::json;
 use crate::refusal::{Refusal, Signal};
 use crate::status::{response_json, response_protobuf, status_json, status_protobuf};
 use axum::body::Body;
 use bytes::Bytes;
-use encoding::Encoding;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use std::sync::Arc;
-
-/// Bodies longer than this are inflated and translated off the receiver's thread.
-const LONG: usize = 64 << 10;
 
 /// How a request is written, and hence its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -116,6 +116,33 @@ async fn http_takes_protobuf_in_every_compression_and_answers_in_protobuf() {
     assert_eq!(fixture.stop().await.len(), 4);
 }
 
+/// A gzip stream may have several members (RFC 1952, 2.2): parallel compressors write one for each piece.
+#[tokio::test]
+async fn every_member_of_a_gzip_stream_is_read_on_both_transports() {
+    let fixture = Fixture::start();
+    let [first, second] = ["a", "b"].map(|name| gzip(&traces(vec![span(name)]).encode_to_vec()));
+    let both = [&first[..], &gzip(&[]), &second].concat();
+    let framed = |message: &[u8]| [&[1][..], &(message.len() as u32).to_be_bytes(), message].concat();
+    let http = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
+    let grpc = [("content-type", "application/grpc"), ("grpc-encoding", "gzip")];
+    assert_eq!(fixture.post("/v1/traces", &http, both.clone()).await.status, 200);
+    let answer = fixture.post(TRACE_EXPORT, &grpc, framed(&both)).await;
+    assert_eq!((answer.status, &answer.body[..]), (200, &[0, 0, 0, 0, 0][..]), "{}", answer.header("grpc-message"));
+    // What follows the last member and is none is damage: nothing of such a request is stored.
+    let damaged = [&first[..], b"no member"].concat();
+    let told = "cannot decode trace request: cannot decompress";
+    let answer = fixture.post("/v1/traces", &http, damaged.clone()).await;
+    assert!(answer.status == 400 && answer.message().starts_with(told), "{}", answer.message());
+    let answer = fixture.post(TRACE_EXPORT, &grpc, framed(&damaged)).await;
+    assert_eq!(answer.header("grpc-status"), "3");
+    assert!(answer.header("grpc-message").replace("%20", " ").starts_with(told), "{}", answer.header("grpc-message"));
+    // A health check may be compressed as well.
+    let answer = fixture.post("/grpc.health.v1.Health/Check", &grpc, framed(&gzip(&[]))).await;
+    assert_eq!(&answer.body[..], [0, 0, 0, 0, 2, 8, 1], "{}", answer.header("grpc-message"));
+    let names: Vec<String> = fixture.stop().await.into_iter().map(|span| span.name).collect();
+    assert_eq!(names, ["a", "b", "a", "b"]);
+}
+
 #[tokio::test]
 async fn http_takes_json_as_the_specification_shows_it() {
     let fixture = Fixture::start();

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use std::io::Read;
 
+/// What is longer than this is inflated, and translated, off the receiver's thread.
+pub(crate) const LONG: usize = 64 << 10;
 /// Inflated at a time.
 const PIECE: usize = 64 << 10;
 /// zstd frames may ask for a window of at most 2^24 bytes.
 const ZSTD_WINDOW_LOG: u32 = 24;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(crate) enum Encoding {
     Identity,
     Gzip,
     Zstd,
@@ -22,8 +24,10 @@ pub(super) enum Encoding {
 }
 
 impl Encoding {
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let value = headers.get(header::CONTENT_ENCODING).map(|v| String::from_utf8_lossy(v.as_bytes())).unwrap_or_default();
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        // Two lines of one header mean what one line with a comma does.
+        let lines = headers.get_all(header::CONTENT_ENCODING).iter().map(|v| String::from_utf8_lossy(v.as_bytes()));
+        let value = lines.reduce(|all, line| format!("{all}, {line}").into()).unwrap_or_default();
         match value.trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Ok(Encoding::Identity),
             "gzip" | "x-gzip" => Ok(Encoding::Gzip),
@@ -33,7 +37,16 @@ impl Encoding {
         }
     }
 
-    pub(super) fn inflate(self, raw: Bytes, signal: Signal, limits: &Limits, reservation: &mut Reservation) -> Result<Bytes, Refusal> {
+    /// What the messages of a gRPC call that say so are compressed with. `None` also for what tonic refuses: only it knows how.
+    pub(crate) fn of_grpc(headers: &HeaderMap) -> Option<Self> {
+        match headers.get("grpc-encoding")?.as_bytes() {
+            b"gzip" => Some(Encoding::Gzip),
+            b"zstd" => Some(Encoding::Zstd),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn inflate(self, raw: Bytes, signal: Signal, limits: &Limits, reservation: &mut Reservation) -> Result<Bytes, Refusal> {
         let broken = |e: std::io::Error| Refusal::Decode(signal, format!("cannot decompress: {e}"));
         match self {
             Encoding::Identity => Ok(raw),
