@@ -136,6 +136,8 @@ impl Probe {
 
 /// What a complete answer says.
 pub(crate) fn understand(settings: &CheckSettings, status: u16, content_type: &str, path: &str, text: &str) -> Finding {
+    // Some writers begin with a byte order mark, which is no part of the text.
+    let text = text.trim_start_matches('\u{feff}');
     let verdict = read(text, status, content_type, path, settings.format.name());
     let outcome = judge(status, verdict.as_ref(), &settings.expected_status, settings.unknown_as);
     let Verdict { dependencies, service, uptime_seconds, .. } = verdict.unwrap_or_default();

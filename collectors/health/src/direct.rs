@@ -58,6 +58,10 @@ mod tests {
         assert_eq!(check.refused(Timestamp(3)).state, Degraded, "one failure is not believed");
         let report = check.refused(Timestamp(4));
         assert_eq!((report.state, report.since, report.latency), (Unhealthy, Timestamp(4), None));
+        for text in ["{\"status\":\"degraded\"}", "Degraded"] {
+            let marked = format!("\u{feff}{text}");
+            assert_eq!(check.answered(200, "text/plain", &marked, Duration::ZERO, Timestamp(5)).state, Degraded, "{marked:?}");
+        }
         Ok(())
     }
 }

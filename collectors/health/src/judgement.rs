@@ -73,6 +73,9 @@ fn judge_body(status: u16, verdict: Option<&Verdict>, unknown_as: HealthState, s
         Some(Word::Middle) => Outcome::degraded(format!("HTTP {status}: {said}")),
         Some(Word::Unknown) => Outcome::unknown(unknown_as, format!("HTTP {status}: the service says unknown")),
         Some(Word::Good | Word::Absent) | None if troubled => Outcome::degraded(format!("HTTP {status}: {said}")),
+        None if !verdict.unread.is_empty() => {
+            Outcome::healthy(format!("HTTP {status}; it says {:?}, which is no known state", verdict.unread))
+        }
         Some(Word::Good | Word::Absent) | None => Outcome::healthy(format!("HTTP {status}")),
     }
 }

@@ -39,12 +39,25 @@ pub fn classify(text: &str) -> Option<Word> {
     let word = first.to_ascii_lowercase().replace('-', "_");
     Some(match word.as_str() {
         "ok" | "okay" | "healthy" | "up" | "pass" | "passed" | "passing" | "connected" | "available" | "running" | "serving" | "alive"
-        | "ready" | "green" | "true" | "operational" | "success" | "online" => Word::Good,
-        "degraded" | "warn" | "warning" | "yellow" | "partial" | "impaired" | "starting" | "unknown" => Word::Middle,
+        | "ready" | "green" | "true" | "operational" | "success" | "online" | "working" => Word::Good,
+        "degraded"
+        | "warn"
+        | "warning"
+        | "yellow"
+        | "partial"
+        | "impaired"
+        | "starting"
+        | "unknown"
+        | "initializing"
+        | "recovering"
+        | "maintenance"
+        | "under_maintenance"
+        | "minor"
+        | "partial_outage"
+        | "degraded_performance" => Word::Middle,
         "error" | "unhealthy" | "down" | "fail" | "failed" | "failing" | "failure" | "critical" | "disconnected" | "unavailable"
-        | "out_of_service" | "not_serving" | "red" | "false" | "timeout" | "shutting_down" | "unreachable" | "offline" | "not_ready" => {
-            Word::Bad
-        }
+        | "out_of_service" | "not_serving" | "red" | "false" | "timeout" | "shutting_down" | "unreachable" | "offline" | "not_ready"
+        | "fatal" | "dead" | "crashed" | "stopped" | "major" | "major_outage" => Word::Bad,
         "disabled" | "skipped" | "n/a" | "null" | "none" | "not_configured" => Word::Absent,
         // Two words that only together are a state.
         "not" => match text.trim_start()[end..].split_whitespace().next().map(str::to_ascii_lowercase).as_deref() {

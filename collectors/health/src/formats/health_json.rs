@@ -1,6 +1,6 @@
 //! `application/health+json` (draft-inadarei-api-health-check): pass, warn or fail, and lists of checks by component and measurement.
 
-use super::{Body, Dependencies, Format, Verdict, bounded, service_of, text_of};
+use super::{Body, Dependencies, Format, Verdict, bounded, service_of, text_of, unread};
 use crate::words::{Word, classify};
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ fn decode(body: &Body<'_>) -> Verdict {
     let message = if output.is_empty() { notes } else { output };
     // `serviceId` is an identity, often a UUID; a name is better when there is one.
     let service = service_of(object).filter(|name| name.len() != 36 || name.bytes().filter(|b| *b == b'-').count() != 4);
-    Verdict { overall, dependencies: dependencies.0, message, service, uptime_seconds: None }
+    Verdict { overall, dependencies: dependencies.0, message, service, unread: unread(object, &["status"]), ..Verdict::default() }
 }
 
 #[cfg(test)]

@@ -1,13 +1,30 @@
 //! JSON that somebody made up. The keys and words are those seen in public code: an overall word, and dependencies in a container or at top level.
 
-use super::{Body, Dependencies, FORMATS, Format, MAX_DEPTH, Verdict, field, join, service_of, status_of, text_of, uptime_of};
+use super::{Body, Dependencies, FORMATS, Format, MAX_DEPTH, Verdict, field, join, service_of, status_of, text_of, unread, uptime_of};
 use crate::words::{Word, classify_scalar, duration};
 use serde_json::{Map, Value};
 
 pub(super) const FORMAT: Format = Format { name: "json", sniff, decode };
 
 const OVERALL: [&str; 9] = ["status", "overall", "overall_status", "health", "state", "app", "ok", "healthy", "success"];
-const CONTAINERS: [&str; 8] = ["dependencies", "checks", "services", "components", "details", "entries", "info", "error"];
+/// Where the state of an overall key is that holds an object.
+const INNER: [&str; 6] = ["status", "state", "overall", "code", "indicator", "value"];
+const CONTAINERS: [&str; 14] = [
+    "dependencies",
+    "checks",
+    "services",
+    "components",
+    "details",
+    "entries",
+    "info",
+    "error",
+    "results",
+    "checkResults",
+    "healthChecks",
+    "health_checks",
+    "indicators",
+    "subsystems",
+];
 const MESSAGES: [&str; 6] = ["error", "message", "output", "reason", "detail", "description"];
 const LATENCIES: [&str; 8] =
     ["latency_ms", "latencyMs", "response_time_ms", "responseTimeMs", "response_time", "responseTime", "latency", "duration"];
@@ -45,7 +62,7 @@ const KNOWN_PARTS: [&str; 30] = [
     "sqlite",
 ];
 /// Keys of the top level that describe the service and are no dependency.
-const ABOUT: [&str; 16] = [
+const ABOUT: [&str; 20] = [
     "service",
     "name",
     "version",
@@ -62,34 +79,76 @@ const ABOUT: [&str; 16] = [
     "commit",
     "mode",
     "title",
+    "level",
+    "log_level",
+    "loglevel",
+    "severity",
 ];
 
 fn sniff(body: &Body<'_>) -> bool {
-    body.object().is_some() && !FORMATS.iter().any(|f| f.name != FORMAT.name && (f.sniff)(body))
+    (body.object().is_some() || list(body).is_some()) && !FORMATS.iter().any(|f| f.name != FORMAT.name && (f.sniff)(body))
+}
+
+/// A list of checks without anything around it, as Consul answers.
+pub(super) fn list<'a>(body: &Body<'a>) -> Option<&'a Vec<Value>> {
+    let says = |check: &Value| check.as_object().is_some_and(|check| status_of(check, &OVERALL).is_some());
+    body.json?.as_array().filter(|list| list.iter().any(says))
 }
 
 fn decode(body: &Body<'_>) -> Verdict {
-    let Some(object) = body.object() else { return Verdict::default() };
-    let overall = status_of(object, &OVERALL).map(|(word, _)| word).filter(|w| *w != Word::Absent);
     let mut dependencies = Dependencies::default();
+    if let Some(list) = list(body) {
+        entries(list, "", 0, &mut dependencies);
+        return Verdict { dependencies: dependencies.0, ..Verdict::default() };
+    }
+    let Some(object) = body.object() else { return Verdict::default() };
+    let inner = |name: &&str| field(object, name)?.as_object();
+    let overall = status_of(object, &OVERALL)
+        .or_else(|| OVERALL.iter().filter_map(inner).find_map(|inner| status_of(inner, &INNER)))
+        .map(|(word, _)| word)
+        .or_else(|| http_code(field(object, "status")?));
     containers(object, "", 0, &mut dependencies);
-    for (name, value) in object {
-        let lower = name.to_ascii_lowercase();
-        if OVERALL.contains(&lower.as_str()) || CONTAINERS.contains(&lower.as_str()) || ABOUT.contains(&lower.as_str()) {
-            continue;
-        }
+    for inner in OVERALL.iter().filter_map(inner).filter(|inner| status_of(inner, &INNER).is_none()) {
+        parts(inner, &mut dependencies);
+    }
+    parts(object, &mut dependencies);
+    let message = if matches!(overall, Some(Word::Bad | Word::Middle)) { text_of(object, &MESSAGES) } else { String::new() };
+    Verdict {
+        overall: overall.filter(|w| *w != Word::Absent),
+        dependencies: dependencies.0,
+        message,
+        service: service_of(object),
+        uptime_seconds: uptime_of(object),
+        unread: unread(object, &OVERALL),
+    }
+}
+
+/// A status that is the code which the answer should have had.
+fn http_code(status: &Value) -> Option<Word> {
+    match status.as_u64()? {
+        200..=399 => Some(Word::Good),
+        400..=599 => Some(Word::Bad),
+        _ => None,
+    }
+}
+
+/// Dependencies beside what describes the service.
+fn parts(object: &Map<String, Value>, found: &mut Dependencies) {
+    let about = |name: &str| [&OVERALL[..], &CONTAINERS, &ABOUT].iter().any(|keys| keys.iter().any(|key| key.eq_ignore_ascii_case(name)));
+    for (name, value) in object.iter().filter(|(name, _)| !about(name)) {
+        let known = KNOWN_PARTS.iter().any(|part| part.eq_ignore_ascii_case(name));
         let worth_it = match value {
             Value::Object(inner) => status_of(inner, &OVERALL).is_some(),
+            // A switch that happens to be written as text is no more a state than one that is not.
+            Value::String(text) if matches!(text.trim(), "true" | "false" | "True" | "False") => known,
             Value::String(_) => classify_scalar(value).is_some(),
-            Value::Bool(_) => KNOWN_PARTS.contains(&lower.as_str()),
+            Value::Bool(_) => known,
             _ => false,
         };
         if worth_it {
-            dependency(name, value, 0, &mut dependencies);
+            dependency(name, value, 0, found);
         }
     }
-    let message = if matches!(overall, Some(Word::Bad | Word::Middle)) { text_of(object, &MESSAGES) } else { String::new() };
-    Verdict { overall, dependencies: dependencies.0, message, service: service_of(object), uptime_seconds: uptime_of(object) }
 }
 
 fn containers(object: &Map<String, Value>, parent: &str, depth: usize, found: &mut Dependencies) {
@@ -104,15 +163,17 @@ fn containers(object: &Map<String, Value>, parent: &str, depth: usize, found: &m
                     }
                 }
             }
-            Some(Value::Array(children)) => {
-                for child in children.iter().filter_map(Value::as_object) {
-                    let name = ["name", "service", "id", "component"].iter().find_map(|n| field(child, n)?.as_str());
-                    if let Some(name) = name {
-                        entry(&join(parent, name), child, depth, found);
-                    }
-                }
-            }
+            Some(Value::Array(children)) => entries(children, parent, depth, found),
             _ => {}
+        }
+    }
+}
+
+fn entries(children: &[Value], parent: &str, depth: usize, found: &mut Dependencies) {
+    for child in children.iter().filter_map(Value::as_object) {
+        let name = ["name", "service", "id", "component", "checkId"].iter().find_map(|n| field(child, n)?.as_str());
+        if let Some(name) = name {
+            entry(&join(parent, name), child, depth, found);
         }
     }
 }
@@ -211,5 +272,53 @@ pub(super) const FIXTURES: &[Fixture] = &[
         body: r#"{"healthy":false,"components":{"storage":{"components":{"s3":{"state":"available"},"nfs":{"state":"unavailable","message":"stale handle"}}}}}"#,
         state: Unhealthy,
         dependencies: &[("storage/s3", Healthy), ("storage/nfs", Unhealthy)],
+    },
+    Fixture {
+        status: 200,
+        content_type: "application/json",
+        path: "/health",
+        body: r#"[{"Node":"n1","CheckID":"serfHealth","Name":"Serf Health Status","Status":"passing"},{"Node":"n1","CheckID":"service:web","Name":"web","Status":"critical"}]"#,
+        state: Degraded,
+        dependencies: &[("Serf Health Status", Healthy), ("web", Unhealthy)],
+    },
+    Fixture {
+        status: 200,
+        content_type: "application/json",
+        path: "/health",
+        body: r#"{"finishedAt":1756030000,"checkResults":[{"name":"Database","status":"ok"},{"name":"Queue","status":"crashed"}]}"#,
+        state: Degraded,
+        dependencies: &[("Database", Healthy), ("Queue", Unhealthy)],
+    },
+    Fixture {
+        status: 200,
+        content_type: "application/json",
+        path: "/health",
+        body: r#"{"page":{"id":"x","name":"Pay"},"status":{"indicator":"major","description":"Partial System Outage"}}"#,
+        state: Unhealthy,
+        dependencies: &[],
+    },
+    Fixture {
+        status: 200,
+        content_type: "application/json",
+        path: "/health",
+        body: r#"{"status":{"database":"up","redis":"down"},"version":"1"}"#,
+        state: Degraded,
+        dependencies: &[("database", Healthy), ("redis", Unhealthy)],
+    },
+    Fixture {
+        status: 200,
+        content_type: "application/json",
+        path: "/health",
+        body: r#"{"status":503,"error":"Service Unavailable"}"#,
+        state: Unhealthy,
+        dependencies: &[],
+    },
+    Fixture {
+        status: 200,
+        content_type: "application/json",
+        path: "/health",
+        body: r#"{"status":"ok","log_level":"warning","debug":"false","read_only":"False","cache":"true"}"#,
+        state: Healthy,
+        dependencies: &[("cache", Healthy)],
     },
 ];

@@ -15,7 +15,7 @@ mod terminus;
 
 use crate::words::{self, Word, classify_scalar};
 use serde_json::{Map, Value};
-use watchfire_model::DependencyReport;
+use watchfire_model::{DependencyReport, HealthState};
 
 /// Dependencies read from one body, and levels they may be nested.
 const MAX_DEPENDENCIES: usize = 200;
@@ -50,6 +50,8 @@ pub struct Verdict {
     /// The name the service gives itself.
     pub service: Option<String>,
     pub uptime_seconds: Option<f64>,
+    /// What it gives as its state and what is no word for one: nothing is concluded from it, and that is said.
+    pub unread: String,
 }
 
 /// One body format.
@@ -115,14 +117,28 @@ fn status_of(object: &Map<String, Value>, names: &[&str]) -> Option<(Word, Strin
     })
 }
 
-/// Collects dependencies within the limits.
+/// What an object gives as its state and what is no word for one.
+fn unread(object: &Map<String, Value>, names: &[&str]) -> String {
+    let text = names.iter().find_map(|name| field(object, name)?.as_str()).unwrap_or_default();
+    if words::classify(text).is_none() { bounded(text) } else { String::new() }
+}
+
+/// Collects dependencies within the limits. Where they are too many, it is not the bad ones that are left out.
 #[derive(Default)]
 struct Dependencies(Vec<DependencyReport>);
 
 impl Dependencies {
     fn add(&mut self, name: &str, word: Word, detail: String, latency: Option<std::time::Duration>) {
-        if word != Word::Absent && self.0.len() < MAX_DEPENDENCIES {
-            self.0.push(DependencyReport { name: bounded(name), state: word.state(), detail, latency });
+        if word == Word::Absent {
+            return;
+        }
+        let report = || DependencyReport { name: bounded(name), state: word.state(), detail, latency };
+        if self.0.len() < MAX_DEPENDENCIES {
+            self.0.push(report());
+        } else if matches!(word, Word::Bad | Word::Middle)
+            && let Some(better) = self.0.iter_mut().rev().find(|held| matches!(held.state, HealthState::Healthy | HealthState::Unknown))
+        {
+            *better = report();
         }
     }
 }
@@ -158,7 +174,6 @@ mod tests {
     use super::*;
     use crate::judgement::{Outcome, judge};
     use proptest::prelude::*;
-    use watchfire_model::HealthState;
 
     /// A body as a real service sends it, and what it must come to.
     pub(super) struct Fixture {
@@ -225,6 +240,31 @@ mod tests {
                 let Outcome { state, detail, .. } = judge(fixture.status, Some(&verdict), &[], HealthState::Unknown);
                 assert_eq!(state, fixture.state, "{owner}: {} ({detail})", fixture.body);
             }
+        }
+    }
+
+    #[test]
+    fn the_one_bad_dependency_of_a_thousand_is_seen() {
+        let names = (0..1000).map(|i| (format!("d{i:03}"), Value::from(if i == 999 { "down" } else { "up" }))).collect();
+        let json = serde_json::json!({ "status": "ok", "dependencies": Value::Object(names) });
+        let body = Body { status: 200, content_type: "application/json", path: "/", text: "{}", json: Some(&json) };
+        let verdict = read(&body, None).expect("a format").1;
+        assert_eq!(verdict.dependencies.len(), MAX_DEPENDENCIES);
+        let outcome = judge(200, Some(&verdict), &[], HealthState::Unknown);
+        assert_eq!((outcome.state, outcome.detail.as_str()), (HealthState::Degraded, "HTTP 200: d999 unhealthy"));
+    }
+
+    #[test]
+    fn a_word_that_says_nothing_is_quoted() {
+        for text in [r#"{"status":"BANANA"}"#, r#"{"status":"BANANA","version":"1"}"#] {
+            let json = serde_json::from_str(text).expect("valid");
+            let body = Body { status: 200, content_type: "application/json", path: "/", text, json: Some(&json) };
+            let verdict = read(&body, None).expect("a format").1;
+            let outcome = judge(200, Some(&verdict), &[], HealthState::Unknown);
+            assert_eq!(
+                (outcome.state, outcome.detail.as_str()),
+                (HealthState::Healthy, r#"HTTP 200; it says "BANANA", which is no known state"#)
+            );
         }
     }
 

@@ -1,13 +1,13 @@
 //! Text that is not JSON: its first word may be a state, the rest is for people.
 
-use super::{Body, Format, Verdict, aspnet, bounded, kubernetes};
+use super::{Body, Format, Verdict, aspnet, bounded, home_grown, kubernetes};
 use crate::words::{Word, classify};
 
 pub(super) const FORMAT: Format = Format { name: "text", sniff, decode };
 
 fn sniff(body: &Body<'_>) -> bool {
     let special = (kubernetes::FORMAT.sniff)(body) || (aspnet::FORMAT.sniff)(body);
-    !special && !body.text.trim().is_empty() && !body.json.is_some_and(serde_json::Value::is_object)
+    !special && !body.text.trim().is_empty() && !body.json.is_some_and(serde_json::Value::is_object) && home_grown::list(body).is_none()
 }
 
 fn decode(body: &Body<'_>) -> Verdict {

@@ -1,6 +1,6 @@
 //! Spring Boot Actuator: `status`, and where it is allowed to show them, nested `components` (`details` in the older media type).
 
-use super::{Body, Dependencies, Format, MAX_DEPTH, Verdict, field, join, text_of};
+use super::{Body, Dependencies, Format, MAX_DEPTH, Verdict, field, join, text_of, unread};
 use crate::words::{Word, classify};
 use serde_json::{Map, Value};
 
@@ -21,7 +21,13 @@ fn decode(body: &Body<'_>) -> Verdict {
     let Some(object) = body.object() else { return Verdict::default() };
     let mut dependencies = Dependencies::default();
     components(object, "", 0, &mut dependencies);
-    Verdict { overall: word(object), dependencies: dependencies.0, message: text_of(object, &["description"]), ..Verdict::default() }
+    Verdict {
+        overall: word(object),
+        dependencies: dependencies.0,
+        message: text_of(object, &["description"]),
+        unread: unread(object, &["status"]),
+        ..Verdict::default()
+    }
 }
 
 fn word(object: &Map<String, Value>) -> Option<Word> {
