@@ -188,7 +188,8 @@ fn growing(series: &[(Labels, f64)], label: &str, states: &BTreeMap<String, Stat
     most.map(|(_, state)| state)
 }
 
-/// The state after the last event. Where several counters grew between two looks the totals decide: every half-open follows an open.
+/// The state after the last event. Where several counters grew between two looks the totals decide: every half-open follows an open, and every close one or
+/// more opens, by way of half-open or, closed by hand, not.
 fn last_event(
     series: &[(Labels, f64)],
     label: &str,
@@ -217,6 +218,7 @@ fn last_event(
         grown.keys().next().copied().unwrap_or(State::Unknown)
     } else if grown.len() > 1 {
         match (opened > halved, grown.contains_key(&State::Closed)) {
+            (_, true) if closed >= opened => State::Closed,
             (true, _) => State::Open,
             (false, true) => State::Closed,
             (false, false) => State::HalfOpen,
@@ -225,6 +227,8 @@ fn last_event(
         before
     } else if opened + halved + closed == 0.0 {
         State::Unknown
+    } else if closed > 0.0 && closed >= opened {
+        State::Closed
     } else if opened > halved {
         State::Open
     } else if closed >= halved {

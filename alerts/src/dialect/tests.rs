@@ -145,6 +145,10 @@ fn events_tell_by_the_last_one() {
     assert_eq!(breakers(&[&opossum([0, 0, 0])]), [breaker("exporter", "stock", "unknown")]);
     assert_eq!(breakers(&[&opossum([0, 0, 0]), &opossum([1, 0, 0])]), [breaker("exporter", "stock", "open")]);
     assert_eq!(breakers(&[&opossum([1, 1, 1])]), [breaker("exporter", "stock", "closed")]);
+    // Closed by hand, there was no trial.
+    assert_eq!(breakers(&[&opossum([1, 0, 1])]), [breaker("exporter", "stock", "closed")]);
+    assert_eq!(breakers(&[&opossum([1, 0, 0]), &opossum([3, 1, 3])]), [breaker("exporter", "stock", "closed")]);
+    assert_eq!(breakers(&[&opossum([2, 0, 1])]), [breaker("exporter", "stock", "open")]);
 }
 
 #[test]
