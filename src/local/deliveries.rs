@@ -9,6 +9,7 @@ use watchfire_model::reading::ReadError;
 /// What passes from one producer through one queue to one consumer.
 #[derive(Clone, Debug, Default)]
 pub struct Delivery {
+    /// Empty where the producer is not known.
     pub client: String,
     /// The queue under its declared name.
     pub queue: String,

@@ -55,6 +55,9 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
         };
         kinds.insert(delivery.queue.clone(), NodeKind::Queue);
         add(&mut edges, edge(&delivery.queue, &delivery.server, MESSAGING, &traffic, &kinds, context));
+        if delivery.client.is_empty() {
+            continue;
+        }
         // Every consumer gets the message, which is published once: the one that got most says how many there were.
         let put = published.entry((delivery.client.clone(), delivery.queue)).or_default();
         if traffic.rate >= put.rate {

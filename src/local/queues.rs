@@ -146,16 +146,21 @@ fn span_flow(lens: &Lens<'_>, context: &Context<'_>, deliveries: &[Delivery]) ->
     for (labels, _) in lens.vector(r#"watchfire_node_info{kind="queue"}"#)? {
         nodes.insert(labels.value("node").to_owned(), labels.value("system").to_owned());
     }
-    let mut consumed: BTreeMap<(String, String), BTreeMap<&str, f64>> = BTreeMap::new();
+    let mut by_consumer: BTreeMap<(String, String), BTreeMap<&str, Flow>> = BTreeMap::new();
     for delivery in deliveries {
         let queue = (delivery.queue.clone(), delivery.system.clone());
-        *consumed.entry(queue).or_default().entry(&delivery.server).or_default() += delivery.rate;
+        let flow = by_consumer.entry(queue).or_default().entry(&delivery.server).or_default();
+        flow.consumed += delivery.rate;
+        // When the others went in is not known; now is not when.
+        if !delivery.client.is_empty() {
+            flow.published += delivery.rate;
+        }
     }
     let mut flows: BTreeMap<(String, String), Flow> = BTreeMap::new();
-    for (queue, by_consumer) in consumed {
+    for (queue, by_consumer) in by_consumer {
         // Each consumer gets every message; they do not add up.
-        let rate = by_consumer.values().copied().fold(0.0, f64::max);
-        flows.insert(queue, Flow { published: rate, consumed: rate });
+        let most = |rate: fn(&Flow) -> f64| by_consumer.values().map(rate).fold(0.0, f64::max);
+        flows.insert(queue, Flow { published: most(|f| f.published), consumed: most(|f| f.consumed) });
     }
     let unconsumed = r#"traces_service_graph_request_total{job="",connection_type="virtual_node"}"#;
     for (labels, rate) in lens.vector(&format!("sum by (server) (rate({unconsumed}[{}]))", lens.window_text()))? {
@@ -174,7 +179,7 @@ fn message_flow(lens: &Lens<'_>, deliveries: &[Delivery]) -> Result<BTreeMap<Str
     for delivery in deliveries {
         let parties = out.entry(delivery.queue.clone()).or_default();
         for (name, list) in [(&delivery.client, &mut parties.producers), (&delivery.server, &mut parties.consumers)] {
-            if !list.contains(name) {
+            if !name.is_empty() && !list.contains(name) {
                 list.push(name.clone());
             }
         }
@@ -205,6 +210,40 @@ mod tests {
         for (minute, value) in values.iter().enumerate() {
             source.push(&labels, Timestamp(BEGIN + (from_minute + minute as i64) * 60_000), Value::Float(*value));
         }
+    }
+
+    #[test]
+    fn what_comes_out_is_told_apart_from_what_goes_in() {
+        let mut source = MemorySource::new();
+        let mut counter = |name: &str, pairs: &[(&str, &str)], per_minute: f64| {
+            let labels = Labels::from_pairs([("__name__", name)].into_iter().chain(pairs.iter().copied()));
+            for minute in 0..=30 {
+                source.push(&labels, Timestamp(BEGIN + minute * 60_000), Value::Float(minute as f64 * per_minute));
+            }
+        };
+        let deliveries = "watchfire_message_deliveries_total";
+        let queue = [("queue", "orders"), ("system", "kafka"), ("server", "billing")];
+        counter(deliveries, &[&queue[..], &[("client", "shop")]].concat(), 60.0);
+        // Of messages that waited for long, who sent them is not known.
+        counter(deliveries, &queue, 120.0);
+        let unconsumed = [("client", "shop"), ("server", "orders"), ("connection_type", "virtual_node")];
+        counter("traces_service_graph_request_total", &unconsumed, 240.0);
+        let node = Labels::from_pairs([("__name__", "watchfire_node_info"), ("node", "orders"), ("kind", "queue"), ("system", "kafka")]);
+        source.push(&node, Timestamp(BEGIN + 30 * 60_000), Value::Float(1.0));
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let at = Timestamp(BEGIN + 30 * 60_000);
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW * 10, scrape_window: SCRAPE_WINDOW };
+        let (declared, last_seen) = (Declared::default(), BTreeMap::new());
+        let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+        let queues = queues(&lens, &context).expect("readable").queues;
+        let row = &queues[0];
+        let rates = [row.in_rate, row.out_rate].map(|rate| rate.map(|rate| (rate * 10.0).round() / 10.0));
+        assert_eq!((row.queue.as_str(), rates), ("orders", [Some(5.0), Some(3.0)]));
+        assert_eq!((&row.producers[..], &row.consumer_services[..]), (&["shop".to_owned()][..], &["billing".to_owned()][..]));
+        let map = super::super::map::map(&lens, &context, &[], &queues).expect("readable");
+        let edges: Vec<_> = map.edges.iter().map(|e| (e.client.as_str(), e.server.as_str(), e.rate.map(f64::round))).collect();
+        assert_eq!(edges, [("orders", "billing", Some(3.0)), ("shop", "orders", Some(5.0))]);
+        assert!(map.nodes.iter().all(|node| !node.name.is_empty()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod build;
 mod walk;
 
 use build::*;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use std::time::Duration;
 use watchfire_model::{Labels, Selector, SeriesSource, TimeRange, Timestamp, Topology, Value};
 use watchfire_store::{SignalSettings, StoreLimits};
@@ -98,6 +99,48 @@ fn consumers_are_joined_by_parent_and_by_links_across_traces() {
     assert_eq!(deliveries(&bench), ["shop -> orders [kafka] -> billing 1", "shop -> orders [kafka] -> mail 1"]);
 }
 
+/// A client that polls a topic is no producer: its polls would count as messages published and never consumed.
+#[test]
+fn fetching_and_settling_messages_publishes_nothing() {
+    let mut bench = Bench::new();
+    let topic = |span: Span| span.with(text("messaging.destination.name", "orders")).with(text("messaging.system", "kafka"));
+    let doing = |id: u64, key: &str, operation: &str| topic(span(id.into(), id, 0, operation, CLIENT)).with(text(key, operation));
+    bench.send("shop", vec![topic(span(1, 1, 0, "send", PRODUCER)), doing(2, "messaging.operation.type", "send")]);
+    let fetched = vec![
+        doing(3, "messaging.operation.type", "receive").links(1, 1),
+        span(3, 31, 3, "process", CONSUMER).links(1, 1),
+        doing(4, "messaging.operation.type", "settle"),
+        doing(5, "messaging.operation", "receive"),
+    ];
+    bench.send("billing", fetched);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> billing [messaging_system] 1", "shop -> orders [virtual_node] 1"]);
+    assert_eq!(deliveries(&bench), ["shop -> orders [kafka] -> billing 1"]);
+}
+
+/// A long queue parts the two halves by more than the join waits, and a producer may send no spans at all: what comes out is counted all the same.
+#[test]
+fn messages_of_producers_that_are_not_seen_come_out_of_their_queue() {
+    let mut bench = Bench::new();
+    let topic = |span: Span| span.with(text("messaging.destination.name", "orders")).with(text("messaging.system", "kafka"));
+    bench.send("shop", vec![topic(span(1, 1, 0, "send", PRODUCER))]);
+    bench.pass(15 * SECONDS);
+    let late = vec![
+        topic(span(1, 11, 1, "process", CONSUMER)),
+        // One message linked, and a parent that is no producer: one delivery.
+        topic(span(2, 21, 20, "process", CONSUMER)).links(1, 1),
+        topic(span(3, 31, 0, "process", CONSUMER)).fails("no"),
+        // Fetched, and processed by others.
+        topic(span(4, 41, 0, "receive", CONSUMER)).with(text("messaging.operation.type", "receive")),
+        span(5, 51, 0, "process", CONSUMER),
+    ];
+    bench.send("billing", late);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> orders [virtual_node] 1"]);
+    assert_eq!(deliveries(&bench), [" -> orders [kafka] -> billing 3"]);
+    assert_eq!(bench.value("watchfire_message_deliveries_failed_total", &[("queue", "orders")]), Some(1.0));
+}
+
 #[test]
 fn each_queue_between_the_same_two_services_has_its_own_deliveries() {
     let mut bench = Bench::new();
@@ -132,6 +175,7 @@ fn silent_peers_become_nodes_under_the_name_their_caller_states() {
         (vec![text("network.peer.address", "10.0.0.1")], "app -> 10.0.0.1 [virtual_node] 1"),
         (vec![text("http.url", "https://u@maps.example.org:8080/x?y")], "app -> maps.example.org:8080 [virtual_node] 1"),
         (vec![text("rpc.system", "grpc"), text("rpc.service", "pkg.Svc")], "app -> pkg.Svc [virtual_node] 1"),
+        (vec![text("rpc.system.name", "grpc"), text("rpc.method", "pkg.New/Get")], "app -> pkg.New [virtual_node] 1"),
     ];
     for (attributes, expected) in cases {
         let mut bench = Bench::new();

@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use watchfire_model::reading::NodeKind;
-use watchfire_model::{AttributeValue, SpanView};
+use watchfire_model::{AttributeValue, SpanKind, SpanView};
 
 /// What kind of conversation a call is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -73,7 +73,7 @@ pub(crate) struct Peer {
     port: u32,
 }
 
-/// What the attributes of one CLIENT or PRODUCER span say about its peer. Text is left as bytes: only a name that is new is looked at closer.
+/// What the attributes of one CLIENT, PRODUCER or CONSUMER span say about its peer. Text is left as bytes: only a name that is new is looked at closer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PeerAttributes<'a> {
     service: &'a [u8],
@@ -82,11 +82,13 @@ pub(crate) struct PeerAttributes<'a> {
     db_system: &'a [u8],
     destination: &'a [u8],
     messaging_system: &'a [u8],
+    operation: &'a [u8],
     address: &'a [u8],
     old_address: &'a [u8],
     socket_address: &'a [u8],
     url: &'a [u8],
     rpc_service: &'a [u8],
+    rpc_method: &'a [u8],
     rpc_system: &'a [u8],
     port: u32,
     http: bool,
@@ -114,6 +116,7 @@ impl<'a> PeerAttributes<'a> {
             8 if key == b"url.full" || key == b"http.url" => &mut self.url,
             9 if key == b"db.system" && self.db_system.is_empty() => &mut self.db_system,
             10 if key == b"rpc.system" && self.rpc_system.is_empty() => &mut self.rpc_system,
+            10 if key == b"rpc.method" => &mut self.rpc_method,
             11 if key == b"rpc.service" => &mut self.rpc_service,
             11 if key == b"net.peer.ip" && self.socket_address.is_empty() => &mut self.socket_address,
             11 if key == b"http.method" => return self.http = true,
@@ -129,8 +132,10 @@ impl<'a> PeerAttributes<'a> {
             17 if key == b"service.peer.name" => &mut self.service,
             18 if key == b"net.sock.peer.addr" && self.socket_address.is_empty() => &mut self.socket_address,
             19 if key == b"http.request.method" => return self.http = true,
+            19 if key == b"messaging.operation" && self.operation.is_empty() => &mut self.operation,
             20 if key == b"network.peer.address" => &mut self.socket_address,
             21 if key == b"messaging.destination" && self.destination.is_empty() => &mut self.destination,
+            24 if key == b"messaging.operation.type" => &mut self.operation,
             26 if key == b"messaging.destination.name" => &mut self.destination,
             _ => return,
         };
@@ -160,10 +165,12 @@ impl<'a> PeerAttributes<'a> {
     }
 
     #[inline]
-    pub fn protocol(&self, producer: bool) -> Protocol {
-        if !self.db_system.is_empty() || !self.db_namespace.is_empty() {
+    pub fn protocol(&self, kind: SpanKind) -> Protocol {
+        if kind == SpanKind::Consumer {
+            Protocol::Messaging
+        } else if !self.db_system.is_empty() || !self.db_namespace.is_empty() {
             if is_cache(self.db_system) { Protocol::Cache } else { Protocol::Database }
-        } else if producer || !self.messaging_system.is_empty() || !self.destination.is_empty() {
+        } else if kind == SpanKind::Producer || !self.messaging_system.is_empty() || !self.destination.is_empty() {
             Protocol::Messaging
         } else if !self.rpc_system.is_empty() || !self.rpc_service.is_empty() {
             Protocol::Grpc
@@ -172,6 +179,18 @@ impl<'a> PeerAttributes<'a> {
         } else {
             Protocol::Call
         }
+    }
+
+    /// Whether the call fetches messages or says what became of them. Such a client publishes nothing, and no other service answers it.
+    #[inline]
+    pub fn consumes(&self) -> bool {
+        matches!(self.operation, b"receive" | b"settle")
+    }
+
+    /// Whether a consumer works on messages of a queue that it names. One that only fetched them is followed by others that do.
+    #[inline]
+    pub fn processes(&self) -> bool {
+        !self.destination.is_empty() && !self.consumes()
     }
 
     /// The peer's name by precedence, with a port where the name is an address: stated service, database, destination, address, RPC service.
@@ -200,7 +219,15 @@ impl<'a> PeerAttributes<'a> {
         if !of_url.is_empty() {
             return (of_url, 0);
         }
-        if self.socket_address.is_empty() { (self.rpc_service, 0) } else { (self.socket_address, port) }
+        if self.socket_address.is_empty() { (self.rpc_service(), 0) } else { (self.socket_address, port) }
+    }
+
+    /// The service of an RPC: stated, or before the slash of a fully qualified method.
+    fn rpc_service(&self) -> &'a [u8] {
+        if !self.rpc_service.is_empty() {
+            return self.rpc_service;
+        }
+        self.rpc_method.iter().rposition(|b| *b == b'/').map(|slash| &self.rpc_method[..slash]).unwrap_or_default()
     }
 
     fn system(&self) -> &'a [u8] {

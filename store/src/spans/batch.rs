@@ -106,7 +106,11 @@ impl SpanEngine {
                     self.join.offer(half(key(*link_trace, *link_span)), ticks, |pair| sides.pair(&pair));
                 }
                 if parent != 0 && !met_parent {
-                    self.join.offer(half(tag), ticks, |pair| sides.pair(&pair));
+                    // Linked messages are counted by their links, met or not.
+                    let peer = if from == to { pending.peer } else { NOBODY };
+                    self.join.offer(Half { peer, ..half(tag) }, ticks, |pair| sides.pair(&pair));
+                } else if parent == 0 && from == to && pending.kind == SpanKind::Consumer {
+                    sides.delivery_of_nobody(&half(0));
                 } else if parent == 0 && self.settings.user_node && pending.kind == SpanKind::Server {
                     sides.user_edge(&self.user, &half(0));
                 }
@@ -130,6 +134,9 @@ impl SpanEngine {
             }
             if half.is_callee() {
                 counters.expired_server.add(1);
+                if half.message() {
+                    sides.delivery_of_nobody(&half);
+                }
             } else {
                 counters.expired_client.add(1);
                 sides.peer_edge(&half, Connection::VirtualNode);
@@ -212,6 +219,21 @@ impl<'a> Sides<'a> {
             protocol: peer.protocol,
             queue: None,
             system: peer.system.clone(),
+        });
+    }
+
+    /// A message whose producer sends no spans, or sent it longer ago than the other half is waited for, as when the queue is long.
+    fn delivery_of_nobody(&mut self, half: &Half) {
+        let Some(queue) = self.peers.get(half.peer) else { return };
+        let call = Call { failed: half.failed(), weight: f64::from(half.weight), server_nanos: Some(half.nanos), client_nanos: None };
+        let connection = Connection::MessagingSystem;
+        let ends = Ends { client: OUTSIDE, server: half.service, peer: false, connection, queue: half.peer };
+        self.deliveries.count(ends, &call, self.now, || Drawing {
+            client: self.nothing.clone(),
+            server: self.services.get(half.service).seen.name.clone(),
+            protocol: Protocol::Messaging,
+            queue: Some(queue.name.clone()),
+            system: queue.system.clone(),
         });
     }
 

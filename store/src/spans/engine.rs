@@ -266,12 +266,16 @@ impl SpanVisitor for SpanEngine {
         if service.http_4xx_is_error && span.kind == SpanKind::Server && !failed {
             failed = Self::http_failed(span);
         }
-        let (mut peer, mut protocol) = (NOBODY, Protocol::Call);
-        if matches!(span.kind, SpanKind::Client | SpanKind::Producer) {
+        let (mut peer, mut protocol, mut joins) = (NOBODY, Protocol::Call, span.kind);
+        if matches!(span.kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
             let mut attributes = PeerAttributes::default();
             attributes.read(span);
-            protocol = attributes.protocol(span.kind == SpanKind::Producer);
-            peer = self.peers.find(&attributes, protocol);
+            protocol = attributes.protocol(span.kind);
+            if span.kind == SpanKind::Client && attributes.consumes() {
+                joins = SpanKind::Internal;
+            } else if span.kind != SpanKind::Consumer || attributes.processes() {
+                peer = self.peers.find(&attributes, protocol);
+            }
         }
         let state = self.operations.get_mut(operation);
         if state.local.0 != self.open.epoch {
@@ -305,7 +309,7 @@ impl SpanVisitor for SpanEngine {
             peer,
             weight: weight as f32,
             protocol,
-            kind: span.kind,
+            kind: joins,
             links,
             seen_as,
             joins_as,
