@@ -307,11 +307,29 @@ fn node_kind(server: &str, connection: &str, services: &[ServiceRow]) -> Option<
 
 fn edge_kind(connection: &str, server: Option<NodeKind>) -> String {
     match (connection, server) {
-        ("messaging_system", _) | (_, Some(NodeKind::Queue)) => "messaging",
+        ("messaging_system", _) => "messaging",
+        // What the caller did says more than a name, which a database and a topic may share.
+        ("database", Some(NodeKind::Cache)) => "cache",
+        ("database", _) => "database",
+        (_, Some(NodeKind::Queue)) => "messaging",
         (_, Some(NodeKind::Cache)) => "cache",
-        ("database", _) | (_, Some(NodeKind::Database)) => "database",
+        (_, Some(NodeKind::Database)) => "database",
         ("virtual_node", _) | (_, Some(NodeKind::External)) => "external",
         _ => "call",
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_is_called_like_a_topic_is_still_a_database() {
+        assert_eq!(edge_kind("database", Some(NodeKind::Queue)), "database");
+        assert_eq!(edge_kind("database", Some(NodeKind::Cache)), "cache");
+        assert_eq!(edge_kind("virtual_node", Some(NodeKind::Queue)), "messaging");
+        assert_eq!(edge_kind("virtual_node", Some(NodeKind::Database)), "database");
+        assert_eq!(edge_kind("", None), "call");
+    }
 }
