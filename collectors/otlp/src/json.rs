@@ -177,7 +177,8 @@ impl Content<'_, '_> {
         let fits = |low: i128, high: i128| (low..=high).contains(&value);
         let (signed, unsigned) = (i128::from(i64::MIN), i128::from(u64::MAX));
         match self.field.kind {
-            Kind::Varint | Kind::Varints if fits(signed, unsigned) => {
+            // Alone these are enums, counts and `intValue`, none of which goes further.
+            Kind::Varint | Kind::Varints if fits(signed, if self.repeated() { unsigned } else { i128::from(i64::MAX) }) => {
                 put_tag(self.out, number, VARINT);
                 put_varint(self.out, value as u64);
             }
@@ -371,5 +372,15 @@ mod tests {
         let request = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"cut \ud83d"}]}]}]}"#;
         let protobuf = to_protobuf(request.as_bytes(), Signal::Traces, &Limits::default()).expect("read");
         assert!(String::from_utf8_lossy(&protobuf).contains("cut \u{fffd}"));
+    }
+
+    #[test]
+    fn an_integer_that_does_not_fit_is_refused_instead_of_wrapped() {
+        let read = |value: &str| {
+            let json = format!(r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"n","value":{{"intValue":{value}}}}}]}}}}]}}"#);
+            to_protobuf(json.as_bytes(), Signal::Traces, &Limits::default()).is_ok()
+        };
+        assert!(read("\"9223372036854775807\"") && read("\"-9223372036854775808\"") && read("9223372036854775807"));
+        assert!(!read("\"9223372036854775808\"") && !read("9223372036854775808") && !read("1e19"));
     }
 }

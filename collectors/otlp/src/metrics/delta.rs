@@ -8,6 +8,10 @@ use watchfire_model::{SeriesId, Timestamp};
 /// A stream not heard of for so long starts again from zero (as the collector's deltatocumulative processor does).
 const IDLE: Duration = Duration::from_secs(300);
 
+/// A sample may be so far ahead of the clock, as in the store. What it refuses must not be added either: everything sent at the right time would be out of
+/// order after it.
+const AHEAD: Duration = Duration::from_secs(600);
+
 /// What has come so far.
 #[derive(Clone, Debug)]
 enum Total {
@@ -42,6 +46,9 @@ impl Deltas {
 
     /// Whether a delta of that time can be added to that series.
     pub(super) fn check(&mut self, series: SeriesId, at: Timestamp, now: Timestamp) -> Result<(), &'static str> {
+        if at > now.saturating_add(AHEAD) {
+            return Err("future");
+        }
         match self.streams.get(&series) {
             Some(stream) if at <= stream.at => Err("delta out of order"),
             Some(_) => Ok(()),
@@ -51,6 +58,13 @@ impl Deltas {
                 }
                 if self.streams.len() < self.limit { Ok(()) } else { Err("too many delta streams") }
             }
+        }
+    }
+
+    /// Lets series start again.
+    pub(super) fn forget(&mut self, series: impl Iterator<Item = SeriesId>) {
+        for id in series {
+            self.streams.remove(&id);
         }
     }
 

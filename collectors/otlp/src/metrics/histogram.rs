@@ -6,7 +6,7 @@ use super::number::ordinary;
 use super::request::{Family, NO_RECORDED_VALUE, Temporality, Writing, time};
 use opentelemetry_proto::tonic::metrics::v1::{ExponentialHistogramDataPoint, HistogramDataPoint, exemplar};
 use std::sync::Arc;
-use watchfire_model::{MetricKind, STALE_NAN, SeriesId, Value};
+use watchfire_model::{MetricKind, SeriesId, Timestamp, Value};
 
 /// Checks what makes a histogram one.
 fn check(point: &HistogramDataPoint) -> Result<(), &'static str> {
@@ -35,8 +35,8 @@ impl Writing<'_> {
         let [bucket, sum, count] = ["bucket", "sum", "count"].map(|suffix| format!("{}_{suffix}", family.name));
         let mut samples: Vec<(Option<SeriesId>, f64)> = Vec::with_capacity(point.explicit_bounds.len() + 3);
         samples.push((self.series(&labels, &count, None, family.kind), point.count as f64));
-        if let Some(value) = point.sum {
-            samples.push((self.series(&labels, &sum, None, family.kind), ordinary(value)));
+        if point.sum.is_some() || is_stale {
+            samples.push((self.series(&labels, &sum, None, family.kind), ordinary(point.sum.unwrap_or_default())));
         }
         let first_bucket = samples.len();
         let mut below = 0;
@@ -49,19 +49,20 @@ impl Writing<'_> {
         samples.push((self.series(&labels, &bucket, Some(("le", "+Inf")), family.kind), point.count as f64));
         let buckets: Vec<Option<SeriesId>> = samples[first_bucket..].iter().map(|(series, _)| *series).collect();
         if family.temporality == Temporality::Delta && !is_stale {
+            self.restart_if_other(at, &samples, &buckets);
             for series in samples.iter().filter_map(|(series, _)| *series) {
-                if let Err(reason) = self.deltas.check(series, at, self.now) {
+                if let Err(reason) = self.memory.deltas.check(series, at, self.now) {
                     return self.reject(reason, 1);
                 }
             }
             for (series, value) in &mut samples {
                 if let Some(series) = *series {
-                    *value = self.deltas.add(series, at, self.now, *value);
+                    *value = self.memory.deltas.add(series, at, self.now, *value);
                 }
             }
         }
-        let row = samples.into_iter().map(|(series, value)| (series, Value::Float(if is_stale { STALE_NAN } else { value }))).collect();
-        self.whole_row(at, row);
+        let row = samples.into_iter().map(|(series, value)| (series, Value::Float(value))).collect();
+        self.whole_row(at, row, first_bucket, is_stale);
         for exemplar in point.exemplars.iter().take(self.limits.max_attributes) {
             let value = match exemplar.value {
                 Some(exemplar::Value::AsDouble(value)) => value,
@@ -72,6 +73,17 @@ impl Writing<'_> {
             if let Some(series) = buckets.get(index).copied().flatten() {
                 self.exemplar(series, exemplar);
             }
+        }
+    }
+
+    /// Totals under other bounds cannot be added to: the histogram starts again, as in the collector's deltatocumulative processor. Otherwise the new
+    /// buckets would count less than those below them.
+    fn restart_if_other(&mut self, at: Timestamp, samples: &[(Option<SeriesId>, f64)], buckets: &[Option<SeriesId>]) {
+        let Some(stream) = samples[0].0 else { return };
+        let before = self.memory.layouts.before(stream, at, self.now);
+        if !before.is_empty() && !before.iter().copied().map(Some).eq(buckets.iter().copied()) {
+            let series = samples.iter().filter_map(|(series, _)| *series);
+            self.memory.deltas.forget(series.chain(before.iter().copied()));
         }
     }
 
@@ -91,10 +103,10 @@ impl Writing<'_> {
             None => stale(),
             Some(histogram) if family.temporality == Temporality::Cumulative => histogram.native(),
             Some(delta) => {
-                if let Err(reason) = self.deltas.check(series, at, self.now) {
+                if let Err(reason) = self.memory.deltas.check(series, at, self.now) {
                     return self.reject(reason, 1);
                 }
-                self.deltas.add_exponential(series, at, self.now, delta).native()
+                self.memory.deltas.add_exponential(series, at, self.now, delta).native()
             }
         };
         self.scalar(at, series, Value::Histogram(Arc::new(native)));

@@ -6,6 +6,7 @@ mod exponential;
 mod float_text;
 mod histogram;
 mod labels;
+mod layout;
 mod names;
 mod number;
 mod request;
@@ -16,6 +17,7 @@ use crate::refusal::{Refusal, Signal};
 use crate::repair::repair;
 use crate::schema::METRICS;
 use delta::Deltas;
+use layout::Layouts;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 use request::Writing;
@@ -26,11 +28,17 @@ use watchfire_model::{Gauge, Meter, Receipt, SeriesSink, Timestamp};
 /// Values nested deeper are shortened already here: prost gives up on them.
 const DECODABLE_DEPTH: usize = 32;
 
+/// What has to be remembered from one point to the next.
+struct Memory {
+    deltas: Deltas,
+    layouts: Layouts,
+}
+
 /// Turns metric requests into appends. Holds what deltas have added up to.
 pub(crate) struct Translator {
     limits: Limits,
     sink: Arc<dyn SeriesSink>,
-    deltas: Mutex<Deltas>,
+    memory: Mutex<Memory>,
     streams: Gauge,
 }
 
@@ -38,7 +46,7 @@ impl Translator {
     pub(crate) fn new(limits: Limits, sink: Arc<dyn SeriesSink>, meter: &Meter) -> Self {
         let limits = Limits { max_depth: limits.max_depth.min(DECODABLE_DEPTH), ..limits };
         Translator {
-            deltas: Mutex::new(Deltas::new(limits.max_streams)),
+            memory: Mutex::new(Memory { deltas: Deltas::new(limits.max_streams), layouts: Layouts::new(limits.max_streams) }),
             limits,
             sink,
             streams: meter.gauge("watchfire_delta_streams", &[]),
@@ -59,11 +67,11 @@ impl Translator {
             clean = Cow::Owned(repaired);
         }
         let request = ExportMetricsServiceRequest::decode(&*clean).map_err(|error| Refusal::Decode(Signal::Metrics, error.to_string()))?;
-        let mut deltas = self.deltas.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut writing = Writing::new(&*self.sink, &self.limits, &mut deltas, now);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writing = Writing::new(&*self.sink, &self.limits, &mut memory, now);
         writing.request(&request);
         let mut receipt = writing.receipt();
-        self.streams.set(deltas.len() as f64);
+        self.streams.set(memory.deltas.len() as f64);
         let repaired = [("invalid UTF-8", findings.bad_text), ("value nested too deep", findings.too_deep)];
         receipt.warnings.extend(repaired.into_iter().filter(|(_, n)| *n > 0));
         Ok(receipt)

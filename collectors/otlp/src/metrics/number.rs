@@ -29,10 +29,10 @@ impl Writing<'_> {
         };
         let mut value = value;
         if delta {
-            if let Err(reason) = self.deltas.check(series, at, self.now) {
+            if let Err(reason) = self.memory.deltas.check(series, at, self.now) {
                 return self.reject(reason, 1);
             }
-            value = self.deltas.add(series, at, self.now, value);
+            value = self.memory.deltas.add(series, at, self.now, value);
         }
         self.scalar(at, series, Value::Float(value));
         for exemplar in point.exemplars.iter().take(self.limits.max_attributes) {
@@ -43,7 +43,7 @@ impl Writing<'_> {
     pub(super) fn summary(&mut self, family: &Family<'_>, point: &SummaryDataPoint) {
         let at = time(point.time_unix_nano);
         let stale = point.flags & NO_RECORDED_VALUE != 0;
-        let value = |value: f64| Value::Float(if stale { STALE_NAN } else { ordinary(value) });
+        let value = |value: f64| Value::Float(ordinary(value));
         let labels = family.resource.of_point(&point.attributes, self.limits);
         let (sum, count) = (format!("{}_sum", family.name), format!("{}_count", family.name));
         let mut row = vec![
@@ -63,15 +63,6 @@ impl Writing<'_> {
             let text = openmetrics_float(quantile.quantile);
             row.push((self.series(&labels, family.name, Some(("quantile", &text)), family.kind), value(quantile.value)));
         }
-        self.whole_row(at, row);
-    }
-
-    /// Appends a row if each of its series could be had.
-    pub(super) fn whole_row(&mut self, at: watchfire_model::Timestamp, row: Vec<(Option<watchfire_model::SeriesId>, Value)>) {
-        let row: Option<Vec<_>> = row.into_iter().map(|(series, value)| Some((series?, value))).collect();
-        match row {
-            Some(row) => self.row(at, &row),
-            None => self.reject("series limit", 1),
-        }
+        self.whole_row(at, row, 2, stale);
     }
 }

@@ -1,15 +1,16 @@
 //! One request on its way into the series: resources, scopes, metrics, and the account of their points.
 
-use super::delta::Deltas;
+use super::Memory;
 use super::labels::{ResourceLabels, plain_labels};
 use super::names::{NameKind, metric_name};
 use crate::limits::Limits;
+use hashbrown::HashSet;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Exemplar as WireExemplar, Metric, exemplar, metric::Data};
 use std::time::Duration;
 use watchfire_model::{
-    Appended, Exemplar, LabelsBuilder, METRIC_NAME, Metadata, MetricKind, Nanos, OriginId, Receipt, SeriesId, SeriesSink, SpanId,
-    Timestamp, TraceId, Value,
+    Appended, Exemplar, LabelsBuilder, METRIC_NAME, Metadata, MetricKind, Nanos, OriginId, Receipt, STALE_NAN, SeriesId, SeriesSink,
+    SpanId, Timestamp, TraceId, Value,
 };
 
 /// `target_info` is written at this spacing, half of the query engine's look-back.
@@ -30,7 +31,7 @@ pub(super) enum Temporality {
 pub(super) struct Writing<'a> {
     pub(super) sink: &'a dyn SeriesSink,
     pub(super) limits: &'a Limits,
-    pub(super) deltas: &'a mut Deltas,
+    pub(super) memory: &'a mut Memory,
     pub(super) now: Timestamp,
     pub(super) origin: OriginId,
     /// Single samples of this resource that wait to be appended row by row.
@@ -47,8 +48,8 @@ pub(super) struct Family<'a> {
 }
 
 impl<'a> Writing<'a> {
-    pub(super) fn new(sink: &'a dyn SeriesSink, limits: &'a Limits, deltas: &'a mut Deltas, now: Timestamp) -> Self {
-        Writing { sink, limits, deltas, now, origin: OriginId(0), scalars: Vec::new(), receipt: Receipt::default() }
+    pub(super) fn new(sink: &'a dyn SeriesSink, limits: &'a Limits, memory: &'a mut Memory, now: Timestamp) -> Self {
+        Writing { sink, limits, memory, now, origin: OriginId(0), scalars: Vec::new(), receipt: Receipt::default() }
     }
 
     pub(super) fn receipt(self) -> Receipt {
@@ -160,14 +161,30 @@ impl<'a> Writing<'a> {
         }
     }
 
-    /// Appends a point of several samples; it counts as one.
-    pub(super) fn row(&mut self, at: Timestamp, row: &[(SeriesId, Value)]) {
-        // What the point's own series have waiting must not come after it.
-        let appended = self.sink.append(self.origin, at, self.now, row);
+    /// Appends a point of several samples, which counts as one: a first by which its stream is known, and from `parts` on what may be others in the next
+    /// point. What the point before it had of these and this one has not ends. A point without a value (`stale`) ends everything.
+    pub(super) fn whole_row(&mut self, at: Timestamp, row: Vec<(Option<SeriesId>, Value)>, parts: usize, stale: bool) {
+        let Some(mut row) = row.into_iter().map(|(series, value)| Some((series?, value))).collect::<Option<Vec<_>>>() else {
+            return self.reject("series limit", 1);
+        };
+        if stale {
+            row.iter_mut().for_each(|(_, value)| *value = Value::Float(STALE_NAN));
+        }
+        let appended = self.sink.append(self.origin, at, self.now, &row);
         match reasons(&appended).into_iter().max_by_key(|(_, samples)| *samples) {
-            Some((reason, samples)) if samples > 0 => self.reject(reason, 1),
+            Some((reason, samples)) if samples > 0 => return self.reject(reason, 1),
             _ => self.receipt.accepted += 1,
         }
+        let stream = row[0].0;
+        let parts: Vec<SeriesId> = row[parts..].iter().map(|(series, _)| *series).collect();
+        let before = self.memory.layouts.before(stream, at, self.now);
+        if before != parts {
+            let kept: HashSet<SeriesId> = parts.iter().copied().collect();
+            let ended = before.iter().filter(|id| !kept.contains(*id));
+            let ended: Vec<_> = ended.map(|id| (*id, Value::Float(STALE_NAN))).collect();
+            self.sink.append(self.origin, at, self.now, &ended);
+        }
+        self.memory.layouts.remember(stream, at, self.now, &parts);
     }
 
     pub(super) fn exemplar(&self, series: SeriesId, exemplar: &WireExemplar) {

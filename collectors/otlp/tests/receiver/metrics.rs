@@ -187,6 +187,83 @@ async fn deltas_add_up_per_series_and_out_of_order_ones_are_refused() {
     fixture.stop().await;
 }
 
+/// What the sender no longer has must not be looked at for as long as queries look back, among buckets that go on.
+#[tokio::test]
+async fn buckets_and_quantiles_end_with_the_point_that_lacks_them() {
+    let fixture = Fixture::start();
+    let no_value = |point: HistogramDataPoint| HistogramDataPoint { flags: 1, sum: None, ..point };
+    send(
+        &fixture,
+        vec![
+            histogram("a", CUMULATIVE, vec![histogram_point(0, &[1.0, 2.0], &[1, 2, 0]), histogram_point(10, &[1.0, 4.0], &[1, 2, 0])]),
+            histogram("b", CUMULATIVE, vec![histogram_point(0, &[1.0], &[1, 2]), no_value(histogram_point(10, &[], &[]))]),
+        ],
+    )
+    .await;
+    let quantile = |quantile| ValueAtQuantile { quantile, value: 3.0 };
+    let summary = |seconds, quantile_values, flags| SummaryDataPoint {
+        time_unix_nano: NOW_NANOS + seconds * SECOND,
+        quantile_values,
+        flags,
+        ..SummaryDataPoint::default()
+    };
+    let points = vec![summary(0, vec![quantile(0.5), quantile(0.9)], 0), summary(10, vec![quantile(0.5)], 0), summary(20, vec![], 1)];
+    let data = Some(Data::Summary(Summary { data_points: points }));
+    let rejected = send(&fixture, vec![Metric { name: "c".to_owned(), data, ..Metric::default() }]).await;
+    assert_eq!(rejected, (0, String::new()));
+    let ended: Vec<String> = stored(&fixture).into_iter().filter(|line| line.ends_with("stale")).collect();
+    assert_eq!(
+        ended,
+        [
+            r#"a_seconds_bucket{le="2.0"}@10=stale"#,
+            r#"b_seconds_bucket{le="+Inf"}@10=stale"#,
+            r#"b_seconds_bucket{le="1.0"}@10=stale"#,
+            "b_seconds_count@10=stale",
+            "b_seconds_sum@10=stale",
+            r#"c_count@20=stale"#,
+            r#"c_sum@20=stale"#,
+            r#"c{quantile="0.5"}@20=stale"#,
+            r#"c{quantile="0.9"}@10=stale"#,
+        ]
+    );
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn deltas_under_other_bounds_start_again() {
+    let fixture = Fixture::start();
+    let points = vec![
+        histogram_point(0, &[1.0, 2.0], &[1, 2, 3]),
+        histogram_point(10, &[1.0, 2.0], &[1, 2, 3]),
+        histogram_point(20, &[1.0, 4.0], &[1, 0, 1]),
+    ];
+    assert_eq!(send(&fixture, vec![histogram("spend", DELTA, points)]).await, (0, String::new()));
+    let last: Vec<String> = stored(&fixture).into_iter().filter(|line| line.contains("@20")).collect();
+    assert_eq!(
+        last,
+        [
+            r#"spend_seconds_bucket{le="+Inf"}@20=2"#,
+            r#"spend_seconds_bucket{le="1.0"}@20=1"#,
+            r#"spend_seconds_bucket{le="2.0"}@20=stale"#,
+            r#"spend_seconds_bucket{le="4.0"}@20=1"#,
+            "spend_seconds_count@20=2",
+            "spend_seconds_sum@20=1.5",
+        ],
+        "no bucket counts less than one below it"
+    );
+    fixture.stop().await;
+}
+
+/// One point of a clock that is ahead would make everything after it late.
+#[tokio::test]
+async fn a_delta_from_the_future_is_refused_and_holds_up_nothing() {
+    let fixture = Fixture::start();
+    let (rejected, why) = send(&fixture, vec![sum("hits", DELTA, true, vec![point(0, 1.0), point(3600, 2.0), point(10, 4.0)])]).await;
+    assert_eq!((rejected, why.as_str()), (1, "rejected 1 of 3 data points: 1 future"));
+    assert_eq!(stored(&fixture), ["hits_total@0=1", "hits_total@10=5"]);
+    fixture.stop().await;
+}
+
 #[tokio::test]
 async fn histograms_become_buckets_with_the_le_text_of_a_scrape() {
     let fixture = Fixture::start();
