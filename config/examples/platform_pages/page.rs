@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 use watchfire_config::Platform;
-use watchfire_config::platform::{Objective, Route};
+use watchfire_config::platform::{Objective, Requirement, Route};
 use watchfire_model::format_duration;
 
 /// Markdown.
@@ -257,6 +257,7 @@ fn thresholds(platform: &Platform, out: &mut String) -> Result<(), Box<dyn std::
     let mut ids: BTreeSet<&str> = rules.iter().map(|r| r.id.as_str()).collect();
     ids.extend(platform.objectives.iter().map(|o| o.id.as_str()));
     ids.extend(platform.baselines.iter().map(|b| b.threshold.as_str()));
+    ids.extend(platform.requirements.iter().map(|r| r.id.as_str()));
 
     let mut table = Table::new(&["Id", "Alert", "What it says", "For", "Severity", "Tripped by"]);
     for id in &ids {
@@ -293,6 +294,10 @@ fn threshold(platform: &Platform, keys: &Keys, id: &str, rules: &[Rule], out: &m
     if names.is_empty() {
         names.extend(objectives.iter().map(|o| o.name.as_str()));
     }
+    let requirements: Vec<&Requirement> = platform.requirements.iter().filter(|r| r.id == id).collect();
+    if names.is_empty() {
+        names.extend(requirements.iter().map(|r| r.title.as_str()));
+    }
     names.dedup();
     let _ = write!(out, "\n<a id=\"{}\"></a>\n\n### {id}: {}\n", id.to_lowercase(), names.join(", "));
     for rule in &of_id {
@@ -320,12 +325,16 @@ fn threshold(platform: &Platform, keys: &Keys, id: &str, rules: &[Rule], out: &m
         let _ = write!(out, "\nWhere the figure comes from: {}\n", baseline.explanation);
     }
 
+    for requirement in &requirements {
+        let _ = write!(out, "\n{}\n", requirement.look_for);
+    }
+
     let scenarios: Vec<_> = platform.scenarios.iter().filter(|s| s.trips.iter().chain(&s.misses).any(|t| t == id)).collect();
     let mut views: Vec<&str> = Vec::new();
     if of_id.iter().any(|r| r.alerts) {
         views.push("alerts");
     }
-    let named = scenarios.iter().flat_map(|s| keys.views_of(&s.look_for));
+    let named = scenarios.iter().map(|s| &s.look_for).chain(requirements.iter().map(|r| &r.look_for)).flat_map(|t| keys.views_of(t));
     let boards = (!objectives.is_empty()).then_some("slo");
     for view in named.chain(boards) {
         if !views.contains(&view) {

@@ -13,8 +13,8 @@ pub use load::PlatformFiles;
 pub use objective::{Comparison, Objective};
 pub use operation::{Operation, Saga, SagaStep, Step};
 pub use parts::{
-    Attributes, Baseline, Breaker, Check, Defaults, HealthFormat, Protocol, Provider, Queue, QueueExporter, Retry, Route, Service,
-    ServiceKind, Signal, SignalKind, Store, StoreKind, Transport,
+    Attributes, Baseline, Breaker, Check, Defaults, HealthFormat, Protocol, Provider, Queue, QueueExporter, Requirement, Retry, Route,
+    Service, ServiceKind, Signal, SignalKind, Store, StoreKind, Transport,
 };
 pub use roster::{load_platform, platform_names};
 pub use scenario::{Effect, Scenario};
@@ -60,6 +60,8 @@ pub struct Platform {
     pub routes: Vec<Route>,
     #[serde(default, rename = "baseline")]
     pub baselines: Vec<Baseline>,
+    #[serde(default, rename = "requirement")]
+    pub requirements: Vec<Requirement>,
     /// `rules.yaml`: a Prometheus rule file.
     #[serde(skip)]
     pub rules: String,

@@ -449,3 +449,14 @@ pub struct Baseline {
     pub threshold: String,
     pub explanation: String,
 }
+
+/// What the document asks for beyond alerts and objectives, and where it is seen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requirement {
+    /// `PN-09`.
+    pub id: String,
+    pub title: String,
+    /// Names the views as scenarios do: `Map: ...`.
+    pub look_for: String,
+}
