@@ -6,7 +6,6 @@ use crate::instance::Plan;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use watchfire_notifiers::routing::Routing;
 
 /// # Errors
 /// When the configuration is wrong; every mistake is named.
@@ -69,13 +68,9 @@ fn check(flags: &RunFlags) -> anyhow::Result<ExitCode> {
     if let Err(e) = crate::instance::targets(&plan) {
         wrong.push(e);
     }
-    let routing = crate::instance::notify_settings(&plan, "").and_then(|s| Routing::new(&s).map_err(|e| anyhow::anyhow!("route: {e}")));
-    match routing {
-        Ok(routing) => {
-            for line in routing.unused() {
-                exit::warn(line);
-            }
-        }
+    let delivery = crate::instance::notify_settings(&plan, "");
+    match delivery.and_then(|s| watchfire_notifiers::check(&s).map_err(|e| anyhow::anyhow!("notify: {e}"))) {
+        Ok(unused) => unused.iter().for_each(|line| exit::warn(line)),
         Err(e) => wrong.push(e),
     }
     for warning in &plan.loaded.warnings {

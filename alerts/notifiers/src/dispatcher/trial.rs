@@ -1,5 +1,6 @@
 //! Trying the paths without the outbox: what could work, and what does when a test message is sent.
 
+use super::handle::table;
 use super::plan::PathTraits;
 use crate::channels::terminal::Terminal;
 use crate::channels::{self, Channel};
@@ -17,6 +18,15 @@ pub struct PathReport {
     pub works: bool,
     /// What was found, or what is missing.
     pub detail: String,
+}
+
+/// For `watchfire config check`: every mistake that would keep delivery from starting, and what has no effect, in sentences.
+///
+/// # Errors
+/// What is wrong with the settings.
+pub fn check(settings: &Settings) -> Result<Vec<String>, String> {
+    let made = table(settings, &Terminal::default())?;
+    Ok(made.routing.unused().to_vec())
 }
 
 /// For `watchfire notify test` without a running instance: builds every path of the settings and sends a test message over it.

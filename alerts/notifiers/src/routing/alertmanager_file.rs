@@ -1,7 +1,7 @@
 //! Reads an `alertmanager.yml` as it is: routes, receivers with the templates of their messages, intervals and inhibition. Receivers of kinds
 //! that are not spoken are kept by name, so routing agrees, and are listed as ignored.
 
-use super::calendar::TimeInterval;
+use super::declared::{Declared, Email, File, Global, HttpConfig, PagerDuty, Route, Slack, Text, Webhook};
 use super::matchers::parse_matchers;
 use super::own;
 use super::template_files;
@@ -26,62 +26,11 @@ use watchfire_template::receiver::Templates;
 const FILE_BYTES: usize = 4 << 20;
 const DEPTH: usize = 50;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    global: BTreeMap<String, Value>,
-    route: Route,
-    #[serde(default)]
+/// The receivers' entries as values: templates of texts are read from these.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Texts {
     receivers: Vec<BTreeMap<String, Value>>,
-    #[serde(default)]
-    inhibit_rules: Vec<Inhibit>,
-    #[serde(default)]
-    mute_time_intervals: Vec<NamedInterval>,
-    #[serde(default)]
-    time_intervals: Vec<NamedInterval>,
-    #[serde(default)]
-    templates: Vec<String>,
-    #[serde(default, rename = "tracing")]
-    _tracing: Value,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Route {
-    receiver: Option<String>,
-    group_by: Option<Vec<String>>,
-    r#continue: bool,
-    matchers: Vec<String>,
-    r#match: BTreeMap<String, Value>,
-    match_re: BTreeMap<String, Value>,
-    mute_time_intervals: Vec<String>,
-    active_time_intervals: Vec<String>,
-    group_wait: Option<String>,
-    group_interval: Option<String>,
-    repeat_interval: Option<String>,
-    routes: Vec<Route>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Inhibit {
-    name: String,
-    source_match: BTreeMap<String, Value>,
-    source_match_re: BTreeMap<String, Value>,
-    source_matchers: Vec<String>,
-    target_match: BTreeMap<String, Value>,
-    target_match_re: BTreeMap<String, Value>,
-    target_matchers: Vec<String>,
-    equal: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NamedInterval {
-    name: String,
-    #[serde(default)]
-    time_intervals: Vec<TimeInterval>,
 }
 
 /// The table, and what of the messages' texts cannot be used. Template files are looked up in `directory`.
@@ -100,12 +49,15 @@ pub fn load(text: &str, directory: Option<&Path>) -> Result<(Routing, Unfit), St
         }
     }
     for rule in &file.inhibit_rules {
+        if rule.equal.iter().any(String::is_empty) {
+            return Err("inhibit_rules: \"\" is not a valid label name in equal".to_owned());
+        }
         routing.inhibit.push(InhibitRule {
             source: conditions(&rule.source_matchers, &rule.source_match, &rule.source_match_re)?,
             target: conditions(&rule.target_matchers, &rule.target_match, &rule.target_match_re)?,
             equal: rule.equal.clone(),
         });
-        tracing::debug!(rule = rule.name, "inhibition rule");
+        tracing::debug!(rule = rule.name.as_deref().unwrap_or_default(), "inhibition rule");
     }
     let mut unfit = Unfit::default();
     let templates = match directory {
@@ -117,21 +69,28 @@ pub fn load(text: &str, directory: Option<&Path>) -> Result<(Routing, Unfit), St
         None => Templates::shipped()?,
     };
     let templates = Arc::new(templates);
-    for declared in &file.receivers {
-        let made = receiver(declared, &file.global, &templates, &mut unfit)?;
+    let global = file.global.unwrap_or_default();
+    if let Some(text) = &global.resolve_timeout {
+        parse_duration(text).map_err(|e| format!("global.resolve_timeout: {e}"))?;
+    }
+    let texts: Texts = serde_saphyr::from_str(text).unwrap_or_default();
+    let none = BTreeMap::new();
+    for (position, declared) in file.receivers.iter().enumerate() {
+        let entries = texts.receivers.get(position).unwrap_or(&none);
+        let made = receiver(declared, entries, &global, &templates, &mut unfit)?;
         if routing.receivers.iter().any(|r| r.name == made.name) {
             return Err(format!("notification config name {:?} is not unique", made.name));
         }
         routing.receivers.push(made);
     }
     let root = &file.route;
-    if root.receiver.is_none() {
+    if root.receiver.as_deref().unwrap_or_default().is_empty() {
         return Err("root route must specify a default receiver".to_owned());
     }
     if !(root.matchers.is_empty() && root.r#match.is_empty() && root.match_re.is_empty()) {
         return Err("root route must not have any matchers".to_owned());
     }
-    if root.r#continue {
+    if root.r#continue == Some(true) {
         return Err("cannot have continue in root route".to_owned());
     }
     if !(root.mute_time_intervals.is_empty() && root.active_time_intervals.is_empty()) {
@@ -181,6 +140,10 @@ fn add(nodes: &mut Vec<Node>, route: &Route, parent: &Node, depth: usize) -> Res
             return Err("cannot have wildcard group_by (`...`) and other labels at the same time".to_owned());
         }
         Some(names) if names.iter().any(|n| n == "...") => GroupBy::All,
+        Some(names) if names.iter().any(String::is_empty) => return Err("invalid label name \"\" in group_by list".to_owned()),
+        Some(names) if names.iter().enumerate().any(|(n, name)| names[..n].contains(name)) => {
+            return Err(format!("duplicated label in group_by list: {}", names.join(", ")));
+        }
         Some(names) => GroupBy::Labels(names.clone()),
         None => parent.group_by.clone(),
     };
@@ -195,7 +158,7 @@ fn add(nodes: &mut Vec<Node>, route: &Route, parent: &Node, depth: usize) -> Res
         },
         group_by,
         timing,
-        goes_on: route.r#continue,
+        goes_on: route.r#continue.unwrap_or_default(),
         mute: route.mute_time_intervals.clone(),
         active: route.active_time_intervals.clone(),
         routes: Vec::new(),
@@ -214,167 +177,177 @@ fn add(nodes: &mut Vec<Node>, route: &Route, parent: &Node, depth: usize) -> Res
     Ok(index)
 }
 
-fn conditions(matchers: &[String], equal: &BTreeMap<String, Value>, regex: &BTreeMap<String, Value>) -> Result<Vec<Matcher>, String> {
+fn conditions(matchers: &[String], equal: &BTreeMap<String, Text>, regex: &BTreeMap<String, Text>) -> Result<Vec<Matcher>, String> {
     let mut out = Vec::new();
     for (name, value) in equal {
-        out.push(Matcher::equal(name, &scalar(value)));
+        out.push(Matcher::equal(name, value.as_deref().unwrap_or_default()));
     }
     for (name, value) in regex {
-        out.push(Matcher::new(name, MatchOp::Regex, &scalar(value)).map_err(|e| format!("{name}: {e}"))?);
+        let value = value.as_deref().ok_or_else(|| format!("invalid regexp value for {name:?}"))?;
+        // Written as Alertmanager writes it: it is part of the key of a group.
+        out.push(Matcher::new(name, MatchOp::Regex, &format!("^(?:{value})$")).map_err(|e| format!("{name}: {e}"))?);
     }
     for text in matchers {
         out.extend(parse_matchers(text)?);
     }
+    out.sort_by(|a, b| (&a.name, &a.value).cmp(&(&b.name, &b.value)));
     Ok(out)
 }
 
-fn scalar(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
 fn receiver(
-    declared: &BTreeMap<String, Value>,
-    global: &BTreeMap<String, Value>,
+    declared: &Declared,
+    entries: &BTreeMap<String, Value>,
+    global: &Global,
     templates: &Arc<Templates>,
     unfit: &mut Unfit,
 ) -> Result<Receiver, String> {
-    let name = declared.get("name").map(scalar).filter(|n| !n.is_empty()).ok_or("a receiver has no name")?;
+    let name = declared.name.clone().filter(|n| !n.is_empty()).ok_or("a receiver has no name")?;
+    let mut worded = Worded { receiver: &name, entries, templates, unfit };
     let mut channels = Vec::new();
-    let mut resolved = Vec::new();
-    let mut ignored = Vec::new();
-    for (kind, entries) in declared.iter().filter(|(k, _)| *k != "name") {
-        let Some(entries) = entries.as_array() else {
-            if entries.is_null() {
-                continue;
-            }
-            return Err(format!("receiver {name:?}: {kind} is not a list"));
-        };
-        for (position, entry) in entries.iter().enumerate() {
-            // One text that cannot be used costs the wording of this channel, and is named.
-            let mut note = |field: &str, what: String| {
-                unfit.texts.push(UnfitText { receiver: name.clone(), kind: kind.clone(), position, field: field.to_owned(), what });
-            };
-            let worded = match unfit_text(kind, entry, templates) {
-                Some((field, reason)) => {
-                    note(&field, format!(" cannot be used ({reason}); watchfire's own text is sent instead"));
-                    None
-                }
-                None => Some(templates),
-            };
-            if let Some(header) = EmailWording::unsent(entry).filter(|_| kind == "email_configs") {
-                note("headers", format!(": {header} is not sent"));
-            }
-            let fields = Fields { entry, global, worded };
-            let (channel, default) = match kind.as_str() {
-                "slack_configs" => (fields.slack(), false),
-                "pagerduty_configs" => (fields.pagerduty(), true),
-                "email_configs" => (fields.email(), false),
-                "webhook_configs" => (fields.webhook(), true),
-                other => {
-                    if !other.ends_with("_configs") {
-                        return Err(format!("receiver {name:?}: unknown field {other:?}"));
-                    }
-                    ignored.push(other.trim_end_matches("_configs").to_owned());
-                    continue;
-                }
-            };
-            channels.push((channel, Severity::Info, false));
-            resolved.push(entry.get("send_resolved").and_then(Value::as_bool).unwrap_or(default));
-        }
+    for (n, entry) in declared.email_configs.iter().flatten().enumerate() {
+        channels.push((email(entry, global, worded.entry("email_configs", n)), entry.send_resolved.unwrap_or(false)));
     }
+    for (n, entry) in declared.pagerduty_configs.iter().flatten().enumerate() {
+        channels.push((pagerduty(entry, global, worded.entry("pagerduty_configs", n)), entry.send_resolved.unwrap_or(true)));
+    }
+    for (n, entry) in declared.slack_configs.iter().flatten().enumerate() {
+        channels.push((slack(entry, global, worded.entry("slack_configs", n)), entry.send_resolved.unwrap_or(false)));
+    }
+    for (n, entry) in declared.webhook_configs.iter().flatten().enumerate() {
+        worded.unread_http(n);
+        let made = webhook(entry, global).map_err(|e| format!("receiver {name:?}: webhook_configs: {e}"))?;
+        channels.push((made, entry.send_resolved.unwrap_or(true)));
+    }
+    let (channels, resolved): (Vec<_>, Vec<_>) = channels.into_iter().map(|(c, resolved)| ((c, Severity::Info, false), resolved)).unzip();
     let mut made = own::receiver(&name, channels);
     for (channel, send_resolved) in made.channels.iter_mut().zip(resolved) {
         channel.send_resolved = send_resolved;
     }
-    made.ignored = ignored;
+    made.ignored = declared.unspoken();
     Ok(made)
 }
 
-/// A receiver entry, with the file's `global` section behind it.
-struct Fields<'a> {
-    entry: &'a Value,
-    global: &'a BTreeMap<String, Value>,
-    worded: Option<&'a Arc<Templates>>,
+/// The texts of one receiver.
+struct Worded<'a> {
+    receiver: &'a str,
+    entries: &'a BTreeMap<String, Value>,
+    templates: &'a Arc<Templates>,
+    unfit: &'a mut Unfit,
 }
 
-impl Fields<'_> {
-    fn text(&self, name: &str) -> Option<String> {
-        self.entry.get(name).filter(|v| !v.is_null()).map(scalar)
+impl<'a> Worded<'a> {
+    fn value(&self, kind: &str, position: usize) -> &'a Value {
+        self.entries.get(kind).and_then(|list| list.get(position)).unwrap_or(&Value::Null)
     }
 
-    fn or_global(&self, name: &str, global: &str) -> Option<String> {
-        self.text(name).or_else(|| self.global.get(global).filter(|v| !v.is_null()).map(scalar))
+    fn note(&mut self, kind: &str, position: usize, field: &str, what: String) {
+        let (receiver, kind, field) = (self.receiver.to_owned(), kind.to_owned(), field.to_owned());
+        self.unfit.texts.push(UnfitText { receiver, kind, position, field, what });
     }
 
-    /// A secret and its `_file` form: what the entry says hides what `global` says.
-    fn secret(&self, name: &str, global: &str) -> (Option<Secret>, Option<PathBuf>) {
-        let of = |get: &dyn Fn(&str) -> Option<String>, name: &str| {
-            let inline = get(name).map(|text| Secret::new(&text));
-            let file = if inline.is_some() { None } else { get(&format!("{name}_file")).map(PathBuf::from) };
-            (inline, file)
-        };
-        let own = of(&|n| self.text(n), name);
-        if own.0.is_some() || own.1.is_some() {
-            return own;
+    /// The entry with its templates. One text that cannot be used costs the wording of this channel, and is named.
+    fn entry(&mut self, kind: &str, position: usize) -> (&'a Value, Option<&'a Arc<Templates>>) {
+        let (entry, templates) = (self.value(kind, position), self.templates);
+        if let Some(header) = EmailWording::unsent(entry).filter(|_| kind == "email_configs") {
+            self.note(kind, position, "headers", format!(": {header} is not sent"));
         }
-        of(&|n| self.global.get(n).filter(|v| !v.is_null()).map(scalar), global)
-    }
-
-    fn slack(&self) -> ChannelSettings {
-        let (url, url_file) = self.secret("api_url", "slack_api_url");
-        let wording = self.worded.and_then(|templates| SlackWording::of(self.entry, templates));
-        ChannelSettings::Slack(SlackSettings { url, url_file, channel: self.text("channel"), wording, ..SlackSettings::default() })
-    }
-
-    fn pagerduty(&self) -> ChannelSettings {
-        let (routing_key, routing_key_file) = self.secret("routing_key", "");
-        let url = self.or_global("url", "pagerduty_url").unwrap_or_default();
-        let wording = self.worded.and_then(|templates| PagerDutyWording::of(self.entry, templates));
-        ChannelSettings::Pagerduty(PagerDutySettings { routing_key, routing_key_file, url, wording, ..PagerDutySettings::default() })
-    }
-
-    fn email(&self) -> ChannelSettings {
-        let (password, password_file) = self.secret("auth_password", "smtp_auth_password");
-        let smarthost = self.or_global("smarthost", "smtp_smarthost").unwrap_or_default();
-        let tls = self.or_global("require_tls", "smtp_require_tls").is_none_or(|v| v == "true");
-        let security = match smarthost.rsplit_once(':') {
-            Some((_, "465")) => Security::Tls,
-            _ if tls => Security::Starttls,
-            _ => Security::None,
-        };
-        ChannelSettings::Email(EmailSettings {
-            smarthost,
-            from: self.or_global("from", "smtp_from").unwrap_or_default(),
-            to: self.text("to").unwrap_or_default().split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect(),
-            username: self.or_global("auth_username", "smtp_auth_username"),
-            password,
-            password_file,
-            password_env: None,
-            security,
-            hello: self.or_global("hello", "smtp_hello"),
-            wording: self.worded.and_then(|templates| EmailWording::of(self.entry, templates)),
-        })
-    }
-
-    fn webhook(&self) -> ChannelSettings {
-        let (url, url_file) = self.secret("url", "");
-        let mut settings = WebhookSettings { url, url_file, ..WebhookSettings::default() };
-        settings.max_alerts = self.entry.get("max_alerts").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-        let http = self.entry.get("http_config").unwrap_or_else(|| self.global.get("http_config").unwrap_or(&Value::Null));
-        let text = |value: &Value, name: &str| value.get(name).filter(|v| !v.is_null()).map(scalar);
-        if let Some(basic) = http.get("basic_auth") {
-            settings.username = text(basic, "username");
-            settings.password = text(basic, "password").map(|text| Secret::new(&text));
-            settings.password_file = text(basic, "password_file").map(PathBuf::from);
+        match unfit_text(kind, entry, templates) {
+            Some((field, reason)) => {
+                self.note(kind, position, &field, format!(" cannot be used ({reason}); watchfire's own text is sent instead"));
+                (entry, None)
+            }
+            None => (entry, Some(templates)),
         }
-        let bearer = http.get("authorization").unwrap_or(http);
-        let token = text(bearer, "credentials").or_else(|| text(bearer, "bearer_token"));
-        settings.bearer_token = token.map(|text| Secret::new(&text));
-        settings.bearer_token_file = text(bearer, "credentials_file").or_else(|| text(bearer, "bearer_token_file")).map(PathBuf::from);
-        ChannelSettings::Webhook(settings)
     }
+
+    /// Settings of the connection that have no effect.
+    fn unread_http(&mut self, position: usize) {
+        const READ: [&str; 4] = ["basic_auth", "authorization", "bearer_token", "bearer_token_file"];
+        let kind = "webhook_configs";
+        let http = self.value(kind, position).get("http_config").and_then(Value::as_object);
+        let unread: Vec<&str> = http.into_iter().flatten().map(|(key, _)| key.as_str()).filter(|key| !READ.contains(key)).collect();
+        if !unread.is_empty() {
+            self.note(kind, position, "http_config", format!(": {} is not used", unread.join(", ")));
+        }
+    }
+}
+
+type Wording<'a> = (&'a Value, Option<&'a Arc<Templates>>);
+
+/// A secret and its `_file` form: what the entry says hides what `global` says.
+fn secret(own: (&Text, &Text), global: (&Text, &Text)) -> (Option<Secret>, Option<PathBuf>) {
+    let (inline, file) = if own.0.is_some() || own.1.is_some() { own } else { global };
+    let file = if inline.is_some() { None } else { file.as_ref().map(PathBuf::from) };
+    (inline.as_deref().map(Secret::new), file)
+}
+
+fn slack(entry: &Slack, global: &Global, (texts, templates): Wording<'_>) -> ChannelSettings {
+    let (url, url_file) = secret((&entry.api_url, &entry.api_url_file), (&global.slack_api_url, &global.slack_api_url_file));
+    let wording = templates.and_then(|templates| SlackWording::of(texts, templates));
+    ChannelSettings::Slack(SlackSettings { url, url_file, channel: entry.channel.clone(), wording, ..SlackSettings::default() })
+}
+
+fn pagerduty(entry: &PagerDuty, global: &Global, (texts, templates): Wording<'_>) -> ChannelSettings {
+    let (routing_key, routing_key_file) = secret((&entry.routing_key, &entry.routing_key_file), (&None, &None));
+    let url = entry.url.clone().or_else(|| global.pagerduty_url.clone()).unwrap_or_default();
+    let wording = templates.and_then(|templates| PagerDutyWording::of(texts, templates));
+    ChannelSettings::Pagerduty(PagerDutySettings { routing_key, routing_key_file, url, wording, ..PagerDutySettings::default() })
+}
+
+fn email(entry: &Email, global: &Global, (texts, templates): Wording<'_>) -> ChannelSettings {
+    let own = (&entry.auth_password, &entry.auth_password_file);
+    let (password, password_file) = secret(own, (&global.smtp_auth_password, &global.smtp_auth_password_file));
+    let smarthost = entry.smarthost.clone().or_else(|| global.smtp_smarthost.clone()).unwrap_or_default();
+    let tls = entry.require_tls.or(global.smtp_require_tls).unwrap_or(true);
+    let security = match smarthost.rsplit_once(':') {
+        Some((_, "465")) => Security::Tls,
+        _ if tls => Security::Starttls,
+        _ => Security::None,
+    };
+    let to = entry.to.as_deref().unwrap_or_default();
+    ChannelSettings::Email(EmailSettings {
+        smarthost,
+        from: entry.from.clone().or_else(|| global.smtp_from.clone()).unwrap_or_default(),
+        to: to.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect(),
+        username: entry.auth_username.clone().or_else(|| global.smtp_auth_username.clone()),
+        password,
+        password_file,
+        password_env: None,
+        security,
+        hello: entry.hello.clone().or_else(|| global.smtp_hello.clone()),
+        wording: templates.and_then(|templates| EmailWording::of(texts, templates)),
+    })
+}
+
+fn webhook(entry: &Webhook, global: &Global) -> Result<ChannelSettings, String> {
+    let (url, url_file) = secret((&entry.url, &entry.url_file), (&None, &None));
+    let max_alerts = entry.max_alerts.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    let mut settings = WebhookSettings { url, url_file, max_alerts, ..WebhookSettings::default() };
+    if let Some(http) = entry.http_config.as_ref().or(global.http_config.as_ref()) {
+        credentials(http, &mut settings)?;
+    }
+    Ok(ChannelSettings::Webhook(settings))
+}
+
+fn credentials(http: &HttpConfig, settings: &mut WebhookSettings) -> Result<(), String> {
+    if let Some(basic) = &http.basic_auth {
+        settings.username.clone_from(&basic.username);
+        (settings.password, settings.password_file) = secret((&basic.password, &basic.password_file), (&None, &None));
+    }
+    let Some(authorization) = &http.authorization else {
+        (settings.bearer_token, settings.bearer_token_file) = secret((&http.bearer_token, &http.bearer_token_file), (&None, &None));
+        return Ok(());
+    };
+    match (authorization.r#type.as_deref().map(str::trim), &authorization.credentials) {
+        (None | Some(""), _) => {}
+        (Some(word), _) if word.eq_ignore_ascii_case("bearer") => {}
+        (Some(word), Some(credentials)) => {
+            settings.headers.insert("Authorization".to_owned(), format!("{word} {credentials}"));
+            return Ok(());
+        }
+        (Some(word), None) => return Err(format!("authorization type {word:?} needs credentials in the file itself; or use type Bearer")),
+    }
+    let own = (&authorization.credentials, &authorization.credentials_file);
+    (settings.bearer_token, settings.bearer_token_file) = secret(own, (&None, &None));
+    Ok(())
 }

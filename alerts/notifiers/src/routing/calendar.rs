@@ -109,6 +109,9 @@ impl TimeInterval {
             if from == 0 || to == 0 || from.abs() > 31 || to.abs() > 31 {
                 return Err(format!("day of month {text:?} is not between 1 and 31 or -31 and -1"));
             }
+            if from < 0 && to > 0 {
+                return Err(format!("days of month {text:?} count from the end and must end there: their end must be negative too"));
+            }
         }
         for text in &self.months {
             span(text, &month)?;
@@ -228,6 +231,7 @@ mod tests {
             "times: [{start_time: '17:00', end_time: '09:00'}]",
             "weekdays: [funday]",
             "days_of_month: ['0']",
+            "days_of_month: ['-3:3']",
             "months: ['13']",
             "location: Mars",
         ] {

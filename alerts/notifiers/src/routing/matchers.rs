@@ -66,9 +66,33 @@ fn parse(text: &str) -> Result<Matcher, String> {
             value
         }
         None if rest.contains('"') => return Err(bad()),
-        None => rest.to_owned(),
+        None => bare(rest),
     };
     Matcher::new(&name, op, &value).map_err(|e| format!("{text}: {e}"))
+}
+
+/// A value without quotes has escapes all the same.
+fn bare(text: &str) -> String {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => out.push_str(&escape(chars.next())),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// What a backslash and the character after it stand for.
+fn escape(next: Option<char>) -> String {
+    match next {
+        Some('n') => "\n".to_owned(),
+        Some(c @ ('"' | '\\')) => c.to_string(),
+        // A regular expression keeps its own escapes.
+        Some(other) => format!("\\{other}"),
+        None => "\\".to_owned(),
+    }
 }
 
 /// The text up to the closing quote, and how many bytes it took with it.
@@ -78,13 +102,7 @@ fn unquote(text: &str) -> Option<(String, usize)> {
     while let Some((at, c)) = chars.next() {
         match c {
             '"' => return Some((out, at + 1)),
-            '\\' => match chars.next()?.1 {
-                'n' => out.push('\n'),
-                '"' => out.push('"'),
-                '\\' => out.push('\\'),
-                // A regular expression in a double-quoted value keeps its own escapes.
-                other => out.extend(['\\', other]),
-            },
+            '\\' => out.push_str(&escape(Some(chars.next()?.1))),
             c => out.push(c),
         }
     }
@@ -105,6 +123,8 @@ mod tests {
             (r#"a!~"x\"y\\z""#, r#"a!~"x\"y\\z""#),
             ("a=", r#"a="""#),
             ("a=b,", r#"a="b""#),
+            (r"a=~x\\.y", r#"a=~"x\\.y""#),
+            (r"a=\d\\", r#"a="\\d\\""#),
         ] {
             let parsed = parse_matchers(text).unwrap_or_else(|e| panic!("{text}: {e}"));
             assert_eq!(parsed.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), shown, "{text}");

@@ -11,6 +11,8 @@ use crate::wording::fields;
 #[derive(Deserialize)]
 struct Places {
     #[serde(default)]
+    global: BTreeMap<String, Spanned<IgnoredAny>>,
+    #[serde(default)]
     receivers: Vec<BTreeMap<String, Part>>,
     #[serde(default)]
     templates: Option<Spanned<IgnoredAny>>,
@@ -38,7 +40,7 @@ pub struct UnfitText {
 /// A receiver's name, or the entries of one kind of channel.
 enum Part {
     Text(String),
-    Entries(Vec<BTreeMap<String, Spanned<IgnoredAny>>>),
+    Entries(Vec<Spanned<BTreeMap<String, Spanned<IgnoredAny>>>>),
 }
 
 impl<'de> Deserialize<'de> for Part {
@@ -90,12 +92,26 @@ const USED: [(&str, &[&str]); 4] = [
     ("webhook_configs", &["send_resolved", "url", "url_file", "max_alerts", "http_config"]),
 ];
 
+/// What `global` says to channels that are spoken and that they do not hear. How others are spoken to matters to nobody here.
+const UNUSED_GLOBAL: [&str; 8] = [
+    "smtp_auth_identity",
+    "smtp_auth_secret",
+    "smtp_auth_secret_file",
+    "smtp_force_implicit_tls",
+    "smtp_tls_config",
+    "slack_app_token",
+    "slack_app_token_file",
+    "slack_app_url",
+];
+
 /// One sentence for each setting that has no effect here, with its line. A file that does not parse has none.
 pub fn unused(text: &str, unfit: &Unfit) -> Vec<String> {
     let Ok(places) = serde_saphyr::from_str::<Places>(text) else { return Vec::new() };
     let mut out = Vec::new();
     let templates = places.templates.map_or(1, |t| t.defined.line());
     out.extend(unfit.files.iter().map(|sentence| (templates, sentence.clone())));
+    let unheard = places.global.iter().filter(|(key, _)| UNUSED_GLOBAL.contains(&key.as_str()));
+    out.extend(unheard.map(|(key, place)| (place.defined.line(), format!("global.{key} is not used"))));
     for receiver in &places.receivers {
         let name = match receiver.get("name") {
             Some(Part::Text(name)) => name.as_str(),
@@ -104,10 +120,13 @@ pub fn unused(text: &str, unfit: &Unfit) -> Vec<String> {
         for (kind, part) in receiver {
             let Part::Entries(entries) = part else { continue };
             let Some((_, used)) = USED.iter().find(|(known, _)| known == kind) else {
-                // Named as ignored where paths are listed.
+                let what = format!("receiver {name:?}: {kind} is not supported; it is routed to, and nothing is sent there");
+                out.extend(entries.iter().map(|entry| (entry.defined.line(), watchfire_model::harmless_limited(&what, 300).into_owned())));
                 continue;
             };
-            for (position, (field, place)) in entries.iter().enumerate().flat_map(|(n, entry)| entry.iter().map(move |pair| (n, pair))) {
+            for (position, (field, place)) in
+                entries.iter().enumerate().flat_map(|(n, entry)| entry.value.iter().map(move |pair| (n, pair)))
+            {
                 let here = |t: &&UnfitText| t.receiver == name && t.kind == *kind && t.position == position && t.field == *field;
                 let what = match unfit.texts.iter().find(here) {
                     Some(text) => text.what.clone(),
@@ -129,7 +148,7 @@ mod tests {
 
     #[test]
     fn every_setting_without_effect_is_named_with_its_line() {
-        let text = "templates: ['*.tmpl']\nroute:\n  receiver: team\nreceivers:\n- name: team\n  slack_configs:\n  - api_url: https://hooks.example/x\n    channel: '#ops'\n    link_names: true\n    text: >-\n      {{ range .Alerts }}{{ nope .Annotations.summary }}{{ end }}\n  webhook_configs:\n  - url: http://127.0.0.1:1/\n    http_config: {basic_auth: {username: a, password: b}}\n- name: other\n  email_configs:\n  - {to: a@example.org, from: b@example.org, smarthost: '127.0.0.1:25', html: '', headers: {Subject: x, To: y}}\n";
+        let text = "templates: ['*.tmpl']\nroute:\n  receiver: team\nreceivers:\n- name: team\n  slack_configs:\n  - api_url: https://hooks.example/x\n    channel: '#ops'\n    link_names: true\n    text: >-\n      {{ range .Alerts }}{{ nope .Annotations.summary }}{{ end }}\n  webhook_configs:\n  - url: http://127.0.0.1:1/\n    http_config: {basic_auth: {username: a, password: b}, tls_config: {ca_file: x}}\n- name: other\n  email_configs:\n  - {to: a@example.org, from: b@example.org, smarthost: '127.0.0.1:25', html: '', headers: {Subject: x, To: y}}\n  opsgenie_configs:\n  - api_key: x\nglobal:\n  smtp_auth_secret: x\n  resolve_timeout: 5m\n";
         let empty = std::path::Path::new("/nowhere");
         let (_, unfit) = super::super::alertmanager_file::load(text, Some(empty)).expect("reads");
         assert_eq!(
@@ -138,7 +157,10 @@ mod tests {
                 "line 1: templates: *.tmpl matches no file",
                 "line 9: receiver \"team\": slack_configs.link_names is not used",
                 "line 11: receiver \"team\": slack_configs.text cannot be used (1: function \"nope\" not defined); watchfire's own text is sent instead",
+                "line 14: receiver \"team\": webhook_configs.http_config: tls_config is not used",
                 "line 17: receiver \"other\": email_configs.headers: To is not sent",
+                "line 19: receiver \"other\": opsgenie_configs is not supported; it is routed to, and nothing is sent there",
+                "line 21: global.smtp_auth_secret is not used",
             ]
         );
         assert_eq!(unused("route: {receiver: a}\nreceivers: [{name: a}]\n", &Unfit::default()), Vec::<String>::new());
