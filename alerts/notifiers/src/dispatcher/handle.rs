@@ -8,7 +8,7 @@ use super::{Anchor, Now, summary};
 use crate::channels;
 use crate::channels::terminal::{Terminal, TerminalKind, TerminalSink};
 use crate::journal::{
-    Acknowledgement, ActiveSilence, AlertStates, Cell, Change, DeadLetter, Faults, Journal, JournalError, Recovered, State,
+    Acknowledgement, ActiveSilence, AlertStates, Cell, Change, DeadLetter, Faults, Journal, JournalError, Recovered, State, UNHEARD,
 };
 use crate::message::stable_key;
 use crate::routing::{Explanation, Routing};
@@ -84,7 +84,9 @@ impl Dispatcher {
         faults: Faults,
     ) -> Result<(DispatcherHandle, Recovered), StartError> {
         let terminal = Terminal::default();
-        let current: Current = Arc::new(RwLock::new(Arc::new(table(&settings, &terminal).map_err(StartError::Settings)?)));
+        let made = table(&settings, &terminal).map_err(StartError::Settings)?;
+        made.routing.unused().iter().for_each(|line| tracing::warn!("{line}"));
+        let current: Current = Arc::new(RwLock::new(Arc::new(made)));
         let woken = current.clone();
         let wake = Box::new(move || woken.read().paths.iter().for_each(|p| p.changed.notify_one()));
         let (journal, recovered) = Journal::open(state_dir, clock.now(), &meter, faults, wake)?;
@@ -116,9 +118,6 @@ impl Dispatcher {
 /// Makes the routing table and builds every path of it.
 pub(super) fn table(settings: &Settings, terminal: &Terminal) -> Result<Table, String> {
     let routing = Routing::new(settings)?;
-    for line in routing.unused() {
-        tracing::warn!("{line}");
-    }
     let mut paths = Vec::new();
     for receiver in routing.receivers() {
         for channel in &receiver.channels {
@@ -150,6 +149,7 @@ impl DispatcherHandle {
     /// What is wrong with the settings.
     pub fn reload(&self, settings: &Settings) -> Result<(), String> {
         let made = Arc::new(table(settings, &self.terminal)?);
+        made.routing.unused().iter().for_each(|line| tracing::warn!("{line}"));
         let before = std::mem::replace(&mut *self.shared.current.write(), made);
         before.paths.iter().for_each(|p| p.retired.cancel());
         self.readdress();
@@ -357,7 +357,7 @@ impl DispatcherHandle {
 
 /// What other settings change in the durable state.
 fn readdressed(state: &State, table: &Table, now: Now, meter: &Meter) -> Vec<Change> {
-    let exists = |path: &str| table.paths.iter().any(|p| p.traits.name == path);
+    let exists = |path: &str| path == UNHEARD || table.paths.iter().any(|p| p.traits.name == path);
     let mut changes = Vec::new();
     let mut newest: BTreeMap<&str, &Cell> = BTreeMap::new();
     let gone: BTreeSet<&String> = state.cells.keys().chain(state.notes.keys().map(|(path, _)| path)).filter(|p| !exists(p)).collect();

@@ -2,7 +2,7 @@
 
 use crate::channels::Habits;
 use crate::journal::{Cell, Composed, Note, State};
-use crate::routing::{Routing, Timing};
+use crate::routing::{Inhibition, Routing, Timing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use watchfire_model::{Labels, NoticeState, Severity, Timestamp};
@@ -112,6 +112,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
         }
         let muted = || routing.muted(cell.destination.route, &path.receiver, &cell.notice, now.wall);
         let since = if cell.is_owed() {
+            let mut begun = cell.queued_at;
             if !firing && !path.send_resolved {
                 plan.drops.push(fingerprint.clone());
                 continue;
@@ -125,15 +126,27 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
                     }
                     continue;
                 }
-                if (firing && acknowledged) || routing.inhibited(&cell.notice, state) {
+                if firing && acknowledged {
                     continue;
+                }
+                match routing.inhibition(&cell.notice, state) {
+                    Inhibition::Now if firing => continue,
+                    // It may end with what inhibited it, only a little later: it waits as if it had begun now.
+                    Inhibition::Over { queued_at, .. } if firing => begun = begun.max(queued_at),
+                    // What was kept quiet to its end ends as quietly.
+                    Inhibition::Over { ends_at, .. } if ends_at < cell.notice.ends_at => {}
+                    Inhibition::Now | Inhibition::Over { .. } => {
+                        plan.drops.push(fingerprint.clone());
+                        continue;
+                    }
+                    Inhibition::None => {}
                 }
             }
             // Nobody is woken by an end either; it is told in the morning.
             if muted() {
                 continue;
             }
-            Some(cell.queued_at)
+            Some(begun)
         } else if firing && told && acknowledged && path.habits.acknowledgements && !cell.acknowledged {
             Some(Timestamp::MIN)
         } else {

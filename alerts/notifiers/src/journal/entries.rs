@@ -16,6 +16,15 @@ pub struct Destination {
     pub route: usize,
 }
 
+/// The path of what nobody hears: it inhibits other alerts all the same, and is told to whoever is addressed later.
+pub const UNHEARD: &str = "(nobody)";
+
+impl Destination {
+    pub fn unheard() -> Self {
+        Destination { path: UNHEARD.to_owned(), group_key: String::new(), group_labels: Labels::empty(), route: usize::MAX }
+    }
+}
+
 /// What one delivery path owes, and has delivered, about one alert: outbox entry and notification log in one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
@@ -64,7 +73,7 @@ impl Cell {
 
     /// True while the receiver has not heard the newest transition and should.
     pub fn is_owed(&self) -> bool {
-        if self.dead || self.sent_revision.is_some_and(|sent| sent >= self.notice.revision) {
+        if self.dead || self.destination.path == UNHEARD || self.sent_revision.is_some_and(|sent| sent >= self.notice.revision) {
             return false;
         }
         match self.notice.state {

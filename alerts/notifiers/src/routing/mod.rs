@@ -5,6 +5,7 @@
 
 mod alertmanager_file;
 mod calendar;
+mod declared;
 mod matchers;
 mod own;
 mod template_files;
@@ -14,7 +15,7 @@ mod unused;
 pub(crate) use calendar::local;
 pub use calendar::{QuietHours, TimeInterval};
 pub use matchers::parse_matchers;
-pub use tree::{Explanation, GroupBy, Hop, InhibitRule, Node, Receiver, ReceiverChannel, Routing, Timing};
+pub use tree::{Explanation, GroupBy, Hop, InhibitRule, Inhibition, Node, Receiver, ReceiverChannel, Routing, Timing};
 
 use crate::settings::Settings;
 use watchfire_config::files::{BY_HAND, read_text};

@@ -97,6 +97,19 @@ pub struct InhibitRule {
     pub equal: Vec<String>,
 }
 
+/// What other alerts say about telling one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inhibition {
+    None,
+    /// It is not told.
+    Now,
+    /// It was not told until the last of them ended: by the wall clock, and by the steady one of the queue.
+    Over {
+        ends_at: Timestamp,
+        queued_at: Timestamp,
+    },
+}
+
 /// One receiver that hears of a set of labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
@@ -222,6 +235,9 @@ impl Routing {
         for always in &self.always {
             add(always, usize::MAX, String::new(), Labels::empty());
         }
+        if destinations.is_empty() {
+            destinations.push(Destination::unheard());
+        }
         destinations
     }
 
@@ -246,24 +262,41 @@ impl Routing {
         resting || asleep()
     }
 
-    /// True while another alert that fires inhibits this one.
-    pub fn inhibited(&self, notice: &Notice, state: &State) -> bool {
-        if self.inhibit.is_empty() {
-            return false;
-        }
+    /// What other alerts say about telling this one.
+    pub fn inhibition(&self, notice: &Notice, state: &State) -> Inhibition {
         let all = |matchers: &[Matcher], labels: &Labels| matchers.iter().all(|m| m.matches(labels));
-        self.inhibit.iter().filter(|rule| all(&rule.target, &notice.labels)).any(|rule| {
+        let mut found = Inhibition::None;
+        for rule in self.inhibit.iter().filter(|rule| all(&rule.target, &notice.labels)) {
             let both = all(&rule.source, &notice.labels);
-            state.cells.values().flat_map(BTreeMap::values).any(|cell| {
+            for cell in state.cells.values().flat_map(BTreeMap::values) {
                 let source = &cell.notice;
-                source.state == NoticeState::Firing
+                let fires = source.state == NoticeState::Firing;
+                // One that was over before this began has nothing to do with it.
+                let matters = fires || source.ends_at > notice.starts_at;
+                if matters
                     && source.fingerprint != notice.fingerprint
                     && all(&rule.source, &source.labels)
                     // Two alerts that match both sides must not silence each other.
                     && !(both && all(&rule.target, &source.labels))
                     && rule.equal.iter().all(|name| source.labels.value(name) == notice.labels.value(name))
-            })
-        })
+                {
+                    if fires {
+                        return Inhibition::Now;
+                    }
+                    let over = Inhibition::Over { queued_at: cell.queued_at, ends_at: source.ends_at };
+                    found = match found {
+                        Inhibition::Over { ends_at, .. } if ends_at >= source.ends_at => found,
+                        _ => over,
+                    };
+                }
+            }
+        }
+        found
+    }
+
+    /// True while another alert that fires inhibits this one.
+    pub fn inhibited(&self, notice: &Notice, state: &State) -> bool {
+        self.inhibition(notice, state) == Inhibition::Now
     }
 
     /// Settings of an `alertmanager.yml` that have no effect here: one sentence each, with file and line.

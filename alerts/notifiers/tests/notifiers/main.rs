@@ -5,6 +5,7 @@ mod clocks;
 mod crash;
 mod delivery;
 mod desktop;
+mod inhibition;
 mod journal;
 mod receiver;
 mod rehearsal;

@@ -118,3 +118,18 @@ async fn settings_changed_while_nothing_ran_count_from_the_start() {
     assert_eq!(heard(&receiver)[1..], [line("/new", "Down", "firing"), line("/new", "Down", "resolved")]);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn what_nobody_heard_of_is_told_to_whoever_is_addressed_later() {
+    let receiver = Receiver::start().await;
+    // A receiver that has no channel yet.
+    let mut none = only("ops", &receiver);
+    none.receivers[0].channels.clear();
+    let running = start(none, None);
+    running.commit(vec![notice("Down", 1, Firing)]).await;
+    assert_eq!(running.handle.owed(), 0, "nobody is owed anything");
+    reload(&running, only("ops", &receiver)).await.expect("good settings");
+    eventually("told", || receiver.count() == 1).await;
+    assert_eq!(heard(&receiver), [line("/ops", "Down", "firing")]);
+    running.stop().await;
+}
