@@ -128,6 +128,7 @@ impl Instance {
             api: api_listener.as_ref().and_then(|l| l.local_addr().ok()).map(|a| a.to_string()),
         };
 
+        let (configured_jobs, configured_checks) = (jobs.len(), checks.len());
         let simulator = match (&plan.platform, &plan.demo) {
             (Some(platform), Some(demo)) => Some(simulator::start(platform, demo, &receivers, &mut jobs, &mut checks, &intake).await?),
             _ => None,
@@ -159,9 +160,7 @@ impl Instance {
             evidence: evidence.clone(),
             external_url,
         })?;
-        let reloaded = reload::Parts { evaluator: evaluator.clone(), dispatcher: dispatcher.clone(), certificates };
-        let reloader = Arc::new(Reloader::new(&plan, &delivery, api_url, reloaded, clock.clone(), &meter));
-
+        let simulated = (jobs[configured_jobs..].to_vec(), checks[configured_checks..].to_vec());
         let scraper = watchfire_scrape::Scraper::start(jobs, store.clone(), meter.clone(), clock.clone(), intake.clone());
         let prober = watchfire_health::Prober::start(
             checks,
@@ -171,6 +170,15 @@ impl Instance {
             clock.clone(),
             intake.clone(),
         );
+        let reloaded = reload::Parts {
+            evaluator: evaluator.clone(),
+            dispatcher: dispatcher.clone(),
+            scraper: scraper.clone(),
+            prober: prober.clone(),
+            simulated,
+            certificates,
+        };
+        let reloader = Arc::new(Reloader::new(&plan, &delivery, api_url, reloaded, clock.clone(), &meter));
         let facts = Arc::new(LiveFacts {
             listening: listening.clone(),
             dispatcher: dispatcher.clone(),
@@ -299,7 +307,7 @@ impl Instance {
         self.everything.clone()
     }
 
-    /// Reads rules and notification settings again; a mistake keeps what was loaded before.
+    /// Reads rules, notification settings and targets again; a mistake keeps what was loaded before.
     ///
     /// # Errors
     /// Every mistake, with file, line and column.

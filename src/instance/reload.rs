@@ -1,22 +1,30 @@
-//! Rules and notification settings are read again: on SIGHUP, on request, and when a file changes by itself. What cannot be used changes nothing.
+//! Rules, notification settings, and what is scraped and probed are read again: on SIGHUP, on request, and when a file changes by itself. What cannot be used changes nothing.
 
 use super::evaluation::EvaluatorHandle;
 use super::notifications::notify_settings;
 use super::plan::{Plan, Wish, expand};
+use super::targets::targets;
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
+use watchfire_health::{CheckSettings, ProberHandle};
 use watchfire_model::{Clock, Counter, Gauge, Meter, harmless_limited};
 use watchfire_notifiers::{DispatcherHandle, Settings};
+use watchfire_scrape::{Job, ScraperHandle};
 use watchfire_serve::Certificates;
 
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Keys that a reload puts into force; all others need a restart.
-const RELOADED: [&str; 14] = [
+const RELOADED: [&str; 19] = [
     "rules",
+    "scrape",
+    "probe",
+    "collector",
+    "limits.scrape",
+    "limits.probe",
     "runbook_base",
     "notify",
     "receivers",
@@ -32,10 +40,17 @@ const RELOADED: [&str; 14] = [
     "security.tls_client_crl",
 ];
 
+/// Below those and yet only in force after a restart.
+const KEPT: [&str; 1] = ["limits.probe.parallel"];
+
 /// What is told of a reload.
 pub struct Parts {
     pub evaluator: EvaluatorHandle,
     pub dispatcher: DispatcherHandle,
+    pub scraper: ScraperHandle,
+    pub prober: ProberHandle,
+    /// Scraped and probed whatever the configuration says: the endpoints of a simulated platform.
+    pub simulated: (Vec<Job>, Vec<CheckSettings>),
     /// Of ports that speak TLS; whether they do is decided at the start.
     pub certificates: Option<Certificates>,
 }
@@ -75,7 +90,7 @@ impl Reloader {
         reloader
     }
 
-    /// Reads configuration, preset, rule files and certificates again. Any mistake keeps everything as it was. Blocks.
+    /// Reads configuration, preset, rule files, targets and certificates again. Any mistake keeps everything as it was. Blocks.
     ///
     /// # Errors
     /// Every mistake, with file, line and column.
@@ -94,6 +109,7 @@ impl Reloader {
         let plan = self.wish.plan()?;
         let groups = plan.rule_groups()?;
         let settings = notify_settings(&plan, &self.api_url)?;
+        let (mut jobs, mut checks) = targets(&plan)?;
         let tls = crate::tls::server_config(&plan.config.security)?;
         // The last thing that can fail.
         self.parts.dispatcher.reload(&settings).map_err(|e| anyhow::anyhow!("notify: {e}"))?;
@@ -101,6 +117,11 @@ impl Reloader {
         let rules: usize = groups.iter().map(|g| g.rules.len()).sum();
         let mut done = format!("{rules} rules in {} groups loaded", groups.len());
         self.parts.evaluator.reload(groups);
+        // Targets that did not change go on with their slots and their series; those that are gone end with stale markers.
+        jobs.extend(self.parts.simulated.0.iter().cloned());
+        checks.extend(self.parts.simulated.1.iter().cloned());
+        self.parts.scraper.set_jobs(jobs);
+        self.parts.prober.set_checks(checks);
         let speaks_tls = tls.is_some();
         if let (Some(certificates), Some(tls)) = (&self.parts.certificates, tls) {
             certificates.replace(tls);
@@ -171,7 +192,9 @@ impl Watched {
         let security = &plan.config.security;
         let certificates =
             [&security.tls_certificate, &security.tls_key, &security.tls_client_ca, &security.tls_client_crl].into_iter().flatten();
-        let files = plan.loaded.file.iter().chain(&settings.alertmanager_config).chain(certificates).cloned().chain(preset).collect();
+        let imported = plan.config.scrape.iter().filter_map(|job| job.prometheus.as_ref());
+        let named = plan.loaded.file.iter().chain(&settings.alertmanager_config).chain(certificates).chain(imported);
+        let files = named.cloned().chain(preset).collect();
         Watched { files, patterns: plan.config.rules.clone() }
     }
 
@@ -188,7 +211,8 @@ fn restart_needed(before: &str, now: &str) -> Vec<String> {
     let (before, now) = (of(before), of(now));
     let key = |line: &String| line.split(" = ").next().unwrap_or_default().to_owned();
     let mut keys: Vec<String> = before.symmetric_difference(&now).map(key).collect();
-    keys.retain(|k| !RELOADED.contains(&k.as_str()) && !RELOADED.contains(&k.split(['.', '[']).next().unwrap_or_default()));
+    let below = |key: &str, all: &str| key.strip_prefix(all).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    keys.retain(|k| KEPT.contains(&k.as_str()) || !RELOADED.iter().any(|all| below(k, all)));
     keys.sort();
     keys.dedup();
     keys
@@ -200,9 +224,9 @@ mod tests {
 
     #[test]
     fn only_what_is_not_reloaded_needs_a_restart() {
-        let before = "api = \"127.0.0.1:1\"\nrules = [\"a\"]\nlimits.store.series = 5\nsecurity.tls_key = \"a\"\n";
-        let now = "api = \"127.0.0.1:2\"\nrules = [\"b\"]\nlimits.store.series = 5\nsecurity.tls_key = \"b\"\ndelivery.external_url = \"http://x\"\n";
-        assert_eq!(restart_needed(before, now), ["api"]);
+        let before = "api = \"127.0.0.1:1\"\nrules = [\"a\"]\nlimits.store.series = 5\nsecurity.tls_key = \"a\"\nscrape = [\"http://a\"]\nlimits.probe.parallel = 1\n";
+        let now = "api = \"127.0.0.1:2\"\nrules = [\"b\"]\nlimits.store.series = 5\nsecurity.tls_key = \"b\"\ndelivery.external_url = \"http://x\"\nscrape[0].urls = [\"http://a\"]\nlimits.scrape.interval = \"5s\"\nlimits.probe.parallel = 2\n";
+        assert_eq!(restart_needed(before, now), ["api", "limits.probe.parallel"]);
         assert_eq!(restart_needed(now, now), Vec::<String>::new());
     }
 }

@@ -208,3 +208,56 @@ async fn a_password_in_an_address_is_shown_nowhere() {
     let shown = String::from_utf8_lossy(&shown.expect("runs").stdout).into_owned();
     assert!(shown.contains("user:<secret>@127.0.0.1:3") && !shown.contains("CANARY"), "{shown}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_targets_ends_those_that_are_gone_and_leaves_the_others_alone() {
+    let (stays, goes, comes) = (service().await, service().await, service().await);
+    let files = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let scraped = |of: &[&Service]| {
+        let targets: Vec<String> = of.iter().map(|s| format!("'{}'", s.address)).collect();
+        format!("scrape_configs: [{{job_name: pay, scrape_interval: 1s, static_configs: [{{targets: [{}]}}]}}]\n", targets.join(", "))
+    };
+    let prometheus = file("prometheus.yml", &scraped(&[&stays, &goes]));
+    let probed =
+        |s: &Service| format!("[limits.probe]\ninterval = \"1s\"\n[[probe]]\nurl = \"http://{}/health\"\nservice = \"pay\"\n", s.address);
+    let config = file("config.toml", &probed(&goes));
+    let watchfire = Watchfire::start(&["--scrape", &prometheus, "--config", &config]);
+    let up = |s: &Service| format!("/api/v1/query?query=up%7Binstance=%22{}%22%7D", s.address);
+    let is_up = |json: &serde_json::Value| json["data"]["result"][0]["value"][1] == "1";
+    watchfire.until(&up(&goes), "the one that goes", is_up).await;
+    watchfire.until(&up(&stays), "the one that stays", is_up).await;
+    let checks = "/api/watchfire/v1/health";
+    let on = |s: &Service| {
+        let address = s.address.clone();
+        move |json: &serde_json::Value| {
+            json["checks"].as_array().is_some_and(|c| c.len() == 1 && c[0]["url"].to_string().contains(&address))
+        }
+    };
+    watchfire.until(checks, "the probe", on(&goes)).await;
+
+    // The same file with other targets is taken up without being asked; a signal or a request takes it up at once.
+    file("prometheus.yml", &scraped(&[&stays, &comes]));
+    file("config.toml", &probed(&comes));
+    let answer = watchfire.client().post(watchfire.url("/-/reload")).send().await.expect("answered");
+    let (status, text) = (answer.status(), answer.text().await.expect("a body"));
+    assert!(status == 200 && !text.contains("restart"), "{text}");
+    watchfire.until(&up(&comes), "the new one", is_up).await;
+    watchfire.until(&up(&goes), "a stale marker where the old one was", |json| json["data"]["result"] == serde_json::json!([])).await;
+    watchfire.until(checks, "the new probe and no other", on(&comes)).await;
+    let scrapes = format!("/api/v1/query?query=resets(pay_requests_total%7Binstance=%22{}%22%7D[1m])", stays.address);
+    let kept = watchfire.json(&scrapes).await;
+    assert_eq!(kept["data"]["result"][0]["value"][1], "0", "the one that stays went on: {kept}");
+    let targets = watchfire.json("/api/v1/targets").await;
+    assert_eq!(targets["data"]["activeTargets"].as_array().map(Vec::len), Some(2), "{targets}");
+
+    // A mistake changes nothing.
+    file("prometheus.yml", "scrape_configs: [{job_name: pay, scrape_interval: 1x}]\n");
+    let answer = watchfire.client().post(watchfire.url("/-/reload")).send().await.expect("answered");
+    assert_eq!(answer.status(), 500);
+    assert!(is_up(&watchfire.json(&up(&comes)).await));
+}
