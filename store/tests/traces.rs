@@ -94,6 +94,32 @@ fn a_trace_is_opened_by_any_id_that_a_person_may_hold() {
     }
 }
 
+/// The API writes them as JSON, and an attached terminal reads that back.
+#[test]
+fn attributes_that_json_cannot_write_are_shown_by_their_names() {
+    use opentelemetry_proto::tonic::common::v1::{ArrayValue, KeyValue, any_value::Value as Any};
+    let mut bench = Bench::new();
+    let attribute = |key: &str, v: Any| KeyValue { key: key.into(), value: value(v), ..KeyValue::default() };
+    let list = [f64::NAN, 1.5].map(|v| value(Any::DoubleValue(v)).expect("some"));
+    let attributes = vec![
+        attribute("nan", Any::DoubleValue(f64::NAN)),
+        attribute("most", Any::DoubleValue(f64::INFINITY)),
+        attribute("least", Any::DoubleValue(f64::NEG_INFINITY)),
+        attribute("bytes", Any::BytesValue(vec![0, 255])),
+        attribute("list", Any::ArrayValue(ArrayValue { values: list.to_vec() })),
+    ];
+    let mut odd = span(1, 1, 0, "op", SERVER);
+    odd.attributes = attributes;
+    bench.send("svc", vec![odd]);
+    bench.pass(SECOND);
+    let shown = bench.store.trace(&hex(1)).expect("a trace");
+    let text = |key: &str| shown.spans[0].attributes[key].to_string();
+    assert_eq!(["nan", "most", "least", "bytes", "list"].map(text), ["NaN", "Infinity", "-Infinity", "0x00ff", r#"["NaN",1.5]"#]);
+    let json = serde_json::to_string(&shown.spans).expect("writable");
+    let read: Vec<watchfire_model::reading::Span> = serde_json::from_str(&json).expect("readable");
+    assert_eq!(read, shown.spans);
+}
+
 #[test]
 fn broken_shapes_are_listed_whole_and_counted() {
     let shapes = [

@@ -140,13 +140,14 @@ fn each(bytes: &[u8], wanted: u32, mut visit: impl FnMut(&[u8]) -> Result<(), Wi
 
 /// Severity by name, for senders that give no number.
 fn severity_of(text: &str) -> LogSeverity {
-    const NAMES: [(&str, LogSeverity); 11] = [
+    const NAMES: [(&str, LogSeverity); 12] = [
         ("trace", LogSeverity::Trace),
         ("debug", LogSeverity::Debug),
         ("info", LogSeverity::Info),
         ("notice", LogSeverity::Info),
         ("warn", LogSeverity::Warn),
         ("err", LogSeverity::Error),
+        ("severe", LogSeverity::Error),
         ("fatal", LogSeverity::Fatal),
         ("crit", LogSeverity::Fatal),
         ("alert", LogSeverity::Fatal),

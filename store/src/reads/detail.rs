@@ -84,7 +84,8 @@ impl Body {
             Some((1, Wire::Bytes(text))) => Scalar::Text(self.text(text)),
             Some((2, Wire::Varint(v))) => Scalar::Bool(v != 0),
             Some((3, Wire::Varint(v))) => Scalar::Int(v as i64),
-            Some((4, Wire::Fixed64(v))) => Scalar::Double(f64::from_bits(v)),
+            Some((4, Wire::Fixed64(v))) => number(v).map_or_else(|name| Scalar::Text(name.to_owned()), Scalar::Double),
+            Some((7, Wire::Bytes(bytes))) => Scalar::Text(bytes_text(bytes)),
             Some(_) => Scalar::Text(self.json(any, 0).to_string()),
             None => Scalar::Text(String::new()),
         }
@@ -98,7 +99,7 @@ impl Body {
             Some((1, Wire::Bytes(text))) => Json::String(self.text(text)),
             Some((2, Wire::Varint(v))) => Json::Bool(v != 0),
             Some((3, Wire::Varint(v))) => Json::from(v as i64),
-            Some((4, Wire::Fixed64(v))) => Json::from(f64::from_bits(v)),
+            Some((4, Wire::Fixed64(v))) => number(v).map_or_else(Json::from, Json::from),
             Some((5, Wire::Bytes(list))) => {
                 let items = Fields::new(list).filter_map(|f| if let (1, Wire::Bytes(item)) = f { Some(item) } else { None });
                 Json::Array(items.map(|item| self.json(item, depth + 1)).collect())
@@ -114,7 +115,7 @@ impl Body {
                         .collect(),
                 )
             }
-            Some((7, Wire::Bytes(bytes))) => Json::String(format!("0x{}", hex(bytes))),
+            Some((7, Wire::Bytes(bytes))) => Json::String(bytes_text(bytes)),
             _ => Json::Null,
         }
     }
@@ -141,6 +142,20 @@ pub(crate) fn resource(raw: &[u8]) -> BTreeMap<String, Scalar> {
     let mut body = Body::default();
     let items = Fields::new(raw).filter_map(|f| if let (1, Wire::Bytes(item)) = f { Some(item) } else { None });
     items.map(|item| body.attribute(item)).collect()
+}
+
+/// A number, or the name that OTLP's JSON has for one that JSON itself cannot write: as `null` nobody could read it back.
+fn number(bits: u64) -> Result<f64, &'static str> {
+    match f64::from_bits(bits) {
+        v if v.is_finite() => Ok(v),
+        v if v.is_nan() => Err("NaN"),
+        v if v > 0.0 => Err("Infinity"),
+        _ => Err("-Infinity"),
+    }
+}
+
+fn bytes_text(bytes: &[u8]) -> String {
+    format!("0x{}", hex(bytes))
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

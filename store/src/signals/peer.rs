@@ -101,15 +101,21 @@ impl<'a> PeerAttributes<'a> {
     pub fn read(&mut self, span: &SpanView<'a>) {
         for (start, end) in span.attribute_ranges {
             let Some(message) = span.body.get(*start as usize..*end as usize) else { continue };
-            // Every key that matters comes first and is shorter than 128 bytes.
-            let [0x0a, length, rest @ ..] = message else { continue };
-            let Some((key, rest)) = rest.split_at_checked(*length as usize) else { continue };
-            self.take(key, rest);
+            // A key that matters is shorter than 128 bytes, and nearly every encoder writes it first.
+            if let [0x0a, length, rest @ ..] = message {
+                let Some((key, rest)) = rest.split_at_checked(*length as usize) else { continue };
+                self.take(key, rest, || wire::any_value(rest));
+            } else {
+                // From JSON, whose members have no order.
+                let (key, value) = wire::key_value(message);
+                self.take(key, &[], || value);
+            }
         }
     }
 
+    /// `value` is what follows the key, `any` finds the value in it.
     #[inline]
-    fn take(&mut self, key: &[u8], value: &'a [u8]) {
+    fn take(&mut self, key: &[u8], value: &'a [u8], any: impl FnOnce() -> &'a [u8]) {
         // By length first: most keys are none of these, and most are told by their length alone.
         let slot = match key.len() {
             7 if key == b"db.name" && self.db_namespace.is_empty() => &mut self.db_namespace,
@@ -120,11 +126,11 @@ impl<'a> PeerAttributes<'a> {
             11 if key == b"rpc.service" => &mut self.rpc_service,
             11 if key == b"net.peer.ip" && self.socket_address.is_empty() => &mut self.socket_address,
             11 if key == b"http.method" => return self.http = true,
-            11 if key == b"server.port" => return self.take_port(value),
+            11 if key == b"server.port" => return self.take_port(value, any),
             12 if key == b"peer.service" => &mut self.old_service,
             12 if key == b"db.namespace" => &mut self.db_namespace,
             13 if key == b"net.peer.name" => &mut self.old_address,
-            13 if key == b"net.peer.port" => return self.take_port(value),
+            13 if key == b"net.peer.port" => return self.take_port(value, any),
             14 if key == b"server.address" => &mut self.address,
             14 if key == b"db.system.name" => &mut self.db_system,
             15 if key == b"rpc.system.name" => &mut self.rpc_system,
@@ -145,12 +151,12 @@ impl<'a> PeerAttributes<'a> {
             && usize::from(*inner) == text.len()
         {
             *slot = text;
-        } else if let AnyText::Text(text) = wire::text(wire::any_value(value)) {
+        } else if let AnyText::Text(text) = wire::text(any()) {
             *slot = text;
         }
     }
 
-    fn take_port(&mut self, value: &[u8]) {
+    fn take_port(&mut self, value: &[u8], any: impl FnOnce() -> &'a [u8]) {
         // The usual form of a port: field 2 of three or four bytes holding field 3, a varint of two or three.
         match *value {
             [0x12, 3, 0x18, low @ 0x80..=0xff, high @ 0..=0x7f] => return self.port = u32::from(low & 0x7f) | u32::from(high) << 7,
@@ -159,7 +165,7 @@ impl<'a> PeerAttributes<'a> {
             }
             _ => {}
         }
-        if let AttributeValue::Int(port) = wire::scalar(wire::any_value(value)) {
+        if let AttributeValue::Int(port) = wire::scalar(any()) {
             self.port = u32::try_from(port).ok().filter(|p| *p < 65_536).unwrap_or(0);
         }
     }
@@ -306,5 +312,40 @@ impl Peers {
             hasher.hash_one((&*peer.base, peer.port << 3 | peer.protocol as u32))
         });
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use watchfire_model::{Nanos, SpanId, SpanStatus, TraceId};
+
+    #[test]
+    fn the_members_of_an_attribute_have_no_order() {
+        let mut body = Vec::new();
+        let mut ranges = Vec::new();
+        for (key, value) in [("server.address", &b"\x0a\x04host"[..]), ("server.port", &b"\x18\x2a"[..])] {
+            let start = body.len() as u32;
+            wire::put_bytes(&mut body, 2, value);
+            wire::put_bytes(&mut body, 1, key.as_bytes());
+            ranges.push((start, body.len() as u32));
+        }
+        let mut attributes = PeerAttributes::default();
+        attributes.read(&SpanView {
+            trace_id: TraceId([1; 16]),
+            span_id: SpanId([1; 8]),
+            parent_id: SpanId([1; 8]),
+            name: b"",
+            kind: SpanKind::Client,
+            status: SpanStatus::Unset,
+            start: Nanos(0),
+            end: Nanos(0),
+            flags: 0,
+            trace_state: "",
+            body: &body,
+            attribute_ranges: &ranges,
+            links: &[],
+        });
+        assert_eq!(attributes.name(Protocol::Call), (&b"host"[..], 42));
     }
 }
