@@ -340,9 +340,10 @@ async fn checks_that_cannot_run_are_named_and_twins_are_told_apart() {
     assert!(rig.handle.problems()[0].contains("ftp"));
 }
 
-/// A server with a certificate for 127.0.0.1 that answers every request over HTTP/1.1, and the file of its authority.
-async fn serve_tls(folder: &std::path::Path) -> (SocketAddr, std::path::PathBuf) {
-    let mut parameters = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+/// A server with a certificate for an address that answers every request over HTTP/1.1, and the file of its authority.
+async fn serve_tls(folder: &std::path::Path, is_ca: rcgen::IsCa, name: &str) -> (SocketAddr, std::path::PathBuf) {
+    let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    parameters.is_ca = is_ca;
     parameters.not_after = rcgen::date_time_ymd(2099, 12, 31);
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = parameters.self_signed(&key).unwrap();
@@ -378,7 +379,7 @@ async fn serve_tls(folder: &std::path::Path) -> (SocketAddr, std::path::PathBuf)
 #[tokio::test]
 async fn the_certificate_is_checked_and_its_end_reported() {
     let folder = tempfile::tempdir().unwrap();
-    let (address, authority) = serve_tls(folder.path()).await;
+    let (address, authority) = serve_tls(folder.path(), rcgen::IsCa::NoCa, "127.0.0.1").await;
     let mut settings = CheckSettings {
         failures_before_down: 1,
         interval: Duration::from_secs(3),
@@ -399,4 +400,32 @@ async fn the_certificate_is_checked_and_its_end_reported() {
     settings.tls = watchfire_fetch::TlsSettings { insecure_skip_verify: true, ..Default::default() };
     let careless = Rig::start(vec![settings]);
     assert_eq!(careless.until("a report", |_| true).await.state, Healthy);
+}
+
+/// `openssl req -x509` makes such a certificate: an authority that signed itself.
+#[tokio::test]
+async fn a_server_that_ca_file_names_is_trusted_under_its_own_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = || rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    for (name, state, detail) in [("127.0.0.1", Healthy, "HTTP 200"), ("192.0.2.1", Unhealthy, "not valid for name")] {
+        let (address, file) = serve_tls(folder.path(), authority(), name).await;
+        let mut settings = CheckSettings { failures_before_down: 1, ..check(&format!("https://{address}/")) };
+        let unnamed = Rig::start(vec![settings.clone()]).until("a refusal", |_| true).await;
+        assert_eq!(
+            (unnamed.state, &*unnamed.detail),
+            (Unhealthy, "TLS: the certificate signed itself; name its file in ca_file to trust it")
+        );
+        settings.tls.ca_file = Some(file);
+        let named = Rig::start(vec![settings]).until("a report", |_| true).await;
+        assert_eq!(named.state, state, "{}", named.detail);
+        assert!(named.detail.contains(detail), "{}", named.detail);
+    }
+    // Another authority that signed itself is not trusted for that.
+    let (_, other) = serve_tls(folder.path(), authority(), "127.0.0.1").await;
+    let kept = folder.path().join("other.pem");
+    std::fs::rename(other, &kept).unwrap();
+    let (address, _) = serve_tls(folder.path(), authority(), "127.0.0.1").await;
+    let mut settings = CheckSettings { failures_before_down: 1, ..check(&format!("https://{address}/")) };
+    settings.tls.ca_file = Some(kept);
+    assert_eq!(Rig::start(vec![settings]).until("a refusal", |_| true).await.state, Unhealthy);
 }

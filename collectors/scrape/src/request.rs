@@ -2,7 +2,9 @@
 
 use crate::exposition::{Format, Protocol, accept};
 use crate::job::Job;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +89,11 @@ pub(crate) async fn fetch(
     let mut answer = fetcher.send(&order).await?;
     if answer.status() != http::StatusCode::OK {
         return Err(ScrapeError::Status(answer.status().to_string()));
+    }
+    let encoding = answer.header(CONTENT_ENCODING).unwrap_or_default().trim();
+    if !["", "identity", "gzip"].iter().any(|known| encoding.eq_ignore_ascii_case(known)) {
+        let why = format!("the answer is encoded as {encoding:?}, which was not asked for; gzip and identity are understood");
+        return Err(ScrapeError::Format(why));
     }
     let content_type = answer.header(CONTENT_TYPE).unwrap_or_default().to_owned();
     let (format, fallback) = match (Format::of_content_type(&content_type), job.fallback_scrape_protocol) {

@@ -220,6 +220,16 @@ async fn bodies_are_cut_at_the_limit_whatever_they_are_made_of() {
 }
 
 #[tokio::test]
+async fn an_encoding_that_was_not_asked_for_is_named() {
+    let answer = || async { ([(header::CONTENT_TYPE, TEXT), (header::CONTENT_ENCODING, "zstd")], "a 1\n").into_response() };
+    let server = serve(Router::new().route("/metrics", get(answer))).await;
+    let rig = scraper(vec![job(server.address, "/metrics")]);
+    rig.sink.until("a failure", |r| r.values("up").first() == Some(&Some(0.0))).await;
+    let error = rig.handle.details().remove(0).last_error;
+    assert_eq!(error, r#"the answer is encoded as "zstd", which was not asked for; gzip and identity are understood"#);
+}
+
+#[tokio::test]
 async fn a_target_that_hangs_before_or_within_its_answer_times_out() {
     // Accepts and says nothing, or half of an answer.
     for half in ["", "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\na 1\n"] {
