@@ -1,4 +1,4 @@
-//! The HTTP API: Prometheus's query API under `/api/v1`, watchfire's own reads under `/api/watchfire/v1/`, its metrics, and its health.
+//! The HTTP API: Prometheus's query API under `/api/v1`, the part of Alertmanager's that people use under `/api/v2`, watchfire's own reads under `/api/watchfire/v1/`, its metrics, and its health.
 //!
 //! Types to know: [`Api`] is everything a handler needs; [`router`] lists every path. The guarded accept loop around it (hosts, origins,
 //! slow clients) belongs to the `serve` crate, and the shapes of the reads to `model::reading`.
@@ -6,6 +6,7 @@
 //! Invariants: no handler runs a query on the async threads; at most a few run at once; nothing here can change telemetry except remote
 //! write, which is off unless asked for.
 
+mod alertmanager;
 mod cardinality;
 mod compression;
 pub mod envelope;
@@ -31,8 +32,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use watchfire_model::reading::{CommandSink, Source};
-use watchfire_model::{Clock, Meter, SeriesSource, Timestamp};
+use watchfire_model::reading::{CommandSink, Silence, Source};
+use watchfire_model::{Clock, Labels, Meter, SeriesSource, Timestamp};
 use watchfire_otlp::RemoteWrite;
 use watchfire_promql::{Engine, ExpressionLimits};
 
@@ -61,6 +62,12 @@ pub struct Api {
     pub config_text: String,
     pub flags: Vec<(String, String)>,
     pub alertmanagers: Vec<String>,
+    /// Receivers of these labels, as routing has it now; of no labels at all, every receiver there is.
+    pub receivers: Box<dyn Fn(Option<&Labels>) -> Vec<String> + Send + Sync>,
+    /// Every silence, those that are over included, as they are in this moment.
+    pub silences: Box<dyn Fn() -> Vec<Silence> + Send + Sync>,
+    /// Where links of alerts lead.
+    pub external_url: String,
     /// Present when it is asked for.
     pub remote_write: Option<RemoteWrite>,
     pub started: Timestamp,
@@ -107,6 +114,12 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/status/runtimeinfo", get(rules::runtimeinfo))
         .route("/api/v1/status/walreplay", get(status::walreplay))
         .route("/api/v1/status/tsdb", get(cardinality::cardinality))
+        .route("/api/v2/status", get(alertmanager::status))
+        .route("/api/v2/receivers", get(alertmanager::receivers))
+        .route("/api/v2/alerts", get(alertmanager::alerts).post(alertmanager::no_alerts))
+        .route("/api/v2/alerts/groups", get(alertmanager::groups))
+        .route("/api/v2/silences", get(alertmanager::silences).post(alertmanager::silence))
+        .route("/api/v2/silence/{id}", get(alertmanager::one_silence).delete(alertmanager::expire))
         .route("/api/watchfire/v1/silences", post(own::silence))
         .route("/api/watchfire/v1/acknowledgements", post(own::acknowledge))
         .route("/api/watchfire/v1/commands", post(own::command))

@@ -230,6 +230,15 @@ impl Instance {
             }),
             config_text: plan.loaded.show(),
             flags: plan.flag_values(),
+            receivers: {
+                let dispatcher = dispatcher.clone();
+                Box::new(move |labels| labels.map_or_else(|| dispatcher.receivers(), |labels| dispatcher.explain(labels).receivers))
+            },
+            silences: {
+                let dispatcher = dispatcher.clone();
+                Box::new(move || dispatcher.silences())
+            },
+            external_url: delivery.external_url.clone(),
             alertmanagers: config.alertmanager.iter().cloned().collect(),
             remote_write: config
                 .remote_write_receiver

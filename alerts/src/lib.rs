@@ -54,7 +54,7 @@ pub use dialect::{
 };
 pub use evaluator::{
     AlertRecord, AlertReport, EvaluationNote, Evaluator, EvaluatorSettings, EvidenceRequest, EvidenceSource, GroupReport, Paging,
-    RuleHealth, RuleReport, Standing, TickOutcome,
+    RuleHealth, RuleReport, Standing, TickOutcome, graph_url,
 };
 pub use files::{DiskFiles, RuleFiles};
 pub use identity::fingerprint;

@@ -101,8 +101,13 @@ pub async fn silence(State(api): State<Arc<Api>>, body: Bytes) -> Answer {
     if let Ok(command) = serde_json::from_value::<Command>(json.clone()) {
         return execute(api, command).await;
     }
+    let wanted = silence_of(json, api.clock.now())?;
+    execute(api, Command::Silence(wanted)).await
+}
+
+/// A silence as it is written, complete.
+pub(super) fn silence_of(json: serde_json::Value, now: Timestamp) -> Result<Silence, ApiError> {
     let wanted: SilenceBody = serde_json::from_value(json).map_err(|e| ApiError::bad_data(format!("not a silence: {e}")))?;
-    let now = api.clock.now();
     let starts_at = wanted.starts_at.as_ref().map(TimeBody::at).transpose()?.unwrap_or(now);
     let ends_at = match (&wanted.ends_at, &wanted.duration) {
         (Some(end), _) => end.at()?,
@@ -116,15 +121,14 @@ pub async fn silence(State(api): State<Arc<Api>>, body: Bytes) -> Answer {
     if matchers.is_empty() {
         return Err(ApiError::bad_data("a silence needs at least one matcher"));
     }
-    let silence = Silence {
+    Ok(Silence {
         id: wanted.id.unwrap_or_default(),
         matchers,
         starts_at,
         ends_at,
         created_by: wanted.created_by.unwrap_or_else(|| "api".to_owned()),
         comment: wanted.comment.unwrap_or_default(),
-    };
-    execute(api, Command::Silence(silence)).await
+    })
 }
 
 fn matcher(body: MatcherBody) -> Result<(String, String, String), ApiError> {

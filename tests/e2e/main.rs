@@ -1,6 +1,7 @@
 //! End to end: the real program, real sockets, real bytes. Everything listens on loopback at a port of its own and is stopped by its test.
 
 mod alerting;
+mod alertmanager;
 mod annotations;
 mod attach;
 mod certificates;

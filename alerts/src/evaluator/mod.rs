@@ -17,7 +17,7 @@ mod written;
 pub(crate) use evaluate::{Bench, alert_labels, concerns, recorded, unwritten};
 pub use group::{EvaluationNote, RuleHealth};
 pub(crate) use group::{GroupRuntime, RuleRuntime};
-pub use notice::{EvidenceRequest, EvidenceSource};
+pub use notice::{EvidenceRequest, EvidenceSource, graph_url};
 pub use record::{AlertRecord, Paging, Standing};
 pub use report::{AlertReport, GroupReport, RuleReport};
 pub use settings::EvaluatorSettings;

@@ -35,7 +35,12 @@ pub(super) fn severity(labels: &Labels) -> Severity {
 }
 
 pub(super) fn generator_url(settings: &EvaluatorSettings, rule: &Rule) -> String {
-    format!("{}/graph?g0.expr={}&g0.tab=1", settings.external_url.trim_end_matches('/'), query_escape(&rule.expression))
+    graph_url(&settings.external_url, &rule.expression)
+}
+
+/// Where an expression is shown: what Prometheus calls the generator of an alert.
+pub fn graph_url(external_url: &str, expression: &str) -> String {
+    format!("{}/graph?g0.expr={}&g0.tab=1", external_url.trim_end_matches('/'), query_escape(expression))
 }
 
 /// The end of an alert whose rule is gone.

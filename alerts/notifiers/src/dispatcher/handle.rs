@@ -324,6 +324,11 @@ impl DispatcherHandle {
         self.shared.journal.state().read().owed()
     }
 
+    /// Every receiver there is.
+    pub fn receivers(&self) -> Vec<String> {
+        self.shared.table().routing.receivers().iter().map(|r| r.name.clone()).collect()
+    }
+
     /// Who would hear of these labels, and why.
     pub fn explain(&self, labels: &Labels) -> Explanation {
         self.shared.table().routing.explain(labels)

@@ -1,0 +1,137 @@
+//! Alertmanager's API as its own tools use it: silences made, changed and ended, alerts asked for.
+
+use crate::instance::Watchfire;
+use serde_json::{Value as Json, json};
+use std::process::Command;
+use tempfile::TempDir;
+
+const RULES: &str = "groups:\n- name: g\n  interval: 1s\n  rules:\n  \
+    - {alert: One, expr: vector(1), labels: {severity: critical, service: a}, annotations: {summary: hi}}\n  \
+    - {alert: Two, expr: vector(1), labels: {severity: warning, service: b}}\n";
+
+struct Instance {
+    watchfire: Watchfire,
+    _files: TempDir,
+}
+
+async fn instance() -> Instance {
+    let files = TempDir::new().expect("a directory");
+    let rules = files.path().join("rules.yml");
+    std::fs::write(&rules, RULES).expect("written");
+    let config = files.path().join("config.toml");
+    std::fs::write(&config, "[receivers.ops]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n[[route]]\nto = [\"ops\"]\n")
+        .expect("written");
+    let path = |p: &std::path::Path| p.display().to_string();
+    let watchfire = Watchfire::start(&["--rules", &path(&rules), "--config", &path(&config)]);
+    watchfire.until("/api/v2/alerts", "both fire", |json| json.as_array().is_some_and(|a| a.len() == 2)).await;
+    Instance { watchfire, _files: files }
+}
+
+impl Instance {
+    /// Names of alerts for a query string.
+    async fn alerts(&self, query: &str) -> Vec<String> {
+        let json = self.watchfire.json(&format!("/api/v2/alerts?{query}")).await;
+        let mut names: Vec<String> =
+            json.as_array().into_iter().flatten().filter_map(|a| Some(a["labels"]["alertname"].as_str()?.to_owned())).collect();
+        names.sort();
+        names
+    }
+
+    async fn post(&self, silence: Json) -> (u16, Json) {
+        let answer =
+            self.watchfire.client().post(self.watchfire.url("/api/v2/silences")).body(silence.to_string()).send().await.expect("answered");
+        (answer.status().as_u16(), answer.json().await.expect("JSON"))
+    }
+
+    async fn silences(&self, query: &str) -> Vec<Json> {
+        self.watchfire.json(&format!("/api/v2/silences?{query}")).await.as_array().cloned().expect("a list")
+    }
+}
+
+fn silence(value: &str, is_regex: bool, ends_at: &str) -> Json {
+    json!({
+        "matchers": [{"name": "alertname", "value": value, "isRegex": is_regex, "isEqual": true}],
+        "startsAt": "2020-01-01T00:00:00Z", "endsAt": ends_at, "createdBy": "me", "comment": "why",
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_and_silences_answer_as_in_alertmanager() {
+    let it = instance().await;
+    let one = &it.watchfire.json("/api/v2/alerts?filter=alertname%3DOne").await[0];
+    assert_eq!((&one["status"]["state"], &one["receivers"]), (&json!("active"), &json!([{"name": "ops"}])), "{one}");
+    assert_eq!(one["annotations"], json!({"summary": "hi"}));
+    assert!(one["generatorURL"].as_str().is_some_and(|u| u.ends_with("/graph?g0.expr=vector%281%29&g0.tab=1")), "{one}");
+    assert_eq!(it.alerts("filter=service%3D~%22a%7Cx%22").await, ["One"]);
+    assert_eq!(it.alerts("filter=service!%3Da&filter=severity%3Dwarning").await, ["Two"]);
+    assert_eq!(it.alerts("filter=zone%3D%22%22").await, ["One", "Two"]);
+    assert!(it.alerts("receiver=nobody").await.is_empty());
+    let (status, text) = it.watchfire.get("/api/v2/alerts?filter=x").await;
+    assert_eq!((status, text.as_str()), (400, "\"bad matcher format: x\""));
+
+    let (status, made) = it.post(silence("One|X", true, "2099-01-01T00:00:00Z")).await;
+    assert_eq!(status, 200, "{made}");
+    let id = made["silenceID"].as_str().expect("an id").to_owned();
+    // At once: what is written is read.
+    assert_eq!(it.silences("filter=alertname%3D~%22One.%2B%22").await[0]["id"], id);
+    assert!(it.silences("filter=alertname%3DTwo").await.is_empty());
+    assert_eq!(it.alerts("silenced=false").await, ["Two"]);
+    assert_eq!(it.alerts("active=false").await, ["One"]);
+    let one = &it.watchfire.json("/api/v2/alerts?filter=alertname%3DOne").await[0];
+    assert_eq!(one["status"], json!({"state": "suppressed", "silencedBy": [id], "inhibitedBy": [], "mutedBy": []}));
+
+    // The same silence, longer; then about something else, which is another one.
+    let named = |mut silence: Json, id: &str| {
+        silence["id"] = json!(id);
+        silence
+    };
+    let (_, longer) = it.post(named(silence("One|X", true, "2099-06-01T00:00:00Z"), &id)).await;
+    assert_eq!(longer["silenceID"], id);
+    let (_, other) = it.post(named(silence("Two", false, "2099-06-01T00:00:00Z"), &id)).await;
+    let other = other["silenceID"].as_str().expect("an id").to_owned();
+    assert_ne!(other, id);
+    assert_eq!(it.watchfire.json(&format!("/api/v2/silence/{id}")).await["status"]["state"], "expired");
+    assert_eq!(it.alerts("silenced=false").await, ["One"]);
+    let ended = it.watchfire.client().delete(it.watchfire.url(&format!("/api/v2/silence/{other}"))).send().await.expect("answered");
+    assert_eq!(ended.status(), 200);
+    assert_eq!(it.alerts("silenced=false").await, ["One", "Two"]);
+    let states: Vec<Json> = it.silences("").await.iter().map(|s| s["status"]["state"].clone()).collect();
+    assert_eq!(states, ["expired", "expired"]);
+
+    for (wrong, said) in [
+        (silence("One", false, "2021-01-01T00:00:00Z"), "in the past"),
+        (silence("(", true, "2099-01-01T00:00:00Z"), "alertname"),
+        (silence(".*", true, "2099-01-01T00:00:00Z"), "empty"),
+    ] {
+        let (status, answer) = it.post(wrong).await;
+        assert!(status == 400 && answer.as_str().is_some_and(|a| a.contains(said)), "{answer}");
+    }
+    assert_eq!(it.post(named(silence("One", false, "2099-01-01T00:00:00Z"), "nope")).await, (404, json!("silence not found")));
+    let posted = it.watchfire.client().post(it.watchfire.url("/api/v2/alerts")).body("[]").send().await.expect("answered");
+    assert_eq!(posted.status(), 400, "alerts are taken from nobody");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amtool_makes_changes_and_ends_silences() {
+    if Command::new("amtool").arg("--version").output().is_err() {
+        println!("skipped: amtool is not installed (apt-get install --no-install-recommends prometheus-alertmanager)");
+        return;
+    }
+    let it = instance().await;
+    let url = it.watchfire.url("");
+    let amtool = |args: &[&str]| {
+        let output = Command::new("amtool").arg(format!("--alertmanager.url={url}")).args(args).output().expect("runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    assert!(amtool(&["alert", "query", "severity=critical"]).contains("One"));
+    let id = amtool(&["silence", "add", "-c", "why", "-d", "2h", "alertname=One", "service=~a.*"]);
+    assert!(amtool(&["silence", "query", "alertname=One"]).contains(&id));
+    assert!(!amtool(&["alert", "query"]).contains("One"));
+    assert!(amtool(&["alert", "query", "--silenced"]).contains("One"));
+    assert!(amtool(&["silence", "update", "-c", "longer", "-d", "3h", &id]).contains("longer"));
+    amtool(&["silence", "expire", &id]);
+    assert!(!amtool(&["silence", "query"]).contains(&id));
+    assert!(amtool(&["silence", "query", "--expired"]).contains(&id));
+    assert!(amtool(&["alert", "query"]).contains("One"));
+}
