@@ -32,8 +32,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use watchfire_model::reading::{CommandSink, Silence, Source};
-use watchfire_model::{Clock, Labels, Meter, SeriesSource, Timestamp};
+use watchfire_model::reading::{CommandSink, Source};
+use watchfire_model::{Clock, Meter, SeriesSource, Timestamp};
+use watchfire_notifiers::DispatcherHandle;
 use watchfire_otlp::RemoteWrite;
 use watchfire_promql::{Engine, ExpressionLimits};
 
@@ -62,10 +63,8 @@ pub struct Api {
     pub config_text: String,
     pub flags: Vec<(String, String)>,
     pub alertmanagers: Vec<String>,
-    /// Receivers of these labels, as routing has it now; of no labels at all, every receiver there is.
-    pub receivers: Box<dyn Fn(Option<&Labels>) -> Vec<String> + Send + Sync>,
-    /// Every silence, those that are over included, as they are in this moment.
-    pub silences: Box<dyn Fn() -> Vec<Silence> + Send + Sync>,
+    /// Receivers, routes and silences as they are in this moment.
+    pub delivery: DispatcherHandle,
     /// Where links of alerts lead.
     pub external_url: String,
     /// Present when it is asked for.

@@ -230,14 +230,7 @@ impl Instance {
             }),
             config_text: plan.loaded.show(),
             flags: plan.flag_values(),
-            receivers: {
-                let dispatcher = dispatcher.clone();
-                Box::new(move |labels| labels.map_or_else(|| dispatcher.receivers(), |labels| dispatcher.explain(labels).receivers))
-            },
-            silences: {
-                let dispatcher = dispatcher.clone();
-                Box::new(move || dispatcher.silences())
-            },
+            delivery: dispatcher.clone(),
             external_url: delivery.external_url.clone(),
             alertmanagers: config.alertmanager.iter().cloned().collect(),
             remote_write: config

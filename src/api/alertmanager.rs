@@ -57,7 +57,7 @@ pub async fn status(State(api): State<Arc<Api>>) -> Told {
 
 /// `GET /api/v2/receivers`
 pub async fn receivers(State(api): State<Arc<Api>>) -> Told {
-    let names: Vec<Json> = (api.receivers)(None).iter().map(|name| json!({"name": name})).collect();
+    let names: Vec<Json> = api.delivery.receivers().iter().map(|name| json!({"name": name})).collect();
     ok(&Json::Array(names))
 }
 
@@ -97,7 +97,7 @@ pub async fn silences(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap)
     let filters = filters(&Params::read(&uri, &headers, &Bytes::new())?)?;
     let now = api.clock.now();
     let named = |silence: &Silence, name: &str| silence.matchers.iter().find(|(n, _, _)| n == name).map(|(_, _, v)| v.clone());
-    let mut all = (api.silences)();
+    let mut all = api.delivery.silences();
     all.retain(|silence| passes(&filters, |name| named(silence, name)));
     all.sort_by_key(|s| match state(s, now) {
         "active" => (0, s.ends_at.millis()),
@@ -114,7 +114,7 @@ pub async fn one_silence(State(api): State<Arc<Api>>, Path(id): Path<String>) ->
 }
 
 fn by_id(api: &Api, id: &str) -> Result<Silence, Refused> {
-    let found = (api.silences)().into_iter().find(|silence| silence.id == id);
+    let found = api.delivery.silences().into_iter().find(|silence| silence.id == id);
     found.ok_or_else(|| Refused(ApiError::not_found("silence not found")))
 }
 
@@ -207,11 +207,11 @@ async fn wanted(api: &Arc<Api>, params: &Params) -> Result<Vec<(Alert, Vec<Strin
     let receiver = receiver.map_err(|e| ApiError::bad_data(format!("failed to parse receiver param: {e}")))?;
     let now = api.clock.now();
     let alerts = known_alerts(api).await?;
-    let silences: Vec<ActiveSilence> = (api.silences)().into_iter().filter_map(|silence| ActiveSilence::new(silence).ok()).collect();
+    let silences: Vec<ActiveSilence> = api.delivery.silences().into_iter().filter_map(|silence| ActiveSilence::new(silence).ok()).collect();
     let fingerprints: BTreeMap<String, String> = alerts.iter().map(|a| (a.name.clone(), a.fingerprint.clone())).collect();
     let mut found = Vec::new();
     for alert in alerts.into_iter().filter(|a| a.state == AlertState::Firing) {
-        let receivers = (api.receivers)(Some(&alert.labels));
+        let receivers = api.delivery.explain(&alert.labels).receivers;
         let silenced_by: BTreeSet<&str> = silences.iter().filter(|s| s.covers(&alert.labels, now)).map(|s| s.silence.id.as_str()).collect();
         // Explained by a cause: only the cause speaks.
         let inhibited_by: Vec<&String> = alert.cause.iter().filter_map(|cause| fingerprints.get(&cause.alert)).collect();
