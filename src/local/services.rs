@@ -13,13 +13,13 @@ const SERVED: &str = r#"span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER""#;
 /// A service nobody calls (a cron job, a load generator) is measured by the work it starts itself.
 const STARTED: &str = r#"span_kind=~"SPAN_KIND_INTERNAL|SPAN_KIND_CLIENT|SPAN_KIND_PRODUCER|SPAN_KIND_UNSPECIFIED""#;
 
-/// Ready-made span metrics: (service label, calls, latency buckets, units per second). The collector's connector with either unit
-/// and with its old names, and Tempo's metrics generator.
+/// Ready-made span metrics: (service label, calls, latency as buckets or as a native histogram, units per second). The collector's connector
+/// with either unit and with its old names, and Tempo's metrics generator.
 const READY_MADE: [(&str, &str, &str, f64); 4] = [
-    ("service_name", "traces_span_metrics_calls_total", "traces_span_metrics_duration_milliseconds_bucket", 1000.0),
-    ("service_name", "traces_span_metrics_calls_total", "traces_span_metrics_duration_seconds_bucket", 1.0),
-    ("service", "traces_spanmetrics_calls_total", "traces_spanmetrics_latency_bucket", 1.0),
-    ("service_name", "calls_total", "duration_milliseconds_bucket", 1000.0),
+    ("service_name", "traces_span_metrics_calls_total", "traces_span_metrics_duration_milliseconds", 1000.0),
+    ("service_name", "traces_span_metrics_calls_total", "traces_span_metrics_duration_seconds", 1.0),
+    ("service", "traces_spanmetrics_calls_total", "traces_spanmetrics_latency", 1.0),
+    ("service_name", "calls_total", "duration_milliseconds", 1000.0),
 ];
 
 /// Gauges that say how busy a process or its machine is, as a share of one.
@@ -118,14 +118,15 @@ fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
             "service_name",
             "spans",
             &format!(r#"traces_span_metrics_calls_total{{job="",{kinds}}}"#),
-            &format!(r#"sum by (service_name) (rate(traces_span_metrics_duration_seconds{{job="",{kinds}}}[{}]))"#, lens.window_text()),
+            &[format!(r#"sum by (service_name) (rate(traces_span_metrics_duration_seconds{{job="",{kinds}}}[{}]))"#, lens.window_text())],
             false,
         )?;
     }
     // Ready-made series of a collector or of Tempo fill in services that send no spans here; they never add to those that do.
     // Dialects with percentiles go first: the same counter may come with buckets in either unit.
     for (with_percentiles, kinds) in [(true, SERVED), (true, STARTED), (false, SERVED), (false, STARTED)] {
-        for (label, calls, buckets, unit) in READY_MADE {
+        for (label, calls, latency, unit) in READY_MADE {
+            let window = lens.scrape_window_text();
             let before: BTreeSet<String> = out.keys().cloned().collect();
             collect(
                 lens,
@@ -133,10 +134,11 @@ fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
                 label,
                 "span metrics",
                 &format!(r#"{calls}{{job!="",{kinds}}}"#),
-                &format!(
-                    r#"max by ({label}, le) (sum by (job, {label}, le) (rate({buckets}{{job!="",{kinds}}}[{}])))"#,
-                    lens.scrape_window_text()
-                ),
+                &[
+                    // There is no greatest of native histograms, and said twice they have the same percentiles.
+                    format!(r#"sum by ({label}) (rate({latency}{{job!="",{kinds}}}[{window}]))"#),
+                    format!(r#"max by ({label}, le) (sum by (job, {label}, le) (rate({latency}_bucket{{job!="",{kinds}}}[{window}])))"#),
+                ],
                 with_percentiles,
             )?;
             for (_, red) in out.iter_mut().filter(|(name, _)| !before.contains(*name)) {
@@ -155,7 +157,7 @@ fn collect(
     label: &str,
     source: &'static str,
     calls: &str,
-    histogram: &str,
+    histograms: &[String],
     percentiles_required: bool,
 ) -> Result<(), ReadError> {
     // Scraped series have a sample every 15 s or so; a minute of them can hold a single one.
@@ -183,9 +185,11 @@ fn collect(
         }
     }
     fresh.retain(|_, red| red.rate > 0.0);
-    for (labels, percentiles) in lens.percentiles(histogram)? {
-        if let Some(red) = fresh.get_mut(labels.value(label)) {
-            [red.p50, red.p95, red.p99] = percentiles;
+    for histogram in histograms {
+        for (labels, percentiles) in lens.percentiles(histogram)? {
+            if let Some(red) = fresh.get_mut(labels.value(label)) {
+                [red.p50, red.p95, red.p99] = percentiles;
+            }
         }
     }
     fresh.retain(|_, red| !percentiles_required || red.p50.is_some());
@@ -213,8 +217,9 @@ fn sparklines(lens: &Lens<'_>) -> Result<BTreeMap<String, Vec<Option<f64>>>, Rea
 /// Services known from ready-made span metrics only are seen as long as those are scraped.
 fn ready_made(lens: &Lens<'_>) -> Result<BTreeSet<String>, ReadError> {
     let mut out = BTreeSet::new();
-    for (label, metric) in [("service_name", "traces_span_metrics_calls_total"), ("service", "traces_spanmetrics_calls_total")] {
-        out.extend(lens.by(label, &format!(r#"count by ({label}) ({metric}{{job!=""}})"#))?.into_keys());
+    let metrics: BTreeSet<(&str, &str)> = READY_MADE.iter().map(|(label, calls, ..)| (*label, *calls)).collect();
+    for (label, metric) in metrics {
+        out.extend(lens.by(label, &format!(r#"count by ({label}) ({metric}{{job!="",span_kind!=""}})"#))?.into_keys());
     }
     out.remove("");
     Ok(out)
@@ -342,4 +347,69 @@ pub fn resources(lens: &Lens<'_>, service: &str) -> Result<Vec<(String, f64)>, R
         }
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::context::Declared;
+    use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
+    use super::*;
+    use std::sync::Arc;
+    use watchfire_model::{BucketSpan, HealthState, Labels, NativeHistogram, Timestamp, Value};
+    use watchfire_promql::Engine;
+    use watchfire_testkit::MemorySource;
+
+    const BEGIN: i64 = 1_772_334_000_000;
+
+    #[test]
+    fn ready_made_metrics_of_every_dialect_are_services_with_percentiles() {
+        let mut source = MemorySource::new();
+        let mut put = |name: &str, pairs: &[(&str, &str)], value: &dyn Fn(f64) -> Value| {
+            let common = [("__name__", name), ("job", "collector"), ("span_kind", "SPAN_KIND_SERVER"), ("span_name", "GET /")];
+            let labels = Labels::from_pairs(common.into_iter().chain(pairs.iter().copied()));
+            for step in 0..=40 {
+                source.push(&labels, Timestamp(BEGIN + step * 15_000), value(60.0 * step as f64));
+            }
+        };
+        // All in (1, 2] of the unit at schema 0: bucket 1.
+        let native = |calls: f64| {
+            Value::Histogram(Arc::new(NativeHistogram {
+                count: calls,
+                sum: calls,
+                positive_spans: vec![BucketSpan { offset: 1, length: 1 }],
+                positive_buckets: vec![calls],
+                ..NativeHistogram::default()
+            }))
+        };
+        let status = ("status_code", "STATUS_CODE_UNSET");
+        for (label, service, calls, latency, is_native) in [
+            ("service_name", "native_ms", "traces_span_metrics_calls_total", "traces_span_metrics_duration_milliseconds", true),
+            ("service_name", "native_s", "traces_span_metrics_calls_total", "traces_span_metrics_duration_seconds", true),
+            ("service", "tempo", "traces_spanmetrics_calls_total", "traces_spanmetrics_latency", true),
+            ("service_name", "old", "calls_total", "duration_milliseconds", false),
+        ] {
+            put(calls, &[(label, service), status], &Value::Float);
+            if is_native {
+                put(latency, &[(label, service), status], &native);
+            } else {
+                for le in ["1.0", "2.0", "+Inf"] {
+                    let share = if le == "1.0" { 0.0 } else { 1.0 };
+                    put(&format!("{latency}_bucket"), &[(label, service), status, ("le", le)], &|calls| Value::Float(calls * share));
+                }
+            }
+        }
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let at = Timestamp(BEGIN + 600_000);
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let (declared, last_seen) = (Declared::default(), BTreeMap::new());
+        let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+        let rows = services(&lens, &context).expect("readable").services;
+        let row = |name: &str| rows.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("{name} is listed"));
+        for (name, unit) in [("native_ms", 1e-3), ("native_s", 1.0), ("tempo", 1.0), ("old", 1e-3)] {
+            let row = row(name);
+            assert!(row.rate.is_some_and(|rate| (rate - 4.0).abs() < 1e-9), "{name} {:?}", row.rate);
+            assert!(row.p50_seconds.is_some_and(|p50| (1.0..2.0).contains(&(p50 / unit))), "{name} {:?}", row.p50_seconds);
+            assert_eq!((row.state, row.last_seen), (HealthState::Healthy, Some(at)), "{name}");
+        }
+    }
 }
