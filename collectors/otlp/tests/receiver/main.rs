@@ -6,3 +6,4 @@ mod fixture;
 mod metrics;
 mod refuses;
 mod sdk;
+mod streams;

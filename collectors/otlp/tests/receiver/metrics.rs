@@ -12,11 +12,11 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use watchfire_model::{MetricKind, Timestamp, Value, is_stale};
 
-const SECOND: u64 = 1_000_000_000;
-const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
-const DELTA: i32 = AggregationTemporality::Delta as i32;
+pub const SECOND: u64 = 1_000_000_000;
+pub const CUMULATIVE: i32 = AggregationTemporality::Cumulative as i32;
+pub const DELTA: i32 = AggregationTemporality::Delta as i32;
 
-fn point(seconds: u64, value: f64) -> NumberDataPoint {
+pub fn point(seconds: u64, value: f64) -> NumberDataPoint {
     NumberDataPoint { time_unix_nano: NOW_NANOS + seconds * SECOND, value: Some(Number::AsDouble(value)), ..NumberDataPoint::default() }
 }
 
@@ -25,17 +25,17 @@ fn gauge(name: &str, unit: &str, points: Vec<NumberDataPoint>) -> Metric {
     Metric { name: name.to_owned(), unit: unit.to_owned(), description: "how much".to_owned(), data, ..Metric::default() }
 }
 
-fn sum(name: &str, temporality: i32, is_monotonic: bool, points: Vec<NumberDataPoint>) -> Metric {
+pub fn sum(name: &str, temporality: i32, is_monotonic: bool, points: Vec<NumberDataPoint>) -> Metric {
     let data = Some(Data::Sum(Sum { data_points: points, aggregation_temporality: temporality, is_monotonic }));
     Metric { name: name.to_owned(), data, ..Metric::default() }
 }
 
-fn histogram(name: &str, temporality: i32, points: Vec<HistogramDataPoint>) -> Metric {
+pub fn histogram(name: &str, temporality: i32, points: Vec<HistogramDataPoint>) -> Metric {
     let data = Some(Data::Histogram(Histogram { data_points: points, aggregation_temporality: temporality }));
     Metric { name: name.to_owned(), unit: "s".to_owned(), data, ..Metric::default() }
 }
 
-fn histogram_point(seconds: u64, bounds: &[f64], counts: &[u64]) -> HistogramDataPoint {
+pub fn histogram_point(seconds: u64, bounds: &[f64], counts: &[u64]) -> HistogramDataPoint {
     HistogramDataPoint {
         time_unix_nano: NOW_NANOS + seconds * SECOND,
         count: counts.iter().sum(),
@@ -64,7 +64,7 @@ fn exponential_point(seconds: u64, scale: i32, counts: &[u64]) -> ExponentialHis
 }
 
 /// Sends metrics of a resource without attributes; returns what was rejected and why.
-async fn send(fixture: &Fixture, metrics: Vec<Metric>) -> (i64, String) {
+pub async fn send(fixture: &Fixture, metrics: Vec<Metric>) -> (i64, String) {
     send_as(fixture, vec![], metrics).await
 }
 
@@ -83,7 +83,7 @@ async fn send_as(fixture: &Fixture, attributes: Vec<KeyValue>, metrics: Vec<Metr
 }
 
 /// Everything stored, as `labels@seconds=value`.
-fn stored(fixture: &Fixture) -> Vec<String> {
+pub fn stored(fixture: &Fixture) -> Vec<String> {
     let samples = fixture.store.samples.lock().expect("not poisoned");
     let text = |value: &Value| match value {
         Value::Float(v) if is_stale(*v) => "stale".to_owned(),
@@ -184,83 +184,6 @@ async fn deltas_add_up_per_series_and_out_of_order_ones_are_refused() {
     let points = ["a", "b", "c"].map(|label| labelled(0, 1.0, label)).to_vec();
     let (rejected, why) = send(&fixture, vec![sum("hits", DELTA, true, points)]).await;
     assert_eq!((rejected, why.as_str()), (1, "rejected 1 of 3 data points: 1 too many delta streams"));
-    fixture.stop().await;
-}
-
-/// What the sender no longer has must not be looked at for as long as queries look back, among buckets that go on.
-#[tokio::test]
-async fn buckets_and_quantiles_end_with_the_point_that_lacks_them() {
-    let fixture = Fixture::start();
-    let no_value = |point: HistogramDataPoint| HistogramDataPoint { flags: 1, sum: None, ..point };
-    send(
-        &fixture,
-        vec![
-            histogram("a", CUMULATIVE, vec![histogram_point(0, &[1.0, 2.0], &[1, 2, 0]), histogram_point(10, &[1.0, 4.0], &[1, 2, 0])]),
-            histogram("b", CUMULATIVE, vec![histogram_point(0, &[1.0], &[1, 2]), no_value(histogram_point(10, &[], &[]))]),
-        ],
-    )
-    .await;
-    let quantile = |quantile| ValueAtQuantile { quantile, value: 3.0 };
-    let summary = |seconds, quantile_values, flags| SummaryDataPoint {
-        time_unix_nano: NOW_NANOS + seconds * SECOND,
-        quantile_values,
-        flags,
-        ..SummaryDataPoint::default()
-    };
-    let points = vec![summary(0, vec![quantile(0.5), quantile(0.9)], 0), summary(10, vec![quantile(0.5)], 0), summary(20, vec![], 1)];
-    let data = Some(Data::Summary(Summary { data_points: points }));
-    let rejected = send(&fixture, vec![Metric { name: "c".to_owned(), data, ..Metric::default() }]).await;
-    assert_eq!(rejected, (0, String::new()));
-    let ended: Vec<String> = stored(&fixture).into_iter().filter(|line| line.ends_with("stale")).collect();
-    assert_eq!(
-        ended,
-        [
-            r#"a_seconds_bucket{le="2.0"}@10=stale"#,
-            r#"b_seconds_bucket{le="+Inf"}@10=stale"#,
-            r#"b_seconds_bucket{le="1.0"}@10=stale"#,
-            "b_seconds_count@10=stale",
-            "b_seconds_sum@10=stale",
-            r#"c_count@20=stale"#,
-            r#"c_sum@20=stale"#,
-            r#"c{quantile="0.5"}@20=stale"#,
-            r#"c{quantile="0.9"}@10=stale"#,
-        ]
-    );
-    fixture.stop().await;
-}
-
-#[tokio::test]
-async fn deltas_under_other_bounds_start_again() {
-    let fixture = Fixture::start();
-    let points = vec![
-        histogram_point(0, &[1.0, 2.0], &[1, 2, 3]),
-        histogram_point(10, &[1.0, 2.0], &[1, 2, 3]),
-        histogram_point(20, &[1.0, 4.0], &[1, 0, 1]),
-    ];
-    assert_eq!(send(&fixture, vec![histogram("spend", DELTA, points)]).await, (0, String::new()));
-    let last: Vec<String> = stored(&fixture).into_iter().filter(|line| line.contains("@20")).collect();
-    assert_eq!(
-        last,
-        [
-            r#"spend_seconds_bucket{le="+Inf"}@20=2"#,
-            r#"spend_seconds_bucket{le="1.0"}@20=1"#,
-            r#"spend_seconds_bucket{le="2.0"}@20=stale"#,
-            r#"spend_seconds_bucket{le="4.0"}@20=1"#,
-            "spend_seconds_count@20=2",
-            "spend_seconds_sum@20=1.5",
-        ],
-        "no bucket counts less than one below it"
-    );
-    fixture.stop().await;
-}
-
-/// One point of a clock that is ahead would make everything after it late.
-#[tokio::test]
-async fn a_delta_from_the_future_is_refused_and_holds_up_nothing() {
-    let fixture = Fixture::start();
-    let (rejected, why) = send(&fixture, vec![sum("hits", DELTA, true, vec![point(0, 1.0), point(3600, 2.0), point(10, 4.0)])]).await;
-    assert_eq!((rejected, why.as_str()), (1, "rejected 1 of 3 data points: 1 future"));
-    assert_eq!(stored(&fixture), ["hits_total@0=1", "hits_total@10=5"]);
     fixture.stop().await;
 }
 
