@@ -17,13 +17,14 @@ use crate::refusal::{Refusal, Signal};
 use crate::repair::repair;
 use crate::schema::METRICS;
 use delta::Deltas;
+use hashbrown::HashMap;
 use layout::Layouts;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 use request::Writing;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
-use watchfire_model::{Gauge, Meter, Receipt, SeriesSink, Timestamp};
+use watchfire_model::{Gauge, Meter, Receipt, SeriesId, SeriesSink, Timestamp};
 
 /// Values nested deeper are shortened already here: prost gives up on them.
 const DECODABLE_DEPTH: usize = 32;
@@ -32,6 +33,8 @@ const DECODABLE_DEPTH: usize = 32;
 struct Memory {
     deltas: Deltas,
     layouts: Layouts,
+    /// When each `target_info` was written last; bounded as the others are.
+    written: HashMap<SeriesId, Timestamp>,
 }
 
 /// Turns metric requests into appends. Holds what deltas have added up to.
@@ -46,7 +49,11 @@ impl Translator {
     pub(crate) fn new(limits: Limits, sink: Arc<dyn SeriesSink>, meter: &Meter) -> Self {
         let limits = Limits { max_depth: limits.max_depth.min(DECODABLE_DEPTH), ..limits };
         Translator {
-            memory: Mutex::new(Memory { deltas: Deltas::new(limits.max_streams), layouts: Layouts::new(limits.max_streams) }),
+            memory: Mutex::new(Memory {
+                deltas: Deltas::new(limits.max_streams),
+                layouts: Layouts::new(limits.max_streams),
+                written: HashMap::new(),
+            }),
             limits,
             sink,
             streams: meter.gauge("watchfire_delta_streams", &[]),

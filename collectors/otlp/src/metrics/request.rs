@@ -38,6 +38,8 @@ pub(super) struct Writing<'a> {
     pub(super) origin: OriginId,
     /// Single samples of this resource that wait to be appended row by row.
     scalars: Vec<(Timestamp, SeriesId, Value)>,
+    /// Times of the first and the last point of this resource that was taken.
+    taken: Option<(Timestamp, Timestamp)>,
     receipt: Receipt,
 }
 
@@ -51,7 +53,7 @@ pub(super) struct Family<'a> {
 
 impl<'a> Writing<'a> {
     pub(super) fn new(sink: &'a dyn SeriesSink, limits: &'a Limits, memory: &'a mut Memory, now: Timestamp) -> Self {
-        Writing { sink, limits, memory, now, origin: OriginId(0), scalars: Vec::new(), receipt: Receipt::default() }
+        Writing { sink, limits, memory, now, origin: OriginId(0), scalars: Vec::new(), taken: None, receipt: Receipt::default() }
     }
 
     pub(super) fn receipt(self) -> Receipt {
@@ -63,12 +65,12 @@ impl<'a> Writing<'a> {
             let attributes = resource_metrics.resource.as_ref().map(|r| &r.attributes[..]).unwrap_or_default();
             let resource = ResourceLabels::new(attributes, self.limits);
             self.origin = self.sink.origin(&resource.origin);
-            let mut times: Option<(Timestamp, Timestamp)> = None;
+            self.taken = None;
             for metric in resource_metrics.scope_metrics.iter().flat_map(|s| &s.metrics) {
-                self.metric(metric, &resource, &mut times);
+                self.metric(metric, &resource);
             }
             self.append_scalars();
-            if let (Some(labels), Some((first, last))) = (&resource.target_info, times)
+            if let (Some(labels), Some((first, last))) = (&resource.target_info, self.taken)
                 && let Some(series) = self.sink.series(self.origin, labels, MetricKind::Gauge)
             {
                 // At the last point, and before it as often as a look-back needs, within what is accepted at all.
@@ -78,14 +80,22 @@ impl<'a> Writing<'a> {
                     at = at.saturating_sub(TARGET_INFO_EVERY);
                     rows.push(at);
                 }
-                for at in rows.into_iter().rev() {
+                // Nobody sent it, so it must not be refused either for being late.
+                let written = self.memory.written.get(&series).copied().unwrap_or(Timestamp::MIN);
+                for at in rows.into_iter().rev().filter(|at| *at > written) {
                     self.sink.append(self.origin, at, self.now, &[(series, Value::Float(1.0))]);
+                }
+                if last > written {
+                    if self.memory.written.len() >= self.limits.max_streams {
+                        self.memory.written.clear();
+                    }
+                    self.memory.written.insert(series, last.min(self.now));
                 }
             }
         }
     }
 
-    fn metric(&mut self, metric: &Metric, resource: &ResourceLabels, times: &mut Option<(Timestamp, Timestamp)>) {
+    fn metric(&mut self, metric: &Metric, resource: &ResourceLabels) {
         let Some(data) = &metric.data else { return };
         let (name_kind, kind, temporality) = match data {
             Data::Gauge(_) => (NameKind::Gauge, MetricKind::Gauge, AggregationTemporality::Cumulative as i32),
@@ -96,9 +106,6 @@ impl<'a> Writing<'a> {
             Data::Summary(_) => (NameKind::Other, MetricKind::Summary, AggregationTemporality::Cumulative as i32),
         };
         let points = points_of(data);
-        for at in points_times(data) {
-            *times = Some(times.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
-        }
         let name = metric_name(&metric.name, &metric.unit, name_kind);
         if name.is_empty() {
             return self.reject("no usable name", points);
@@ -146,6 +153,10 @@ impl<'a> Writing<'a> {
         self.scalars.push((at, series, value));
     }
 
+    fn took(&mut self, at: Timestamp) {
+        self.taken = Some(self.taken.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+    }
+
     fn append_scalars(&mut self) {
         let mut scalars = std::mem::take(&mut self.scalars);
         scalars.sort_by_key(|(at, ..)| *at);
@@ -159,7 +170,11 @@ impl<'a> Writing<'a> {
                 self.reject(reason, samples as u64);
                 rejected += samples;
             }
-            self.receipt.accepted += row.len().saturating_sub(rejected) as u64;
+            let accepted = row.len().saturating_sub(rejected) as u64;
+            self.receipt.accepted += accepted;
+            if accepted > 0 {
+                self.took(same_time[0].0);
+            }
         }
     }
 
@@ -177,6 +192,7 @@ impl<'a> Writing<'a> {
             Some((reason, samples)) if samples > 0 => return self.reject(reason, 1),
             _ => self.receipt.accepted += 1,
         }
+        self.took(at);
         let stream = row[0].0;
         let parts: Vec<SeriesId> = row[parts..].iter().map(|(series, _)| *series).collect();
         let before = self.memory.layouts.before(stream, at, self.now);
@@ -231,15 +247,12 @@ fn add(list: &mut Vec<(&'static str, u64)>, reason: &'static str, count: u64) {
 }
 
 fn points_of(data: &Data) -> u64 {
-    points_times(data).count() as u64
-}
-
-fn points_times(data: &Data) -> Box<dyn Iterator<Item = Timestamp> + '_> {
-    match data {
-        Data::Gauge(g) => Box::new(g.data_points.iter().map(|p| time(p.time_unix_nano))),
-        Data::Sum(s) => Box::new(s.data_points.iter().map(|p| time(p.time_unix_nano))),
-        Data::Histogram(h) => Box::new(h.data_points.iter().map(|p| time(p.time_unix_nano))),
-        Data::ExponentialHistogram(h) => Box::new(h.data_points.iter().map(|p| time(p.time_unix_nano))),
-        Data::Summary(s) => Box::new(s.data_points.iter().map(|p| time(p.time_unix_nano))),
-    }
+    let points = match data {
+        Data::Gauge(g) => g.data_points.len(),
+        Data::Sum(s) => s.data_points.len(),
+        Data::Histogram(h) => h.data_points.len(),
+        Data::ExponentialHistogram(h) => h.data_points.len(),
+        Data::Summary(s) => s.data_points.len(),
+    };
+    points as u64
 }

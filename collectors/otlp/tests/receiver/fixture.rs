@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Valu
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +65,8 @@ pub struct Store {
     pub exemplars: Mutex<Vec<(Labels, Exemplar)>>,
     pub logs: Mutex<Vec<LogRecord>>,
     pub series_limit: Mutex<Option<usize>>,
+    /// Samples that were not taken.
+    pub refused: AtomicUsize,
 }
 
 impl SeriesSink for Store {
@@ -87,6 +90,7 @@ impl SeriesSink for Store {
         let mut appended = Appended::default();
         if at > now.saturating_add(Duration::from_secs(600)) {
             appended.future = row.len();
+            self.refused.fetch_add(row.len(), Ordering::Relaxed);
             return appended;
         }
         let series = self.series.lock().expect("not poisoned");
@@ -103,6 +107,7 @@ impl SeriesSink for Store {
                 }
             }
         }
+        self.refused.fetch_add(appended.out_of_order + appended.duplicate, Ordering::Relaxed);
         appended
     }
     fn describe(&self, family: &str, metadata: Metadata) {

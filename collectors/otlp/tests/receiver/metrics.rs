@@ -68,7 +68,7 @@ pub async fn send(fixture: &Fixture, metrics: Vec<Metric>) -> (i64, String) {
     send_as(fixture, vec![], metrics).await
 }
 
-async fn send_as(fixture: &Fixture, attributes: Vec<KeyValue>, metrics: Vec<Metric>) -> (i64, String) {
+pub async fn send_as(fixture: &Fixture, attributes: Vec<KeyValue>, metrics: Vec<Metric>) -> (i64, String) {
     let request = ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
             resource: Some(Resource { attributes, ..Resource::default() }),

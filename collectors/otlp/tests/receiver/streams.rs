@@ -1,9 +1,9 @@
 //! Points that follow one another: what ends, what starts again, and what is too much for one.
 
 use crate::fixture::*;
-use crate::metrics::{CUMULATIVE, DELTA, SECOND, histogram, histogram_point, point, send, stored, sum};
+use crate::metrics::{CUMULATIVE, DELTA, SECOND, histogram, histogram_point, point, send, send_as, stored, sum};
 use opentelemetry_proto::tonic::metrics::v1::{
-    HistogramDataPoint, Metric, Summary, SummaryDataPoint, metric::Data, summary_data_point::ValueAtQuantile,
+    Gauge, HistogramDataPoint, Metric, NumberDataPoint, Summary, SummaryDataPoint, metric::Data, summary_data_point::ValueAtQuantile,
 };
 
 /// What the sender no longer has must not be looked at for as long as queries look back, among buckets that go on.
@@ -96,5 +96,24 @@ async fn a_delta_from_the_future_is_refused_and_holds_up_nothing() {
     let (rejected, why) = send(&fixture, vec![sum("hits", DELTA, true, vec![point(0, 1.0), point(3600, 2.0), point(10, 4.0)])]).await;
     assert_eq!((rejected, why.as_str()), (1, "rejected 1 of 3 data points: 1 future"));
     assert_eq!(stored(&fixture), ["hits_total@0=1", "hits_total@10=5"]);
+    fixture.stop().await;
+}
+
+/// What nobody sent is not refused either: a late point, or one that is refused itself, does not bring the `target_info` of its time along.
+#[tokio::test]
+async fn target_info_is_written_forwards_only() {
+    let fixture = Fixture::start();
+    let attributes = || vec![attribute("service.name", text("cart")), attribute("host.name", text("h1"))];
+    let gauge = |name: &str, time_unix_nano| {
+        let data = Some(Data::Gauge(Gauge { data_points: vec![NumberDataPoint { time_unix_nano, ..point(0, 1.0) }] }));
+        Metric { name: name.to_owned(), data, ..Metric::default() }
+    };
+    send_as(&fixture, attributes(), vec![gauge("a", NOW_NANOS)]).await;
+    send_as(&fixture, attributes(), vec![gauge("b", NOW_NANOS - 10 * SECOND)]).await;
+    let (rejected, _) = send_as(&fixture, attributes(), vec![gauge("c", NOW_NANOS + 3600 * SECOND)]).await;
+    assert_eq!(rejected, 1);
+    let written: Vec<String> = stored(&fixture).into_iter().filter(|line| line.starts_with("target_info")).collect();
+    assert_eq!(written, [r#"target_info{host_name="h1", job="cart"}@0=1"#]);
+    assert_eq!(fixture.store.refused.load(std::sync::atomic::Ordering::Relaxed), 1, "the point itself");
     fixture.stop().await;
 }
