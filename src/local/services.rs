@@ -134,11 +134,7 @@ fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
                 label,
                 "span metrics",
                 &format!(r#"{calls}{{job!="",{kinds}}}"#),
-                &[
-                    // There is no greatest of native histograms, and said twice they have the same percentiles.
-                    format!(r#"sum by ({label}) (rate({latency}{{job!="",{kinds}}}[{window}]))"#),
-                    format!(r#"max by ({label}, le) (sum by (job, {label}, le) (rate({latency}_bucket{{job!="",{kinds}}}[{window}])))"#),
-                ],
+                &latencies(label, latency, &format!(r#"job!="",{kinds}"#), &window),
                 with_percentiles,
             )?;
             for (_, red) in out.iter_mut().filter(|(name, _)| !before.contains(*name)) {
@@ -149,6 +145,15 @@ fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
         }
     }
     Ok(out)
+}
+
+/// Rates of a ready-made latency in both of its forms, by labels. Two jobs that say the same count once, but for native histograms: there is no greatest
+/// of them, and said twice they have the same percentiles.
+fn latencies(by: &str, latency: &str, filter: &str, window: &str) -> [String; 2] {
+    [
+        format!("sum by ({by}) (rate({latency}{{{filter}}}[{window}]))"),
+        format!("max by ({by}, le) (sum by (job, {by}, le) (rate({latency}_bucket{{{filter}}}[{window}])))"),
+    ]
 }
 
 fn collect(
@@ -271,7 +276,7 @@ pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, R
     let histogram = format!("sum by (span_name, span_kind) (rate(traces_span_metrics_duration_seconds{{{own}}}[{window}]))");
     let ratio = lens.number(&format!("min(watchfire_sampling_ratio{{service_name={service:?}}})"))?;
     let ratio = ratio.filter(|r| *r > 0.0 && *r < 1.0).unwrap_or(1.0);
-    let mut rows = operation_rows(lens, &format!("traces_span_metrics_calls_total{{{own}}}"), lens.window, &histogram, 1.0)?;
+    let mut rows = operation_rows(lens, &format!("traces_span_metrics_calls_total{{{own}}}"), lens.window, &[histogram], 1.0)?;
     for row in &mut rows {
         row.sample_count = row.sample_count.map(|n| n * ratio);
     }
@@ -280,11 +285,10 @@ pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, R
     }
     // No spans of it come here: what a collector or Tempo derived from them.
     let scraped = lens.scrape_window_text();
-    for (label, calls, buckets, unit) in READY_MADE {
+    for (label, calls, latency, unit) in READY_MADE {
         let filter = format!(r#"job!="",{label}={service:?}"#);
-        let histogram =
-            format!("max by (span_name, span_kind, le) (sum by (job, span_name, span_kind, le) (rate({buckets}{{{filter}}}[{scraped}])))");
-        let rows = operation_rows(lens, &format!("{calls}{{{filter}}}"), lens.scrape_window, &histogram, unit)?;
+        let histograms = latencies("span_name, span_kind", latency, &filter, &scraped);
+        let rows = operation_rows(lens, &format!("{calls}{{{filter}}}"), lens.scrape_window, &histograms, unit)?;
         if rows.iter().any(|r| r.p50_seconds.is_some()) {
             return Ok(rows);
         }
@@ -292,8 +296,14 @@ pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, R
     Ok(Vec::new())
 }
 
-/// `unit`: how many of the histogram's units are a second.
-fn operation_rows(lens: &Lens<'_>, calls: &str, window: Duration, histogram: &str, unit: f64) -> Result<Vec<OperationRow>, ReadError> {
+/// `unit`: how many of the histograms' units are a second.
+fn operation_rows(
+    lens: &Lens<'_>,
+    calls: &str,
+    window: Duration,
+    histograms: &[String],
+    unit: f64,
+) -> Result<Vec<OperationRow>, ReadError> {
     let seconds = window.as_secs().max(1);
     let mut rows: BTreeMap<(String, String), (f64, f64)> = BTreeMap::new();
     for (labels, rate) in lens.vector(&format!(
@@ -307,9 +317,11 @@ fn operation_rows(lens: &Lens<'_>, calls: &str, window: Duration, histogram: &st
         }
     }
     let mut quantiles: BTreeMap<(String, String), [Option<f64>; 3]> = BTreeMap::new();
-    for (labels, percentiles) in lens.percentiles(histogram)? {
-        let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
-        quantiles.insert(key, percentiles.map(|p| p.map(|p| p / unit)));
+    for histogram in histograms {
+        for (labels, percentiles) in lens.percentiles(histogram)? {
+            let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
+            quantiles.insert(key, percentiles.map(|p| p.map(|p| p / unit)));
+        }
     }
     let mut out: Vec<OperationRow> = rows
         .into_iter()
@@ -410,6 +422,8 @@ mod tests {
             assert!(row.rate.is_some_and(|rate| (rate - 4.0).abs() < 1e-9), "{name} {:?}", row.rate);
             assert!(row.p50_seconds.is_some_and(|p50| (1.0..2.0).contains(&(p50 / unit))), "{name} {:?}", row.p50_seconds);
             assert_eq!((row.state, row.last_seen), (HealthState::Healthy, Some(at)), "{name}");
+            let operations = operations(&lens, name).expect("readable");
+            assert_eq!((operations.len(), operations[0].p50_seconds), (1, row.p50_seconds), "{name}");
         }
     }
 }
