@@ -50,7 +50,7 @@ fn shown(value: &Option<Value>) -> Scalar {
         Some(Value::BoolValue(b)) => Scalar::Bool(*b),
         Some(Value::IntValue(i)) => Scalar::Int(*i),
         Some(Value::DoubleValue(d)) => Scalar::Double(*d),
-        Some(Value::BytesValue(b)) => Scalar::Text(format!("\"0x{}\"", b.iter().map(|b| format!("{b:02x}")).collect::<String>())),
+        Some(Value::BytesValue(b)) => Scalar::Text(format!("0x{}", b.iter().map(|b| format!("{b:02x}")).collect::<String>())),
         Some(Value::ArrayValue(_)) => Scalar::Text("[1]".into()),
         Some(Value::KvlistValue(_)) => Scalar::Text("{\"k\":\"v\"}".into()),
         _ => Scalar::Text(String::new()),
