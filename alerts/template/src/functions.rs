@@ -130,7 +130,7 @@ fn apply(name: &str, a: &[TemplateValue], environment: &Environment<'_>) -> Outc
             let words: Vec<String> = a.iter().map(TemplateValue::print).collect();
             text(format!("{}\n", words.join(" ")))
         }
-        "printf" => text(sprintf(str_of(&a[0]), &a[1..])),
+        "printf" => text(sprintf(str_of(&a[0]), &a[1..])?),
         "html" => text(html(&escapable(a))),
         "js" => text(js(&escapable(a))),
         "urlquery" => text(query_escape(&escapable(a))),

@@ -46,6 +46,8 @@ fn expands_as_go_and_prometheus_do() {
         ("{{ toDuration 90 }}", "1m30s"),
         ("{{ printf \"%.2f|%5.1f|%-5s|%05d|%q|%x\" 1.005 2.25 \"ab\" 42 \"x\" 255 }}", "1.00|  2.2|ab   |00042|\"x\"|ff"),
         ("{{ printf \"%d %s\" 1.5 }}", "%!d(float64=1.5) %!s(MISSING)"),
+        ("{{ printf \"%[2]*.[1]*[3]f|%-*d|%+q\" 1 6 2.25 4 7 \"é\" }}", "   2.2|7   |\"\\u00e9\""),
+        ("{{ printf \"%99999999d\" 1 }}", "%!(NOVERB)%!(EXTRA int=1)"),
         ("{{ printf \"%v\" true \"extra\" }}", "true%!(EXTRA string=extra)"),
         ("{{ print 1 2 \"a\" 3 }}", "1 2a3"),
         ("{{ \"hello big_world a-b\" | title }} {{ toUpper \"a\" }} {{ toLower \"B\" }}", "Hello Big_world A-B A b"),
@@ -108,6 +110,7 @@ fn failures_become_the_text() {
             "{{ printf \"%1000s\" \"x\" | printf \"%1000s%1000s\" \"y\" }}{{ range 200 }}{{ printf \"%1000s\" \"x\" }}{{ end }}",
             "output exceeds",
         ),
+        ("{{ printf \"%100000d\" 1 }}", "makes no text"),
         ("{{", "unclosed action"),
         ("{{ (((( }}", "unclosed left paren"),
     ] {

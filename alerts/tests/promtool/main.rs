@@ -1,6 +1,7 @@
 //! Verdicts compared with promtool itself, where it is installed (`apt-get install prometheus`).
 
 mod files;
+mod random_templates;
 mod templates;
 
 use std::path::Path;
@@ -54,6 +55,11 @@ fn unquote(quoted: &str) -> String {
                 Some('n') => out.push('\n'),
                 Some('t') => out.push('\t'),
                 Some('r') => out.push('\r'),
+                Some('0') => out.push('\0'),
+                Some('u') => {
+                    let digits: String = chars.by_ref().skip(1).take_while(|c| *c != '}').collect();
+                    out.extend(u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32));
+                }
                 Some(c) => out.push(c),
                 None => {}
             },

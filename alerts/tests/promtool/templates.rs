@@ -326,13 +326,25 @@ fn rule_with(annotation: &str) -> String {
 
 #[test]
 fn templates_expand_as_in_promtool() {
-    if !promtool() {
-        return;
+    if promtool() {
+        compare(cases());
     }
+}
+
+#[test]
+fn random_templates_expand_as_in_promtool() {
+    if promtool() {
+        let count = std::env::var("WATCHFIRE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2000);
+        let seed = std::env::var("WATCHFIRE_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+        compare(crate::random_templates::templates(seed, count));
+    }
+}
+
+fn compare(cases: Vec<String>) {
     // Functions that came with version 3.
     let is_newer = |text: &String| ["tmpl ", "toDuration ", "urlQueryEscape "].iter().any(|name| text.contains(name));
     let (cases, broken): (Vec<String>, Vec<String>) =
-        cases().into_iter().filter(|text| !is_newer(text)).partition(|text| watchfire_template::rule::check(text).is_ok());
+        cases.into_iter().filter(|text| !is_newer(text)).partition(|text| watchfire_template::rule::check(text).is_ok());
     let rejected: Vec<String> = broken.iter().map(|text| rule_with(text)).collect();
     let accepted = crate::verdicts(&["check", "rules"], &rejected.iter().map(String::as_str).collect::<Vec<_>>());
     for (text, verdict) in broken.iter().zip(accepted) {
@@ -391,6 +403,10 @@ fn templates_expand_as_in_promtool() {
             // Both fail: where and in which words is another matter.
             let failed = "<error expanding template: ";
             if got.starts_with(failed) && ours[number].starts_with(failed) {
+                return None;
+            }
+            // Seconds beyond 64 bits: Go leaves that to the processor.
+            if got.contains("-106751991167300d") {
                 return None;
             }
             Some(format!("--- {}\n    ours    : {}\n    promtool: {got}", cases[number], serde_json::json!(ours[number])))
