@@ -5,8 +5,8 @@ use crate::message::Message;
 use crate::secret::SecretSource;
 use crate::settings::{Settings, one_secret};
 use crate::wording::{EmailWording, WordedMail};
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
@@ -152,7 +152,7 @@ impl Email {
             builder = builder.to(address.parse().map_err(|e| refused(&e))?);
         }
         let mut mail = if words.html.is_empty() {
-            builder.header(ContentType::TEXT_PLAIN).body(words.text)
+            builder.singlepart(SinglePart::plain(words.text))
         } else {
             builder.multipart(MultiPart::alternative_plain_html(words.text, words.html))
         }

@@ -1,7 +1,8 @@
 //! One POST, safely: no redirects, 64 KiB of answer at most, TLS verified, and errors that never show the address's secrets.
 
 use super::{Failure, Retry};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use chrono::DateTime;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
@@ -53,7 +54,8 @@ impl Http {
         let request = self.client.post(url.clone()).headers(headers).header(CONTENT_TYPE, content_type).body(body);
         let mut response = request.send().await.map_err(|e| Failure::retry(transport(url, e)))?;
         let status = response.status();
-        let after = response.headers().get(RETRY_AFTER).and_then(retry_after);
+        let header = |name| response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+        let after = header(RETRY_AFTER).and_then(|text| retry_after(text, header(DATE)));
         let location = response.headers().get("location").and_then(|l| l.to_str().ok()).map(str::to_owned);
         let mut answer = Vec::new();
         while answer.len() < ANSWER_BYTES {
@@ -111,9 +113,17 @@ fn transport(url: &Url, error: reqwest::Error) -> String {
     format!("{} {kind}: {}", place(url), harmless_limited(&deepest.to_string(), QUOTED))
 }
 
-/// `Retry-After` as seconds; its date form is not worth trusting two clocks for.
-fn retry_after(value: &HeaderValue) -> Option<Duration> {
-    value.to_str().ok()?.trim().parse().ok().map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT))
+/// `Retry-After` as seconds, or as a date by the clock of whoever sent it: without their `Date` it says nothing here.
+fn retry_after(text: &str, date: Option<&str>) -> Option<Duration> {
+    let text = text.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let at = |text: &str| DateTime::parse_from_rfc2822(text.trim()).ok();
+            (at(text)? - at(date?)?).to_std().unwrap_or_default()
+        }
+    };
+    Some(wait.min(LONGEST_WAIT))
 }
 
 /// An address from configuration.
@@ -160,6 +170,23 @@ mod tests {
         }
         let text = judged(404).unwrap_err().reason().to_owned();
         assert_eq!(text, "hooks.example answered 404 Not Found: no␛[31m");
+    }
+
+    #[test]
+    fn patience_is_asked_for_in_seconds_or_by_the_clock_of_the_other_side() {
+        let date = Some("Wed, 21 Oct 2015 07:28:00 GMT");
+        for (text, date, seconds) in [
+            ("120", None, Some(120)),
+            (" 0 ", date, Some(0)),
+            ("999999", date, Some(3600)),
+            ("Wed, 21 Oct 2015 07:29:30 GMT", date, Some(90)),
+            ("Wed, 21 Oct 2015 07:00:00 GMT", date, Some(0)),
+            ("Wed, 21 Oct 2015 07:29:30 GMT", None, None),
+            ("soon", date, None),
+            ("-5", date, None),
+        ] {
+            assert_eq!(retry_after(text, date), seconds.map(Duration::from_secs), "{text} {date:?}");
+        }
     }
 
     #[test]

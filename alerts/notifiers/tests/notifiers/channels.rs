@@ -342,6 +342,8 @@ async fn a_real_mail_server_takes_a_mail_over_starttls_and_an_unknown_authority_
     settled(&running).await;
     eventually("the server shows it", || std::fs::read_to_string(&log).unwrap().contains("END MESSAGE")).await;
     let mail = std::fs::read_to_string(&log).unwrap();
+    // Without it a reader may show the encoding instead of the text.
+    assert!(mail.contains("MIME-Version: 1.0"), "{mail}");
     assert!(mail.contains("Subject: [FIRING] A: social-service (critical)") && mail.contains("value: 0.08, threshold > 0.05"), "{mail}");
     running.stop().await;
     server.kill().unwrap();
