@@ -159,6 +159,12 @@ pub(crate) fn explain(place: &str, text: &str, error: &toml::de::Error) -> Confi
     let mut found = ConfigError::new(place, message.clone());
     if let Some(span) = error.span() {
         found = found.at(text, span.start);
+    } else if message.contains("recursion limit") {
+        // The parser does not say where: at the key, or the header of a table, with the most parts.
+        let lines = text.split_inclusive('\n').scan(0, |start, line| Some((std::mem::replace(start, *start + line.len()), line)));
+        let deepest = lines.max_by_key(|(_, line)| line.matches('.').count());
+        found = found.at(text, deepest.map_or(0, |(start, _)| start));
+        found.message = "nested too deeply: recursion limit".to_owned();
     }
     if let Some((unknown, valid)) = unknown_name(&message) {
         let what = if message.starts_with("unknown variant") { "value" } else { "key" };
@@ -279,6 +285,13 @@ mod tests {
         }
         let shown = read_toml::<Secretive>("watch.toml", "token = 271828\n").unwrap_err().to_string();
         assert!(!shown.contains("271828") && shown.contains("token = <secret>"), "{shown}");
+    }
+
+    #[test]
+    fn a_key_of_too_many_parts_is_named_with_its_line() {
+        let text = format!("interval = \"1.5\"\n{}a = 1\n", "a.".repeat(20_000));
+        let shown = read_toml::<toml::Table>("deep.toml", &text).unwrap_err().to_string();
+        assert!(shown.starts_with("deep.toml:2:1: nested too deeply: recursion limit"), "{}", &shown[..200]);
     }
 
     #[test]
