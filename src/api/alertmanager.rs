@@ -178,24 +178,25 @@ fn shown(silence: &Silence, now: Timestamp) -> Json {
 /// `GET /api/v2/alerts`
 pub async fn alerts(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) -> Told {
     let found = wanted(&api, &Params::read(&uri, &headers, &Bytes::new())?).await?;
-    ok(&found.into_iter().map(|(_, _, json)| json).collect())
+    ok(&found.into_iter().map(|(_, json)| json).collect())
 }
 
-/// `GET /api/v2/alerts/groups`: by receiver and name of the alert. How a route groups is known to the messages only.
+/// `GET /api/v2/alerts/groups`: as the routes group them.
 pub async fn groups(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) -> Told {
     let found = wanted(&api, &Params::read(&uri, &headers, &Bytes::new())?).await?;
-    let mut groups: BTreeMap<(String, String), Vec<Json>> = BTreeMap::new();
-    for (alert, receivers, json) in found {
-        for receiver in receivers {
-            groups.entry((receiver, alert.name.clone())).or_default().push(json.clone());
+    let mut groups: BTreeMap<(Labels, String), Vec<Json>> = BTreeMap::new();
+    for (alert, json) in found {
+        let heard: BTreeSet<(String, Labels)> = api.delivery.explain(&alert.labels).groups.into_iter().collect();
+        for (receiver, labels) in heard {
+            groups.entry((labels, receiver)).or_default().push(json.clone());
         }
     }
-    let group = |((receiver, name), alerts)| json!({"receiver": {"name": receiver}, "labels": {"alertname": name}, "alerts": alerts});
+    let group = |((labels, receiver), alerts): ((Labels, String), Vec<Json>)| json!({"receiver": {"name": receiver}, "labels": table(&labels), "alerts": alerts});
     ok(&groups.into_iter().map(group).collect())
 }
 
-/// Firing alerts that the parameters ask for, with their receivers, by fingerprint.
-async fn wanted(api: &Arc<Api>, params: &Params) -> Result<Vec<(Alert, Vec<String>, Json)>, Refused> {
+/// Firing alerts that the parameters ask for, by fingerprint.
+async fn wanted(api: &Arc<Api>, params: &Params) -> Result<Vec<(Alert, Json)>, Refused> {
     let filters = filters(params)?;
     let flag = |name: &str| match params.get(name) {
         None | Some("true") => Ok(true),
@@ -238,9 +239,9 @@ async fn wanted(api: &Arc<Api>, params: &Params) -> Result<Vec<(Alert, Vec<Strin
                 "silencedBy": silenced_by, "inhibitedBy": inhibited_by, "mutedBy": [],
             },
         });
-        found.push((alert, receivers, json));
+        found.push((alert, json));
     }
-    found.sort_by(|(a, _, _), (b, _, _)| a.fingerprint.cmp(&b.fingerprint));
+    found.sort_by(|(a, _), (b, _)| a.fingerprint.cmp(&b.fingerprint));
     Ok(found)
 }
 

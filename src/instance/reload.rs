@@ -1,4 +1,5 @@
-//! Rules, notification settings, and what is scraped and probed are read again: on SIGHUP, on request, and when a file changes by itself. What cannot be used changes nothing.
+//! Rules, notification settings, and what is scraped and probed are read again: on SIGHUP, on request, and when a file changes by itself. What
+//! cannot be used changes nothing.
 
 use super::evaluation::EvaluatorHandle;
 use super::notifications::notify_settings;

@@ -19,8 +19,11 @@ async fn instance() -> Instance {
     let rules = files.path().join("rules.yml");
     std::fs::write(&rules, RULES).expect("written");
     let config = files.path().join("config.toml");
-    std::fs::write(&config, "[receivers.ops]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n[[route]]\nto = [\"ops\"]\n")
-        .expect("written");
+    std::fs::write(
+        &config,
+        "[receivers.ops]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n[[route]]\nto = [\"ops\"]\ngroup_by = [\"service\"]\n",
+    )
+    .expect("written");
     let path = |p: &std::path::Path| p.display().to_string();
     let watchfire = Watchfire::start(&["--rules", &path(&rules), "--config", &path(&config)]);
     watchfire.until("/api/v2/alerts", "both fire", |json| json.as_array().is_some_and(|a| a.len() == 2)).await;
@@ -66,6 +69,11 @@ async fn alerts_and_silences_answer_as_in_alertmanager() {
     assert_eq!(it.alerts("filter=service!%3Da&filter=severity%3Dwarning").await, ["Two"]);
     assert_eq!(it.alerts("filter=zone%3D%22%22").await, ["One", "Two"]);
     assert!(it.alerts("receiver=nobody").await.is_empty());
+    let groups = it.watchfire.json("/api/v2/alerts/groups").await;
+    let of = |n: usize| (&groups[n]["labels"], &groups[n]["receiver"]["name"], &groups[n]["alerts"][0]["labels"]["alertname"]);
+    assert_eq!(of(0), (&json!({"service": "a"}), &json!("ops"), &json!("One")), "{groups}");
+    assert_eq!(of(1), (&json!({"service": "b"}), &json!("ops"), &json!("Two")), "{groups}");
+    assert_eq!(groups.as_array().map(Vec::len), Some(2), "{groups}");
     let (status, text) = it.watchfire.get("/api/v2/alerts?filter=x").await;
     assert_eq!((status, text.as_str()), (400, "\"bad matcher format: x\""));
 

@@ -123,6 +123,8 @@ pub struct Hop {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     pub receivers: Vec<String>,
+    /// By which labels each of them hears it together with others; what every alert goes to beside the routes is one group.
+    pub groups: Vec<(String, Labels)>,
     /// One line per route that was looked at, indented by depth.
     pub lines: Vec<String>,
 }
@@ -173,17 +175,18 @@ impl Routing {
             let goes_on = if matched && node.goes_on { " (and continues)" } else { "" };
             lines.push(format!("{}{conditions}: {verdict}{receivers}{goes_on}", "  ".repeat(depth)));
         });
-        let mut receivers: Vec<String> = Vec::new();
-        for hop in hops {
-            if !receivers.contains(&hop.receiver) {
-                receivers.push(hop.receiver);
-            }
-        }
+        let mut groups: Vec<(String, Labels)> = hops.into_iter().map(|hop| (hop.receiver, hop.group_labels)).collect();
         for always in &self.always {
             lines.push(format!("every alert -> {always}"));
-            receivers.push(always.clone());
+            groups.push((always.clone(), Labels::empty()));
         }
-        Explanation { receivers, lines }
+        let mut receivers: Vec<String> = Vec::new();
+        for (receiver, _) in &groups {
+            if !receivers.contains(receiver) {
+                receivers.push(receiver.clone());
+            }
+        }
+        Explanation { receivers, groups, lines }
     }
 
     fn decide(&self, labels: &Labels, seen: &mut dyn FnMut(usize, &Node, bool)) -> Vec<Hop> {
