@@ -13,9 +13,12 @@ mod own_metrics;
 mod plan;
 mod preset_rules;
 mod ready;
+mod receivers;
 mod reload;
+mod settings;
 mod simulator;
 mod targets;
+mod upkeep;
 
 pub use addresses::owner;
 pub use dialects::beside as dialects_beside;
@@ -25,6 +28,7 @@ pub use notifications::{document_settings, notification_paths, notify_settings, 
 pub use own_metrics::help as own_metric_help;
 pub use plan::{Plan, environment, platform};
 pub use preset_rules::THRESHOLD_LABEL;
+pub use settings::{signals, store_limits};
 pub use targets::targets;
 
 use crate::api::{self, Api};
@@ -39,22 +43,21 @@ use commands::LocalCommands;
 use evaluation::EvaluatorHandle;
 use facts::LiveFacts;
 use reload::Reloader;
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use watchfire_config::Config;
 use watchfire_model::reading::{CommandSink, Listening, Source};
-use watchfire_model::{Clock, Meter, Reading, Request};
+use watchfire_model::{Clock, Meter};
 use watchfire_notifiers::DispatcherHandle;
-use watchfire_promql::{Engine, EngineOptions, ExpressionLimits};
+use watchfire_otlp::RemoteWrite;
+use watchfire_promql::Engine;
 use watchfire_serve::{Certificates, Guard, Listener, serve};
-use watchfire_store::{SignalSettings, Store, StoreLimits};
+use watchfire_store::Store;
 
 /// A running watchfire.
 pub struct Instance {
@@ -80,26 +83,15 @@ pub struct Instance {
 /// How long the whole stop may take before it is given up.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-/// However many terminals ask.
+/// Readings computed at once, however many terminals ask.
 const READINGS_AT_ONCE: usize = 4;
 
-const MAINTAIN_EVERY: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
 impl Instance {
-    /// Starts without a terminal.
+    /// Starts; with `terminal`, notifications may also go to the one behind it.
     ///
     /// # Errors
     /// When an address, a rule file, the state directory or a target cannot be used.
-    pub async fn start(plan: Plan) -> anyhow::Result<Instance> {
-        Self::start_with_terminal(plan, None).await
-    }
-
-    /// Starts; notifications may also go to the terminal behind `terminal`.
-    ///
-    /// # Errors
-    /// As [`start`](Self::start).
-    pub async fn start_with_terminal(plan: Plan, terminal: Option<Sender<Wake>>) -> anyhow::Result<Instance> {
+    pub async fn start(plan: Plan, terminal: Option<Sender<Wake>>) -> anyhow::Result<Instance> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let meter = Meter::new();
         let intake = CancellationToken::new();
@@ -114,14 +106,11 @@ impl Instance {
         let objectives = Arc::new(plan.platform.as_ref().map(|p| p.objectives.clone()).unwrap_or_default());
 
         let certificates = tls::server_config(&config.security)?.map(Certificates::new);
-        let guard = Guard { tls: certificates.clone(), ..guard(config, plan.token()?) };
+        let guard = Guard { tls: certificates.clone(), ..settings::guard(config, plan.token()?) };
         // Simulated services speak plainly and know no secret; nobody else's telemetry comes to a demo.
-        let door = if plan.demo.is_some() { Guard { token: None, tls: None, ..guard.clone() } } else { guard.clone() };
-        let receivers = start_receivers(&plan, &store, door, &meter, &clock, &intake)?;
-        let api_listener = match config.api.address() {
-            Some(address) => Some(addresses::bind("the API", "api", address, plan.may_move(|f| &f.api)).await?),
-            None => None,
-        };
+        let receiver_guard = if plan.demo.is_some() { Guard { token: None, tls: None, ..guard.clone() } } else { guard.clone() };
+        let receivers = receivers::start(&plan, &store, receiver_guard, &meter, &clock, &intake)?;
+        let api_listener = bind_api(&plan).await?;
         let listening = Listening {
             otlp_grpc: receivers.grpc.map(|a| a.to_string()),
             otlp_http: receivers.http.map(|a| a.to_string()),
@@ -138,11 +127,7 @@ impl Instance {
         let delivery = notify_settings(&plan, &api_url)?;
         let external_url = delivery.external_url.clone();
         let (dispatcher, recovered) = notifications::start(&plan, delivery.clone(), terminal, &meter, &clock, &drain)?;
-        let engine = Arc::new(Engine::new(EngineOptions {
-            lookback: config.limits.query.lookback,
-            max_samples: config.limits.query.samples,
-            ..EngineOptions::default()
-        }));
+        let engine = Arc::new(Engine::new(settings::engine_options(config)));
         let board = Board::default();
         let topology = Arc::new(JoinedTopology::new(store.clone(), declared.clone()));
         let evidence = Arc::new(StoreEvidence::new(store.clone(), engine.clone(), listening.api.clone()));
@@ -211,31 +196,16 @@ impl Instance {
             query_slots: Arc::new(Semaphore::new(config.limits.query.parallel)),
             query_timeout: config.limits.query.timeout,
             max_points: config.limits.query.points,
-            expression_limits: ExpressionLimits {
-                bytes: config.limits.query.text.bytes() as usize,
-                depth: config.limits.query.depth,
-                ..ExpressionLimits::default()
-            },
-            targets: Box::new(move || {
-                let dropped = scraper.dropped();
-                let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-                for target in &dropped {
-                    *counts.entry(target.scrape_pool.clone()).or_default() += 1;
-                }
-                serde_json::json!({
-                    "activeTargets": scraper.details(),
-                    "droppedTargets": dropped,
-                    "droppedTargetCounts": counts,
-                })
-            }),
+            expression_limits: settings::expression_limits(config),
+            targets: Box::new(move || facts::target_lists(&scraper)),
             config_text: plan.loaded.show(),
             flags: plan.flag_values(),
             delivery: dispatcher.clone(),
             external_url: delivery.external_url.clone(),
             alertmanagers: config.alertmanager.iter().cloned().collect(),
-            remote_write: config
-                .remote_write_receiver
-                .then(|| watchfire_otlp::RemoteWrite::new(store.clone(), clock.clone(), otlp_limits(config), &meter, over_memory(&store))),
+            remote_write: config.remote_write_receiver.then(|| {
+                RemoteWrite::new(store.clone(), clock.clone(), settings::otlp_limits(config), &meter, receivers::over_memory(&store))
+            }),
             started: clock.now(),
             retention: watchfire_model::format_duration(config.limits.store.retention),
             ready: AtomicBool::new(false),
@@ -245,23 +215,13 @@ impl Instance {
         if let Some(listener) = api_listener {
             tasks.push(serve("api", listener, api::router(api.clone()), guard.clone(), &meter, everything.clone()));
         }
-        let door = match Door::open(&door::directory(&environment())) {
-            Ok((door, listener)) => {
-                tracing::info!("the same user attaches without an address: {}", door.path().display());
-                // Who comes in here is this user already.
-                let guard = Guard { token: None, tls: None, ..guard };
-                let listener = Listener::of_user(listener, rustix::process::geteuid().as_raw());
-                tasks.push(serve("door", listener, api::router(api.clone()), guard, &meter, everything.clone()));
-                Some(door)
-            }
-            Err(error) => {
-                tracing::warn!("no socket for `watchfire attach` without an address: {error:#}");
-                None
-            }
-        };
+        let door = open_door(&api, guard, &meter, &everything).map(|(door, task)| {
+            tasks.push(task);
+            door
+        });
         tasks.push(tokio::spawn(own_metrics::publish(meter.clone(), store.clone(), clock.clone(), everything.clone())));
-        tasks.push(tokio::spawn(watch_overall(source.clone(), meter.clone(), everything.clone())));
-        tasks.push(tokio::spawn(maintain(store.clone(), clock.clone(), everything.clone())));
+        tasks.push(tokio::spawn(upkeep::watch_overall(source.clone(), meter.clone(), everything.clone())));
+        tasks.push(tokio::spawn(upkeep::maintain(store.clone(), clock.clone(), everything.clone())));
         tasks.push(tokio::spawn(reloader.clone().watch(everything.clone())));
         tasks.extend(simulator);
         if !plan.config.collector.is_empty()
@@ -347,155 +307,28 @@ impl Instance {
     }
 }
 
-/// Looks at the overall state also while nobody else does, so that "since when" is known to the first who asks, and keeps it as a series.
-async fn watch_overall(source: Arc<LocalSource>, meter: Meter, cancel: CancellationToken) {
-    // Not at once: what is read before the first telemetry would be the first answer that others get.
-    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_EVERY, LOOK_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            _ = ticks.tick() => {
-                let source = source.clone();
-                let looked = tokio::task::spawn_blocking(move || {
-                    // What no series holds is kept when it is read.
-                    let _ = source.read(&Request::Health, None);
-                    let _ = source.read(&Request::Alerts, None);
-                    source.read(&Request::Status, None)
-                })
-                .await;
-                if let Ok(Ok(Reading::Status(status))) = looked {
-                    own_metrics::note_overall(&meter, status.overall);
-                }
-            }
+/// The port of the API, if it is to have one.
+async fn bind_api(plan: &Plan) -> anyhow::Result<Option<TcpListener>> {
+    match plan.config.api.address() {
+        Some(address) => addresses::bind("the API", "api", address, plan.may_move(|f| &f.api)).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The API on a socket for the same user. A directory that cannot hold one is no reason not to start.
+fn open_door(api: &Arc<Api>, guard: Guard, meter: &Meter, cancel: &CancellationToken) -> Option<(Door, JoinHandle<()>)> {
+    match Door::open(&door::directory(&environment())) {
+        Ok((door, listener)) => {
+            tracing::info!("the same user attaches without an address: {}", door.path().display());
+            // Who comes in here is this user already.
+            let guard = Guard { token: None, tls: None, ..guard };
+            let listener = Listener::of_user(listener, rustix::process::geteuid().as_raw());
+            let task = serve("door", listener, api::router(api.clone()), guard, meter, cancel.clone());
+            Some((door, task))
         }
-    }
-}
-
-/// Whether more is held than may be. Eviction keeps the store below its limit; beyond it, taking more would only lose what is held.
-fn over_memory(store: &Arc<Store>) -> Arc<dyn Fn() -> bool + Send + Sync> {
-    let store = store.clone();
-    Arc::new(move || store.is_over_memory())
-}
-
-/// Lets go of what is older than the retention, whether or not anything comes in.
-async fn maintain(store: Arc<Store>, clock: Arc<dyn Clock>, cancel: CancellationToken) {
-    let mut ticks = tokio::time::interval(MAINTAIN_EVERY);
-    loop {
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            _ = ticks.tick() => {
-                let (store, now) = (store.clone(), clock.now());
-                let _ = tokio::task::spawn_blocking(move || store.maintain(now)).await;
-            }
+        Err(error) => {
+            tracing::warn!("no socket for `watchfire attach` without an address: {error:#}");
+            None
         }
-    }
-}
-
-/// The ports spans come in through.
-struct Receivers {
-    grpc: Option<SocketAddr>,
-    http: Option<SocketAddr>,
-    running: watchfire_otlp::Running,
-}
-
-fn start_receivers(
-    plan: &Plan,
-    store: &Arc<Store>,
-    guard: Guard,
-    meter: &Meter,
-    clock: &Arc<dyn Clock>,
-    cancel: &CancellationToken,
-) -> anyhow::Result<Receivers> {
-    let config = &plan.config;
-    let settings = watchfire_otlp::Settings {
-        grpc: config.otlp_grpc.address(),
-        http: config.otlp_http.address(),
-        grpc_may_move: plan.may_move(|f| &f.otlp_grpc),
-        http_may_move: plan.may_move(|f| &f.otlp_http),
-        limits: otlp_limits(config),
-        guard,
-        over_memory: over_memory(store),
-    };
-    let engine = store.span_engine(signals(plan));
-    let ports = [("OTLP gRPC", "otlp-grpc", settings.grpc), ("OTLP HTTP", "otlp-http", settings.http)];
-    let running =
-        watchfire_otlp::start(settings, engine, store.clone(), store.clone(), meter, clock.clone(), cancel.clone()).map_err(|error| {
-            if let watchfire_otlp::StartError::Listen { address, error } = &error
-                && let Some((what, flag, _)) = ports.into_iter().find(|(.., at)| *at == Some(*address))
-            {
-                return addresses::refusal(what, flag, *address, error);
-            }
-            anyhow::Error::new(error).context("cannot receive OTLP")
-        })?;
-    Ok(Receivers { grpc: running.grpc, http: running.http, running })
-}
-
-/// The bounds of the store.
-pub fn store_limits(config: &Config) -> StoreLimits {
-    let limits = &config.limits.store;
-    StoreLimits {
-        memory_bytes: config.memory_limit.bytes(),
-        series: limits.series,
-        logs: limits.logs,
-        exemplars: limits.exemplars,
-        retention: limits.retention,
-        spans_per_trace: limits.spans_per_trace,
-        ..StoreLimits::default()
-    }
-}
-
-fn otlp_limits(config: &Config) -> watchfire_otlp::Limits {
-    let limits = &config.limits.otlp;
-    watchfire_otlp::Limits {
-        max_bytes: limits.message.bytes() as usize,
-        max_items: limits.items_per_request,
-        max_in_flight: limits.in_flight.bytes() as usize,
-        max_attributes: limits.attributes,
-        max_events: limits.events,
-        max_links: limits.links,
-        max_key: limits.key.bytes() as usize,
-        max_value: limits.value.bytes() as usize,
-        max_name: limits.name.bytes() as usize,
-        max_log_body: limits.log_body.bytes() as usize,
-        max_depth: limits.depth,
-        ..watchfire_otlp::Limits::default()
-    }
-}
-
-/// What the preset and the configuration know about sampling and about 4xx answers.
-pub fn signals(plan: &Plan) -> SignalSettings {
-    let mut settings = SignalSettings::default();
-    if let Some(platform) = &plan.platform {
-        for service in &platform.services {
-            let ratio = platform.sampling(service);
-            if ratio < 1.0 {
-                settings.sampling_ratios.insert(service.name.clone(), ratio);
-            }
-            if service.http_4xx_is_error.unwrap_or(platform.defaults.http_4xx_is_error) {
-                settings.http_4xx_is_error.insert(service.name.clone());
-            }
-        }
-    }
-    for (name, known) in &plan.config.services {
-        if let Some(ratio) = known.sampling {
-            settings.sampling_ratios.insert(name.clone(), ratio);
-        }
-    }
-    settings
-}
-
-fn guard(config: &Config, token: Option<String>) -> Guard {
-    let limits = &config.limits.api;
-    Guard {
-        render: Arc::new(api::envelope::turned_away),
-        max_connections: limits.connections,
-        header_timeout: limits.header_timeout,
-        body_timeout: limits.body_timeout,
-        idle_timeout: limits.idle_timeout,
-        max_header_bytes: limits.headers.bytes() as usize,
-        token: token.map(Into::into),
-        allowed_hosts: config.security.allowed_hosts.clone(),
-        ..Guard::default()
     }
 }

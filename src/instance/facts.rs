@@ -4,6 +4,7 @@ use super::evidence::StoreEvidence;
 use super::guide::Guide;
 use super::reload::Reloader;
 use crate::local::RunFacts;
+use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use watchfire_alerts::{EvidenceRequest, EvidenceSource};
@@ -48,6 +49,16 @@ fn refusals(meter: &Meter) -> BTreeMap<String, u64> {
         out.insert(format!("{what} {}", details.join(" ")).trim_end().to_owned(), value as u64);
     }
     out
+}
+
+/// The targets as Prometheus lists them, those that relabelling dropped included.
+pub fn target_lists(scraper: &ScraperHandle) -> Json {
+    let dropped = scraper.dropped();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for target in &dropped {
+        *counts.entry(&target.scrape_pool).or_default() += 1;
+    }
+    json!({ "activeTargets": scraper.details(), "droppedTargets": dropped, "droppedTargetCounts": counts })
 }
 
 impl RunFacts for LiveFacts {

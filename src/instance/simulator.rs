@@ -1,7 +1,7 @@
 //! The simulated platform of a demo, seen through the same scrapes, probes and receivers as a real one.
 
-use super::Receivers;
 use super::plan::DemoPlan;
+use super::receivers::Receivers;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

@@ -48,7 +48,7 @@ fn judge(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<
         None => {
             let mut plan = crate::instance::Plan::from_flags(&args.run)?;
             plan.only_judge();
-            let instance = runtime.block_on(Instance::start(plan))?;
+            let instance = runtime.block_on(Instance::start(plan, None))?;
             (instance.source(), Some(instance))
         }
     };

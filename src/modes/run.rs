@@ -66,7 +66,7 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
     let zone = appearance::zone(&plan.config.ui.timezone)?;
     let runtime = super::runtime()?;
     let wakes = screen::wakes();
-    let instance = runtime.block_on(Instance::start_with_terminal(plan, screens.then(|| wakes.0.clone())))?;
+    let instance = runtime.block_on(Instance::start(plan, screens.then(|| wakes.0.clone())))?;
     match app {
         Some((mouse, app)) => {
             screen::listen_for_job_control(&runtime, wakes.0.clone())?;
