@@ -5,7 +5,9 @@ use super::{Evaluator, Outcome};
 use crate::annotations::{Note, Operation};
 use crate::ast::{Aggregate, AggregateOp, Expr};
 use crate::error::EvalError;
-use crate::functions::over_time::{Cell, HistogramTotal, RunningAverage, variance};
+use crate::functions::over_time::Cell;
+use crate::functions::statistics::variance;
+use crate::functions::sums::{HistogramTotal, RunningAverage, Total};
 use crate::histogram::arithmetic::IncompatibleSchema;
 use crate::histogram::buckets::compact;
 use crate::histogram::quantile::quantile;
@@ -85,8 +87,8 @@ pub struct HistogramState {
 }
 
 impl HistogramState {
-    fn new(h: &NativeHistogram) -> Self {
-        let mut state = HistogramState { total: HistogramTotal::new(h), reset: false, not_reset: false };
+    fn new(h: &NativeHistogram, kind: Total) -> Self {
+        let mut state = HistogramState { total: HistogramTotal::new(h, kind), reset: false, not_reset: false };
         state.hint(h);
         state
     }
@@ -160,10 +162,13 @@ impl Evaluator<'_> {
         match aggregate.op {
             AggregateOp::Count | AggregateOp::Group => add_float(aggregate.op, state, 0.0, || ()),
             AggregateOp::Sum | AggregateOp::Avg => match state {
-                State::Empty => *state = State::Histogram(Box::new(HistogramState::new(h))),
+                State::Empty => {
+                    let kind = if aggregate.op == AggregateOp::Avg { Total::Average } else { Total::Sum };
+                    *state = State::Histogram(Box::new(HistogramState::new(h, kind)));
+                }
                 State::Histogram(sum) => {
                     sum.hint(h);
-                    if let Err(IncompatibleSchema) = sum.total.add(h, aggregate.op == AggregateOp::Avg) {
+                    if let Err(IncompatibleSchema) = sum.total.add(h) {
                         self.ctx.notes.add(&Note::MixedExponentialCustom(metric), span);
                         *state = State::Spoiled;
                     }
@@ -197,7 +202,7 @@ impl Evaluator<'_> {
                 if state.total.reconciled {
                     self.ctx.notes.add(&Note::MismatchedCustomBuckets(Operation::Aggregation), span);
                 }
-                let mut h = state.total.finish(aggregate.op == AggregateOp::Avg);
+                let mut h = state.total.finish();
                 compact(&mut h);
                 Cell::Histogram(Arc::new(h))
             }

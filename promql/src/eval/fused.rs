@@ -8,7 +8,7 @@ use crate::ast::{Aggregate, AggregateOp, Call, Expr, MatrixSelector, VectorSelec
 use crate::error::EvalError;
 use crate::functions::Kind;
 use crate::functions::over_time::{self, Cell, OverTime, WindowContext};
-use crate::functions::rates::{Window, extrapolate};
+use crate::functions::rates::{Growth, Window, extrapolate};
 use crate::functions::window::{Scratch, split};
 use std::sync::PoisonError;
 use watchfire_model::{Labels, SeriesView, is_stale};
@@ -72,8 +72,7 @@ impl Evaluator<'_> {
         let (start, end) = windows.bounds(self.steps.start);
         let range_seconds = windows.range as f64 / 1000.0;
         let span = call.args.first().map_or(call.span, Expr::span);
-        let (counter, per_second) = (function != OverTime::Delta, function == OverTime::Rate);
-        let extrapolated = matches!(function, OverTime::Rate | OverTime::Increase | OverTime::Delta);
+        let growth = Growth::of(function);
         let mut complete = true;
         let mut scratch = Scratch::default();
         let plan = groups.plan.clone();
@@ -83,9 +82,9 @@ impl Evaluator<'_> {
                 complete = false;
                 return Ok(());
             }
-            if extrapolated && starts.is_empty() {
+            if let Some(growth) = growth.filter(|_| starts.is_empty()) {
                 let window = Window { times: view.times, values: view.values, start, end, range_seconds, rising: view.rising };
-                if let Some(result) = extrapolate(&window, counter, per_second) {
+                if let Some(result) = extrapolate(&window, growth) {
                     if let Some(value) = result {
                         groups.add(&mut plan, &view, value);
                     }

@@ -2,7 +2,7 @@
 //! Follows Prometheus `promql/functions.go`.
 
 use super::over_time::{Cell, WindowContext};
-use super::rates::combined;
+use super::rates::{Growth, combined};
 use super::window::Split;
 use crate::annotations::{Note, Operation};
 use crate::histogram::arithmetic::{IncompatibleSchema, add, divide, multiply, subtract};
@@ -30,7 +30,8 @@ fn extended_bounds(times: &[Timestamp], ctx: &WindowContext<'_>) -> Option<(usiz
     Some((first, last))
 }
 
-pub fn extended(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_second: bool) -> Option<Cell> {
+pub fn extended(window: &Split<'_>, ctx: &WindowContext<'_>, growth: Growth) -> Option<Cell> {
+    let counter = growth.of_counter();
     let (times, values) = (window.float_times, window.floats);
     let (mut first, mut last) = extended_bounds(times, ctx)?;
     let (left, right) = float_bounds(times, values, (first, last), (ctx.start, ctx.end), ctx.smoothed, counter);
@@ -56,7 +57,7 @@ pub fn extended(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_
             result += before;
         }
     }
-    if per_second {
+    if growth.per_second() {
         result /= ctx.range_seconds;
     }
     Some(Cell::Float(result))
@@ -112,7 +113,8 @@ pub fn interpolate_histograms(
     Ok(result)
 }
 
-pub fn extended_histogram(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_second: bool) -> Option<Cell> {
+pub fn extended_histogram(window: &Split<'_>, ctx: &WindowContext<'_>, growth: Growth) -> Option<Cell> {
+    let counter = growth.of_counter();
     let (times, histograms) = (window.histogram_times, window.histograms);
     let (first, last) = extended_bounds(times, ctx)?;
     let gauge = |h: &NativeHistogram| h.counter_reset == CounterResetHint::Gauge;
@@ -153,7 +155,7 @@ pub fn extended_histogram(window: &Split<'_>, ctx: &WindowContext<'_>, counter: 
     {
         return None;
     }
-    if per_second {
+    if growth.per_second() {
         divide(&mut result, ctx.range_seconds);
     }
     result.counter_reset = CounterResetHint::Gauge;

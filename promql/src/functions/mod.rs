@@ -1,13 +1,15 @@
 //! All functions of PromQL: names, argument types, and which family computes them.
 //!
-//! To add one: a row in [`TABLE`], and its body in the family's file (`elementwise`, `date`, `over_time`, `rates`, `histogram_functions`, or
-//! `crate::eval` for those that work on whole series).
+//! To add one: a row in [`TABLE`], and its body in the family's file (`elementwise`, `date`, `over_time`, `rates`; in `crate::eval` `histograms` for
+//! those of histograms, and `calls` and `labels` for those that work on whole series).
 
 pub(crate) mod date;
 pub(crate) mod elementwise;
 pub(crate) mod extended;
 pub(crate) mod over_time;
 pub(crate) mod rates;
+pub(crate) mod statistics;
+pub(crate) mod sums;
 pub(crate) mod window;
 
 use crate::ast::ValueType::{self, Matrix as M, Scalar as S, String as T, Vector as V};

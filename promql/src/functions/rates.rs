@@ -2,7 +2,7 @@
 //! Follows Prometheus `promql/functions.go`.
 
 use super::extended::{extended, extended_histogram};
-use super::over_time::{Cell, WindowContext};
+use super::over_time::{Cell, OverTime, WindowContext};
 use super::window::Split;
 use crate::annotations::{Note, Operation};
 use crate::histogram::arithmetic::{IncompatibleSchema, add, divide, multiply, subtract, to_schema};
@@ -10,6 +10,40 @@ use crate::histogram::buckets::{compact, uses_custom_buckets};
 use crate::histogram::reset::is_reset;
 use std::sync::Arc;
 use watchfire_model::{CounterResetHint, NativeHistogram, Timestamp};
+
+/// How a window's growth is told. The ends of the window are extrapolated to, or picked and interpolated where it is extended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// Of a counter, per second.
+    Rate,
+    /// Of a counter.
+    Increase,
+    /// Of a gauge.
+    Delta,
+}
+
+impl Growth {
+    /// What `function` asks for, if it is one of the three.
+    pub fn of(function: OverTime) -> Option<Growth> {
+        match function {
+            OverTime::Rate => Some(Growth::Rate),
+            OverTime::Increase => Some(Growth::Increase),
+            OverTime::Delta => Some(Growth::Delta),
+            _ => None,
+        }
+    }
+
+    /// Whether a fall is a reset.
+    #[inline]
+    pub fn of_counter(self) -> bool {
+        self != Growth::Delta
+    }
+
+    #[inline]
+    pub fn per_second(self) -> bool {
+        self == Growth::Rate
+    }
+}
 
 /// True when a start timestamp says that a counter began anew between two samples. Zero means unknown.
 pub fn is_start_reset(previous_start: i64, previous_at: i64, start: i64, at: i64) -> bool {
@@ -28,22 +62,18 @@ fn starts_overlap(previous_start: i64, previous_at: i64, start: i64) -> bool {
 }
 
 /// `rate`, `increase` and `delta`.
-pub fn rate(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_second: bool) -> Option<Cell> {
+pub fn rate(window: &Split<'_>, ctx: &WindowContext<'_>, growth: Growth) -> Option<Cell> {
     if window.is_mixed() {
         ctx.note(&Note::MixedFloatsHistograms(ctx.metric()));
         return None;
     }
     if ctx.anchored || ctx.smoothed {
-        return if window.histograms.is_empty() {
-            extended(window, ctx, counter, per_second)
-        } else {
-            extended_histogram(window, ctx, counter, per_second)
-        };
+        return if window.histograms.is_empty() { extended(window, ctx, growth) } else { extended_histogram(window, ctx, growth) };
     }
     if window.histograms.is_empty() {
-        return extrapolated(window, ctx, counter, per_second).map(Cell::Float);
+        return extrapolated(window, ctx, growth).map(Cell::Float);
     }
-    extrapolated_histogram(window, ctx, counter, per_second)
+    extrapolated_histogram(window, ctx, growth)
 }
 
 /// Times a rate is extrapolated over.
@@ -106,14 +136,14 @@ pub struct Window<'a> {
 /// which may be stale markers.
 #[inline]
 #[allow(clippy::option_option)]
-pub fn extrapolate(window: &Window<'_>, counter: bool, per_second: bool) -> Option<Option<f64>> {
+pub fn extrapolate(window: &Window<'_>, growth: Growth) -> Option<Option<f64>> {
     let values = window.values;
     if values.len() < 2 {
         return if values.first().is_some_and(|v| v.is_nan()) { None } else { Some(None) };
     }
     let whole = values[values.len() - 1] - values[0];
     if window.rising {
-        return Some(Some(scale(window, whole, counter, per_second)));
+        return Some(Some(scale(window, whole, growth)));
     }
     // One pass that compilers turn into vector instructions; resets are rare enough to be counted in a second one.
     let mut nan = values[0].is_nan();
@@ -126,32 +156,32 @@ pub fn extrapolate(window: &Window<'_>, counter: bool, per_second: bool) -> Opti
         return None;
     }
     let mut result = whole;
-    if counter && down {
+    if growth.of_counter() && down {
         result += reset_correction(values);
     }
-    Some(Some(scale(window, result, counter, per_second)))
+    Some(Some(scale(window, result, growth)))
 }
 
 /// From the sampled increase to that of the whole window.
 #[inline]
-fn scale(window: &Window<'_>, result: f64, counter: bool, per_second: bool) -> f64 {
+fn scale(window: &Window<'_>, result: f64, growth: Growth) -> f64 {
     let (times, first) = (window.times, window.values[0]);
     let extent = Extent { first: times[0].0, last: times[times.len() - 1].0, samples: times.len() };
-    let zero_at = (counter && result > 0.0 && first >= 0.0).then(|| extent.sampled() * (first / result));
+    let zero_at = (growth.of_counter() && result > 0.0 && first >= 0.0).then(|| extent.sampled() * (first / result));
     let mut factor = extent.factor((window.start, window.end), zero_at, None);
-    if per_second {
+    if growth.per_second() {
         factor /= window.range_seconds;
     }
     result * factor
 }
 
-fn extrapolated(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_second: bool) -> Option<f64> {
+fn extrapolated(window: &Split<'_>, ctx: &WindowContext<'_>, growth: Growth) -> Option<f64> {
     let values = window.floats;
     let times = window.float_times;
     let (first_value, last_value) = (*values.first()?, *values.last()?);
     let mut result = last_value - first_value;
     let mut started = None;
-    if counter {
+    if growth.of_counter() {
         if window.float_starts.is_empty() {
             result += if window.rising { 0.0 } else { reset_correction(values) };
         } else {
@@ -164,11 +194,11 @@ fn extrapolated(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_
             return None;
         }
         let window = Window { times, values, start: ctx.start, end: ctx.end, range_seconds: ctx.range_seconds, rising: window.rising };
-        return Some(scale(&window, result, counter, per_second));
+        return Some(scale(&window, result, growth));
     };
     let extent = Extent { first: times[0].0, last: times[times.len() - 1].0, samples: values.len() };
     let mut factor = extent.factor((ctx.start, ctx.end), None, Some(started));
-    if per_second {
+    if growth.per_second() {
         factor /= ctx.range_seconds;
     }
     Some((result + first_value) * factor)
@@ -204,14 +234,14 @@ fn correction_with_starts(window: &Split<'_>, ctx: &WindowContext<'_>) -> f64 {
     correction
 }
 
-fn extrapolated_histogram(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool, per_second: bool) -> Option<Cell> {
+fn extrapolated_histogram(window: &Split<'_>, ctx: &WindowContext<'_>, growth: Growth) -> Option<Cell> {
     let (times, histograms) = (window.histogram_times, window.histograms);
     let extent = Extent { first: times[0].0, last: times[times.len() - 1].0, samples: times.len() };
     let mut result = None;
     if histograms.len() > 1 {
-        result = Some(histogram_increase(window, ctx, counter)?);
+        result = Some(histogram_increase(window, ctx, growth.of_counter())?);
     }
-    let started = if counter { start_inside(window.histogram_starts, extent.first, ctx) } else { None };
+    let started = if growth.of_counter() { start_inside(window.histogram_starts, extent.first, ctx) } else { None };
     if started.is_some() {
         match &mut result {
             Some(result) => {
@@ -223,10 +253,10 @@ fn extrapolated_histogram(window: &Split<'_>, ctx: &WindowContext<'_>, counter: 
         }
     }
     let mut result = result?;
-    let zero_at =
-        (counter && result.count > 0.0 && histograms[0].count >= 0.0).then(|| extent.sampled() * (histograms[0].count / result.count));
+    let zero_at = (growth.of_counter() && result.count > 0.0 && histograms[0].count >= 0.0)
+        .then(|| extent.sampled() * (histograms[0].count / result.count));
     let mut factor = extent.factor((ctx.start, ctx.end), zero_at.filter(|_| started.is_none()), started);
-    if per_second {
+    if growth.per_second() {
         factor /= ctx.range_seconds;
     }
     multiply(&mut result, factor);
@@ -326,8 +356,8 @@ fn histogram_increase(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool
     Some(result)
 }
 
-/// `irate` and `idelta`: the last two samples, whatever they are.
-pub fn instant(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool) -> Option<Cell> {
+/// `irate` and `idelta`: rate and delta of the last two samples, whatever they are.
+pub fn instant(window: &Split<'_>, ctx: &WindowContext<'_>, growth: Growth) -> Option<Cell> {
     #[derive(Clone, Copy)]
     struct Last<'a> {
         at: i64,
@@ -335,6 +365,7 @@ pub fn instant(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool) -> Op
         float: f64,
         histogram: Option<&'a NativeHistogram>,
     }
+    let counter = growth.of_counter();
     let mut last: Vec<Last<'_>> = Vec::with_capacity(4);
     let starts = |list: &[Timestamp], i: usize| list.get(i).map_or(0, |t| t.0);
     for i in window.floats.len().saturating_sub(2)..window.floats.len() {
@@ -359,7 +390,7 @@ pub fn instant(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool) -> Op
         (None, None) => {
             let reset = counter && (now.float < before.float || start_reset);
             let change = if reset { now.float } else { now.float - before.float };
-            Some(Cell::Float(if counter { change / seconds } else { change }))
+            Some(Cell::Float(if growth.per_second() { change / seconds } else { change }))
         }
         (Some(b), Some(n)) => {
             let gauges = [b, n].map(|h| h.counter_reset == CounterResetHint::Gauge);
@@ -375,7 +406,7 @@ pub fn instant(window: &Split<'_>, ctx: &WindowContext<'_>, counter: bool) -> Op
             }
             result.counter_reset = CounterResetHint::Gauge;
             compact(&mut result);
-            if counter {
+            if growth.per_second() {
                 divide(&mut result, seconds);
             }
             Some(Cell::Histogram(Arc::new(result)))
