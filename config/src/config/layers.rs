@@ -1,6 +1,6 @@
 //! Defaults, file, environment, flags: later ones win, and every value remembers where it came from.
 
-use super::file::{check_state_dir, exposed_secrets, read};
+use super::file::{exposed_secrets, read};
 use super::paths::{expand_home, paths};
 use super::{Config, Paths, SETTINGS, Setting};
 use crate::diagnosis::{ConfigError, nearest, read_toml};
@@ -50,10 +50,10 @@ impl Loaded {
 }
 
 /// The merged table while layers are laid on it.
-struct Layers {
+pub(super) struct Layers {
     merged: toml::Table,
     origins: BTreeMap<String, Origin>,
-    errors: Vec<ConfigError>,
+    pub(super) errors: Vec<ConfigError>,
     warnings: Vec<ConfigError>,
     /// The file's text, so that later checks can point into it.
     text: String,
@@ -68,8 +68,8 @@ pub(super) fn load(
     let paths = paths(&environment);
     let mut layers =
         Layers { merged: defaults(&paths), origins: BTreeMap::new(), errors: Vec::new(), warnings: Vec::new(), text: String::new() };
-    for (key, _) in leaves(&layers.merged) {
-        layers.origins.insert(key, Origin::Default);
+    for (path, _) in leaves(&layers.merged) {
+        layers.origins.insert(dotted(&path), Origin::Default);
     }
 
     let named = path.map(Path::to_owned).or_else(|| environment.get("WATCHFIRE_CONFIG").filter(|v| !v.is_empty()).map(PathBuf::from));
@@ -128,9 +128,9 @@ impl Layers {
         let Ok(table) = text.parse::<toml::Table>() else { return };
         self.warnings.extend(exposed_secrets(path, &table));
         let lines = key_lines(&text);
-        for (key, value) in leaves(&table) {
-            let line = lines.get(&key).copied().unwrap_or(1);
-            self.set(&key, value, Origin::File { path: path.to_owned(), line });
+        for (keys, value) in leaves(&table) {
+            let line = lines.get(&keys).copied().unwrap_or(1);
+            self.set(&keys, value, Origin::File { path: path.to_owned(), line });
         }
         self.text = text;
     }
@@ -173,30 +173,28 @@ impl Layers {
 
     fn read(&mut self, setting: &Setting, texts: &[String], origin: Origin) {
         match setting.read(texts) {
-            Ok(value) => self.set(setting.key, value, origin),
+            Ok(value) => self.set(&setting.key.split('.').collect::<Vec<_>>(), value, origin),
             Err(message) => self.errors.push(ConfigError::new(origin.to_string(), message)),
         }
     }
 
-    fn set(&mut self, key: &str, value: toml::Value, origin: Origin) {
+    fn set<K: AsRef<str>>(&mut self, path: &[K], value: toml::Value, origin: Origin) {
+        let Some((last, tables)) = path.split_last() else { return };
         let mut table = &mut self.merged;
-        let mut parts = key.split('\u{1f}').flat_map(|part| part.split('.')).peekable();
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                table.insert(part.to_owned(), value);
-                break;
-            }
-            let entry = table.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        for key in tables {
+            let entry = table.entry(key.as_ref()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             if !entry.is_table() {
                 *entry = toml::Value::Table(toml::Table::new());
             }
             let toml::Value::Table(inner) = entry else { unreachable!("just made a table") };
             table = inner;
         }
-        self.origins.insert(key.to_owned(), origin);
+        table.insert(last.as_ref().to_owned(), value);
+        self.origins.insert(dotted(path), origin);
     }
 
-    fn complain(&mut self, key: &str, message: String, help: &str) {
+    /// Refuses the value of a key, where it was given.
+    pub(super) fn complain(&mut self, key: &str, message: String, help: &str) {
         let mut error = match self.origins.get(key) {
             Some(Origin::File { path, line }) => {
                 let offset = self.text.split_inclusive('\n').take(line - 1).map(str::len).sum();
@@ -208,143 +206,51 @@ impl Layers {
         error.help = (!help.is_empty()).then(|| help.into());
         self.errors.push(error);
     }
-
-    /// Checks that need more than one value, or the machine.
-    fn check(&mut self, config: &Config) {
-        const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
-        if !LEVELS.contains(&config.log_level.as_str()) {
-            let help = nearest(&config.log_level, LEVELS).map_or_else(|| LEVELS.join(", "), |near| format!("did you mean `{near}`?"));
-            self.complain("log_level", format!("{:?} is not a log level", config.log_level), &help);
-        }
-        if config.evaluation_interval.is_zero() {
-            self.complain("evaluation_interval", "must be longer than nothing".to_owned(), "write it like \"15s\"");
-        }
-        if config.memory_limit.bytes() < 16 << 20 {
-            self.complain("memory_limit", format!("{} is too little to work with", config.memory_limit), "give at least 16MiB");
-        }
-        let security = &config.security;
-        let guarded = security.token.is_some() || security.token_file.is_some() || security.tls_client_ca.is_some();
-        for (key, listen) in [("otlp_grpc", config.otlp_grpc), ("otlp_http", config.otlp_http), ("api", config.api)] {
-            if !listen.is_loopback() && !guarded && !security.allow_unauthenticated {
-                self.complain(
-                    key,
-                    format!("`{listen}` can be reached by other machines, and nothing asks who they are"),
-                    "set security.token_file or security.tls_client_ca, or say security.allow_unauthenticated = true",
-                );
-            }
-        }
-        if security.tls_certificate.is_some() != security.tls_key.is_some() {
-            self.complain(
-                "security.tls_certificate",
-                "a certificate and its key belong together".to_owned(),
-                "set both tls_certificate and tls_key",
-            );
-        }
-        if security.tls_client_crl.is_some() && security.tls_client_ca.is_none() {
-            self.complain(
-                "security.tls_client_crl",
-                "a revocation list says nothing without the authority whose certificates it takes back".to_owned(),
-                "set security.tls_client_ca as well",
-            );
-        }
-        if security.token.as_ref().is_some_and(|t| t.expose().len() < 16) {
-            self.complain("security.token", "a token needs at least 16 characters".to_owned(), "openssl rand -hex 16 makes one");
-        }
-        for name in &config.notify {
-            let built_in = ["desktop", "terminal", "bell", "none"];
-            if !built_in.contains(&name.as_str()) && !config.receivers.contains_key(name) {
-                let known: Vec<&str> = built_in.into_iter().chain(config.receivers.keys().map(String::as_str)).collect();
-                let help = nearest(name, known.iter().copied()).map_or_else(
-                    || format!("known: {}; others need a [receivers.{name}]", known.join(", ")),
-                    |near| format!("did you mean `{near}`?"),
-                );
-                self.complain("notify", format!("there is no receiver `{name}`"), &help);
-            }
-        }
-        for (name, service) in &config.services {
-            if service.sampling.is_some_and(|s| !(s > 0.0 && s <= 1.0)) {
-                self.complain(
-                    &format!("services.{name}.sampling"),
-                    "a sampling ratio lies above 0 and at most at 1".to_owned(),
-                    "0.1 keeps one trace in ten",
-                );
-            }
-        }
-        let zone = config.ui.timezone.as_str();
-        if !(zone.is_empty() || zone == "local" || zone.eq_ignore_ascii_case("utc") || zone.parse::<chrono_tz::Tz>().is_ok()) {
-            self.complain("ui.timezone", format!("there is no time zone {zone:?}"), "write local, utc or a name such as Europe/Berlin");
-        }
-        let base = config.runbook_base.as_str();
-        let leads = ["https://", "http://"].iter().any(|scheme| base.starts_with(scheme)) && !base.contains(char::is_whitespace);
-        if !base.is_empty() && !leads {
-            let message = format!("{base:?} is not a URL that a message can lead to");
-            self.complain("runbook_base", message, "write it like https://wiki.example/runbooks");
-        }
-        self.urls(config);
-        if let Err(error) = check_state_dir(&config.state_dir) {
-            self.errors.push(error);
-        }
-    }
-
-    fn urls(&mut self, config: &Config) {
-        let http = ["http", "https"];
-        let any = ["http", "https", "tcp", "grpc", "grpcs"];
-        let mut wrong = Vec::new();
-        let mut look = |key: &'static str, url: &str, schemes: &[&str]| {
-            let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-            if url.is_empty() || scheme.is_some_and(|s| !schemes.contains(&s)) || url.contains(char::is_whitespace) {
-                wrong.push((key, format!("{url:?} is not a URL that can be used here"), format!("schemes: {}", schemes.join(", "))));
-            }
-        };
-        config.collector.iter().for_each(|url| look("collector", url, &http));
-        config.scrape.iter().flat_map(|job| &job.urls).for_each(|url| look("scrape", url, &http));
-        config.probe.iter().for_each(|probe| look("probe", &probe.url, &any));
-        config.alertmanager.iter().for_each(|url| look("alertmanager", url, &http));
-        for (key, message, help) in wrong {
-            self.complain(key, message, &help);
-        }
-        for job in &config.scrape {
-            if job.urls.is_empty() && job.file_sd.is_empty() && job.prometheus.is_none() {
-                self.complain("scrape", format!("the scrape job `{}` has neither urls nor file_sd nor prometheus", job.name), "");
-            }
-        }
-    }
 }
 
-/// Every value that is not itself a table, by dotted key. An array of tables is one value.
-pub(super) fn leaves(table: &toml::Table) -> Vec<(String, toml::Value)> {
+/// Every value that is not itself a table, with the keys that lead to it. An array of tables is one value.
+pub(super) fn leaves(table: &toml::Table) -> Vec<(Vec<String>, toml::Value)> {
+    fn walk(table: &toml::Table, path: &[String], found: &mut Vec<(Vec<String>, toml::Value)>) {
+        for (key, value) in table {
+            let path = [path, std::slice::from_ref(key)].concat();
+            match value {
+                toml::Value::Table(inner) => walk(inner, &path, found),
+                other => found.push((path, other.clone())),
+            }
+        }
+    }
     let mut found = Vec::new();
-    collect(table, "", &mut found);
+    walk(table, &[], &mut found);
     found
 }
 
-fn collect(table: &toml::Table, prefix: &str, found: &mut Vec<(String, toml::Value)>) {
-    for (key, value) in table {
-        let dotted = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        match value {
-            toml::Value::Table(inner) => collect(inner, &dotted, found),
-            other => found.push((dotted, other.clone())),
-        }
-    }
+/// Keys as one, written as TOML would: what is not a bare key, such as a name with dots, stands in quotes.
+pub(super) fn dotted<K: AsRef<str>>(path: &[K]) -> String {
+    let bare = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let written = |key: &K| match key.as_ref() {
+        key if bare(key) => key.to_owned(),
+        key => toml::Value::String(key.to_owned()).to_string(),
+    };
+    path.iter().map(written).collect::<Vec<_>>().join(".")
 }
 
 /// Line of each key in a file that parses.
-fn key_lines(text: &str) -> BTreeMap<String, usize> {
-    fn walk(text: &str, table: &toml::de::DeTable<'_>, prefix: &str, found: &mut BTreeMap<String, usize>) {
+fn key_lines(text: &str) -> BTreeMap<Vec<String>, usize> {
+    fn walk(text: &str, table: &toml::de::DeTable<'_>, path: &[String], found: &mut BTreeMap<Vec<String>, usize>) {
         for (key, value) in table.iter() {
-            let dotted = if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+            let path = [path, &[key.get_ref().to_string()]].concat();
             match value.get_ref() {
-                toml::de::DeValue::Table(inner) => walk(text, inner, &dotted, found),
+                toml::de::DeValue::Table(inner) => walk(text, inner, &path, found),
                 _ => {
                     let line = text[..key.span().start.min(text.len())].matches('\n').count() + 1;
-                    found.insert(dotted, line);
+                    found.insert(path, line);
                 }
             }
         }
     }
     let mut found = BTreeMap::new();
     if let Ok(table) = toml::de::DeTable::parse(text) {
-        walk(text, table.get_ref(), "", &mut found);
+        walk(text, table.get_ref(), &[], &mut found);
     }
     found
 }
@@ -386,6 +292,18 @@ mod tests {
         assert_eq!(loaded.origin("api"), Origin::Variable("WATCHFIRE_API".into()));
         assert_eq!(loaded.origin("memory_limit"), Origin::File { path: file.path().to_owned(), line: 1 });
         assert_eq!(loaded.origin("otlp_http"), Origin::Default);
+    }
+
+    #[test]
+    fn names_with_dots_stay_whole() {
+        let file = file("[services.\"shop.users\"]\nowner = \"Users\"\nsampling = 2.0\n[services.plain]\nowner = \"x\"\n");
+        let errors = Config::load(Some(file.path()), [], []).unwrap_err();
+        assert!(errors[0].to_string().contains(":3:1: a sampling ratio"), "{errors:?}");
+        let text = std::fs::read_to_string(file.path()).unwrap().replace("2.0", "0.5");
+        std::fs::write(file.path(), text).unwrap();
+        let loaded = Config::load(Some(file.path()), [], []).unwrap();
+        assert_eq!(loaded.config.services["shop.users"].sampling, Some(0.5));
+        assert!(loaded.show().contains("services.\"shop.users\".sampling = 0.5\n"), "{}", loaded.show());
     }
 
     #[test]

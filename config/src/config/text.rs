@@ -1,6 +1,6 @@
 //! The configuration as text: a commented start file, the present values with their origin, and the JSON schemas.
 
-use super::layers::leaves;
+use super::layers::{dotted, leaves};
 use super::{Config, Loaded, OPEN_TABLES, SETTINGS, SettingKind};
 use crate::secret::is_secret_path;
 use std::fmt::Write;
@@ -18,7 +18,8 @@ impl Loaded {
 
     fn lines(&self, with_origin: bool) -> String {
         let mut out = String::new();
-        for (key, value) in leaves(&self.merged) {
+        for (path, value) in leaves(&self.merged) {
+            let key = dotted(&path);
             let shown = inline(&masked(&key, value));
             let _ = match with_origin {
                 true => writeln!(out, "{key} = {shown}  # {}", self.origin(&key)),
@@ -47,7 +48,7 @@ fn inline(value: &toml::Value) -> String {
     match value {
         toml::Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
         toml::Value::Table(table) => {
-            let pairs: Vec<String> = table.iter().map(|(k, v)| format!("{k} = {}", inline(v))).collect();
+            let pairs: Vec<String> = table.iter().map(|(k, v)| format!("{} = {}", dotted(&[k]), inline(v))).collect();
             format!("{{ {} }}", pairs.join(", "))
         }
         other => other.to_string(),
@@ -111,7 +112,7 @@ pub fn init_text() -> String {
             Some(flag) => format!("--{flag}, {}", setting.variable()),
             None => setting.variable(),
         };
-        let default = defaults.iter().find(|(k, _)| k == setting.key).map(|(_, v)| inline(v));
+        let default = defaults.iter().find(|(path, _)| dotted(path) == setting.key).map(|(_, v)| inline(v));
         let shown = match (default.as_deref(), setting.key) {
             (Some("\"\""), "state_dir") => "\"~/.local/state/watchfire\"".to_owned(),
             (Some(shown), _) => shown.to_owned(),
@@ -198,7 +199,7 @@ mod tests {
     #[test]
     fn the_list_of_settings_and_the_configuration_agree() {
         let Ok(toml::Value::Table(table)) = toml::Value::try_from(Config::default()) else { panic!("not a table") };
-        for (key, _) in leaves(&table).iter().filter(|(key, _)| !OPEN_TABLES.iter().any(|(open, ..)| key == open)) {
+        for key in leaves(&table).iter().map(|(path, _)| dotted(path)).filter(|key| !OPEN_TABLES.iter().any(|(open, ..)| key == open)) {
             assert!(SETTINGS.iter().any(|s| s.key == key), "{key} is no setting");
         }
         for setting in SETTINGS {
