@@ -20,6 +20,7 @@ pub mod lens;
 mod map;
 pub mod objectives;
 mod overall;
+mod page;
 mod proposals;
 mod query;
 mod queues;
@@ -44,8 +45,8 @@ use std::time::Duration;
 use watchfire_alerts::Courses;
 use watchfire_config::platform::Objective;
 use watchfire_model::reading::{
-    Alert, AlertState, Alerts, Breaker, Breakers, Change, Changes, Check, Health, Map, ProposedProbe, Queues, ReadError, Reading, Request,
-    ServicePage, Services, Silence, Slo, Source, Status, Target,
+    Alert, Breaker, Breakers, Change, Changes, Check, Health, Map, ProposedProbe, Queues, ReadError, Reading, Request, Services, Silence,
+    Source, Status, Target,
 };
 use watchfire_model::{CheckReport, Clock, Meter, SeriesSource, Timestamp};
 use watchfire_promql::Engine;
@@ -53,13 +54,14 @@ use watchfire_store::Store;
 
 /// A live reading younger than this answers the next one who asks the same.
 const FRESH: Duration = Duration::from_millis(400);
-/// What changed in a quarter of an hour is looked up once in so long, at whole multiples of it.
+/// Changes that are shown beside services: of so long, and so many.
+const RECENT: Duration = Duration::from_secs(15 * 60);
+const MAX_RECENT: usize = 20;
+/// They are looked up once in so long, at whole multiples of it.
 const CHANGES_EVERY: i64 = 5_000;
 /// How old proposals of probes may be.
 const PROPOSALS_EVERY: Duration = Duration::from_secs(20);
 const MAX_CACHED: usize = 256;
-/// Alerts whose evidence is looked up for one reading; nobody reads that of a hundredth.
-const MAX_EVIDENCE: usize = 30;
 
 /// Facts about this run that no series holds.
 pub trait RunFacts: Send + Sync {
@@ -76,12 +78,12 @@ pub trait RunFacts: Send + Sync {
 /// The in-process [`Source`].
 pub struct LocalSource {
     pub store: Arc<Store>,
-    pub engine: Arc<Engine>,
-    pub board: Board,
-    pub declared: Arc<Declared>,
-    pub objectives: Arc<Vec<Objective>>,
-    pub clock: Arc<dyn Clock>,
-    pub facts: Arc<dyn RunFacts>,
+    engine: Arc<Engine>,
+    board: Board,
+    declared: Arc<Declared>,
+    objectives: Arc<Vec<Objective>>,
+    clock: Arc<dyn Clock>,
+    facts: Arc<dyn RunFacts>,
     /// Nothing is known from before.
     started: Timestamp,
     queries: QueryCache,
@@ -165,21 +167,9 @@ impl LocalSource {
         Context { declared: &self.declared, checks, alerts, breakers, last_seen }
     }
 
-    /// Alerts at the cursor: live ones with everything the evaluator and the dispatcher know, past ones as they were shown then, or from
-    /// their series.
-    fn alerts_at(&self, at: Option<Timestamp>) -> Result<Vec<Alert>, ReadError> {
-        let Some(at) = at else {
-            let mut alerts = self.board.read().alerts.clone();
-            for alert in &mut alerts {
-                self.facts.delivery(alert);
-            }
-            self.chronicle.alerts.keep(self.clock.now(), &alerts);
-            return Ok(alerts);
-        };
-        match self.chronicle.alerts.at(at) {
-            Some((_, alerts)) => Ok(alerts),
-            None => alerts::past(&self.lens(at)),
-        }
+    /// The cursor's moment, or now.
+    fn moment(&self, at: Option<Timestamp>) -> Timestamp {
+        at.unwrap_or_else(|| self.clock.now())
     }
 
     /// What probes said, newest of each; `None` where that is not known any more.
@@ -195,7 +185,7 @@ impl LocalSource {
     }
 
     fn services(&self, at: Option<Timestamp>) -> Result<Services, ReadError> {
-        let now = at.unwrap_or_else(|| self.clock.now());
+        let now = self.moment(at);
         let lens = self.lens(now);
         let alerts = self.alerts_at(at)?;
         let breakers = self.breakers(at)?.breakers;
@@ -216,8 +206,8 @@ impl LocalSource {
             return Ok(changes.clone());
         }
         let lens = Lens { at: moment, ..*lens };
-        let mut changes = changes::changes(&lens, moment.saturating_sub(Duration::from_secs(15 * 60)))?;
-        changes.truncate(20);
+        let mut changes = changes::changes(&lens, moment.saturating_sub(RECENT))?;
+        changes.truncate(MAX_RECENT);
         if at.is_none() {
             *known = Some((moment, changes.clone()));
         }
@@ -225,14 +215,14 @@ impl LocalSource {
     }
 
     fn breakers(&self, at: Option<Timestamp>) -> Result<Breakers, ReadError> {
-        breakers::breakers(&self.lens(at.unwrap_or_else(|| self.clock.now())), &self.declared)
+        breakers::breakers(&self.lens(self.moment(at)), &self.declared)
     }
 
     fn queues(&self, at: Option<Timestamp>) -> Result<Queues, ReadError> {
         let alerts = self.alerts_at(at)?;
         let last_seen = BTreeMap::new();
         let context = self.context(&[], &alerts, &[], &last_seen);
-        queues::queues(&self.lens(at.unwrap_or_else(|| self.clock.now())), &context)
+        queues::queues(&self.lens(self.moment(at)), &context)
     }
 
     fn map(&self, at: Option<Timestamp>) -> Result<Map, ReadError> {
@@ -242,7 +232,7 @@ impl LocalSource {
         let alerts = self.alerts_at(at)?;
         let last_seen = BTreeMap::new();
         let context = self.context(&[], &alerts, &breakers, &last_seen);
-        let mut map = map::map(&self.lens(at.unwrap_or_else(|| self.clock.now())), &context, &services.services, &queues.queues)?;
+        let mut map = map::map(&self.lens(self.moment(at)), &context, &services.services, &queues.queues)?;
         // What services say of themselves, where nobody declared it.
         let seen = self.store.services_seen();
         let namespaces: HashMap<&str, &str> = seen.iter().map(|s| (&*s.name, &*s.namespace)).filter(|(_, n)| !n.is_empty()).collect();
@@ -253,7 +243,7 @@ impl LocalSource {
     }
 
     fn health(&self, at: Option<Timestamp>) -> Result<Health, ReadError> {
-        let lens = self.lens(at.unwrap_or_else(|| self.clock.now()));
+        let lens = self.lens(self.moment(at));
         let targets = match at {
             None => {
                 let targets = self.facts.targets();
@@ -288,7 +278,7 @@ impl LocalSource {
     }
 
     fn status(&self, at: Option<Timestamp>) -> Result<Status, ReadError> {
-        let now = at.unwrap_or_else(|| self.clock.now());
+        let now = self.moment(at);
         if let Some(shown) = at.and_then(|at| self.chronicle.status.at(at)).and_then(|(_, shown)| shown.into_iter().next()) {
             return Ok(Status { now, ..shown });
         }
@@ -318,82 +308,8 @@ impl LocalSource {
         Ok(status)
     }
 
-    fn page(&self, name: &str, at: Option<Timestamp>) -> Result<ServicePage, ReadError> {
-        let now = at.unwrap_or_else(|| self.clock.now());
-        let lens = self.lens(now);
-        let service = self
-            .cached_services(at)?
-            .services
-            .into_iter()
-            .find(|s| s.name == name)
-            .ok_or_else(|| ReadError::NotFound(format!("no service {name:?} is known")))?;
-        let map = self.map(at)?;
-        let alerts = self.alerts_at(at)?;
-        let last_seen = BTreeMap::new();
-        let context = self.context(&[], &alerts, &[], &last_seen);
-        let about: Vec<Alert> =
-            alerts.iter().filter(|a| a.state != AlertState::Resolved && context.alert_service(a) == Some(name)).cloned().collect();
-        Ok(ServicePage {
-            operations: services::operations(&lens, name)?,
-            callers: map.edges.iter().filter(|e| e.server == name).cloned().collect(),
-            callees: map.edges.into_iter().filter(|e| e.client == name).collect(),
-            checks: self.health(at)?.checks.into_iter().filter(|c| c.service == name).collect(),
-            breakers: self.breakers(at)?.breakers.into_iter().filter(|b| b.service == name).collect(),
-            queues: self
-                .queues(at)?
-                .queues
-                .into_iter()
-                .filter(|q| q.producers.iter().chain(&q.consumer_services).any(|s| s == name))
-                .collect(),
-            alerts: about,
-            top_errors: self.store.top_errors(name),
-            logs: self
-                .store
-                .logs(&watchfire_model::reading::LogQuery { service: Some(name.to_owned()), limit: Some(20), ..Default::default() }, at)
-                .logs,
-            resources: services::resources(&lens, name)?,
-            collector: collectors::collectors(&lens)?.remove(name),
-            service,
-        })
-    }
-
-    fn alerts(&self, at: Option<Timestamp>) -> Result<Alerts, ReadError> {
-        let conclusion = self.board.read();
-        let mut alerts = self.alerts_at(at)?;
-        self.courses.fill(&self.engine, &*self.store, &*self.clock, at.unwrap_or_else(|| self.clock.now()), &mut alerts);
-        if at.is_none() {
-            let now = self.clock.now();
-            for alert in alerts.iter_mut().filter(|a| a.state == AlertState::Firing && a.cause.is_none()).take(MAX_EVIDENCE) {
-                self.facts.evidence(alert, now);
-            }
-            let found = alerts.iter().filter_map(|a| Some((a.fingerprint.clone(), a.evidence.clone()?))).collect::<Vec<_>>();
-            self.chronicle.evidence.keep(now, &found);
-        }
-        if let Some((_, found)) = at.and_then(|at| self.chronicle.evidence.at(at)) {
-            for (fingerprint, evidence) in found {
-                if let Some(alert) = alerts.iter_mut().find(|a| a.fingerprint == fingerprint) {
-                    alert.evidence = Some(evidence);
-                }
-            }
-        }
-        if let Some(around) = at.and_then(|at| self.chronicle.rules.at(at)).and_then(|(_, kept)| kept.into_iter().next()) {
-            return Ok(Alerts { alerts, ..around });
-        }
-        let around = Alerts {
-            alerts: Vec::new(),
-            silences: self.facts.silences(),
-            broken_rules: conclusion.broken_rules.clone(),
-            rules: conclusion.rules,
-            last_evaluation: conclusion.last_evaluation,
-        };
-        if at.is_none() {
-            self.chronicle.rules.keep(self.clock.now(), std::slice::from_ref(&around));
-        }
-        Ok(Alerts { alerts, ..around })
-    }
-
     fn answer(&self, request: &Request, at: Option<Timestamp>) -> Result<Reading, ReadError> {
-        let now = at.unwrap_or_else(|| self.clock.now());
+        let now = self.moment(at);
         Ok(match request {
             Request::Status => Reading::Status(self.status(at)?),
             Request::Services => Reading::Services(self.services(at)?),
@@ -408,10 +324,7 @@ impl LocalSource {
             Request::Queues => Reading::Queues(self.queues(at)?),
             Request::Breakers => Reading::Breakers(self.breakers(at)?),
             Request::Health => Reading::Health(self.health(at)?),
-            Request::Slo => {
-                let slo: Slo = objectives::objectives(&self.lens(now), &self.objectives)?;
-                Reading::Slo(slo)
-            }
+            Request::Slo => Reading::Slo(objectives::objectives(&self.lens(now), &self.objectives)?),
             Request::Alerts => Reading::Alerts(self.alerts(at)?),
             Request::Logs(query) => Reading::Logs(self.store.logs(query, at)),
             Request::Query { expression } => Reading::Query(self.query(expression, now)?),

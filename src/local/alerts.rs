@@ -1,14 +1,73 @@
-//! Alerts at a moment in the past, from the `ALERTS` series. Those of now come from the evaluator itself.
+//! Alerts: those of now from the evaluator itself, past ones as they were shown then, or else from the `ALERTS` series.
 
+use super::LocalSource;
 use super::lens::Lens;
-use watchfire_model::reading::{Alert, AlertState, ReadError};
+use watchfire_model::reading::{Alert, AlertState, Alerts, ReadError};
 use watchfire_model::{Labels, Severity, Timestamp};
+
+/// Alerts whose evidence is looked up for one reading; nobody reads that of a hundredth.
+const MAX_EVIDENCE: usize = 30;
+
+impl LocalSource {
+    /// Alerts at the cursor: live ones with everything the evaluator and the dispatcher know, past ones as they were shown then, or from
+    /// their series.
+    pub(super) fn alerts_at(&self, at: Option<Timestamp>) -> Result<Vec<Alert>, ReadError> {
+        let Some(at) = at else {
+            let mut alerts = self.board.read().alerts.clone();
+            for alert in &mut alerts {
+                self.facts.delivery(alert);
+            }
+            self.chronicle.alerts.keep(self.clock.now(), &alerts);
+            return Ok(alerts);
+        };
+        match self.chronicle.alerts.at(at) {
+            Some((_, alerts)) => Ok(alerts),
+            None => past(&self.lens(at)),
+        }
+    }
+
+    /// The alerts with their courses and evidence, and the silences and rules round them.
+    pub(super) fn alerts(&self, at: Option<Timestamp>) -> Result<Alerts, ReadError> {
+        let conclusion = self.board.read();
+        let mut alerts = self.alerts_at(at)?;
+        self.courses.fill(&self.engine, &*self.store, &*self.clock, self.moment(at), &mut alerts);
+        if at.is_none() {
+            let now = self.clock.now();
+            for alert in alerts.iter_mut().filter(|a| a.state == AlertState::Firing && a.cause.is_none()).take(MAX_EVIDENCE) {
+                self.facts.evidence(alert, now);
+            }
+            let found = alerts.iter().filter_map(|a| Some((a.fingerprint.clone(), a.evidence.clone()?))).collect::<Vec<_>>();
+            self.chronicle.evidence.keep(now, &found);
+        }
+        if let Some((_, found)) = at.and_then(|at| self.chronicle.evidence.at(at)) {
+            for (fingerprint, evidence) in found {
+                if let Some(alert) = alerts.iter_mut().find(|a| a.fingerprint == fingerprint) {
+                    alert.evidence = Some(evidence);
+                }
+            }
+        }
+        if let Some(around) = at.and_then(|at| self.chronicle.rules.at(at)).and_then(|(_, kept)| kept.into_iter().next()) {
+            return Ok(Alerts { alerts, ..around });
+        }
+        let around = Alerts {
+            alerts: Vec::new(),
+            silences: self.facts.silences(),
+            broken_rules: conclusion.broken_rules.clone(),
+            rules: conclusion.rules,
+            last_evaluation: conclusion.last_evaluation,
+        };
+        if at.is_none() {
+            self.chronicle.rules.keep(self.clock.now(), std::slice::from_ref(&around));
+        }
+        Ok(Alerts { alerts, ..around })
+    }
+}
 
 /// Alerts that were pending or firing at the cursor.
 ///
 /// # Errors
 /// When the store cannot be queried.
-pub fn past(lens: &Lens<'_>) -> Result<Vec<Alert>, ReadError> {
+fn past(lens: &Lens<'_>) -> Result<Vec<Alert>, ReadError> {
     let since = lens.vector("ALERTS_FOR_STATE")?;
     let mut out = Vec::new();
     for (labels, _) in lens.vector("ALERTS")? {
