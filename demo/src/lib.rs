@@ -22,6 +22,7 @@ mod exposition;
 mod health;
 mod influence;
 mod otlp;
+mod outcome;
 mod queue;
 mod readings;
 mod request;

@@ -2,7 +2,8 @@
 //! delay, and after the last try to the dead letters.
 
 use crate::exposition::DURATION_BUCKETS;
-use crate::request::{Outcome, Place, names_of};
+use crate::outcome::Outcome;
+use crate::request::{Place, names_of};
 use crate::trace::{Finished, SpanId, Trace, text};
 use crate::world::Sim;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;

@@ -2,7 +2,8 @@
 
 use crate::executor::Answer;
 use crate::exposition::DURATION_BUCKETS;
-use crate::request::{Outcome, Place};
+use crate::outcome::Outcome;
+use crate::request::Place;
 use crate::trace::{Finished, Trace, text};
 use crate::traffic::FIRST_WITHIN;
 use crate::world::Sim;
