@@ -3,81 +3,11 @@
 mod fixture;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use fixture::screen::Screen;
 use fixture::{NOW, Situation};
 use watchfire_model::reading::{Command, Health};
 use watchfire_model::{Reading, Request, Timestamp};
-use watchfire_views::{App, Effect, Event, Options};
-
-struct Screen {
-    app: App,
-    effects: Vec<Effect>,
-}
-
-impl Screen {
-    fn incident() -> Screen {
-        let mut screen =
-            Screen { app: fixture::app(Situation::Incident, Options { user: "ana".into(), ..Options::default() }), effects: Vec::new() };
-        screen.text();
-        screen
-    }
-
-    fn event(&mut self, event: Event) -> &mut Self {
-        self.effects.extend(self.app.handle(event));
-        fixture::feed(&mut self.app, Situation::Incident);
-        self.app.frame_text(100, 30);
-        fixture::feed(&mut self.app, Situation::Incident);
-        self
-    }
-
-    /// Keys: characters, and names in angle brackets.
-    fn keys(&mut self, script: &str) -> &mut Self {
-        let mut rest = script;
-        while let Some(c) = rest.chars().next() {
-            let named = rest.strip_prefix('<').and_then(|r| r.split_once('>')).and_then(|(name, tail)| {
-                let key = match name {
-                    "enter" => KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE),
-                    "esc" => KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE),
-                    "tab" => KeyEvent::new(KeyCode::Tab, KeyModifiers::NONE),
-                    "up" => KeyEvent::new(KeyCode::Up, KeyModifiers::NONE),
-                    "down" => KeyEvent::new(KeyCode::Down, KeyModifiers::NONE),
-                    "end" => KeyEvent::new(KeyCode::End, KeyModifiers::NONE),
-                    "space" => KeyEvent::new(KeyCode::Char(' '), KeyModifiers::NONE),
-                    "back" => KeyEvent::new(KeyCode::Backspace, KeyModifiers::NONE),
-                    "c-p" => KeyEvent::new(KeyCode::Char('p'), KeyModifiers::CONTROL),
-                    "c-z" => KeyEvent::new(KeyCode::Char('z'), KeyModifiers::CONTROL),
-                    "c-u" => KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL),
-                    "c-c" => KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL),
-                    _ => return None,
-                };
-                Some((key, tail))
-            });
-            let (key, tail) = named.unwrap_or((KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE), &rest[c.len_utf8()..]));
-            self.event(Event::Key(key));
-            rest = tail;
-        }
-        self
-    }
-
-    fn text(&mut self) -> String {
-        self.app.frame_text(100, 30)
-    }
-
-    fn shows(&mut self, part: &str) -> &mut Self {
-        let text = self.text();
-        assert!(text.contains(part), "`{part}` is not on screen:\n{text}");
-        self
-    }
-
-    fn hides(&mut self, part: &str) -> &mut Self {
-        let text = self.text();
-        assert!(!text.contains(part), "`{part}` is on screen:\n{text}");
-        self
-    }
-
-    fn asked(&self, wanted: &Effect) -> bool {
-        self.effects.contains(wanted)
-    }
-}
+use watchfire_views::{Effect, Event, Options};
 
 #[test]
 fn from_wrong_to_the_failing_span_in_five_keys() {
