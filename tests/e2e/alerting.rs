@@ -1,6 +1,6 @@
 //! From samples to people through the whole program: what an Alertmanager and a webhook hear, over restarts, kills and reloads.
 
-use crate::instance::Watchfire;
+use crate::instance::{PATIENCE, Watchfire};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
@@ -8,10 +8,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 /// What was posted to a receiver.
 #[derive(Clone)]
@@ -26,7 +27,7 @@ pub struct Posted {
 #[derive(Clone)]
 pub struct Receiver {
     pub url: String,
-    posted: Arc<Mutex<Vec<Posted>>>,
+    posted: watch::Sender<Vec<Posted>>,
 }
 
 impl Receiver {
@@ -36,12 +37,13 @@ impl Receiver {
 
     /// Answers only after so long.
     async fn taking(time: Duration) -> Self {
-        let posted: Arc<Mutex<Vec<Posted>>> = Arc::default();
-        let take = move |State(posted): State<Arc<Mutex<Vec<Posted>>>>, uri: Uri, headers: HeaderMap, body: String| async move {
+        let posted = watch::Sender::new(Vec::new());
+        let take = move |State(posted): State<watch::Sender<Vec<Posted>>>, uri: Uri, headers: HeaderMap, body: String| async move {
+            // The slowness of this receiver.
             tokio::time::sleep(time).await;
             let key = headers.get("idempotency-key").and_then(|k| k.to_str().ok()).unwrap_or_default().to_owned();
             let body = serde_json::from_str(&body).unwrap_or(Json::Null);
-            posted.lock().expect("not poisoned").push(Posted { path: uri.path().to_owned(), key, body, at: Utc::now() });
+            posted.send_modify(|posted| posted.push(Posted { path: uri.path().to_owned(), key, body, at: Utc::now() }));
         };
         let router = Router::new().fallback(take).with_state(posted.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -51,7 +53,7 @@ impl Receiver {
     }
 
     pub fn posted(&self) -> Vec<Posted> {
-        self.posted.lock().expect("not poisoned").clone()
+        self.posted.borrow().clone()
     }
 
     /// Every alert of every message, with the message it came in.
@@ -64,17 +66,20 @@ impl Receiver {
     }
 
     pub async fn until<T>(&self, what: &str, found: impl Fn(&Receiver) -> Option<T>) -> T {
-        let end = Instant::now() + Duration::from_secs(30);
-        loop {
-            if let Some(found) = found(self) {
-                return found;
+        let mut posted = self.posted.subscribe();
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                // Marked as seen before it is looked at: what comes meanwhile wakes this again.
+                posted.borrow_and_update();
+                if let Some(found) = found(self) {
+                    return found;
+                }
+                posted.changed().await.expect("the receiver lives");
             }
-            assert!(
-                Instant::now() < end,
-                "never happened: {what}; posted {:#?}",
-                self.posted().iter().map(|p| &p.body).collect::<Vec<_>>()
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        });
+        match waited.await {
+            Ok(found) => found,
+            Err(_) => panic!("never happened: {what}; posted {:#?}", self.posted().iter().map(|p| &p.body).collect::<Vec<_>>()),
         }
     }
 }
@@ -141,6 +146,7 @@ impl Feeder {
                 let request = client.post(&url).header("content-type", "application/x-protobuf").header("content-encoding", "snappy");
                 let answer = request.body(write_request(&series, Utc::now())).send().await;
                 assert!(answer.is_ok_and(|a| a.status().is_success()), "remote write is taken");
+                // Samples come at a pace, as an agent sends them.
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }
         });
@@ -259,6 +265,7 @@ async fn kill_9_loses_no_transition_and_repeats_only_with_the_same_key() {
         if round % 2 == 0 {
             receiver.until("something is told", |r| (r.posted().len() > before).then_some(())).await;
         }
+        // Killed at another moment of its work each time.
         tokio::time::sleep(Duration::from_millis(round * 37 % 150)).await;
         assert_eq!(watchfire.stop("KILL"), None);
     }

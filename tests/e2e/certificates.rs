@@ -1,6 +1,6 @@
 //! TLS of the program: renewed certificates are in force without a restart, and mistakes with them change nothing.
 
-use crate::instance::Watchfire;
+use crate::instance::{PATIENCE, Watchfire, until_true};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CertifiedKey, IsCa, KeyIdMethod, KeyPair,
     KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd, generate_simple_self_signed,
@@ -8,7 +8,6 @@ use rcgen::{
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Puts a new certificate and its key in place; the certificate.
@@ -27,11 +26,7 @@ async fn is_served(watchfire: &Watchfire, certificate: &str) -> bool {
 }
 
 async fn until_served(watchfire: &Watchfire, certificate: &str, what: &str) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !is_served(watchfire, certificate).await {
-        assert!(Instant::now() < end, "{what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_true(what, PATIENCE, async || is_served(watchfire, certificate).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,19 +156,12 @@ async fn only_clients_whose_certificates_hold_are_let_in_and_a_revoked_one_is_ou
     // Taken back while it runs; and a list that cannot be read changes nothing.
     std::fs::write(place("revoked.pem"), revocation_list(&ours, &[7, 8])).expect("written");
     watchfire.signal("HUP");
-    let end = Instant::now() + Duration::from_secs(30);
-    while is_let_in(&watchfire, &served, doubtful()).await {
-        assert!(Instant::now() < end, "a reload takes the new list");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_true("a reload takes the new list", PATIENCE, async || !is_let_in(&watchfire, &served, doubtful()).await).await;
     assert!(is_let_in(&watchfire, &served, good()).await);
     std::fs::write(place("revoked.pem"), "no list").expect("written");
     watchfire.signal("HUP");
     let failed = || std::fs::read_to_string(&log).is_ok_and(|said| said.contains("revoked.pem holds no revocation list"));
-    while !failed() {
-        assert!(Instant::now() < end, "it is said what is wrong");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until_true("it is said what is wrong", PATIENCE, async || failed()).await;
     assert!(is_let_in(&watchfire, &served, good()).await && !is_let_in(&watchfire, &served, doubtful()).await);
     let said = std::fs::read_to_string(&log).expect("a log");
     // Eight were refused, and a loaded machine takes more than a minute.

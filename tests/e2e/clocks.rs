@@ -1,11 +1,11 @@
 //! A process that does not get to run, and one whose wall clock is set: what it missed is counted and told, and nothing fires or ends because of it.
 
-use crate::instance::Watchfire;
+use crate::instance::{PATIENCE, Watchfire, until_true};
 use axum::Router;
 use axum::routing::get;
 use serde_json::Value as Json;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Rules over a target that is always there, evaluated twice a second: what fires goes on, what waits goes on waiting, and what must never fire would
@@ -70,12 +70,8 @@ fn told(json: &Json) -> Vec<(String, String, String)> {
 /// The alerts after so many further rounds.
 async fn after_rounds(watchfire: &Watchfire, rounds: f64) -> Vec<(String, String, String)> {
     let begun = watchfire.metric("watchfire_evaluations_begun_total").await;
-    let end = Instant::now() + Duration::from_secs(60);
-    while watchfire.metric("watchfire_evaluations_begun_total").await < begun + rounds {
-        assert!(Instant::now() < end, "rounds go on");
-        // Rounds are half a second apart.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let over = async || watchfire.metric("watchfire_evaluations_begun_total").await >= begun + rounds;
+    until_true("rounds go on", Duration::from_secs(60), over).await;
     told(&watchfire.json("/api/watchfire/v1/alerts").await)
 }
 
@@ -118,12 +114,8 @@ async fn set_clock(dont_fake_monotonic: &str, offsets: &[i64]) {
     for (n, offset) in offsets.iter().enumerate() {
         set(*offset);
         let steps = r#"watchfire_clock_events_total{kind="wall_step"}"#;
-        let end = Instant::now() + Duration::from_secs(20);
-        while noticed(&watchfire, steps).await.is_none_or(|noticed| noticed < n as f64 + 1.0) {
-            assert!(Instant::now() < end, "the step to {offset:+} s is noticed");
-            // Metrics are asked for; they do not tell.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let seen = async || noticed(&watchfire, steps).await.is_some_and(|noticed| noticed > n as f64);
+        until_true(&format!("the step to {offset:+} s is noticed"), PATIENCE, seen).await;
         // The window of the rate is over by then.
         assert_eq!(after_rounds(&watchfire, 24.0).await, before, "after the clock was set to {offset:+} s");
     }

@@ -25,17 +25,16 @@ fn a_fault_on_each_platform_pops_up_and_its_end_too() {
     let running: Vec<Watchfire> = ROWS.map(|(platform, scenario, _)| Watchfire::demo(platform, scenario, session.address())).into();
     let mut waiting: Vec<String> =
         ROWS.iter().flat_map(|(_, _, what)| [format!("[FIRING] {what}"), format!("[RESOLVED] {what}")]).collect();
-    while !waiting.is_empty() {
-        waiting.retain(|text| match session.shown(text) {
-            Some(at) => {
+    session.popups_until(PATIENCE, |popups| {
+        waiting.retain(|text| match popups.iter().find(|(_, call)| call.contains(text.as_str())) {
+            Some((at, _)) => {
                 println!("{text} after {:.1} s", at.as_secs_f64());
                 false
             }
             None => true,
         });
-        assert!(session.elapsed() < PATIENCE, "never shown: {waiting:?}; said: {:#?}", session.calls());
-        // What the service prints has no event.
-        std::thread::sleep(Duration::from_millis(100));
-    }
+        waiting.is_empty()
+    });
+    assert!(waiting.is_empty(), "never shown: {waiting:?}; said: {:#?}", session.calls());
     drop(running);
 }

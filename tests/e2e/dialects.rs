@@ -1,13 +1,13 @@
 //! Every exporter's own text, scraped from a port of its own, becomes the queues and breakers that people see.
 
-use crate::instance::Watchfire;
+use crate::instance::{Watchfire, eventually};
 use axum::Router;
 use axum::routing::get;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/dialects/fixtures");
@@ -157,16 +157,12 @@ async fn every_dialect_reads_its_exporter() {
         flows.extend(out.then_some((*queue, *system, "out_rate")));
     }
     flows.extend([(collector.as_str(), "otelcol", "out_rate"), (old.as_str(), "otelcol", "out_rate")]);
-    let end = Instant::now() + Duration::from_secs(60);
-    let queues = loop {
+    let queues = eventually("every flow is seen", Duration::from_secs(60), async || {
         let queues = watchfire.json("/api/watchfire/v1/queues").await;
         flows.retain(|(queue, system, flow)| !find(&queues, queue, system)[flow].as_f64().is_some_and(|rate| rate > 0.0));
-        if flows.is_empty() {
-            break queues;
-        }
-        assert!(Instant::now() < end, "no flow seen: {flows:?}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    };
+        if flows.is_empty() { Ok(queues) } else { Err(format!("not yet: {flows:?}")) }
+    })
+    .await;
     for Wanted(queue, system, depth, consumers, dead, oldest, ..) in QUEUES {
         let found = find(&queues, queue, system);
         assert_eq!(found["depth"], *depth, "{system} {queue}: {found:#}");

@@ -8,7 +8,25 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longer than anything here should take on a loaded machine of two cores.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks until there is an answer, for as long as patience lasts; a refusal says what was there instead. What is asked is another process, which does
+/// not tell by itself: this is the one place that sleeps in between.
+pub async fn eventually<T>(what: &str, patience: Duration, mut ask: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let end = Instant::now() + patience;
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(instead) => assert!(Instant::now() < end, "never happened: {what}; {instead}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// As [`eventually`], for what holds or does not.
+pub async fn until_true(what: &str, patience: Duration, mut holds: impl AsyncFnMut() -> bool) {
+    eventually(what, patience, async || if holds().await { Ok(()) } else { Err(String::new()) }).await;
+}
 
 /// The program under test, running headless.
 pub struct Watchfire {
@@ -145,15 +163,11 @@ impl Watchfire {
 
     /// Asks again until the answer is as wanted.
     pub async fn until(&self, path: &str, what: &str, wanted: impl Fn(&Json) -> bool) -> Json {
-        let end = Instant::now() + PATIENCE;
-        loop {
+        eventually(what, PATIENCE, async || {
             let answer = self.json(path).await;
-            if wanted(&answer) {
-                return answer;
-            }
-            assert!(Instant::now() < end, "{path} never became: {what}; last answer: {answer:#}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+            if wanted(&answer) { Ok(answer) } else { Err(format!("{path} answers {answer:#}")) }
+        })
+        .await
     }
 
     /// The value of one own metric, 0 where it is not there yet.

@@ -1,11 +1,11 @@
 //! Debian's Prometheus beside watchfire, over the same target and the same rules: whoever reads one API can read the other.
 
-use crate::instance::Watchfire;
+use crate::instance::{Watchfire, until_true};
 use axum::Router;
 use axum::routing::get;
 use serde_json::{Value as Json, json};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const METRICS: &str = "# HELP jobs_total Jobs done.\n# TYPE jobs_total counter\njobs_total{kind=\"a\"} 5\n# HELP depth Waiting.\n# TYPE depth gauge\ndepth 3\n\
     # TYPE took_seconds histogram\ntook_seconds_bucket{le=\"1\"} 2\ntook_seconds_bucket{le=\"+Inf\"} 3\ntook_seconds_sum 4\ntook_seconds_count 3\n";
@@ -94,17 +94,13 @@ async fn every_answer_of_prometheus_has_its_like() {
         Some((status, serde_json::from_str(&response.text().await.ok()?).ok()?))
     };
     let base = format!("http://{}", ours.api);
-    let begun = Instant::now();
     // Both have scraped, evaluated and fired.
     for server in [&base, &theirs.url] {
-        loop {
+        let fired = async || {
             let answer = ask(server, "/api/v1/query?query=ALERTS{alertstate=\"firing\"}").await;
-            if answer.is_some_and(|(_, json)| json["data"]["result"][0].is_object()) {
-                break;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(60), "{server} never fired");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+            answer.is_some_and(|(_, json)| json["data"]["result"][0].is_object())
+        };
+        until_true(&format!("{server} fires"), Duration::from_secs(60), fired).await;
     }
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
     let range = format!("/api/v1/query_range?query=depth&start={}&end={now}&step=1", now - 30);

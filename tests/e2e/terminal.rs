@@ -3,7 +3,6 @@
 use crate::instance::Watchfire;
 use crate::screen::{PATIENCE, Screen, emulator, modes};
 use portable_pty::PtySize;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 impl Screen {
@@ -177,11 +176,9 @@ fn a_closed_window_ends_the_program() {
     screen.until("the first screen", |s| s.contains("watchfire"));
     let Screen { mut child, master, writer, bytes, .. } = screen;
     drop((master, writer, bytes));
-    let end = Instant::now() + PATIENCE;
-    while child.try_wait().expect("a child").is_none() {
-        assert!(Instant::now() < end, "it outlives its terminal");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || ended.send(child.wait().is_ok()));
+    assert_eq!(end.recv_timeout(PATIENCE), Ok(true), "it ends with its terminal");
 }
 
 #[tokio::test]

@@ -59,6 +59,7 @@ pub async fn load(channel: &Channel, data: &Arc<Vec<Bytes>>, encoding: Option<Co
                         Ok(_) => break sent.accepted += 1,
                         Err(status) if status.code() == tonic::Code::Unavailable => {
                             sent.refused += 1;
+                            // A client waits before it tries again.
                             tokio::time::sleep(Duration::from_millis(100)).await;
                         }
                         Err(status) => panic!("refused for good: {status}"),

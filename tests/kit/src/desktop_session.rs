@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The bus and, once [`serve`](Self::serve) was called, the service. Both end with it.
@@ -10,9 +10,21 @@ pub struct DesktopSession {
     bus: Child,
     service: Option<Child>,
     address: String,
-    /// What the service printed, each line with the time since the start.
-    said: Arc<Mutex<Vec<(Duration, String)>>>,
+    said: Arc<Said>,
     begun: Instant,
+}
+
+/// What the service printed, each line with the time since the start.
+#[derive(Default)]
+struct Said {
+    lines: Mutex<Vec<(Duration, String)>>,
+    more: Condvar,
+}
+
+impl Said {
+    fn lines(&self) -> MutexGuard<'_, Vec<(Duration, String)>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl DesktopSession {
@@ -50,7 +62,8 @@ impl DesktopSession {
         let (said, begun) = (self.said.clone(), self.begun);
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                said.lock().unwrap_or_else(PoisonError::into_inner).push((begun.elapsed(), line));
+                said.lines().push((begun.elapsed(), line));
+                said.more.notify_all();
             }
         });
         let waiting = Instant::now();
@@ -93,14 +106,14 @@ impl DesktopSession {
         assert!(Command::new("kill").args([name, &pid]).status().is_ok_and(|s| s.success()));
     }
 
-    fn lines(&self) -> MutexGuard<'_, Vec<(Duration, String)>> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The calls that the service saw, each with the time since the start. A call begins with a time, and the bodies of popups have lines.
     pub fn calls(&self) -> Vec<(Duration, String)> {
+        Self::calls_in(&self.said.lines())
+    }
+
+    fn calls_in(lines: &[(Duration, String)]) -> Vec<(Duration, String)> {
         let mut calls: Vec<(Duration, String)> = Vec::new();
-        for (at, line) in self.lines().iter() {
+        for (at, line) in lines {
             let starts = line.split_once(' ').is_some_and(|(time, _)| time.parse::<f64>().is_ok());
             match calls.last_mut() {
                 Some((_, last)) if !starts => last.push_str(line),
@@ -112,20 +125,17 @@ impl DesktopSession {
 
     /// The `Notify` calls, waiting up to ten seconds for so many.
     pub fn popups(&self, at_least: usize) -> Vec<String> {
-        let begun = Instant::now();
-        loop {
-            let popups: Vec<String> = self.calls().into_iter().map(|(_, call)| call).filter(|c| c.contains(" Notify ")).collect();
-            if popups.len() >= at_least || begun.elapsed() > Duration::from_secs(10) {
-                return popups;
-            }
-            // What the service prints has no event.
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let popups = self.popups_until(Duration::from_secs(10), |popups| popups.len() >= at_least);
+        popups.into_iter().map(|(_, call)| call).collect()
     }
 
-    /// When a popup with this text was first shown.
-    pub fn shown(&self, text: &str) -> Option<Duration> {
-        self.calls().into_iter().find(|(_, call)| call.contains(" Notify ") && call.contains(text)).map(|(at, _)| at)
+    /// The `Notify` calls, each with the time since the start, as soon as they are what is waited for, or after so long.
+    pub fn popups_until(&self, patience: Duration, mut enough: impl FnMut(&[(Duration, String)]) -> bool) -> Vec<(Duration, String)> {
+        let popups = |lines: &[(Duration, String)]| -> Vec<_> {
+            Self::calls_in(lines).into_iter().filter(|(_, call)| call.contains(" Notify ")).collect()
+        };
+        let waited = self.said.more.wait_timeout_while(self.said.lines(), patience, |lines| !enough(&popups(lines)));
+        popups(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 }
 

@@ -323,6 +323,7 @@ async fn a_real_mail_server_takes_a_mail_over_starttls_and_an_unknown_authority_
             println!("skipped: aiosmtpd does not start (Debian package python3-aiosmtpd)");
             return;
         }
+        // Another process, which can only be asked again.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let mut ours = over(&format!(
@@ -414,6 +415,7 @@ async fn a_real_alertmanager_shows_the_alert_and_lets_it_go() {
         let begun = Instant::now();
         while names().await.is_none_or(|found| found != expected) {
             assert!(begun.elapsed() < Duration::from_secs(20), "never showed {expected:?}");
+            // Another process, which can only be asked again.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

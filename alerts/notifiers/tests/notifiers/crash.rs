@@ -62,6 +62,7 @@ fn victim() {
             running.handle.commit(TickRecord { states_changed, states_removed: Vec::new(), notices: vec![notice(&name, revision, state)] });
         assert!(durable);
         println!("acknowledged {name} {revision}");
+        // The victim's pace: commits all the time, and time for delivery in between.
         std::thread::sleep(Duration::from_millis(1));
     }
 }

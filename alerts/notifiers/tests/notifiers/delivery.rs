@@ -463,6 +463,7 @@ async fn an_alert_that_moves_on_while_its_message_is_composed_is_told_once() {
             "commit" => drop(counted.fetch_add(1, Ordering::SeqCst)),
             "append" => {
                 while held.load(Ordering::SeqCst) {
+                    // The disk hangs, and with it the thread that writes.
                     std::thread::sleep(Duration::from_millis(1));
                 }
             }

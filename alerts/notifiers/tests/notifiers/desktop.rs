@@ -94,6 +94,7 @@ async fn client_storms() {
     let begun = Instant::now();
     while running.handle.owed() > 0 {
         assert!(begun.elapsed() < Duration::from_secs(60), "{} left", running.handle.owed());
+        // What is owed is counted; nobody is told when it is nothing.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     running.stop().await;

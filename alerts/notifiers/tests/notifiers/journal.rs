@@ -364,6 +364,7 @@ fn on_a_small_disk() {
     let begun = std::time::Instant::now();
     while meter.gauge("watchfire_state_durable", &[]).get() == 0.0 {
         assert!(begun.elapsed().as_secs() < 20, "never durable again");
+        // A gauge is looked at; it does not tell.
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let written = journal.state().read().alert_states.clone();

@@ -124,6 +124,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
         }
         Answer::Hang => std::future::pending().await,
         Answer::Slow(millis) => {
+            // The slowness of this receiver.
             tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
             response(200).body(Body::empty()).unwrap()
         }

@@ -127,6 +127,7 @@ async fn slack_messages_are_those_of_a_running_alertmanager() {
     while !client.get(format!("http://{free}/-/ready")).send().await.is_ok_and(|r| r.status().is_success()) {
         tries += 1;
         assert!(tries < 400, "alertmanager does not get ready");
+        // Another process, which can only be asked again.
         tokio::time::sleep(std::time::Duration::from_millis(25)).await;
     }
     // Of alerts that began longer ago than its group waits, Alertmanager sends the first before it has seen the second.

@@ -65,6 +65,7 @@ pub fn router() -> Router {
         .route(
             "/late",
             get(|| async {
+                // Streams that a client resets are still open by then.
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 "late"
             }),
