@@ -8,8 +8,9 @@
 //! - `api::Api`: the HTTP API, which is readings serialised, plus Prometheus's own.
 //!
 //! Invariants
-//! - Nothing below this folder reads the wall clock, prints, or ends the process.
-//! - Everything that prints goes through `exit::print` or `exit::complain`, which make text harmless.
+//! - Nothing below this folder reads the wall clock (but the simulator, which stands for other machines), prints, or ends the process.
+//! - Everything that prints goes through `exit`, which makes text harmless; the ready line of a headless run is JSON of addresses and goes
+//!   out by itself, because a run that cannot say where it listens does not begin.
 //! - The terminal is given back on every way out.
 //!
 //! To add a run mode: one file in `modes/`, one variant in `cli::Command`, one arm in `modes::run`.

@@ -8,7 +8,7 @@ use crossterm::{execute, terminal};
 use parking_lot::{Condvar, Mutex};
 use ratatui::Terminal;
 use rustix::process::Signal;
-use std::io::Write;
+use std::io::{BufWriter, Stdout, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +27,9 @@ const TICK: Duration = Duration::from_millis(500);
 const FRAME: Duration = Duration::from_millis(50);
 /// What a key changed, and what it asked for, is shown sooner; a key that repeats still costs no more than this allows.
 const KEY_FRAME: Duration = Duration::from_millis(10);
+
+/// Whatever else already waits is taken before the next frame, up to so much: a burst costs one frame.
+const BURST: usize = 256;
 
 /// How often the thread that waits for keys looks whether the terminal is gone, without a key.
 const KEYS_PATIENCE: Duration = Duration::from_secs(1);
@@ -70,7 +73,8 @@ pub fn show(
     let questions = Arc::new((Mutex::new(Questions { wants: app.wants(), at: app.at(), changed: true, stop: false }), Condvar::new()));
     let stop_input = Arc::new(AtomicBool::new(false));
     let input = spawn_input(send.clone(), stop_input.clone());
-    let reader = spawn_reader(source, questions.clone(), send.clone());
+    // The reader may be inside a slow read of another machine and is not waited for.
+    drop(spawn_reader(source, questions.clone(), send.clone()));
 
     let mut terminal = Terminal::new(ScreenBackend::new(guard.writer()))?;
     terminal.clear()?;
@@ -78,103 +82,191 @@ pub fn show(
         app.handle(Event::Resize(columns, rows));
     }
     app.handle(Event::Tick(clock.now()));
-    let mut last_frame = Instant::now() - FRAME;
-    let mut last_tick = Instant::now();
-    let mut failed = failures();
-    let mut pressed = false;
-    // What a key asked for and nobody has seen yet.
-    let mut awaited = app.wants();
-    let outcome = loop {
-        let gap = if pressed { KEY_FRAME } else { FRAME };
-        if app.dirty() && last_frame.elapsed() >= gap {
-            failpoint("frame");
-            draw(&mut terminal, &mut app)?;
-            last_frame = Instant::now();
-            pressed = false;
-        }
-        let wait = if app.dirty() { gap.saturating_sub(last_frame.elapsed()) } else { TICK.saturating_sub(last_tick.elapsed()) };
-        let mut effects = Vec::new();
-        let first = receive.recv_timeout(wait.max(Duration::from_millis(1)));
-        let mut quit = matches!(first, Err(RecvTimeoutError::Disconnected));
-        // Whatever else already waits is taken before the next frame, so a burst costs one frame.
-        for wake in first.into_iter().chain(receive.try_iter().take(256)) {
-            match wake {
-                Wake::Terminal(event) => {
-                    pressed |= !matches!(event, TerminalEvent::Resize(..));
-                    // What the terminal shows after a resize is anybody's guess, even at the size it had before.
-                    if matches!(event, TerminalEvent::Resize(..)) {
-                        terminal.clear()?;
-                    }
-                    effects.extend(terminal_event(&mut app, event));
-                }
-                // An answer about another time than the cursor's comes too late.
-                Wake::Answer(request, at, answer) if at == app.at() => {
-                    if let Some(index) = awaited.iter().position(|wanted| *wanted == request) {
-                        awaited.swap_remove(index);
-                        pressed = true;
-                    }
-                    app.receive(&request, answer);
-                }
-                Wake::Answer(..) => {}
-                Wake::Bytes(bytes) => {
-                    let out = terminal.backend_mut();
-                    out.write_all(&bytes)?;
-                    Write::flush(out)?;
-                }
-                Wake::Done(done) => effects.extend(app.handle(Event::Done(done))),
-                Wake::Suspend => effects.push(Effect::Suspend),
-                Wake::Resumed => {
-                    // Stopped from outside, nobody gave the terminal back or took it again.
-                    guard.resume()?;
-                    effects.push(Effect::Redraw);
-                }
-                Wake::Quit => quit = true,
-            }
-        }
-        if last_tick.elapsed() >= TICK {
-            last_tick = Instant::now();
-            effects.extend(app.handle(Event::Tick(clock.now())));
-            if failures() > failed {
-                failed = failures();
-                effects
-                    .extend(app.handle(Event::Done(Err("a part of watchfire failed and goes on; its log says what happened".to_owned()))));
-            }
-            if hung_up() {
-                break Ok(());
-            }
-        }
-        for effect in effects {
-            if effect == Effect::Quit {
-                quit = true;
-            } else {
-                perform(effect, &guard, &mut terminal, &commands, &send, &questions)?;
-            }
-        }
-        if quit {
-            break Ok(());
-        }
-        if let Some(wants) = ask(&questions, &app) {
-            awaited = wants;
-        }
+    let awaited = app.wants();
+    let mut shown = Shown {
+        app,
+        terminal,
+        guard,
+        commands,
+        send,
+        questions: questions.clone(),
+        clock,
+        last_frame: Instant::now() - FRAME,
+        last_tick: Instant::now(),
+        failed: failures(),
+        pressed: false,
+        awaited,
+        quit: false,
     };
+    let outcome = shown.run(&receive);
     stop_input.store(true, Ordering::SeqCst);
     questions.0.lock().stop = true;
     questions.1.notify_all();
-    drop(terminal);
-    drop(guard);
-    // Whoever waits for keys only sees the end when something comes, and a change of size is something. The reader may be inside a slow read
-    // of another machine and is not waited for.
+    drop(shown);
+    // Whoever waits for keys only sees the end when something comes, and a change of size is something.
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::WINCH);
     let _ = input.join();
-    drop(reader);
     outcome
 }
 
-fn draw<W: Write>(terminal: &mut Terminal<ScreenBackend<W>>, app: &mut App) -> anyhow::Result<()> {
-    execute!(terminal.backend_mut(), terminal::BeginSynchronizedUpdate)?;
-    terminal.draw(|frame| app.render(frame))?;
-    execute!(terminal.backend_mut(), terminal::EndSynchronizedUpdate)?;
-    Ok(())
+/// The screens while they are shown: what the loop looks after.
+struct Shown<'a> {
+    app: App,
+    /// Dropped before the guard, which gives the terminal back.
+    terminal: Terminal<ScreenBackend<BufWriter<Stdout>>>,
+    guard: TerminalGuard,
+    commands: Arc<dyn CommandSink>,
+    send: Sender<Wake>,
+    questions: Arc<(Mutex<Questions>, Condvar)>,
+    clock: &'a dyn Clock,
+    last_frame: Instant,
+    last_tick: Instant,
+    /// Panics elsewhere that were told of already.
+    failed: u64,
+    /// A key was pressed, or what it asked for came, and no frame shows it yet.
+    pressed: bool,
+    /// What a key asked for and nobody has seen yet.
+    awaited: Vec<Request>,
+    quit: bool,
+}
+
+impl Shown<'_> {
+    /// Draws and listens until somebody quits or the terminal is gone.
+    fn run(&mut self, wakes: &Receiver<Wake>) -> anyhow::Result<()> {
+        loop {
+            let gap = if self.pressed { KEY_FRAME } else { FRAME };
+            if self.app.dirty() && self.last_frame.elapsed() >= gap {
+                self.draw()?;
+            }
+            let wait = if self.app.dirty() {
+                gap.saturating_sub(self.last_frame.elapsed())
+            } else {
+                TICK.saturating_sub(self.last_tick.elapsed())
+            };
+            let first = wakes.recv_timeout(wait.max(Duration::from_millis(1)));
+            self.quit |= matches!(first, Err(RecvTimeoutError::Disconnected));
+            let mut effects = Vec::new();
+            for wake in first.into_iter().chain(wakes.try_iter().take(BURST)) {
+                effects.extend(self.woken(wake)?);
+            }
+            if self.last_tick.elapsed() >= TICK {
+                effects.extend(self.tick());
+                if hung_up() {
+                    return Ok(());
+                }
+            }
+            for effect in effects {
+                self.perform(effect)?;
+            }
+            if self.quit {
+                return Ok(());
+            }
+            if let Some(wants) = ask(&self.questions, &self.app) {
+                self.awaited = wants;
+            }
+        }
+    }
+
+    fn draw(&mut self) -> anyhow::Result<()> {
+        failpoint("frame");
+        execute!(self.terminal.backend_mut(), terminal::BeginSynchronizedUpdate)?;
+        self.terminal.draw(|frame| self.app.render(frame))?;
+        execute!(self.terminal.backend_mut(), terminal::EndSynchronizedUpdate)?;
+        self.last_frame = Instant::now();
+        self.pressed = false;
+        Ok(())
+    }
+
+    fn woken(&mut self, wake: Wake) -> anyhow::Result<Vec<Effect>> {
+        match wake {
+            Wake::Terminal(event) => {
+                // What the terminal shows after a resize is anybody's guess, even at the size it had before.
+                if matches!(event, TerminalEvent::Resize(..)) {
+                    self.terminal.clear()?;
+                } else {
+                    self.pressed = true;
+                }
+                return Ok(terminal_event(&mut self.app, event));
+            }
+            // An answer about another time than the cursor's comes too late.
+            Wake::Answer(_, at, _) if at != self.app.at() => {}
+            Wake::Answer(request, _, answer) => {
+                if let Some(index) = self.awaited.iter().position(|wanted| *wanted == request) {
+                    self.awaited.swap_remove(index);
+                    self.pressed = true;
+                }
+                self.app.receive(&request, answer);
+            }
+            Wake::Bytes(bytes) => self.write(&bytes)?,
+            Wake::Done(done) => return Ok(self.app.handle(Event::Done(done))),
+            Wake::Suspend => return Ok(vec![Effect::Suspend]),
+            Wake::Resumed => {
+                // Stopped from outside, nobody gave the terminal back or took it again.
+                self.guard.resume()?;
+                return Ok(vec![Effect::Redraw]);
+            }
+            Wake::Quit => self.quit = true,
+        }
+        Ok(Vec::new())
+    }
+
+    fn tick(&mut self) -> Vec<Effect> {
+        self.last_tick = Instant::now();
+        let mut effects = self.app.handle(Event::Tick(self.clock.now()));
+        if failures() > self.failed {
+            self.failed = failures();
+            let told = "a part of watchfire failed and goes on; its log says what happened".to_owned();
+            effects.extend(self.app.handle(Event::Done(Err(told))));
+        }
+        effects
+    }
+
+    /// Bytes for the terminal that are no part of a frame.
+    fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let out = self.terminal.backend_mut();
+        out.write_all(bytes)?;
+        Ok(Write::flush(out)?)
+    }
+
+    fn perform(&mut self, effect: Effect) -> anyhow::Result<()> {
+        match effect {
+            Effect::Quit => self.quit = true,
+            Effect::Suspend if has_job_control() => {
+                self.guard.release();
+                // SIGTSTP has a handler, so it would not stop anything any more.
+                let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+                self.guard.resume()?;
+                self.terminal.clear()?;
+            }
+            Effect::Suspend => {
+                let _ = self.send.send(Wake::Done(Err("no shell is there to come back from; q leaves".to_owned())));
+            }
+            Effect::Copy(text) => {
+                let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+                self.write(format!("\x1b]52;c;{encoded}\x07").as_bytes())?;
+            }
+            Effect::Command(command) => {
+                // Durable means fsynced, so it may take a moment: never on this thread.
+                let (commands, send) = (self.commands.clone(), self.send.clone());
+                std::thread::spawn(move || {
+                    let done = commands.execute(&command).map_err(|e| e.to_string());
+                    let _ = send.send(Wake::Done(done));
+                });
+            }
+            Effect::Save { name, text } => {
+                let _ = self.send.send(Wake::Done(save(Path::new("."), &name, &text)));
+            }
+            Effect::OpenUrl(url) => {
+                let _ = self.send.send(Wake::Done(open(&url)));
+            }
+            Effect::Refresh => {
+                self.questions.0.lock().changed = true;
+                self.questions.1.notify_all();
+            }
+            Effect::Redraw => self.terminal.clear()?,
+        }
+        Ok(())
+    }
 }
 
 fn terminal_event(app: &mut App, event: TerminalEvent) -> Vec<Effect> {
@@ -275,55 +367,6 @@ fn spawn_reader(source: Arc<dyn Source>, questions: Arc<(Mutex<Questions>, Condv
             }
         }
     })
-}
-
-fn perform<W: Write>(
-    effect: Effect,
-    guard: &TerminalGuard,
-    terminal: &mut Terminal<ScreenBackend<W>>,
-    commands: &Arc<dyn CommandSink>,
-    send: &Sender<Wake>,
-    questions: &(Mutex<Questions>, Condvar),
-) -> anyhow::Result<()> {
-    match effect {
-        Effect::Quit => {}
-        Effect::Suspend if has_job_control() => {
-            guard.release();
-            // SIGTSTP has a handler, so it would not stop anything any more.
-            let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
-            guard.resume()?;
-            terminal.clear()?;
-        }
-        Effect::Suspend => {
-            let _ = send.send(Wake::Done(Err("no shell is there to come back from; q leaves".to_owned())));
-        }
-        Effect::Copy(text) => {
-            let encoded = base64::engine::general_purpose::STANDARD.encode(text);
-            let out = terminal.backend_mut();
-            write!(out, "\x1b]52;c;{encoded}\x07")?;
-            Write::flush(out)?;
-        }
-        Effect::Command(command) => {
-            // Durable means fsynced, so it may take a moment: never on this thread.
-            let (commands, send) = (commands.clone(), send.clone());
-            std::thread::spawn(move || {
-                let done = commands.execute(&command).map_err(|e| e.to_string());
-                let _ = send.send(Wake::Done(done));
-            });
-        }
-        Effect::Save { name, text } => {
-            let _ = send.send(Wake::Done(save(Path::new("."), &name, &text)));
-        }
-        Effect::OpenUrl(url) => {
-            let _ = send.send(Wake::Done(open(&url)));
-        }
-        Effect::Refresh => {
-            questions.0.lock().changed = true;
-            questions.1.notify_all();
-        }
-        Effect::Redraw => terminal.clear()?,
-    }
-    Ok(())
 }
 
 /// Files of one name in a folder; somebody who exports more often clears up first.
