@@ -7,6 +7,7 @@
 //! that, and what is written elsewhere is not waited for.
 
 use crate::read_ahead::read_ahead;
+use watchfire_model::Timestamp;
 
 /// One side of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -30,10 +31,26 @@ const PROTOCOL_SHIFT: u32 = 4;
 /// Quarter seconds a half waits for the other: 10 s. SDKs batch for up to 5 s, and the two ends are not in step.
 const PATIENCE: u16 = 40;
 
+/// The join's time: quarter seconds, which come round after four and a half hours.
+pub(crate) fn quarters(at: Timestamp) -> u16 {
+    const MILLIS: i64 = 250;
+    (at.millis() / MILLIS) as u16
+}
+
+/// What one side says of a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HalfKind {
+    pub callee: bool,
+    pub failed: bool,
+    pub message: bool,
+    pub protocol: u32,
+}
+
 impl Half {
-    pub fn new(tag: u64, callee: bool, failed: bool, message: bool, protocol: u32) -> Self {
+    pub fn new(tag: u64, kind: HalfKind) -> Self {
         let flag = |on: bool, bit: u32| if on { bit } else { 0 };
-        let meta = flag(callee, CALLEE) | flag(failed, FAILED) | flag(message, MESSAGE) | (protocol & 7) << PROTOCOL_SHIFT;
+        let flags = flag(kind.callee, CALLEE) | flag(kind.failed, FAILED) | flag(kind.message, MESSAGE);
+        let meta = flags | (kind.protocol & 7) << PROTOCOL_SHIFT;
         Half { tag, meta, ..Half::default() }
     }
 
@@ -208,7 +225,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn half(tag: u64, callee: bool) -> Half {
-        Half { nanos: 7, weight: 1.0, ..Half::new(tag, callee, false, false, 0) }
+        Half { nanos: 7, weight: 1.0, ..Half::new(tag, HalfKind { callee, ..HalfKind::default() }) }
     }
 
     fn offer(join: &mut Join, half: Half, now: u16) -> Vec<Pair> {
@@ -220,7 +237,7 @@ mod tests {
     #[test]
     fn a_producer_serves_every_consumer_and_is_not_reported_missing() {
         let mut join = Join::new(4);
-        let message = |callee| Half { weight: 1.0, ..Half::new(9, callee, false, true, 5) };
+        let message = |callee| Half { weight: 1.0, ..Half::new(9, HalfKind { callee, message: true, protocol: 5, ..HalfKind::default() }) };
         assert!(offer(&mut join, message(true), 0).is_empty());
         assert_eq!(offer(&mut join, message(false), 1).len(), 1);
         assert_eq!(offer(&mut join, message(true), 2).len(), 1);

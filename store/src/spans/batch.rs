@@ -5,7 +5,7 @@ use super::engine::SpanEngine;
 use super::open::Row;
 use super::segment::{FAILED, REPEATED, SLOW};
 use crate::signals::edges::{Call, Connection, Drawing, Edges, Ends, OUTSIDE};
-use crate::signals::join::{Half, Pair};
+use crate::signals::join::{Half, HalfKind, Pair, quarters};
 use crate::signals::operations::CallExample;
 use crate::signals::peer::{NOBODY, Peers, Protocol};
 use crate::signals::services::Services;
@@ -78,7 +78,7 @@ impl SpanEngine {
     }
 
     pub(super) fn join_rows(&mut self, first: usize) {
-        let ticks = (self.now.0 / 250) as u16;
+        let ticks = quarters(self.now);
         let lost = self.join.lost;
         for (row, pending) in self.open.rows[first..].iter().zip(&self.pending) {
             let flags = row.flags;
@@ -95,7 +95,7 @@ impl SpanEngine {
                 weight: pending.weight,
                 service,
                 peer: pending.peer,
-                ..Half::new(tag, callee, flags & FAILED != 0, message, pending.protocol as u32)
+                ..Half::new(tag, HalfKind { callee, failed: flags & FAILED != 0, message, protocol: pending.protocol as u32 })
             };
             let mut sides = Sides::new(&self.services, &self.peers, (&mut self.edges, &mut self.deliveries), &self.nothing, self.now);
             if callee {
@@ -128,7 +128,7 @@ impl SpanEngine {
     pub(super) fn expire(&mut self) {
         let mut sides = Sides::new(&self.services, &self.peers, (&mut self.edges, &mut self.deliveries), &self.nothing, self.now);
         let counters = &self.counters;
-        self.join.sweep((self.now.0 / 250) as u16, |half| {
+        self.join.sweep(quarters(self.now), |half| {
             if half.matched() {
                 return;
             }
