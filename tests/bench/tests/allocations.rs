@@ -1,5 +1,5 @@
 //! What the hot path takes from the allocator, and what it keeps per span.
-//! The only place with `unsafe`: an allocator that counts cannot be written without it.
+//! The only `unsafe` of the tests: an allocator that counts cannot be written without it.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};

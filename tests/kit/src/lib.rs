@@ -1,4 +1,4 @@
-//! Builders, a simulated clock and recording fakes for every crate's tests.
+//! What the tests of several crates need: a clock, a source of series, a desktop.
 //!
 //! Types to know: [`SimClock`] is time that only moves when told to; [`MemorySource`] is a `SeriesSource` over plain vectors;
 //! [`DesktopSession`] is a desktop that shows popups to nobody.
