@@ -50,7 +50,7 @@ pub use comparison::Comparison;
 pub use course::Courses;
 pub use dialect::{
     BreakerRow, BreakerState, CLOSED_AGAIN, Dialect, DialectEngine, DialectRows, ObservedSeries, Proposal, QueueRow, builtin_dialects,
-    propose,
+    holds_dead_letters, propose,
 };
 pub use evaluator::{
     AlertRecord, AlertReport, EvaluationNote, Evaluator, EvaluatorSettings, EvidenceRequest, EvidenceSource, GroupReport, Paging,

@@ -62,6 +62,11 @@ pub fn breakers(lens: &Lens<'_>, declared: &Declared) -> Result<Breakers, ReadEr
         if let Some(entry) = out.get_mut(&key(&labels)) {
             let (start, _) = lens.grid(HISTORY, STEP);
             entry.history = history(&column, start);
+            if entry.state == "unknown"
+                && let Some(last) = column.iter().rposition(Option::is_some)
+            {
+                entry.history.push((start.saturating_add(STEP * (last + 1) as u32), entry.state.clone()));
+            }
             entry.since = entry.history.last().map(|(t, _)| *t);
         }
     }
@@ -111,6 +116,8 @@ fn word(value: f64) -> &'static str {
 fn unread(exported: &str) -> String {
     if exported.is_empty() {
         "no transition seen since its exporter started".to_owned()
+    } else if exported.parse::<f64>().is_err() {
+        format!("its exporter says {exported}, which is neither open nor closed")
     } else {
         format!("exported as {exported}, and nothing says what that means; `watchfire config dialects` proposes a mapping")
     }
@@ -180,6 +187,33 @@ fn failure_ratios(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), f64>, Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_breaker_is_unknown_since_its_state_ended_and_says_what_its_exporter_says() {
+        use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
+        use watchfire_model::{STALE_NAN, Value};
+        use watchfire_promql::Engine;
+        use watchfire_testkit::MemorySource;
+        let begin = Timestamp(1_772_334_000_000);
+        let after = |seconds: u64| begin.saturating_add(Duration::from_secs(seconds));
+        let own = [("service", "haproxy"), ("breaker", "web/w1")];
+        let labels = |extra: &[(&'static str, &'static str)]| Labels::from_pairs(own.into_iter().chain(extra.iter().copied()));
+        let mut source = MemorySource::new();
+        for seconds in (0..60).step_by(15) {
+            source.push(&labels(&[("__name__", "watchfire_breaker_state")]), after(seconds), Value::Float(0.0));
+        }
+        source.push(&labels(&[("__name__", "watchfire_breaker_state")]), after(60), Value::Float(STALE_NAN));
+        for seconds in (60..300).step_by(15) {
+            let unknown = labels(&[("__name__", "watchfire_breaker_unknown"), ("exported", "MAINT")]);
+            source.push(&unknown, after(seconds), Value::Float(1.0));
+        }
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let lens =
+            Lens { engine: &engine, source: &source, cache: &cache, at: after(285), window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let found = breakers(&lens, &Declared::default()).expect("readable").breakers.remove(0);
+        assert_eq!((found.state.as_str(), found.since), ("unknown", Some(after(60))));
+        assert_eq!(found.evidence, ["its exporter says MAINT, which is neither open nor closed"]);
+    }
 
     #[test]
     fn what_a_deduced_breaker_rests_on_does_not_contradict_itself() {

@@ -122,6 +122,11 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
     }
     for queue in queues {
         if let Some(node) = nodes.get_mut(&queue.queue) {
+            // A service that consumes a queue of its own name is one node with it; another one only shares the name.
+            let fed = |edge: &Edge| edge.server == queue.queue && edge.kind == "messaging";
+            if node.kind == NodeKind::Service && !edges.values().any(fed) {
+                continue;
+            }
             node.kind = NodeKind::Queue;
             node.queue_depth = queue.depth;
             node.state = node.state.max(queue.state);

@@ -3,8 +3,9 @@
 use super::context::Context;
 use super::deliveries::{Delivery, deliveries};
 use super::lens::Lens;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use watchfire_alerts::holds_dead_letters;
 use watchfire_model::reading::{Queue, Queues, ReadError};
 use watchfire_model::{HealthState, Labels};
 
@@ -117,7 +118,7 @@ fn why(queue: &Queue, new_dead_letters: Option<f64>) -> Vec<String> {
     if let Some(limit) = queue.threshold.filter(|limit| depth > *limit) {
         why.push(format!("more than {limit} wait"));
     }
-    if queue.consumers == Some(0.0) && depth > 0.0 {
+    if queue.consumers == Some(0.0) && depth > 0.0 && !holds_dead_letters(&queue.queue) {
         why.push("nobody reads it".to_owned());
     }
     if let Some(more) = new_dead_letters {
@@ -176,6 +177,7 @@ fn span_flow(lens: &Lens<'_>, context: &Context<'_>, deliveries: &[Delivery]) ->
 /// Who publishes to and consumes from each queue.
 fn message_flow(lens: &Lens<'_>, deliveries: &[Delivery]) -> Result<BTreeMap<String, Parties>, ReadError> {
     let mut out: BTreeMap<String, Parties> = BTreeMap::new();
+    let paired: BTreeSet<(&str, &str)> = deliveries.iter().map(|d| (&*d.client, &*d.server)).collect();
     for delivery in deliveries {
         let parties = out.entry(delivery.queue.clone()).or_default();
         for (name, list) in [(&delivery.client, &mut parties.producers), (&delivery.server, &mut parties.consumers)] {
@@ -188,6 +190,10 @@ fn message_flow(lens: &Lens<'_>, deliveries: &[Delivery]) -> Result<BTreeMap<Str
         lens.vector(r#"sum by (client, server) (rate(traces_service_graph_request_total{connection_type="messaging_system"}[5m])) > 0"#)?
     {
         let (client, server) = (labels.value("client"), labels.value("server"));
+        // Both ends of a delivery are services. A queue may be called like one of them.
+        if paired.contains(&(client, server)) {
+            continue;
+        }
         out.entry(server.to_owned()).or_default().producers.push(client.to_owned());
         out.entry(client.to_owned()).or_default().consumers.push(server.to_owned());
     }
@@ -249,10 +255,12 @@ mod tests {
     #[test]
     fn a_queue_says_why_it_is_not_fine() {
         let mut source = MemorySource::new();
-        for (queue, depth) in [("fine", 3.0), ("full", 12.0), ("left", 2.0), ("lossy", 0.0), ("old_pile", 0.0)] {
+        for (queue, depth) in [("fine", 3.0), ("full", 12.0), ("left", 2.0), ("left.dlq", 2.0), ("lossy", 0.0), ("old_pile", 0.0)] {
             put(&mut source, "watchfire_queue_depth", queue, 0, &[depth; 31]);
         }
-        put(&mut source, "watchfire_queue_consumers", "left", 0, &[0.0; 31]);
+        for queue in ["left", "left.dlq"] {
+            put(&mut source, "watchfire_queue_consumers", queue, 0, &[0.0; 31]);
+        }
         put(&mut source, "watchfire_queue_dead_letters", "lossy", 0, &[vec![1.0; 20], vec![5.0; 11]].concat());
         put(&mut source, "watchfire_queue_dead_letters", "old_pile", 0, &[74.0; 31]);
         let (engine, cache) = (Engine::default(), QueryCache::default());
@@ -270,6 +278,7 @@ mod tests {
         assert_eq!(found["old_pile"], fine, "what lies there for long is no news");
         assert_eq!(found["full"], degraded("more than 10 wait"));
         assert_eq!(found["left"], degraded("nobody reads it"));
+        assert_eq!(found["left.dlq"], fine, "that is how it is meant");
         assert_eq!(found["lossy"], degraded("4 dead letters within 15m"));
     }
 }

@@ -1,5 +1,6 @@
 //! Breaker states out of the encodings that exporters use.
 
+use super::events;
 use super::file::{BreakerSource, Encoding, Format};
 use super::rows::BreakerRow;
 use super::{Look, State};
@@ -49,9 +50,9 @@ pub(super) fn read(source: &BreakerSource, dialect: &str, look: &Look<'_>, memor
                 Encoding::Growing { label, states } => {
                     growing(&series, label, states, memory).or_else(|| memory.seen.get(&key).map(|s| s.state)).unwrap_or(State::Unknown)
                 }
-                Encoding::LastEvent { label, states } => {
+                Encoding::LastEvent { label, states, calls } => {
                     let before = memory.seen.get(&key).map(|s| s.state);
-                    let (state, totals) = last_event(&series, label, states, before, memory);
+                    let (state, totals) = events::last_event(&series, label, (states, calls), before, &mut memory.values);
                     counted = totals;
                     state
                 }
@@ -61,9 +62,15 @@ pub(super) fn read(source: &BreakerSource, dialect: &str, look: &Look<'_>, memor
                 }
                 Encoding::Ejected => ejected(&series, &members),
             };
-            let numbered = matches!(source.encoding, Encoding::Number { .. } | Encoding::NumberFromHelp);
-            let unread = (numbered && state == State::Unknown).then(|| series.iter().map(|(_, v)| *v).fold(f64::NAN, f64::max));
-            let transitions = memory.see(&key, state, has_trial(&source.encoding, &series, look), counted);
+            let unread = match &source.encoding {
+                _ if state != State::Unknown => None,
+                Encoding::OneHot { label, .. } => series.iter().find(|(_, v)| *v >= 0.5).map(|(l, _)| l.value(label).to_owned()),
+                Encoding::Number { .. } | Encoding::NumberFromHelp => {
+                    Some(series.iter().map(|(_, v)| *v).fold(f64::NAN, f64::max).to_string())
+                }
+                _ => None,
+            };
+            let transitions = memory.see(&key, state, source.trial && has_trial(&source.encoding, &series, look), counted);
             let rejecting = rejecting.iter().any(|labels| {
                 Format::first(&source.service, labels).is_some_and(|s| s == key.0)
                     && Format::first(&source.breaker, labels).is_some_and(|b| b == key.1)
@@ -118,7 +125,7 @@ fn has_trial(encoding: &Encoding, series: &[(Labels, f64)], look: &Look<'_>) -> 
     }
 }
 
-fn state_of(states: &BTreeMap<String, State>, word: &str) -> State {
+pub(super) fn state_of(states: &BTreeMap<String, State>, word: &str) -> State {
     if states.is_empty() { State::from_word(word).unwrap_or(State::Unknown) } else { states.get(word).copied().unwrap_or(State::Unknown) }
 }
 
@@ -186,59 +193,6 @@ fn growing(series: &[(Labels, f64)], label: &str, states: &BTreeMap<String, Stat
         }
     }
     most.map(|(_, state)| state)
-}
-
-/// The state after the last event. Where several counters grew between two looks the totals decide: every half-open follows an open, and every close one or
-/// more opens, by way of half-open or, closed by hand, not.
-fn last_event(
-    series: &[(Labels, f64)],
-    label: &str,
-    states: &BTreeMap<String, State>,
-    before: Option<State>,
-    memory: &mut Memory,
-) -> (State, Vec<(State, f64)>) {
-    let mut totals: BTreeMap<State, f64> = BTreeMap::new();
-    let mut grown: BTreeMap<State, f64> = BTreeMap::new();
-    let mut known_before = true;
-    for (labels, value) in series {
-        let state = state_of(states, labels.value(label));
-        *totals.entry(state).or_insert(0.0) += value;
-        match memory.values.insert(labels.clone(), *value) {
-            Some(last) if *value > last => *grown.entry(state).or_insert(0.0) += value - last,
-            Some(_) => {}
-            // A counter appears with its first event; before any look at this breaker that says nothing about order.
-            None if before.is_some() && *value > 0.0 => *grown.entry(state).or_insert(0.0) += value,
-            None => known_before = false,
-        }
-    }
-    let total = |state: State| totals.get(&state).copied().unwrap_or(0.0);
-    let (opened, halved, closed) = (total(State::Open), total(State::HalfOpen), total(State::Closed));
-    let counted = totals.iter().filter(|(s, _)| **s != State::Unknown).map(|(s, n)| (*s, *n)).collect();
-    let state = if grown.len() == 1 {
-        grown.keys().next().copied().unwrap_or(State::Unknown)
-    } else if grown.len() > 1 {
-        match (opened > halved, grown.contains_key(&State::Closed)) {
-            (_, true) if closed >= opened => State::Closed,
-            (true, _) => State::Open,
-            (false, true) => State::Closed,
-            (false, false) => State::HalfOpen,
-        }
-    } else if let (Some(before), true) = (before.filter(|s| *s != State::Unknown), known_before) {
-        before
-    } else if opened + halved + closed == 0.0 {
-        State::Unknown
-    } else if closed > 0.0 && closed >= opened {
-        State::Closed
-    } else if opened > halved {
-        State::Open
-    } else if closed >= halved {
-        State::Closed
-    } else if closed == 0.0 {
-        State::HalfOpen
-    } else {
-        State::Unknown
-    };
-    (state, counted)
 }
 
 fn ejected(series: &[(Labels, f64)], members: &[(Labels, f64)]) -> State {

@@ -20,6 +20,11 @@ fn origin(name: &str) -> Option<String> {
     })
 }
 
+/// Whether a queue's name says that it keeps what others gave up on. That nobody reads such a queue is how it is meant.
+pub fn holds_dead_letters(queue: &str) -> bool {
+    origin(queue).is_some()
+}
+
 /// Gives dead-letter queues, and the queues they belong to, the count that no exporter stated.
 pub(super) fn attribute<K: Ord + Clone>(queues: &mut BTreeMap<K, QueueRow>) {
     let mut buried: BTreeMap<(String, String), f64> = BTreeMap::new();

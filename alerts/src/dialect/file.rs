@@ -38,6 +38,8 @@ pub(super) struct BreakerSource {
     pub breaker: Vec<Format>,
     pub encoding: Encoding,
     pub rejected: Option<Arc<Query>>,
+    /// Half-open is a trial before closing, and not a word for something else.
+    pub trial: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -90,8 +92,8 @@ pub(super) enum Encoding {
     NumberFromHelp,
     /// Time spent per state: the one that grows is the present one.
     Growing { label: String, states: BTreeMap<String, State> },
-    /// Counters of transitions: the last one tells.
-    LastEvent { label: String, states: BTreeMap<String, State> },
+    /// Counters of transitions: the last one tells. Events of `calls` are no transitions; they happen in that state only, and tell it where transitions do not.
+    LastEvent { label: String, states: BTreeMap<String, State>, calls: BTreeMap<String, State> },
     /// 1 while a concurrency limit is reached: saturated, not open.
     Saturated,
     /// Hosts ejected now, `of` how many: all is open, some half-open.
@@ -210,6 +212,8 @@ struct RawBreaker {
     breaker: Vec<String>,
     encoding: RawEncoding,
     rejected: Option<String>,
+    #[serde(default = "yes")]
+    trial: bool,
 }
 
 #[derive(Deserialize)]
@@ -231,9 +235,15 @@ enum RawEncoding {
     LastEvent {
         label: String,
         states: BTreeMap<String, State>,
+        #[serde(default)]
+        calls: BTreeMap<String, State>,
     },
     Saturated,
     Ejected,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -339,7 +349,7 @@ fn breaker(raw: RawBreaker) -> Result<BreakerSource, String> {
         RawEncoding::Number { table } => Encoding::Number { table },
         RawEncoding::NumberFromHelp => Encoding::NumberFromHelp,
         RawEncoding::Growing { label, states } => Encoding::Growing { label, states },
-        RawEncoding::LastEvent { label, states } => Encoding::LastEvent { label, states },
+        RawEncoding::LastEvent { label, states, calls } => Encoding::LastEvent { label, states, calls },
         RawEncoding::Saturated => Encoding::Saturated,
         RawEncoding::Ejected => Encoding::Ejected,
     };
@@ -350,6 +360,7 @@ fn breaker(raw: RawBreaker) -> Result<BreakerSource, String> {
         breaker: formats(&raw.breaker),
         encoding,
         rejected: raw.rejected.map(|t| query(&t)).transpose()?,
+        trial: raw.trial,
     })
 }
 

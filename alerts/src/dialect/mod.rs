@@ -8,6 +8,7 @@
 mod breaker;
 mod builtin;
 mod dead_letters;
+mod events;
 mod file;
 mod infer;
 mod propose;
@@ -15,6 +16,7 @@ mod queue;
 mod rows;
 
 pub use builtin::builtin_dialects;
+pub use dead_letters::holds_dead_letters;
 pub use file::{Dialect, State as BreakerState};
 pub use infer::CLOSED_AGAIN;
 pub use propose::{ObservedSeries, Proposal, propose};

@@ -9,8 +9,8 @@ pub struct BreakerRow {
     pub service: String,
     pub breaker: String,
     pub state: State,
-    /// The number that was exported, where nothing says what it means.
-    pub unread: Option<f64>,
+    /// The number or word that was exported, where it is none of the three states.
+    pub unread: Option<String>,
     /// Where it was read: a dialect's name, or `spans`.
     pub source: String,
     /// Deduced from spans because nobody exports it.
@@ -63,8 +63,8 @@ impl DialectRows {
                 out.push((Labels::from_pairs(labels), Value::Float(value)));
             };
             add("watchfire_breaker_state", row.state.value(), &[]);
-            let unread = row.unread.map(|v| v.to_string()).unwrap_or_default();
-            add("watchfire_breaker_unknown", (row.state == State::Unknown).then_some(1.0), &[("exported", &unread)]);
+            let unread = row.unread.as_deref().unwrap_or_default();
+            add("watchfire_breaker_unknown", (row.state == State::Unknown).then_some(1.0), &[("exported", unread)]);
             add("watchfire_breaker_saturated", row.saturated.then_some(1.0), &[]);
             add("watchfire_breaker_rejecting", row.rejecting.then_some(1.0), &[]);
             for (to, count) in &row.transitions {

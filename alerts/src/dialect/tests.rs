@@ -6,6 +6,8 @@ use crate::openmetrics::read_openmetrics;
 use std::sync::Arc;
 use watchfire_model::Value;
 
+mod operated;
+
 const START: Timestamp = Timestamp(1_700_000_000_000);
 
 /// Several scrapes of exposition text, 15 s apart, as one source.

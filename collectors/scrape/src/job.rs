@@ -178,7 +178,8 @@ pub struct JobError {
 
 impl Job {
     /// A job for one URL, as `--scrape` takes it. The path defaults to `/metrics`, a query becomes `params`, user and password become basic auth,
-    /// and a fragment names the job: `http://10.0.0.7:9100/metrics#node`. Without one the job is the host's name, or `scrape` where the host is an address.
+    /// and a fragment names the job: `http://10.0.0.7:9100/metrics#node`. Without one the job is the host's name, or, where that is an address, the target: two of them
+    /// share nothing, and it is what a breaker is shown under whose exporter names no service.
     ///
     /// # Errors
     /// When the text is not an http or https URL with a host.
@@ -191,11 +192,6 @@ impl Job {
         }
         let host = url.host_str().ok_or_else(|| fail("the URL has no host"))?;
         let named = host.parse::<std::net::IpAddr>().is_err() && !host.starts_with('[') && host != "localhost";
-        let job_name = match url.fragment() {
-            Some(name) if !name.is_empty() => name.to_owned(),
-            _ if named => host.split('.').next().unwrap_or(host).to_owned(),
-            _ => "scrape".to_owned(),
-        };
         let mut params: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in url.query_pairs() {
             params.entry(name.into_owned()).or_default().push(value.into_owned());
@@ -208,6 +204,11 @@ impl Job {
         let target = match url.port_or_known_default() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
+        };
+        let job_name = match url.fragment() {
+            Some(name) if !name.is_empty() => name.to_owned(),
+            _ if named => host.split('.').next().unwrap_or(host).to_owned(),
+            _ => target.clone(),
         };
         Ok(Job {
             job_name,
@@ -277,11 +278,11 @@ mod tests {
     #[test]
     fn a_url_is_a_job() {
         for (url, job, target, path) in [
-            ("http://127.0.0.1:8001/metrics", "scrape", "127.0.0.1:8001", "/metrics"),
+            ("http://127.0.0.1:8001/metrics", "127.0.0.1:8001", "127.0.0.1:8001", "/metrics"),
             ("http://orders:8080", "orders", "orders:8080", "/metrics"),
             ("https://orders.example.org/internal/prometheus", "orders", "orders.example.org:443", "/internal/prometheus"),
             ("http://[::1]:9100/metrics#node", "node", "[::1]:9100", "/metrics"),
-            ("localhost:9100", "scrape", "localhost:9100", "/metrics"),
+            ("localhost:9100", "localhost:9100", "localhost:9100", "/metrics"),
         ] {
             let made = Job::from_url(url).unwrap();
             assert_eq!(
