@@ -187,6 +187,33 @@ fn silent_peers_become_nodes_under_the_name_their_caller_states() {
     }
 }
 
+/// The service that owns a database often gives it its name: a call to the one is no call to the other.
+#[test]
+fn a_database_called_like_a_service_is_not_that_service() {
+    let query = |id: u64| span(id.into(), id, 0, "SELECT shop", CLIENT).with(text("db.system", "postgresql")).with(text("db.name", "shop"));
+    let mut bench = Bench::new();
+    bench.send("shop", vec![span(1, 1, 0, "GET /", SERVER)]);
+    bench.send("orders", vec![query(2)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["orders -> shop (postgresql) [database] 1"]);
+
+    let mut bench = Bench::new();
+    bench.send("orders", vec![query(2)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["orders -> shop [database] 1"], "nobody else is called so yet");
+    bench.send("shop", vec![span(1, 1, 0, "GET /", SERVER)]);
+    bench.pass(15 * SECONDS);
+    bench.send("orders", vec![query(3)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["orders -> shop [database] NaN", "orders -> shop (postgresql) [database] 1"], "the old series has ended");
+
+    let mut bench = Bench::new();
+    bench.send("shop", vec![span(1, 1, 0, "GET /", SERVER)]);
+    bench.send("orders", vec![query(2).with(text("peer.service", "shop"))]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["orders -> shop [database] 1"], "unless the caller says so");
+}
+
 #[test]
 fn nothing_is_drawn_for_peers_without_a_name_or_for_callers_that_are_not_known() {
     let mut bench = Bench::new();

@@ -48,6 +48,8 @@ pub struct ObservedEdge {
 
 pub(crate) struct EdgeState {
     pub edge: ObservedEdge,
+    /// The server is a database under its own name, which a service may turn out to bear as well.
+    pub database: bool,
     pub requests: f64,
     pub failed: f64,
     pub server: Histogram,
@@ -99,6 +101,7 @@ pub(crate) struct Drawing {
     pub protocol: Protocol,
     pub queue: Option<Arc<str>>,
     pub system: Arc<str>,
+    pub database: bool,
 }
 
 impl Edges {
@@ -137,7 +140,7 @@ impl Edges {
 
     #[cold]
     fn add(&mut self, ends: Ends, drawing: Drawing, at: Timestamp) -> u32 {
-        let Drawing { client, server, protocol, queue, system } = drawing;
+        let Drawing { client, server, protocol, queue, system, database } = drawing;
         let names = (client, server, ends.connection, queue);
         if let Some(id) = self.by_names.get(&names) {
             self.by_ends.insert(ends, *id);
@@ -162,6 +165,7 @@ impl Edges {
                 first_seen: at,
                 last_seen: at,
             },
+            database,
             requests: 0.0,
             failed: 0.0,
             server: Histogram::new(),
@@ -185,10 +189,10 @@ impl Edges {
         id
     }
 
-    /// Removes edges that were silent since then.
-    pub fn sweep(&mut self, since: Timestamp, mut end: impl FnMut(&mut EdgeState)) {
+    /// Removes edges that are over.
+    pub fn sweep(&mut self, over: impl Fn(&EdgeState) -> bool, mut end: impl FnMut(&mut EdgeState)) {
         for id in 0..self.states.len() {
-            let Some(state) = self.states[id].as_mut().filter(|s| s.edge.last_seen < since) else { continue };
+            let Some(state) = self.states[id].as_mut().filter(|s| over(s)) else { continue };
             end(state);
             self.by_names.retain(|_, held| *held as usize != id);
             self.by_ends.retain(|_, held| *held as usize != id);

@@ -69,6 +69,8 @@ pub(crate) struct Peer {
     pub protocol: Protocol,
     /// `postgresql`, `kafka` ...; empty where not stated.
     pub system: Arc<str>,
+    /// The caller says that this is a service by this name.
+    pub stated: bool,
     base: Box<[u8]>,
     port: u32,
 }
@@ -296,7 +298,7 @@ impl Peers {
         if self.peers.len() >= self.limit {
             return *self.overflowed.get_or_insert_with(|| {
                 let base = OVERFLOW.as_bytes().into();
-                self.peers.push(Peer { name: OVERFLOW.into(), protocol: Protocol::Call, system: "".into(), base, port: 0 });
+                self.peers.push(Peer { name: OVERFLOW.into(), protocol: Protocol::Call, system: "".into(), stated: true, base, port: 0 });
                 (self.peers.len() - 1) as u32
             });
         }
@@ -304,7 +306,8 @@ impl Peers {
         let name = if port == 0 { Arc::from(&*text) } else { Arc::from(format!("{text}:{port}")) };
         let system = attributes.system();
         let system = Arc::from(&*String::from_utf8_lossy(&system[..system.len().min(LONGEST)]));
-        self.peers.push(Peer { name, protocol, system, base: base.into(), port });
+        let stated = !attributes.service.is_empty() || !attributes.old_service.is_empty();
+        self.peers.push(Peer { name, protocol, system, stated, base: base.into(), port });
         let id = (self.peers.len() - 1) as u32;
         let (peers, hasher) = (&self.peers, &self.hasher);
         self.table.insert_unique(hash, id, |id| {

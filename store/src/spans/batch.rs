@@ -7,7 +7,7 @@ use super::segment::{FAILED, REPEATED, SLOW};
 use crate::signals::edges::{Call, Connection, Drawing, Edges, Ends, OUTSIDE};
 use crate::signals::join::{Half, HalfKind, Pair, quarters};
 use crate::signals::operations::CallExample;
-use crate::signals::peer::{NOBODY, Peers, Protocol};
+use crate::signals::peer::{NOBODY, Peer, Peers, Protocol};
 use crate::signals::services::Services;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -192,6 +192,7 @@ impl<'a> Sides<'a> {
             protocol: if message { Protocol::Messaging } else { Protocol::from_bits(caller.protocol()) },
             queue: queue.cloned(),
             system: peer.map_or(self.nothing, |p| &p.system).clone(),
+            database: false,
         };
         self.edges.count(ends, &call, self.now, || draw(None));
         if message && let Some(queue) = peer {
@@ -213,12 +214,15 @@ impl<'a> Sides<'a> {
         };
         let call =
             Call { failed: half.failed(), weight: f64::from(half.weight), server_nanos: Some(half.nanos), client_nanos: Some(half.nanos) };
+        // A database is often called like the service that owns it, and is not that service: neither its figures nor its troubles are.
+        let own = connection == Connection::Database && !peer.stated;
         self.edges.count(ends, &call, self.now, || Drawing {
             client: self.services.get(half.service).seen.name.clone(),
-            server: peer.name.clone(),
+            server: if own && self.services.named(&peer.name).is_some() { beside_its_namesake(peer) } else { peer.name.clone() },
             protocol: peer.protocol,
             queue: None,
             system: peer.system.clone(),
+            database: own,
         });
     }
 
@@ -234,6 +238,7 @@ impl<'a> Sides<'a> {
             protocol: Protocol::Messaging,
             queue: Some(queue.name.clone()),
             system: queue.system.clone(),
+            database: false,
         });
     }
 
@@ -246,8 +251,15 @@ impl<'a> Sides<'a> {
             protocol: Protocol::Call,
             queue: None,
             system: self.nothing.clone(),
+            database: false,
         });
     }
+}
+
+/// `shop (postgresql)`.
+fn beside_its_namesake(peer: &Peer) -> Arc<str> {
+    let system = if peer.system.is_empty() { peer.protocol.word() } else { &peer.system };
+    Arc::from(format!("{} ({system})", peer.name))
 }
 
 #[inline]

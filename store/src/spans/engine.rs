@@ -66,6 +66,8 @@ pub struct SpanEngine {
     pub(super) edges: Edges,
     /// Messages by producer, consumer and queue, beside the edges between producers and consumers.
     pub(super) deliveries: Edges,
+    /// How many services there were at the last publication.
+    pub(super) services_published: usize,
     pub(super) peers: Peers,
     pub(super) join: Join,
     pub(super) repeats: Repeats,
@@ -118,6 +120,7 @@ impl SpanEngine {
             operations: Operations::new(),
             edges: Edges::new(settings.edges),
             deliveries: Edges::new(settings.edges),
+            services_published: 0,
             peers: Peers::new(settings.peers),
             join: Join::new(JOIN_BITS),
             repeats: Repeats::new(REPEAT_BITS),

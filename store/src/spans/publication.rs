@@ -75,7 +75,7 @@ impl SpanEngine {
             self.swept_at = now;
             let idle = series.aging.ago(now, self.settings.idle);
             for edges in [&mut self.edges, &mut self.deliveries] {
-                edges.sweep(idle, |state| state.series.iter_mut().for_each(|p| row.end(p)));
+                edges.sweep(|state| state.edge.last_seen < idle, |state| state.series.iter_mut().for_each(|p| row.end(p)));
             }
             self.operations.sweep(idle, &mut self.services, |state| {
                 for cell in state.cells.iter_mut().flatten() {
@@ -85,6 +85,13 @@ impl SpanEngine {
             });
             series.coarsen(self.origin, series.aging.ago(now, self.settings.coarse_after), self.settings.coarse_step.as_millis() as i64);
             series.maintain(now);
+        }
+        if self.services.all().len() != self.services_published {
+            self.services_published = self.services.all().len();
+            // Drawn anew, under another name, with its next call.
+            let services = &self.services;
+            let namesake = |state: &EdgeState| state.database && services.named(&state.edge.server).is_some();
+            self.edges.sweep(namesake, |state| state.series.iter_mut().for_each(|p| row.end(p)));
         }
         for state in self.operations.iter_mut() {
             publish_operation(&mut row, state, now);
