@@ -214,6 +214,30 @@ fn a_database_called_like_a_service_is_not_that_service() {
     assert_eq!(edges(&bench), ["orders -> shop [database] 1"], "unless the caller says so");
 }
 
+/// A service that is down answers with no span. What its callers saw is its trouble, and not that of an address beside it.
+#[test]
+fn calls_that_a_service_no_longer_answers_are_calls_to_the_service_that_did_at_that_address() {
+    let at = |port: i64, s: Span| s.with(text("server.address", "10.0.0.7")).with(int("server.port", port));
+    let call = |id: u64| at(8080, span(id.into(), id, 0, "GET", CLIENT).with(text("http.request.method", "GET")));
+    let mut bench = Bench::new();
+    // Before the first answer nothing says who is there.
+    bench.send("web", vec![call(1)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["web -> 10.0.0.7:8080 [virtual_node] 1"]);
+    bench.send("web", vec![call(2)]);
+    bench.send("stock", vec![span(2, 21, 2, "GET /", SERVER)]);
+    bench.pass(15 * SECONDS);
+    bench.send("web", vec![call(3).fails("refused")]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["web -> 10.0.0.7:8080 [virtual_node] NaN", "web -> stock [] 2"]);
+    assert_eq!(bench.value("traces_service_graph_request_failed_total", &[("server", "stock")]), Some(1.0));
+    // Two services behind one address: which of them is down is not known.
+    bench.send("web", vec![call(4), call(5).fails("refused")]);
+    bench.send("mail", vec![span(4, 41, 4, "GET /", SERVER)]);
+    bench.pass(15 * SECONDS);
+    assert!(edges(&bench).contains(&"web -> 10.0.0.7:8080 [virtual_node] 1".to_owned()), "{:?}", edges(&bench));
+}
+
 #[test]
 fn nothing_is_drawn_for_peers_without_a_name_or_for_callers_that_are_not_known() {
     let mut bench = Bench::new();

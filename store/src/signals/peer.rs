@@ -4,6 +4,8 @@ use super::OVERFLOW;
 use crate::spans::wire::{self, AnyText};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use watchfire_model::reading::NodeKind;
@@ -63,6 +65,9 @@ const LONGEST: usize = 256;
 /// A peer without a name.
 pub(crate) const NOBODY: u32 = u32::MAX;
 
+/// More than one service was behind a peer.
+const SEVERAL: u32 = NOBODY - 1;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub name: Arc<str>,
@@ -71,6 +76,10 @@ pub(crate) struct Peer {
     pub system: Arc<str>,
     /// The caller says that this is a service by this name.
     pub stated: bool,
+    /// The service whose spans answered calls to it: [`NOBODY`] so far, or [`SEVERAL`].
+    answers: Cell<u32>,
+    /// Whose call that was.
+    asked: Cell<u32>,
     base: Box<[u8]>,
     port: u32,
 }
@@ -256,6 +265,17 @@ fn is_cache(system: &[u8]) -> bool {
     CACHES.contains(&system)
 }
 
+impl Peer {
+    /// The service that a call went to whose other half never came, as when that service is down: the one that answered before at the same address.
+    /// A loopback address is another place for each client.
+    pub fn service(&self, client: u32) -> Option<u32> {
+        let loopback = [&b"localhost"[..], b"127.", b"[::1]", b"::1"].iter().any(|local| self.base.starts_with(local));
+        let address = matches!(self.protocol, Protocol::Call | Protocol::Http | Protocol::Grpc) && !self.stated;
+        let address = address && (!loopback || self.asked.get() == client);
+        Some(self.answers.get()).filter(|service| address && *service < SEVERAL)
+    }
+}
+
 /// Peers by what was said about them; bounded, everything beyond is one peer named `__overflow__`.
 pub(crate) struct Peers {
     limit: usize,
@@ -263,15 +283,41 @@ pub(crate) struct Peers {
     peers: Vec<Peer>,
     hasher: FixedState,
     overflowed: Option<u32>,
+    /// A peer was found to be a service since this was last asked.
+    learned: Cell<bool>,
 }
 
 impl Peers {
     pub fn new(limit: usize) -> Self {
-        Peers { limit, table: HashTable::new(), peers: Vec::new(), hasher: FixedState::default(), overflowed: None }
+        Peers {
+            limit,
+            table: HashTable::new(),
+            peers: Vec::new(),
+            hasher: FixedState::default(),
+            overflowed: None,
+            learned: Cell::new(false),
+        }
     }
 
     pub fn get(&self, id: u32) -> Option<&Peer> {
         self.peers.get(id as usize)
+    }
+
+    /// A call to this peer was answered by the spans of a service.
+    #[inline]
+    pub fn answered(&self, peer: &Peer, client: u32, service: u32) {
+        peer.asked.set(client);
+        let known = peer.answers.get();
+        if known != service && known != SEVERAL {
+            peer.answers.set(if known == NOBODY { service } else { SEVERAL });
+            self.learned.set(true);
+        }
+    }
+
+    /// Names of peers that are services by other names, if any was found since the last call.
+    pub fn learned(&self) -> Option<HashSet<Arc<str>>> {
+        let addresses = || self.peers.iter().filter(|p| p.service(p.asked.get()).is_some()).map(|p| p.name.clone()).collect();
+        self.learned.replace(false).then(addresses)
     }
 
     /// The peer these attributes name, or [`NOBODY`].
@@ -298,7 +344,16 @@ impl Peers {
         if self.peers.len() >= self.limit {
             return *self.overflowed.get_or_insert_with(|| {
                 let base = OVERFLOW.as_bytes().into();
-                self.peers.push(Peer { name: OVERFLOW.into(), protocol: Protocol::Call, system: "".into(), stated: true, base, port: 0 });
+                self.peers.push(Peer {
+                    name: OVERFLOW.into(),
+                    protocol: Protocol::Call,
+                    system: "".into(),
+                    stated: true,
+                    answers: Cell::new(SEVERAL),
+                    asked: Cell::new(NOBODY),
+                    base,
+                    port: 0,
+                });
                 (self.peers.len() - 1) as u32
             });
         }
@@ -307,7 +362,16 @@ impl Peers {
         let system = attributes.system();
         let system = Arc::from(&*String::from_utf8_lossy(&system[..system.len().min(LONGEST)]));
         let stated = !attributes.service.is_empty() || !attributes.old_service.is_empty();
-        self.peers.push(Peer { name, protocol, system, stated, base: base.into(), port });
+        self.peers.push(Peer {
+            name,
+            protocol,
+            system,
+            stated,
+            answers: Cell::new(NOBODY),
+            asked: Cell::new(NOBODY),
+            base: base.into(),
+            port,
+        });
         let id = (self.peers.len() - 1) as u32;
         let (peers, hasher) = (&self.peers, &self.hasher);
         self.table.insert_unique(hash, id, |id| {

@@ -195,6 +195,9 @@ impl<'a> Sides<'a> {
             database: false,
         };
         self.edges.count(ends, &call, self.now, || draw(None));
+        if let Some(peer) = peer {
+            self.peers.answered(peer, caller.service, callee.service);
+        }
         if message && let Some(queue) = peer {
             // How long it took to publish is no part of the delivery.
             let call = Call { client_nanos: None, ..call };
@@ -207,7 +210,8 @@ impl<'a> Sides<'a> {
     fn peer_edge(&mut self, half: &Half, connection: Connection) {
         let Some(peer) = self.peers.get(half.peer) else { return };
         // A named peer that does send spans is that service: its half was lost or late, it is no other node.
-        let known = if connection == Connection::VirtualNode { self.services.named(&peer.name) } else { None };
+        let known =
+            if connection == Connection::VirtualNode { self.services.named(&peer.name).or(peer.service(half.service)) } else { None };
         let ends = match known {
             Some(service) => Ends { client: half.service, server: service, peer: false, connection: Connection::Direct, queue: NOBODY },
             None => Ends { client: half.service, server: half.peer, peer: true, connection, queue: NOBODY },
@@ -218,7 +222,11 @@ impl<'a> Sides<'a> {
         let own = connection == Connection::Database && !peer.stated;
         self.edges.count(ends, &call, self.now, || Drawing {
             client: self.services.get(half.service).seen.name.clone(),
-            server: if own && self.services.named(&peer.name).is_some() { beside_its_namesake(peer) } else { peer.name.clone() },
+            server: match known {
+                Some(service) => self.services.get(service).seen.name.clone(),
+                None if own && self.services.named(&peer.name).is_some() => beside_its_namesake(peer),
+                None => peer.name.clone(),
+            },
             protocol: peer.protocol,
             queue: None,
             system: peer.system.clone(),

@@ -93,6 +93,14 @@ impl SpanEngine {
             let namesake = |state: &EdgeState| state.database && services.named(&state.edge.server).is_some();
             self.edges.sweep(namesake, |state| state.series.iter_mut().for_each(|p| row.end(p)));
         }
+        if let Some(addresses) = self.peers.learned() {
+            let services = &self.services;
+            let address = |state: &EdgeState| {
+                let edge = &state.edge;
+                edge.connection == Connection::VirtualNode && addresses.contains(&edge.server) && services.named(&edge.server).is_none()
+            };
+            self.edges.sweep(address, |state| state.series.iter_mut().for_each(|p| row.end(p)));
+        }
         for state in self.operations.iter_mut() {
             publish_operation(&mut row, state, now);
         }
