@@ -25,6 +25,7 @@ mod proposals;
 mod query;
 mod queues;
 mod sanitized;
+mod saturation;
 mod services;
 mod state;
 

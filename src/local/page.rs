@@ -1,6 +1,6 @@
 //! Everything about one service on one page, put together from the other readings.
 
-use super::{LocalSource, collectors, services};
+use super::{LocalSource, collectors, saturation, services};
 use std::collections::BTreeMap;
 use watchfire_model::Timestamp;
 use watchfire_model::reading::{Alert, AlertState, LogQuery, ReadError, ServicePage};
@@ -37,7 +37,7 @@ impl LocalSource {
             alerts: about,
             top_errors: self.store.top_errors(name),
             logs: self.store.logs(&LogQuery { service: Some(name.to_owned()), limit: Some(20), ..Default::default() }, at).logs,
-            resources: services::resources(&lens, name)?,
+            resources: saturation::resources(&lens, name)?,
             collector: collectors::collectors(&lens)?.remove(name),
             service,
         })

@@ -22,16 +22,6 @@ const READY_MADE: [(&str, &str, &str, f64); 4] = [
     ("service_name", "calls_total", "duration_milliseconds", 1000.0),
 ];
 
-/// Gauges that say how busy a process or its machine is, as a share of one.
-const UTILIZATION: [(&str, &str); 6] = [
-    ("cpu", "process_cpu_utilization_ratio"),
-    ("memory", "process_memory_utilization_ratio"),
-    ("disk", "process_disk_utilization_ratio"),
-    ("cpu", "system_cpu_utilization_ratio"),
-    ("memory", "system_memory_utilization_ratio"),
-    ("disk", "system_filesystem_utilization_ratio"),
-];
-
 #[derive(Clone, Debug, Default)]
 struct Red {
     rate: f64,
@@ -61,7 +51,7 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
         seen.insert(name.clone(), lens.at);
     }
     let versions = versions(lens)?;
-    let saturation = saturation(lens)?;
+    let saturation = super::saturation::saturation(lens)?;
 
     let mut names: BTreeSet<&str> = red.keys().map(String::as_str).collect();
     names.extend(seen.keys().map(String::as_str));
@@ -250,22 +240,6 @@ fn versions(lens: &Lens<'_>) -> Result<BTreeMap<String, Version>, ReadError> {
     Ok(out)
 }
 
-/// The busiest of CPU, memory and disk per service, as shares of one, from the gauges instrumented processes usually export.
-fn saturation(lens: &Lens<'_>) -> Result<BTreeMap<String, (f64, String)>, ReadError> {
-    let mut out: BTreeMap<String, (f64, String)> = BTreeMap::new();
-    for (what, metric) in UTILIZATION {
-        for label in ["service_name", "service", "job"] {
-            for (name, value) in lens.by(label, &format!(r#"max by ({label}) ({metric}{{{label}!=""}})"#))? {
-                let entry = out.entry(name).or_insert((0.0, what.to_owned()));
-                if value > entry.0 {
-                    *entry = (value, what.to_owned());
-                }
-            }
-        }
-    }
-    Ok(out)
-}
-
 /// RED per operation of one service.
 ///
 /// # Errors
@@ -340,24 +314,6 @@ fn operation_rows(
         })
         .collect();
     out.sort_by(|a, b| b.rate.unwrap_or(0.0).total_cmp(&a.rate.unwrap_or(0.0)));
-    Ok(out)
-}
-
-/// Named resource shares of one service, for its page.
-///
-/// # Errors
-/// When the store cannot be queried.
-pub fn resources(lens: &Lens<'_>, service: &str) -> Result<Vec<(String, f64)>, ReadError> {
-    let mut out = Vec::new();
-    for (what, metric) in UTILIZATION {
-        for label in ["service_name", "service", "job"] {
-            if let Some(value) = lens.number(&format!("max({metric}{{{label}={service:?}}})"))?
-                && !out.iter().any(|(name, _)| name == what)
-            {
-                out.push((what.to_owned(), value));
-            }
-        }
-    }
     Ok(out)
 }
 

@@ -1,0 +1,115 @@
+//! How busy a service's processes and the machines under them are, as shares of one.
+
+use super::lens::Lens;
+use std::collections::BTreeMap;
+use watchfire_model::reading::ReadError;
+
+/// What gauges tell of: a process, and the machine it runs on.
+const GAUGES: [(&str, &str); 6] = [
+    ("cpu", "process_cpu_utilization_ratio"),
+    ("memory", "process_memory_utilization_ratio"),
+    ("disk", "process_disk_utilization_ratio"),
+    ("cpu", "system_cpu_utilization_ratio"),
+    ("memory", "system_memory_utilization_ratio"),
+    ("disk", "system_filesystem_utilization_ratio"),
+];
+
+/// Labels that name the service.
+const OF: [&str; 3] = ["service_name", "service", "job"];
+
+/// The states a gauge is split by, under the older and the present names of the conventions.
+const STATES: [&str; 5] = ["state", "cpu_mode", "system_memory_state", "system_filesystem_state", "process_memory_state"];
+
+/// The busiest value of a gauge by service. Where it is split by state, what is idle, free or cached is not busy: an idle machine would be the most
+/// saturated one.
+fn busiest(metric: &str, of: &str, service: Option<&str>) -> String {
+    let service = service.map_or_else(|| format!(r#"{of}!="""#), |name| format!("{of}={name:?}"));
+    let all = |matcher: &str| STATES.map(|label| format!("{label}{matcher}")).join(",");
+    let whole = format!("{metric}{{{service},{}}}", all(r#"="""#));
+    let split = |matcher: &str| STATES.map(|label| format!("{metric}{{{service},{label}{matcher}}}")).join(" or ");
+    let busy = match metric {
+        "system_cpu_utilization_ratio" => format!("1 - avg by ({of}, instance) ({})", split(r#"="idle""#)),
+        "process_cpu_utilization_ratio" => format!("sum by ({of}, instance) ({})", split(r#"!="""#)),
+        _ => split(r#"="used""#),
+    };
+    format!("max by ({of}) ({whole} or ({busy}))")
+}
+
+/// The busiest of CPU, memory and disk per service, from the gauges instrumented processes usually export.
+///
+/// # Errors
+/// When the store cannot be queried.
+pub fn saturation(lens: &Lens<'_>) -> Result<BTreeMap<String, (f64, String)>, ReadError> {
+    let mut out: BTreeMap<String, (f64, String)> = BTreeMap::new();
+    for (what, metric) in GAUGES {
+        for of in OF {
+            for (name, value) in lens.by(of, &busiest(metric, of, None))? {
+                let entry = out.entry(name).or_insert((0.0, what.to_owned()));
+                if value > entry.0 {
+                    *entry = (value, what.to_owned());
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Named resource shares of one service, for its page: of each the busier of process and machine, as the list has it.
+///
+/// # Errors
+/// When the store cannot be queried.
+pub fn resources(lens: &Lens<'_>, service: &str) -> Result<Vec<(String, f64)>, ReadError> {
+    let mut out: Vec<(String, f64)> = Vec::new();
+    for (what, metric) in GAUGES {
+        for of in OF {
+            let Some(value) = lens.number(&busiest(metric, of, Some(service)))? else { continue };
+            match out.iter_mut().find(|(name, _)| name == what) {
+                Some((_, known)) => *known = known.max(value),
+                None => out.push((what.to_owned(), value)),
+            }
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
+    use super::*;
+    use watchfire_model::{Labels, Timestamp, Value};
+    use watchfire_promql::Engine;
+    use watchfire_testkit::MemorySource;
+
+    /// What opentelemetry-instrumentation-system-metrics sends, which every Python service has by default, and the same under the present names.
+    #[test]
+    fn what_is_idle_free_or_cached_is_not_busy() {
+        let at = Timestamp(1_772_334_000_000);
+        let mut source = MemorySource::new();
+        let mut put = |metric: &str, job: &str, pairs: &[(&str, &str)], value: f64| {
+            let common = [("__name__", metric), ("job", job), ("instance", "i")];
+            source.push(&Labels::from_pairs(common.into_iter().chain(pairs.iter().copied())), at, Value::Float(value));
+        };
+        for (job, state, number) in [("old", "state", "cpu"), ("new", "cpu_mode", "cpu_logical_number")] {
+            for (cpu, idle) in [("1", 0.9), ("2", 0.7)] {
+                for (mode, value) in [("idle", idle), ("user", 0.95 - idle), ("system", 0.05), ("irq", 0.0)] {
+                    put("system_cpu_utilization_ratio", job, &[(number, cpu), (state, mode)], value);
+                }
+            }
+        }
+        for (state, value) in [("used", 0.1), ("free", 0.3), ("cached", 0.6)] {
+            put("system_memory_utilization_ratio", "old", &[("state", state)], value);
+        }
+        put("process_cpu_utilization_ratio", "old", &[], 0.02);
+        put("process_cpu_utilization_ratio", "new", &[("cpu_mode", "user")], 0.5);
+        put("process_cpu_utilization_ratio", "new", &[("cpu_mode", "system")], 0.25);
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let round = |v: f64| (v * 100.0).round() / 100.0;
+        let found: BTreeMap<_, _> = saturation(&lens).expect("readable").into_iter().map(|(s, (v, what))| (s, (round(v), what))).collect();
+        let expected = [("new".to_owned(), (0.75, "cpu".to_owned())), ("old".to_owned(), (0.2, "cpu".to_owned()))];
+        assert_eq!(found, BTreeMap::from(expected));
+        let page: Vec<_> = resources(&lens, "old").expect("readable").into_iter().map(|(what, v)| (what, round(v))).collect();
+        let figures = [("cpu", 0.2), ("memory", 0.1)].map(|(what, v)| (what.to_owned(), v));
+        assert_eq!(page, figures);
+    }
+}
