@@ -51,7 +51,8 @@ pub use reading::{Reading, Request};
 pub use sample::{ORDINARY_NAN, STALE_NAN, Value, is_stale};
 pub use secret::{Secret, is_secret_name, without_secrets};
 pub use series::{
-    Appended, Exemplar, Metadata, MetricKind, OriginId, OwnSeries, SeriesData, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError,
+    Appended, Exemplar, MAX_AHEAD, Metadata, MetricKind, OriginId, OwnSeries, SeriesData, SeriesId, SeriesSink, SeriesSource, SeriesView,
+    SourceError,
 };
 pub use span::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, TraceId};
 pub use time::{Nanos, TimeRange, Timestamp};

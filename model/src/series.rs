@@ -4,6 +4,7 @@ use crate::{Labels, Selector, SpanId, TimeRange, Timestamp, TraceId, Value};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Dense, never reused within one run; good as an index into a caller's own column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +72,9 @@ pub enum OwnSeries {
     /// Few, and needed most when too much is received: `up`, alerts, probes, own metrics. Only these may use the last of the room.
     Vital,
 }
+
+/// How far ahead of the wall clock a sample may be, as in Prometheus.
+pub const MAX_AHEAD: Duration = Duration::from_secs(600);
 
 /// Where samples go. Implemented by the store; cheap to call from any thread, never blocks on readers for long.
 pub trait SeriesSink: Send + Sync {

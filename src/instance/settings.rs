@@ -37,6 +37,8 @@ pub fn otlp_limits(config: &Config) -> watchfire_otlp::Limits {
         max_name: limits.name.bytes() as usize,
         max_log_body: limits.log_body.bytes() as usize,
         max_depth: limits.depth,
+        max_buckets: limits.buckets,
+        max_streams: limits.streams,
         ..watchfire_otlp::Limits::default()
     }
 }

@@ -30,8 +30,6 @@ pub struct StoreLimits {
     pub checks: usize,
     /// Age at which samples, spans and logs go, if memory did not already bound them. Default 6 h.
     pub retention: Duration,
-    /// How far ahead of the wall clock a sample may be. Default 10 min, as Prometheus.
-    pub ahead: Duration,
     /// Traces a person may pin. Default 1,000; the oldest pin goes first.
     pub pinned: usize,
     /// Traces with an error or a slow span that eviction spares. Default 65,536; the oldest go first.
@@ -55,7 +53,6 @@ impl Default for StoreLimits {
             families: 20_000,
             checks: 10_000,
             retention: Duration::from_secs(6 * 3600),
-            ahead: Duration::from_secs(600),
             pinned: 1000,
             notable: 65_536,
             spans_per_trace: 10_000,

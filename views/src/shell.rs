@@ -78,7 +78,9 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
         return;
     }
     let pieces = counts(status);
-    let simulated = if status.simulated { "SIMULATED" } else { "" };
+    // Rows may be newer than the status, and are never shown without their mark.
+    let rows = || parts.cx.readings.services().is_some_and(|s| s.services.iter().any(|s| s.simulated));
+    let simulated = if status.simulated || rows() { "SIMULATED" } else { "" };
     let length = |pieces: &[(String, Role)]| pieces.iter().map(|(t, _)| display_width(t) as u16).sum::<u16>();
     // What is simulated says so at any width; the rest of the counts makes room.
     let mark = if pen.x() + length(&pieces) + 9 + gap <= room { simulated } else { simulated.get(..3).unwrap_or("") };

@@ -4,7 +4,7 @@ mod fixture;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use fixture::screen::Screen;
-use fixture::{NOW, Situation};
+use fixture::{NOW, Situation, answer, app};
 use watchfire_model::reading::{Command, Health};
 use watchfire_model::{Reading, Request, Timestamp};
 use watchfire_views::{Effect, Event, Options};
@@ -13,6 +13,20 @@ use watchfire_views::{Effect, Event, Options};
 fn from_wrong_to_the_failing_span_in_five_keys() {
     // Services shows the failing service first; its alert opens with its trace.
     Screen::incident().keys("8<enter><enter>").shows("POST /api/content/posts").keys("e<enter>").shows("error timeout after 1.6s");
+}
+
+#[test]
+fn simulated_rows_are_never_shown_without_their_mark() {
+    let mut app = app(Situation::Calm, Options::default());
+    let Ok(Reading::Status(mut status)) = answer(&Request::Status, Situation::Calm) else { panic!("a status") };
+    // Read before the first simulated span came.
+    status.simulated = false;
+    app.receive(&Request::Status, Ok(Reading::Status(status)));
+    assert!(app.frame_text(100, 30).contains("SIMULATED"));
+    let Ok(Reading::Services(mut services)) = answer(&Request::Services, Situation::Calm) else { panic!("services") };
+    services.services.iter_mut().for_each(|row| row.simulated = false);
+    app.receive(&Request::Services, Ok(Reading::Services(services)));
+    assert!(!app.frame_text(100, 30).contains("SIMULATED"));
 }
 
 #[test]

@@ -23,7 +23,9 @@ pub struct Limits {
     pub max_log_body: usize,
     /// Arrays and maps inside each other in one attribute.
     pub max_depth: usize,
-    /// Delta streams (and staleness marks) that are remembered.
+    /// Buckets or quantiles of one point. Each becomes a series: one point of a broken sender must not take the room of all others.
+    pub max_buckets: usize,
+    /// Delta streams, and what histograms and summaries consisted of, that are remembered.
     pub max_streams: usize,
     /// Resource attributes copied onto every series, as `attribute` and `label`.
     pub promote_resource_attributes: Vec<(String, String)>,
@@ -49,6 +51,7 @@ impl Default for Limits {
             max_name: 1 << 10,
             max_log_body: 64 << 10,
             max_depth: 64,
+            max_buckets: 1024,
             max_streams: 100_000,
             promote_resource_attributes: promote.map(|(a, l)| (a.to_owned(), l.to_owned())).to_vec(),
         }

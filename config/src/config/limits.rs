@@ -35,6 +35,10 @@ pub struct OtlpLimits {
     pub name: ByteSize,
     pub log_body: ByteSize,
     pub depth: usize,
+    /// Of one point; quantiles likewise.
+    pub buckets: usize,
+    /// Delta streams, histograms and summaries that are remembered from one point to the next.
+    pub streams: usize,
 }
 
 impl Default for OtlpLimits {
@@ -51,6 +55,8 @@ impl Default for OtlpLimits {
             name: ByteSize::kibibytes(1),
             log_body: ByteSize::kibibytes(64),
             depth: 64,
+            buckets: 1024,
+            streams: 100_000,
         }
     }
 }

@@ -141,6 +141,8 @@ pub const SETTINGS: &[Setting] = &[
     file("limits.otlp.name", Size, "One span or metric name"),
     file("limits.otlp.log_body", Size, "One log body"),
     file("limits.otlp.depth", Count, "Nesting of attribute values"),
+    file("limits.otlp.buckets", Count, "Buckets or quantiles of one point; each becomes a series"),
+    file("limits.otlp.streams", Count, "Delta streams, histograms and summaries remembered between points"),
     file("limits.store.logs", Count, "Log records kept"),
     file("limits.store.series", Count, "Series kept from outside; known ones go on when it is reached"),
     file("limits.store.exemplars", Count, "Exemplars kept"),

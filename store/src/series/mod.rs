@@ -25,7 +25,8 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 use watchfire_model::{
-    Appended, Counter, Exemplar, Labels, Metadata, Meter, MetricKind, OriginId, OwnSeries, Selector, SeriesId, SeriesSink, Timestamp, Value,
+    Appended, Counter, Exemplar, Labels, MAX_AHEAD, Metadata, Meter, MetricKind, OriginId, OwnSeries, Selector, SeriesId, SeriesSink,
+    Timestamp, Value,
 };
 
 /// Dead series whose labels are remembered, so that a writer that cached the id can come back.
@@ -305,7 +306,7 @@ impl SeriesSink for SeriesBook {
         if row.is_empty() {
             return out;
         }
-        if at > now.saturating_add(self.limits.ahead) {
+        if at > now.saturating_add(MAX_AHEAD) {
             out.future = row.len();
             self.refused.future.add(row.len() as u64);
             return out;

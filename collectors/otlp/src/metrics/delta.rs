@@ -3,14 +3,10 @@
 use super::exponential::Exponential;
 use hashbrown::HashMap;
 use std::time::Duration;
-use watchfire_model::{SeriesId, Timestamp};
+use watchfire_model::{MAX_AHEAD, SeriesId, Timestamp};
 
 /// A stream not heard of for so long starts again from zero (as the collector's deltatocumulative processor does).
 const IDLE: Duration = Duration::from_secs(300);
-
-/// A sample may be so far ahead of the clock, as in the store. What it refuses must not be added either: everything sent at the right time would be out of
-/// order after it.
-const AHEAD: Duration = Duration::from_secs(600);
 
 /// What has come so far.
 #[derive(Clone, Debug)]
@@ -46,7 +42,8 @@ impl Deltas {
 
     /// Whether a delta of that time can be added to that series.
     pub(super) fn check(&mut self, series: SeriesId, at: Timestamp, now: Timestamp) -> Result<(), &'static str> {
-        if at > now.saturating_add(AHEAD) {
+        // What the store refuses must not be added either: everything sent at the right time would be out of order after it.
+        if at > now.saturating_add(MAX_AHEAD) {
             return Err("future");
         }
         match self.streams.get(&series) {

@@ -3,7 +3,7 @@
 use super::exponential::{Exponential, stale};
 use super::float_text::openmetrics_float;
 use super::number::ordinary;
-use super::request::{Family, MAX_PARTS, NO_RECORDED_VALUE, Temporality, Writing, time};
+use super::request::{Family, NO_RECORDED_VALUE, Temporality, Writing, time};
 use opentelemetry_proto::tonic::metrics::v1::{ExponentialHistogramDataPoint, HistogramDataPoint, exemplar};
 use std::sync::Arc;
 use watchfire_model::{MetricKind, SeriesId, Timestamp, Value};
@@ -28,7 +28,7 @@ impl Writing<'_> {
     pub(super) fn histogram(&mut self, family: &Family<'_>, point: &HistogramDataPoint) {
         let at = time(point.time_unix_nano);
         let is_stale = point.flags & NO_RECORDED_VALUE != 0;
-        if point.explicit_bounds.len() > MAX_PARTS {
+        if point.explicit_bounds.len() > self.limits.max_buckets {
             return self.reject("too many buckets", 1);
         }
         if !is_stale && let Err(reason) = check(point) {

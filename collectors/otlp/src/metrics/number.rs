@@ -1,7 +1,7 @@
 //! Gauges, sums and summaries: points whose samples are plain numbers.
 
 use super::float_text::openmetrics_float;
-use super::request::{Family, MAX_PARTS, NO_RECORDED_VALUE, Temporality, Writing, time};
+use super::request::{Family, NO_RECORDED_VALUE, Temporality, Writing, time};
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, SummaryDataPoint, number_data_point};
 use watchfire_model::{MetricKind, ORDINARY_NAN, STALE_NAN, Value};
 
@@ -41,7 +41,7 @@ impl Writing<'_> {
     }
 
     pub(super) fn summary(&mut self, family: &Family<'_>, point: &SummaryDataPoint) {
-        if point.quantile_values.len() > MAX_PARTS {
+        if point.quantile_values.len() > self.limits.max_buckets {
             return self.reject("too many quantiles", 1);
         }
         let at = time(point.time_unix_nano);

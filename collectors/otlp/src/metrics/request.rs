@@ -17,8 +17,6 @@ use watchfire_model::{
 const TARGET_INFO_EVERY: Duration = Duration::from_secs(150);
 /// An exemplar's labels may be this many characters together (OpenMetrics).
 const EXEMPLAR_CHARACTERS: usize = 128;
-/// Buckets or quantiles of one point. Each becomes a series: one point of a broken sender must not take the room of all others.
-pub(super) const MAX_PARTS: usize = 1024;
 /// Bit 0 of a point's flags: there is no value.
 pub(super) const NO_RECORDED_VALUE: u32 = 1;
 
