@@ -119,6 +119,7 @@ impl RunFacts for LiveFacts {
     fn delivery(&self, alert: &mut Alert) {
         alert.notified_by = self.dispatcher.delivery(&alert.fingerprint);
         alert.notified = !alert.notified_by.is_empty();
+        alert.unheard = self.dispatcher.is_unheard(&alert.fingerprint);
         alert.silenced = self.dispatcher.is_silenced(&alert.labels).is_some();
         alert.acknowledged_by = self.dispatcher.acknowledged(&alert.fingerprint).map(|a| a.by);
     }

@@ -115,6 +115,18 @@ fn alerts_are_silenced_and_acknowledged() {
 }
 
 #[test]
+fn an_alert_says_when_nothing_confirms_it_and_when_nobody_can_hear_it() {
+    let mut screen = Screen::incident();
+    screen.keys("8").hides("before the restart");
+    let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("alerts") };
+    for alert in alerts.alerts.iter_mut().filter(|a| a.name == "SocialErrorRateHigh") {
+        (alert.unconfirmed, alert.unheard, alert.notified, alert.notified_by) = (true, true, false, Vec::new());
+    }
+    screen.app.receive(&Request::Alerts, Ok(Reading::Alerts(alerts)));
+    screen.shows("from before the restart, no data since · 18.4 % of 42/s fail").shows("nobody: no route");
+}
+
+#[test]
 fn the_rule_lab_asks_the_past_again() {
     let mut screen = Screen::incident();
     screen.keys("8r").shows("would have fired 2 times").shows("fires  > 0.05").keys("+").shows("fires  > 0.055   the rule has > 0.05");

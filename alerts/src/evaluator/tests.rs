@@ -320,10 +320,12 @@ fn alerts_go_on_after_a_restart_where_they_stood() {
     assert!(outcome.notices.is_empty(), "no data is not recovery: {:?}", outcome.notices);
     let after: Vec<_> = world.evaluator.board().iter().map(|a| (a.labels.clone(), a.state, a.active_at, a.fired_at)).collect();
     assert_eq!(before, after);
+    assert!(world.evaluator.board().iter().all(|a| a.unconfirmed), "and nothing says that they still hold");
     // The pending one had fifteen of its thirty seconds behind it; the outage does not count.
     world.pass(15);
     let outcome = world.round(&[("api", 0.5), ("slow", 0.5)]);
     assert_eq!(told(&outcome), [("slow".to_owned(), NoticeState::Firing)], "and the firing one is not told again");
+    assert!(world.evaluator.board().iter().all(|a| !a.unconfirmed));
     world.pass(15);
     let outcome = world.round(&[("api", 0.0), ("slow", 0.5)]);
     assert_eq!(told(&outcome), [("api".to_owned(), NoticeState::Resolved)], "data that are back end it at once");

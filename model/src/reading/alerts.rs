@@ -41,12 +41,18 @@ pub struct Alert {
     pub notified: bool,
     #[serde(default)]
     pub notified_by: Vec<String>,
+    /// No route leads to anybody who could hear of it.
+    #[serde(default)]
+    pub unheard: bool,
     #[serde(default)]
     pub silenced: bool,
     #[serde(default)]
     pub acknowledged_by: Option<String>,
     #[serde(default)]
     pub value: Option<f64>,
+    /// Taken over from before a restart: nothing that came in since confirms or ends it.
+    #[serde(default)]
+    pub unconfirmed: bool,
     #[serde(default)]
     pub threshold: Option<f64>,
     #[serde(default)]

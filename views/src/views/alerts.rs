@@ -98,6 +98,7 @@ fn notified(alert: &Alert, beneath: bool) -> String {
     }
     match (alert.notified_by.as_slice(), alert.notified) {
         ([], true) => "yes".to_owned(),
+        ([], false) if alert.state == AlertState::Firing && alert.unheard => "nobody: no route".to_owned(),
         ([], false) if alert.state == AlertState::Firing => "not yet".to_owned(),
         ([], false) => number::UNKNOWN.to_owned(),
         (paths, _) => paths.join(", "),

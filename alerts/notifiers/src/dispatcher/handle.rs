@@ -218,6 +218,11 @@ impl DispatcherHandle {
         state.cells.iter().filter(|(_, cells)| cells.get(fingerprint).is_some_and(told)).map(|(path, _)| path.clone()).collect()
     }
 
+    /// Whether no route leads to anybody who could hear of the alert.
+    pub fn is_unheard(&self, fingerprint: &str) -> bool {
+        self.shared.journal.state().read().cells.get(UNHEARD).is_some_and(|cells| cells.contains_key(fingerprint))
+    }
+
     /// (path, works, what was found or is missing), from the last attempt or probe.
     pub fn paths(&self) -> Vec<(String, bool, String)> {
         self.shared.table().paths.iter().map(|p| p.status.lock().report(&p.traits.name)).map(|r| (r.path, r.works, r.detail)).collect()

@@ -128,8 +128,10 @@ async fn what_nobody_heard_of_is_told_to_whoever_is_addressed_later() {
     let running = start(none, None);
     running.commit(vec![notice("Down", 1, Firing)]).await;
     assert_eq!(running.handle.owed(), 0, "nobody is owed anything");
+    assert!(running.handle.is_unheard("fp-Down"));
     reload(&running, only("ops", &receiver)).await.expect("good settings");
     eventually("told", || receiver.count() == 1).await;
     assert_eq!(heard(&receiver), [line("/ops", "Down", "firing")]);
+    assert!(!running.handle.is_unheard("fp-Down"));
     running.stop().await;
 }

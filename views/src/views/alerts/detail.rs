@@ -11,6 +11,8 @@ use std::time::Duration;
 use watchfire_model::reading::{Alert, AlertState, Alerts};
 use watchfire_model::{Timestamp, format_duration};
 
+pub(super) const UNCONFIRMED: &str = "from before the restart, no data since";
+
 /// `0.1841 (threshold 0.05)`.
 pub(super) fn value_sentence(alert: &Alert, value: f64) -> String {
     match alert.threshold {
@@ -50,6 +52,9 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     }
     if let Some(value) = alert.value {
         row(canvas, "value", value_sentence(alert, value).trim_start_matches("value "), Role::Text, 1);
+    }
+    if alert.unconfirmed {
+        row(canvas, "", UNCONFIRMED, Role::Unknown, 1);
     }
     // Rule files break long expressions over lines.
     let expression = alert.expression.split_whitespace().collect::<Vec<_>>().join(" ");

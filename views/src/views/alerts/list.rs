@@ -167,6 +167,9 @@ fn note_line(canvas: &mut Canvas<'_>, alert: &Alert, note: Note) {
     match note {
         Note::Summary => {
             let mut words: Vec<String> = Vec::new();
+            if alert.unconfirmed {
+                words.push(detail::UNCONFIRMED.to_owned());
+            }
             let summary = alert.annotations.value("summary");
             if !summary.is_empty() {
                 words.push(summary.to_owned());
