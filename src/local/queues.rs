@@ -49,6 +49,7 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
             }
         }
     }
+    infer_in_rates(lens, &mut out)?;
     let deliveries = deliveries(lens, context)?;
     for (queue, system, flow) in span_flow(lens, context, &deliveries)? {
         if let Some(known) = out.values_mut().find(|q| q.queue == queue) {
@@ -95,6 +96,19 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
     }
     queues.sort_by(|a, b| b.state.cmp(&a.state).then_with(|| b.depth.unwrap_or(-1.0).total_cmp(&a.depth.unwrap_or(-1.0))));
     Ok(Queues { queues })
+}
+
+/// What goes in, where an exporter counts only what comes out. What spans show of it may be a part, and would not fit what the exporter counts.
+fn infer_in_rates(lens: &Lens<'_>, queues: &mut BTreeMap<(String, String), Queue>) -> Result<(), ReadError> {
+    let gained = format!("sum by (queue, system) (deriv(watchfire_queue_depth[{}]))", lens.scrape_window_text());
+    for (labels, gained) in lens.vector(&gained)? {
+        let Some(queue) = queues.get_mut(&(labels.value("queue").to_owned(), labels.value("system").to_owned())) else { continue };
+        if let (None, Some(out)) = (queue.in_rate, queue.out_rate) {
+            queue.in_rate = Some((out + gained).max(0.0));
+            queue.in_inferred = true;
+        }
+    }
+    Ok(())
 }
 
 /// Time until empty at the present rates; a queue that does not shrink never drains.
@@ -218,6 +232,14 @@ mod tests {
         }
     }
 
+    fn read(source: &MemorySource, minute: i64, declared: &Declared) -> Vec<Queue> {
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let at = Timestamp(BEGIN + minute * 60_000);
+        let lens = Lens { engine: &engine, source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let context = Context { declared, checks: &[], alerts: &[], breakers: &[], last_seen: &BTreeMap::new() };
+        queues(&lens, &context).expect("readable").queues
+    }
+
     #[test]
     fn what_comes_out_is_told_apart_from_what_goes_in() {
         let mut source = MemorySource::new();
@@ -253,6 +275,23 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_in_is_told_from_what_comes_out_and_the_depth_where_only_these_are_counted() {
+        let mut source = MemorySource::new();
+        for (queue, depths, out) in [("grows", 0.0, 5.0), ("shrinks", 600.0, 5.0), ("counted", 0.0, 5.0)] {
+            let slope = if queue == "shrinks" { -60.0 } else { 120.0 };
+            let depths: Vec<f64> = (0..6).map(|minute| depths + slope * f64::from(minute)).collect();
+            put(&mut source, "watchfire_queue_depth", queue, 0, &depths);
+            put(&mut source, "watchfire_queue_out_rate", queue, 0, &[out; 6]);
+        }
+        put(&mut source, "watchfire_queue_in_rate", "counted", 0, &[9.0; 6]);
+        let rows = read(&source, 5, &Declared::default());
+        let of = |name: &str| rows.iter().find(|q| q.queue == name).map(|q| (q.in_rate.map(f64::round), q.in_inferred));
+        assert_eq!(of("grows"), Some((Some(7.0), true)));
+        assert_eq!(of("shrinks"), Some((Some(4.0), true)));
+        assert_eq!(of("counted"), Some((Some(9.0), false)));
+    }
+
+    #[test]
     fn a_queue_says_why_it_is_not_fine() {
         let mut source = MemorySource::new();
         for (queue, depth) in [("fine", 3.0), ("full", 12.0), ("left", 2.0), ("left.dlq", 2.0), ("lossy", 0.0), ("old_pile", 0.0)] {
@@ -263,14 +302,8 @@ mod tests {
         }
         put(&mut source, "watchfire_queue_dead_letters", "lossy", 0, &[vec![1.0; 20], vec![5.0; 11]].concat());
         put(&mut source, "watchfire_queue_dead_letters", "old_pile", 0, &[74.0; 31]);
-        let (engine, cache) = (Engine::default(), QueryCache::default());
-        let at = Timestamp(BEGIN + 30 * 60_000);
-        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
         let limit = DeclaredQueue { name: "full".into(), system: "celery".into(), depth_threshold: Some(10.0), ..DeclaredQueue::default() };
-        let declared = Declared { queues: vec![limit], ..Declared::default() };
-        let last_seen = BTreeMap::new();
-        let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
-        let queues = queues(&lens, &context).expect("readable").queues;
+        let queues = read(&source, 30, &Declared { queues: vec![limit], ..Declared::default() });
         let found: BTreeMap<&str, (HealthState, String)> = queues.iter().map(|q| (q.queue.as_str(), (q.state, q.why.join(", ")))).collect();
         let fine = (HealthState::Healthy, String::new());
         let degraded = |why: &str| (HealthState::Degraded, why.to_owned());

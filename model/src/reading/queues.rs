@@ -17,6 +17,8 @@ pub struct Queue {
     pub depth: Option<f64>,
     pub oldest_seconds: Option<f64>,
     pub in_rate: Option<f64>,
+    /// The exporter counts only what comes out: what goes in is that and what the depth gained.
+    pub in_inferred: bool,
     pub out_rate: Option<f64>,
     /// Time until empty at the present rates; `None` when it does not drain.
     pub drain_seconds: Option<f64>,

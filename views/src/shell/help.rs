@@ -95,7 +95,7 @@ fn rows(parts: &Parts<'_>, fields: &[&str], capabilities: &str) -> Vec<Row> {
     rows.push(Row::Title("signs".to_owned()));
     for (sign, text) in [
         ("✖ ▲ ● ?", "unhealthy, degraded, healthy, unknown"),
-        ("~ ≈", "fewer than 30 spans; computed from sampled traces"),
+        ("~ ≈", "fewer than 30 spans; an estimate, as from sampled traces"),
         ("–", "not known"),
         ("✖ open?", "a breaker deduced from spans: nobody exports it"),
         ("↑", "calls of this one are listed further up"),

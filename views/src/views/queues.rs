@@ -100,6 +100,11 @@ pub(super) fn trend(queue: &Queue) -> &'static str {
     }
 }
 
+/// What goes in, marked where it is told from other figures.
+pub(super) fn inflow(queue: &Queue) -> String {
+    format!("{}{}", if queue.in_inferred { "≈" } else { "" }, number::rate(queue.in_rate))
+}
+
 /// When it is empty at the present rates, in words.
 pub(super) fn drains(queue: &Queue) -> String {
     match (queue.drain_seconds, queue.depth) {
@@ -178,7 +183,7 @@ impl View for Queues {
             row.queue,
             row.system,
             number::counted(row.depth),
-            number::rate(row.in_rate),
+            inflow(row),
             number::rate(row.out_rate),
             number::latency_known(row.oldest_seconds),
             drains(row)
@@ -221,7 +226,7 @@ fn cell(canvas: &mut Canvas<'_>, row: &Queue, column: usize, x: u16, width: u16)
                 canvas.text(x, 0, width, number::UNKNOWN, dim);
             }
         },
-        4 => canvas.right(x, 0, width, &number::rate(row.in_rate), text),
+        4 => canvas.right(x, 0, width, &inflow(row), text),
         5 => canvas.right(x, 0, width, &number::rate(row.out_rate), text),
         6 => canvas.right(x, 0, width, &number::latency_known(row.oldest_seconds), text),
         7 => {
@@ -270,6 +275,9 @@ fn explain(canvas: &mut Canvas<'_>, row: &Queue) {
     }
     if let Some(source) = &row.source {
         pen.put(&format!("   from {source}"), Role::Dim);
+    }
+    if row.in_inferred {
+        pen.put("   ≈ what comes out and what the depth gained", Role::Dim);
     }
     canvas.pen(1, 1).put("written by ", Role::Dim).put(&names(&row.producers), Role::Text);
     canvas.pen(1, 2).put("read by    ", Role::Dim).put(&names(&row.consumer_services), Role::Text);

@@ -112,7 +112,7 @@ pub(super) fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
             tone: q.state.into(),
             name: q.queue.clone(),
             word: format!("{} {}", number::counted(q.depth), queues::trend(q)),
-            detail: format!("in {} out {} drains {}", number::rate(q.in_rate), number::rate(q.out_rate), queues::drains(q)),
+            detail: format!("in {} out {} drains {}", queues::inflow(q), number::rate(q.out_rate), queues::drains(q)),
         },
         target: to(ViewId::Queues, &q.queue),
     });
