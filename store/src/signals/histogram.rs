@@ -2,7 +2,8 @@
 //!
 //! The bucket of a duration is found with one multiplication, one table look-up and one comparison; no logarithm. Because the buckets *are* those of schema 5
 //! (Prometheus native histograms), publishing copies counts and loses nothing. Every bucket is 2.2 % wide, so a value read back at its middle is at
-//! most 1.1 % off. The classic buckets are counted beside them, exactly, because their bounds (2 ms, 100 ms ...) are not powers of 2^(1/32).
+//! most 1.1 % off. The classic buckets are exact too though their bounds (2 ms, 100 ms ...) are no powers of 2^(1/32): a bucket with such a bound inside is
+//! counted in two parts.
 
 use std::sync::Arc;
 use watchfire_model::{BucketSpan, CounterResetHint, NativeHistogram};
@@ -69,14 +70,16 @@ static BELOW: [u8; 128] = {
 const LOWEST: i32 = UNIT_EXPONENT * PER_OCTAVE as i32;
 const HIGHEST: i32 = (64 + UNIT_EXPONENT) * PER_OCTAVE as i32;
 
+const BUCKETS: usize = (HIGHEST - LOWEST + 1) as usize;
+
 /// By bucket, from the lowest: how many classic bounds lie in buckets before it. At most one lies in the bucket itself, so one comparison finishes the job.
-static CLASSIC_BELOW: [u8; (HIGHEST - LOWEST + 1) as usize] = {
-    let mut below = [0; (HIGHEST - LOWEST + 1) as usize];
+static CLASSIC_BELOW: [u8; BUCKETS] = {
+    let mut below = [0; BUCKETS];
     let mut bound = 0;
     while bound < CLASSIC_BOUNDS.len() {
-        let Some(index) = bucket(CLASSIC_NANOS[bound]) else { panic!("bounds are longer than nothing") };
-        let mut later = (index - LOWEST) as usize + 1;
+        let mut later = bucket_of_bound(bound) + 1;
         while later < below.len() {
+            assert!(below[later] as usize == bound, "two bounds in one bucket");
             below[later] += 1;
             later += 1;
         }
@@ -84,6 +87,44 @@ static CLASSIC_BELOW: [u8; (HIGHEST - LOWEST + 1) as usize] = {
     }
     below
 };
+
+/// Counters beside each other: one per bucket, and two for a bucket with a classic bound inside, up to the bound and beyond it.
+const PLACES: usize = BUCKETS + CLASSIC_BOUNDS.len();
+
+/// The bucket that each place belongs to.
+static BUCKET_OF: [i16; PLACES] = {
+    let mut buckets = [0; PLACES];
+    let (mut place, mut bound) = (0, 0);
+    while place < PLACES {
+        buckets[place] = (LOWEST + (place - bound) as i32) as i16;
+        if bound < CLASSIC_BOUNDS.len() && place == last_place(bound) {
+            bound += 1;
+        }
+        place += 1;
+    }
+    buckets
+};
+
+/// The bucket that holds a classic bound, counted from the lowest.
+const fn bucket_of_bound(bound: usize) -> usize {
+    match bucket(CLASSIC_NANOS[bound]) {
+        Some(index) => (index - LOWEST) as usize,
+        None => panic!("bounds are longer than nothing"),
+    }
+}
+
+/// The place of the longest durations that do not exceed a classic bound.
+const fn last_place(bound: usize) -> usize {
+    bucket_of_bound(bound) + bound
+}
+
+/// Where a duration is counted; `None` for zero.
+#[inline]
+fn place(nanos: u64) -> Option<usize> {
+    let offset = (bucket(nanos)? - LOWEST) as usize;
+    let below = CLASSIC_BELOW[offset] as usize;
+    Some(offset + below + usize::from(nanos > CLASSIC_NANOS[below]))
+}
 
 /// Index of the bucket `(2^((i-1)/32), 2^(i/32)]` seconds that holds a duration; `None` for zero.
 #[inline]
@@ -108,10 +149,9 @@ pub struct Histogram {
     /// Seconds.
     sum: f64,
     zeros: f64,
-    /// Index of `counts[0]`; a multiple of 32.
-    base: i32,
+    /// Place of `counts[0]`; a multiple of 32.
+    base: usize,
     counts: Vec<f64>,
-    classic: [f64; CLASSIC],
 }
 
 impl Histogram {
@@ -124,35 +164,36 @@ impl Histogram {
     pub fn observe(&mut self, nanos: u64, weight: f64) {
         self.count += weight;
         self.sum += nanos as f64 * 1e-9 * weight;
-        let Some(index) = bucket(nanos) else {
-            self.zeros += weight;
-            self.classic[0] += weight;
-            return;
-        };
-        let below = CLASSIC_BELOW[(index - LOWEST) as usize] as usize;
-        self.classic[below + usize::from(nanos > CLASSIC_NANOS[below])] += weight;
-        match self.counts.get_mut(index.wrapping_sub(self.base) as usize) {
+        match place(nanos) {
+            Some(place) => self.add(place, weight),
+            None => self.zeros += weight,
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, place: usize, weight: f64) {
+        match self.counts.get_mut(place.wrapping_sub(self.base)) {
             Some(count) => *count += weight,
-            None => self.grow(index, weight),
+            None => self.grow(place, weight),
         }
     }
 
     #[cold]
-    fn grow(&mut self, index: i32, weight: f64) {
-        let octave = index.div_euclid(PER_OCTAVE as i32) * PER_OCTAVE as i32;
+    fn grow(&mut self, place: usize, weight: f64) {
+        let base = place / PER_OCTAVE * PER_OCTAVE;
         if self.counts.is_empty() {
-            self.base = octave;
-        } else if octave < self.base {
-            let more = (self.base - octave) as usize;
+            self.base = base;
+        } else if base < self.base {
+            let more = self.base - base;
             self.counts.splice(0..0, std::iter::repeat_n(0.0, more));
-            self.base = octave;
+            self.base = base;
         }
-        let length = (index - self.base) as usize / PER_OCTAVE * PER_OCTAVE + PER_OCTAVE;
+        let length = (place - self.base) / PER_OCTAVE * PER_OCTAVE + PER_OCTAVE;
         if self.counts.len() < length {
             self.counts.reserve_exact(length - self.counts.len());
             self.counts.resize(length, 0.0);
         }
-        self.counts[(index - self.base) as usize] += weight;
+        self.counts[place - self.base] += weight;
     }
 
     pub fn count(&self) -> f64 {
@@ -175,21 +216,25 @@ impl Histogram {
         self.count += other.count;
         self.sum += other.sum;
         self.zeros += other.zeros;
-        for (mine, theirs) in self.classic.iter_mut().zip(&other.classic) {
-            *mine += theirs;
-        }
         if self.counts.is_empty() {
             self.base = other.base;
             self.counts.clone_from(&other.counts);
             return;
         }
         for (i, count) in other.counts.iter().enumerate().filter(|(_, c)| **c != 0.0) {
-            let index = other.base + i as i32;
-            match self.counts.get_mut(index.wrapping_sub(self.base) as usize) {
-                Some(mine) => *mine += count,
-                None => self.grow(index, *count),
-            }
+            self.add(other.base + i, *count);
         }
+    }
+
+    /// The buckets that counted something, in order, with their counts.
+    fn filled(&self) -> impl Iterator<Item = (i32, f64)> {
+        let mut places = self.counts.iter().zip(&BUCKET_OF[self.base..]).filter(|(count, _)| **count > 0.0).peekable();
+        std::iter::from_fn(move || {
+            let (count, bucket) = places.next()?;
+            // The other half of a bucket that a classic bound divides.
+            let beyond = places.next_if(|(_, other)| *other == bucket).map_or(0.0, |(count, _)| *count);
+            Some((i32::from(*bucket), count + beyond))
+        })
     }
 
     /// The duration in seconds that a share `q` (0 to 1) of the observations does not exceed; `None` without observations.
@@ -203,10 +248,10 @@ impl Histogram {
             return Some(0.0);
         }
         let mut last = 0.0;
-        for (i, count) in self.counts.iter().enumerate().filter(|(_, c)| **c > 0.0) {
+        for (index, count) in self.filled() {
             seen += count;
             // The middle of the bucket on the logarithmic scale: at most 1.1 % from any value in it.
-            last = ((f64::from(self.base + i as i32) - 0.5) / PER_OCTAVE as f64).exp2();
+            last = ((f64::from(index) - 0.5) / PER_OCTAVE as f64).exp2();
             if seen >= rank {
                 break;
             }
@@ -216,29 +261,31 @@ impl Histogram {
 
     /// Cumulative counts for [`CLASSIC_BOUNDS`] and `+Inf`.
     pub fn classic(&self) -> impl Iterator<Item = f64> {
-        self.classic.iter().scan(0.0, |total, count| {
-            *total += count;
-            Some(*total)
+        let (mut total, mut done) = (self.zeros, 0);
+        let ends = (0..CLASSIC_BOUNDS.len()).map(|bound| (last_place(bound) + 1).saturating_sub(self.base)).chain([usize::MAX]);
+        ends.map(move |end| {
+            let end = end.min(self.counts.len());
+            total += self.counts[done..end].iter().sum::<f64>();
+            done = end;
+            total
         })
     }
 
     /// The native histogram (schema 5) with these counts.
     pub fn native(&self) -> Arc<NativeHistogram> {
-        let filled = |i: usize| self.counts.get(i).is_some_and(|c| *c > 0.0);
-        let runs = (0..self.counts.len()).filter(|i| filled(*i) && (*i == 0 || !filled(i - 1))).count();
-        let mut spans: Vec<BucketSpan> = Vec::with_capacity(runs);
-        let mut buckets = Vec::with_capacity(self.counts.iter().filter(|c| **c > 0.0).count());
+        let (mut spans, mut buckets): (Vec<BucketSpan>, Vec<f64>) = (Vec::new(), Vec::new());
         let mut next = 0;
-        for (i, count) in self.counts.iter().enumerate().filter(|(_, c)| **c > 0.0) {
-            let index = self.base + i as i32;
+        for (index, count) in self.filled() {
             match spans.last_mut() {
                 Some(span) if index == next => span.length += 1,
                 Some(_) => spans.push(BucketSpan { offset: index - next, length: 1 }),
                 None => spans.push(BucketSpan { offset: index, length: 1 }),
             }
             next = index + 1;
-            buckets.push(*count);
+            buckets.push(count);
         }
+        spans.shrink_to_fit();
+        buckets.shrink_to_fit();
         Arc::new(NativeHistogram {
             counter_reset: CounterResetHint::Unknown,
             schema: SCHEMA,
