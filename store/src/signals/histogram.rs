@@ -273,7 +273,14 @@ impl Histogram {
 
     /// The native histogram (schema 5) with these counts.
     pub fn native(&self) -> Arc<NativeHistogram> {
-        let (mut spans, mut buckets): (Vec<BucketSpan>, Vec<f64>) = (Vec::new(), Vec::new());
+        let mut after = i32::MIN;
+        let (runs, filled) = self.filled().fold((0, 0), |(runs, filled), (index, _)| {
+            let new = index != after;
+            after = index + 1;
+            (runs + usize::from(new), filled + 1)
+        });
+        let mut spans: Vec<BucketSpan> = Vec::with_capacity(runs);
+        let mut buckets = Vec::with_capacity(filled);
         let mut next = 0;
         for (index, count) in self.filled() {
             match spans.last_mut() {
@@ -284,8 +291,6 @@ impl Histogram {
             next = index + 1;
             buckets.push(count);
         }
-        spans.shrink_to_fit();
-        buckets.shrink_to_fit();
         Arc::new(NativeHistogram {
             counter_reset: CounterResetHint::Unknown,
             schema: SCHEMA,
