@@ -4,7 +4,7 @@ use super::lens::Lens;
 use std::collections::BTreeMap;
 use watchfire_model::reading::ReadError;
 
-/// What gauges tell of: a process, and the machine it runs on.
+/// What OpenTelemetry's gauges tell of: a process, and the machine it runs on.
 const GAUGES: [(&str, &str); 6] = [
     ("cpu", "process_cpu_utilization_ratio"),
     ("memory", "process_memory_utilization_ratio"),
@@ -20,10 +20,30 @@ const OF: [&str; 3] = ["service_name", "service", "job"];
 /// The states a gauge is split by, under the older and the present names of the conventions.
 const STATES: [&str; 5] = ["state", "cpu_mode", "system_memory_state", "system_filesystem_state", "process_memory_state"];
 
+/// What scraped pages tell under the name of their job: the node exporter's series, Micrometer's, and the file descriptors that nearly every client
+/// library counts. `SERVICE` stands for the matcher of the job, `WINDOW` for that of rates. Idling is taken as a share of all
+/// that was counted and not of the time, because a target that came a moment ago has not counted for the whole window. Systems of files that are full by nature are left out, and
+/// numbers without a limit (Micrometer says -1).
+const SCRAPED: [(&str, &str); 7] = [
+    (
+        "cpu",
+        r#"1 - sum by (job, instance) (rate(node_cpu_seconds_total{SERVICE,mode="idle"}[WINDOW])) / sum by (job, instance) (rate(node_cpu_seconds_total{SERVICE}[WINDOW]))"#,
+    ),
+    ("cpu", "system_cpu_usage{SERVICE}"),
+    ("cpu", "process_cpu_usage{SERVICE}"),
+    ("memory", "1 - node_memory_MemAvailable_bytes{SERVICE} / node_memory_MemTotal_bytes{SERVICE}"),
+    (
+        "disk",
+        r#"1 - node_filesystem_avail_bytes{SERVICE,fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660"} / (node_filesystem_size_bytes{SERVICE} > 0)"#,
+    ),
+    ("disk", "1 - disk_free_bytes{SERVICE} / (disk_total_bytes{SERVICE} > 0)"),
+    ("fds", "process_open_fds{SERVICE} / (process_max_fds{SERVICE} > 0)"),
+];
+
 /// The busiest value of a gauge by service. Where it is split by state, what is idle, free or cached is not busy: an idle machine would be the most
 /// saturated one.
 fn busiest(metric: &str, of: &str, service: Option<&str>) -> String {
-    let service = service.map_or_else(|| format!(r#"{of}!="""#), |name| format!("{of}={name:?}"));
+    let service = matcher(of, service);
     let all = |matcher: &str| STATES.map(|label| format!("{label}{matcher}")).join(",");
     let whole = format!("{metric}{{{service},{}}}", all(r#"="""#));
     let split = |matcher: &str| STATES.map(|label| format!("{metric}{{{service},{label}{matcher}}}")).join(" or ");
@@ -35,19 +55,32 @@ fn busiest(metric: &str, of: &str, service: Option<&str>) -> String {
     format!("max by ({of}) ({whole} or ({busy}))")
 }
 
-/// The busiest of CPU, memory and disk per service, from the gauges instrumented processes usually export.
+/// One service, or all that have a name.
+fn matcher(of: &str, service: Option<&str>) -> String {
+    service.map_or_else(|| format!(r#"{of}!="""#), |name| format!("{of}={name:?}"))
+}
+
+/// Every share there may be with the label that names its service and the expression for it.
+fn shares(lens: &Lens<'_>, service: Option<&str>) -> impl Iterator<Item = (&'static str, &'static str, String)> {
+    let (matcher, window) = (matcher("job", service), lens.scrape_window_text());
+    let gauges = GAUGES.iter().flat_map(move |(what, metric)| OF.map(|of| (*what, of, busiest(metric, of, service))));
+    let scraped = SCRAPED.iter().map(move |(what, expression)| {
+        (*what, "job", format!("max by (job) ({})", expression.replace("SERVICE", &matcher).replace("WINDOW", &window)))
+    });
+    gauges.chain(scraped)
+}
+
+/// The busiest of CPU, memory, disk and file descriptors per service, from what instrumented processes and exporters usually tell.
 ///
 /// # Errors
 /// When the store cannot be queried.
 pub fn saturation(lens: &Lens<'_>) -> Result<BTreeMap<String, (f64, String)>, ReadError> {
     let mut out: BTreeMap<String, (f64, String)> = BTreeMap::new();
-    for (what, metric) in GAUGES {
-        for of in OF {
-            for (name, value) in lens.by(of, &busiest(metric, of, None))? {
-                let entry = out.entry(name).or_insert((0.0, what.to_owned()));
-                if value > entry.0 {
-                    *entry = (value, what.to_owned());
-                }
+    for (what, of, expression) in shares(lens, None) {
+        for (name, value) in lens.by(of, &expression)? {
+            let entry = out.entry(name).or_insert((0.0, what.to_owned()));
+            if value > entry.0 {
+                *entry = (value, what.to_owned());
             }
         }
     }
@@ -60,13 +93,11 @@ pub fn saturation(lens: &Lens<'_>) -> Result<BTreeMap<String, (f64, String)>, Re
 /// When the store cannot be queried.
 pub fn resources(lens: &Lens<'_>, service: &str) -> Result<Vec<(String, f64)>, ReadError> {
     let mut out: Vec<(String, f64)> = Vec::new();
-    for (what, metric) in GAUGES {
-        for of in OF {
-            let Some(value) = lens.number(&busiest(metric, of, Some(service)))? else { continue };
-            match out.iter_mut().find(|(name, _)| name == what) {
-                Some((_, known)) => *known = known.max(value),
-                None => out.push((what.to_owned(), value)),
-            }
+    for (what, _, expression) in shares(lens, Some(service)) {
+        let Some(value) = lens.number(&expression)? else { continue };
+        match out.iter_mut().find(|(name, _)| name == what) {
+            Some((_, known)) => *known = known.max(value),
+            None => out.push((what.to_owned(), value)),
         }
     }
     Ok(out)
@@ -111,5 +142,43 @@ mod tests {
         let page: Vec<_> = resources(&lens, "old").expect("readable").into_iter().map(|(what, v)| (what, round(v))).collect();
         let figures = [("cpu", 0.2), ("memory", 0.1)].map(|(what, v)| (what.to_owned(), v));
         assert_eq!(page, figures);
+    }
+
+    /// What the node exporter, Micrometer and a client library write.
+    #[test]
+    fn scraped_pages_tell_of_disks_memory_and_descriptors() {
+        let at = Timestamp(1_772_334_000_000);
+        let mut source = MemorySource::new();
+        let mut put = |at: Timestamp, metric: &str, job: &str, pairs: &[(&str, &str)], value: f64| {
+            let common = [("__name__", metric), ("job", job), ("instance", "i")];
+            source.push(&Labels::from_pairs(common.into_iter().chain(pairs.iter().copied())), at, Value::Float(value));
+        };
+        for (mount, fstype, size, avail) in [("/", "ext4", 100.0, 6.0), ("/run", "tmpfs", 10.0, 0.0), ("/proc", "proc", 0.0, 0.0)] {
+            let of = [("mountpoint", mount), ("fstype", fstype)];
+            put(at, "node_filesystem_size_bytes", "file", &of, size);
+            put(at, "node_filesystem_avail_bytes", "file", &of, avail);
+        }
+        put(at, "node_memory_MemTotal_bytes", "file", &[], 100.0);
+        put(at, "node_memory_MemAvailable_bytes", "file", &[], 70.0);
+        for (ago, idle) in [(60, 100.0), (0, 154.0)] {
+            let at = Timestamp(at.0 - ago * 1000);
+            put(at, "node_cpu_seconds_total", "file", &[("cpu", "0"), ("mode", "idle")], idle);
+            put(at, "node_cpu_seconds_total", "file", &[("cpu", "0"), ("mode", "user")], 7.0 + (idle - 100.0) / 9.0);
+        }
+        put(at, "process_open_fds", "gate", &[], 90.0);
+        put(at, "process_max_fds", "gate", &[], 100.0);
+        put(at, "system_cpu_usage", "gate", &[], 0.4);
+        put(at, "disk_free_bytes", "gate", &[("path", "/.")], 50.0);
+        put(at, "disk_total_bytes", "gate", &[("path", "/.")], 200.0);
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let round = |v: f64| (v * 100.0).round() / 100.0;
+        let found: BTreeMap<_, _> = saturation(&lens).expect("readable").into_iter().map(|(s, (v, what))| (s, (round(v), what))).collect();
+        assert_eq!(found, BTreeMap::from([("file".to_owned(), (0.94, "disk".to_owned())), ("gate".to_owned(), (0.9, "fds".to_owned()))]));
+        let page = |service| -> Vec<_> {
+            resources(&lens, service).expect("readable").into_iter().map(|(what, v)| format!("{what} {}", round(v))).collect()
+        };
+        assert_eq!(page("file"), ["cpu 0.1", "memory 0.3", "disk 0.94"]);
+        assert_eq!(page("gate"), ["cpu 0.4", "disk 0.75", "fds 0.9"]);
     }
 }

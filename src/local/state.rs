@@ -59,8 +59,8 @@ pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubl
             // Another alert of the same service says it already.
             Some(cause) if cause.service == row.name => say(&mut why, HealthState::Degraded.min(level), alert.name.clone()),
             Some(cause) => say(&mut why, HealthState::Degraded.min(level), format!("← {}", cause.service)),
-            None if level > HealthState::Healthy => say(&mut why, level, alert.name.clone()),
-            None => {}
+            // One that is for information only makes nobody ill, and is named all the same.
+            None => say(&mut why, level, alert.name.clone()),
         }
     }
     if let Some(ratio) = row.error_ratio.filter(|r| *r >= ERRORS_WORTH_A_WORD) {
@@ -191,6 +191,8 @@ mod tests {
         assert_eq!(pending(Severity::Info), (Healthy, vec![]));
         let firing = judged(row(0.6, 600.0), &[alert(AlertState::Firing, Severity::Critical)], &[]);
         assert_eq!(firing, (Unhealthy, vec!["CartErrors".to_owned()]));
+        let informing = judged(row(0.0, 600.0), &[alert(AlertState::Firing, Severity::Info)], &[]);
+        assert_eq!(informing, (Healthy, vec!["CartErrors".to_owned()]));
         // Worse than the alert says: both are named, the worse first.
         let worse = judged(row(0.6, 600.0), &[alert(AlertState::Firing, Severity::Warning)], &[]);
         assert_eq!(worse, (Unhealthy, vec!["60.0 % errors".to_owned(), "CartErrors".to_owned()]));
