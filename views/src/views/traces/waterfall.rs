@@ -6,7 +6,7 @@ use crate::canvas::{Canvas, display_width};
 use crate::look::Role;
 use crate::number;
 use crate::table::{moved, window};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use watchfire_model::reading::{Span, Trace};
 
 /// Deeper levels are drawn at this depth.
@@ -17,6 +17,8 @@ pub(super) struct Waterfall {
     fall: Fall,
     generation: Option<u64>,
     folded: BTreeSet<usize>,
+    /// Of the span of each row: a row's number changes when a trace grows.
+    ids: Vec<String>,
     /// Rows not inside of something folded.
     visible: Vec<usize>,
     selected: usize,
@@ -33,14 +35,55 @@ impl Waterfall {
         if self.generation == Some(generation) {
             return;
         }
-        let same = self.fall.rows.len() == trace.spans.len();
+        let first = self.generation.is_none();
         self.generation = Some(generation);
+        let same = self.fall.rows.len() == trace.spans.len();
+        let before = (!same).then(|| self.row_id().map(str::to_owned));
         self.fall = Fall::of(trace);
-        if !same {
-            self.folded.clear();
-            self.selected = 0;
+        if let Some(selected) = before {
+            // Spans arrive late, and none of them may move the cursor or open what somebody folded.
+            let id_of = |row: &Row| trace.spans.get(row.span).map_or("", |s| s.span_id.as_str());
+            let folded: HashSet<&str> = self.folded.iter().filter_map(|r| self.ids.get(*r).map(String::as_str)).collect();
+            self.folded = (0..self.fall.rows.len()).filter(|r| folded.contains(id_of(&self.fall.rows[*r]))).collect();
+            let found = selected.and_then(|id| self.fall.rows.iter().position(|r| id_of(r) == id));
+            self.ids = self.fall.rows.iter().map(|r| id_of(r).to_owned()).collect();
+            self.visible.clear();
+            self.lay();
+            self.show(if first { self.origin(trace) } else { found });
+            return;
         }
         self.lay();
+    }
+
+    /// The span where the failure of the whole began: it fails, nothing below it does, and all above it do as well.
+    fn origin(&self, trace: &Trace) -> Option<usize> {
+        let rows = &self.fall.rows;
+        // Of each row: it and all above it fail. Parents stand before their children.
+        let mut whole = vec![false; rows.len()];
+        let mut failing = Vec::new();
+        for (r, row) in rows.iter().enumerate() {
+            if trace.spans.get(row.span).is_some_and(|s| s.status == "error") {
+                whole[r] = row.parent.is_none_or(|p| whole[p]);
+                failing.push(r);
+            }
+        }
+        let lowest = |(i, r): (usize, &usize)| {
+            let below = failing.get(i + 1).is_some_and(|next| *next <= *r + rows[*r].descendants);
+            (!below).then_some(*r)
+        };
+        let lowest: Vec<usize> = failing.iter().enumerate().filter_map(lowest).collect();
+        lowest.iter().copied().find(|r| whole[*r]).or(lowest.first().copied())
+    }
+
+    fn row_id(&self) -> Option<&str> {
+        self.visible.get(self.selected).and_then(|r| self.ids.get(*r)).map(String::as_str)
+    }
+
+    /// Puts the cursor on that row, or on the one it is folded into.
+    fn show(&mut self, row: Option<usize>) {
+        if let Some(row) = row {
+            self.selected = self.visible.partition_point(|r| *r <= row).saturating_sub(1);
+        }
     }
 
     fn lay(&mut self) {
@@ -134,13 +177,13 @@ impl Waterfall {
 
     /// To the span somebody came for: by its own id, or by one among its attributes.
     pub(super) fn land(&mut self, trace: &Trace, id: &str) {
+        if trace.trace_id.eq_ignore_ascii_case(id) {
+            return;
+        }
         let span_of = |row: &Row| trace.spans.get(row.span);
         let own = |row: &Row| span_of(row).is_some_and(|s| s.span_id.eq_ignore_ascii_case(id));
         let among = |row: &Row| span_of(row).is_some_and(|s| s.attributes.values().any(|v| v.to_string() == id));
-        let found = self.fall.rows.iter().position(own).or_else(|| self.fall.rows.iter().position(among));
-        if let Some(found) = found {
-            self.selected = self.visible.partition_point(|r| *r < found).min(self.visible.len().saturating_sub(1));
-        }
+        self.show(self.fall.rows.iter().position(own).or_else(|| self.fall.rows.iter().position(among)));
     }
 
     pub(super) fn problem(&mut self, forward: bool, trace: &Trace) -> bool {
@@ -371,4 +414,55 @@ fn foot_lines(canvas: &mut Canvas<'_>, row: &Row, span: &Span) {
     pen.put(status, role).gap(1).put(&span.status_message, role);
     let attributes: Vec<String> = span.attributes.iter().take(12).map(|(k, v)| format!("{k}={v}")).collect();
     canvas.pen(1, 1).put(&attributes.join("  "), Role::Dim);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(spans: &[(&str, &str, &str)]) -> Trace {
+        let span = |(i, (id, parent, status)): (usize, &(&str, &str, &str))| Span {
+            span_id: (*id).into(),
+            parent_id: (*parent).into(),
+            status: (*status).into(),
+            start: i as f64,
+            duration_seconds: 100.0,
+            ..Span::default()
+        };
+        Trace { spans: spans.iter().enumerate().map(span).collect(), ..Trace::default() }
+    }
+
+    fn opened(trace: &Trace) -> Waterfall {
+        let mut waterfall = Waterfall::default();
+        waterfall.refresh(trace, 1);
+        waterfall
+    }
+
+    #[test]
+    fn a_trace_opens_where_its_failure_began() {
+        let began = |spans: &[(&str, &str, &str)]| {
+            let trace = trace(spans);
+            opened(&trace).span(&trace).map(|s| s.span_id.clone()).unwrap_or_default()
+        };
+        assert_eq!(began(&[("a", "", "ok"), ("b", "a", "ok")]), "a");
+        assert_eq!(began(&[("a", "", "error"), ("b", "a", "error"), ("c", "b", "error"), ("d", "c", "ok")]), "c");
+        // A failure that somebody above made good is not why the whole fails.
+        assert_eq!(began(&[("a", "", "error"), ("b", "a", "ok"), ("miss", "b", "error"), ("c", "a", "error")]), "c");
+        assert_eq!(began(&[("a", "", "ok"), ("b", "a", "ok"), ("miss", "b", "error")]), "miss");
+    }
+
+    #[test]
+    fn spans_that_come_late_move_neither_the_cursor_nor_the_folds() {
+        let early = trace(&[("a", "", "ok"), ("b", "a", "ok"), ("c", "b", "ok"), ("d", "a", "ok")]);
+        let mut waterfall = opened(&early);
+        waterfall.update(Action::Down);
+        waterfall.update(Action::Left);
+        waterfall.update(Action::Down);
+        assert_eq!(waterfall.span(&early).map(|s| s.span_id.as_str()), Some("d"));
+        let late =
+            trace(&[("root", "", "ok"), ("a", "root", "ok"), ("b", "a", "ok"), ("c", "b", "ok"), ("d", "a", "error"), ("e", "d", "ok")]);
+        waterfall.refresh(&late, 2);
+        assert_eq!(waterfall.span(&late).map(|s| s.span_id.as_str()), Some("d"));
+        assert_eq!(waterfall.visible.len(), 5, "c is still folded into b");
+    }
 }
