@@ -86,12 +86,7 @@ pub(crate) fn lines(canvas: &mut Canvas<'_>, lines: &[Line<'_>], axes: &Axes) {
     let (plot_width, plot_height) = (width - LABEL - 1, height - 1);
     let values = lines.iter().flat_map(|l| l.points.iter().filter_map(|(_, v)| *v)).chain(axes.threshold).filter(|v| v.is_finite());
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-    let (low, high) = match (low, high) {
-        (l, h) if !l.is_finite() || !h.is_finite() => (0.0, 1.0),
-        (l, h) if l >= 0.0 => (0.0, if h > 0.0 { h * 1.05 } else { 1.0 }),
-        (l, h) if l == h => (l - 1.0, h + 1.0),
-        (l, h) => (l, h),
-    };
+    let (low, high) = scale(low, high, axes.threshold.is_some());
     let dim = canvas.style(Role::Dim);
     for (row, value) in [(0, high), (plot_height / 2, (low + high) / 2.0), (plot_height - 1, low)] {
         canvas.right(0, row, LABEL - 1, &(axes.label)(value), dim);
@@ -136,6 +131,17 @@ pub(crate) fn lines(canvas: &mut Canvas<'_>, lines: &[Line<'_>], axes: &Axes) {
     if plot_width > 40 {
         let middle = Timestamp::from_millis(axes.start.millis() / 2 + axes.end.millis() / 2);
         canvas.text(LABEL + 1 + plot_width / 2 - 4, y, 8, &zone.clock(middle), dim);
+    }
+}
+
+/// The values at the bottom and the top of a chart. From zero, unless that would lay a ratio just below its objective on the threshold.
+fn scale(low: f64, high: f64, threshold: bool) -> (f64, f64) {
+    match (low, high) {
+        (l, h) if !l.is_finite() || !h.is_finite() => (0.0, 1.0),
+        (l, h) if threshold && l < h && l > 0.8 * h => (l - (h - l) * 0.1, h + (h - l) * 0.1),
+        (l, h) if l >= 0.0 => (0.0, if h > 0.0 { h * 1.05 } else { 1.0 }),
+        (l, h) if l == h => (l - 1.0, h + 1.0),
+        (l, h) => (l, h),
     }
 }
 
@@ -220,6 +226,15 @@ mod tests {
         let area = buffer.area;
         sparkline(&mut Canvas::new(&mut buffer, area, &look), 0, 0, width, values, Role::Text);
         buffer.content().iter().map(|c| c.symbol()).collect()
+    }
+
+    #[test]
+    fn a_ratio_is_seen_to_miss_its_objective() {
+        let (low, high) = scale(0.976, 0.999, true);
+        let rows = 7.0;
+        assert!(level(0.976, low, high, rows) > level(0.999, low, high, rows) + 4.0);
+        assert_eq!(scale(0.976, 0.999, false).0, 0.0);
+        assert_eq!(scale(0.01, 0.184, true).0, 0.0);
     }
 
     #[test]

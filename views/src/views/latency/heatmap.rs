@@ -55,12 +55,15 @@ impl Latency {
         let start = if from == 0 { reading.start } else { reading.columns[from - 1] };
         let fastest = low.checked_sub(1).map_or(0.0, |r| reading.bounds[r]);
         let zone = canvas.zone();
-        let slowest = if high + 1 >= reading.bounds.len() { "slower".to_owned() } else { number::latency(reading.bounds[high]) };
+        let slowest = match reading.bounds.get(high) {
+            Some(bound) if high + 1 < reading.bounds.len() => format!("to {}", number::latency(*bound)),
+            _ => "and slower".to_owned(),
+        };
         canvas
             .pen(1, 0)
             .put(if self.anchor.is_some() { "region  " } else { "cursor  " }, Role::Dim)
             .put(
-                &format!("{} to {}   {} to {slowest}   ", zone.clock(start), zone.clock(reading.columns[to]), number::latency(fastest)),
+                &format!("{} to {}   {} {slowest}   ", zone.clock(start), zone.clock(reading.columns[to]), number::latency(fastest)),
                 Role::Text,
             )
             .put(&format!("{} spans", number::count(count.round())), Role::Strong);

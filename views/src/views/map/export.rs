@@ -41,7 +41,8 @@ pub(super) fn figures(edge: &Edge) -> String {
     words.join(" ")
 }
 
-fn breaker(edge: &Edge) -> String {
+/// The breaker on an edge where it is not closed.
+pub(super) fn breaker(edge: &Edge) -> String {
     match edge.breaker.as_deref() {
         Some(state) if is_tripped(state) => format!(" breaker {}{}", name(state), if edge.breaker_inferred { "?" } else { "" }),
         _ => String::new(),

@@ -58,16 +58,23 @@ pub(super) fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
         ),
         Role::Text,
     );
-    pen.gap(gap).put(&node.why.join(" · "), Role::Text);
+    // The share of errors stands before the reasons already.
+    let why: Vec<&str> = node.why.iter().map(String::as_str).filter(|w| !w.ends_with(" % errors")).collect();
+    pen.gap(gap).put(&why.join(" · "), Role::Text);
     let ends = |edges: &[usize], client: bool| {
-        let mut names: Vec<String> = edges
+        let mut words: Vec<(bool, String)> = edges
             .iter()
             .map(|e| {
                 let edge = &shown.edges[*e];
-                format!("{} {}", if client { &edge.client } else { &edge.server }, export::figures(edge))
+                let name = if client { &edge.client } else { &edge.server };
+                let breaker = export::breaker(edge);
+                // What fails is not what the end of the line cuts off.
+                let fine = breaker.is_empty() && edge.error_ratio.is_none_or(|e| e < 0.05);
+                (fine, format!("{name} {}", format!("{}{breaker}", export::figures(edge)).trim()).trim_end().to_owned())
             })
             .collect();
-        names.sort();
+        words.sort();
+        let names: Vec<String> = words.into_iter().map(|(_, text)| text).collect();
         if names.is_empty() { number::UNKNOWN.to_owned() } else { names.join(" · ") }
     };
     let mut line = canvas.part(0, 1, width.saturating_sub(reach.len() as u16 + 2), 1);
