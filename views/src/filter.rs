@@ -282,8 +282,11 @@ mod tests {
             ("feed)", "without its ("),
             ("=x", "without a field"),
             ("service~[", "not a regular"),
+            ("dur>>5", "`dur` is compared with a number"),
+            ("dur=soon", "`dur` is compared with a number"),
+            ("dur~5", "by = != <"),
         ] {
-            let error = Filter::parse(text, &["service"]).expect_err(text);
+            let error = Filter::parse(text, &["service", "dur"]).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
         }
         assert!(Filter::parse(&"(".repeat(300), &[]).is_err());

@@ -27,6 +27,31 @@ const SIGNS: [(&str, Comparison); 9] = [
     ("<", Comparison::Less),
 ];
 
+/// Fields that are numbers in every view that has them; compared with anything else, no row could ever be right.
+const NUMBERS: [&str; 21] = [
+    "rate",
+    "err",
+    "p50",
+    "p95",
+    "p99",
+    "dur",
+    "busy",
+    "spans",
+    "errors",
+    "depth",
+    "in",
+    "out",
+    "oldest",
+    "drain",
+    "dead",
+    "consumers",
+    "fail",
+    "flips",
+    "burn",
+    "budget",
+    "time",
+];
+
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut out = Vec::new();
     let mut rest = text.trim_start();
@@ -158,7 +183,11 @@ impl<'a> Parser<'a> {
             ),
             _ => None,
         };
-        Ok(Node::Test { field: field.to_owned(), comparison, text: text.to_owned(), number: quantity(text), pattern })
+        let number = quantity(text);
+        if NUMBERS.contains(&field) && (number.is_none() || pattern.is_some()) {
+            return Err(format!("`{field}` is compared with a number, as 500ms 2m 5% 1.4k, by = != < > <= >="));
+        }
+        Ok(Node::Test { field: field.to_owned(), comparison, text: text.to_owned(), number, pattern })
     }
 }
 
