@@ -48,7 +48,20 @@ pub(crate) fn too_small(canvas: &mut Canvas<'_>) {
 /// The first line: is it bad, how bad, since when; what fits of the rest.
 pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     let width = canvas.width();
-    let (clock, clock_role) = time_mark(parts, width < 60);
+    // What fires comes before where it was read, the word for now and the zone.
+    let pieces = parts.status.map(counts).unwrap_or_default();
+    let since = parts.status.and_then(|s| s.overall_since).map_or(0, |s| 1 + display_width(&number::since(Some(s), parts.cx.now)));
+    let needed = match (parts.status, pieces.first()) {
+        (Some(status), Some((first, _))) if !status.firing.is_empty() && width >= 60 => {
+            1 + if width >= 72 { 11 } else { 0 } + 2 + status.overall.word().len() + since + 2 + display_width(first) + 5
+        }
+        _ => 0,
+    };
+    let mut marks = time_marks(parts, width < 60);
+    while marks.len() > 1 && usize::from(width) < needed + display_width(&marks[0].0) + 2 {
+        marks.remove(0);
+    }
+    let (clock, clock_role) = marks.swap_remove(0);
     let clock_width = display_width(&clock) as u16;
     let room = width.saturating_sub(clock_width + 2);
     let style = canvas.style(clock_role);
@@ -68,16 +81,25 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     let state = status.overall;
     let role = Role::from(state);
     pen.put(state_glyph(state), role).gap(1).put(&state.word().to_uppercase(), role);
+    let gap = match width {
+        100.. => 3,
+        60.. => 2,
+        _ => 1,
+    };
+    // In a small window what fires is told rather than since when.
+    let first = pieces.first().map_or(0, |(t, _)| display_width(t) as u16);
+    let fits = |used: u16| width >= 60 || status.firing.is_empty() || used + first + 2 * gap + 3 <= room;
     if let Some(since) = status.overall_since {
-        pen.gap(1).put(&number::since(Some(since), parts.cx.now), Role::Text);
+        let since = number::since(Some(since), parts.cx.now);
+        if fits(pen.x() + 1 + since.len() as u16) {
+            pen.gap(1).put(&since, Role::Text);
+        }
     }
-    let gap = if width >= 100 { 3 } else { 2 };
     pen.gap(gap);
     if nothing_received(status) {
         pen.put("nothing received yet", Role::Dim);
         return;
     }
-    let pieces = counts(status);
     // Rows may be newer than the status, and are never shown without their mark.
     let rows = || parts.cx.readings.services().is_some_and(|s| s.services.iter().any(|s| s.simulated));
     let simulated = if status.simulated || rows() { "SIMULATED" } else { "" };
@@ -156,32 +178,39 @@ fn figures(status: &Status) -> Vec<String> {
     figures
 }
 
-fn time_mark(parts: &Parts<'_>, short: bool) -> (String, Role) {
+/// The time on screen and where it was read, the longest way to say it first.
+fn time_marks(parts: &Parts<'_>, short: bool) -> Vec<(String, Role)> {
     let zone = parts.cx.zone;
     if let Some(since) = parts.status.and_then(|s| s.disconnected_since) {
         let age = parts.wall.since(since).as_secs();
-        return (format!("✖ disconnected {:02}:{:02}, frozen at {}", age / 60, age % 60, zone.clock(since)), Role::Unhealthy);
+        return vec![(format!("✖ disconnected {:02}:{:02}, frozen at {}", age / 60, age % 60, zone.clock(since)), Role::Unhealthy)];
     }
     if let Some(held) = parts.held {
-        return (
-            format!("‖ frozen {} · {} held", number::span(parts.wall.since(held.since)), number::count(held.count as f64)),
-            Role::Paused,
-        );
+        let text = format!("‖ frozen {} · {} held", number::span(parts.wall.since(held.since)), number::count(held.count as f64));
+        return vec![(text, Role::Paused)];
     }
     if let Some(at) = parts.cx.at {
         let back = if parts.awaited { "reading …".to_owned() } else { format!("-{}", number::span(parts.wall.since(at))) };
-        return (format!("‖ at {} {}  {back}", zone.moment(at, parts.wall), zone.name(at)), Role::Paused);
+        return vec![(format!("‖ at {} {}  {back}", zone.moment(at, parts.wall), zone.name(at)), Role::Paused)];
     }
     let source = parts.status.and_then(|s| s.source.as_deref()).map_or(String::new(), |url| {
         let host = url.split_once("://").map_or(url, |(_, rest)| rest);
         format!("{host} ")
     });
     let lost = parts.cx.readings.slot(Kind::Status).error.as_ref();
-    match lost {
-        Some(error) if parts.status.is_some() => (format!("✖ {error}"), Role::Unhealthy),
-        _ if short => (format!("● {}", zone.clock(parts.wall)), Role::Dim),
-        _ => (format!("● {source}live {} {}", zone.clock(parts.wall), zone.name(parts.wall)), Role::Dim),
+    if let (Some(error), true) = (lost, parts.status.is_some()) {
+        return vec![(format!("✖ {error}"), Role::Unhealthy)];
     }
+    let (clock, name) = (zone.clock(parts.wall), zone.name(parts.wall));
+    let mut texts = vec![format!("● {clock}")];
+    if !short {
+        texts.insert(0, format!("● live {clock} {name}"));
+        if !source.is_empty() {
+            texts.insert(0, format!("● {source}{clock}"));
+            texts.insert(0, format!("● {source}live {clock} {name}"));
+        }
+    }
+    texts.into_iter().map(|text| (text, Role::Dim)).collect()
 }
 
 /// Draws the tabs and says where each is: left, right, view.

@@ -11,8 +11,14 @@ use watchfire_views::{Effect, Event, Options};
 
 #[test]
 fn from_wrong_to_the_failing_span_in_five_keys() {
-    // Services shows the failing service first; its alert opens with its trace.
-    Screen::incident().keys("8<enter><enter>").shows("POST /api/content/posts").keys("e<enter>").shows("error timeout after 1.6s");
+    // Services shows the failing service first; its alert opens with its trace, at the span where the failure began.
+    let mut screen = Screen::incident();
+    screen
+        .keys("8<enter><enter>")
+        .shows("POST /api/content/posts")
+        .shows("facebook POST /feed   1.60s, self 1.60s   client  error timeout");
+    screen.keys("<enter>").shows("error timeout after 1.6s").keys("<esc>g").shows("api-gateway POST /api/content/posts   5.31s,");
+    screen.keys("e").shows("social-service publish   5.02s").keys("e").shows("facebook POST /feed   1.60s");
 }
 
 #[test]
@@ -27,6 +33,22 @@ fn simulated_rows_are_never_shown_without_their_mark() {
     services.services.iter_mut().for_each(|row| row.simulated = false);
     app.receive(&Request::Services, Ok(Reading::Services(services)));
     assert!(!app.frame_text(100, 30).contains("SIMULATED"));
+}
+
+#[test]
+fn what_fires_is_told_before_where_it_was_read() {
+    let mut app = app(Situation::Incident, Options::default());
+    let Ok(Reading::Status(mut status)) = answer(&Request::Status, Situation::Incident) else { panic!("a status") };
+    status.source = Some("http://127.0.0.1:40713".into());
+    app.receive(&Request::Status, Ok(Reading::Status(status)));
+    for (width, told) in
+        [(40, "1 critical"), (60, "1 critical"), (72, "1 critical"), (80, "1 critical"), (120, "127.0.0.1:40713 live 03:12:44 UTC")]
+    {
+        let text = app.frame_text(width, 24);
+        let header = text.lines().next().unwrap_or_default();
+        assert!(header.contains(told) && header.contains("UNHEALTHY") && header.contains("SIM") && header.contains("03:12:44"), "{header}");
+        assert!(header.contains("1 critical"), "{header}");
+    }
 }
 
 #[test]
@@ -159,7 +181,7 @@ fn a_region_of_the_heatmap_is_explained() {
 #[test]
 fn traces_fold_search_pin_and_compare() {
     let mut screen = Screen::incident();
-    screen.keys("3<enter>").shows("INSERT posts").keys("jjh").hides("INSERT posts").shows("+6").keys("l").shows("INSERT posts");
+    screen.keys("3<enter>").shows("INSERT posts").keys("gjjh").hides("INSERT posts").shows("+6").keys("l").shows("INSERT posts");
     screen
         .keys("/deadline<enter>")
         .shows("no span holds deadline")
@@ -180,7 +202,11 @@ fn an_open_trace_is_marked_and_compared_and_searched_both_ways() {
     screen.keys("3<enter>d").shows("✖ mark another trace with x first").keys("x").shows("» marked").shows("x mark");
     screen.keys("<esc>j<enter>").keys("d").shows("B - A").shows("social-service publish").shows("operations");
     screen.keys("<esc>").shows("41ms   5 spans").hides("B - A");
-    screen.keys("<esc>k<enter>n").shows("✖ / searches in this trace").keys("/feed<enter>").shows("facebook POST /feed   1.60s, self 1.60s");
+    screen
+        .keys("<esc>k<enter>gn")
+        .shows("✖ / searches in this trace")
+        .keys("/feed<enter>")
+        .shows("facebook POST /feed   1.60s, self 1.60s");
     // Three spans hold it; after the last comes the first, and before the first the last.
     screen.keys("nn").shows("facebook POST /feed   1.69s").keys("n").shows("facebook POST /feed   1.60s");
     screen.keys("N").shows("facebook POST /feed   1.69s");
@@ -195,8 +221,8 @@ fn a_pasted_span_or_correlation_id_lands_on_its_span() {
         let mut screen = Screen::incident();
         screen.event(Event::Paste(id.into())).shows("facebook POST /feed   1.69s").shows("Services › Traces › trace");
     }
-    // The id of the trace itself stays at its beginning.
-    Screen::incident().event(Event::Paste("4bf92f3577b34da6a3ce929d0e0e4736".into())).shows("api-gateway POST /api/content/posts   5.31s,");
+    // The id of the trace itself lands where its failure began.
+    Screen::incident().event(Event::Paste("4bf92f3577b34da6a3ce929d0e0e4736".into())).shows("facebook POST /feed   1.60s, self");
 }
 
 #[test]
