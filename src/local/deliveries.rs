@@ -2,9 +2,12 @@
 
 use super::context::Context;
 use super::lens::Lens;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use watchfire_model::Labels;
 use watchfire_model::reading::ReadError;
+
+/// What stands for the system of a queue where none is stated.
+const MESSAGING: &str = "messaging";
 
 /// What passes from one producer through one queue to one consumer.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,27 @@ pub struct Delivery {
     pub failed: f64,
     /// 95th percentile of the processing, seconds.
     pub p95: Option<f64>,
+}
+
+/// The queue behind the name of a node: a queue that is called like a service which does not read it is drawn beside it, as `mail (rabbitmq)`.
+pub fn queue_of_node<'a>(node: &'a str, system: &str) -> &'a str {
+    let system = if system.is_empty() { MESSAGING } else { system };
+    node.strip_suffix(')').and_then(|rest| rest.strip_suffix(system)).and_then(|rest| rest.strip_suffix(" (")).unwrap_or(node)
+}
+
+/// The name of a queue's node beside the service of the same name.
+pub fn node_beside_service(queue: &str, system: &str) -> String {
+    format!("{queue} ({})", if system.is_empty() { MESSAGING } else { system })
+}
+
+/// Services that read a queue of their own name, and are one node with it.
+///
+/// # Errors
+/// When the store cannot be queried.
+pub fn own_readers(lens: &Lens<'_>) -> Result<BTreeSet<String>, ReadError> {
+    let pairs = lens.vector("group by (queue, server) (watchfire_message_deliveries_total)")?;
+    let own = pairs.into_iter().filter(|(labels, _)| labels.value("queue") == labels.value("server"));
+    Ok(own.map(|(labels, _)| labels.value("server").to_owned()).collect())
 }
 
 /// Every delivery that is known at the moment of the lens, those at rest included.

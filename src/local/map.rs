@@ -1,7 +1,7 @@
 //! The dependency map: what spans (or ready-made service graphs) show, joined with what the preset declares.
 
 use super::context::Context;
-use super::deliveries::deliveries;
+use super::deliveries::{deliveries, node_beside_service, own_readers};
 use super::lens::Lens;
 use super::state::of_error_ratio;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +43,16 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
     let sampling = |client: &str, server: &str| [ratio_of(client), ratio_of(server)].into_iter().flatten().reduce(f64::min);
     let mut queued: BTreeSet<(String, String)> = BTreeSet::new();
     let mut published: BTreeMap<(String, String), Traffic> = BTreeMap::new();
-    for delivery in deliveries(lens, context)? {
+    let own_readers = own_readers(lens)?;
+    let queue_node = |queue: &str, system: &str| {
+        if services.iter().any(|s| s.name == queue) && !own_readers.contains(queue) {
+            node_beside_service(queue, system)
+        } else {
+            queue.to_owned()
+        }
+    };
+    for mut delivery in deliveries(lens, context)? {
+        delivery.queue = queue_node(&delivery.queue, &delivery.system);
         // A queue is a place of its own: messages go in at one side and come out at the other.
         let traffic = Traffic {
             rate: delivery.rate,
@@ -121,12 +130,7 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
         }
     }
     for queue in queues {
-        if let Some(node) = nodes.get_mut(&queue.queue) {
-            // A service that consumes a queue of its own name is one node with it; another one only shares the name.
-            let fed = |edge: &Edge| edge.server == queue.queue && edge.kind == "messaging";
-            if node.kind == NodeKind::Service && !edges.values().any(fed) {
-                continue;
-            }
+        if let Some(node) = nodes.get_mut(&queue_node(&queue.queue, &queue.system)) {
             node.kind = NodeKind::Queue;
             node.queue_depth = queue.depth;
             node.state = node.state.max(queue.state);

@@ -1,7 +1,7 @@
 //! Queues: depth, age, flow and drain time from the normalised series that dialects write.
 
 use super::context::Context;
-use super::deliveries::{Delivery, deliveries};
+use super::deliveries::{Delivery, deliveries, queue_of_node};
 use super::lens::Lens;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -60,7 +60,7 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
             out.insert((queue.clone(), system.clone()), Queue { queue, system, ..row });
         }
     }
-    let flow = message_flow(lens, &deliveries)?;
+    let flow = message_flow(lens, context, &deliveries)?;
     for (labels, column) in
         lens.columns("sum by (queue, system) (watchfire_queue_depth)", Duration::from_secs(15 * 60), Duration::from_secs(60))?
     {
@@ -157,10 +157,6 @@ struct Flow {
 
 /// Queues that spans name, with what goes in and comes out. How much waits inside no span tells.
 fn span_flow(lens: &Lens<'_>, context: &Context<'_>, deliveries: &[Delivery]) -> Result<Vec<(String, String, Flow)>, ReadError> {
-    let mut nodes: BTreeMap<String, String> = BTreeMap::new();
-    for (labels, _) in lens.vector(r#"watchfire_node_info{kind="queue"}"#)? {
-        nodes.insert(labels.value("node").to_owned(), labels.value("system").to_owned());
-    }
     let mut by_consumer: BTreeMap<(String, String), BTreeMap<&str, Flow>> = BTreeMap::new();
     for delivery in deliveries {
         let queue = (delivery.queue.clone(), delivery.system.clone());
@@ -177,19 +173,31 @@ fn span_flow(lens: &Lens<'_>, context: &Context<'_>, deliveries: &[Delivery]) ->
         let most = |rate: fn(&Flow) -> f64| by_consumer.values().map(rate).fold(0.0, f64::max);
         flows.insert(queue, Flow { published: most(|f| f.published), consumed: most(|f| f.consumed) });
     }
-    let unconsumed = r#"traces_service_graph_request_total{job="",connection_type="virtual_node"}"#;
-    for (labels, rate) in lens.vector(&format!("sum by (server) (rate({unconsumed}[{}]))", lens.window_text()))? {
-        let server = labels.value("server");
-        // Published, and no consumer was seen.
-        if let Some(system) = nodes.get(server) {
-            flows.entry((context.canonical(server).to_owned(), system.clone())).or_default().published += rate;
-        }
+    for (_, queue, system, rate) in unconsumed(lens, context)? {
+        flows.entry((queue, system)).or_default().published += rate;
     }
     Ok(flows.into_iter().map(|((queue, system), flow)| (queue, system, flow)).collect())
 }
 
+/// What was published to queues of which no consumer was seen: producer, queue, system, messages per second.
+fn unconsumed(lens: &Lens<'_>, context: &Context<'_>) -> Result<Vec<(String, String, String, f64)>, ReadError> {
+    let mut nodes: BTreeMap<String, String> = BTreeMap::new();
+    for (labels, _) in lens.vector(r#"watchfire_node_info{kind="queue"}"#)? {
+        nodes.insert(labels.value("node").to_owned(), labels.value("system").to_owned());
+    }
+    let published = r#"traces_service_graph_request_total{job="",connection_type="virtual_node"}"#;
+    let rates = lens.vector(&format!("sum by (client, server) (rate({published}[{}]))", lens.window_text()))?;
+    let to_queues = rates.into_iter().filter_map(|(labels, rate)| {
+        let server = labels.value("server");
+        let system = nodes.get(server)?;
+        let queue = context.canonical(queue_of_node(server, system)).to_owned();
+        Some((labels.value("client").to_owned(), queue, system.clone(), rate))
+    });
+    Ok(to_queues.collect())
+}
+
 /// Who publishes to and consumes from each queue.
-fn message_flow(lens: &Lens<'_>, deliveries: &[Delivery]) -> Result<BTreeMap<String, Parties>, ReadError> {
+fn message_flow(lens: &Lens<'_>, context: &Context<'_>, deliveries: &[Delivery]) -> Result<BTreeMap<String, Parties>, ReadError> {
     let mut out: BTreeMap<String, Parties> = BTreeMap::new();
     let paired: BTreeSet<(&str, &str)> = deliveries.iter().map(|d| (&*d.client, &*d.server)).collect();
     for delivery in deliveries {
@@ -198,6 +206,12 @@ fn message_flow(lens: &Lens<'_>, deliveries: &[Delivery]) -> Result<BTreeMap<Str
             if !name.is_empty() && !list.contains(name) {
                 list.push(name.clone());
             }
+        }
+    }
+    for (producer, queue, _, rate) in unconsumed(lens, context)? {
+        let producers = &mut out.entry(queue).or_default().producers;
+        if rate > 0.0 && !producers.contains(&producer) {
+            producers.push(producer);
         }
     }
     for (labels, _) in
@@ -219,6 +233,7 @@ mod tests {
     use super::super::context::{Declared, DeclaredQueue};
     use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
     use super::*;
+    use watchfire_model::reading::{NodeKind, ServiceRow};
     use watchfire_model::{Timestamp, Value};
     use watchfire_promql::Engine;
     use watchfire_testkit::MemorySource;
@@ -272,6 +287,43 @@ mod tests {
         let edges: Vec<_> = map.edges.iter().map(|e| (e.client.as_str(), e.server.as_str(), e.rate.map(f64::round))).collect();
         assert_eq!(edges, [("orders", "billing", Some(3.0)), ("shop", "orders", Some(5.0))]);
         assert!(map.nodes.iter().all(|node| !node.name.is_empty()));
+    }
+
+    #[test]
+    fn a_queue_called_like_a_service_that_does_not_read_it_is_drawn_beside_it() {
+        let mut source = MemorySource::new();
+        let mut series = |pairs: &[(&str, &str)], value: &dyn Fn(f64) -> f64| {
+            for minute in 0..=30 {
+                source.push(
+                    &Labels::from_pairs(pairs.iter().copied()),
+                    Timestamp(BEGIN + minute * 60_000),
+                    Value::Float(value(minute as f64)),
+                );
+            }
+        };
+        let depth = [("__name__", "watchfire_queue_depth"), ("queue", "mail"), ("system", "rabbitmq")];
+        series(&depth, &|_| 7.0);
+        let requests = ("__name__", "traces_service_graph_request_total");
+        series(&[requests, ("client", "shop"), ("server", "mail (rabbitmq)"), ("connection_type", "virtual_node")], &|m| m * 60.0);
+        series(&[("__name__", "watchfire_node_info"), ("node", "mail (rabbitmq)"), ("kind", "queue"), ("system", "rabbitmq")], &|_| 1.0);
+        // A third one reads it.
+        let through = [("client", "shop"), ("queue", "mail"), ("system", "rabbitmq"), ("server", "postman")];
+        series(&[&[("__name__", "watchfire_message_deliveries_total")], &through[..]].concat(), &|m| m * 120.0);
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let at = Timestamp(BEGIN + 30 * 60_000);
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW * 10, scrape_window: SCRAPE_WINDOW };
+        let (declared, last_seen) = (Declared::default(), BTreeMap::new());
+        let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+        let queues = queues(&lens, &context).expect("readable").queues;
+        let found: Vec<_> = queues.iter().map(|q| (q.queue.as_str(), q.depth, q.in_rate.map(f64::round), &q.producers[..])).collect();
+        assert_eq!(found, [("mail", Some(7.0), Some(3.0), &["shop".to_owned()][..])]);
+        let services = [ServiceRow { name: "mail".into(), ..ServiceRow::default() }];
+        let map = super::super::map::map(&lens, &context, &services, &queues).expect("readable");
+        let edges: Vec<_> = map.edges.iter().map(|e| (e.client.as_str(), e.server.as_str(), e.kind.as_str())).collect();
+        assert_eq!(edges, [("mail (rabbitmq)", "postman", "messaging"), ("shop", "mail (rabbitmq)", "messaging")]);
+        let depths: Vec<_> = map.nodes.iter().map(|n| (n.name.as_str(), n.kind, n.queue_depth)).collect();
+        assert!(depths.contains(&("mail", NodeKind::Service, None)), "{depths:?}");
+        assert!(depths.contains(&("mail (rabbitmq)", NodeKind::Queue, Some(7.0))), "{depths:?}");
     }
 
     #[test]

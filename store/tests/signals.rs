@@ -20,12 +20,6 @@ fn edges(bench: &Bench) -> Vec<String> {
     bench.newest(REQUESTS).iter().map(|(l, v)| format!("{} {}", edge(l), v.as_float().unwrap_or(f64::NAN))).collect()
 }
 
-fn deliveries(bench: &Bench) -> Vec<String> {
-    let through = |l: &Labels| format!("{} -> {} [{}] -> {}", l.value("client"), l.value("queue"), l.value("system"), l.value("server"));
-    let newest = bench.newest("watchfire_message_deliveries_total");
-    newest.iter().map(|(l, v)| format!("{} {}", through(l), v.as_float().unwrap_or(f64::NAN))).collect()
-}
-
 #[test]
 fn red_series_have_the_names_and_labels_of_the_collector() {
     let mut bench = Bench::new();
@@ -85,76 +79,6 @@ fn both_halves_of_a_call_make_one_edge_in_either_order() {
         let client = bench.value("traces_service_graph_request_client_seconds_sum", &[("client", "web")]).expect("client seconds");
         assert!((server - 0.02).abs() < 1e-9 && (client - 0.03).abs() < 1e-9);
     }
-}
-
-#[test]
-fn consumers_are_joined_by_parent_and_by_links_across_traces() {
-    let mut bench = Bench::new();
-    let topic = || text("messaging.destination.name", "orders");
-    bench.send("shop", vec![span(1, 1, 0, "send", PRODUCER).with(topic()).with(text("messaging.system", "kafka"))]);
-    bench.send("billing", vec![span(7, 2, 0, "process", CONSUMER).links(1, 1)]);
-    bench.send("mail", vec![span(1, 3, 1, "process", CONSUMER)]);
-    bench.pass(15 * SECONDS);
-    assert_eq!(edges(&bench), ["shop -> billing [messaging_system] 1", "shop -> mail [messaging_system] 1"]);
-    assert_eq!(deliveries(&bench), ["shop -> orders [kafka] -> billing 1", "shop -> orders [kafka] -> mail 1"]);
-}
-
-/// A client that polls a topic is no producer: its polls would count as messages published and never consumed.
-#[test]
-fn fetching_and_settling_messages_publishes_nothing() {
-    let mut bench = Bench::new();
-    let topic = |span: Span| span.with(text("messaging.destination.name", "orders")).with(text("messaging.system", "kafka"));
-    let doing = |id: u64, key: &str, operation: &str| topic(span(id.into(), id, 0, operation, CLIENT)).with(text(key, operation));
-    bench.send("shop", vec![topic(span(1, 1, 0, "send", PRODUCER)), doing(2, "messaging.operation.type", "send")]);
-    let fetched = vec![
-        doing(3, "messaging.operation.type", "receive").links(1, 1),
-        span(3, 31, 3, "process", CONSUMER).links(1, 1),
-        doing(4, "messaging.operation.type", "settle"),
-        doing(5, "messaging.operation", "receive"),
-    ];
-    bench.send("billing", fetched);
-    bench.pass(15 * SECONDS);
-    assert_eq!(edges(&bench), ["shop -> billing [messaging_system] 1", "shop -> orders [virtual_node] 1"]);
-    assert_eq!(deliveries(&bench), ["shop -> orders [kafka] -> billing 1"]);
-}
-
-/// A long queue parts the two halves by more than the join waits, and a producer may send no spans at all: what comes out is counted all the same.
-#[test]
-fn messages_of_producers_that_are_not_seen_come_out_of_their_queue() {
-    let mut bench = Bench::new();
-    let topic = |span: Span| span.with(text("messaging.destination.name", "orders")).with(text("messaging.system", "kafka"));
-    bench.send("shop", vec![topic(span(1, 1, 0, "send", PRODUCER))]);
-    bench.pass(15 * SECONDS);
-    let late = vec![
-        topic(span(1, 11, 1, "process", CONSUMER)),
-        // One message linked, and a parent that is no producer: one delivery.
-        topic(span(2, 21, 20, "process", CONSUMER)).links(1, 1),
-        topic(span(3, 31, 0, "process", CONSUMER)).fails("no"),
-        // Fetched, and processed by others.
-        topic(span(4, 41, 0, "receive", CONSUMER)).with(text("messaging.operation.type", "receive")),
-        span(5, 51, 0, "process", CONSUMER),
-    ];
-    bench.send("billing", late);
-    bench.pass(15 * SECONDS);
-    assert_eq!(edges(&bench), ["shop -> orders [virtual_node] 1"]);
-    assert_eq!(deliveries(&bench), [" -> orders [kafka] -> billing 3"]);
-    assert_eq!(bench.value("watchfire_message_deliveries_failed_total", &[("queue", "orders")]), Some(1.0));
-}
-
-#[test]
-fn each_queue_between_the_same_two_services_has_its_own_deliveries() {
-    let mut bench = Bench::new();
-    let through = |id: u64, queue: &str| span(id.into(), id, 0, "send", PRODUCER).with(text("messaging.destination.name", queue));
-    bench.send("shop", vec![through(1, "orders"), through(2, "orders"), through(3, "refunds"), span(4, 4, 0, "call", CLIENT)]);
-    let process = |trace: u64, id: u64| span(trace.into(), id, trace, "process", CONSUMER);
-    bench.send("billing", vec![process(1, 11), process(2, 12), process(3, 13).fails("refused"), span(4, 14, 4, "GET /x", SERVER)]);
-    bench.pass(15 * SECONDS);
-    assert_eq!(edges(&bench), ["shop -> billing [messaging_system] 3", "shop -> billing [] 1"]);
-    assert_eq!(deliveries(&bench), ["shop -> orders [] -> billing 2", "shop -> refunds [] -> billing 1"]);
-    let failed = |queue| bench.value("watchfire_message_deliveries_failed_total", &[("queue", queue)]);
-    assert_eq!((failed("orders"), failed("refunds")), (Some(0.0), Some(1.0)));
-    let seen: Vec<_> = bench.store.observed_deliveries().iter().filter_map(|d| d.queue.as_deref().map(str::to_owned)).collect();
-    assert_eq!(seen, ["orders", "refunds"]);
 }
 
 #[test]

@@ -48,8 +48,8 @@ pub struct ObservedEdge {
 
 pub(crate) struct EdgeState {
     pub edge: ObservedEdge,
-    /// The server is a database under its own name, which a service may turn out to bear as well.
-    pub database: bool,
+    /// The server is a database or a queue under its own name, which a service may turn out to bear as well.
+    pub own_name: bool,
     pub requests: f64,
     pub failed: f64,
     pub server: Histogram,
@@ -101,7 +101,7 @@ pub(crate) struct Drawing {
     pub protocol: Protocol,
     pub queue: Option<Arc<str>>,
     pub system: Arc<str>,
-    pub database: bool,
+    pub own_name: bool,
 }
 
 impl Edges {
@@ -140,7 +140,7 @@ impl Edges {
 
     #[cold]
     fn add(&mut self, ends: Ends, drawing: Drawing, at: Timestamp) -> u32 {
-        let Drawing { client, server, protocol, queue, system, database } = drawing;
+        let Drawing { client, server, protocol, queue, system, own_name } = drawing;
         let names = (client, server, ends.connection, queue);
         if let Some(id) = self.by_names.get(&names) {
             self.by_ends.insert(ends, *id);
@@ -165,7 +165,7 @@ impl Edges {
                 first_seen: at,
                 last_seen: at,
             },
-            database,
+            own_name,
             requests: 0.0,
             failed: 0.0,
             server: Histogram::new(),

@@ -70,6 +70,17 @@ impl Half {
         self.meta & MATCHED != 0
     }
 
+    /// A half that is not missed when nobody meets it.
+    pub fn optional(mut self) -> Self {
+        self.meta |= MATCHED;
+        self
+    }
+
+    /// Whether both are messages of one service to one queue.
+    pub fn same_message(&self, other: &Half) -> bool {
+        self.message() && other.message() && (self.service, self.peer) == (other.service, other.peer)
+    }
+
     pub fn protocol(&self) -> u32 {
         self.meta >> PROTOCOL_SHIFT & 7
     }
@@ -187,6 +198,34 @@ impl Join {
         };
         tags[place] = tag;
         halves[place] = half;
+    }
+
+    /// The caller's half of a call, if it waits.
+    fn waiting_caller(&mut self, tag: u64) -> Option<&mut Half> {
+        let index = tag as usize & self.mask;
+        let tags = &self.tags[index];
+        let halves = &mut self.halves[index * PLACES..][..PLACES];
+        halves
+            .iter_mut()
+            .zip(tags)
+            .find(|(half, short_tag)| **short_tag == short(tag) && half.tag == tag && !half.is_callee())
+            .map(|(half, _)| half)
+    }
+
+    /// Somebody else says that this call failed.
+    pub fn fail(&mut self, tag: u64) {
+        if let Some(half) = self.waiting_caller(tag) {
+            half.meta |= FAILED;
+        }
+    }
+
+    /// A message was handed on within the span of this caller, which sends no second one.
+    pub fn enclose(&mut self, tag: u64, inner: &Half) {
+        if let Some(half) = self.waiting_caller(tag)
+            && half.same_message(inner)
+        {
+            half.meta |= MATCHED;
+        }
     }
 
     /// Looks at a part of the table and hands out the halves that waited long enough. Four calls see everything.

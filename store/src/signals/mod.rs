@@ -2,6 +2,7 @@
 
 pub(crate) mod board;
 pub(crate) mod edges;
+pub(crate) mod enclosing;
 pub mod histogram;
 pub(crate) mod join;
 pub(crate) mod operations;

@@ -92,6 +92,8 @@ pub(crate) struct PeerAttributes<'a> {
     db_namespace: &'a [u8],
     db_system: &'a [u8],
     destination: &'a [u8],
+    template: &'a [u8],
+    routing_key: &'a [u8],
     messaging_system: &'a [u8],
     operation: &'a [u8],
     address: &'a [u8],
@@ -154,6 +156,9 @@ impl<'a> PeerAttributes<'a> {
             21 if key == b"messaging.destination" && self.destination.is_empty() => &mut self.destination,
             24 if key == b"messaging.operation.type" => &mut self.operation,
             26 if key == b"messaging.destination.name" => &mut self.destination,
+            30 if key == b"messaging.destination.template" => &mut self.template,
+            30 if key == b"messaging.rabbitmq.routing_key" => &mut self.routing_key,
+            42 if key == b"messaging.rabbitmq.destination.routing_key" => &mut self.routing_key,
             _ => return,
         };
         // The usual form of a text value: field 2 holding field 1, both shorter than 128 bytes.
@@ -204,10 +209,30 @@ impl<'a> PeerAttributes<'a> {
         matches!(self.operation, b"receive" | b"settle")
     }
 
+    /// Whether the call hands over messages, each of which may have a span of its own that created it.
+    #[inline]
+    pub fn sends(&self) -> bool {
+        matches!(self.operation, b"send" | b"publish")
+    }
+
     /// Whether a consumer works on messages of a queue that it names. One that only fetched them is followed by others that do.
     #[inline]
     pub fn processes(&self) -> bool {
-        !self.destination.is_empty() && !self.consumes()
+        !self.destination().is_empty() && !self.consumes()
+    }
+
+    /// The queue or topic: of many that are made alike the one name they share, and of RabbitMQ's default exchange the queue that the routing key names.
+    #[inline]
+    fn destination(&self) -> &'a [u8] {
+        if !self.template.is_empty() {
+            return self.template;
+        }
+        if !self.routing_key.is_empty() && matches!(self.destination, b"" | b"<default>" | b"(default)" | b"amq.default") {
+            // The broker gives each client a queue of its own for answers.
+            const ANSWERS: [&[u8]; 2] = [b"amq.gen", b"amq.rabbitmq.reply-to"];
+            return ANSWERS.into_iter().find(|own| self.routing_key.starts_with(own)).unwrap_or(self.routing_key);
+        }
+        self.destination
     }
 
     /// The peer's name by precedence, with a port where the name is an address: stated service, database, destination, address, RPC service.
@@ -223,8 +248,9 @@ impl<'a> PeerAttributes<'a> {
             let numbered = self.db_namespace.iter().all(u8::is_ascii_digit);
             return (if numbered && !self.db_system.is_empty() { self.db_system } else { self.db_namespace }, 0);
         }
-        if !self.destination.is_empty() {
-            return (self.destination, 0);
+        let destination = self.destination();
+        if !destination.is_empty() {
+            return (destination, 0);
         }
         let port = if matches!(self.port, 80 | 443) { 0 } else { self.port };
         for address in [self.address, self.old_address] {
@@ -266,6 +292,11 @@ fn is_cache(system: &[u8]) -> bool {
 }
 
 impl Peer {
+    /// Whether this service took messages of the queue that this peer is: a service of a queue's name need not have to do with it.
+    pub fn taken_by(&self, service: u32) -> bool {
+        matches!(self.answers.get(), known if known == service || known == SEVERAL)
+    }
+
     /// The service that a call went to whose other half never came, as when that service is down: the one that answered before at the same address.
     /// A loopback address is another place for each client.
     pub fn service(&self, client: u32) -> Option<u32> {

@@ -117,6 +117,21 @@ impl SpanEngine {
             } else if matches!(pending.protocol, Protocol::Database | Protocol::Cache) && pending.peer != NOBODY {
                 // A database never answers with a span: the edge is complete as it is.
                 sides.peer_edge(&half(0), Connection::Database);
+            } else if pending.links.0 != pending.links.1 {
+                if flags & FAILED != 0 {
+                    for (trace, span) in &self.links[pending.links.0 as usize..pending.links.1 as usize] {
+                        self.join.fail(key(*trace, *span));
+                    }
+                }
+            } else if pending.kind == SpanKind::Producer && pending.peer != NOBODY {
+                let half = half(tag);
+                if parent != 0 {
+                    let around = key(trace, parent);
+                    self.join.enclose(around, &half);
+                    self.enclosing.remember(around, &half);
+                }
+                let half = if self.enclosing.encloses(&half) { half.optional() } else { half };
+                self.join.offer(half, ticks, |pair| sides.pair(&pair));
             } else {
                 self.join.offer(half(tag), ticks, |pair| sides.pair(&pair));
             }
@@ -192,7 +207,7 @@ impl<'a> Sides<'a> {
             protocol: if message { Protocol::Messaging } else { Protocol::from_bits(caller.protocol()) },
             queue: queue.cloned(),
             system: peer.map_or(self.nothing, |p| &p.system).clone(),
-            database: false,
+            own_name: false,
         };
         self.edges.count(ends, &call, self.now, || draw(None));
         if let Some(peer) = peer {
@@ -209,28 +224,35 @@ impl<'a> Sides<'a> {
     #[inline]
     fn peer_edge(&mut self, half: &Half, connection: Connection) {
         let Some(peer) = self.peers.get(half.peer) else { return };
-        // A named peer that does send spans is that service: its half was lost or late, it is no other node.
-        let known =
-            if connection == Connection::VirtualNode { self.services.named(&peer.name).or(peer.service(half.service)) } else { None };
+        // A named peer that does send spans is that service: its half was lost or late, it is no other node. Unless it is a queue that the service
+        // was never seen to read.
+        let namesake = self.services.named(&peer.name);
+        let queue = peer.protocol == Protocol::Messaging && !peer.stated;
+        let known = match connection {
+            Connection::VirtualNode if queue => namesake.filter(|service| peer.taken_by(*service)),
+            Connection::VirtualNode => namesake.or(peer.service(half.service)),
+            _ => None,
+        };
+        let direct = if queue { Connection::MessagingSystem } else { Connection::Direct };
         let ends = match known {
-            Some(service) => Ends { client: half.service, server: service, peer: false, connection: Connection::Direct, queue: NOBODY },
+            Some(service) => Ends { client: half.service, server: service, peer: false, connection: direct, queue: NOBODY },
             None => Ends { client: half.service, server: half.peer, peer: true, connection, queue: NOBODY },
         };
         let call =
             Call { failed: half.failed(), weight: f64::from(half.weight), server_nanos: Some(half.nanos), client_nanos: Some(half.nanos) };
         // A database is often called like the service that owns it, and is not that service: neither its figures nor its troubles are.
-        let own = connection == Connection::Database && !peer.stated;
+        let own = (connection == Connection::Database || queue) && !peer.stated;
         self.edges.count(ends, &call, self.now, || Drawing {
             client: self.services.get(half.service).seen.name.clone(),
             server: match known {
                 Some(service) => self.services.get(service).seen.name.clone(),
-                None if own && self.services.named(&peer.name).is_some() => beside_its_namesake(peer),
+                None if own && namesake.is_some() => beside_its_namesake(peer),
                 None => peer.name.clone(),
             },
             protocol: peer.protocol,
             queue: None,
             system: peer.system.clone(),
-            database: own,
+            own_name: own,
         });
     }
 
@@ -246,7 +268,7 @@ impl<'a> Sides<'a> {
             protocol: Protocol::Messaging,
             queue: Some(queue.name.clone()),
             system: queue.system.clone(),
-            database: false,
+            own_name: false,
         });
     }
 
@@ -259,7 +281,7 @@ impl<'a> Sides<'a> {
             protocol: Protocol::Call,
             queue: None,
             system: self.nothing.clone(),
-            database: false,
+            own_name: false,
         });
     }
 }

@@ -14,6 +14,7 @@ use crate::series::SeriesBook;
 use crate::signals::SignalSettings;
 use crate::signals::board::Board;
 use crate::signals::edges::Edges;
+use crate::signals::enclosing::Enclosing;
 use crate::signals::join::Join;
 use crate::signals::operations::Operations;
 use crate::signals::peer::{NOBODY, PeerAttributes, Peers, Protocol};
@@ -70,6 +71,7 @@ pub struct SpanEngine {
     pub(super) services_published: usize,
     pub(super) peers: Peers,
     pub(super) join: Join,
+    pub(super) enclosing: Enclosing,
     pub(super) repeats: Repeats,
     pub(super) resources: Interned<Resource>,
     pub(super) scopes: Interned<Scope>,
@@ -123,6 +125,7 @@ impl SpanEngine {
             services_published: 0,
             peers: Peers::new(settings.peers),
             join: Join::new(JOIN_BITS),
+            enclosing: Enclosing::default(),
             repeats: Repeats::new(REPEAT_BITS),
             resources: Interned::new(RESOURCES),
             scopes: Interned::new(SCOPES),
@@ -218,7 +221,7 @@ impl SpanEngine {
 
     /// Bytes of the tables beside the spans themselves.
     pub fn table_bytes(&self) -> usize {
-        self.join.bytes() + self.repeats.bytes() + self.open.bodies.capacity()
+        self.join.bytes() + self.enclosing.bytes() + self.repeats.bytes() + self.open.bodies.capacity()
     }
 }
 
@@ -269,11 +272,13 @@ impl SpanVisitor for SpanEngine {
         if service.http_4xx_is_error && span.kind == SpanKind::Server && !failed {
             failed = Self::http_failed(span);
         }
-        let (mut peer, mut protocol, mut joins) = (NOBODY, Protocol::Call, span.kind);
+        let (mut peer, mut protocol, mut joins, mut reports) = (NOBODY, Protocol::Call, span.kind, false);
         if matches!(span.kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
             let mut attributes = PeerAttributes::default();
             attributes.read(span);
             protocol = attributes.protocol(span.kind);
+            // What is sent was published by the spans that created it, to which this one is linked.
+            reports = span.kind == SpanKind::Client && attributes.sends() && !span.links.is_empty();
             if span.kind == SpanKind::Client && attributes.consumes() {
                 joins = SpanKind::Internal;
             } else if span.kind != SpanKind::Consumer || attributes.processes() {
@@ -302,7 +307,7 @@ impl SpanVisitor for SpanEngine {
         self.open.rows.push(row);
         put_body(&mut self.open.bodies, span.body, span.attribute_ranges, named);
         let from = self.links.len() as u32;
-        if span.kind == SpanKind::Consumer {
+        if span.kind == SpanKind::Consumer || reports {
             self.links.extend(span.links.iter().map(|(t, s)| (u128::from_be_bytes(t.0), u64::from_be_bytes(s.0))));
         }
         let links = (from, self.links.len() as u32);

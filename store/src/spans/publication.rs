@@ -90,7 +90,7 @@ impl SpanEngine {
             self.services_published = self.services.all().len();
             // Drawn anew, under another name, with its next call.
             let services = &self.services;
-            let namesake = |state: &EdgeState| state.database && services.named(&state.edge.server).is_some();
+            let namesake = |state: &EdgeState| state.own_name && services.named(&state.edge.server).is_some();
             self.edges.sweep(namesake, |state| state.series.iter_mut().for_each(|p| row.end(p)));
         }
         if let Some(addresses) = self.peers.learned() {

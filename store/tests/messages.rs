@@ -1,0 +1,186 @@
+//! Messages from encoded spans to series: who publishes, who takes, and the queue between them.
+
+#[path = "../testing/build.rs"]
+mod build;
+#[path = "../testing/walk.rs"]
+mod walk;
+
+use build::*;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use std::time::Duration;
+use watchfire_model::Labels;
+
+const REQUESTS: &str = "traces_service_graph_request_total";
+const SECONDS: Duration = Duration::from_secs(1);
+
+fn edges(bench: &Bench) -> Vec<String> {
+    let edge = |l: &Labels| format!("{} -> {} [{}]", l.value("client"), l.value("server"), l.value("connection_type"));
+    bench.newest(REQUESTS).iter().map(|(l, v)| format!("{} {}", edge(l), v.as_float().unwrap_or(f64::NAN))).collect()
+}
+
+fn deliveries(bench: &Bench) -> Vec<String> {
+    let through = |l: &Labels| format!("{} -> {} [{}] -> {}", l.value("client"), l.value("queue"), l.value("system"), l.value("server"));
+    let newest = bench.newest("watchfire_message_deliveries_total");
+    newest.iter().map(|(l, v)| format!("{} {}", through(l), v.as_float().unwrap_or(f64::NAN))).collect()
+}
+
+#[test]
+fn consumers_are_joined_by_parent_and_by_links_across_traces() {
+    let mut bench = Bench::new();
+    let topic = || text("messaging.destination.name", "orders");
+    bench.send("shop", vec![span(1, 1, 0, "send", PRODUCER).with(topic()).with(text("messaging.system", "kafka"))]);
+    bench.send("billing", vec![span(7, 2, 0, "process", CONSUMER).links(1, 1)]);
+    bench.send("mail", vec![span(1, 3, 1, "process", CONSUMER)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> billing [messaging_system] 1", "shop -> mail [messaging_system] 1"]);
+    assert_eq!(deliveries(&bench), ["shop -> orders [kafka] -> billing 1", "shop -> orders [kafka] -> mail 1"]);
+}
+
+/// A client that polls a topic is no producer: its polls would count as messages published and never consumed.
+#[test]
+fn fetching_and_settling_messages_publishes_nothing() {
+    let mut bench = Bench::new();
+    let topic = |span: Span| span.with(text("messaging.destination.name", "orders")).with(text("messaging.system", "kafka"));
+    let doing = |id: u64, key: &str, operation: &str| topic(span(id.into(), id, 0, operation, CLIENT)).with(text(key, operation));
+    bench.send("shop", vec![topic(span(1, 1, 0, "send", PRODUCER)), doing(2, "messaging.operation.type", "send")]);
+    let fetched = vec![
+        doing(3, "messaging.operation.type", "receive").links(1, 1),
+        span(3, 31, 3, "process", CONSUMER).links(1, 1),
+        doing(4, "messaging.operation.type", "settle"),
+        doing(5, "messaging.operation", "receive"),
+    ];
+    bench.send("billing", fetched);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> billing [messaging_system] 1", "shop -> orders [virtual_node] 1"]);
+    assert_eq!(deliveries(&bench), ["shop -> orders [kafka] -> billing 1"]);
+}
+
+/// Newer conventions give each message of a batch a span that creates it, beside the one call that sends them.
+#[test]
+fn messages_that_are_created_and_then_sent_are_published_once() {
+    let mut bench = Bench::new();
+    let topic = |span: Span| span.with(text("messaging.destination.name", "orders")).with(text("messaging.system", "kafka"));
+    let create = |id: u64| topic(span(1, id, 0, "create", PRODUCER)).with(text("messaging.operation.type", "create"));
+    let send = |id: u64| topic(span(1, id, 0, "send", CLIENT)).with(text("messaging.operation.type", "send"));
+    bench.send("shop", vec![create(1), create(2), send(3).links(1, 1).links(1, 2)]);
+    bench.send("shop", vec![create(4), create(5), send(6).links(1, 4).links(1, 5).fails("no broker")]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> orders [virtual_node] 4"]);
+    let failed = "traces_service_graph_request_failed_total";
+    assert_eq!(bench.value(failed, &[("server", "orders")]), Some(2.0), "those whose sending failed");
+}
+
+/// A library that publishes by another one, both instrumented; or one instrumented twice, as pika is.
+#[test]
+fn a_producer_around_a_producer_of_the_same_message_publishes_nothing() {
+    let publish = |id: u64, parent: u64, queue: &str| {
+        span(1, id, parent, "send", PRODUCER).with(text("messaging.destination.name", queue)).with(text("messaging.system", "rabbitmq"))
+    };
+    for outer_first in [false, true] {
+        let mut bench = Bench::new();
+        let spans = [vec![publish(2, 1, "orders"), publish(4, 3, "orders")], vec![publish(1, 9, "orders"), publish(3, 9, "orders")]];
+        let [inner, outer] = spans;
+        for spans in if outer_first { [outer, inner] } else { [inner, outer] } {
+            bench.send("shop", spans);
+        }
+        // Somewhere else is another message.
+        bench.send("shop", vec![publish(6, 5, "mails"), publish(5, 9, "events")]);
+        bench.send("billing", vec![span(1, 7, 4, "process", CONSUMER)]);
+        bench.pass(15 * SECONDS);
+        let mut edges = edges(&bench);
+        edges.sort();
+        assert_eq!(
+            edges,
+            [
+                "shop -> billing [messaging_system] 1",
+                "shop -> events [virtual_node] 1",
+                "shop -> mails [virtual_node] 1",
+                "shop -> orders [virtual_node] 1",
+            ]
+        );
+    }
+}
+
+/// Instrumentations name the exchange, and RabbitMQ's default exchange has no name: the routing key is then the queue.
+#[test]
+fn messages_through_the_default_exchange_go_to_the_queue_of_their_routing_key() {
+    let publish = |id: u64, destination: (&str, &str), key: (&str, &str)| {
+        let named = span(id.into(), id, 0, "publish", PRODUCER).with(text("messaging.system", "rabbitmq"));
+        named.with(text(destination.0, destination.1)).with(text(key.0, key.1)).with(text("server.address", "mq-1"))
+    };
+    let (old, new) = ("messaging.rabbitmq.routing_key", "messaging.rabbitmq.destination.routing_key");
+    let mut bench = Bench::new();
+    let spans = vec![
+        publish(1, ("messaging.destination", ""), (old, "jobs")),
+        publish(2, ("messaging.destination.name", "<default>"), (new, "jobs")),
+        publish(3, ("messaging.destination.name", "amq.default"), (new, "jobs")),
+        publish(4, ("messaging.destination.name", "events"), (new, "mail.welcome")),
+        publish(5, ("messaging.destination", ""), (old, "amq.gen-JzTY20BRgKO")),
+        publish(6, ("messaging.destination", ""), (old, "amq.gen-Xa2oijWpq31")),
+        publish(7, ("messaging.destination.name", "/users/17/inbox"), ("messaging.destination.template", "/users/{id}/inbox")),
+    ];
+    bench.send("shop", spans);
+    bench.pass(15 * SECONDS);
+    let mut edges = edges(&bench);
+    edges.sort();
+    let to = |queue: &str, count: u32| format!("shop -> {queue} [virtual_node] {count}");
+    assert_eq!(edges, [to("/users/{id}/inbox", 1), to("amq.gen", 2), to("events", 1), to("jobs", 3)]);
+}
+
+/// A long queue parts the two halves by more than the join waits, and a producer may send no spans at all: what comes out is counted all the same.
+#[test]
+fn messages_of_producers_that_are_not_seen_come_out_of_their_queue() {
+    let mut bench = Bench::new();
+    let topic = |span: Span| span.with(text("messaging.destination.name", "orders")).with(text("messaging.system", "kafka"));
+    bench.send("shop", vec![topic(span(1, 1, 0, "send", PRODUCER))]);
+    bench.pass(15 * SECONDS);
+    let late = vec![
+        topic(span(1, 11, 1, "process", CONSUMER)),
+        // One message linked, and a parent that is no producer: one delivery.
+        topic(span(2, 21, 20, "process", CONSUMER)).links(1, 1),
+        topic(span(3, 31, 0, "process", CONSUMER)).fails("no"),
+        // Fetched, and processed by others.
+        topic(span(4, 41, 0, "receive", CONSUMER)).with(text("messaging.operation.type", "receive")),
+        span(5, 51, 0, "process", CONSUMER),
+    ];
+    bench.send("billing", late);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> orders [virtual_node] 1"]);
+    assert_eq!(deliveries(&bench), [" -> orders [kafka] -> billing 3"]);
+    assert_eq!(bench.value("watchfire_message_deliveries_failed_total", &[("queue", "orders")]), Some(1.0));
+}
+
+#[test]
+fn each_queue_between_the_same_two_services_has_its_own_deliveries() {
+    let mut bench = Bench::new();
+    let through = |id: u64, queue: &str| span(id.into(), id, 0, "send", PRODUCER).with(text("messaging.destination.name", queue));
+    bench.send("shop", vec![through(1, "orders"), through(2, "orders"), through(3, "refunds"), span(4, 4, 0, "call", CLIENT)]);
+    let process = |trace: u64, id: u64| span(trace.into(), id, trace, "process", CONSUMER);
+    bench.send("billing", vec![process(1, 11), process(2, 12), process(3, 13).fails("refused"), span(4, 14, 4, "GET /x", SERVER)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> billing [messaging_system] 3", "shop -> billing [] 1"]);
+    assert_eq!(deliveries(&bench), ["shop -> orders [] -> billing 2", "shop -> refunds [] -> billing 1"]);
+    let failed = |queue| bench.value("watchfire_message_deliveries_failed_total", &[("queue", queue)]);
+    assert_eq!((failed("orders"), failed("refunds")), (Some(0.0), Some(1.0)));
+    let seen: Vec<_> = bench.store.observed_deliveries().iter().filter_map(|d| d.queue.as_deref().map(str::to_owned)).collect();
+    assert_eq!(seen, ["orders", "refunds"]);
+}
+
+#[test]
+fn a_queue_called_like_a_service_is_that_service_only_if_it_reads_the_queue() {
+    let publish = |id: u64| {
+        let named = span(id.into(), id, 0, "publish", PRODUCER).with(text("messaging.system", "rabbitmq"));
+        named.with(text("messaging.destination.name", "mail"))
+    };
+    let mut bench = Bench::new();
+    bench.send("mail", vec![span(1, 1, 0, "GET /", SERVER)]);
+    bench.send("shop", vec![publish(2)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> mail (rabbitmq) [virtual_node] 1"]);
+
+    let mut bench = Bench::new();
+    bench.send("shop", vec![publish(2), publish(3)]);
+    bench.send("mail", vec![span(2, 21, 2, "process", CONSUMER)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> mail [messaging_system] 2"], "the one that was not met is no call");
+}
