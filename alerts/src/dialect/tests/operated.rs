@@ -115,9 +115,68 @@ fn a_queue_whose_consumers_died_lets_nothing_out() {
     assert_eq!(flow(&texts), (None, None, false));
 }
 
+/// RabbitMQ 3.10 with a consumer that rejects one message of ten.
+#[test]
+fn what_a_consumer_rejects_has_left_the_queue() {
+    let scrape = |step: u64, (unacked, redelivered): (u64, u64)| {
+        let queue = r#"vhost="/",queue="orders""#;
+        let channel = format!("channel=\"<0.849.0>\",{queue}");
+        let counters = [
+            ("messages_delivered_ack", step * 150 + unacked + redelivered),
+            ("messages_acked", step * 135),
+            ("messages_redelivered", redelivered),
+            ("messages_delivered", 0),
+            ("get", 0),
+            ("get_ack", 0),
+        ];
+        let counters = counters.map(|(name, n)| format!("rabbitmq_detailed_channel_{name}_total{{{channel}}} {n}\n")).concat();
+        format!(
+            "rabbitmq_detailed_queue_messages{{{queue}}} 400\nrabbitmq_detailed_queue_messages_unacked{{{queue}}} {unacked}\n{counters}"
+        )
+    };
+    let out = |state: &dyn Fn(u64) -> (u64, u64)| {
+        let texts: Vec<String> = (0..12).map(|step| scrape(step, state(step))).collect();
+        rows_of_scrapes(&texts).queues[0].out_rate.map(f64::round)
+    };
+    assert_eq!(out(&|_| (0, 0)), Some(10.0));
+    assert_eq!(out(&|step| (step * 30, 0)), Some(10.0), "what is still out has not left");
+    assert_eq!(out(&|step| (0, step * 45)), Some(10.0), "nor what came back");
+}
+
 #[test]
 fn a_list_of_bullmq_is_no_second_queue() {
     let text = "bullmq_job_count{queue=\"mail\", state=\"waiting\"} 4\nredis_key_size{db=\"db0\",key=\"bull:mail:wait\"} 4\nredis_key_size{db=\"db0\",key=\"bull:other:wait\"} 2";
     let found = queues(&[text]);
     assert_eq!(found.iter().map(|q| q.0.as_str()).collect::<Vec<_>>(), ["mail", "bull:other:wait"]);
+}
+
+#[test]
+fn a_server_that_haproxy_does_not_check_is_unknown() {
+    let up = |proxy: &str, server: &str, failures: &str| {
+        format!(
+            "haproxy_server_status{{proxy=\"{proxy}\",server=\"{server}\",state=\"DOWN\"}} 0\n\
+             haproxy_server_status{{proxy=\"{proxy}\",server=\"{server}\",state=\"UP\"}} 1\n\
+             haproxy_server_check_failures_total{{proxy=\"{proxy}\",server=\"{server}\"}} {failures}\n"
+        )
+    };
+    let backend = |proxy: &str| {
+        format!(
+            "haproxy_backend_status{{proxy=\"{proxy}\",state=\"DOWN\"}} 0\nhaproxy_backend_status{{proxy=\"{proxy}\",state=\"UP\"}} 1\n"
+        )
+    };
+    let text = [up("web", "w1", "0"), up("web", "w2", "NaN"), up("api", "a1", "NaN"), backend("web"), backend("api")].concat();
+    let found = rows(&[&text]).breakers;
+    let mut states: Vec<_> = found.iter().map(|b| (b.breaker.as_str(), b.state.word(), b.unread.as_deref())).collect();
+    states.sort_unstable();
+    let unchecked = Some("unchecked");
+    assert_eq!(
+        states,
+        [
+            ("api", "unknown", unchecked),
+            ("api/a1", "unknown", unchecked),
+            ("web", "closed", None),
+            ("web/w1", "closed", None),
+            ("web/w2", "unknown", unchecked)
+        ]
+    );
 }
