@@ -138,6 +138,19 @@ fn a_database_called_like_a_service_is_not_that_service() {
     assert_eq!(edges(&bench), ["orders -> shop [database] 1"], "unless the caller says so");
 }
 
+/// SQLAlchemy and node-postgres have a span for taking a connection, beside that of the query it is taken for.
+#[test]
+fn connecting_to_a_database_is_part_of_the_query_unless_it_fails() {
+    let at = |id: u64, name: &str| {
+        span(id.into(), id, 0, name, CLIENT).with(text("db.system.name", "postgresql")).with(text("db.namespace", "shop"))
+    };
+    let mut bench = Bench::new();
+    bench.send("orders", vec![at(1, "connect"), at(2, "pg-pool.connect"), at(3, "SELECT shop"), at(4, "pg-pool.connect").fails("refused")]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["orders -> shop [database] 2"]);
+    assert_eq!(bench.value("traces_service_graph_request_failed_total", &[("server", "shop")]), Some(1.0));
+}
+
 /// A service that is down answers with no span. What its callers saw is its trouble, and not that of an address beside it.
 #[test]
 fn calls_that_a_service_no_longer_answers_are_calls_to_the_service_that_did_at_that_address() {

@@ -279,7 +279,9 @@ impl SpanVisitor for SpanEngine {
             protocol = attributes.protocol(span.kind);
             // What is sent was published by the spans that created it, to which this one is linked.
             reports = span.kind == SpanKind::Client && attributes.sends() && !span.links.is_empty();
-            if span.kind == SpanKind::Client && attributes.consumes() {
+            // A connection that is had is part of the query that follows; one that is not had is all there is of it.
+            let connects = matches!(protocol, Protocol::Database | Protocol::Cache) && !failed && span.name.ends_with(b"connect");
+            if span.kind == SpanKind::Client && (connects || attributes.consumes()) {
                 joins = SpanKind::Internal;
             } else if span.kind != SpanKind::Consumer || attributes.processes() {
                 peer = self.peers.find(&attributes, protocol);
