@@ -18,6 +18,7 @@ mod health;
 mod latency;
 pub mod lens;
 mod map;
+mod metrics_only;
 pub mod objectives;
 mod overall;
 mod page;

@@ -239,10 +239,22 @@ fn service_node(row: &ServiceRow, context: &Context<'_>) -> Node {
 
 fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>) {
     let target = breaker.protects.as_deref().unwrap_or(&breaker.breaker);
-    if let Some(edge) = edges.get_mut(&(breaker.service.clone(), target.to_owned())) {
+    let mut key = (breaker.service.clone(), target.to_owned());
+    if !edges.contains_key(&key) && is_address(&breaker.service) {
+        // Scraped by its address, whose breaker it is is not said. Where one alone calls what it protects, it is that one's.
+        let mut callers = edges.keys().filter(|(_, server)| server == target);
+        let (Some((caller, _)), None) = (callers.next(), callers.next()) else { return };
+        key.0 = caller.clone();
+    }
+    if let Some(edge) = edges.get_mut(&key) {
         edge.breaker = Some(breaker.state.clone());
         edge.breaker_inferred = breaker.inferred;
     }
+}
+
+/// `host:port`, which is the job of a target given without a name.
+fn is_address(service: &str) -> bool {
+    service.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// Client, server and `connection_type`.
@@ -332,6 +344,25 @@ fn edge_kind(connection: &str, server: Option<NodeKind>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_breaker_scraped_by_address_is_that_of_the_only_one_who_calls_what_it_protects() {
+        let edge = |client: &str, server: &str| {
+            ((client.to_owned(), server.to_owned()), Edge { client: client.into(), server: server.into(), ..Edge::default() })
+        };
+        let mut edges = BTreeMap::from([edge("shop", "payment"), edge("shop", "stock"), edge("web", "stock")]);
+        let open = |service: &str, breaker: &str| Breaker {
+            service: service.into(),
+            breaker: breaker.into(),
+            state: "open".into(),
+            ..Breaker::default()
+        };
+        for (service, breaker) in [("10.0.0.1:9102", "payment"), ("10.0.0.1:9102", "stock"), ("web", "payment")] {
+            put_on_edge(&open(service, breaker), &mut edges);
+        }
+        let on: Vec<_> = edges.values().filter(|e| e.breaker.is_some()).map(|e| (e.client.as_str(), e.server.as_str())).collect();
+        assert_eq!(on, [("shop", "payment")]);
+    }
 
     #[test]
     fn a_database_that_is_called_like_a_topic_is_still_a_database() {

@@ -3,6 +3,7 @@
 use super::collectors;
 use super::context::Context;
 use super::lens::Lens;
+use super::metrics_only;
 use super::state::judge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,15 +24,21 @@ const READY_MADE: [(&str, &str, &str, f64); 4] = [
 ];
 
 #[derive(Clone, Debug, Default)]
-struct Red {
-    rate: f64,
-    errors: f64,
-    p50: Option<f64>,
-    p95: Option<f64>,
-    p99: Option<f64>,
+pub struct Red {
+    pub rate: f64,
+    pub errors: f64,
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+    pub p99: Option<f64>,
     source: &'static str,
     /// What the rate was taken over.
     window: Duration,
+}
+
+impl Red {
+    pub fn of(source: &'static str, window: Duration) -> Self {
+        Red { source, window, ..Red::default() }
+    }
 }
 
 /// The `services` reading.
@@ -39,12 +46,17 @@ struct Red {
 /// # Errors
 /// When the store cannot be queried.
 pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, ReadError> {
-    let red = red(lens)?;
+    let mut red = red(lens)?;
+    metrics_only::fill(lens, &mut red)?;
+    let reporting = metrics_only::names(lens)?;
     let sparklines = sparklines(lens)?;
     let sampling = lens.by("service_name", "min by (service_name) (watchfire_sampling_ratio)")?;
     let mut seen = context.last_seen.clone();
     for name in ready_made(lens)? {
         seen.entry(name).or_insert(lens.at);
+    }
+    for (name, _) in red.iter().filter(|(_, red)| red.source == metrics_only::HTTP_METRICS) {
+        seen.insert(name.clone(), lens.at);
     }
     let collectors = collectors::collectors(lens)?;
     for name in collectors.keys() {
@@ -55,9 +67,11 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
 
     let mut names: BTreeSet<&str> = red.keys().map(String::as_str).collect();
     names.extend(seen.keys().map(String::as_str));
+    names.extend(reporting.iter().map(String::as_str));
     names.extend(context.declared_services());
     names.extend(context.checks.iter().map(|c| c.service.as_str()));
 
+    let without_spans = |name: &str| reporting.contains(name) && !seen.contains_key(name);
     let mut rows = Vec::with_capacity(names.len());
     for name in names {
         let figures = red.get(name);
@@ -74,7 +88,7 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
             sparkline: sparklines.get(name).cloned().unwrap_or_default(),
             sample_count: figures.map(|r| r.rate * r.window.as_secs_f64() * ratio.unwrap_or(1.0)),
             sampling_ratio: ratio,
-            source: figures.map(|r| r.source.to_owned()),
+            source: figures.map(|r| r.source.to_owned()).or_else(|| without_spans(name).then(|| metrics_only::METRICS_ONLY.to_owned())),
             version: versions.get(name).and_then(|v| v.version.clone()),
             saturation: saturation.get(name).map(|(v, _)| *v),
             saturation_of: saturation.get(name).map(|(_, what)| what.clone()),
@@ -328,6 +342,44 @@ mod tests {
     use watchfire_testkit::MemorySource;
 
     const BEGIN: i64 = 1_772_334_000_000;
+
+    #[test]
+    fn services_without_spans_are_listed_with_what_their_metrics_say() {
+        let mut source = MemorySource::new();
+        let mut put = |name: &str, pairs: &[(&str, &str)], per_minute: f64| {
+            let labels = Labels::from_pairs([("__name__", name)].into_iter().chain(pairs.iter().copied()));
+            for step in 0..=40 {
+                source.push(&labels, Timestamp(BEGIN + step * 15_000), Value::Float(per_minute * step as f64 / 4.0 + 1.0));
+            }
+        };
+        put("target_info", &[("job", "shop/worker"), ("telemetry_sdk_name", "opentelemetry")], 0.0);
+        put("target_info", &[("job", "web"), ("telemetry_sdk_name", "opentelemetry")], 0.0);
+        put("target_info", &[("job", "10.0.0.1:9464"), ("telemetry_sdk_name", "opentelemetry")], 0.0);
+        put("up", &[("job", "10.0.0.1:9464")], 0.0);
+        let served = "http_server_request_duration_seconds";
+        for (code, per_minute) in [("200", 570.0), ("503", 30.0)] {
+            let own = [("job", "web"), ("service_name", "web"), ("http_response_status_code", code)];
+            put(&format!("{served}_count"), &own, per_minute);
+            for (le, share) in [("0.1", 0.0), ("0.2", 1.0), ("+Inf", 1.0)] {
+                put(&format!("{served}_bucket"), &[&own[..], &[("le", le)]].concat(), per_minute * share);
+            }
+        }
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let at = Timestamp(BEGIN + 40 * 15_000);
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let (declared, last_seen) = (Declared::default(), BTreeMap::new());
+        let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+        let rows = services(&lens, &context).expect("readable").services;
+        assert_eq!(rows.iter().map(|r| r.name.as_str()).collect::<BTreeSet<_>>(), ["web", "worker"].into());
+        let of = |name: &str| rows.iter().find(|r| r.name == name).expect("a row");
+        let web = of("web");
+        assert_eq!((web.rate.map(f64::round), web.error_ratio.map(|r| (r * 1000.0).round())), (Some(10.0), Some(50.0)));
+        assert!(web.p50_seconds.is_some_and(|p| (0.1..0.2).contains(&p)), "{:?}", web.p50_seconds);
+        assert_eq!((web.source.as_deref(), web.state), (Some("http metrics"), HealthState::Healthy));
+        let worker = of("worker");
+        assert_eq!((worker.source.as_deref(), worker.rate, worker.error_ratio), (Some("metrics only"), None, None));
+        assert_eq!((worker.state, &worker.why[..]), (HealthState::Unknown, &["sends metrics, and no spans".to_owned()][..]));
+    }
 
     #[test]
     fn ready_made_metrics_of_every_dialect_are_services_with_percentiles() {

@@ -1,6 +1,7 @@
 //! The state of a service and the reasons for it, from what probes, breakers, alerts and its own calls say.
 
 use super::context::Context;
+use super::metrics_only::METRICS_ONLY;
 use std::time::Duration;
 use watchfire_model::reading::{Alert, AlertState, ServiceRow};
 use watchfire_model::{HealthState, Severity, Timestamp};
@@ -84,6 +85,7 @@ pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubl
             HealthState::Unknown,
             match silent_for {
                 Some(d) => format!("no telemetry for {}", short_duration(d)),
+                None if row.source.as_deref() == Some(METRICS_ONLY) => "sends metrics, and no spans".to_owned(),
                 None => "no telemetry yet".to_owned(),
             },
         ));
