@@ -10,7 +10,7 @@ use crate::error::EvalError;
 use crate::functions::over_time::Cell;
 use crate::histogram::arithmetic::{IncompatibleSchema, Remarks, add, divide, equal, multiply, subtract};
 use crate::histogram::buckets::compact;
-use crate::histogram::trim::trim;
+use crate::histogram::trim::{Keep, trim};
 use crate::parser::quote::go_quote;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -179,8 +179,8 @@ impl Evaluator<'_> {
                 match op {
                     BinaryOp::Mul => multiply(&mut h, *r),
                     BinaryOp::Div => divide(&mut h, *r),
-                    BinaryOp::TrimUpper => h = trim(l, *r, true),
-                    BinaryOp::TrimLower => h = trim(l, *r, false),
+                    BinaryOp::TrimUpper => h = trim(l, *r, Keep::Below),
+                    BinaryOp::TrimLower => h = trim(l, *r, Keep::Above),
                     _ => return impossible("histogram", "float"),
                 }
                 compact(&mut h);

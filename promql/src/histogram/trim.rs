@@ -5,26 +5,56 @@ use super::buckets::{
 };
 use watchfire_model::NativeHistogram;
 
-/// Keeps what is below `at` (`upper`) or above it; sums are estimated anew from the middles of the buckets.
-pub fn trim(h: &NativeHistogram, at: f64, upper: bool) -> NativeHistogram {
-    let custom = uses_custom_buckets(h);
+/// The side of the point whose observations are kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    Below,
+    Above,
+}
+
+/// The sign of a bucket's observations.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Positive,
+    Negative,
+}
+
+/// How observations are taken to lie inside a bucket: evenly in a custom one, evenly on the logarithmic scale in an exponential one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    Linear,
+    Logarithmic,
+}
+
+/// Keeps what is below `at` or above it; sums are estimated anew from the middles of the buckets.
+pub fn trim(h: &NativeHistogram, at: f64, kept: Keep) -> NativeHistogram {
+    let scale = if uses_custom_buckets(h) { Scale::Linear } else { Scale::Logarithmic };
     let mut out = h.clone();
     let (mut count, mut sum) = (0.0, 0.0);
     let mut changed = false;
-    let mut populated = [false, false];
-    for (side, is_positive) in [true, false].into_iter().enumerate() {
-        let mut buckets = if is_positive { positive(h) } else { negative(h) };
+    let (mut has_positive, mut has_negative) = (false, false);
+    for sign in [Sign::Positive, Sign::Negative] {
+        let (mut buckets, populated) = match sign {
+            Sign::Positive => (positive(h), &mut has_positive),
+            Sign::Negative => (negative(h), &mut has_negative),
+        };
         for (index, value) in &mut buckets {
             if *value == 0.0 {
                 continue;
             }
-            populated[side] = true;
-            let b = if is_positive { positive_bucket(h, *index, *value) } else { negative_bucket(h, *index, *value) };
-            let (whole, cut) = if upper { (b.upper <= at, b.lower < at) } else { (b.lower >= at, b.upper > at) };
+            *populated = true;
+            let b = match sign {
+                Sign::Positive => positive_bucket(h, *index, *value),
+                Sign::Negative => negative_bucket(h, *index, *value),
+            };
+            let (whole, cut) = match kept {
+                Keep::Below => (b.upper <= at, b.lower < at),
+                Keep::Above => (b.lower >= at, b.upper > at),
+            };
             let (keep, middle) = if whole {
-                (b.count, midpoint(b.lower, b.upper, is_positive, custom))
+                (b.count, midpoint(b.lower, b.upper, sign, scale))
             } else if cut {
-                part(&b, at, upper, is_positive, custom)
+                part(&b, at, kept, sign, scale)
             } else {
                 (0.0, 0.0)
             };
@@ -35,14 +65,20 @@ pub fn trim(h: &NativeHistogram, at: f64, upper: bool) -> NativeHistogram {
                 changed = true;
             }
         }
-        if is_positive {
-            set_positive(&mut out, &buckets);
-        } else {
-            set_negative(&mut out, &buckets);
+        match sign {
+            Sign::Positive => set_positive(&mut out, &buckets),
+            Sign::Negative => set_negative(&mut out, &buckets),
         }
     }
     if h.zero_count > 0.0 {
-        let (keep, middle) = zero_part(&zero_bucket(h), at, populated[1], populated[0], upper);
+        // Observations of one sign only make of the zero bucket one that begins or ends at zero.
+        let mut zero = zero_bucket(h);
+        match (has_negative, has_positive) {
+            (true, false) => zero.upper = 0.0,
+            (false, true) => zero.lower = 0.0,
+            _ => {}
+        }
+        let (keep, middle) = zero_part(&zero, at, kept);
         changed |= h.zero_count != keep;
         out.zero_count = keep;
         sum += middle * keep;
@@ -58,20 +94,23 @@ pub fn trim(h: &NativeHistogram, at: f64, upper: bool) -> NativeHistogram {
 }
 
 /// Kept count and middle of the bucket that holds the point.
-fn part(b: &Bucket, at: f64, upper: bool, is_positive: bool, custom: bool) -> (f64, f64) {
+fn part(b: &Bucket, at: f64, kept: Keep, sign: Sign, scale: Scale) -> (f64, f64) {
     if b.lower == f64::NEG_INFINITY || b.upper == f64::INFINITY {
-        return infinite_part(b, at, upper);
+        return infinite_part(b, at, kept);
     }
-    let below = split(b, at, is_positive, custom);
-    if upper { (below, midpoint(b.lower, at, is_positive, custom)) } else { (b.count - below, midpoint(at, b.upper, is_positive, custom)) }
+    let below = split(b, at, sign, scale);
+    match kept {
+        Keep::Below => (below, midpoint(b.lower, at, sign, scale)),
+        Keep::Above => (b.count - below, midpoint(at, b.upper, sign, scale)),
+    }
 }
 
 /// Nothing is known of the distribution inside a bucket without end: it is kept or dropped whole, unless zero bounds it.
-fn infinite_part(b: &Bucket, at: f64, upper: bool) -> (f64, f64) {
+fn infinite_part(b: &Bucket, at: f64, kept: Keep) -> (f64, f64) {
     let finite = |v: f64| if v.is_infinite() { 0.0 } else { v };
     let bounded_by_zero = b.upper != f64::INFINITY;
     if b.lower == f64::NEG_INFINITY {
-        if upper {
+        if kept == Keep::Below {
             return if at >= b.upper {
                 (b.count, 0.0)
             } else if at > 0.0 && b.upper > 0.0 && bounded_by_zero {
@@ -90,49 +129,45 @@ fn infinite_part(b: &Bucket, at: f64, upper: bool) -> (f64, f64) {
             (0.0, finite(b.upper))
         };
     }
-    if !upper && at >= b.lower { (b.count, at) } else { (0.0, finite(b.lower)) }
+    if kept == Keep::Above && at >= b.lower { (b.count, at) } else { (0.0, finite(b.lower)) }
 }
 
 /// How much of a bucket is at or below the point.
-fn split(b: &Bucket, at: f64, is_positive: bool, linear: bool) -> f64 {
+fn split(b: &Bucket, at: f64, sign: Sign, scale: Scale) -> f64 {
     if at <= b.lower {
         return 0.0;
     }
     if at >= b.upper {
         return b.count;
     }
-    let fraction = if linear {
-        (at - b.lower) / (b.upper - b.lower)
-    } else {
-        let (lower, upper, v) = (b.lower.abs().log2(), b.upper.abs().log2(), at.abs().log2());
-        if is_positive { (v - lower) / (upper - lower) } else { 1.0 - (v - upper) / (lower - upper) }
-    };
-    b.count * fraction
+    if scale == Scale::Linear {
+        return b.count * ((at - b.lower) / (b.upper - b.lower));
+    }
+    let (lower, upper, v) = (b.lower.abs().log2(), b.upper.abs().log2(), at.abs().log2());
+    b.count
+        * match sign {
+            Sign::Positive => (v - lower) / (upper - lower),
+            Sign::Negative => 1.0 - (v - upper) / (lower - upper),
+        }
 }
 
-fn zero_part(zero: &Bucket, at: f64, has_negative: bool, has_positive: bool, upper: bool) -> (f64, f64) {
-    let high = if has_negative && !has_positive { 0.0 } else { zero.upper };
-    let low = if has_positive && !has_negative { 0.0 } else { zero.lower };
+/// As [`part`], of the zero bucket, inside which observations lie evenly.
+fn zero_part(zero: &Bucket, at: f64, kept: Keep) -> (f64, f64) {
+    let (low, high) = (zero.lower, zero.upper);
     let all = (zero.count, (low + high) / 2.0);
-    if upper {
-        if at <= low {
-            (0.0, 0.0)
-        } else if at >= high {
-            all
-        } else {
-            (zero.count * ((at - low) / (high - low)), (low + at) / 2.0)
-        }
-    } else if at <= low {
-        all
-    } else if at >= high {
-        (0.0, 0.0)
-    } else {
-        (zero.count * ((high - at) / (high - low)), (at + high) / 2.0)
+    let none = (0.0, 0.0);
+    match kept {
+        Keep::Below if at <= low => none,
+        Keep::Below if at >= high => all,
+        Keep::Below => (zero.count * ((at - low) / (high - low)), (low + at) / 2.0),
+        Keep::Above if at <= low => all,
+        Keep::Above if at >= high => none,
+        Keep::Above => (zero.count * ((high - at) / (high - low)), (at + high) / 2.0),
     }
 }
 
 /// The value that stands for an interval: the arithmetic mean of custom buckets, the geometric one of exponential buckets.
-fn midpoint(lower: f64, upper: f64, is_positive: bool, linear: bool) -> f64 {
+fn midpoint(lower: f64, upper: f64, sign: Sign, scale: Scale) -> f64 {
     if lower.is_infinite() {
         return if upper.is_infinite() {
             0.0
@@ -145,9 +180,9 @@ fn midpoint(lower: f64, upper: f64, is_positive: bool, linear: bool) -> f64 {
     if upper.is_infinite() {
         return lower;
     }
-    if linear {
+    if scale == Scale::Linear {
         return (lower + upper) / 2.0;
     }
     let middle = (lower * upper).abs().sqrt();
-    if is_positive { middle } else { -middle }
+    if sign == Sign::Positive { middle } else { -middle }
 }
