@@ -46,8 +46,12 @@ impl PathStatus {
         PathReport { path: path.to_owned(), works, detail }
     }
 
+    /// Something came that was missing: sends, or looks again whether it could.
     pub fn retry_now(&mut self) {
         self.not_before = None;
+        if self.looked.take().is_some() {
+            self.last = None;
+        }
     }
 }
 

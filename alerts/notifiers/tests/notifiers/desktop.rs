@@ -132,7 +132,11 @@ async fn client_without_service() {
     }
     let running = start(settings(""), None);
     let sink = Arc::new(Recorded::default());
+    let terminal = || running.handle.paths().into_iter().find(|(path, ..)| path == "terminal");
+    eventually("looked for a terminal", || terminal().is_some_and(|(_, works, why)| !works && why.contains("no terminal"))).await;
     running.handle.attach_terminal(sink.clone(), TerminalKind { protocol: Protocol::Osc777, multiplexer: Default::default() });
+    // The first minute must not say that nothing would be heard.
+    eventually("saw the terminal", || terminal().is_some_and(|(_, works, _)| works)).await;
     let begun = Instant::now();
     running.commit(vec![notice("A", 1, Firing)]).await;
     eventually("told the terminal", || running.handle.owed() == 0).await;
