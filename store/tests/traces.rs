@@ -166,6 +166,26 @@ fn a_chain_of_a_hundred_thousand_opens_cut_to_what_is_shown() {
 }
 
 #[test]
+fn of_a_trace_that_is_cut_the_failing_span_is_shown_with_what_leads_to_it() {
+    let mut bench = Bench::new();
+    bench.send("svc", vec![span(1, 1, 0, "root", SERVER)]);
+    for chunk in (2..=30_000u64).collect::<Vec<_>>().chunks(10_000) {
+        // Twenty levels of branches, and leaves on the first of them.
+        let parent = |i: u64| if i % 1000 == 0 { if i == 1000 { 1 } else { i - 1000 } } else { 1 };
+        let one = |i: &u64| {
+            if *i == 29_000 { span(1, *i, parent(*i), "op", INTERNAL).fails("boom") } else { span(1, *i, parent(*i), "op", INTERNAL) }
+        };
+        bench.send("svc", chunk.iter().map(one).collect());
+    }
+    bench.pass(SECOND);
+    let trace = bench.store.trace(&hex(1)).expect("it was sent");
+    assert_eq!((trace.spans.len(), trace.omitted, trace.salvaged), (10_000, 20_000, 0));
+    let shown = |i: u64| trace.spans.iter().find(|s| s.span_id == format!("{i:016x}"));
+    assert_eq!(shown(29_000).map(|s| &*s.status), Some("error"));
+    assert!((1..29).all(|level| shown(level * 1000).is_some()), "all above it");
+}
+
+#[test]
 fn nonsensical_times_become_duration_zero_with_a_warning() {
     let now = START as u64 * 1_000_000;
     for (start, end) in [(now, now - 1), (0, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX, 0), (0, 0), (now, u64::MAX)] {

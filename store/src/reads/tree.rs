@@ -72,11 +72,11 @@ fn contains_value(body: &[u8], needle: &[u8]) -> bool {
     })
 }
 
-/// The spans of a trace in the order of the tree, siblings by start. At most `limit` are decoded, the rest is counted.
+/// The spans of a trace in the order of the tree, siblings by start. At most `limit` are decoded, failing ones and what leads to them first; the rest
+/// is counted.
 pub(crate) fn trace(segments: &[Arc<Segment>], id: u128, limit: usize) -> Option<Trace> {
     let mut rows: Vec<SpanRow<'_>> = Vec::new();
     let mut seen: HashSet<(u64, u64, u64), FixedState> = HashSet::default();
-    let mut omitted = 0;
     for segment in segments {
         for row in (0..segment.len()).filter(|row| segment.columns.trace_ids[*row] == id).map(|row| segment.row(row)) {
             // A span that was sent twice is listed once; a different span under the same id is listed too.
@@ -84,11 +84,16 @@ pub(crate) fn trace(segments: &[Arc<Segment>], id: u128, limit: usize) -> Option
             if !seen.insert(same) && row.has(REPEATED) {
                 continue;
             }
-            if rows.len() < limit { rows.push(row) } else { omitted += 1 }
+            rows.push(row);
         }
     }
     if rows.is_empty() {
         return None;
+    }
+    let omitted = rows.len().saturating_sub(limit);
+    if omitted > 0 {
+        let mut kept = worth_most(&rows, limit).into_iter();
+        rows.retain(|_| kept.next().unwrap_or(false));
     }
     let (order, salvaged) = arrange(&rows);
     let bodies = decode(&rows);
@@ -104,6 +109,25 @@ pub(crate) fn trace(segments: &[Arc<Segment>], id: u128, limit: usize) -> Option
         })
         .collect();
     Some(Trace { trace_id: TraceId(id.to_be_bytes()).to_string(), spans, salvaged, omitted, ..Trace::default() })
+}
+
+/// Which rows of a trace that is too large are shown: those that fail with all above them, then the earliest received.
+fn worth_most(rows: &[SpanRow<'_>], limit: usize) -> Vec<bool> {
+    let first_of: HashMap<u64, usize, FixedState> = rows.iter().enumerate().rev().map(|(i, r)| (span_id(r), i)).collect();
+    let mut kept = vec![false; rows.len()];
+    let mut room = limit;
+    for failing in (0..rows.len()).filter(|i| rows[*i].status() == SpanStatus::Error) {
+        let mut at = Some(failing);
+        while let Some(i) = at.filter(|i| room > 0 && !kept[*i]) {
+            kept[i] = true;
+            room -= 1;
+            at = first_of.get(&parent_id(&rows[i])).copied();
+        }
+    }
+    for row in kept.iter_mut().filter(|kept| !**kept).take(room) {
+        *row = true;
+    }
+    kept
 }
 
 fn span_id(row: &SpanRow<'_>) -> u64 {

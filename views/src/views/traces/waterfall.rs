@@ -183,7 +183,9 @@ impl Waterfall {
         let span_of = |row: &Row| trace.spans.get(row.span);
         let own = |row: &Row| span_of(row).is_some_and(|s| s.span_id.eq_ignore_ascii_case(id));
         let among = |row: &Row| span_of(row).is_some_and(|s| s.attributes.values().any(|v| v.to_string() == id));
-        self.show(self.fall.rows.iter().position(own).or_else(|| self.fall.rows.iter().position(among)));
+        let found = self.fall.rows.iter().position(own).or_else(|| self.fall.rows.iter().position(among));
+        // An id that the first span carries stands for the whole trace.
+        self.show(found.filter(|row| *row > 0));
     }
 
     pub(super) fn problem(&mut self, forward: bool, trace: &Trace) -> bool {
@@ -254,16 +256,20 @@ impl Waterfall {
         let mut pen = canvas.pen(1, 0);
         pen.put(root.map_or("no spans", |s| &s.name), Role::Strong).gap(3);
         pen.put(&number::latency((self.fall.end - self.fall.start).max(0.0)), Role::Text).gap(3);
-        pen.put(&format!("{} spans", trace.spans.len()), Role::Text).gap(3);
+        match trace.omitted {
+            0 => pen.put(&format!("{} spans", trace.spans.len()), Role::Text).gap(3),
+            omitted => pen.put(&format!("{} of {} spans", trace.spans.len(), trace.spans.len() + omitted), Role::Degraded).gap(3),
+        };
         if self.fall.errors > 0 {
             pen.put(&format!("{} error{}", self.fall.errors, if self.fall.errors == 1 { "" } else { "s" }), Role::Unhealthy).gap(3);
         }
-        pen.put(&started, Role::Dim).gap(3);
-        for (count, text) in [(trace.salvaged, "without parent"), (self.fall.skewed, "clock skew"), (trace.omitted, "not shown")] {
+        // What is odd about it comes before when it was: the end of the line may be cut off.
+        for (count, text) in [(trace.salvaged, "without parent"), (self.fall.skewed, "clock skew")] {
             if count > 0 {
-                pen.put(&format!("{count} {text}"), Role::Degraded).gap(2);
+                pen.put(&format!("{count} {text}"), Role::Degraded).gap(3);
             }
         }
+        pen.put(&started, Role::Dim).gap(3);
         if self.marked {
             pen.put("» marked", Role::Accent).gap(2);
         }
