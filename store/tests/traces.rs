@@ -171,7 +171,7 @@ fn of_a_trace_that_is_cut_the_failing_span_is_shown_with_what_leads_to_it() {
     bench.send("svc", vec![span(1, 1, 0, "root", SERVER)]);
     for chunk in (2..=30_000u64).collect::<Vec<_>>().chunks(10_000) {
         // Twenty levels of branches, and leaves on the first of them.
-        let parent = |i: u64| if i % 1000 == 0 { if i == 1000 { 1 } else { i - 1000 } } else { 1 };
+        let parent = |i: u64| if i.is_multiple_of(1000) { if i == 1000 { 1 } else { i - 1000 } } else { 1 };
         let one = |i: &u64| {
             if *i == 29_000 { span(1, *i, parent(*i), "op", INTERNAL).fails("boom") } else { span(1, *i, parent(*i), "op", INTERNAL) }
         };

@@ -172,13 +172,17 @@ fn a_thousand_sizes_in_a_row_are_survived() {
 
 #[test]
 fn a_closed_window_ends_the_program() {
-    let mut screen = Screen::start(80, 24, &["--notify", "none"]);
-    screen.until("the first screen", |s| s.contains("watchfire"));
-    let Screen { mut child, master, writer, bytes, .. } = screen;
-    drop((master, writer, bytes));
-    let (ended, end) = std::sync::mpsc::channel();
-    std::thread::spawn(move || ended.send(child.wait().is_ok()));
-    assert_eq!(end.recv_timeout(PATIENCE), Ok(true), "it ends with its terminal");
+    // Without standard error on the terminal nothing fails for want of it, and the program has to see by itself that it is gone.
+    for redirected in ["", " 2>/dev/null"] {
+        let script = format!("exec \"$0\" --otlp-grpc 127.0.0.1:0 --otlp-http 127.0.0.1:0 --api 127.0.0.1:0 --notify none{redirected}");
+        let mut screen = Screen::start_program(80, 24, "sh", &["-c", &script, env!("CARGO_BIN_EXE_watchfire")], &[]);
+        screen.until("the first screen", |s| s.contains("watchfire"));
+        let Screen { mut child, master, writer, bytes, .. } = screen;
+        drop((master, writer, bytes));
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || ended.send(child.wait().is_ok()));
+        assert_eq!(end.recv_timeout(PATIENCE), Ok(true), "it ends with its terminal{redirected}");
+    }
 }
 
 #[tokio::test]
