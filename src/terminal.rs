@@ -19,6 +19,16 @@ static FAILURES: AtomicU64 = AtomicU64::new(0);
 /// Large enough for a full repaint of a big terminal in one write.
 const FRAME_BUFFER: usize = 64 << 10;
 
+/// Why screens cannot be shown here, and what to do instead.
+pub fn refusal() -> Option<&'static str> {
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        return Some("there is no terminal here; use --headless, or --plain for a linear log");
+    }
+    // It understands no sequence, and would show every one of them.
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    dumb.then_some("TERM=dumb cannot show screens; use --plain for a linear log, or set TERM to what the terminal is")
+}
+
 /// Raw mode and the alternate screen, until dropped.
 pub struct TerminalGuard(());
 
@@ -26,8 +36,8 @@ impl TerminalGuard {
     /// # Errors
     /// When there is no terminal, or it refuses.
     pub fn take(mouse: bool) -> io::Result<Self> {
-        if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-            return Err(io::Error::other("there is no terminal here; use `--headless`, or `--plain` for a linear log"));
+        if let Some(why) = refusal() {
+            return Err(io::Error::other(why));
         }
         *DRAWING.lock() = Some(std::thread::current().id());
         MOUSE.store(mouse, Ordering::SeqCst);

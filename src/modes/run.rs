@@ -8,7 +8,7 @@ use crate::exit;
 use crate::instance::{Instance, Plan};
 use crate::logging;
 use crate::terminal;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -39,8 +39,8 @@ fn raise_descriptor_limit() {
 /// As [`run`].
 pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Option<Duration>) -> anyhow::Result<ExitCode> {
     let screens = !headless && !flags.plain;
-    if screens && !(std::io::stdout().is_terminal() && std::io::stdin().is_terminal()) {
-        anyhow::bail!("there is no terminal here; use --headless, or --plain for a linear log");
+    if let (true, Some(why)) = (screens, terminal::refusal()) {
+        anyhow::bail!(why);
     }
     if screens {
         logging::to_file(&plan.config.log_level, &plan.config.state_dir)

@@ -171,6 +171,15 @@ fn a_thousand_sizes_in_a_row_are_survived() {
 }
 
 #[test]
+fn a_terminal_that_understands_no_sequence_is_sent_none() {
+    let arguments = ["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--api", "127.0.0.1:0"];
+    let mut screen = Screen::start_program(80, 24, env!("CARGO_BIN_EXE_watchfire"), &arguments, &[("TERM", "dumb")]);
+    screen.until("what to do instead", |s| s.contains("TERM=dumb cannot show screens; use --plain"));
+    assert!(!screen.seen.contains(&0x1b), "{:?}", String::from_utf8_lossy(&screen.seen));
+    assert_eq!(screen.end().0, 2);
+}
+
+#[test]
 fn a_closed_window_ends_the_program() {
     // Without standard error on the terminal nothing fails for want of it, and the program has to see by itself that it is gone.
     for redirected in ["", " 2>/dev/null"] {

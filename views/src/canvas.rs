@@ -144,7 +144,7 @@ impl<'a> Canvas<'a> {
     /// One character; for drawings.
     pub(crate) fn dot(&mut self, x: u16, y: u16, symbol: char, style: Style) {
         if x < self.area.width && y < self.area.height {
-            let symbol = if self.look.glyphs == Glyphs::Ascii { crate::look::ascii_for(symbol) } else { symbol };
+            let symbol = if self.look.glyphs == Glyphs::Ascii { crate::look::ascii_drawn(symbol) } else { symbol };
             self.buffer[(self.area.x + x, self.area.y + y)].set_char(symbol).set_style(style);
         }
     }

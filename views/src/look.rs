@@ -4,7 +4,7 @@ mod ascii;
 mod colour;
 
 use crate::zone::Zone;
-pub(crate) use ascii::{ascii_for, to_ascii};
+pub(crate) use ascii::{ascii_drawn, to_ascii};
 use colour::resolve;
 use ratatui::style::Style;
 use serde::Deserialize;

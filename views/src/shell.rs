@@ -52,7 +52,7 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     let pieces = parts.status.map(counts).unwrap_or_default();
     let since = parts.status.and_then(|s| s.overall_since).map_or(0, |s| 1 + display_width(&number::since(Some(s), parts.cx.now)));
     let needed = match (parts.status, pieces.first()) {
-        (Some(status), Some((first, _))) if !status.firing.is_empty() && width >= 60 => {
+        (Some(status), Some((first, _))) if fires(status) && width >= 60 => {
             1 + if width >= 72 { 11 } else { 0 } + 2 + status.overall.word().len() + since + 2 + display_width(first) + 5
         }
         _ => 0,
@@ -88,7 +88,7 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     };
     // In a small window what fires is told rather than since when.
     let first = pieces.first().map_or(0, |(t, _)| display_width(t) as u16);
-    let fits = |used: u16| width >= 60 || status.firing.is_empty() || used + first + 2 * gap + 3 <= room;
+    let fits = |used: u16| width >= 60 || !fires(status) || used + first + 2 * gap + 3 <= room;
     if let Some(since) = status.overall_since {
         let since = number::since(Some(since), parts.cx.now);
         if fits(pen.x() + 1 + since.len() as u16) {
@@ -128,6 +128,10 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
         left.text(x, 0, needed, &text, dim);
         x += needed + 3;
     }
+}
+
+fn fires(status: &Status) -> bool {
+    status.firing.values().any(|count| *count > 0)
 }
 
 /// Firing alerts by severity, loudest first, then what is explained and what is pending.

@@ -2,8 +2,13 @@
 
 use std::borrow::Cow;
 
+/// What stands for a sign of a drawing. There a dot is a place of which nothing is known, and no bar.
+pub(crate) fn ascii_drawn(c: char) -> char {
+    if c == '·' { '.' } else { ascii_for(c) }
+}
+
 /// The ASCII ladder, in one place: each sign watchfire draws has a counterpart of one column; other letters become `?`.
-pub(crate) fn ascii_for(c: char) -> char {
+fn ascii_for(c: char) -> char {
     match c {
         ' '..='~' => c,
         '✖' => 'X',
@@ -21,7 +26,7 @@ pub(crate) fn ascii_for(c: char) -> char {
         '…' => '.',
         '⛁' | '▮' | '█' | '▓' => '#',
         '▯' | '▁' => '_',
-        '▂' => '.',
+        '▂' => ',',
         '▃' | '░' => ':',
         '▄' => '-',
         '▅' | '▒' => '=',
@@ -52,4 +57,16 @@ pub(crate) fn to_ascii(text: Cow<'_, str>) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_does_not_look_like_a_bar() {
+        let drawn: String = "····▁▃█".chars().map(ascii_drawn).collect();
+        assert_eq!(drawn, "...._:#");
+        assert_eq!(to_ascii("1 critical · 2 warning".into()), "1 critical | 2 warning");
+    }
 }

@@ -55,18 +55,21 @@ impl Latency {
         let start = if from == 0 { reading.start } else { reading.columns[from - 1] };
         let fastest = low.checked_sub(1).map_or(0.0, |r| reading.bounds[r]);
         let zone = canvas.zone();
+        let narrow = canvas.width() < 60;
         let slowest = match reading.bounds.get(high) {
             Some(bound) if high + 1 < reading.bounds.len() => format!("to {}", number::latency(*bound)),
             _ => "and slower".to_owned(),
         };
-        canvas
-            .pen(1, 0)
-            .put(if self.anchor.is_some() { "region  " } else { "cursor  " }, Role::Dim)
-            .put(
-                &format!("{} to {}   {} {slowest}   ", zone.clock(start), zone.clock(reading.columns[to]), number::latency(fastest)),
-                Role::Text,
-            )
-            .put(&format!("{} spans", number::count(count.round())), Role::Strong);
+        let to = zone.clock(reading.columns[to]);
+        let fastest = number::latency(fastest);
+        let mut pen = canvas.pen(1, 0);
+        if narrow {
+            pen.put(&format!("{to}  {fastest} {slowest}  "), Role::Text);
+        } else {
+            let what = if self.anchor.is_some() { "region  " } else { "cursor  " };
+            pen.put(what, Role::Dim).put(&format!("{} to {to}   {fastest} {slowest}   ", zone.clock(start)), Role::Text);
+        }
+        pen.put(&format!("{} spans", number::count(count.round())), Role::Strong);
     }
 }
 
