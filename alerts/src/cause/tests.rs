@@ -1,0 +1,209 @@
+use super::*;
+use proptest::prelude::*;
+use watchfire_model::Dependency;
+
+#[derive(Default)]
+struct Fixed {
+    edges: Vec<(String, String, Option<f64>)>,
+    unhealthy: Vec<(String, String)>,
+}
+
+impl Topology for Fixed {
+    fn dependencies(&self, service: &str) -> Vec<Dependency> {
+        self.edges
+            .iter()
+            .filter(|(client, _, _)| client == service)
+            .map(|(client, server, error_ratio)| Dependency { client: client.clone(), server: server.clone(), error_ratio: *error_ratio })
+            .collect()
+    }
+
+    fn unhealthy(&self) -> Vec<(String, String)> {
+        self.unhealthy.clone()
+    }
+}
+
+fn graph(edges: &[(&str, &str)]) -> Fixed {
+    Fixed { edges: edges.iter().map(|(a, b)| (a.to_string(), b.to_string(), None)).collect(), unhealthy: Vec::new() }
+}
+
+fn alert(service: &str, active: i64) -> Candidate {
+    Candidate {
+        name: "Errors".to_owned(),
+        service: Some(service.to_owned()),
+        severity: Severity::Critical,
+        active_at: Timestamp(active * 1000),
+        firing: true,
+        place: Vec::new(),
+    }
+}
+
+fn roots(alerts: &[Candidate], topology: &Fixed) -> Vec<Option<Root>> {
+    explain(alerts, topology, &CauseSettings::default(), &|_| true).into_iter().map(|e| e.map(|e| e.root)).collect()
+}
+
+#[test]
+fn causes_are_transitive_and_keep_time_order() {
+    let topology = graph(&[("web", "api"), ("api", "db"), ("other", "cache")]);
+    let alerts = [alert("web", 10), alert("db", 0), alert("other", 5)];
+    let found = explain(&alerts, &topology, &CauseSettings::default(), &|_| true);
+    assert_eq!(found[0], Some(Explanation { root: Root::Alert(1), hops: 2 }));
+    assert_eq!((&found[1], &found[2]), (&None, &None));
+    assert_eq!(describe(found[0].as_ref().expect("explained"), &alerts).reason, "db, 2 calls away, fires since 00:00:00");
+    let late = [alert("web", 0), alert("db", 61)];
+    assert_eq!(roots(&late, &topology), [None, None], "what starts later is no cause");
+    let chain = [alert("web", 0), alert("api", 50), alert("db", 100)];
+    assert_eq!(roots(&chain, &topology)[0], Some(Root::Alert(2)), "tolerance holds for each step of a chain");
+}
+
+#[test]
+fn in_a_ring_of_calls_the_earliest_is_the_cause() {
+    let topology = graph(&[("a", "b"), ("b", "c"), ("c", "a")]);
+    assert_eq!(roots(&[alert("a", 5), alert("b", 3), alert("c", 9)], &topology), [Some(Root::Alert(1)), None, Some(Root::Alert(1))]);
+    let same_time = roots(&[alert("a", 5), alert("b", 5), alert("c", 5)], &topology);
+    assert_eq!(same_time.iter().filter(|r| r.is_none()).count(), 1);
+}
+
+#[test]
+fn two_alerts_on_one_service_are_one_fault_under_the_more_severe() {
+    let topology = graph(&[]);
+    let mut warning = alert("api", 0);
+    warning.severity = Severity::Warning;
+    assert_eq!(roots(&[warning.clone(), alert("api", 30)], &topology), [Some(Root::Alert(1)), None]);
+    assert_eq!(roots(&[warning, alert("api", 4000)], &topology), [None, None], "hours apart they are two");
+    let disk = |instance: &str, mount: &str| {
+        let labels = Labels::from_pairs([("alertname", "DiskFull"), ("job", "node"), ("instance", instance), ("mountpoint", mount)]);
+        Candidate::of(&labels, Severity::Critical, Timestamp(0), true)
+    };
+    assert_eq!(roots(&[disk("a", "/"), disk("b", "/")], &topology), [None, None], "two machines are two faults");
+    assert_eq!(roots(&[disk("a", "/"), disk("a", "/var")], &topology), [None, None]);
+    let errors = |operation: &str| {
+        let labels = Labels::from_pairs([("alertname", "Errors"), ("service", "api"), ("span_name", operation)]);
+        Candidate::of(&labels, Severity::Critical, Timestamp(0), true)
+    };
+    assert_eq!(roots(&[errors("GET /a"), errors("GET /b")], &topology), [None, Some(Root::Alert(0))], "two operations are one");
+}
+
+#[test]
+fn quiet_and_security_alerts_explain_nothing() {
+    let topology = graph(&[("web", "db")]);
+    for severity in [Severity::Info, Severity::Low, Severity::Security] {
+        let mut cause = alert("db", 0);
+        cause.severity = severity;
+        assert_eq!(roots(&[alert("web", 10), cause], &topology), [None, None], "{severity}");
+    }
+    let mut victim = alert("web", 10);
+    victim.severity = Severity::Security;
+    assert_eq!(roots(&[victim, alert("db", 0)], &topology), [None, None]);
+}
+
+#[test]
+fn probes_pending_alerts_and_failing_edges_are_causes_of_last_resort() {
+    let mut topology = graph(&[("web", "api"), ("api", "db")]);
+    topology.edges[0].2 = Some(0.4);
+    topology.edges[1].2 = Some(0.6);
+    assert_eq!(roots(&[alert("web", 10)], &topology), [Some(Root::Edge { service: "db".to_owned(), error_ratio: 0.6 })]);
+    let none = explain(&[alert("web", 10)], &topology, &CauseSettings::default(), &|_| false);
+    assert_eq!(none, [None], "nothing will ever alert on a service without telemetry");
+    let mut pending = alert("api", 5);
+    pending.firing = false;
+    assert_eq!(roots(&[alert("web", 10), pending.clone()], &topology)[0], Some(Root::Alert(1)));
+    topology.unhealthy = vec![("db".to_owned(), "503".to_owned())];
+    let probe = Root::Probe { service: "db".to_owned(), reason: "503".to_owned() };
+    assert_eq!(roots(&[alert("web", 10), pending], &topology)[0], Some(probe.clone()));
+    assert_eq!(roots(&[alert("web", 10), alert("api", 0)], &topology), [Some(probe.clone()), Some(probe)]);
+    assert_eq!(roots(&[alert("web", 10), alert("db", 0)], &topology), [Some(Root::Alert(1)), None], "its alert speaks for the probe");
+}
+
+#[test]
+fn of_two_that_call_each_other_neither_is_suspected_by_its_failing_calls() {
+    let mut topology = graph(&[("gateway", "content"), ("content", "social"), ("social", "content"), ("gateway", "social")]);
+    for (edge, ratio) in topology.edges.iter_mut().zip([0.33, 0.13, 0.33, 0.13]) {
+        edge.2 = Some(ratio);
+    }
+    let alerts = [alert("content", 0), alert("social", 5), alert("gateway", 10)];
+    assert_eq!(roots(&alerts, &topology), [None, Some(Root::Alert(0)), Some(Root::Alert(0))]);
+    assert_eq!(roots(&alerts[..1], &topology), [None], "before the others alert, too");
+    // One that alerts later than the tolerance is no cause by its alert, and not by its edge either.
+    let mut topology = graph(&[("web", "api")]);
+    topology.edges[0].2 = Some(0.5);
+    assert_eq!(roots(&[alert("web", 0), alert("api", 100)], &topology), [None, None]);
+}
+
+#[test]
+fn what_an_alert_on_a_breaker_says_of_its_callee_is_looked_for_there_only() {
+    let mut topology = graph(&[("web", "users"), ("web", "orders"), ("orders", "db")]);
+    topology.edges[0].2 = Some(0.9);
+    topology.edges[1].2 = Some(0.2);
+    let breaker = |name: &str| {
+        let labels = Labels::from_pairs([("alertname", "BreakerOpen"), ("service", "web"), ("breaker", name)]);
+        Candidate::of(&labels, Severity::Warning, Timestamp(10_000), true)
+    };
+    let edge = |service: &str, error_ratio| Some(Root::Edge { service: service.to_owned(), error_ratio });
+    assert_eq!(roots(&[breaker("orders"), breaker("users")], &topology), [edge("orders", 0.2), edge("users", 0.9)]);
+    assert_eq!(roots(&[breaker("orders"), alert("users", 0)], &topology), [edge("orders", 0.2), None]);
+    assert_eq!(roots(&[breaker("orders"), alert("db", 0)], &topology)[0], Some(Root::Alert(1)));
+    assert_eq!(roots(&[breaker("payments-v2"), alert("users", 0)], &topology)[0], Some(Root::Alert(1)), "a name of its own limits nothing");
+}
+
+fn breaker(service: &str, name: &str, active: i64) -> Candidate {
+    let labels = Labels::from_pairs([("alertname", "BreakerOpen"), ("service", service), ("breaker", name)]);
+    Candidate::of(&labels, Severity::Warning, Timestamp(active * 1000), true)
+}
+
+#[test]
+fn a_breaker_that_opens_later_towards_another_service_is_a_fault_of_its_own() {
+    let mut topology = graph(&[("web", "facebook"), ("web", "db")]);
+    topology.edges[0].2 = Some(0.4);
+    // Nothing will ever alert on what is outside.
+    let roots = |alerts: &[Candidate]| -> Vec<Option<Root>> {
+        let own = |service: &str| matches!(service, "web" | "db");
+        explain(alerts, &topology, &CauseSettings::default(), &own).into_iter().map(|e| e.map(|e| e.root)).collect()
+    };
+    assert_eq!(roots(&[alert("web", 0), breaker("web", "facebook", 30)])[1], Some(Root::Alert(0)), "what fails together is one fault");
+    assert_eq!(roots(&[alert("web", 0), breaker("web", "facebook", 120)]), [None, None], "the first alert has been there without it");
+    assert_eq!(roots(&[alert("web", 0), breaker("web", "of-its-own", 120)]), [None, None], "whatever its name");
+    let found = roots(&[alert("web", 0), breaker("web", "facebook", 30), alert("db", 0)]);
+    assert_eq!(found, [Some(Root::Alert(2)), None, None], "the first has another cause, which says nothing of facebook");
+    let mut late = alert("web", 200);
+    late.severity = Severity::Warning;
+    assert_eq!(roots(&[late, breaker("web", "facebook", 0)]), [Some(Root::Alert(1)), None], "errors may follow an open breaker");
+}
+
+#[test]
+fn a_breaker_is_explained_by_the_alert_on_its_callee_before_the_one_beside_it() {
+    let topology = graph(&[("web", "users"), ("web", "orders")]);
+    let alerts = [alert("web", 5), breaker("web", "users", 10), alert("users", 4), alert("orders", 0)];
+    assert_eq!(roots(&alerts, &topology), [Some(Root::Alert(3)), Some(Root::Alert(2)), None, None]);
+}
+
+#[test]
+fn a_queue_is_explained_by_its_consumer() {
+    let labels = Labels::from_pairs([("queue", "emails"), ("system", "celery"), ("job", "celery-exporter")]);
+    assert_eq!(subject(&labels), Some("emails"));
+    let topology = graph(&[("emails", "mailer"), ("web", "emails")]);
+    let mut queue = alert("emails", 20);
+    queue.severity = Severity::Warning;
+    assert_eq!(roots(&[queue, alert("mailer", 0)], &topology), [Some(Root::Alert(1)), None]);
+}
+
+proptest! {
+    /// Whatever the graph and the times, every explanation ends at something unexplained, so somebody is always told.
+    #[test]
+    fn every_root_is_itself_unexplained(
+        edges in prop::collection::vec((0_u8..8, 0_u8..8), 0..24),
+        alerts in prop::collection::vec((0_u8..8, 0_i64..200, 0_usize..7, any::<bool>()), 1..12),
+    ) {
+        let name = |i: u8| format!("s{i}");
+        let topology = Fixed { edges: edges.iter().map(|(a, b)| (name(*a), name(*b), None)).collect(), unhealthy: Vec::new() };
+        let alerts: Vec<Candidate> = alerts
+            .iter()
+            .map(|(s, t, severity, firing)| Candidate { severity: Severity::ALL[*severity], firing: *firing, ..alert(&name(*s), *t) })
+            .collect();
+        let found = roots(&alerts, &topology);
+        for root in found.iter().flatten() {
+            if let Root::Alert(index) = root {
+                prop_assert!(found[*index].is_none());
+            }
+        }
+    }
+}
