@@ -305,7 +305,7 @@ impl<'a> Run<'a> {
         Ok(value)
     }
 
-    /// `and` and `or` stop at the first argument that decides, and return it.
+    /// `and` and `or` stop at the first argument that decides, and return it; of a bare `nil` nothing is left.
     fn short_circuit(
         &mut self,
         stop_at: bool,
@@ -313,15 +313,20 @@ impl<'a> Run<'a> {
         dot: &TemplateValue,
         last: Option<TemplateValue>,
     ) -> Result<TemplateValue, String> {
-        let mut value = None;
+        let (mut value, mut last) = (None, last);
         for argument in rest {
             let current = self.argument(argument, dot)?;
-            if current.truth() == stop_at {
-                return Ok(current);
-            }
+            let decides = current.truth() == stop_at;
             value = Some(current);
+            if decides {
+                last = None;
+                break;
+            }
         }
-        last.or(value).ok_or_else(|| format!("wrong number of args for {}: want at least 1 got 0", if stop_at { "or" } else { "and" }))
+        let decided = last.or(value);
+        decided
+            .map(|value| if matches!(value, TemplateValue::Nil) { TemplateValue::Missing } else { value })
+            .ok_or_else(|| format!("wrong number of args for {}: want at least 1 got 0", if stop_at { "or" } else { "and" }))
     }
 
     fn argument(&mut self, argument: &'a Argument, dot: &TemplateValue) -> Result<TemplateValue, String> {

@@ -10,7 +10,7 @@ use watchfire_model::{Label, Labels, NativeHistogram, Value};
 /// A value inside a template.
 #[derive(Clone, Debug)]
 pub(super) enum TemplateValue {
-    /// What Go prints as `<no value>`.
+    /// What a template writes as `<no value>`, and functions are given as nil.
     Missing,
     Nil,
     Bool(bool),
@@ -183,7 +183,9 @@ impl TemplateValue {
                 "ZeroThreshold" => TemplateValue::Float(h.zero_threshold),
                 _ => return unknown(),
             },
-            TemplateValue::Missing | TemplateValue::Nil => return Err(format!("nil data; no entry for key {name:?}")),
+            // As Go's engine has it with `missingkey=zero`.
+            TemplateValue::Missing => TemplateValue::Missing,
+            TemplateValue::Nil => return Err(format!("nil data; no entry for key {name:?}")),
             _ => return unknown(),
         })
     }
@@ -212,6 +214,9 @@ impl TemplateValue {
 
     /// The value as a template writes it: what a pointer points to.
     pub(super) fn shown(&self) -> String {
+        if matches!(self, TemplateValue::Missing) {
+            return "<no value>".to_owned();
+        }
         let text = self.print();
         if matches!(self, TemplateValue::Record(_)) { text.trim_start_matches('&').to_owned() } else { text }
     }
@@ -219,8 +224,7 @@ impl TemplateValue {
     /// The value as Go's `%v` prints it.
     pub(super) fn print(&self) -> String {
         match self {
-            TemplateValue::Missing => "<no value>".to_owned(),
-            TemplateValue::Nil => "<nil>".to_owned(),
+            TemplateValue::Missing | TemplateValue::Nil => "<nil>".to_owned(),
             TemplateValue::Bool(b) => b.to_string(),
             TemplateValue::Int(i) => i.to_string(),
             TemplateValue::Float(f) => float_shortest(*f),

@@ -184,6 +184,7 @@ const FORMS: &[&str] = &[
     "{{ lt $value 2000 }}",
     "{{ eq $labels $labels }}",
     "{{ eq nil nil }}",
+    "{{ and nil 1 }} {{ or nil nil }} {{ and 1 nil }} {{ or nil 1 }} {{ print (and nil 1) }} {{ (or nil).Foo }} {{ or nil | print }}",
     "{{ lt \"a\" \"b\" }} {{ lt true false }}",
     "{{ eq 1 }}",
     "{{ lt 1 2 3 }}",
