@@ -38,7 +38,13 @@ fn tick(alerts: usize, revision: u64) -> (AlertStates, Vec<Change>) {
             cause: None,
             evidence: Evidence::default(),
         };
-        let destination = Destination { path: "ops/webhook".to_owned(), group_key: "{}:{}".to_owned(), group_labels: labels, route: 0 };
+        let destination = Destination {
+            path: "ops/webhook".to_owned(),
+            group_key: "{}:{}".to_owned(),
+            group_labels: labels,
+            route: 0,
+            others: Vec::new(),
+        };
         states.changed.push((name, vec![7; 200]));
         changes.push(Change::Notice { notice: Arc::new(notice), destinations: vec![destination], at: Timestamp(1_772_334_900_000) });
     }

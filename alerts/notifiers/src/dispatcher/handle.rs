@@ -223,6 +223,13 @@ impl DispatcherHandle {
         self.shared.journal.state().read().cells.get(UNHEARD).is_some_and(|cells| cells.contains_key(fingerprint))
     }
 
+    /// Fingerprints of the alerts that keep this one quiet by the inhibition rules.
+    pub fn inhibited_by(&self, fingerprint: &str) -> BTreeSet<String> {
+        let state = self.shared.journal.state().read();
+        let newest = state.cells.values().filter_map(|cells| cells.get(fingerprint)).max_by_key(|cell| cell.notice.revision);
+        newest.map(|cell| self.shared.table().routing.inhibitors(&cell.notice, &state)).unwrap_or_default()
+    }
+
     /// (path, works, what was found or is missing), from the last attempt or probe.
     pub fn paths(&self) -> Vec<(String, bool, String)> {
         self.shared.table().paths.iter().map(|p| p.status.lock().report(&p.traits.name)).map(|r| (r.path, r.works, r.detail)).collect()

@@ -13,8 +13,6 @@ pub const STORM_GROUPS: usize = 8;
 pub const STORM_KEY: &str = "storm";
 /// The group key of a message without alerts.
 const NOTE_KEY: &str = "summary";
-/// Alerts that still fire and are repeated in a message to complete the picture.
-const CONTEXT: usize = 50;
 
 /// The same moment twice: steady for schedules, wall clock for silences and calendars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,10 +92,10 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
     let mut wanted: BTreeMap<&str, u64> = BTreeMap::new();
     let mut later = |at: Timestamp| plan.next = Some(plan.next.map_or(at, |next: Timestamp| next.min(at)));
     for (fingerprint, cell) in cells {
-        let timing = timing(path, routing, cell);
-        let key = if path.habits.immediate { "" } else { cell.destination.group_key.as_str() };
-        let group = groups.entry(key).or_default();
-        group.labels = if path.habits.immediate { Labels::empty() } else { cell.destination.group_labels.clone() };
+        let (key, labels, route) = routing.turn(&cell.destination, now.wall);
+        let timing = timing(path, routing, route);
+        let group = groups.entry(if path.habits.immediate { "" } else { key }).or_default();
+        group.labels = if path.habits.immediate { Labels::empty() } else { labels.clone() };
         group.timing = timing;
         group.flushed = group.flushed.max(cell.sent_at);
         if cell.dead || cell.notice.severity < path.at_least {
@@ -110,7 +108,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
         if firing && told && !cell.is_owed() {
             group.firing.push(cell);
         }
-        let muted = || routing.muted(cell.destination.route, &path.receiver, &cell.notice, now.wall);
+        let muted = || routing.muted(route, &path.receiver, &cell.notice, now.wall);
         let since = if cell.is_owed() {
             let mut begun = cell.queued_at;
             if !firing && !path.send_resolved {
@@ -224,8 +222,8 @@ fn note(state: &State, path: &PathTraits) -> Option<Due> {
     })
 }
 
-fn timing(path: &PathTraits, routing: &Routing, cell: &Cell) -> Timing {
-    let timing = routing.timing(cell.destination.route);
+fn timing(path: &PathTraits, routing: &Routing, route: usize) -> Timing {
+    let timing = routing.timing(route);
     if path.habits.immediate { Timing { group_wait: Duration::ZERO, group_interval: Duration::ZERO, ..timing } } else { timing }
 }
 
@@ -280,7 +278,8 @@ fn pick(mut ready: Vec<(&str, &Group<'_>)>, taken: &BTreeSet<&str>, path: &PathT
         Vec::new()
     } else {
         let rest = groups[0].1.firing.iter().map(|c| c.notice.fingerprint.as_str()).filter(|f| !chosen.contains(f));
-        rest.take(CONTEXT).map(str::to_owned).collect()
+        // The whole group, as Alertmanager tells it, as far as one message goes.
+        rest.take(path.habits.most.saturating_sub(members.len())).map(str::to_owned).collect()
     };
     Some(Due {
         group_key: if storm { STORM_KEY.to_owned() } else { groups[0].0.to_owned() },

@@ -4,9 +4,8 @@ use super::Now;
 use super::shared::Shared;
 use crate::journal::{Change, Note, State, Transition};
 use crate::message::{Text, stable_key};
-use crate::routing::Receiver;
-use chrono::{NaiveTime, TimeZone};
-use chrono_tz::Tz;
+use crate::routing::{Receiver, Zone};
+use chrono::NaiveTime;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,13 +58,11 @@ fn due(receiver: &Receiver, state: &State, now: Timestamp) -> Option<Timestamp> 
 }
 
 /// The last moment not after `now` at which the zone's clock showed this minute of the day.
-fn last_slot(zone: Tz, minute: u32, now: Timestamp) -> Option<Timestamp> {
-    let local = crate::routing::local(zone, now)?;
+fn last_slot(zone: Zone, minute: u32, now: Timestamp) -> Option<Timestamp> {
+    let today = zone.local(now)?.date();
     let time = NaiveTime::from_num_seconds_from_midnight_opt((minute % 1440) * 60, 0)?;
     (0..3).find_map(|days| {
-        let day = local.date_naive() - chrono::Days::new(days);
-        let slot = zone.from_local_datetime(&day.and_time(time)).earliest()?;
-        let slot = Timestamp(slot.timestamp_millis());
+        let slot = zone.moment((today - chrono::Days::new(days)).and_time(time))?;
         (slot <= now).then_some(slot)
     })
 }
@@ -138,5 +135,19 @@ mod tests {
         state.apply(&Change::Summary { person: "alex".to_owned(), at: at("2026-07-01T06:01:00Z") });
         assert_eq!(due(alex, &state, at("2026-07-02T05:59:00Z")), None);
         assert_eq!(due(alex, &state, at("2026-07-02T06:00:05Z")), Some(at("2026-07-01T06:01:00Z")));
+    }
+
+    #[test]
+    fn a_time_that_summer_time_leaves_out_or_winter_time_repeats_comes_once() {
+        let berlin = Zone::new("Europe/Berlin").unwrap();
+        let at = |text: &str| Timestamp(chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis());
+        for (now, slot) in [
+            ("2026-03-29T01:29:59Z", "2026-03-28T01:30:00Z"),
+            ("2026-03-29T01:30:00Z", "2026-03-29T01:30:00Z"), // 03:30, for there is no 02:30
+            ("2026-10-25T00:30:00Z", "2026-10-25T00:30:00Z"), // the first 02:30
+            ("2026-10-25T01:30:00Z", "2026-10-25T00:30:00Z"), // the second
+        ] {
+            assert_eq!(last_slot(berlin, 150, at(now)), Some(at(slot)), "{now}");
+        }
     }
 }

@@ -14,14 +14,37 @@ pub struct Destination {
     pub group_labels: Labels,
     /// Index of the timing of the deciding route, in the routing table's list; out of range means the default.
     pub route: usize,
+    /// Further routes that lead there: the first of all that does not rest decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Turn>,
+}
+
+/// One more route to a path, and the group of the alert by that route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    pub group_key: String,
+    pub group_labels: Labels,
+    pub route: usize,
 }
 
 /// The path of what nobody hears: it inhibits other alerts all the same, and is told to whoever is addressed later.
 pub const UNHEARD: &str = "(nobody)";
 
 impl Destination {
+    /// By one route.
+    pub fn by(path: &str, turn: Turn) -> Self {
+        let Turn { group_key, group_labels, route } = turn;
+        Destination { path: path.to_owned(), group_key, group_labels, route, others: Vec::new() }
+    }
+
     pub fn unheard() -> Self {
-        Destination { path: UNHEARD.to_owned(), group_key: String::new(), group_labels: Labels::empty(), route: usize::MAX }
+        Destination {
+            path: UNHEARD.to_owned(),
+            group_key: String::new(),
+            group_labels: Labels::empty(),
+            route: usize::MAX,
+            others: Vec::new(),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ mod state;
 mod writer;
 
 pub use directory::StateDirectory;
-pub use entries::{Acknowledgement, Cell, Composed, DeadLetter, Destination, Note, Transition, UNHEARD};
+pub use entries::{Acknowledgement, Cell, Composed, DeadLetter, Destination, Note, Transition, Turn, UNHEARD};
 pub use faults::{Faults, POINTS};
 pub use log::{Damage, RESERVE_BYTES, SEGMENT_BYTES, SegmentLog};
 pub use payload::AlertStates;

@@ -1,6 +1,6 @@
 //! Times of day, days and months in a time zone: quiet hours of people, and Alertmanager's `time_intervals`.
 
-use chrono::{DateTime, Datelike, NaiveDate, Timelike, Weekday};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer};
 use watchfire_model::Timestamp;
@@ -20,8 +20,8 @@ pub struct QuietHours {
 
 impl QuietHours {
     /// True at that moment in that zone.
-    pub fn covers(&self, zone: Tz, at: Timestamp) -> bool {
-        let Some(local) = local(zone, at) else { return false };
+    pub fn covers(&self, zone: Zone, at: Timestamp) -> bool {
+        let Some(local) = zone.local(at) else { return false };
         let minute = local.hour() * 60 + local.minute();
         let on = |day: Weekday| self.days.is_empty() || self.days.contains(&day);
         let today = local.weekday();
@@ -33,17 +33,48 @@ impl QuietHours {
     }
 }
 
-/// The moment in a zone's local time.
-pub fn local(zone: Tz, at: Timestamp) -> Option<DateTime<Tz>> {
-    DateTime::from_timestamp_millis(at.millis()).map(|t| t.with_timezone(&zone))
+/// Whose clock on the wall is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    Named(Tz),
+    /// This machine's.
+    Local,
 }
 
-/// An IANA zone.
-///
-/// # Errors
-/// When there is none of that name.
-pub fn zone(name: &str) -> Result<Tz, String> {
-    name.parse().map_err(|_| format!("unknown time zone {name:?}; use an IANA name such as Europe/Berlin"))
+impl Zone {
+    /// An IANA name, or `Local` for the zone of this machine, as in Alertmanager.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn new(name: &str) -> Result<Self, String> {
+        if name.eq_ignore_ascii_case("local") {
+            return Ok(Zone::Local);
+        }
+        name.parse()
+            .map(Zone::Named)
+            .map_err(|_| format!("unknown time zone {name:?}; use an IANA name such as Europe/Berlin, or Local for this machine's"))
+    }
+
+    /// What the clock shows at that moment.
+    pub fn local(self, at: Timestamp) -> Option<NaiveDateTime> {
+        let utc = DateTime::from_timestamp_millis(at.millis())?;
+        Some(match self {
+            Zone::Named(zone) => utc.with_timezone(&zone).naive_local(),
+            Zone::Local => utc.with_timezone(&chrono::Local).naive_local(),
+        })
+    }
+
+    /// When the clock first shows this; what it leaves out for summer time comes an hour later.
+    pub fn moment(self, shown: NaiveDateTime) -> Option<Timestamp> {
+        fn first(zone: &impl TimeZone, shown: NaiveDateTime) -> Option<Timestamp> {
+            let at = |shown: NaiveDateTime| zone.from_local_datetime(&shown).earliest();
+            at(shown).or_else(|| at(shown + TimeDelta::hours(1))).map(|t| Timestamp(t.timestamp_millis()))
+        }
+        match self {
+            Zone::Named(zone) => first(&zone, shown),
+            Zone::Local => first(&chrono::Local, shown),
+        }
+    }
 }
 
 /// Minutes since midnight from `HH:MM`; `24:00` is the end of the day.
@@ -122,15 +153,15 @@ impl TimeInterval {
         Ok(())
     }
 
-    fn zone(&self) -> Result<Tz, String> {
+    fn zone(&self) -> Result<Zone, String> {
         match self.location.as_deref() {
-            None | Some("UTC" | "") => Ok(Tz::UTC),
-            Some(name) => zone(name),
+            None | Some("UTC" | "") => Ok(Zone::Named(Tz::UTC)),
+            Some(name) => Zone::new(name),
         }
     }
 
     pub fn covers(&self, at: Timestamp) -> bool {
-        let Some(local) = self.zone().ok().and_then(|zone| local(zone, at)) else { return false };
+        let Some(local) = self.zone().ok().and_then(|zone| zone.local(at)) else { return false };
         let minute = local.hour() * 60 + local.minute();
         let within = |texts: &[String], value: i64, word: &dyn Fn(&str) -> Option<i64>| {
             texts.is_empty() || texts.iter().any(|t| span(t, word).is_ok_and(|(from, to)| (from..=to).contains(&value)))
@@ -193,7 +224,7 @@ mod tests {
     #[test]
     fn quiet_hours_cross_midnight_and_follow_the_zone_through_summer_time() {
         let quiet: QuietHours = toml::from_str("from = \"22:00\"\nto = \"07:00\"\ndays = [\"fri\"]").unwrap();
-        let berlin = zone("Europe/Berlin").unwrap();
+        let berlin = Zone::new("Europe/Berlin").unwrap();
         for (moment, expected) in [
             ("2026-03-27T21:30:00Z", true),  // Friday 22:30
             ("2026-03-28T05:30:00Z", true),  // Saturday 06:30, the night of Friday

@@ -12,8 +12,7 @@ mod template_files;
 mod tree;
 mod unused;
 
-pub(crate) use calendar::local;
-pub use calendar::{QuietHours, TimeInterval};
+pub use calendar::{QuietHours, TimeInterval, Zone};
 pub use matchers::parse_matchers;
 pub use tree::{Explanation, GroupBy, Hop, InhibitRule, Inhibition, Node, Receiver, ReceiverChannel, Routing, Timing};
 

@@ -19,7 +19,7 @@ pub fn load(settings: &Settings) -> Result<Routing, String> {
     }
     for person in &settings.people {
         let channels = person.channels.iter().filter(|c| c.enabled).map(|c| (c.channel.clone(), c.at_least, c.summary)).collect();
-        let zone = calendar::zone(&person.timezone).map_err(|e| format!("person {:?}: {e}", person.name))?;
+        let zone = calendar::Zone::new(&person.timezone).map_err(|e| format!("person {:?}: {e}", person.name))?;
         let summary =
             person.daily_summary.as_deref().map(calendar::minutes).transpose().map_err(|e| format!("person {:?}: {e}", person.name))?;
         let quiet = Quiet { zone, hours: person.quiet_hours.clone(), except: person.quiet_except };

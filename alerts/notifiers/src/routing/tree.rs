@@ -1,10 +1,9 @@
 //! The route tree, its receivers, and the decisions.
 
-use super::calendar::{QuietHours, TimeInterval};
-use crate::journal::{Destination, State};
+use super::calendar::{QuietHours, TimeInterval, Zone};
+use crate::journal::{Cell, Destination, State, Turn};
 use crate::message::raised_labels;
 use crate::settings::ChannelSettings;
-use chrono_tz::Tz;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use watchfire_model::{Labels, Matcher, Notice, NoticeState, Severity, Timestamp};
@@ -84,7 +83,7 @@ pub struct ReceiverChannel {
 /// When a person is left in peace.
 #[derive(Clone, Debug)]
 pub struct Quiet {
-    pub zone: Tz,
+    pub zone: Zone,
     pub hours: Vec<QuietHours>,
     pub except: Severity,
 }
@@ -217,26 +216,26 @@ impl Routing {
         true
     }
 
-    /// Every delivery path that is to hear of the notice. A path that several routes name hears it once, by the first. A cause that speaks for a
-    /// louder alert than itself is told to whoever hears of such alerts, and then to its own receivers.
+    /// Every delivery path that is to hear of the notice. A path that several routes name hears it once, by the first that does not rest. A cause
+    /// that speaks for a louder alert than itself is told to whoever hears of such alerts, and then to its own receivers.
     pub fn destinations(&self, notice: &Notice) -> Vec<Destination> {
-        let mut seen = BTreeSet::new();
-        let mut destinations = Vec::new();
-        let mut add = |receiver: &str, route: usize, group_key: String, group_labels: Labels| {
+        let mut destinations: Vec<Destination> = Vec::new();
+        let mut add = |receiver: &str, turn: Turn| {
             let Some(receiver) = self.receivers.iter().find(|r| r.name == receiver) else { return };
             for channel in receiver.channels.iter().filter(|c| notice.severity >= c.at_least) {
-                if seen.insert(channel.path.clone()) {
-                    let (group_key, group_labels) = (group_key.clone(), group_labels.clone());
-                    destinations.push(Destination { path: channel.path.clone(), group_key, group_labels, route });
+                match destinations.iter_mut().find(|d| d.path == channel.path) {
+                    Some(known) if known.route == turn.route || known.others.iter().any(|o| o.route == turn.route) => {}
+                    Some(known) => known.others.push(turn.clone()),
+                    None => destinations.push(Destination::by(&channel.path, turn.clone())),
                 }
             }
         };
         for hop in raised_labels(notice).iter().chain([&notice.labels]).flat_map(|labels| self.decide(labels, &mut |_, _, _| {})) {
-            let key = format!("{}:{}", self.nodes[hop.route].name, hop.group_labels);
-            add(&hop.receiver, hop.route, key, hop.group_labels);
+            let group_key = format!("{}:{}", self.nodes[hop.route].name, hop.group_labels);
+            add(&hop.receiver, Turn { group_key, group_labels: hop.group_labels, route: hop.route });
         }
         for always in &self.always {
-            add(always, usize::MAX, String::new(), Labels::empty());
+            add(always, Turn { group_key: String::new(), group_labels: Labels::empty(), route: usize::MAX });
         }
         if destinations.is_empty() {
             destinations.push(Destination::unheard());
@@ -244,17 +243,25 @@ impl Routing {
         destinations
     }
 
+    /// The destination as the first of its routes that does not rest says it now; the first, where all of them rest.
+    pub fn turn<'a>(&self, destination: &'a Destination, now: Timestamp) -> (&'a str, &'a Labels, usize) {
+        let first = (destination.group_key.as_str(), &destination.group_labels, destination.route);
+        let others = destination.others.iter().map(|o| (o.group_key.as_str(), &o.group_labels, o.route));
+        std::iter::once(first).chain(others).find(|(_, _, route)| !self.rests(*route, now)).unwrap_or(first)
+    }
+
     pub fn timing(&self, route: usize) -> Timing {
         self.nodes.get(route).map(|n| n.timing).unwrap_or_default()
     }
 
+    fn rests(&self, route: usize, now: Timestamp) -> bool {
+        let within = |name: &String| self.intervals.get(name).is_some_and(|i| i.iter().any(|i| i.covers(now)));
+        let rests = |node: &Node| node.mute.iter().any(within) || (!node.active.is_empty() && !node.active.iter().any(within));
+        self.nodes.get(route).is_some_and(rests)
+    }
+
     /// True while the route rests or the person sleeps.
     pub fn muted(&self, route: usize, receiver: &str, notice: &Notice, now: Timestamp) -> bool {
-        let within = |name: &String| self.intervals.get(name).is_some_and(|i| i.iter().any(|i| i.covers(now)));
-        let resting = self
-            .nodes
-            .get(route)
-            .is_some_and(|node| node.mute.iter().any(within) || (!node.active.is_empty() && !node.active.iter().any(within)));
         let asleep = || {
             self.receivers
                 .iter()
@@ -262,39 +269,50 @@ impl Routing {
                 .and_then(|r| r.quiet.as_ref())
                 .is_some_and(|quiet| notice.severity < quiet.except && quiet.hours.iter().any(|hours| hours.covers(quiet.zone, now)))
         };
-        resting || asleep()
+        self.rests(route, now) || asleep()
     }
 
     /// What other alerts say about telling this one.
     pub fn inhibition(&self, notice: &Notice, state: &State) -> Inhibition {
-        let all = |matchers: &[Matcher], labels: &Labels| matchers.iter().all(|m| m.matches(labels));
         let mut found = Inhibition::None;
-        for rule in self.inhibit.iter().filter(|rule| all(&rule.target, &notice.labels)) {
+        for cell in self.sources(notice, state) {
+            let source = &cell.notice;
+            if source.state == NoticeState::Firing {
+                return Inhibition::Now;
+            }
+            found = match found {
+                Inhibition::Over { ends_at, .. } if ends_at >= source.ends_at => found,
+                _ => Inhibition::Over { queued_at: cell.queued_at, ends_at: source.ends_at },
+            };
+        }
+        found
+    }
+
+    /// Fingerprints of the alerts that inhibit this one now.
+    pub fn inhibitors(&self, notice: &Notice, state: &State) -> BTreeSet<String> {
+        let firing = self.sources(notice, state).filter(|cell| cell.notice.state == NoticeState::Firing);
+        firing.map(|cell| cell.notice.fingerprint.clone()).collect()
+    }
+
+    /// What has inhibited this one since it began.
+    fn sources<'a>(&'a self, notice: &'a Notice, state: &'a State) -> impl Iterator<Item = &'a Cell> {
+        fn all(matchers: &[Matcher], labels: &Labels) -> bool {
+            matchers.iter().all(|m| m.matches(labels))
+        }
+        let rules = self.inhibit.iter().filter(|rule| all(&rule.target, &notice.labels));
+        rules.flat_map(move |rule| {
             let both = all(&rule.source, &notice.labels);
-            for cell in state.cells.values().flat_map(BTreeMap::values) {
+            state.cells.values().flat_map(BTreeMap::values).filter(move |cell| {
                 let source = &cell.notice;
-                let fires = source.state == NoticeState::Firing;
                 // One that was over before this began has nothing to do with it.
-                let matters = fires || source.ends_at > notice.starts_at;
-                if matters
+                (source.state == NoticeState::Firing || source.ends_at > notice.starts_at)
                     && source.fingerprint != notice.fingerprint
                     && all(&rule.source, &source.labels)
                     // Two alerts that match both sides must not silence each other.
                     && !(both && all(&rule.target, &source.labels))
                     && rule.equal.iter().all(|name| source.labels.value(name) == notice.labels.value(name))
-                {
-                    if fires {
-                        return Inhibition::Now;
-                    }
-                    let over = Inhibition::Over { queued_at: cell.queued_at, ends_at: source.ends_at };
-                    found = match found {
-                        Inhibition::Over { ends_at, .. } if ends_at >= source.ends_at => found,
-                        _ => over,
-                    };
-                }
-            }
-        }
-        found
+            })
+        })
     }
 
     /// True while another alert that fires inhibits this one.

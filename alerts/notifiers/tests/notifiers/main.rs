@@ -6,6 +6,7 @@ mod crash;
 mod delivery;
 mod desktop;
 mod inhibition;
+mod intervals;
 mod journal;
 mod receiver;
 mod rehearsal;
