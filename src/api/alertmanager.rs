@@ -209,19 +209,25 @@ async fn wanted(api: &Arc<Api>, params: &Params) -> Result<Vec<(Alert, Json)>, R
     let now = api.clock.now();
     let alerts = known_alerts(api).await?;
     let silences: Vec<ActiveSilence> = api.delivery.silences().into_iter().filter_map(|silence| ActiveSilence::new(silence).ok()).collect();
-    let fingerprints: BTreeMap<String, String> = alerts.iter().map(|a| (a.name.clone(), a.fingerprint.clone())).collect();
+    let fingerprints: BTreeMap<(String, String), String> = alerts
+        .iter()
+        .filter(|a| a.state == AlertState::Firing)
+        .map(|a| ((a.name.clone(), watchfire_alerts::cause::subject(&a.labels).unwrap_or_default().to_owned()), a.fingerprint.clone()))
+        .collect();
     let mut found = Vec::new();
     for alert in alerts.into_iter().filter(|a| a.state == AlertState::Firing) {
         let receivers = api.delivery.explain(&alert.labels).receivers;
         let silenced_by: BTreeSet<&str> = silences.iter().filter(|s| s.covers(&alert.labels, now)).map(|s| s.silence.id.as_str()).collect();
+        let mut inhibited_by = api.delivery.inhibited_by(&alert.fingerprint);
+        let is_inhibited = alert.cause.is_some() || !inhibited_by.is_empty();
         // Explained by a cause: only the cause speaks.
-        let inhibited_by: Vec<&String> = alert.cause.iter().filter_map(|cause| fingerprints.get(&cause.alert)).collect();
-        let suppressed = !silenced_by.is_empty() || alert.cause.is_some();
+        inhibited_by.extend(alert.cause.iter().filter_map(|c| fingerprints.get(&(c.alert.clone(), c.service.clone())).cloned()));
+        let suppressed = !silenced_by.is_empty() || is_inhibited;
         let asked = passes(&filters, |name| alert.labels.get(name).map(str::to_owned))
             && receiver.as_ref().is_none_or(|m| receivers.iter().any(|r| m.matches_value(r)))
             && (active || suppressed)
             && (silenced || silenced_by.is_empty())
-            && (inhibited || alert.cause.is_none());
+            && (inhibited || !is_inhibited);
         if !asked {
             continue;
         }

@@ -143,3 +143,26 @@ async fn amtool_makes_changes_and_ends_silences() {
     assert!(amtool(&["silence", "query", "--expired"]).contains(&id));
     assert!(amtool(&["alert", "query"]).contains("One"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_name_what_inhibits_them() {
+    let files = TempDir::new().expect("a directory");
+    let written = |name: &str, text: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let alertmanager = written(
+        "alertmanager.yml",
+        "route: {receiver: ops}\nreceivers: [{name: ops}]\n\
+         inhibit_rules: [{source_matchers: [severity=critical], target_matchers: [severity=warning]}]\n",
+    );
+    let config = written("config.toml", &format!("[delivery]\nalertmanager_config = {alertmanager:?}\n"));
+    let watchfire = Watchfire::start(&["--rules", &written("rules.yml", RULES), "--config", &config]);
+    let alerts = watchfire.until("/api/v2/alerts", "both fire", |json| json.as_array().is_some_and(|a| a.len() == 2)).await;
+    let named = |name: &str| alerts.as_array().into_iter().flatten().find(|a| a["labels"]["alertname"] == name).expect("fires").clone();
+    let (one, two) = (named("One"), named("Two"));
+    assert_eq!(one["status"], json!({"state": "active", "silencedBy": [], "inhibitedBy": [], "mutedBy": []}));
+    assert_eq!(two["status"], json!({"state": "suppressed", "silencedBy": [], "inhibitedBy": [one["fingerprint"]], "mutedBy": []}));
+    assert_eq!(watchfire.json("/api/v2/alerts?inhibited=false").await.as_array().map(Vec::len), Some(1));
+}
