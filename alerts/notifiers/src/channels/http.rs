@@ -1,4 +1,4 @@
-//! One POST, safely: no redirects, 64 KiB of answer at most, TLS verified, and errors that never show the address's secrets.
+//! One request, safely: no redirects, 64 KiB of answer at most, TLS verified, and errors that never show the address's secrets.
 
 use super::{Failure, Retry};
 use chrono::DateTime;
@@ -51,7 +51,18 @@ impl Http {
     /// # Errors
     /// 408, 429, 5xx and everything below HTTP may pass; other answers will not change.
     pub async fn post(&self, url: &Url, headers: HeaderMap, content_type: &'static str, body: Vec<u8>) -> Result<(), Failure> {
-        let request = self.client.post(url.clone()).headers(headers).header(CONTENT_TYPE, content_type).body(body);
+        self.judged(url, self.client.post(url.clone()).headers(headers).header(CONTENT_TYPE, content_type).body(body)).await
+    }
+
+    /// As [`post`](Self::post), for those who take everything in the address.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn get(&self, url: &Url, headers: HeaderMap) -> Result<(), Failure> {
+        self.judged(url, self.client.get(url.clone()).headers(headers)).await
+    }
+
+    async fn judged(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<(), Failure> {
         let mut response = request.send().await.map_err(|e| Failure::retry(transport(url, e)))?;
         let status = response.status();
         let header = |name| response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok());

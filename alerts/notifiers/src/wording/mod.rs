@@ -165,6 +165,18 @@ pub(crate) fn clean(text: &str) -> String {
     text.split('\n').map(|line| harmless(line.trim_end_matches('\r'))).collect::<Vec<_>>().join("\n")
 }
 
+/// At most so many characters, and no half of an escaped one.
+fn cut(text: String, limit: usize) -> String {
+    if text.char_indices().nth(limit).is_none() {
+        return text;
+    }
+    let mut kept: String = text.chars().take(limit.saturating_sub(1)).collect();
+    if let Some(at) = kept.rfind('&').filter(|at| kept.len() - at < "&amp;".len() && !kept[*at..].contains(';')) {
+        kept.truncate(at);
+    }
+    kept + "…"
+}
+
 /// Alertmanager's order of alerts: by job, by instance, then by all labels.
 fn before(a: &Labels, b: &Labels) -> Ordering {
     for name in ["job", "instance"] {

@@ -8,6 +8,8 @@ use watchfire_template::receiver::Templates;
 
 /// Characters of a summary that PagerDuty takes.
 const SUMMARY: usize = 1024;
+/// Bytes of an event that it takes.
+const EVENT: usize = 512_000;
 
 /// The fields of a `pagerduty_configs` entry that are texts.
 pub(crate) const FIELDS: [&str; 11] =
@@ -59,6 +61,13 @@ impl PagerDutyWording {
         for (name, template) in all {
             let value = filling.text(&format!("details.{name}"), &template);
             details.insert(name, Value::String(value));
+        }
+        // A page without its details is worth more than one that is refused.
+        if Value::Object(details.clone()).to_string().len() > EVENT / 2 {
+            let room = EVENT / 4 / details.len().max(1);
+            for value in details.values_mut() {
+                *value = Value::String(super::cut(value.as_str().unwrap_or_default().to_owned(), room / 4));
+            }
         }
         payload.insert("custom_details".to_owned(), Value::Object(details));
         let lists = ["links", "images"].map(|list| {

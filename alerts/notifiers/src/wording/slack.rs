@@ -1,13 +1,14 @@
 //! The attachment of a Slack message.
 
-use super::{Filling, clean, data, entries, is_worded, text};
+use super::{Filling, clean, cut, data, entries, is_worded, text};
 use crate::message::Message;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use watchfire_template::receiver::Templates;
 
-/// Characters of a title that Slack takes.
+/// Characters of a title, and of all texts together, that Slack takes.
 const TITLE: usize = 1024;
+const TEXT: usize = 40_000;
 
 /// The fields of a `slack_configs` entry that are texts.
 pub(crate) const FIELDS: [&str; 17] = [
@@ -65,11 +66,11 @@ impl SlackWording {
                 attachment.insert(name.to_owned(), Value::String(value));
             }
         };
-        put("title", cut(filling.text("title", &template("title", "title"))), false);
+        put("title", cut(filling.text("title", &template("title", "title")), TITLE), false);
         put("title_link", address("title_link", &template("title_link", "titlelink")), false);
-        put("pretext", filling.text("pretext", &template("pretext", "pretext")), false);
-        put("text", filling.text("text", &template("text", "text")), true);
-        put("fallback", filling.text("fallback", &template("fallback", "fallback")), true);
+        put("pretext", cut(filling.text("pretext", &template("pretext", "pretext")), TEXT / 8), false);
+        put("text", cut(filling.text("text", &template("text", "text")), TEXT * 5 / 8), true);
+        put("fallback", cut(filling.text("fallback", &template("fallback", "fallback")), TEXT / 8), true);
         put("callback_id", filling.text("callback_id", &template("callback_id", "callbackid")), true);
         put("image_url", address("image_url", &or_nothing("image_url")), false);
         put("thumb_url", address("thumb_url", &or_nothing("thumb_url")), false);
@@ -133,11 +134,4 @@ impl SlackWording {
 /// The three characters that Slack reads control sequences from.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-fn cut(title: String) -> String {
-    match title.char_indices().nth(TITLE) {
-        None => title,
-        Some(_) => title.chars().take(TITLE - 1).chain(['…']).collect(),
-    }
 }

@@ -8,11 +8,13 @@ mod desktop;
 mod inhibition;
 mod intervals;
 mod journal;
+mod limits;
 mod receiver;
 mod rehearsal;
 mod reload;
 mod retries;
 mod routing;
+mod sms;
 mod smtp;
 mod wording;
 

@@ -111,7 +111,12 @@ impl Drop for Receiver {
 
 async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let body = String::from_utf8_lossy(&body).into_owned();
-    shared.received.lock().push(Received { path: uri.path().to_owned(), headers, body, at: Instant::now() });
+    shared.received.lock().push(Received {
+        path: uri.path_and_query().map_or("", |p| p.as_str()).to_owned(),
+        headers,
+        body,
+        at: Instant::now(),
+    });
     let next = shared.script.lock().pop_front().or_else(|| shared.always.lock().clone()).unwrap_or(Answer::Status(200));
     let response = |status: u16| Response::builder().status(StatusCode::from_u16(status).unwrap());
     match next {
