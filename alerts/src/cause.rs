@@ -26,11 +26,13 @@ pub struct CauseSettings {
     pub same_service: Duration,
     /// Share of failing calls from which an edge is suspicious.
     pub failing_edge: f64,
+    /// Share of failing calls to one dependency from which it may speak against a cause behind another one.
+    pub other_edge: f64,
 }
 
 impl Default for CauseSettings {
     fn default() -> Self {
-        CauseSettings { tolerance: Duration::from_secs(60), same_service: Duration::from_secs(300), failing_edge: 0.05 }
+        CauseSettings { tolerance: Duration::from_secs(60), same_service: Duration::from_secs(300), failing_edge: 0.05, other_edge: 0.1 }
     }
 }
 
@@ -127,7 +129,8 @@ pub fn explain(
                     let c = &alerts[candidate];
                     // What stands beside an alert on calls to another says less of them than what lies beyond.
                     let rank = (!c.firing, callee.is_some() && *hops == 0, *hops, c.active_at, std::cmp::Reverse(c.severity), candidate);
-                    if best.as_ref().is_none_or(|(have, _)| rank < *have) {
+                    let better = best.as_ref().is_none_or(|(have, _)| rank < *have);
+                    if better && !(callee.is_none() && *hops > 0 && fails_elsewhere(&mut graph, service, reached, settings)) {
                         best = Some((rank, candidate));
                     }
                 }
@@ -187,6 +190,26 @@ fn fault<'a>(root: &'a Root, alerts: &'a [Candidate]) -> Option<&'a str> {
         Root::Alert(index) => alerts[*index].service.as_deref(),
         Root::Probe { service, .. } | Root::Edge { service, .. } => Some(service),
     }
+}
+
+/// Whether calls of a service fail at least twice as often somewhere else than on the way to what might be its cause: a dependency that always fails a
+/// little does not explain that all calls fail since the database is gone.
+fn fails_elsewhere(graph: &mut Graph<'_>, service: &str, cause: &str, settings: &CauseSettings) -> bool {
+    let edges = graph.edges(service);
+    if !edges.iter().any(|(_, ratio)| ratio.is_some_and(|r| r >= settings.other_edge)) {
+        return false;
+    }
+    let (mut towards, mut elsewhere) = (Some(0.0_f64), 0.0_f64);
+    for (to, ratio) in edges.iter() {
+        let reached = graph.reached(to);
+        if reached.contains_key(cause) {
+            // Where it is not known how calls end, nothing speaks against it.
+            towards = towards.zip(*ratio).map(|(most, ratio)| most.max(ratio));
+        } else if !reached.contains_key(service) {
+            elsewhere = elsewhere.max(ratio.unwrap_or(0.0));
+        }
+    }
+    elsewhere >= settings.other_edge && towards.is_some_and(|towards| elsewhere >= 2.0 * towards)
 }
 
 /// Whether an alert says of its service that it fails, and not only that it is busy.

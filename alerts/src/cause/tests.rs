@@ -115,6 +115,22 @@ fn probes_pending_alerts_and_failing_edges_are_causes_of_last_resort() {
 }
 
 #[test]
+fn what_always_fails_a_little_does_not_explain_that_everything_fails() {
+    let mut topology = graph(&[]);
+    let mut with = |stock: f64, database: Option<f64>| {
+        let edge = |to: &str, ratio| ("shop".to_owned(), to.to_owned(), ratio);
+        topology.edges = vec![edge("pricing", Some(0.05)), edge("db", database), edge("stock", Some(stock))];
+        roots(&[alert("shop", 90), alert("pricing", 0), alert("stock", 80)], &topology)[0].clone()
+    };
+    assert_eq!(with(0.0, Some(0.0)), Some(Root::Alert(1)), "the earlier one, where nothing speaks against it");
+    let database = Root::Edge { service: "db".to_owned(), error_ratio: 0.4 };
+    assert_eq!(with(0.0, Some(0.4)), Some(database), "that pricing fires does not hide it");
+    assert_eq!(with(0.4, Some(0.0)), Some(Root::Alert(2)));
+    assert_eq!(with(0.0, Some(0.09)), Some(Root::Alert(1)), "a few are no evidence");
+    assert_eq!(with(0.0, None), Some(Root::Alert(1)));
+}
+
+#[test]
 fn of_two_that_call_each_other_neither_is_suspected_by_its_failing_calls() {
     let mut topology = graph(&[("gateway", "content"), ("content", "social"), ("social", "content"), ("gateway", "social")]);
     for (edge, ratio) in topology.edges.iter_mut().zip([0.33, 0.13, 0.33, 0.13]) {
