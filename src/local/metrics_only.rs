@@ -28,11 +28,11 @@ pub fn names(lens: &Lens<'_>) -> Result<BTreeSet<String>, ReadError> {
     Ok(described.into_keys().map(name).filter(|name| !name.is_empty()).collect())
 }
 
-/// Rates, errors and percentiles of services of which no spans tell.
+/// Rates, errors and percentiles of services of which no spans tell: those that are `silent`.
 ///
 /// # Errors
 /// When the store cannot be queried.
-pub fn fill(lens: &Lens<'_>, known: &mut BTreeMap<String, Red>) -> Result<(), ReadError> {
+pub fn fill(lens: &Lens<'_>, known: &mut BTreeMap<String, Red>, silent: &dyn Fn(&str) -> bool) -> Result<(), ReadError> {
     let window = lens.scrape_window_text();
     for (metric, code, unit) in SERVED {
         let mut fresh: BTreeMap<String, Red> = BTreeMap::new();
@@ -41,7 +41,7 @@ pub fn fill(lens: &Lens<'_>, known: &mut BTreeMap<String, Red>) -> Result<(), Re
         for calls in calls {
             for (labels, rate) in lens.vector(&format!(r#"sum by (service_name, {code}) ({calls})"#))? {
                 let name = labels.value("service_name");
-                if name.is_empty() || known.contains_key(name) {
+                if name.is_empty() || known.contains_key(name) || !silent(name) {
                     continue;
                 }
                 let red = fresh.entry(name.to_owned()).or_insert_with(|| Red::of(HTTP_METRICS, lens.scrape_window));

@@ -47,7 +47,9 @@ impl Red {
 /// When the store cannot be queried.
 pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, ReadError> {
     let mut red = red(lens)?;
-    metrics_only::fill(lens, &mut red)?;
+    // Whose spans came within the window of these rates is known better by them, at rest too.
+    let silent = |name: &str| context.last_seen.get(name).is_none_or(|seen| lens.at.since(*seen) > lens.scrape_window);
+    metrics_only::fill(lens, &mut red, &silent)?;
     let reporting = metrics_only::names(lens)?;
     let sparklines = sparklines(lens)?;
     let sampling = lens.by("service_name", "min by (service_name) (watchfire_sampling_ratio)")?;
@@ -357,8 +359,8 @@ mod tests {
         put("target_info", &[("job", "10.0.0.1:9464"), ("telemetry_sdk_name", "opentelemetry")], 0.0);
         put("up", &[("job", "10.0.0.1:9464")], 0.0);
         let served = "http_server_request_duration_seconds";
-        for (code, per_minute) in [("200", 570.0), ("503", 30.0)] {
-            let own = [("job", "web"), ("service_name", "web"), ("http_response_status_code", code)];
+        for (service, code, per_minute) in [("web", "200", 570.0), ("web", "503", 30.0), ("idle", "200", 600.0)] {
+            let own = [("job", service), ("service_name", service), ("http_response_status_code", code)];
             put(&format!("{served}_count"), &own, per_minute);
             for (le, share) in [("0.1", 0.0), ("0.2", 1.0), ("+Inf", 1.0)] {
                 put(&format!("{served}_bucket"), &[&own[..], &[("le", le)]].concat(), per_minute * share);
@@ -367,9 +369,12 @@ mod tests {
         let (engine, cache) = (Engine::default(), QueryCache::default());
         let at = Timestamp(BEGIN + 40 * 15_000);
         let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
-        let (declared, last_seen) = (Declared::default(), BTreeMap::new());
+        let (declared, last_seen) = (Declared::default(), BTreeMap::from([("idle".to_owned(), Timestamp(BEGIN + 38 * 15_000))]));
         let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
         let rows = services(&lens, &context).expect("readable").services;
+        let idle = rows.iter().find(|r| r.name == "idle").expect("a row");
+        assert_eq!((idle.rate, idle.last_seen), (None, last_seen.get("idle").copied()), "its spans say that nobody calls it now");
+        let rows: Vec<_> = rows.iter().filter(|r| r.name != "idle").collect();
         assert_eq!(rows.iter().map(|r| r.name.as_str()).collect::<BTreeSet<_>>(), ["web", "worker"].into());
         let of = |name: &str| rows.iter().find(|r| r.name == name).expect("a row");
         let web = of("web");
