@@ -185,9 +185,21 @@ fn dependency(name: &str, value: &Value, depth: usize, found: &mut Dependencies)
             if let Some(word) = classify_scalar(scalar) {
                 let detail = scalar.as_str().map(super::bounded).filter(|text| says_more(text, word)).unwrap_or_default();
                 found.add(name, word, detail, None);
+            } else if let Some(text) = scalar.as_str().filter(|text| one_word(text)) {
+                found.add(name, Word::Unknown, no_known_state(text), None);
             }
         }
     }
+}
+
+/// Whether a text may be meant as a state: an address, a version or a sentence is not.
+fn one_word(text: &str) -> bool {
+    let text = text.trim();
+    text.len() <= 24 && text.starts_with(char::is_alphabetic) && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
+}
+
+fn no_known_state(text: &str) -> String {
+    format!("says {:?}, which is no known state", super::bounded(text))
 }
 
 /// Whether a text tells why, beyond the state itself.
@@ -207,13 +219,18 @@ fn entry(name: &str, object: &Map<String, Value>, depth: usize, found: &mut Depe
             detail = text;
         }
         found.add(name, word, detail, LATENCIES.iter().find_map(|key| duration(field(object, key)?)));
+    } else if found.0.len() == before {
+        let text = unread(object, &OVERALL);
+        if one_word(&text) {
+            found.add(name, Word::Unknown, no_known_state(&text), None);
+        }
     }
 }
 
 #[cfg(test)]
 use super::tests::Fixture;
 #[cfg(test)]
-use watchfire_model::HealthState::{Degraded, Healthy, Unhealthy};
+use watchfire_model::HealthState::{Degraded, Healthy, Unhealthy, Unknown};
 #[cfg(test)]
 pub(super) const FIXTURES: &[Fixture] = &[
     Fixture {
@@ -312,6 +329,14 @@ pub(super) const FIXTURES: &[Fixture] = &[
         body: r#"{"status":503,"error":"Service Unavailable"}"#,
         state: Unhealthy,
         dependencies: &[],
+    },
+    Fixture {
+        status: 200,
+        content_type: "application/json",
+        path: "/health",
+        body: r#"{"status":"ok","dependencies":{"db":"flabbergasted","redis":"ok","api":"https://api.example.com","version":"1.2"},"checks":[{"name":"queue","status":"purple"},{"name":"disk","status":"ok"}]}"#,
+        state: Healthy,
+        dependencies: &[("db", Unknown), ("redis", Healthy), ("queue", Unknown), ("disk", Healthy)],
     },
     Fixture {
         status: 200,

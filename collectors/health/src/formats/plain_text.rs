@@ -16,7 +16,10 @@ fn decode(body: &Body<'_>) -> Verdict {
     let text = body.text.trim().trim_matches('"');
     let overall = if page { None } else { classify(text) };
     let message = if matches!(overall, Some(Word::Bad | Word::Middle)) { bounded(text) } else { String::new() };
-    Verdict { overall, message, ..Verdict::default() }
+    // One word that is no known state may be meant as one. A sentence is for people.
+    let one_word = !page && overall.is_none() && !text.contains(char::is_whitespace) && text.len() <= 24 && text != "pong";
+    let unread = if one_word { bounded(text) } else { String::new() };
+    Verdict { overall, message, unread, ..Verdict::default() }
 }
 
 #[cfg(test)]
