@@ -19,6 +19,7 @@ pub fn targets(plan: &Plan) -> anyhow::Result<(Vec<Job>, Vec<CheckSettings>)> {
     for job in &config.scrape {
         jobs.extend(scrape_job(job, config.limits.scrape.interval)?);
     }
+    tell_apart(&mut jobs);
     for probe in &config.probe {
         checks.push(check(probe, &config.limits.probe)?);
     }
@@ -75,6 +76,26 @@ fn scrape_job(settings: &ScrapeJob, interval: Duration) -> anyhow::Result<Vec<Jo
         jobs.push(job);
     }
     Ok(jobs)
+}
+
+/// Two pages of one address would be one target with one `up`, in turn the one's and the other's: those beside the usual page bear their path, and if need
+/// be their parameters.
+fn tell_apart(jobs: &mut [Job]) {
+    let targets = |job: &Job| (job.job_name.clone(), job.static_configs.iter().flat_map(|c| c.targets.clone()).collect::<Vec<_>>());
+    let paths = |job: &Job| job.metrics_path.clone();
+    let parameters = |job: &Job| {
+        let pairs = job.params.iter().flat_map(|(name, values)| values.iter().map(move |value| format!("{name}={value}")));
+        pairs.reduce(|all, pair| format!("{all}&{pair}")).map(|all| format!("?{all}")).unwrap_or_default()
+    };
+    for suffix in [&paths as &dyn Fn(&Job) -> String, &parameters] {
+        let named: Vec<_> = jobs.iter().map(targets).collect();
+        for (job, own) in jobs.iter_mut().zip(&named) {
+            let alone = own.1.is_empty() || named.iter().filter(|other| *other == own).count() == 1;
+            if !alone && suffix(job) != "/metrics" {
+                job.job_name = format!("{}{}", job.job_name, suffix(job));
+            }
+        }
+    }
 }
 
 /// The jobs of a Prometheus configuration. What has no effect here is said and left aside.
@@ -150,4 +171,35 @@ fn platform_targets(plan: &Plan, jobs: &mut Vec<Job>, checks: &mut Vec<CheckSett
         checks.push(settings);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_one_address_are_targets_of_their_own() {
+        let urls = [
+            "127.0.0.1:15692",
+            "http://127.0.0.1:15692/metrics/detailed?family=queue_metrics",
+            "http://127.0.0.1:15692/metrics/detailed?family=queue_consumer_count",
+            "http://127.0.0.1:9100/node",
+            "http://mq.internal:15692/metrics/per-object",
+            "http://mq.internal:15692",
+        ];
+        let mut jobs: Vec<Job> = urls.iter().map(|url| Job::from_url(url).expect("a URL")).collect();
+        tell_apart(&mut jobs);
+        let names: Vec<&str> = jobs.iter().map(|job| job.job_name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "127.0.0.1:15692",
+                "127.0.0.1:15692/metrics/detailed?family=queue_metrics",
+                "127.0.0.1:15692/metrics/detailed?family=queue_consumer_count",
+                "127.0.0.1:9100",
+                "mq/metrics/per-object",
+                "mq"
+            ]
+        );
+    }
 }

@@ -252,8 +252,9 @@ fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>) 
     }
 }
 
-/// `host:port`, which is the job of a target given without a name.
+/// `host:port`, which is the job of a target given without a name, with a path where several pages of it are scraped.
 fn is_address(service: &str) -> bool {
+    let service = service.split('/').next().unwrap_or(service);
     service.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
@@ -357,7 +358,7 @@ mod tests {
             state: "open".into(),
             ..Breaker::default()
         };
-        for (service, breaker) in [("10.0.0.1:9102", "payment"), ("10.0.0.1:9102", "stock"), ("web", "payment")] {
+        for (service, breaker) in [("10.0.0.1:9102/actuator/prometheus", "payment"), ("10.0.0.1:9102", "stock"), ("web", "payment")] {
             put_on_edge(&open(service, breaker), &mut edges);
         }
         let on: Vec<_> = edges.values().filter(|e| e.breaker.is_some()).map(|e| (e.client.as_str(), e.server.as_str())).collect();
