@@ -220,6 +220,23 @@ impl CommandSink for RemoteSource {
             Command::PinTrace { .. } | Command::ReloadRules => "commands",
         };
         let body = self.send(self.client.post(format!("{}{}{path}", self.base, wire::PREFIX)).json(command))?;
-        Ok(String::from_utf8_lossy(&body).into_owned())
+        Ok(said(&body))
+    }
+}
+
+/// The sentence in an answer to a command; the rest of it is for scripts.
+fn said(body: &[u8]) -> String {
+    let message = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|json| json["message"].as_str().map(str::to_owned));
+    message.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_a_command_is_a_sentence() {
+        assert_eq!(said(br#"{"message":"acknowledged by ana: 857a","silenceID":"857a","status":"success"}"#), "acknowledged by ana: 857a");
+        assert_eq!(said(b"done"), "done");
     }
 }
