@@ -179,6 +179,25 @@ fn a_region_of_the_heatmap_is_explained() {
 }
 
 #[test]
+fn what_failing_spans_have_in_common_is_a_key_away() {
+    let mut screen = Screen::incident();
+    screen
+        .keys("4")
+        .shows("f what fails")
+        .keys("f")
+        .shows("failing, of any duration")
+        .shows("peer.service = facebook")
+        .shows("f what is slow");
+    let failing = |screen: &Screen| screen.app.wants().iter().any(|r| matches!(r, Request::Explain(q) if q.errors_only));
+    assert!(failing(&screen));
+    screen.keys("f").shows("slower than").shows("f what fails");
+    assert!(!failing(&screen));
+    // Of a region only what fails in it.
+    screen.keys("<esc>vhhjjf").shows("failing, ").hides("of any duration");
+    assert!(failing(&screen));
+}
+
+#[test]
 fn traces_fold_search_pin_and_compare() {
     let mut screen = Screen::incident();
     screen.keys("3<enter>").shows("INSERT posts").keys("gjjh").hides("INSERT posts").shows("+6").keys("l").shows("INSERT posts");

@@ -109,8 +109,14 @@ impl Latency {
         Some(((0, reading.columns.len() - 1), (row, reading.bounds.len() - 1)))
     }
 
-    fn explain(&mut self, reading: &Reading, out: &mut Out) {
-        let Some(((from, to), (low, high))) = self.subject(reading) else { return out.refuse("nothing to explain yet") };
+    /// Asks what the slow spans have in common, or the failing ones: those of the region, or all where nobody chose one.
+    fn explain(&mut self, reading: &Reading, errors_only: bool, out: &mut Out) {
+        let chosen = self.moved || self.anchor.is_some();
+        let subject = match errors_only && !chosen && !reading.columns.is_empty() {
+            true => Some(((0, reading.columns.len() - 1), (0, reading.bounds.len().saturating_sub(1)))),
+            false => self.subject(reading),
+        };
+        let Some(((from, to), (low, high))) = subject else { return out.refuse("nothing to explain yet") };
         let start = if from == 0 { reading.start } else { reading.columns[from - 1] };
         self.question = Some(ExplainQuery {
             service: self.service.clone(),
@@ -119,7 +125,7 @@ impl Latency {
             end: reading.columns[to],
             min_duration_ms: low.checked_sub(1).map(|r| reading.bounds[r] * 1000.0),
             max_duration_ms: (high + 1 < reading.bounds.len()).then(|| reading.bounds[high] * 1000.0),
-            errors_only: false,
+            errors_only,
         });
         self.scroll = 0;
         out.effects.push(Effect::Refresh);
@@ -153,8 +159,12 @@ impl View for Latency {
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let Some(reading) = cx.readings.latency() else { return false };
         let (columns, rows) = (reading.columns.len().max(1), reading.bounds.len().max(1));
-        if self.question.is_some() {
+        if let Some(question) = &self.question {
             match action {
+                Action::Errors => {
+                    let errors_only = !question.errors_only;
+                    self.explain(reading, errors_only, out);
+                }
                 Action::Open => {
                     if let Some(id) = cx.readings.explanation().and_then(|e| e.example_traces.first()) {
                         out.go(ViewId::Traces, Some(format!("id:{id}")));
@@ -189,13 +199,14 @@ impl View for Latency {
                 });
             }
             Action::Select => self.anchor = if self.anchor.is_some() { None } else { Some(self.cursor) },
-            Action::Explain => self.explain(reading, out),
+            Action::Explain => self.explain(reading, false, out),
+            Action::Errors => self.explain(reading, true, out),
             Action::Open if self.mode == Mode::Operations => {
                 self.operation = reading.operations.get(self.scroll).map(|o| o.name.clone());
                 self.mode = Mode::Heatmap;
                 out.effects.push(Effect::Refresh);
             }
-            Action::Open => self.explain(reading, out),
+            Action::Open => self.explain(reading, false, out),
             Action::Up if self.mode == Mode::Operations => self.scroll = self.scroll.saturating_sub(1),
             Action::Down if self.mode == Mode::Operations => {
                 self.scroll = (self.scroll + 1).min(reading.operations.len().saturating_sub(1))
@@ -214,7 +225,7 @@ impl View for Latency {
         if matches!(action, Action::RangeLonger | Action::RangeShorter) {
             self.moved = false;
             out.effects.push(Effect::Refresh);
-        } else if self.mode == Mode::Heatmap {
+        } else if self.mode == Mode::Heatmap && !matches!(action, Action::Explain | Action::Errors | Action::Open) {
             self.moved = true;
         }
         true
@@ -247,8 +258,9 @@ impl View for Latency {
     }
 
     fn hints(&self, cx: &Cx<'_>) -> Vec<(Action, &'static str)> {
-        if self.question.is_some() {
-            return vec![(Action::Open, "example trace"), (Action::Back, "back")];
+        if let Some(question) = &self.question {
+            let other = if question.errors_only { "what is slow" } else { "what fails" };
+            return vec![(Action::Open, "example trace"), (Action::Errors, other), (Action::Back, "back")];
         }
         if cx.readings.latency().is_none_or(is_blank) {
             return vec![(Action::RangeLonger, "longer"), (Action::RangeShorter, "shorter"), (Action::Edit, "service")];
@@ -261,7 +273,11 @@ impl View for Latency {
         };
         let mut hints = match self.mode {
             Mode::Heatmap => {
-                vec![(Action::Select, if self.anchor.is_some() { "unselect" } else { "select region" }), (Action::Explain, "explain")]
+                vec![
+                    (Action::Select, if self.anchor.is_some() { "unselect" } else { "select region" }),
+                    (Action::Explain, "explain"),
+                    (Action::Errors, "what fails"),
+                ]
             }
             Mode::Operations => vec![(Action::Open, "only this")],
             _ => Vec::new(),

@@ -16,7 +16,8 @@ pub(super) fn in_words(question: &ExplainQuery, zone: Zone, now: Timestamp) -> S
         (None, Some(high)) => format!("faster than {}", ms(high)),
         (None, None) => "of any duration".to_owned(),
     };
-    format!("{took}, {} to {}", zone.moment(question.start, now), zone.clock(question.end))
+    let failing = if question.errors_only { "failing, " } else { "" };
+    format!("{failing}{took}, {} to {}", zone.moment(question.start, now), zone.clock(question.end))
 }
 
 /// What the selected spans have more often than the others, most telling first.
