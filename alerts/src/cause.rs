@@ -113,6 +113,9 @@ pub fn explain(
             by_service.entry(service).or_default().push(i);
         }
     }
+    // Best cause first, so that the first that may be one is the one: a service may have thousands of alerts.
+    let quality = |i: &usize| (!alerts[*i].firing, alerts[*i].active_at, std::cmp::Reverse(alerts[*i].severity), *i);
+    by_service.values_mut().for_each(|list| list.sort_by_key(quality));
     let mut parents: Vec<Option<usize>> = vec![None; alerts.len()];
     let mut outside: Vec<Option<Explanation>> = vec![None; alerts.len()];
     for (i, victim) in alerts.iter().enumerate() {
@@ -124,15 +127,14 @@ pub fn explain(
         };
         let mut best: Option<(Rank, usize)> = None;
         for (reached, hops) in below.iter() {
-            for &candidate in by_service.get(&**reached).into_iter().flatten() {
-                if candidate != i && may_cause(alerts, candidate, i, &mut graph, settings) {
-                    let c = &alerts[candidate];
-                    // What stands beside an alert on calls to another says less of them than what lies beyond.
-                    let rank = (!c.firing, callee.is_some() && *hops == 0, *hops, c.active_at, std::cmp::Reverse(c.severity), candidate);
-                    let better = best.as_ref().is_none_or(|(have, _)| rank < *have);
-                    if better && !(callee.is_none() && *hops > 0 && fails_elsewhere(&mut graph, service, reached, settings)) {
-                        best = Some((rank, candidate));
-                    }
+            let mut here = by_service.get(&**reached).into_iter().flatten();
+            if let Some(&candidate) = here.find(|c| **c != i && may_cause(alerts, **c, i, &mut graph, settings)) {
+                let c = &alerts[candidate];
+                // What stands beside an alert on calls to another says less of them than what lies beyond.
+                let rank = (!c.firing, callee.is_some() && *hops == 0, *hops, c.active_at, std::cmp::Reverse(c.severity), candidate);
+                let better = best.as_ref().is_none_or(|(have, _)| rank < *have);
+                if better && !(callee.is_none() && *hops > 0 && fails_elsewhere(&mut graph, service, reached, settings)) {
+                    best = Some((rank, candidate));
                 }
             }
         }

@@ -223,3 +223,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn thousands_of_alerts_on_one_service_are_one_fault() {
+    // Compared each with each, these would take minutes.
+    let alerts: Vec<Candidate> = (0..20_000).map(|n| alert("web", n / 100)).collect();
+    let found = roots(&alerts, &graph(&[]));
+    assert!(found[0].is_none() && found[1..].iter().all(|root| *root == Some(Root::Alert(0))));
+}

@@ -38,10 +38,11 @@ impl Evaluator {
         let mut standings: Vec<Standing> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.standing).collect();
         let notified_as: Vec<_> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.severity).collect();
         let verdicts = paging::decide(&candidates, &explanations, &mut standings, &notified_as, &self.settings, now);
+        let dependents = paging::Dependents::new(&candidates, &explanations);
         let before = std::mem::take(&mut self.explained);
         for (i, address) in addresses.iter().enumerate() {
             let cause = explanations[i].as_ref().map(|e| cause::describe(e, &candidates));
-            let dependents = paging::dependents(i, &candidates, &explanations);
+            let dependents = dependents.of(i);
             let key = self.key(address);
             // Who is told later, or again, hears of everybody it explains by then.
             let known = before.get(&key).is_none_or(|(_, had)| *had == dependents);

@@ -143,17 +143,31 @@ fn raise(
     }
 }
 
-/// The services whose alerts this one explains, or speaks for because they share a suspected cause; sorted.
-pub(super) fn dependents(index: usize, candidates: &[Candidate], explanations: &[Option<Explanation>]) -> Vec<String> {
-    let own = candidates[index].service.as_deref();
-    let shared = explanations[index].as_ref().map(|e| &e.root);
-    let explained = |e: &Option<Explanation>| e.as_ref().is_some_and(|e| e.root == Root::Alert(index) || Some(&e.root) == shared);
-    let services: BTreeSet<&str> = explanations
-        .iter()
-        .zip(candidates)
-        .filter(|(e, c)| c.firing && explained(e))
-        .filter_map(|(_, c)| c.service.as_deref())
-        .filter(|s| Some(*s) != own)
-        .collect();
-    services.into_iter().map(str::to_owned).collect()
+/// The services whose alerts each alert explains, or speaks for because they share a suspected cause.
+pub(super) struct Dependents<'a> {
+    by_root: BTreeMap<String, BTreeSet<&'a str>>,
+    candidates: &'a [Candidate],
+    explanations: &'a [Option<Explanation>],
+}
+
+impl<'a> Dependents<'a> {
+    pub fn new(candidates: &'a [Candidate], explanations: &'a [Option<Explanation>]) -> Self {
+        let mut by_root: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for (explanation, candidate) in explanations.iter().zip(candidates).filter(|(_, c)| c.firing) {
+            if let (Some(explanation), Some(service)) = (explanation, &candidate.service) {
+                by_root.entry(format!("{:?}", explanation.root)).or_default().insert(service);
+            }
+        }
+        Dependents { by_root, candidates, explanations }
+    }
+
+    /// Sorted.
+    pub fn of(&self, index: usize) -> Vec<String> {
+        let own = self.candidates[index].service.as_deref();
+        let shared = self.explanations[index].as_ref().map(|e| e.root.clone());
+        let roots = [Some(Root::Alert(index)), shared];
+        let services: BTreeSet<&str> =
+            roots.iter().flatten().filter_map(|root| self.by_root.get(&format!("{root:?}"))).flatten().copied().collect();
+        services.into_iter().filter(|s| Some(*s) != own).map(str::to_owned).collect()
+    }
 }
