@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use watchfire_model::reading::Silence;
 use watchfire_model::{Counter, Gauge, Meter, Timestamp};
 
@@ -197,16 +197,27 @@ struct Writer {
 
 impl Writer {
     fn run(&mut self, commits: &Receiver<Commit>) {
+        // Commits come more often than once in that time: they must not put off what makes them durable again.
+        let mut retry_at: Option<Instant> = None;
         loop {
             let first = if self.log.as_ref().is_none_or(SegmentLog::is_sound) {
+                retry_at = None;
                 match commits.recv() {
                     Ok(commit) => commit,
                     Err(_) => return,
                 }
             } else {
-                match commits.recv_timeout(RETRY) {
-                    Ok(commit) => commit,
+                let at = *retry_at.get_or_insert_with(|| Instant::now() + RETRY);
+                match commits.recv_timeout(at.saturating_duration_since(Instant::now())) {
+                    Ok(commit) => {
+                        if Instant::now() >= at {
+                            retry_at = None;
+                            self.rewrite();
+                        }
+                        commit
+                    }
                     Err(RecvTimeoutError::Timeout) => {
+                        retry_at = None;
                         self.rewrite();
                         continue;
                     }

@@ -1,8 +1,12 @@
 //! Which answers are final, and which are asked for again.
 
 use crate::receiver::{Answer, Receiver};
-use crate::{eventually, notice, settings, start};
+use crate::{RealClock, eventually, notice, settings, start, start_at};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use watchfire_model::NoticeState::Firing;
+use watchfire_notifiers::Faults;
 
 fn to(receiver: &Receiver) -> watchfire_notifiers::Settings {
     settings(&format!(
@@ -28,4 +32,27 @@ async fn only_answers_that_may_pass_are_asked_for_again() {
         assert_eq!(keys.len(), 1, "{status}: every try has the same key");
         running.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_journal_that_is_busy_recovers_as_soon_as_the_disk_does() {
+    let full = Arc::new(AtomicBool::new(true));
+    let failing = full.clone();
+    let faults = Faults::hook(move |point| match point {
+        "append" if failing.load(Ordering::SeqCst) => Err(std::io::Error::other("disk full")),
+        _ => Ok(()),
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let running = start_at(settings(""), Some(directory.path()), RealClock::shared(), faults);
+    assert!(!running.commit(vec![notice("A", 1, Firing)]).await);
+    full.store(false, Ordering::SeqCst);
+    // Many commits a second, for longer than the time between two tries.
+    let begun = Instant::now();
+    let mut revision = 2;
+    while !running.handle.is_durable() {
+        assert!(begun.elapsed() < Duration::from_secs(5), "never durable again after {revision} commits");
+        running.commit(vec![notice("B", revision, Firing)]).await;
+        revision += 1;
+    }
+    running.stop().await;
 }
