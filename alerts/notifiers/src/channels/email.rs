@@ -1,15 +1,18 @@
 //! E-mail over SMTP. Recipients come from configuration only; everything a header takes from outside has been made one harmless line.
 
+use super::recipients::Recipients;
 use super::{Channel, Delivery, Failure, Outcome, Probe, destination, fixed_destination, worded};
 use crate::message::Message;
 use crate::secret::SecretSource;
 use crate::settings::{Settings, one_secret};
 use crate::wording::{EmailWording, WordedMail};
+use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::response::Category;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -65,6 +68,7 @@ pub struct Email {
     wording: Option<Arc<EmailWording>>,
     timeout: Duration,
     authorities: Vec<Certificate>,
+    recipients: Recipients,
 }
 
 impl Email {
@@ -104,6 +108,7 @@ impl Email {
             wording: settings.wording.clone(),
             timeout: all.limits.attempt_timeout,
             authorities: super::trust::authorities(all)?.iter().filter_map(|der| Certificate::from_der(der.to_vec()).ok()).collect(),
+            recipients: Recipients::default(),
         })
     }
 
@@ -164,14 +169,47 @@ impl Email {
         Ok(mail)
     }
 
-    async fn send(&self, message: &Arc<Message>) -> Result<(), Failure> {
-        let mail = self.mail(message, self.words(message).await)?;
-        self.transport()?.send(mail).await.map(|_| ()).map_err(|error| {
-            let reason = format!("{}:{} {}", self.host, self.port, harmless_limited(&chain(&error), 200));
-            // 5xx is final; everything else (4xx, connection, TLS, time) may pass.
-            if error.is_permanent() { Failure::Refused(reason) } else { Failure::retry(reason) }
-        })
+    /// One mail to all, as everybody sends it. Where the server refuses it, and with it everybody, for one of several recipients, each gets their own.
+    async fn send(&self, message: &Arc<Message>) -> Outcome {
+        let words = self.words(message).await;
+        let composed = self.mail(message, words).and_then(|mail| Ok((mail, self.transport()?)));
+        let (mail, transport) = match composed {
+            Ok(composed) => composed,
+            Err(failure) => return Outcome::of(message, Err(failure)),
+        };
+        let (envelope, bytes) = (mail.envelope().clone(), mail.formatted());
+        if !self.recipients.begun(message) {
+            match transport.send_raw(&envelope, &bytes).await {
+                Err(error) if envelope.to().len() > 1 && of_mailbox(&error) => {}
+                result => return Outcome::of(message, result.map(|_| ()).map_err(|e| self.failure(&e))),
+            }
+        }
+        for recipient in envelope.to() {
+            let name: &str = recipient.as_ref();
+            if self.recipients.knows(message, name) {
+                continue;
+            }
+            let told = match Envelope::new(envelope.from().cloned(), vec![recipient.clone()]) {
+                Ok(one) => transport.send_raw(&one, &bytes).await.map(|_| ()).map_err(|e| self.failure(&e)),
+                Err(error) => Err(Failure::Refused(error.to_string())),
+            };
+            if let Err(retry) = self.recipients.settle(message, name, told) {
+                return Outcome::of(message, Err(retry));
+            }
+        }
+        self.recipients.outcome(message)
     }
+
+    fn failure(&self, error: &lettre::transport::smtp::Error) -> Failure {
+        let reason = format!("{}:{} {}", self.host, self.port, harmless_limited(&chain(error), 200));
+        // 5xx is final; everything else (4xx, connection, TLS, time) may pass.
+        if error.is_permanent() { Failure::Refused(reason) } else { Failure::retry(reason) }
+    }
+}
+
+/// A final refusal of a mailbox or a mail (55x), and not of who sends it (53x): trying a wrong password once per recipient locks an account.
+fn of_mailbox(error: &lettre::transport::smtp::Error) -> bool {
+    error.is_permanent() && error.status().is_some_and(|code| code.category == Category::MailSystem)
 }
 
 /// `problem` says why these are not the words the receiver asked for.
@@ -191,7 +229,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 impl Channel for Email {
     fn deliver(self: Arc<Self>, message: Arc<Message>) -> Delivery {
-        Box::pin(async move { Outcome::of(&message, self.send(&message).await) })
+        Box::pin(async move { self.send(&message).await })
     }
 
     fn says(&self, message: &Message) -> Vec<String> {

@@ -8,6 +8,7 @@ pub mod desktop;
 pub mod email;
 mod http;
 pub mod pagerduty;
+mod recipients;
 pub mod slack;
 pub mod sms;
 pub mod terminal;

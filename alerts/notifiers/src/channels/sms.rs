@@ -1,11 +1,11 @@
 //! Text messages through any HTTP gateway, by template: which fields the gateway wants is configuration.
 
+use super::recipients::Recipients;
 use super::webhook::Authorization;
 use super::{Channel, Delivery, Failure, Http, Outcome, Probe, fixed_destination, http};
 use crate::message::{Message, runbook, stable_key};
 use crate::secret::SecretSource;
 use crate::settings::{Settings, one_secret};
-use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -58,8 +58,7 @@ pub struct Sms {
     headers: HeaderMap,
     authorization: Authorization,
     http: Http,
-    /// Numbers that an earlier attempt at the message of this key has settled, with the reason where they were refused.
-    settled: Mutex<(String, BTreeMap<String, Option<String>>)>,
+    recipients: Recipients,
 }
 
 impl Sms {
@@ -98,38 +97,31 @@ impl Sms {
         let password = one_secret("password", &settings.password, &settings.password_file, &settings.password_env)?;
         let headers = settings.headers.iter().map(|(name, value)| http::header(name, value)).collect::<Result<_, _>>()?;
         let authorization = Authorization::new(bearer, settings.username.clone(), password)?;
-        Ok(Sms { url, to: settings.to.clone(), format: settings.format, fields, headers, authorization, http, settled: Mutex::default() })
+        Ok(Sms {
+            url,
+            to: settings.to.clone(),
+            format: settings.format,
+            fields,
+            headers,
+            authorization,
+            http,
+            recipients: Recipients::default(),
+        })
     }
 
-    /// Every number gets its own request: one that is refused keeps nobody else from being told, and one that has been told is not told again.
+    /// Every number gets its own request.
     async fn send(&self, message: &Message) -> Outcome {
         let text = text(message);
         for number in &self.to {
-            let settled = {
-                let mut settled = self.settled.lock();
-                if settled.0 != message.key {
-                    *settled = (message.key.clone(), BTreeMap::new());
-                }
-                settled.1.contains_key(number)
-            };
-            if settled {
+            if self.recipients.knows(message, number) {
                 continue;
             }
-            let refused = match self.tell(number, &text, &stable_key(&[&message.key, number])).await {
-                Ok(()) => None,
-                Err(Failure::Refused(reason)) => Some(reason),
-                Err(retry) => return Outcome::of(message, Err(retry)),
-            };
-            self.settled.lock().1.insert(number.clone(), refused);
+            let told = self.tell(number, &text, &stable_key(&[&message.key, number])).await;
+            if let Err(retry) = self.recipients.settle(message, number, told) {
+                return Outcome::of(message, Err(retry));
+            }
         }
-        let settled = std::mem::take(&mut *self.settled.lock()).1;
-        let told = settled.values().any(Option::is_none);
-        let reasons: Vec<String> = settled.into_iter().filter_map(|(number, reason)| Some(format!("{number}: {}", reason?))).collect();
-        let mut outcome = if told { Outcome::all(message) } else { Outcome::default() };
-        if !reasons.is_empty() {
-            outcome.refused = Outcome::of(message, Err(Failure::Refused(reasons.join("; ")))).refused;
-        }
-        outcome
+        self.recipients.outcome(message)
     }
 
     async fn tell(&self, number: &str, text: &str, key: &str) -> Result<(), Failure> {

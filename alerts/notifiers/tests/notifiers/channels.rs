@@ -139,6 +139,25 @@ async fn a_mail_that_must_wait_comes_again_with_the_same_message_id_and_a_refuse
 }
 
 #[tokio::test]
+async fn a_mailbox_that_is_gone_keeps_nobody_else_from_being_told_and_nobody_is_told_twice() {
+    let server = MailServer::start().await;
+    let channel = format!(
+        "type = \"email\", smarthost = \"{}\", from = \"wf@example.org\", to = [\"ops@example.org\", \"gone@example.org\", \"dev@example.org\"], \
+         security = \"none\"",
+        server.address
+    );
+    let running = start(over(&channel), None);
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    settled(&running).await;
+    let told: Vec<Vec<String>> = server.mails().into_iter().map(|m| m.to).collect();
+    assert_eq!(told, [["<ops@example.org>"], ["<dev@example.org>"]]);
+    let letters = running.handle.dead_letters();
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].reason.contains("gone@example.org") && letters[0].reason.contains("550"), "{}", letters[0].reason);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn every_channel_leads_to_the_runbook() {
     const LINK: &str = "https://runbooks.example/commerce.md#co-01";
     let (http, mail) = (Receiver::start().await, MailServer::start().await);

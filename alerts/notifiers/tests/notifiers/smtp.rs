@@ -1,4 +1,4 @@
-//! A mail server on loopback that speaks enough SMTP to take mails, refuse them, or ask for patience.
+//! A mail server on loopback that speaks enough SMTP to take mails, refuse them, or ask for patience. Nobody whose name begins with `gone` is there.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -83,6 +83,8 @@ async fn converse(stream: TcpStream, mails: Arc<Mutex<Vec<Mail>>>, verdict: Arc<
         } else if upper.starts_with("MAIL FROM:") {
             mail = Mail::default();
             "250 ok"
+        } else if upper.starts_with("RCPT TO:<GONE") {
+            "550 no such mailbox"
         } else if upper.starts_with("RCPT TO:") {
             mail.to.push(command[8..].to_owned());
             "250 ok"
