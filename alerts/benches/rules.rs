@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_alerts::{Evaluator, EvaluatorSettings, MemorySeries, Period, RuleFile, RuleGroup, backtest};
-use watchfire_model::{Clock, Dependency, Labels, Meter, Timestamp, Topology, Value};
+use watchfire_model::{Clock, Dependency, HandClock, Labels, Meter, Timestamp, Topology, Value};
 use watchfire_promql::Engine;
-use watchfire_testkit::SimClock;
 
 fn main() {
     divan::main();
@@ -64,7 +63,7 @@ impl Topology for Line {
 fn alerts_firing_at_once(bencher: divan::Bencher, alerts: usize) {
     bencher
         .with_inputs(|| {
-            let clock = SimClock::at(Timestamp(1_700_000_000_000));
+            let clock = HandClock::at(Timestamp(1_700_000_000_000));
             let store = Arc::new(MemorySeries::new());
             let groups = groups("  - {alert: A, expr: error_ratio > 0.05, labels: {severity: critical}, annotations: {summary: \"{{ $labels.service }} {{ $value | humanizePercentage }}\"}}\n");
             let shared = Arc::new(clock.clone());

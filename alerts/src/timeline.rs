@@ -217,8 +217,8 @@ impl SeriesSource for AcrossGaps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use watchfire_model::{Clock, Value};
-    use watchfire_testkit::{MemorySource, SimClock};
+    use watchfire_model::{Clock, HandClock, Value};
+    use watchfire_testkit::MemorySource;
 
     const START: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn ordinary_time_has_no_events() {
-        let clock = SimClock::at(START);
+        let clock = HandClock::at(START);
         let mut line = Timeline::new();
         for _ in 0..100 {
             let due = clock.read().boot;
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn sleep_is_not_watched_and_samples_before_it_stay_fresh() {
-        let clock = SimClock::at(START);
+        let clock = HandClock::at(START);
         let mut line = Timeline::new();
         line.observe(clock.read(), None);
         let mut source = MemorySource::new();
@@ -290,7 +290,7 @@ mod tests {
     fn samples_between_the_last_look_and_the_gap_are_from_before_it() {
         let up = Labels::from_pairs([("__name__", "up")]);
         for asleep in [true, false] {
-            let (clock, mut line, mut source) = (SimClock::at(START), Timeline::new(), MemorySource::new());
+            let (clock, mut line, mut source) = (HandClock::at(START), Timeline::new(), MemorySource::new());
             line.observe(clock.read(), None);
             source.push(&up, clock.now(), Value::Float(1.0));
             // Ten seconds of the fifteen between two looks are over when it begins, and two are when the next scrape comes.
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_set_clock_moves_neither_for_nor_time_backwards() {
-        let clock = SimClock::at(START);
+        let clock = HandClock::at(START);
         let mut line = Timeline::new();
         line.observe(clock.read(), None);
         clock.step_wall(START.saturating_sub(seconds(3600)));
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_late_look_is_a_stall() {
-        let clock = SimClock::at(START);
+        let clock = HandClock::at(START);
         let mut line = Timeline::new();
         line.observe(clock.read(), None);
         let due = clock.read().boot + seconds(15);

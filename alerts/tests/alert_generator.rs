@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use watchfire_alerts::{Evaluator, EvaluatorSettings, MemorySeries, RuleFile};
 use watchfire_model::{
-    Clock, Dependency, Labels, Meter, Notice, NoticeState, Selector, SeriesSource, TimeRange, Timestamp, Topology, Value, is_stale,
+    Clock, Dependency, HandClock, Labels, Meter, Notice, NoticeState, Selector, SeriesSource, TimeRange, Timestamp, Topology, Value,
+    is_stale,
 };
-use watchfire_testkit::SimClock;
 
 const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -29,7 +29,7 @@ impl Topology for NoEdges {
 }
 
 struct Suite {
-    clock: SimClock,
+    clock: HandClock,
     store: Arc<MemorySeries>,
     evaluator: Evaluator,
     start: Timestamp,
@@ -41,7 +41,7 @@ struct Suite {
 
 impl Suite {
     fn new(rules: &str) -> Suite {
-        let clock = SimClock::at(Timestamp(1_700_000_000_000));
+        let clock = HandClock::at(Timestamp(1_700_000_000_000));
         let store = Arc::new(MemorySeries::new());
         let groups = RuleFile::parse("rules.yaml", rules).expect("parses").groups;
         let settings = EvaluatorSettings { interval: INTERVAL, ..EvaluatorSettings::default() };

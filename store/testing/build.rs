@@ -9,9 +9,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::{Labels, Meter, Selector, SeriesSource, TimeRange, Timestamp, Value};
+use watchfire_model::{HandClock, Labels, Meter, Selector, SeriesSource, TimeRange, Timestamp, Value};
 use watchfire_store::{SignalSettings, SpanEngine, Store, StoreLimits};
-use watchfire_testkit::SimClock;
 
 /// When tests begin: 2023-11-14T22:13:20Z.
 pub const START: i64 = 1_700_000_000_000;
@@ -109,7 +108,7 @@ pub fn resource_spans(service: &str, spans: Vec<Span>) -> ResourceSpans {
 pub struct Bench {
     pub store: Arc<Store>,
     pub engine: SpanEngine,
-    pub clock: SimClock,
+    pub clock: HandClock,
     pub meter: Meter,
     walk: Walk,
     pub now: Timestamp,
@@ -122,7 +121,7 @@ impl Bench {
 
     pub fn with(limits: StoreLimits, settings: SignalSettings) -> Self {
         let now = Timestamp(START);
-        let clock = SimClock::at(now);
+        let clock = HandClock::at(now);
         let meter = Meter::new();
         let store = Store::new(limits, meter.clone(), Arc::new(clock.clone()));
         let engine = store.span_engine(settings);

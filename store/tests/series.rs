@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{
-    Appended, CounterResetHint, Exemplar, Labels, METRIC_NAME, MatchOp, Matcher, Metadata, Meter, MetricKind, NativeHistogram, OwnSeries,
-    STALE_NAN, Selector, SeriesSink, SeriesSource, TimeRange, Timestamp, TraceId, Value, is_stale,
+    Appended, CounterResetHint, Exemplar, HandClock, Labels, METRIC_NAME, MatchOp, Matcher, Metadata, Meter, MetricKind, NativeHistogram,
+    OwnSeries, STALE_NAN, Selector, SeriesSink, SeriesSource, TimeRange, Timestamp, TraceId, Value, is_stale,
 };
 use watchfire_store::{Store, StoreLimits};
-use watchfire_testkit::SimClock;
 
 const START: i64 = 1_700_000_000_000;
 
 fn store(limits: StoreLimits) -> (Arc<Store>, Meter) {
     let meter = Meter::new();
-    (Store::new(limits, meter.clone(), Arc::new(SimClock::at(Timestamp(START)))), meter)
+    (Store::new(limits, meter.clone(), Arc::new(HandClock::at(Timestamp(START)))), meter)
 }
 
 fn labels(name: &str, pairs: &[(&str, &str)]) -> Labels {

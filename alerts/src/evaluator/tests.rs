@@ -6,8 +6,7 @@ use super::*;
 use crate::memory::MemorySeries;
 use crate::rule_file::RuleFile;
 use parking_lot::Mutex;
-use watchfire_model::{Dependency, NoticeState, Selector, Severity, TimeRange, Value, is_stale};
-use watchfire_testkit::SimClock;
+use watchfire_model::{Dependency, HandClock, NoticeState, Selector, Severity, TimeRange, Value, is_stale};
 
 const START: Timestamp = Timestamp(1_700_000_000_000 - 1_700_000_000_000 % 60_000);
 
@@ -36,7 +35,7 @@ impl Topology for FakeTopology {
 
 /// An evaluator over plain memory on a simulated clock.
 struct World {
-    clock: SimClock,
+    clock: HandClock,
     store: Arc<MemorySeries>,
     topology: Arc<FakeTopology>,
     evaluator: Evaluator,
@@ -54,7 +53,7 @@ impl World {
     }
 
     fn with(rules: &str, settings: EvaluatorSettings) -> World {
-        let clock = SimClock::at(START);
+        let clock = HandClock::at(START);
         let store = Arc::new(MemorySeries::new());
         let topology = Arc::new(FakeTopology::default());
         let meter = Meter::new();
@@ -68,7 +67,7 @@ impl World {
     fn evaluator(
         rules: &str,
         settings: EvaluatorSettings,
-        clock: &SimClock,
+        clock: &HandClock,
         store: &Arc<MemorySeries>,
         topology: &Arc<FakeTopology>,
         meter: &Meter,

@@ -7,11 +7,10 @@ use http::HeaderMap;
 use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 use watchfire_model::{
-    Appended, Exemplar, Labels, Metadata, Meter, MetricKind, OriginId, SeriesId, SeriesSink, Timestamp, Value, is_stale,
+    Appended, Exemplar, HandClock, Labels, Metadata, Meter, MetricKind, OriginId, SeriesId, SeriesSink, Timestamp, Value, is_stale,
 };
 use watchfire_otlp::{Limits, RemoteWrite};
 use watchfire_serve::{Guard, serve};
-use watchfire_testkit::SimClock;
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -176,7 +175,7 @@ impl Server {
     async fn start_with(limits: Limits, over_memory: bool) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (store, meter, cancel) = (Arc::new(Store::default()), Meter::new(), CancellationToken::new());
-        let clock = Arc::new(SimClock::at(Timestamp(NOW)));
+        let clock = Arc::new(HandClock::at(Timestamp(NOW)));
         let receiver = RemoteWrite::new(store.clone(), clock, limits, &meter, Arc::new(move || over_memory));
         let handler = move |headers: HeaderMap, body: Body| {
             let receiver = receiver.clone();

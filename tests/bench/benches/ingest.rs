@@ -12,11 +12,10 @@ use prost::Message;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watchfire_bench::batches::{SPANS, Variety, encoded};
-use watchfire_model::{Meter, ResourceView, SpanView, SpanVisitor, Timestamp};
+use watchfire_model::{HandClock, Meter, ResourceView, SpanView, SpanVisitor, Timestamp};
 use watchfire_otlp::Limits;
 use watchfire_otlp::traces::Parsed;
 use watchfire_store::{SignalSettings, SpanEngine, Store, StoreLimits};
-use watchfire_testkit::SimClock;
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler<MiMalloc> = AllocProfiler::new(MiMalloc);
@@ -103,7 +102,7 @@ fn data(variety: Variety) -> Vec<Vec<u8>> {
 /// would mostly measure how fast the kernel clears pages.)
 fn engine(data: &[Vec<u8>]) -> SpanEngine {
     let limits = StoreLimits { memory_bytes: 48 << 20, ..StoreLimits::default() };
-    let store = Store::new(limits, Meter::new(), Arc::new(SimClock::at(Timestamp(START))));
+    let store = Store::new(limits, Meter::new(), Arc::new(HandClock::at(Timestamp(START))));
     let mut engine = store.span_engine(SignalSettings::default());
     let (mut parsed, limits) = (Parsed::default(), Limits::default());
     for (i, request) in data.iter().cycle().take(2 * data.len()).enumerate() {

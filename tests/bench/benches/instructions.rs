@@ -9,11 +9,10 @@ use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 use watchfire_bench::batches::{SPANS, Variety, encoded};
-use watchfire_model::{Meter, Timestamp};
+use watchfire_model::{HandClock, Meter, Timestamp};
 use watchfire_otlp::Limits;
 use watchfire_otlp::traces::Parsed;
 use watchfire_store::{SignalSettings, SpanEngine, Store, StoreLimits};
-use watchfire_testkit::SimClock;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -29,7 +28,7 @@ fn main() {
     let requests: usize = arguments.get(1).and_then(|n| n.parse().ok()).unwrap_or(0);
     let variety = if arguments.get(2).is_some_and(|v| v == "high") { Variety::High } else { Variety::Ordinary };
     let data = encoded((WARM + requests).min(1024) as u64, variety, START as u64 * 1_000_000);
-    let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(SimClock::at(Timestamp(START))));
+    let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(HandClock::at(Timestamp(START))));
     let mut legs = Legs { engine: store.span_engine(SignalSettings::default()), parsed: Parsed::default(), limits: Limits::default() };
     legs.run(leg, &data, 0..WARM);
     let begun = std::time::Instant::now();

@@ -8,10 +8,9 @@ use prost::Message;
 use std::sync::{Arc, OnceLock};
 use watchfire_bench::batches::{SPANS, Variety, request};
 use watchfire_model::reading::{ExplainQuery, TraceQuery};
-use watchfire_model::{Meter, Selector, SeriesSource, TimeRange, Timestamp};
+use watchfire_model::{HandClock, Meter, Selector, SeriesSource, TimeRange, Timestamp};
 use watchfire_otlp::{Limits, walk};
 use watchfire_store::{SignalSettings, Store, StoreLimits};
-use watchfire_testkit::SimClock;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -27,7 +26,7 @@ fn main() {
 fn store() -> &'static Store {
     static STORE: OnceLock<Arc<Store>> = OnceLock::new();
     STORE.get_or_init(|| {
-        let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(SimClock::at(Timestamp(START))));
+        let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(HandClock::at(Timestamp(START))));
         let mut engine = store.span_engine(SignalSettings::default());
         let limits = Limits::default();
         for i in 0..REQUESTS {

@@ -5,9 +5,8 @@
 
 use mimalloc::MiMalloc;
 use std::sync::Arc;
-use watchfire_model::{Labels, METRIC_NAME, Meter, MetricKind, OriginId, SeriesId, SeriesSink, Timestamp, Value};
+use watchfire_model::{HandClock, Labels, METRIC_NAME, Meter, MetricKind, OriginId, SeriesId, SeriesSink, Timestamp, Value};
 use watchfire_store::{Store, StoreLimits};
-use watchfire_testkit::SimClock;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -56,7 +55,7 @@ fn main() -> std::io::Result<()> {
         return Err(std::io::Error::other(format!("no such kind of series: {kind}; there are mixed, counters, fractions")));
     };
     let limits = StoreLimits { memory_bytes: 4 << 30, ..StoreLimits::default() };
-    let store = Store::new(limits, Meter::new(), Arc::new(SimClock::at(Timestamp(START))));
+    let store = Store::new(limits, Meter::new(), Arc::new(HandClock::at(Timestamp(START))));
     let before = resident()?;
     let targets = register(&store);
     let registered = resident()?.saturating_sub(before);

@@ -6,11 +6,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 use watchfire_bench::batches::{SPANS, Variety, encoded};
-use watchfire_model::{Meter, SpanVisitor, Timestamp};
+use watchfire_model::{HandClock, Meter, SpanVisitor, Timestamp};
 use watchfire_otlp::Limits;
 use watchfire_otlp::traces::Parsed;
 use watchfire_store::{SignalSettings, Store, StoreLimits};
-use watchfire_testkit::SimClock;
 
 struct Counting;
 
@@ -42,7 +41,7 @@ const START: i64 = 1_700_000_000_000;
 #[test]
 fn at_most_one_allocation_in_twenty_spans() {
     let data = encoded(500, Variety::Ordinary, START as u64 * 1_000_000);
-    let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(SimClock::at(Timestamp(START))));
+    let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(HandClock::at(Timestamp(START))));
     let mut engine = store.span_engine(SignalSettings::default());
     let (mut parsed, limits) = (Parsed::default(), Limits::default());
     // A request of 512 spans every 25 ms: 20,000 spans a second, with the ticks that belong to it.
@@ -68,7 +67,7 @@ fn at_most_one_allocation_in_twenty_spans() {
 fn retained_bytes_per_span_stay_within_the_budget() {
     for (variety, most) in [(Variety::Ordinary, 150.0), (Variety::High, 220.0)] {
         let data = encoded(100, variety, START as u64 * 1_000_000);
-        let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(SimClock::at(Timestamp(START))));
+        let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(HandClock::at(Timestamp(START))));
         let mut engine = store.span_engine(SignalSettings::default());
         for request in &data {
             watchfire_otlp::walk(request, &Limits::default(), Timestamp(START), &mut engine).expect("well formed");

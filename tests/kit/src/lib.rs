@@ -1,6 +1,6 @@
-//! What the tests of several crates need: a clock, a source of series, a desktop.
+//! What the tests of several crates need: a source of series, a desktop.
 //!
-//! Types to know: [`SimClock`] is time that only moves when told to; [`MemorySource`] is a `SeriesSource` over plain vectors;
+//! Types to know: [`MemorySource`] is a `SeriesSource` over plain vectors;
 //! [`DesktopSession`] is a desktop that shows popups to nobody.
 //!
 //! Invariants: depends on the model only, so every crate can use it in its tests without a cycle; nothing here sleeps but to look
@@ -11,5 +11,3 @@ mod source;
 
 pub use desktop_session::DesktopSession;
 pub use source::MemorySource;
-/// Time that moves only when told to.
-pub use watchfire_model::HandClock as SimClock;

@@ -6,9 +6,8 @@ use crate::{eventually, notice, settings, start_at};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::NoticeState::{Firing, Resolved};
-use watchfire_model::{Clock, Notice, Timestamp};
+use watchfire_model::{Clock, HandClock, Notice, Timestamp};
 use watchfire_notifiers::{Faults, Settings};
-use watchfire_testkit::SimClock;
 
 const RIGHT: Timestamp = Timestamp(1_772_334_900_000);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -25,7 +24,7 @@ fn paced(receiver: &Receiver) -> Settings {
 #[tokio::test]
 async fn a_step_of_the_wall_clock_moves_no_schedule() {
     let receiver = Receiver::start().await;
-    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
+    let clock = watchfire_model::HandClock::at(Timestamp(1_772_334_900_000));
     let mut settings = to(&receiver);
     settings.routes[0].repeat_interval = Some(Duration::from_secs(3600));
     let running = start_at(settings, None, std::sync::Arc::new(clock.clone()), Faults::default());
@@ -42,7 +41,7 @@ async fn a_step_of_the_wall_clock_moves_no_schedule() {
 async fn after_a_run_whose_clock_was_years_ahead_groups_are_told_and_repeated_in_time() {
     let receiver = Receiver::start().await;
     let directory = tempfile::tempdir().unwrap();
-    let wrong = SimClock::at(RIGHT.saturating_add(3650 * DAY));
+    let wrong = HandClock::at(RIGHT.saturating_add(3650 * DAY));
     let running = start_at(paced(&receiver), Some(directory.path()), Arc::new(wrong), Faults::default());
     let ahead = |name: &str| Notice { starts_at: RIGHT.saturating_add(3650 * DAY), ..notice(name, 1, Firing) };
     running.commit(vec![ahead("A")]).await;
@@ -53,7 +52,7 @@ async fn after_a_run_whose_clock_was_years_ahead_groups_are_told_and_repeated_in
     receiver.always(None);
     let refused = receiver.count();
 
-    let clock = SimClock::at(RIGHT);
+    let clock = HandClock::at(RIGHT);
     let running = start_at(paced(&receiver), Some(directory.path()), Arc::new(clock.clone()), Faults::default());
     clock.advance(Duration::from_secs(60));
     eventually("what was owed is told when the group's minute is over", || receiver.count() > refused).await;
@@ -71,7 +70,7 @@ async fn after_a_run_whose_clock_was_years_ahead_groups_are_told_and_repeated_in
 #[tokio::test]
 async fn alertmanager_is_told_ends_by_the_clock_that_was_set_back() {
     let receiver = Receiver::start().await;
-    let clock = SimClock::at(RIGHT.saturating_add(DAY));
+    let clock = HandClock::at(RIGHT.saturating_add(DAY));
     let mut settings = settings("default_to = []");
     settings.alertmanagers = vec![receiver.url.clone()];
     let running = start_at(settings, None, Arc::new(clock.clone()), Faults::default());

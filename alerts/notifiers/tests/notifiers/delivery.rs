@@ -235,7 +235,7 @@ async fn a_silence_drops_what_is_unsent_counts_it_and_lets_ends_through() {
 #[tokio::test]
 async fn an_acknowledged_alert_is_not_repeated_until_the_acknowledgement_expires() {
     let receiver = Receiver::start().await;
-    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
+    let clock = watchfire_model::HandClock::at(Timestamp(1_772_334_900_000));
     let mut settings = to(&receiver);
     settings.routes[0].repeat_interval = Some(Duration::from_secs(60));
     let running = start_at(settings, None, std::sync::Arc::new(clock.clone()), Faults::default());
@@ -294,7 +294,7 @@ async fn shutdown_sends_what_is_owed_and_keeps_what_it_cannot() {
 async fn after_a_day_of_failures_a_message_is_a_dead_letter() {
     let receiver = Receiver::start().await;
     receiver.always(Some(Answer::Status(503)));
-    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
+    let clock = watchfire_model::HandClock::at(Timestamp(1_772_334_900_000));
     let running = start_at(to(&receiver), None, std::sync::Arc::new(clock.clone()), Faults::default());
     running.commit(vec![notice("A", 1, Firing)]).await;
     eventually("tried", || receiver.count() >= 1).await;
@@ -313,7 +313,7 @@ async fn alertmanager_hears_firing_alerts_every_minute_and_resolves_for_fifteen(
         let of = |(labels, value, _): &(Labels, f64, bool)| (labels.metric_name() == "watchfire_notifications_total").then_some(*value);
         running.meter.readings().iter().filter_map(of).sum()
     };
-    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
+    let clock = watchfire_model::HandClock::at(Timestamp(1_772_334_900_000));
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings("default_to = []");
     settings.alertmanagers = vec![receiver.url.clone()];
@@ -436,7 +436,7 @@ async fn a_page_that_waits_for_its_group_says_what_is_known_when_it_goes() {
     let receiver = Receiver::start().await;
     let mut ours = to(&receiver);
     ours.routes[0].group_wait = Some(Duration::from_secs(10));
-    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_631_000));
+    let clock = watchfire_model::HandClock::at(Timestamp(1_772_334_631_000));
     let running = start_at(ours, None, Arc::new(clock.clone()), Faults::default());
     running.commit(vec![notice("Down", 1, Firing)]).await;
     let mut later = notice("Down", 1, Firing);
@@ -460,7 +460,7 @@ async fn an_alert_that_moves_on_while_its_message_is_composed_is_told_once() {
     let receiver = Receiver::start().await;
     let mut ours = to(&receiver);
     ours.routes[0].group_wait = Some(Duration::from_secs(10));
-    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_631_000));
+    let clock = watchfire_model::HandClock::at(Timestamp(1_772_334_631_000));
     let (stuck, submitted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let (held, counted) = (stuck.clone(), submitted.clone());
     let faults = Faults::hook(move |point| {

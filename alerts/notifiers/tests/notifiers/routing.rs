@@ -139,7 +139,7 @@ fn mistakes_are_named() {
 #[tokio::test]
 async fn low_severity_is_collected_into_one_message() {
     let receiver = Receiver::start().await;
-    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000));
+    let clock = watchfire_model::HandClock::at(Timestamp(1_772_334_900_000));
     let ours = settings(&format!(
         "[[receivers]]\nname = \"analytics\"\nchannels = [{{ type = \"webhook\", url = \"{}\" }}]\n[[routes]]\nseverity = [\"low\"]\nto = [\"analytics\"]\nbatch = \"1h\"",
         receiver.url
@@ -163,7 +163,7 @@ async fn low_severity_is_collected_into_one_message() {
 async fn a_person_asleep_hears_of_it_in_the_morning_if_it_still_fires() {
     let receiver = Receiver::start().await;
     let night = Timestamp(chrono::DateTime::parse_from_rfc3339("2026-03-02T01:00:00Z").unwrap().timestamp_millis());
-    let clock = watchfire_testkit::SimClock::at(night);
+    let clock = watchfire_model::HandClock::at(night);
     let ours = settings(&format!(
         "[[people]]\nname = \"alex\"\nquiet_hours = [{{ from = \"22:00\", to = \"07:00\" }}]\n[[people.channels]]\nchannel = {{ type = \"webhook\", url = \"{}\" }}\n\
          [[routes]]\nto = [\"alex\"]\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"",
@@ -214,7 +214,7 @@ async fn an_alertmanager_file_decides_when_one_is_given() {
 async fn nobody_is_woken_by_an_end_and_it_is_told_in_the_morning() {
     let receiver = Receiver::start().await;
     let evening = Timestamp(chrono::DateTime::parse_from_rfc3339("2026-03-02T21:00:00Z").unwrap().timestamp_millis());
-    let clock = watchfire_testkit::SimClock::at(evening);
+    let clock = watchfire_model::HandClock::at(evening);
     let ours = settings(&format!(
         "[[people]]\nname = \"alex\"\nquiet_hours = [{{ from = \"22:00\", to = \"07:00\" }}]\n[[people.channels]]\nchannel = {{ type = \"webhook\", url = \"{}\" }}\n\
          [[routes]]\nto = [\"alex\"]\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"\nrepeat_interval = \"1d\"",
@@ -243,7 +243,7 @@ async fn nobody_is_woken_by_an_end_and_it_is_told_in_the_morning() {
 async fn a_daily_summary_comes_once_through_the_chosen_channel() {
     let receiver = Receiver::start().await;
     let morning = Timestamp(chrono::DateTime::parse_from_rfc3339("2026-03-02T07:59:58Z").unwrap().timestamp_millis());
-    let clock = watchfire_testkit::SimClock::at(morning);
+    let clock = watchfire_model::HandClock::at(morning);
     let directory = tempfile::tempdir().unwrap();
     let ours = settings(&format!(
         "default_to = []\n[[people]]\nname = \"alex\"\ndaily_summary = \"08:00\"\n[[people.channels]]\nsummary = true\nchannel = {{ type = \"webhook\", url = \"{0}/mail\" }}\n\
@@ -273,7 +273,7 @@ async fn a_summary_that_could_not_be_delivered_is_owed_over_a_restart_with_its_k
     let receiver = Receiver::start().await;
     receiver.always(Some(Answer::Status(503)));
     let morning = Timestamp(chrono::DateTime::parse_from_rfc3339("2026-03-02T08:00:01Z").unwrap().timestamp_millis());
-    let clock = watchfire_testkit::SimClock::at(morning);
+    let clock = watchfire_model::HandClock::at(morning);
     let directory = tempfile::tempdir().unwrap();
     let ours = settings(&format!(
         "default_to = []\n[[people]]\nname = \"alex\"\ndaily_summary = \"08:00\"\n[[people.channels]]\nchannel = {{ type = \"webhook\", url = \"{}\" }}\n[limits]\ndrain = \"100ms\"",
@@ -425,7 +425,7 @@ fn mute_intervals_rest_a_route() {
     let routing = Routing::from_alertmanager_yml(TREE).unwrap();
     let critical = notice("A", 1, Firing);
     let route = routing.destinations(&critical).iter().find(|d| d.path == "pager/pagerduty").map(|d| d.route).unwrap();
-    let clock = watchfire_testkit::SimClock::at(Timestamp(1_772_334_900_000)); // 03:15 UTC
+    let clock = watchfire_model::HandClock::at(Timestamp(1_772_334_900_000)); // 03:15 UTC
     assert!(routing.muted(route, "pager", &critical, clock.now()));
     assert!(!routing.muted(route, "pager", &critical, clock.now().saturating_add(Duration::from_secs(3 * 3600))));
 }

@@ -61,7 +61,7 @@ fn a_run_whose_clock_was_ahead_leaves_no_alert_that_starts_in_the_future() {
     let records = world.evaluator.records();
     assert_eq!(records.iter().filter(|r| r.life.state == AlertState::Firing).count(), 1);
 
-    let clock = SimClock::at(world.start);
+    let clock = HandClock::at(world.start);
     world.clock = clock.clone();
     world.store = Arc::new(MemorySeries::new());
     let settings = EvaluatorSettings::default();

@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use watchfire_model::{
-    Appended, Exemplar, Labels, LogRecord, LogSink, Metadata, Meter, MetricKind, OriginId, ResourceView, SeriesId, SeriesSink, SpanView,
-    SpanVisitor, Timestamp, Value,
+    Appended, Exemplar, HandClock, Labels, LogRecord, LogSink, Metadata, Meter, MetricKind, OriginId, ResourceView, SeriesId, SeriesSink,
+    SpanView, SpanVisitor, Timestamp, Value,
 };
 pub use watchfire_otlp::RawCodec;
 use watchfire_otlp::{Limits, Running, Settings, start};
-use watchfire_testkit::SimClock;
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 pub const NOW_NANOS: u64 = 1_700_000_000_000_000_000;
@@ -156,7 +155,7 @@ impl Fixture {
         let free = Some("127.0.0.1:0".parse().expect("an address"));
         let settings = Settings { grpc: free, http: free, ..settings };
         let (spans, store, meter, cancel) = (Spans::default(), Arc::new(Store::default()), Meter::new(), CancellationToken::new());
-        let clock = Arc::new(SimClock::at(now));
+        let clock = Arc::new(HandClock::at(now));
         let running =
             start(settings, spans.clone(), store.clone(), store.clone(), &meter, clock, cancel.clone()).expect("free ports on loopback");
         let grpc = running.grpc.expect("asked for");
