@@ -26,15 +26,9 @@ pub struct Delivery {
     pub p95: Option<f64>,
 }
 
-/// The queue behind the name of a node: a queue that is called like a service which does not read it is drawn beside it, as `mail (rabbitmq)`.
-pub fn queue_of_node<'a>(node: &'a str, system: &str) -> &'a str {
-    let system = if system.is_empty() { MESSAGING } else { system };
-    node.strip_suffix(')').and_then(|rest| rest.strip_suffix(system)).and_then(|rest| rest.strip_suffix(" (")).unwrap_or(node)
-}
-
-/// The name of a queue's node beside the service of the same name.
-pub fn node_beside_service(queue: &str, system: &str) -> String {
-    format!("{queue} ({})", if system.is_empty() { MESSAGING } else { system })
+/// The system of a queue as the name of its node has it.
+pub fn stated_system(system: &str) -> &str {
+    if system.is_empty() { MESSAGING } else { system }
 }
 
 /// Services that read a queue of their own name, and are one node with it.

@@ -1,12 +1,12 @@
 //! The dependency map: what spans (or ready-made service graphs) show, joined with what the preset declares.
 
 use super::context::Context;
-use super::deliveries::{deliveries, node_beside_service, own_readers};
+use super::deliveries::{deliveries, own_readers, stated_system};
 use super::lens::Lens;
 use super::state::of_error_ratio;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use watchfire_model::reading::{Breaker, Edge, Map, Node, NodeKind, Queue, ReadError, ServiceRow};
+use watchfire_model::reading::{Breaker, Edge, Map, Node, NodeKind, Queue, ReadError, ServiceRow, beside_namesake};
 use watchfire_model::{HealthState, Labels};
 
 /// `connection_type` of what goes through a queue.
@@ -46,7 +46,7 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
     let own_readers = own_readers(lens)?;
     let queue_node = |queue: &str, system: &str| {
         if services.iter().any(|s| s.name == queue) && !own_readers.contains(queue) {
-            node_beside_service(queue, system)
+            beside_namesake(queue, stated_system(system))
         } else {
             queue.to_owned()
         }

@@ -1,12 +1,12 @@
 //! Queues: depth, age, flow and drain time from the normalised series that dialects write.
 
 use super::context::Context;
-use super::deliveries::{Delivery, deliveries, queue_of_node};
+use super::deliveries::{Delivery, deliveries, stated_system};
 use super::lens::Lens;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use watchfire_alerts::holds_dead_letters;
-use watchfire_model::reading::{Queue, Queues, ReadError};
+use watchfire_model::reading::{Queue, Queues, ReadError, own_name};
 use watchfire_model::{HealthState, Labels};
 
 /// The `queues` reading.
@@ -51,7 +51,8 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
     }
     infer_in_rates(lens, &mut out)?;
     let deliveries = deliveries(lens, context)?;
-    for (queue, system, flow) in span_flow(lens, context, &deliveries)? {
+    let unconsumed = unconsumed(lens, context)?;
+    for (queue, system, flow) in span_flow(&deliveries, &unconsumed) {
         if let Some(known) = out.values_mut().find(|q| q.queue == queue) {
             known.in_rate = known.in_rate.or(Some(flow.published));
             known.out_rate = known.out_rate.or(Some(flow.consumed));
@@ -60,7 +61,7 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
             out.insert((queue.clone(), system.clone()), Queue { queue, system, ..row });
         }
     }
-    let flow = message_flow(lens, context, &deliveries)?;
+    let flow = message_flow(lens, &deliveries, unconsumed)?;
     for (labels, column) in
         lens.columns("sum by (queue, system) (watchfire_queue_depth)", Duration::from_secs(15 * 60), Duration::from_secs(60))?
     {
@@ -156,7 +157,7 @@ struct Flow {
 }
 
 /// Queues that spans name, with what goes in and comes out. How much waits inside no span tells.
-fn span_flow(lens: &Lens<'_>, context: &Context<'_>, deliveries: &[Delivery]) -> Result<Vec<(String, String, Flow)>, ReadError> {
+fn span_flow(deliveries: &[Delivery], unconsumed: &[Unconsumed]) -> Vec<(String, String, Flow)> {
     let mut by_consumer: BTreeMap<(String, String), BTreeMap<&str, Flow>> = BTreeMap::new();
     for delivery in deliveries {
         let queue = (delivery.queue.clone(), delivery.system.clone());
@@ -173,14 +174,22 @@ fn span_flow(lens: &Lens<'_>, context: &Context<'_>, deliveries: &[Delivery]) ->
         let most = |rate: fn(&Flow) -> f64| by_consumer.values().map(rate).fold(0.0, f64::max);
         flows.insert(queue, Flow { published: most(|f| f.published), consumed: most(|f| f.consumed) });
     }
-    for (_, queue, system, rate) in unconsumed(lens, context)? {
-        flows.entry((queue, system)).or_default().published += rate;
+    for one in unconsumed {
+        flows.entry((one.queue.clone(), one.system.clone())).or_default().published += one.rate;
     }
-    Ok(flows.into_iter().map(|((queue, system), flow)| (queue, system, flow)).collect())
+    flows.into_iter().map(|((queue, system), flow)| (queue, system, flow)).collect()
 }
 
-/// What was published to queues of which no consumer was seen: producer, queue, system, messages per second.
-fn unconsumed(lens: &Lens<'_>, context: &Context<'_>) -> Result<Vec<(String, String, String, f64)>, ReadError> {
+/// What somebody publishes to a queue of which no consumer was seen.
+struct Unconsumed {
+    producer: String,
+    queue: String,
+    system: String,
+    /// Messages per second.
+    rate: f64,
+}
+
+fn unconsumed(lens: &Lens<'_>, context: &Context<'_>) -> Result<Vec<Unconsumed>, ReadError> {
     let mut nodes: BTreeMap<String, String> = BTreeMap::new();
     for (labels, _) in lens.vector(r#"watchfire_node_info{kind="queue"}"#)? {
         nodes.insert(labels.value("node").to_owned(), labels.value("system").to_owned());
@@ -190,14 +199,14 @@ fn unconsumed(lens: &Lens<'_>, context: &Context<'_>) -> Result<Vec<(String, Str
     let to_queues = rates.into_iter().filter_map(|(labels, rate)| {
         let server = labels.value("server");
         let system = nodes.get(server)?;
-        let queue = context.canonical(queue_of_node(server, system)).to_owned();
-        Some((labels.value("client").to_owned(), queue, system.clone(), rate))
+        let queue = context.canonical(own_name(server, stated_system(system))).to_owned();
+        Some(Unconsumed { producer: labels.value("client").to_owned(), queue, system: system.clone(), rate })
     });
     Ok(to_queues.collect())
 }
 
 /// Who publishes to and consumes from each queue.
-fn message_flow(lens: &Lens<'_>, context: &Context<'_>, deliveries: &[Delivery]) -> Result<BTreeMap<String, Parties>, ReadError> {
+fn message_flow(lens: &Lens<'_>, deliveries: &[Delivery], unconsumed: Vec<Unconsumed>) -> Result<BTreeMap<String, Parties>, ReadError> {
     let mut out: BTreeMap<String, Parties> = BTreeMap::new();
     let paired: BTreeSet<(&str, &str)> = deliveries.iter().map(|d| (&*d.client, &*d.server)).collect();
     for delivery in deliveries {
@@ -208,7 +217,7 @@ fn message_flow(lens: &Lens<'_>, context: &Context<'_>, deliveries: &[Delivery])
             }
         }
     }
-    for (producer, queue, _, rate) in unconsumed(lens, context)? {
+    for Unconsumed { producer, queue, rate, .. } in unconsumed {
         let producers = &mut out.entry(queue).or_default().producers;
         if rate > 0.0 && !producers.contains(&producer) {
             producers.push(producer);
@@ -233,7 +242,7 @@ mod tests {
     use super::super::context::{Declared, DeclaredQueue};
     use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
     use super::*;
-    use watchfire_model::reading::{NodeKind, ServiceRow};
+    use watchfire_model::reading::{Map, NodeKind, ServiceRow};
     use watchfire_model::{Timestamp, Value};
     use watchfire_promql::Engine;
     use watchfire_testkit::MemorySource;
@@ -255,6 +264,18 @@ mod tests {
         queues(&lens, &context).expect("readable").queues
     }
 
+    /// The queues half an hour in, and the map that they and these services are on.
+    fn drawn(source: &MemorySource, services: &[ServiceRow]) -> (Vec<Queue>, Map) {
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let at = Timestamp(BEGIN + 30 * 60_000);
+        let lens = Lens { engine: &engine, source, cache: &cache, at, window: RATE_WINDOW * 10, scrape_window: SCRAPE_WINDOW };
+        let (declared, last_seen) = (Declared::default(), BTreeMap::new());
+        let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+        let queues = queues(&lens, &context).expect("readable").queues;
+        let map = super::super::map::map(&lens, &context, services, &queues).expect("readable");
+        (queues, map)
+    }
+
     #[test]
     fn what_comes_out_is_told_apart_from_what_goes_in() {
         let mut source = MemorySource::new();
@@ -273,17 +294,11 @@ mod tests {
         counter("traces_service_graph_request_total", &unconsumed, 240.0);
         let node = Labels::from_pairs([("__name__", "watchfire_node_info"), ("node", "orders"), ("kind", "queue"), ("system", "kafka")]);
         source.push(&node, Timestamp(BEGIN + 30 * 60_000), Value::Float(1.0));
-        let (engine, cache) = (Engine::default(), QueryCache::default());
-        let at = Timestamp(BEGIN + 30 * 60_000);
-        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW * 10, scrape_window: SCRAPE_WINDOW };
-        let (declared, last_seen) = (Declared::default(), BTreeMap::new());
-        let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
-        let queues = queues(&lens, &context).expect("readable").queues;
+        let (queues, map) = drawn(&source, &[]);
         let row = &queues[0];
         let rates = [row.in_rate, row.out_rate].map(|rate| rate.map(|rate| (rate * 10.0).round() / 10.0));
         assert_eq!((row.queue.as_str(), rates), ("orders", [Some(5.0), Some(3.0)]));
         assert_eq!((&row.producers[..], &row.consumer_services[..]), (&["shop".to_owned()][..], &["billing".to_owned()][..]));
-        let map = super::super::map::map(&lens, &context, &[], &queues).expect("readable");
         let edges: Vec<_> = map.edges.iter().map(|e| (e.client.as_str(), e.server.as_str(), e.rate.map(f64::round))).collect();
         assert_eq!(edges, [("orders", "billing", Some(3.0)), ("shop", "orders", Some(5.0))]);
         assert!(map.nodes.iter().all(|node| !node.name.is_empty()));
@@ -309,16 +324,10 @@ mod tests {
         // A third one reads it.
         let through = [("client", "shop"), ("queue", "mail"), ("system", "rabbitmq"), ("server", "postman")];
         series(&[&[("__name__", "watchfire_message_deliveries_total")], &through[..]].concat(), &|m| m * 120.0);
-        let (engine, cache) = (Engine::default(), QueryCache::default());
-        let at = Timestamp(BEGIN + 30 * 60_000);
-        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW * 10, scrape_window: SCRAPE_WINDOW };
-        let (declared, last_seen) = (Declared::default(), BTreeMap::new());
-        let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
-        let queues = queues(&lens, &context).expect("readable").queues;
+        let services = [ServiceRow { name: "mail".into(), ..ServiceRow::default() }];
+        let (queues, map) = drawn(&source, &services);
         let found: Vec<_> = queues.iter().map(|q| (q.queue.as_str(), q.depth, q.in_rate.map(f64::round), &q.producers[..])).collect();
         assert_eq!(found, [("mail", Some(7.0), Some(3.0), &["shop".to_owned()][..])]);
-        let services = [ServiceRow { name: "mail".into(), ..ServiceRow::default() }];
-        let map = super::super::map::map(&lens, &context, &services, &queues).expect("readable");
         let edges: Vec<_> = map.edges.iter().map(|e| (e.client.as_str(), e.server.as_str(), e.kind.as_str())).collect();
         assert_eq!(edges, [("mail (rabbitmq)", "postman", "messaging"), ("shop", "mail (rabbitmq)", "messaging")]);
         let depths: Vec<_> = map.nodes.iter().map(|n| (n.name.as_str(), n.kind, n.queue_depth)).collect();

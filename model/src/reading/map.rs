@@ -60,3 +60,13 @@ pub struct Edge {
     /// `spans` or the dialect of ready-made series.
     pub source: Option<String>,
 }
+
+/// The name of the node of a database or a queue that is called like a service and is not that service: `mail (rabbitmq)`.
+pub fn beside_namesake(name: &str, system: &str) -> String {
+    format!("{name} ({system})")
+}
+
+/// The database or queue behind the name of its node, whether it stands beside a namesake or not.
+pub fn own_name<'a>(node: &'a str, system: &str) -> &'a str {
+    node.strip_suffix(')').and_then(|rest| rest.strip_suffix(system)).and_then(|rest| rest.strip_suffix(" (")).unwrap_or(node)
+}

@@ -7,10 +7,11 @@ use super::segment::{FAILED, REPEATED, SLOW};
 use crate::signals::edges::{Call, Connection, Drawing, Edges, Ends, OUTSIDE};
 use crate::signals::join::{Half, HalfKind, Pair, quarters};
 use crate::signals::operations::CallExample;
-use crate::signals::peer::{NOBODY, Peer, Peers, Protocol};
+use crate::signals::peer::{NOBODY, Peers, Protocol};
 use crate::signals::services::Services;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use watchfire_model::reading::beside_namesake;
 use watchfire_model::{SpanKind, SpanStatus, Timestamp};
 
 /// What the later loops need of a row besides the columns.
@@ -246,7 +247,10 @@ impl<'a> Sides<'a> {
             client: self.services.get(half.service).seen.name.clone(),
             server: match known {
                 Some(service) => self.services.get(service).seen.name.clone(),
-                None if own && namesake.is_some() => beside_its_namesake(peer),
+                None if own && namesake.is_some() => {
+                    let system = if peer.system.is_empty() { peer.protocol.word() } else { &peer.system };
+                    beside_namesake(&peer.name, system).into()
+                }
                 None => peer.name.clone(),
             },
             protocol: peer.protocol,
@@ -284,12 +288,6 @@ impl<'a> Sides<'a> {
             own_name: false,
         });
     }
-}
-
-/// `shop (postgresql)`.
-fn beside_its_namesake(peer: &Peer) -> Arc<str> {
-    let system = if peer.system.is_empty() { peer.protocol.word() } else { &peer.system };
-    Arc::from(format!("{} ({system})", peer.name))
 }
 
 #[inline]
