@@ -99,7 +99,7 @@ pub struct RunFlags {
     /// How often rules are evaluated where their group does not say [default: 15s]
     #[arg(long, value_name = "D")]
     pub evaluation_interval: Option<String>,
-    /// Notification paths in order: desktop, terminal, none, or names of configured receivers.
+    /// Who hears what no [[route]] matches: desktop, terminal, receivers, people and teams by name, or none; routes and Alertmanagers stay.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub notify: Vec<String>,
     /// Accept Prometheus remote write at /api/v1/write of the API.

@@ -9,8 +9,8 @@ use crate::size::ByteSize;
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 const LEAST_MEMORY: ByteSize = ByteSize::mebibytes(16);
 const SHORTEST_TOKEN: usize = 16;
-/// Names in `notify` that need no `[receivers.NAME]`.
-const BUILT_IN_RECEIVERS: [&str; 4] = ["desktop", "terminal", "bell", "none"];
+/// Names in `notify` that stand for something undeclared.
+const BUILT_IN_RECEIVERS: [&str; 3] = ["desktop", "terminal", "none"];
 /// Schemes of what is scraped and posted to.
 const HTTP: [&str; 2] = ["http", "https"];
 /// Schemes of what is probed.
@@ -81,15 +81,14 @@ impl Layers {
     }
 
     fn check_notify(&mut self, config: &Config) {
-        for name in &config.notify {
-            if !BUILT_IN_RECEIVERS.contains(&name.as_str()) && !config.receivers.contains_key(name) {
-                let known: Vec<&str> = BUILT_IN_RECEIVERS.into_iter().chain(config.receivers.keys().map(String::as_str)).collect();
-                let help = nearest(name, known.iter().copied()).map_or_else(
-                    || format!("known: {}; others need a [receivers.{name}]", known.join(", ")),
-                    |near| format!("did you mean `{near}`?"),
-                );
-                self.complain("notify", format!("there is no receiver `{name}`"), &help);
-            }
+        let named = config.person.iter().chain(&config.team).filter_map(|table| table.get("name")?.as_str());
+        let known: Vec<&str> = BUILT_IN_RECEIVERS.into_iter().chain(config.receivers.keys().map(String::as_str)).chain(named).collect();
+        for name in config.notify.iter().filter(|name| !known.contains(&name.as_str())) {
+            let help = nearest(name, known.iter().copied()).map_or_else(
+                || format!("known: {}; others need a [receivers.{name}]", known.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            self.complain("notify", format!("there is no receiver, person or team `{name}`"), &help);
         }
     }
 

@@ -349,7 +349,7 @@ mod tests {
                 "log_level = \"inof\"\n",
                 "F:1:1: \"inof\" is not a log level\n  1 | log_level = \"inof\"\n    | ^\n  help: did you mean `info`?",
             ),
-            ("notify = [\"pager\"]\n", "F:1:1: there is no receiver `pager`"),
+            ("notify = [\"pager\"]\n", "F:1:1: there is no receiver, person or team `pager`"),
             ("api = \"0.0.0.0:9499\"\n", "F:1:1: `0.0.0.0:9499` can be reached by other machines"),
             ("[services.users]\nsampling = 2.0\n", "F:2:1: a sampling ratio lies above 0 and at most at 1"),
             ("probe = [\"ftp://x\"]\n", "F:1:1: \"ftp://x\" is not a URL"),
@@ -367,6 +367,15 @@ mod tests {
         assert!(shown[0].starts_with("environment variable WATCHFIRE_MEMORY_LIMIT: \"x\" is not a size"), "{shown:?}");
         assert_eq!(shown[1], "flag --apii: is not known\n  help: did you mean `--api`?");
         assert!(shown[2].starts_with("flag --otlp-http: \"nowhere\" is not an address"), "{shown:?}");
+    }
+
+    #[test]
+    fn receivers_people_and_teams_may_hear_what_no_route_matches_and_nothing_else() {
+        let declared = "[receivers.slack]\ntype = \"slack\"\n[[person]]\nname = \"alex\"\n[[team]]\nname = \"Orders Team\"\n";
+        let notify = |names: &str| Config::load(Some(file(&format!("notify = [{names}]\n{declared}")).path()), [], []);
+        assert!(notify("\"desktop\", \"slack\", \"alex\", \"Orders Team\", \"none\"").is_ok());
+        let shown = notify("\"bell\"").unwrap_err()[0].to_string();
+        assert!(shown.contains("known: desktop, terminal, none, slack, alex, Orders Team;"), "{shown}");
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub struct Config {
     pub memory_limit: ByteSize,
     #[serde(with = "duration_text")]
     pub evaluation_interval: Duration,
-    /// Receivers in use: `desktop`, `terminal`, or names of `[receivers.NAME]`; `none`.
+    /// Who hears what no route matches: `desktop`, `terminal`, or names of receivers, people and teams; `none`.
     pub notify: Vec<String>,
     pub remote_write_receiver: bool,
     pub log_level: String,

@@ -110,7 +110,12 @@ pub const SETTINGS: &[Setting] = &[
     run("state_dir", Path, "state-dir", "Alert states, silences and the outbox live here"),
     run("memory_limit", Size, "memory-limit", "Telemetry kept in memory"),
     run("evaluation_interval", Duration, "evaluation-interval", "How often rule groups without an interval of their own are evaluated"),
-    run("notify", TextList, "notify", "Receivers in use: desktop, terminal, none, or names of [receivers.NAME]"),
+    run(
+        "notify",
+        TextList,
+        "notify",
+        "Who hears what no [[route]] matches: desktop, terminal, receivers, people and teams by name, or none; routes and Alertmanagers stay",
+    ),
     run("remote_write_receiver", Bool, "remote-write-receiver", "Accept Prometheus remote write at /api/v1/write"),
     run("log_level", Text, "log-level", "error, warn, info, debug or trace"),
     run("strict", Bool, "strict", "Refuse what would otherwise only be warned about"),
