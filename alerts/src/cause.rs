@@ -2,6 +2,7 @@
 //! depends on (directly or not) and fires since no later than it does explains it. Only explanation happens here: evaluation and
 //! resolution are never touched, and who is told is decided in `paging`.
 
+use services::Services;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
@@ -107,15 +108,7 @@ pub fn explain(
 ) -> Vec<Option<Explanation>> {
     let unhealthy: BTreeMap<String, String> = topology.unhealthy().into_iter().collect();
     let mut graph = Graph { topology, names: HashSet::new(), edges: HashMap::new(), reached: HashMap::new() };
-    let mut by_service: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (i, alert) in alerts.iter().enumerate() {
-        if let Some(service) = &alert.service {
-            by_service.entry(service).or_default().push(i);
-        }
-    }
-    // Best cause first, so that the first that may be one is the one: a service may have thousands of alerts.
-    let quality = |i: &usize| (!alerts[*i].firing, alerts[*i].active_at, std::cmp::Reverse(alerts[*i].severity), *i);
-    by_service.values_mut().for_each(|list| list.sort_by_key(quality));
+    let by_service = Services::new(alerts);
     let mut parents: Vec<Option<usize>> = vec![None; alerts.len()];
     let mut outside: Vec<Option<Explanation>> = vec![None; alerts.len()];
     for (i, victim) in alerts.iter().enumerate() {
@@ -127,8 +120,8 @@ pub fn explain(
         };
         let mut best: Option<(Rank, usize)> = None;
         for (reached, hops) in below.iter() {
-            let mut here = by_service.get(&**reached).into_iter().flatten();
-            if let Some(&candidate) = here.find(|c| **c != i && may_cause(alerts, **c, i, &mut graph, settings)) {
+            let acceptable = |c: usize| c != i && may_cause(alerts, c, i, &mut graph, settings);
+            if let Some(candidate) = by_service.first(reached, victim, acceptable) {
                 let c = &alerts[candidate];
                 // What stands beside an alert on calls to another says less of them than what lies beyond.
                 let rank = (!c.firing, callee.is_some() && *hops == 0, *hops, c.active_at, std::cmp::Reverse(c.severity), candidate);
@@ -139,13 +132,14 @@ pub fn explain(
             }
         }
         let firing_parent = best.as_ref().is_some_and(|(_, c)| alerts[*c].firing);
-        if !firing_parent && let Some(explanation) = probe(&below, service, &unhealthy) {
+        let fits = |name: &str| callee.is_some() || !fails_elsewhere(&mut graph, service, name, settings);
+        if !firing_parent && let Some(explanation) = probe(&below, service, &unhealthy, fits) {
             outside[i] = Some(explanation);
         } else if let Some((_, parent)) = best {
             parents[i] = Some(parent);
         } else if victim.firing {
             // A service that alerts by itself was considered above, with the times that say what came first.
-            let suspect = |name: &str| can_alert(name) && !by_service.get(name).into_iter().flatten().any(|&c| speaks(&alerts[c]));
+            let suspect = |name: &str| can_alert(name) && !by_service.of(name).iter().any(|&c| speaks(&alerts[c]));
             outside[i] = failing_edge(&mut graph, service, callee, settings, &suspect);
         }
     }
@@ -248,11 +242,13 @@ fn may_cause(alerts: &[Candidate], cause: usize, victim: usize, graph: &mut Grap
     !mutual || (c.active_at, from, cause) < (v.active_at, to, victim)
 }
 
-fn probe(below: &Reached, service: &str, unhealthy: &BTreeMap<String, String>) -> Option<Explanation> {
+/// The deepest service that its probes find unhealthy and that `fits`.
+fn probe(below: &Reached, service: &str, unhealthy: &BTreeMap<String, String>, mut fits: impl FnMut(&str) -> bool) -> Option<Explanation> {
     below
         .iter()
         .filter(|(name, _)| &***name != service)
         .filter_map(|(name, hops)| unhealthy.get(&**name).map(|reason| (*hops, &**name, reason)))
+        .filter(|(_, name, _)| fits(name))
         .max()
         .map(|(hops, name, reason)| Explanation { root: Root::Probe { service: name.to_owned(), reason: reason.clone() }, hops })
 }
@@ -413,5 +409,6 @@ pub fn describe(explanation: &Explanation, alerts: &[Candidate]) -> Cause {
     }
 }
 
+mod services;
 #[cfg(test)]
 mod tests;

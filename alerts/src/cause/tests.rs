@@ -115,6 +115,18 @@ fn probes_pending_alerts_and_failing_edges_are_causes_of_last_resort() {
 }
 
 #[test]
+fn a_probe_speaks_for_calls_that_fail_elsewhere_no_more_than_an_alert_does() {
+    let mut topology = Fixed::default();
+    topology.unhealthy.push(("cache".to_owned(), "connection refused".to_owned()));
+    topology.edges.push(("api".to_owned(), "cache".to_owned(), Some(0.0)));
+    topology.edges.push(("api".to_owned(), "db".to_owned(), Some(0.0)));
+    let probe = Some(Root::Probe { service: "cache".to_owned(), reason: "connection refused".to_owned() });
+    assert_eq!(roots(&[alert("api", 0)], &topology), [probe]);
+    topology.edges[1].2 = Some(0.9);
+    assert_eq!(roots(&[alert("api", 0)], &topology), [Some(Root::Edge { service: "db".to_owned(), error_ratio: 0.9 })]);
+}
+
+#[test]
 fn what_always_fails_a_little_does_not_explain_that_everything_fails() {
     let mut topology = graph(&[]);
     let mut with = |stock: f64, database: Option<f64>| {
@@ -230,4 +242,16 @@ fn thousands_of_alerts_on_one_service_are_one_fault() {
     let alerts: Vec<Candidate> = (0..20_000).map(|n| alert("web", n / 100)).collect();
     let found = roots(&alerts, &graph(&[]));
     assert!(found[0].is_none() && found[1..].iter().all(|root| *root == Some(Root::Alert(0))));
+}
+
+#[test]
+fn thousands_of_alerts_on_one_service_in_as_many_places_are_as_many_faults() {
+    // Compared each with each, these would take minutes.
+    let alerts: Vec<Candidate> = (0..20_000)
+        .map(|n| {
+            let labels = Labels::from_pairs([("alertname", "DiskFull"), ("service", "node"), ("pod", format!("pod-{n}").as_str())]);
+            Candidate::of(&labels, Severity::Critical, Timestamp(0), true)
+        })
+        .collect();
+    assert!(roots(&alerts, &graph(&[])).iter().all(Option::is_none));
 }
