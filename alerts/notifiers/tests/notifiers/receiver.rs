@@ -41,6 +41,8 @@ pub enum Answer {
     Flood(usize),
     /// Never.
     Hang,
+    /// That status, and then a body that never comes.
+    Bodiless(u16),
     /// 200 after that many milliseconds.
     Slow(u64),
 }
@@ -128,6 +130,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
             response(200).body(chunks).unwrap()
         }
         Answer::Hang => std::future::pending().await,
+        Answer::Bodiless(status) => response(status).body(Body::new(NoBody)).unwrap(),
         Answer::Slow(millis) => {
             // The slowness of this receiver.
             tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
@@ -155,4 +158,18 @@ fn futures_of_zeros(shared: Arc<Shared>, mebibytes: usize) -> Body {
         }
     }
     Body::new(Zeros(shared, mebibytes * 64))
+}
+
+/// A body that never comes.
+struct NoBody;
+
+impl http_body::Body for NoBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
 }

@@ -35,6 +35,22 @@ async fn only_answers_that_may_pass_are_asked_for_again() {
 }
 
 #[tokio::test]
+async fn the_status_is_the_answer_though_its_body_never_comes() {
+    for (status, tries) in [(200, 1), (404, 1), (503, 2)] {
+        let receiver = Receiver::start().await;
+        receiver.answers([Answer::Bodiless(status)]);
+        let mut ours = to(&receiver);
+        ours.limits.attempt_timeout = Duration::from_millis(500);
+        let running = start(ours, None);
+        running.commit(vec![notice("A", 1, Firing)]).await;
+        eventually("settled", || running.handle.owed() == 0).await;
+        assert_eq!(receiver.count(), tries, "{status}");
+        assert_eq!(running.handle.dead_letters().len(), usize::from(status == 404), "{status}");
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_journal_that_is_busy_recovers_as_soon_as_the_disk_does() {
     let full = Arc::new(AtomicBool::new(true));
     let failing = full.clone();
