@@ -5,8 +5,19 @@ use std::io;
 use std::sync::Arc;
 
 /// Places, in the order a notice passes them.
-pub const POINTS: [&str; 10] =
-    ["commit", "append", "append-half", "sync", "synced", "compact-write", "compact-rename", "compact-remove", "send", "mark-sent"];
+pub const POINTS: [&str; 11] = [
+    "commit",
+    "queued",
+    "append",
+    "append-half",
+    "sync",
+    "synced",
+    "compact-write",
+    "compact-rename",
+    "compact-remove",
+    "send",
+    "mark-sent",
+];
 
 /// Called with the name of the place; an error becomes the error of the operation about to happen there.
 pub type FaultHook = dyn Fn(&'static str) -> io::Result<()> + Send + Sync;

@@ -149,6 +149,9 @@ impl Journal {
             // The thread ends only after this sender is gone.
             let _ = commits.send(commit);
         }
+        if let Err(error) = self.faults.at("queued") {
+            tracing::warn!(%error, "journal");
+        }
     }
 
     /// Commits and waits: true when it is on disk, false when it is held in memory only. Not for async code.

@@ -461,13 +461,14 @@ async fn an_alert_that_moves_on_while_its_message_is_composed_is_told_once() {
     let mut ours = to(&receiver);
     ours.routes[0].group_wait = Some(Duration::from_secs(10));
     let clock = watchfire_model::HandClock::at(Timestamp(1_772_334_631_000));
-    let (stuck, submitted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let (held, counted) = (stuck.clone(), submitted.clone());
+    let (stuck, hangs, queued) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (held, hanging, counted) = (stuck.clone(), hangs.clone(), queued.clone());
     let faults = Faults::hook(move |point| {
         match point {
-            "commit" => drop(counted.fetch_add(1, Ordering::SeqCst)),
+            "queued" => drop(counted.fetch_add(1, Ordering::SeqCst)),
             "append" => {
                 while held.load(Ordering::SeqCst) {
+                    hanging.store(true, Ordering::SeqCst);
                     // The disk hangs, and with it the thread that writes.
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -481,17 +482,18 @@ async fn an_alert_that_moves_on_while_its_message_is_composed_is_told_once() {
     running.commit(vec![notice("Down", 1, Firing)]).await;
     // The disk is busy with something else while both the message and the newer transition wait for it.
     stuck.store(true, Ordering::SeqCst);
-    let before = submitted.load(Ordering::SeqCst);
+    let before = queued.load(Ordering::SeqCst);
     let commit = |notice| {
         let running = running.clone();
         tokio::spawn(async move { running.commit(vec![notice]).await })
     };
     let other = commit(notice("Other", 1, Firing));
-    eventually("the disk is busy", || submitted.load(Ordering::SeqCst) == before + 1).await;
+    // With nothing else: what comes now waits in the queue.
+    eventually("the disk is busy", || hangs.load(Ordering::SeqCst)).await;
     clock.advance(Duration::from_secs(11));
-    eventually("the message is composed", || submitted.load(Ordering::SeqCst) == before + 2).await;
+    eventually("the message is composed", || queued.load(Ordering::SeqCst) == before + 2).await;
     let end = commit(notice("Down", 2, Resolved));
-    eventually("the alert has ended", || submitted.load(Ordering::SeqCst) == before + 3).await;
+    eventually("the alert has ended", || queued.load(Ordering::SeqCst) == before + 3).await;
     stuck.store(false, Ordering::SeqCst);
     assert!(other.await.unwrap() && end.await.unwrap());
     clock.advance(Duration::from_secs(11));
