@@ -23,6 +23,8 @@ pub struct Message {
     pub group_labels: Labels,
     /// What changed comes first, then what still fires in the same group.
     pub alerts: Vec<MessageAlert>,
+    /// Alerts of the group for which there was no room.
+    pub left_out: usize,
     /// Text instead of alerts: the daily summary.
     pub note: Option<Text>,
     pub external_url: String,
@@ -124,16 +126,20 @@ impl Message {
     pub fn plain(&self, limit: usize) -> String {
         let texts = self.texts();
         let mut out = if texts.len() > 1 { format!("{}\n", self.title()) } else { String::new() };
+        let mut left_out = self.left_out;
         for (index, text) in texts.iter().enumerate() {
             let next = text.plain();
             if out.len() + next.len() + 40 > limit && index > 0 {
-                out.push_str(&format!("\n... and {} more alerts", texts.len() - index));
+                left_out += texts.len() - index;
                 break;
             }
             if !out.is_empty() {
                 out.push('\n');
             }
             out.push_str(&next);
+        }
+        if left_out > 0 {
+            out.push_str(&format!("\n... and {left_out} more alerts"));
         }
         out
     }

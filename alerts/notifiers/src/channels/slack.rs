@@ -99,6 +99,7 @@ impl Slack {
         };
         let mut text = String::new();
         let texts = message.texts();
+        let mut left_out = message.left_out;
         for (index, part) in texts.iter().enumerate() {
             let mut shown = if texts.len() > 1 { format!("{}\n", escaped(&part.title)) } else { String::new() };
             shown.push_str(&escaped(&part.body()));
@@ -106,13 +107,16 @@ impl Slack {
                 shown = shown.replace(&format!("runbook: {}", escaped(url)), &format!("<{}|runbook>", escaped(url)));
             }
             if text.len() + shown.len() > TEXT && index > 0 {
-                text.push_str(&format!("\n... and {} more alerts", texts.len() - index));
+                left_out += texts.len() - index;
                 break;
             }
             if index > 0 {
                 text.push('\n');
             }
             text.push_str(&shown);
+        }
+        if left_out > 0 {
+            text.push_str(&format!("\n... and {left_out} more alerts"));
         }
         if let Some(problem) = problem {
             text.push_str(&format!("\n{}", escaped(problem)));

@@ -149,7 +149,7 @@ pub fn body(message: &Message, max_alerts: usize) -> Value {
     json!({
         "version": "4",
         "groupKey": message.group_key,
-        "truncatedAlerts": message.alerts.len() - alerts.len(),
+        "truncatedAlerts": message.alerts.len() - alerts.len() + message.left_out,
         "status": if message.state() == NoticeState::Firing { "firing" } else { "resolved" },
         "receiver": message.receiver,
         "groupLabels": pairs(&message.group_labels),

@@ -226,6 +226,7 @@ pub(super) fn message(state: &State, path: &PathState, due: &Due, key: String, e
         group_key: due.group_key.clone(),
         group_labels: due.group_labels.clone(),
         alerts: new.chain(context).collect(),
+        left_out: due.left_out,
         note: due.note.as_ref().map(|n| Text { title: n.title.clone(), summary: n.body.clone(), facts: Vec::new() }),
         external_url: external_url.to_owned(),
         at: now.wall.saturating_sub(now.carried),

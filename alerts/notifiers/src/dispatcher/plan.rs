@@ -51,6 +51,8 @@ pub struct Due {
     pub members: Vec<(String, u64)>,
     /// Fingerprints that still fire in the same group.
     pub context: Vec<String>,
+    /// Alerts of the group for which one message has no room.
+    pub left_out: usize,
     /// Instead of alerts.
     pub note: Option<Note>,
     /// The key of an earlier attempt at exactly this message.
@@ -216,6 +218,7 @@ fn note(state: &State, path: &PathTraits) -> Option<Due> {
         group_labels: Labels::empty(),
         members: Vec::new(),
         context: Vec::new(),
+        left_out: 0,
         key: Some(note.key.clone()),
         queued_at: note.queued_at,
         note: Some(note.clone()),
@@ -253,6 +256,7 @@ fn resume(composed: &Composed, cells: &BTreeMap<String, Cell>, groups: &BTreeMap
         group_labels: group.map(|g| g.labels.clone()).unwrap_or_default(),
         members: composed.members.clone(),
         context: Vec::new(),
+        left_out: group.map_or(0, |g| (g.pending.len() + g.firing.len()).saturating_sub(composed.members.len())),
         note: None,
         key: Some(composed.key.clone()),
         queued_at,
@@ -272,6 +276,7 @@ fn pick(mut ready: Vec<(&str, &Group<'_>)>, taken: &BTreeSet<&str>, path: &PathT
         .filter(|c| !taken.contains(c.notice.fingerprint.as_str()))
         .collect();
     members.sort_by_key(|c| (c.queued_at, std::cmp::Reverse(c.notice.severity)));
+    let mut left_out = members.len().saturating_sub(path.habits.most);
     members.truncate(path.habits.most);
     let chosen: BTreeSet<&str> = members.iter().map(|c| c.notice.fingerprint.as_str()).collect();
     let context = if storm || path.habits.immediate {
@@ -279,7 +284,11 @@ fn pick(mut ready: Vec<(&str, &Group<'_>)>, taken: &BTreeSet<&str>, path: &PathT
     } else {
         let rest = groups[0].1.firing.iter().map(|c| c.notice.fingerprint.as_str()).filter(|f| !chosen.contains(f));
         // The whole group, as Alertmanager tells it, as far as one message goes.
-        rest.take(path.habits.most.saturating_sub(members.len())).map(str::to_owned).collect()
+        let mut context: Vec<String> = rest.map(str::to_owned).collect();
+        let room = path.habits.most.saturating_sub(members.len());
+        left_out += context.len().saturating_sub(room);
+        context.truncate(room);
+        context
     };
     Some(Due {
         group_key: if storm { STORM_KEY.to_owned() } else { groups[0].0.to_owned() },
@@ -287,6 +296,7 @@ fn pick(mut ready: Vec<(&str, &Group<'_>)>, taken: &BTreeSet<&str>, path: &PathT
         queued_at: members.first().map(|c| c.queued_at).unwrap_or_default(),
         members: members.iter().map(|c| (c.notice.fingerprint.clone(), c.notice.revision)).collect(),
         context,
+        left_out,
         note: None,
         key: None,
     })

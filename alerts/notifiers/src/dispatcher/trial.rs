@@ -143,6 +143,7 @@ async fn test_one(traits: &PathTraits, channel: Arc<dyn Channel>, limit: Duratio
             group_key: "test".to_owned(),
             group_labels: Labels::empty(),
             alerts: vec![alert],
+            left_out: 0,
             note: None,
             external_url: external_url.to_owned(),
             at: now,

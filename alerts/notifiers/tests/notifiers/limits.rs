@@ -59,3 +59,21 @@ async fn pagerduty_gets_no_event_larger_than_it_takes() {
     assert!(event["payload"]["custom_details"]["d9"].as_str().unwrap().len() > 100);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_group_that_is_longer_than_one_message_says_how_much_each_leaves_out() {
+    let receiver = Receiver::start().await;
+    let running = start(crate::delivery::to(&receiver), None);
+    let one = |n: usize| {
+        let labels = Labels::from_pairs([("alertname", "Full"), ("severity", "critical"), ("pod", n.to_string().as_str())]);
+        watchfire_model::Notice { fingerprint: format!("fp-{n}"), labels, ..notice("Full", 1, Firing) }
+    };
+    running.commit((0..1203).map(one).collect()).await;
+    eventually("all told", || running.handle.owed() == 0).await;
+    let told: Vec<(usize, u64)> = (receiver.received().iter().map(|r| r.json()))
+        .map(|body| (body["alerts"].as_array().unwrap().len(), body["truncatedAlerts"].as_u64().unwrap()))
+        .collect();
+    // The second is about what is new, and about as much of the rest as there is room for.
+    assert_eq!(told, [(1000, 203), (1000, 203)]);
+    running.stop().await;
+}
