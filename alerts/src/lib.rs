@@ -53,7 +53,7 @@ pub use dialect::{
     holds_dead_letters, propose,
 };
 pub use evaluator::{
-    AlertRecord, AlertReport, EvaluationNote, Evaluator, EvaluatorSettings, EvidenceRequest, EvidenceSource, GroupReport, Paging,
+    AlertRecord, AlertReport, Audience, EvaluationNote, Evaluator, EvaluatorSettings, EvidenceRequest, EvidenceSource, GroupReport, Paging,
     RuleHealth, RuleReport, Standing, TickOutcome, graph_url,
 };
 pub use files::{DiskFiles, RuleFiles};

@@ -1,6 +1,7 @@
 //! The evaluator on its thread: tick, journal, publish, in that order, for as long as the instance lives.
 
 use super::evidence::StoreEvidence;
+use super::notifications::Hearers;
 use super::plan::Plan;
 use crate::board::{Board, Conclusion};
 use crate::topology::JoinedTopology;
@@ -114,6 +115,7 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
     let mut evaluator = Evaluator::new(settings, groups, store.clone(), store.clone(), topology, clock.clone(), meter.clone())
         .with_engine(engine)
         .with_evidence(evidence)
+        .with_audience(Arc::new(Hearers(dispatcher.clone())))
         .with_dialects(dialects);
     let records: Vec<AlertRecord> = recovered.alert_states.iter().filter_map(|(_, bytes)| serde_json::from_slice(bytes).ok()).collect();
     let unreadable = recovered.alert_states.len() - records.len();

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
+use watchfire_alerts::Audience;
 use watchfire_config::platform::{Platform, Route};
-use watchfire_model::{Clock, Meter, Secret, Severity};
+use watchfire_model::{Clock, Labels, Meter, Secret, Severity};
 use watchfire_notifiers::channels::email::EmailSettings;
 use watchfire_notifiers::channels::pagerduty::PagerDutySettings;
 use watchfire_notifiers::channels::slack::SlackSettings;
@@ -159,6 +160,15 @@ struct ScreenBytes(Sender<Wake>);
 impl TerminalSink for ScreenBytes {
     fn write(&self, bytes: &[u8]) -> bool {
         self.0.send(Wake::Bytes(bytes.to_vec())).is_ok()
+    }
+}
+
+/// The people behind the dispatcher, as the evaluator asks for them.
+pub struct Hearers(pub DispatcherHandle);
+
+impl Audience for Hearers {
+    fn hears(&self, fingerprint: &str, labels: &Labels, severity: Severity) -> bool {
+        self.0.hears(fingerprint, labels, severity)
     }
 }
 

@@ -146,11 +146,11 @@ impl Message {
 }
 
 /// The labels of a cause that speaks for an alert louder than itself: with that severity. Receivers and templates go by the label.
-pub fn raised_labels(notice: &Notice) -> Option<Labels> {
-    (notice.severity > Severity::from_label(notice.labels.value("severity"))).then(|| {
-        let mut labels = notice.labels.to_builder();
-        labels.set("severity", notice.severity.word());
-        labels.build()
+pub fn raised_labels(labels: &Labels, severity: Severity) -> Option<Labels> {
+    (severity > Severity::from_label(labels.value("severity"))).then(|| {
+        let mut raised = labels.to_builder();
+        raised.set("severity", severity.word());
+        raised.build()
     })
 }
 

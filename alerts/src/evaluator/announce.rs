@@ -3,11 +3,12 @@
 use super::paging::{self, Verdict};
 use super::record::{Paging, Standing};
 use super::{Address, Evaluator, EvidenceRequest, RuleHealth, TickOutcome, notice};
-use crate::cause::{self, Candidate, Explanation};
+use crate::cause::{self, Candidate, Explanation, Root};
+use crate::identity::fingerprint;
 use crate::state::{ActiveAlert, Change, Moment};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use watchfire_model::reading::AlertState;
-use watchfire_model::{Cause, Evidence, Notice, Selector, SeriesSource, TimeRange, Timestamp};
+use watchfire_model::{Cause, Evidence, Notice, Selector, SeriesSource, Severity, TimeRange, Timestamp};
 
 impl Evaluator {
     /// Turns transitions and explanations into notices.
@@ -37,11 +38,15 @@ impl Evaluator {
         let explanations = cause::explain(&candidates, &*self.topology, &self.settings.cause, &can_alert);
         let mut standings: Vec<Standing> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.standing).collect();
         let notified_as: Vec<_> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.severity).collect();
-        let verdicts = paging::decide(&candidates, &explanations, &mut standings, &notified_as, &self.settings, now);
+        let unspoken = self.unspoken(&addresses, &candidates, &explanations);
+        let verdicts = paging::decide(&candidates, &explanations, &unspoken, &mut standings, &notified_as, &self.settings, now);
         let dependents = paging::Dependents::new(&candidates, &explanations);
         let before = std::mem::take(&mut self.explained);
         for (i, address) in addresses.iter().enumerate() {
-            let cause = explanations[i].as_ref().map(|e| cause::describe(e, &candidates));
+            let mut cause = explanations[i].as_ref().map(|e| cause::describe(e, &candidates));
+            if let Some(cause) = cause.as_mut().filter(|_| unspoken.contains(&i)) {
+                cause.reason.push_str(", of which nobody is told");
+            }
             let dependents = dependents.of(i);
             let key = self.key(address);
             // Who is told later, or again, hears of everybody it explains by then.
@@ -53,6 +58,26 @@ impl Evaluator {
             self.apply(address, verdicts[i], standings[i], cause, dependents, &explanations[i], now, outcome);
         }
         outcome.board_changed |= before != self.explained;
+    }
+
+    /// Alerts of whose cause nobody hears, while somebody would hear of them.
+    fn unspoken(&self, addresses: &[Address], candidates: &[Candidate], explanations: &[Option<Explanation>]) -> BTreeSet<usize> {
+        let Some(audience) = &self.audience else { return BTreeSet::new() };
+        let hears = |i: usize, severity: Severity| {
+            let labels = &addresses[i].2;
+            audience.hears(&fingerprint(labels), &notice::outward(labels, &self.settings), severity)
+        };
+        // With how loud it speaks: see `paging::raise`.
+        let mut roots: BTreeMap<usize, (Severity, Vec<usize>)> = BTreeMap::new();
+        for (i, explanation) in explanations.iter().enumerate().filter(|(i, _)| candidates[*i].firing) {
+            if let Some(Explanation { root: Root::Alert(root), .. }) = explanation {
+                let (loudest, victims) = roots.entry(*root).or_insert((candidates[*root].severity, Vec::new()));
+                *loudest = (*loudest).max(candidates[i].severity);
+                victims.push(i);
+            }
+        }
+        let mute = roots.into_iter().filter(|(root, (loudest, _))| candidates[*root].firing && !hears(*root, *loudest));
+        mute.flat_map(|(_, (_, victims))| victims).filter(|i| hears(*i, candidates[*i].severity)).collect()
     }
 
     #[allow(clippy::too_many_arguments)]

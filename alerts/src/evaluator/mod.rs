@@ -18,6 +18,7 @@ pub(crate) use evaluate::{Bench, alert_labels, concerns, recorded, unwritten};
 pub use group::{EvaluationNote, RuleHealth};
 pub(crate) use group::{GroupRuntime, RuleRuntime};
 pub use notice::{EvidenceRequest, EvidenceSource, graph_url};
+pub use paging::Audience;
 pub use record::{AlertRecord, Paging, Standing};
 pub use report::{AlertReport, GroupReport, RuleReport};
 pub use settings::EvaluatorSettings;
@@ -71,6 +72,7 @@ pub struct Evaluator {
     clock: Arc<dyn Clock>,
     meter: Meter,
     evidence: Option<Arc<dyn EvidenceSource>>,
+    audience: Option<Arc<dyn Audience>>,
     dialects: Option<DialectEngine>,
     timeline: Timeline,
     /// Boot time at which the next tick is wanted.
@@ -106,6 +108,7 @@ impl Evaluator {
             clock,
             meter,
             evidence: None,
+            audience: None,
             dialects: None,
             timeline: Timeline::new(),
             due: None,
@@ -130,6 +133,13 @@ impl Evaluator {
     #[must_use]
     pub fn with_evidence(mut self, evidence: Arc<dyn EvidenceSource>) -> Self {
         self.evidence = Some(evidence);
+        self
+    }
+
+    /// Asks who is told, so that a cause of which nobody hears keeps nobody else quiet. Without it somebody always does.
+    #[must_use]
+    pub fn with_audience(mut self, audience: Arc<dyn Audience>) -> Self {
+        self.audience = Some(audience);
         self
     }
 

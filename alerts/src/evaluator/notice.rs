@@ -43,6 +43,17 @@ pub fn graph_url(external_url: &str, expression: &str) -> String {
     format!("{}/graph?g0.expr={}&g0.tab=1", external_url.trim_end_matches('/'), query_escape(expression))
 }
 
+/// An alert's labels as others see them: with the external ones.
+pub(super) fn outward(alert: &Labels, settings: &EvaluatorSettings) -> Labels {
+    let mut labels = alert.to_builder();
+    for external in settings.external_labels.iter() {
+        if labels.get(&external.name).is_none() {
+            labels.set(&external.name, &external.value);
+        }
+    }
+    labels.build()
+}
+
 /// The end of an alert whose rule is gone.
 pub(super) fn farewell(record: AlertRecord, settings: &EvaluatorSettings, now: Moment) -> Notice {
     let mut alert = record.resume(now, Duration::ZERO, settings.outage_grace);
@@ -74,18 +85,12 @@ fn said(
     cause: Option<Cause>,
 ) -> Notice {
     let resolved = alert.life.state == AlertState::Resolved;
-    let mut labels = alert.labels.to_builder();
-    for external in settings.external_labels.iter() {
-        if labels.get(&external.name).is_none() {
-            labels.set(&external.name, &external.value);
-        }
-    }
     Notice {
         fingerprint: fingerprint(&alert.labels),
         revision: alert.paging.revision,
         state: if resolved { NoticeState::Resolved } else { NoticeState::Firing },
         severity: alert.paging.severity.unwrap_or_else(|| severity(&alert.labels)),
-        labels: labels.build(),
+        labels: outward(&alert.labels, settings),
         annotations: alert.annotations.clone(),
         active_at: alert.life.active.at,
         starts_at: alert.life.fired.unwrap_or(alert.life.active).at,

@@ -6,7 +6,13 @@ use super::settings::EvaluatorSettings;
 use crate::cause::{Candidate, Explanation, Root};
 use crate::state::Moment;
 use std::collections::{BTreeMap, BTreeSet};
-use watchfire_model::Severity;
+use watchfire_model::{Labels, Severity};
+
+/// Who delivers knows who is told: whether an alert is silenced, its people asleep, or no route leads to anybody.
+pub trait Audience: Send + Sync {
+    /// Whether somebody has heard of this alert as it stands, or would hear of it now.
+    fn hears(&self, fingerprint: &str, labels: &Labels, severity: Severity) -> bool;
+}
 
 /// What is to be done about one active alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,10 +24,11 @@ pub(super) enum Verdict {
     Explain,
 }
 
-/// Decides for all active alerts at once. `standings` are updated; one verdict per candidate.
+/// Decides for all active alerts at once. `standings` are updated; one verdict per candidate. Nobody hears of the cause of the `unspoken`, who would be heard.
 pub(super) fn decide(
     candidates: &[Candidate],
     explanations: &[Option<Explanation>],
+    unspoken: &BTreeSet<usize>,
     standings: &mut [Standing],
     notified_as: &[Option<Severity>],
     settings: &EvaluatorSettings,
@@ -36,7 +43,7 @@ pub(super) fn decide(
             (None, Standing::Explained { .. }) => standings[i] = Standing::Held { since: now, lingering: true },
             (None, Standing::Held { since, lingering: true }) if !over(since) => {}
             (None, _) => verdicts[i] = Verdict::Notify(candidate.severity),
-            (Some(explanation), standing) => match firm(explanation, candidates) {
+            (Some(explanation), standing) => match firm(explanation, candidates) && !unspoken.contains(&i) {
                 true => {
                     if !matches!(standing, Standing::Notified | Standing::Explained { firm: true }) {
                         verdicts[i] = Verdict::Explain;
@@ -66,7 +73,7 @@ pub(super) fn decide(
     verdicts
 }
 
-/// An explanation is firm when its root is an alert that fires, and so speaks for itself.
+/// An explanation is firm when its root is an alert that fires, and so speaks for itself where anybody hears it.
 pub(super) fn firm(explanation: &Explanation, candidates: &[Candidate]) -> bool {
     matches!(explanation.root, Root::Alert(index) if candidates[index].firing)
 }

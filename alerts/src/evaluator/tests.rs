@@ -1,3 +1,4 @@
+mod audience;
 mod limits;
 mod owners;
 mod restarts;

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use watchfire_model::reading::Silence;
-use watchfire_model::{Clock, Labels, Meter, Notice, NoticeState, Timestamp};
+use watchfire_model::{Clock, Labels, Meter, Notice, NoticeState, Severity, Timestamp};
 
 /// What one evaluation tick changed.
 #[derive(Clone, Debug, Default)]
@@ -216,6 +216,18 @@ impl DispatcherHandle {
             (_, Some(_)) => true,
         };
         state.cells.iter().filter(|(_, cells)| cells.get(fingerprint).is_some_and(told)).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Whether somebody has heard of this alert as it stands or looks after it, or would hear of it now: it is not silenced, and a route leads to
+    /// somebody awake.
+    pub fn hears(&self, fingerprint: &str, labels: &Labels, severity: Severity) -> bool {
+        let (state, table, now) = (self.shared.journal.state().read(), self.shared.table(), self.shared.now().wall);
+        let told =
+            |cell: &Cell| cell.sent_state == Some(NoticeState::Firing) && cell.notice.state == NoticeState::Firing && !cell.is_owed();
+        if state.acknowledged_by(fingerprint, now).is_some() || state.cells.values().filter_map(|c| c.get(fingerprint)).any(told) {
+            return true;
+        }
+        state.silenced_by(labels, now).is_none() && table.routing.is_awake(labels, severity, now)
     }
 
     /// Whether no route leads to anybody who could hear of the alert.

@@ -206,7 +206,7 @@ pub(super) fn message(state: &State, path: &PathState, due: &Due, key: String, e
     let alert = |fingerprint: &str, changed: bool| {
         let cell = cells?.get(fingerprint)?;
         Some(MessageAlert {
-            notice: match raised_labels(&cell.notice) {
+            notice: match raised_labels(&cell.notice.labels, cell.notice.severity) {
                 Some(labels) => Arc::new(Notice { labels, ..(*cell.notice).clone() }),
                 None => cell.notice.clone(),
             },

@@ -110,7 +110,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
         if firing && told && !cell.is_owed() {
             group.firing.push(cell);
         }
-        let muted = || routing.muted(route, &path.receiver, &cell.notice, now.wall);
+        let muted = || routing.muted(route, &path.receiver, cell.notice.severity, now.wall);
         let since = if cell.is_owed() {
             let mut begun = cell.queued_at;
             if !firing && !path.send_resolved {

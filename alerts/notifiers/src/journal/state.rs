@@ -176,6 +176,11 @@ impl State {
 
     fn notice(&mut self, notice: &Arc<Notice>, destinations: &[Destination], at: Timestamp) {
         let held = notice.cause.is_some();
+        // Who looks after it does so as loud as it was: louder it is told again.
+        let known = self.cells.values().filter_map(|cells| cells.get(&notice.fingerprint)).map(|c| &c.notice);
+        if notice.state == NoticeState::Firing && known.max_by_key(|n| n.revision).is_some_and(|n| n.severity < notice.severity) {
+            self.acknowledgements.remove(&notice.fingerprint);
+        }
         let addressed: BTreeSet<&str> = destinations.iter().map(|d| d.path.as_str()).collect();
         for destination in destinations {
             let cells = self.cells.entry(destination.path.clone()).or_default();

@@ -88,6 +88,13 @@ pub struct Quiet {
     pub except: Severity,
 }
 
+impl Quiet {
+    /// Whether the person is to be left in peace at that moment.
+    pub fn covers(&self, at: Timestamp) -> bool {
+        self.hours.iter().any(|hours| hours.covers(self.zone, at))
+    }
+}
+
 /// While a source fires, targets with the same values of some labels are not told.
 #[derive(Clone, Debug)]
 pub struct InhibitRule {
@@ -230,7 +237,7 @@ impl Routing {
                 }
             }
         };
-        for hop in raised_labels(notice).iter().chain([&notice.labels]).flat_map(|labels| self.decide(labels, &mut |_, _, _| {})) {
+        for hop in self.hops(&notice.labels, notice.severity) {
             let group_key = format!("{}:{}", self.nodes[hop.route].name, hop.group_labels);
             add(&hop.receiver, Turn { group_key, group_labels: hop.group_labels, route: hop.route });
         }
@@ -241,6 +248,22 @@ impl Routing {
             destinations.push(Destination::unheard());
         }
         destinations
+    }
+
+    /// Where an alert goes that speaks as loud as this.
+    fn hops(&self, labels: &Labels, severity: Severity) -> Vec<Hop> {
+        let raised = raised_labels(labels, severity);
+        raised.iter().chain([labels]).flat_map(|labels| self.decide(labels, &mut |_, _, _| {})).collect()
+    }
+
+    /// Whether a route that does not rest leads these labels to somebody awake.
+    pub fn is_awake(&self, labels: &Labels, severity: Severity, now: Timestamp) -> bool {
+        let reached = |name: &str| {
+            let channels = self.receivers.iter().filter(|r| r.name == name).flat_map(|r| &r.channels);
+            channels.into_iter().any(|c| severity >= c.at_least)
+        };
+        let awake = |hop: &Hop| reached(&hop.receiver) && !self.muted(hop.route, &hop.receiver, severity, now);
+        self.always.iter().any(|name| reached(name)) || self.hops(labels, severity).iter().any(awake)
     }
 
     /// The destination as the first of its routes that does not rest says it now; the first, where all of them rest.
@@ -261,13 +284,13 @@ impl Routing {
     }
 
     /// True while the route rests or the person sleeps.
-    pub fn muted(&self, route: usize, receiver: &str, notice: &Notice, now: Timestamp) -> bool {
+    pub fn muted(&self, route: usize, receiver: &str, severity: Severity, now: Timestamp) -> bool {
         let asleep = || {
             self.receivers
                 .iter()
                 .find(|r| r.name == receiver)
                 .and_then(|r| r.quiet.as_ref())
-                .is_some_and(|quiet| notice.severity < quiet.except && quiet.hours.iter().any(|hours| hours.covers(quiet.zone, now)))
+                .is_some_and(|quiet| severity < quiet.except && quiet.covers(now))
         };
         self.rests(route, now) || asleep()
     }

@@ -5,6 +5,7 @@ mod clocks;
 mod crash;
 mod delivery;
 mod desktop;
+mod hearing;
 mod inhibition;
 mod intervals;
 mod journal;
