@@ -6,7 +6,7 @@ use crate::journal::{Change, Note, State, Transition};
 use crate::message::{Text, stable_key};
 use crate::routing::{Receiver, Zone};
 use chrono::NaiveTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{NoticeState, Severity, Timestamp, format_duration, harmless_limited};
@@ -14,6 +14,8 @@ use watchfire_model::{NoticeState, Severity, Timestamp, format_duration, harmles
 const LOOK: Duration = Duration::from_secs(5);
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// A summary that comes so long after its time is late.
+const LATE: Duration = Duration::from_secs(3600);
 /// Alerts named in a summary.
 const NAMED: usize = 10;
 
@@ -47,12 +49,13 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 /// When the summary's time of day has passed since it was last sent: the beginning of what it covers.
 fn due(receiver: &Receiver, state: &State, now: Timestamp) -> Option<Timestamp> {
-    let zone = receiver.quiet.as_ref()?.zone;
-    let slot = last_slot(zone, receiver.summary?, now)?;
+    let quiet = receiver.quiet.as_ref()?;
+    let slot = last_slot(quiet.zone, receiver.summary?, now)?;
+    let late = now.since(slot) >= LATE;
     match state.summaries.get(&receiver.name) {
-        // An hour late is late; after a longer absence the next one covers it.
-        None => (now.since(slot) < Duration::from_secs(3600)).then(|| slot.saturating_sub(DAY)),
-        Some(sent) if *sent < slot => Some((*sent).max(slot.saturating_sub(7 * DAY))),
+        None => (!late).then(|| slot.saturating_sub(DAY)),
+        // Whoever asked for it at eight is not woken with it at three, because nobody ran at eight.
+        Some(sent) if *sent < slot && !(late && quiet.covers(now)) => Some((*sent).max(slot.saturating_sub(7 * DAY))),
         Some(_) => None,
     }
 }
@@ -79,10 +82,13 @@ fn changes(receiver: &Receiver, text: &Text, since: Timestamp, now: Now) -> Vec<
 
 /// What happened since then, in words and counts.
 fn text(state: &State, since: Timestamp, now: Timestamp) -> Text {
-    let recent: Vec<&Transition> = state.history.iter().filter(|t| t.at > since).collect();
-    let fired: Vec<&&Transition> = recent.iter().filter(|t| t.state == NoticeState::Firing && !t.held).collect();
-    let resolved = recent.iter().filter(|t| t.state == NoticeState::Resolved).count();
-    let firing: std::collections::BTreeSet<&str> = state
+    // What stood under its cause to the end is no event of its own. What is told again, louder than before, has begun once.
+    let mut seen = BTreeSet::new();
+    let recent = state.history.iter().filter(|t| t.at > since && !t.held);
+    let (fired, resolved): (Vec<&Transition>, Vec<&Transition>) = recent
+        .filter(|t| seen.insert((&t.fingerprint, t.state == NoticeState::Firing, t.at)))
+        .partition(|t| t.state == NoticeState::Firing);
+    let firing: BTreeSet<&str> = state
         .cells
         .values()
         .flat_map(BTreeMap::values)
@@ -107,9 +113,9 @@ fn text(state: &State, since: Timestamp, now: Timestamp) -> Text {
     if names.len() > NAMED {
         facts.push(("fired", format!("... and {} more rules", names.len() - NAMED)));
     }
-    let hours = format_duration(Duration::from_secs(now.since(since).as_secs() / 60 * 60));
+    let hours = format_duration(Duration::from_secs((now.since(since).as_secs() + 30) / 60 * 60));
     Text {
-        title: format!("Summary of {hours}: {} fired, {resolved} resolved, {} still firing", fired.len(), firing.len()),
+        title: format!("Summary of {hours}: {} fired, {} resolved, {} still firing", fired.len(), resolved.len(), firing.len()),
         summary: if fired.is_empty() { "Nothing fired.".to_owned() } else { String::new() },
         facts,
     }
@@ -118,7 +124,10 @@ fn text(state: &State, since: Timestamp, now: Timestamp) -> Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Destination;
+    use crate::message::tests::notice;
     use crate::settings::Settings;
+    use watchfire_model::{Cause, Notice};
 
     #[test]
     fn a_summary_is_due_once_a_day_at_the_persons_own_time() {
@@ -135,6 +144,52 @@ mod tests {
         state.apply(&Change::Summary { person: "alex".to_owned(), at: at("2026-07-01T06:01:00Z") });
         assert_eq!(due(alex, &state, at("2026-07-02T05:59:00Z")), None);
         assert_eq!(due(alex, &state, at("2026-07-02T06:00:05Z")), Some(at("2026-07-01T06:01:00Z")));
+    }
+
+    #[test]
+    fn a_late_summary_waits_for_the_end_of_the_night() {
+        let settings: Settings = toml::from_str(
+            "[[people]]\nname = \"alex\"\ndaily_summary = \"08:00\"\nquiet_hours = [{ from = \"22:00\", to = \"07:00\" }]\n[[people.channels]]\nchannel = { type = \"terminal\" }",
+        )
+        .unwrap();
+        let routing = crate::routing::Routing::new(&settings).unwrap();
+        let at = |text: &str| Timestamp(chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis());
+        let mut state = State::default();
+        state.apply(&Change::Summary { person: "alex".to_owned(), at: at("2026-07-01T08:00:03Z") });
+        for (now, comes) in [("2026-07-03T02:00:00Z", false), ("2026-07-03T07:00:00Z", true), ("2026-07-02T08:00:00Z", true)] {
+            assert_eq!(due(&routing.receivers()[0], &state, at(now)).is_some(), comes, "{now}");
+        }
+    }
+
+    #[test]
+    fn a_summary_counts_what_people_were_told_of_once_and_by_the_clock_on_the_wall() {
+        let begun = Timestamp(1_772_334_661_000);
+        let since = begun.saturating_sub(DAY);
+        let mut state = State::default();
+        let mut tell = |name: &str, firing: bool, revision: u64, cause: bool| {
+            let state_of = if firing { NoticeState::Firing } else { NoticeState::Resolved };
+            let cause = cause.then(|| Cause { alert: "Down".to_owned(), service: "db".to_owned(), reason: "db fires".to_owned() });
+            let notice = Notice {
+                revision,
+                cause,
+                starts_at: begun,
+                ends_at: begun.saturating_add(Duration::from_secs(60)),
+                ..notice(name, state_of)
+            };
+            // By the steady clock it is a year ago: this machine had no time when it was started.
+            let at = begun.saturating_sub(365 * DAY);
+            state.apply(&Change::Notice { notice: Arc::new(notice), destinations: vec![Destination::unheard()], at });
+        };
+        tell("Down", true, 1, false);
+        tell("Down", true, 2, false);
+        for victim in ["A", "B", "C"] {
+            tell(victim, true, 1, true);
+            tell(victim, false, 2, true);
+        }
+        tell("Down", false, 3, false);
+        let said = text(&state, since.saturating_add(Duration::from_secs(4)), begun);
+        assert_eq!(said.title, "Summary of 1d: 1 fired, 1 resolved, 0 still firing");
+        assert_eq!(said.facts[1], ("fired", "1 x Down".to_owned()));
     }
 
     #[test]

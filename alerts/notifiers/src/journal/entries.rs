@@ -152,6 +152,7 @@ pub struct DeadLetter {
 /// One transition, for summaries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
+    /// When it began or ended, by the wall clock: summaries are asked for by it. The same for every telling of one beginning.
     pub at: Timestamp,
     pub fingerprint: String,
     pub alert: String,

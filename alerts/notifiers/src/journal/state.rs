@@ -218,7 +218,10 @@ impl State {
             self.acknowledgements.remove(&notice.fingerprint);
         }
         let transition = Transition {
-            at,
+            at: match notice.state {
+                NoticeState::Firing => notice.starts_at,
+                NoticeState::Resolved => notice.ends_at,
+            },
             fingerprint: notice.fingerprint.clone(),
             alert: notice.name().to_owned(),
             severity: notice.severity,

@@ -242,7 +242,7 @@ async fn nobody_is_woken_by_an_end_and_it_is_told_in_the_morning() {
 #[tokio::test]
 async fn a_daily_summary_comes_once_through_the_chosen_channel() {
     let receiver = Receiver::start().await;
-    let morning = Timestamp(chrono::DateTime::parse_from_rfc3339("2026-03-02T07:59:58Z").unwrap().timestamp_millis());
+    let morning = Timestamp(chrono::DateTime::parse_from_rfc3339("2026-03-01T07:59:58Z").unwrap().timestamp_millis());
     let clock = watchfire_model::HandClock::at(morning);
     let directory = tempfile::tempdir().unwrap();
     let ours = settings(&format!(
