@@ -84,6 +84,8 @@ ft_circuitbreaker_state_current{method="com.acme.Client.call",state="halfOpen"} 
 ft_circuitbreaker_state_current{method="com.acme.Client.call",state="open"} 0
 kong_upstream_target_health{upstream="orders",target="10.0.0.1:80",address="10.0.0.1:80",state="unhealthy",subsystem="http"} 1
 kong_upstream_target_health{upstream="orders",target="10.0.0.1:80",address="10.0.0.1:80",state="healthy",subsystem="http"} 0
+kong_upstream_target_health{upstream="orders",target="10.0.0.2:80",address="10.0.0.2:80",state="healthchecks_off",subsystem="http"} 1
+kong_upstream_target_health{upstream="orders",target="10.0.0.2:80",address="10.0.0.2:80",state="healthy",subsystem="http"} 0
 haproxy_server_status{proxy="api",server="s1",state="UP"} 0
 haproxy_server_status{proxy="api",server="s1",state="DOWN"} 1
 "#;
@@ -97,6 +99,7 @@ haproxy_server_status{proxy="api",server="s1",state="DOWN"} 1
             breaker("exporter", "com.acme.Client.call", "half-open"),
             breaker("haproxy", "api/s1", "open"),
             breaker("kong", "orders/10.0.0.1:80", "open"),
+            breaker("kong", "orders/10.0.0.2:80", "unknown"),
         ]
     );
 }
