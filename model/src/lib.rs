@@ -5,6 +5,7 @@
 //! - [`Timestamp`] (milliseconds, wall clock) for samples and alerts; [`Nanos`] for the times inside spans.
 //! - [`Labels`]: sorted, unique, cheap to clone; [`Selector`] matches them.
 //! - [`SeriesSink`] and [`SeriesSource`]: how samples enter and leave the store. [`SpanVisitor`]: how spans enter it.
+//! - [`ServiceName`]: whose telemetry it is, told the same way for spans, metrics and logs.
 //! - [`Request`] and [`Reading`]: everything a view, the HTTP API or an attached terminal can ask, and the answer.
 //! - [`Notice`]: what an alert transition says to people. [`Topology`]: who depends on whom, right now.
 //! - [`Meter`]: watchfire's own counters; each refusal has a `reason`.
@@ -32,6 +33,7 @@ pub mod reading;
 mod sample;
 mod secret;
 mod series;
+mod service_name;
 mod span;
 mod time;
 mod topology;
@@ -54,6 +56,7 @@ pub use series::{
     Appended, Exemplar, MAX_AHEAD, Metadata, MetricKind, OriginId, OwnSeries, SeriesData, SeriesId, SeriesSink, SeriesSource, SeriesView,
     SourceError,
 };
+pub use service_name::{ServiceName, UNKNOWN_SERVICE};
 pub use span::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, TraceId};
 pub use time::{Nanos, TimeRange, Timestamp};
 pub use topology::{Dependency, Topology};

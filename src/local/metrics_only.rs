@@ -22,7 +22,9 @@ const SERVED: [(&str, &str, f64); 2] = [
 /// # Errors
 /// When the store cannot be queried.
 pub fn names(lens: &Lens<'_>) -> Result<BTreeSet<String>, ReadError> {
-    let described = lens.by("job", "group by (job) (target_info unless on (job) up)")?;
+    // Collectors describe every process of a machine, by the name of its program; of those only what an SDK says is a service.
+    let described = r#"(target_info{job!~"unknown_service(:.*)?"} or target_info{telemetry_sdk_name!=""})"#;
+    let described = lens.by("job", &format!("group by (job) ({described} unless on (job) up)"))?;
     // The namespace stands before the name.
     let name = |job: String| job.split_once('/').map(|(_, name)| name.to_owned()).unwrap_or(job);
     Ok(described.into_keys().map(name).filter(|name| !name.is_empty()).collect())

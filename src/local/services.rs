@@ -357,6 +357,7 @@ mod tests {
         put("target_info", &[("job", "shop/worker"), ("telemetry_sdk_name", "opentelemetry")], 0.0);
         put("target_info", &[("job", "web"), ("telemetry_sdk_name", "opentelemetry")], 0.0);
         put("target_info", &[("job", "10.0.0.1:9464"), ("telemetry_sdk_name", "opentelemetry")], 0.0);
+        put("target_info", &[("job", "unknown_service:sshd"), ("process_pid", "7")], 0.0);
         put("up", &[("job", "10.0.0.1:9464")], 0.0);
         let served = "http_server_request_duration_seconds";
         for (service, code, per_minute) in [("web", "200", 570.0), ("web", "503", 30.0), ("idle", "200", 600.0)] {

@@ -322,3 +322,24 @@ fn requests_that_waited_in_the_queue_refuse_no_sample() {
     bench.pass(Duration::from_secs(3));
     assert_eq!(bench.value("traces_span_metrics_calls_total", &[("service_name", "later")]), Some(1.0));
 }
+
+#[test]
+fn spans_without_a_service_name_are_of_what_their_resource_is() {
+    let mut bench = Bench::new();
+    let sends = |attributes: &[(&str, &str)], id: u64| {
+        let mut sent = resource_spans("", vec![span(id.into(), id, 0, "op", SERVER)]);
+        sent.resource.as_mut().expect("a resource").attributes = attributes.iter().map(|(key, v)| text(key, v)).collect();
+        sent
+    };
+    bench.request(vec![
+        sends(&[("k8s.pod.name", "web-5d4f8c7b9d-x7k2p"), ("host.name", "n1")], 1),
+        sends(&[("service.name", "unknown_service:node"), ("k8s.daemonset.name", "agent")], 2),
+        sends(&[("service.name", "unknown_service:java")], 3),
+        sends(&[("process.executable.name", "cron")], 4),
+        sends(&[], 5),
+    ]);
+    bench.pass(3 * SECONDS);
+    let calls = bench.newest(CALLS);
+    let names: Vec<&str> = calls.iter().map(|(labels, _)| labels.value("service_name")).collect();
+    assert_eq!(names, ["agent", "unknown_service", "unknown_service:cron", "unknown_service:java", "web"]);
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use watchfire_model::{
     Appended, Clock, ClockReading, Exemplar, Labels, LogRecord, LogSink, Metadata, Meter, MetricKind, OriginId, ResourceView, SeriesId,
-    SeriesSink, SpanView, SpanVisitor, Timestamp, Value, harmless,
+    SeriesSink, ServiceName, SpanView, SpanVisitor, Timestamp, Value, harmless,
 };
 use watchfire_otlp::{Settings, start};
 
@@ -26,8 +26,9 @@ struct Print {
 
 impl SpanVisitor for Print {
     fn resource(&mut self, resource: &ResourceView<'_>) {
-        let name = resource.attributes.iter().find(|(key, _)| *key == "service.name").and_then(|(_, value)| value.as_str());
-        self.service = name.unwrap_or("unknown_service").to_owned();
+        let mut name = ServiceName::default();
+        resource.attributes.iter().filter_map(|(key, value)| Some((key, value.as_str()?))).for_each(|(key, value)| name.see(key, value));
+        self.service = name.or_unknown().into_owned();
     }
     fn scope(&mut self, _name: &str, _version: &str) {}
     fn span(&mut self, span: &SpanView<'_>) {

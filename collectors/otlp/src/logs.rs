@@ -9,10 +9,7 @@ use crate::value::{key_value, value_text};
 use crate::wire::{Reader, WireError};
 use std::borrow::Cow;
 use std::sync::Arc;
-use watchfire_model::{LogRecord, LogSeverity, Nanos, Receipt, SpanId, Timestamp, TraceId};
-
-/// The service of telemetry that does not say whose it is (OpenTelemetry resource conventions).
-pub(crate) const UNKNOWN_SERVICE: &str = "unknown_service";
+use watchfire_model::{LogRecord, LogSeverity, Nanos, Receipt, ServiceName, SpanId, Timestamp, TraceId};
 
 /// One logs request, decoded.
 #[derive(Debug, Default)]
@@ -57,10 +54,10 @@ impl Decoder<'_> {
             // The resource may come after its records.
             let mut attributes = Vec::new();
             each(resource_logs, 1, |resource| each(resource, 1, |kv| self.attribute(kv, &mut attributes)))?;
-            let service = match attributes.iter().position(|(key, _)| key == "service.name") {
-                Some(index) => Arc::from(attributes.remove(index).1),
-                None => Arc::from(UNKNOWN_SERVICE),
-            };
+            let mut name = ServiceName::default();
+            attributes.iter().for_each(|(key, value): &(String, String)| name.see(key, value));
+            let service = Arc::from(name.or_unknown());
+            attributes.retain(|(key, _)| key != "service.name");
             let owner = Owner { service, attributes };
             each(resource_logs, 2, |scope_logs| each(scope_logs, 2, |record| self.record(record, &owner)))
         })

@@ -4,8 +4,9 @@ use super::{OVERFLOW, SignalSettings};
 use crate::spans::intern::bounded;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use std::borrow::Cow;
 use std::sync::Arc;
-use watchfire_model::{AttributeValue, ResourceView, Timestamp};
+use watchfire_model::{AttributeValue, ResourceView, ServiceName, Timestamp};
 
 /// One service as its spans show it.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,9 +47,9 @@ pub(crate) struct ServiceSeries {
 }
 
 /// What a resource says about its service.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Identity<'a> {
-    pub name: &'a str,
+    pub name: Cow<'a, str>,
     pub namespace: &'a str,
     pub version: &'a str,
     pub simulated: bool,
@@ -56,17 +57,18 @@ pub(crate) struct Identity<'a> {
 
 impl<'a> Identity<'a> {
     pub fn read(resource: &ResourceView<'a>) -> Self {
-        let mut identity = Identity { name: "unknown_service", ..Identity::default() };
+        let (mut identity, mut name) = (Identity::default(), ServiceName::default());
         for (key, value) in resource.attributes {
             match (*key, value) {
-                ("service.name", AttributeValue::Str(name)) if !name.is_empty() => identity.name = bounded(name),
                 ("service.namespace", AttributeValue::Str(namespace)) => identity.namespace = bounded(namespace),
                 ("service.version", AttributeValue::Str(version)) => identity.version = bounded(version),
                 ("watchfire.simulated", AttributeValue::Bool(simulated)) => identity.simulated = *simulated,
                 ("watchfire.simulated", AttributeValue::Str(text)) => identity.simulated = *text == "true",
+                (key, AttributeValue::Str(text)) => name.see(key, bounded(text)),
                 _ => {}
             }
         }
+        identity.name = name.or_unknown();
         identity
     }
 }
@@ -104,10 +106,10 @@ impl Services {
 
     /// The service of this name; beyond the bound they are all one.
     pub fn find(&mut self, identity: &Identity<'_>, settings: &SignalSettings) -> u32 {
-        if let Some(id) = self.by_name.get(identity.name) {
+        if let Some(id) = self.by_name.get(&*identity.name) {
             return *id;
         }
-        let name = if self.all.len() >= self.limit { OVERFLOW } else { identity.name };
+        let name = if self.all.len() >= self.limit { OVERFLOW } else { &*identity.name };
         if let Some(id) = self.by_name.get(name) {
             return *id;
         }

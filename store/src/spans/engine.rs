@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{
     AttributeValue, Counter, Meter, OriginId, ResourceView, SeriesId, SeriesSink, SpanKind, SpanStatus, SpanView, SpanVisitor, Timestamp,
-    Value,
+    UNKNOWN_SERVICE, Value,
 };
 
 /// Resources and scopes found by their bytes.
@@ -113,9 +113,9 @@ impl SpanEngine {
         meter: &Meter,
     ) -> Self {
         let unmatched = |reason| meter.counter("watchfire_join_expired_total", &[("reason", reason)]);
-        let resource = Arc::new(Resource { raw: Box::default(), service: "unknown_service".into(), version: "".into() });
+        let resource = Arc::new(Resource { raw: Box::default(), service: UNKNOWN_SERVICE.into(), version: "".into() });
         let mut services = Services::new(settings.services);
-        let service = services.find(&Identity { name: "unknown_service", ..Identity::default() }, &settings);
+        let service = services.find(&Identity { name: UNKNOWN_SERVICE.into(), ..Identity::default() }, &settings);
         SpanEngine {
             origin: series.origin("watchfire/spans"),
             services,

@@ -2,7 +2,6 @@
 
 use super::names::label_name;
 use crate::limits::Limits;
-use crate::logs::UNKNOWN_SERVICE;
 use crate::repair::cut;
 use crate::value::value_text;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
@@ -10,7 +9,7 @@ use prost::Message;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use watchfire_model::{Labels, LabelsBuilder, METRIC_NAME};
+use watchfire_model::{Labels, LabelsBuilder, METRIC_NAME, ServiceName, UNKNOWN_SERVICE};
 
 /// What all series of one resource have in common.
 #[derive(Debug)]
@@ -30,12 +29,19 @@ const IDENTIFYING: [&str; 3] = ["service.name", "service.namespace", "service.in
 impl ResourceLabels {
     pub(super) fn new(attributes: &[KeyValue], limits: &Limits) -> Self {
         let attributes = texts(attributes, limits);
-        let get = |key: &str| attributes.get(key).map(String::as_str).filter(|v| !v.is_empty());
-        let job = get("service.name").map(|name| match get("service.namespace") {
+        let mut service = ServiceName::default();
+        attributes.iter().for_each(|(key, value)| service.see(key, value));
+        let service = service.found();
+        let get = |key: &str| match key {
+            "service.name" => service.as_deref(),
+            _ => attributes.get(key).map(String::as_str).filter(|v| !v.is_empty()),
+        };
+        let job = service.as_deref().map(|name| match get("service.namespace") {
             Some(namespace) => format!("{namespace}/{name}"),
             None => name.to_owned(),
         });
-        let instance = get("service.instance.id");
+        // Pods of one service that do not say which instance they are would share their series.
+        let instance = get("service.instance.id").or_else(|| get("k8s.pod.name"));
         let pair = |name: &str, value: &str| (Arc::<str>::from(name), Arc::<str>::from(value));
         let identity: Vec<_> =
             [job.as_deref().map(|j| pair("job", j)), instance.map(|i| pair("instance", i))].into_iter().flatten().collect();

@@ -169,6 +169,11 @@ async fn http_takes_json_as_the_specification_shows_it() {
     assert_eq!(fixture.post_json("/v1/logs", json).await.status, 200);
     let logs = fixture.store.logs.lock().expect("not poisoned").clone();
     assert_eq!((logs[0].body.as_str(), logs[0].severity, &*logs[0].service), (r#"{"a":[1,true]}"#, LogSeverity::Warn, "unknown_service"));
+    let json = r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"unknown_service:node"}},
+        {"key":"k8s.statefulset.name","value":{"stringValue":"db"}}]},"scopeLogs":[{"logRecords":[{"body":{"stringValue":"up"}}]}]}]}"#;
+    assert_eq!(fixture.post_json("/v1/logs", json).await.status, 200);
+    let logs = fixture.store.logs.lock().expect("not poisoned").clone();
+    assert_eq!((&*logs[1].service, logs[1].attributes.len()), ("db", 1), "what the resource says of itself is in the name");
     fixture.stop().await;
 }
 

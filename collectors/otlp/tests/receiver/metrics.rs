@@ -157,6 +157,25 @@ async fn a_resource_becomes_job_instance_promoted_labels_and_target_info() {
     fixture.stop().await;
 }
 
+/// Collectors send figures of workloads without a `service.name`.
+#[tokio::test]
+async fn a_resource_of_kubernetes_is_named_by_its_workload_and_told_apart_by_its_pod() {
+    let fixture = Fixture::start();
+    for pod in ["web-5d4f8c7b9d-x7k2p", "web-5d4f8c7b9d-b2c4d"] {
+        let attributes = vec![attribute("k8s.deployment.name", text("web")), attribute("k8s.pod.name", text(pod))];
+        send_as(&fixture, attributes, vec![gauge("g", "", vec![point(0, 1.0)])]).await;
+    }
+    let names = |pod: &str| format!(r#"instance="{pod}", job="web""#);
+    let of = |pod: &str| {
+        let [common, name] = [names(pod), format!(r#"k8s_deployment_name="web", k8s_pod_name="{pod}""#)];
+        [format!(r#"g{{{common}, service_name="web"}}@0=1"#), format!(r#"target_info{{{common}, {name}}}@0=1"#)]
+    };
+    let mut expected = [of("web-5d4f8c7b9d-x7k2p"), of("web-5d4f8c7b9d-b2c4d")].concat();
+    expected.sort();
+    assert_eq!(stored(&fixture), expected);
+    fixture.stop().await;
+}
+
 #[tokio::test]
 async fn deltas_add_up_per_series_and_out_of_order_ones_are_refused() {
     let fixture = Fixture::start();
