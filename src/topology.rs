@@ -2,7 +2,7 @@
 
 use crate::local::Declared;
 use std::sync::Arc;
-use watchfire_model::{Dependency, Topology};
+use watchfire_model::{Dependency, Relation, Topology};
 use watchfire_store::Store;
 
 /// Live edges of the store under the preset's names, plus declared edges that carry no spans of their own.
@@ -17,23 +17,9 @@ impl JoinedTopology {
     }
 }
 
-impl JoinedTopology {
-    /// A queue that does not drain depends on whoever works it off.
-    fn consumers(&self, queue: &str) -> Vec<Dependency> {
-        let declared = self.declared.queues.iter().filter(|q| q.name == queue).flat_map(|q| q.consumers.iter().cloned());
-        let observed =
-            self.store.observed_deliveries().into_iter().filter(|d| d.queue.as_deref() == Some(queue)).map(|d| d.server.to_string());
-        let mut names: Vec<String> = declared.chain(observed).filter(|name| name != queue).collect();
-        names.sort();
-        names.dedup();
-        names.into_iter().map(|server| Dependency { client: queue.to_owned(), server, error_ratio: None }).collect()
-    }
-}
-
 impl Topology for JoinedTopology {
     fn dependencies(&self, service: &str) -> Vec<Dependency> {
         let mut out = self.store.dependencies(service);
-        out.extend(self.consumers(service));
         for dependency in &mut out {
             if let Some((_, name)) = self.declared.aliases.iter().find(|(alias, _)| *alias == dependency.server) {
                 dependency.server.clone_from(name);
@@ -41,10 +27,20 @@ impl Topology for JoinedTopology {
         }
         for (client, server, _) in self.declared.edges.iter().filter(|(c, _, _)| c == service) {
             if !out.iter().any(|d| d.server == *server) {
-                out.push(Dependency { client: client.clone(), server: server.clone(), error_ratio: None });
+                out.push(Dependency { client: client.clone(), server: server.clone(), error_ratio: None, relation: Relation::Calls });
             }
         }
         out
+    }
+
+    fn consumers(&self, queue: &str) -> Vec<String> {
+        let declared = self.declared.queues.iter().filter(|q| q.name == queue).flat_map(|q| q.consumers.iter().cloned());
+        let observed =
+            self.store.observed_deliveries().into_iter().filter(|d| d.queue.as_deref() == Some(queue)).map(|d| d.server.to_string());
+        let mut names: Vec<String> = declared.chain(observed).filter(|name| name != queue).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     fn unhealthy(&self) -> Vec<(String, String)> {

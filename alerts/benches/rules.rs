@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_alerts::{Evaluator, EvaluatorSettings, MemorySeries, Period, RuleFile, RuleGroup, backtest};
-use watchfire_model::{Clock, Dependency, HandClock, Labels, Meter, Timestamp, Topology, Value};
+use watchfire_model::{Clock, Dependency, HandClock, Labels, Meter, Relation, Timestamp, Topology, Value};
 use watchfire_promql::Engine;
 
 fn main() {
@@ -50,7 +50,9 @@ struct Line;
 impl Topology for Line {
     fn dependencies(&self, service: &str) -> Vec<Dependency> {
         let next = service.strip_prefix('s').and_then(|n| n.parse::<u32>().ok()).filter(|n| *n < 999).map(|n| format!("s{}", n + 1));
-        next.map(|server| Dependency { client: service.to_owned(), server, error_ratio: None }).into_iter().collect()
+        next.map(|server| Dependency { client: service.to_owned(), server, error_ratio: None, relation: Relation::Calls })
+            .into_iter()
+            .collect()
     }
 
     fn unhealthy(&self) -> Vec<(String, String)> {

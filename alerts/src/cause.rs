@@ -6,7 +6,7 @@ use services::Services;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
-use watchfire_model::{Cause, Labels, Severity, Timestamp, Topology};
+use watchfire_model::{Cause, Dependency, Labels, Relation, Severity, Timestamp, Topology};
 
 /// Labels that name the service an alert is about, most telling first. A queue stands for itself: the topology says who consumes it.
 const SUBJECT_LABELS: [&str; 8] = ["service", "service_name", "app", "application", "queue", "client", "job", "instance"];
@@ -192,11 +192,12 @@ fn fault<'a>(root: &'a Root, alerts: &'a [Candidate]) -> Option<&'a str> {
 /// little does not explain that all calls fail since the database is gone.
 fn fails_elsewhere(graph: &mut Graph<'_>, service: &str, cause: &str, settings: &CauseSettings) -> bool {
     let edges = graph.edges(service);
-    if !edges.iter().any(|(_, ratio)| ratio.is_some_and(|r| r >= settings.other_edge)) {
+    let awaited = || edges.iter().filter(|edge| edge.relation != Relation::Sends);
+    if !awaited().any(|edge| edge.error_ratio.is_some_and(|r| r >= settings.other_edge)) {
         return false;
     }
     let (mut towards, mut elsewhere) = (Some(0.0_f64), 0.0_f64);
-    for (to, ratio) in edges.iter() {
+    for Edge { to, error_ratio: ratio, .. } in awaited() {
         let reached = graph.reached(to);
         if reached.contains_key(cause) {
             // Where it is not known how calls end, nothing speaks against it.
@@ -269,9 +270,12 @@ fn failing_edge(
         let mut failing: Vec<(Rc<str>, Option<f64>)> = graph
             .edges(&at)
             .iter()
-            .filter(|(to, _)| hops > 1 || callee.is_none_or(|callee| **to == *callee))
+            .filter(|edge| match callee.filter(|_| hops == 1) {
+                Some(callee) => *edge.to == *callee,
+                None => edge.relation != Relation::Sends,
+            })
+            .map(|edge| (edge.to.clone(), edge.error_ratio))
             .filter(|(to, ratio)| ratio.is_some_and(|r| r >= settings.failing_edge) && !seen.contains(to) && suspect(to))
-            .cloned()
             .collect();
         failing.retain(|(to, _)| !graph.reached(to).contains_key(&at));
         let worst = failing.into_iter().max_by(|a, b| a.1.unwrap_or(0.0).total_cmp(&b.1.unwrap_or(0.0)));
@@ -311,14 +315,19 @@ fn break_cycles(alerts: &[Candidate], parents: &mut [Option<usize>]) {
 /// Services that one depends on, with the number of calls to each.
 type Reached = hashbrown::HashMap<Rc<str>, usize, foldhash::fast::FixedState>;
 
-/// Direct dependencies with the share of calls that fail.
-type Edges = Rc<[(Rc<str>, Option<f64>)]>;
+/// A direct dependency.
+struct Edge {
+    to: Rc<str>,
+    /// Share of calls that fail.
+    error_ratio: Option<f64>,
+    relation: Relation,
+}
 
 /// The call graph, asked for once per service. Names are shared: a cascade reaches each of them many times.
 struct Graph<'a> {
     topology: &'a dyn Topology,
     names: HashSet<Rc<str>>,
-    edges: HashMap<Rc<str>, Edges>,
+    edges: HashMap<Rc<str>, Rc<[Edge]>>,
     reached: HashMap<Rc<str>, Rc<Reached>>,
 }
 
@@ -334,19 +343,20 @@ impl Graph<'_> {
         }
     }
 
-    fn edges(&mut self, service: &str) -> Edges {
+    fn edges(&mut self, service: &str) -> Rc<[Edge]> {
         if let Some(edges) = self.edges.get(service) {
             return edges.clone();
         }
         let found = self.topology.dependencies(service);
-        let edges: Edges = found.into_iter().map(|d| (self.name(&d.server), d.error_ratio)).collect();
+        let edge = |d: Dependency| Edge { to: self.name(&d.server), error_ratio: d.error_ratio, relation: d.relation };
+        let edges: Rc<[Edge]> = found.into_iter().map(edge).collect();
         let name = self.name(service);
         self.edges.insert(name, edges.clone());
         edges
     }
 
     fn calls(&mut self, service: &str, callee: &str) -> bool {
-        self.edges(service).iter().any(|(to, _)| **to == *callee)
+        self.edges(service).iter().any(|edge| *edge.to == *callee)
     }
 
     /// A service, and what it depends on by its calls to `callee`.
@@ -357,7 +367,7 @@ impl Graph<'_> {
         Rc::new(reached)
     }
 
-    /// Everything a service depends on, directly or not; the service itself at zero.
+    /// Everything a service depends on, directly or not; the service itself at zero. A queue depends on who works it off, and who fills it does not.
     fn reached(&mut self, service: &str) -> Rc<Reached> {
         if let Some(reached) = self.reached.get(service) {
             return reached.clone();
@@ -366,11 +376,17 @@ impl Graph<'_> {
         let mut reached = Reached::default();
         reached.insert(start.clone(), 0);
         let mut queue = VecDeque::from([(start.clone(), 0)]);
+        for consumer in self.topology.consumers(service) {
+            let consumer = self.name(&consumer);
+            reached.insert(consumer.clone(), 1);
+            queue.push_back((consumer, 1));
+        }
         while let Some((at, hops)) = queue.pop_front() {
-            for (next, _) in self.edges(&at).iter() {
-                if reached.len() < MAX_REACHED && !reached.contains_key(next) {
-                    reached.insert(next.clone(), hops + 1);
-                    queue.push_back((next.clone(), hops + 1));
+            for Edge { to, relation, .. } in self.edges(&at).iter().filter(|edge| edge.relation != Relation::Sends) {
+                if reached.len() < MAX_REACHED && !reached.contains_key(to) {
+                    let hops = if *relation == Relation::Is { hops } else { hops + 1 };
+                    reached.insert(to.clone(), hops);
+                    queue.push_back((to.clone(), hops));
                 }
             }
         }

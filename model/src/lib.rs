@@ -59,4 +59,4 @@ pub use series::{
 pub use service_name::{ServiceName, UNKNOWN_SERVICE};
 pub use span::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, TraceId};
 pub use time::{Nanos, TimeRange, Timestamp};
-pub use topology::{Dependency, Topology};
+pub use topology::{Dependency, Relation, Topology};

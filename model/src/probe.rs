@@ -67,9 +67,80 @@ pub struct CheckReport {
     pub certificate_expires: Option<Timestamp>,
 }
 
+impl CheckReport {
+    /// Whether it asks at this address (`host:port`, or a host where the port is not known), as callers name it.
+    pub fn is_of(&self, address: &str) -> bool {
+        let Some((scheme, rest)) = self.url.split_once("://") else { return false };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let (host, port) = host_and_port(authority.rsplit('@').next().unwrap_or_default());
+        let port = port.or(match scheme {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        });
+        let (called, called_port) = host_and_port(address);
+        let same_host = host.eq_ignore_ascii_case(called) || (is_loopback(host) && is_loopback(called));
+        // Of one host without a port it is not known what is meant; of this machine it is known that much more runs here.
+        same_host && !host.is_empty() && (called_port == port || (called_port.is_none() && !is_loopback(called)))
+    }
+}
+
+/// The parts of `host:port`, `host`, `[::1]:port` or `::1`.
+fn host_and_port(address: &str) -> (&str, Option<u16>) {
+    let bare = |host: &str| host.contains(':') && !host.starts_with('[');
+    match address.rsplit_once(':') {
+        Some((host, port)) if !bare(host) => (host.trim_matches(['[', ']']), port.parse().ok()),
+        _ => (address.trim_matches(['[', ']']), None),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host == "::1" || host.starts_with("127.")
+}
+
 /// Where probe results go: the store keeps the newest per check and writes the probe series.
 pub trait ProbeSink: Send + Sync {
     fn probe(&self, report: CheckReport);
     /// The check is no longer configured.
     fn forget(&self, service: &str, check: &str);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_is_of_the_address_that_callers_name() {
+        for (url, address, same) in [
+            ("tcp://db:5432", "db:5432", true),
+            ("tcp://DB:5432", "db:5432", true),
+            ("tcp://db:5432", "db:5433", false),
+            ("tcp://db:5432", "db2:5432", false),
+            ("tcp://db:5432", "db", true),
+            ("tcp://127.0.0.1:6379", "localhost:6379", true),
+            ("tcp://[::1]:6379", "127.0.0.1:6379", true),
+            ("tcp://[::1]:6379", "[::1]:6379", true),
+            ("tcp://127.0.0.1:6379", "localhost", false),
+            ("https://user:secret@api.example.com/health", "api.example.com:443", true),
+            ("http://es:9200/_cluster/health", "es:9200", true),
+            ("http://es/", "es:9200", false),
+            ("tcp://:5432", "", false),
+            ("nonsense", "nonsense", false),
+        ] {
+            let check = CheckReport {
+                service: String::new(),
+                check: String::new(),
+                url: url.into(),
+                state: HealthState::Unknown,
+                success: false,
+                latency: None,
+                detail: String::new(),
+                dependencies: Vec::new(),
+                at: Timestamp(0),
+                since: Timestamp(0),
+                certificate_expires: None,
+            };
+            assert_eq!(check.is_of(address), same, "{url} {address}");
+        }
+    }
 }

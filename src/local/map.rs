@@ -7,7 +7,7 @@ use super::state::of_error_ratio;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use watchfire_model::reading::{Breaker, Edge, Map, Node, NodeKind, Queue, ReadError, ServiceRow, beside_namesake};
-use watchfire_model::{HealthState, Labels};
+use watchfire_model::{CheckReport, HealthState, Labels};
 
 /// `connection_type` of what goes through a queue.
 const MESSAGING: &str = "messaging_system";
@@ -102,8 +102,15 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
         put_on_edge(breaker, &mut edges);
     }
 
+    let probed = probed(lens, context)?;
+    let folded = |row: &ServiceRow| {
+        let known = row.declared || row.last_seen.is_some() || row.rate.is_some();
+        !known
+            && edges.keys().all(|(client, server)| ![client, server].contains(&&row.name))
+            && probed.values().flatten().any(|c| c.service == row.name)
+    };
     let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
-    for row in services {
+    for row in services.iter().filter(|row| !folded(row)) {
         nodes.insert(row.name.clone(), service_node(row, context));
     }
     for (name, kind) in context.declared_nodes() {
@@ -122,6 +129,17 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
             if is_server && node.kind != NodeKind::Service {
                 absorb(node, edge);
             }
+        }
+    }
+    for (name, checks) in probed {
+        let Some(node) = nodes.get_mut(&name) else { continue };
+        for check in checks {
+            match check.state {
+                HealthState::Unhealthy | HealthState::Degraded => node.why.insert(0, format!("{} {}", check.check, check.detail)),
+                HealthState::Healthy if node.state == HealthState::Unknown => node.state = HealthState::Healthy,
+                HealthState::Healthy | HealthState::Unknown => continue,
+            }
+            node.state = node.state.max(check.state);
         }
     }
     for (name, figures) in super::collectors::collectors(lens)? {
@@ -197,6 +215,21 @@ fn node_kinds(lens: &Lens<'_>, context: &Context<'_>) -> Result<BTreeMap<String,
             _ => NodeKind::External,
         };
         out.insert(context.canonical(labels.value("node")).to_owned(), kind);
+    }
+    Ok(out)
+}
+
+/// The checks that ask at the addresses of nodes without telemetry of their own: a database is named by what is in it, and its probe by where it is.
+fn probed<'a>(lens: &Lens<'_>, context: &Context<'a>) -> Result<BTreeMap<String, Vec<&'a CheckReport>>, ReadError> {
+    let mut out: BTreeMap<String, Vec<&CheckReport>> = BTreeMap::new();
+    for (labels, _) in lens.vector("group by (node, address) (watchfire_node_address)")? {
+        let node = context.canonical(labels.value("node"));
+        for check in context.checks.iter().filter(|c| c.service != node && c.is_of(labels.value("address"))) {
+            let checks = out.entry(node.to_owned()).or_default();
+            if !checks.iter().any(|known| std::ptr::eq(*known, check)) {
+                checks.push(check);
+            }
+        }
     }
     Ok(out)
 }
@@ -344,7 +377,53 @@ fn edge_kind(connection: &str, server: Option<NodeKind>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::context::Declared;
+    use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
     use super::*;
+    use watchfire_model::{Timestamp, Value};
+    use watchfire_promql::Engine;
+    use watchfire_testkit::MemorySource;
+
+    /// Spans name a database by what is in it, and a probe by its address.
+    #[test]
+    fn a_database_is_as_well_as_the_probe_at_its_address() {
+        let mut source = MemorySource::new();
+        let at = Timestamp(1_772_334_000_000);
+        for (metric, pairs) in [
+            ("traces_service_graph_request_total", &[("client", "shop"), ("server", "orders"), ("connection_type", "database")][..]),
+            ("watchfire_node_info", &[("node", "orders"), ("kind", "database"), ("system", "postgresql")]),
+            ("watchfire_node_address", &[("node", "orders"), ("address", "db:5432")]),
+        ] {
+            let labels = Labels::from_pairs([("__name__", metric)].into_iter().chain(pairs.iter().copied()));
+            [Timestamp(at.0 - 30_000), at].into_iter().for_each(|at| source.push(&labels, at, Value::Float(1.0)));
+        }
+        let check = |service: &str, state: HealthState| CheckReport {
+            service: service.into(),
+            check: "tcp".into(),
+            url: "tcp://db:5432".into(),
+            state,
+            success: state == HealthState::Healthy,
+            latency: None,
+            detail: "cannot connect".into(),
+            dependencies: Vec::new(),
+            at,
+            since: at,
+            certificate_expires: None,
+        };
+        let row = |name: &str| ServiceRow { name: name.into(), ..ServiceRow::default() };
+        let services = [row("db:5432"), ServiceRow { last_seen: Some(at), ..row("shop") }];
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let (declared, last_seen) = (Declared::default(), BTreeMap::new());
+        for (state, why) in [(HealthState::Unhealthy, &["tcp cannot connect".to_owned()][..]), (HealthState::Healthy, &[])] {
+            let checks = [check("db:5432", state)];
+            let context = Context { declared: &declared, checks: &checks, alerts: &[], breakers: &[], last_seen: &last_seen };
+            let map = map(&lens, &context, &services, &[]).expect("readable");
+            let nodes: Vec<_> = map.nodes.iter().map(|n| n.name.as_str()).collect();
+            assert_eq!(nodes, ["orders", "shop"], "the address is no node of its own");
+            assert_eq!((map.nodes[0].state, &map.nodes[0].why[..]), (state, why));
+        }
+    }
 
     #[test]
     fn a_breaker_scraped_by_address_is_that_of_the_only_one_who_calls_what_it_protects() {

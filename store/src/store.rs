@@ -276,7 +276,7 @@ impl ProbeSink for Store {
 
 impl Topology for Store {
     fn dependencies(&self, service: &str) -> Vec<Dependency> {
-        self.graph.dependencies(service, &self.series, &self.board.load().edges, self.clock.now())
+        self.graph.dependencies(service, &self.series, &self.board.load().edges, &self.checks, self.clock.now())
     }
 
     fn unhealthy(&self) -> Vec<(String, String)> {

@@ -2,20 +2,20 @@
 
 use crate::checks::Checks;
 use crate::series::SeriesBook;
-use crate::signals::edges::ObservedEdge;
+use crate::signals::edges::{Connection, ObservedEdge};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::{Dependency, HealthState, Selector, SeriesSource, TimeRange, Timestamp};
+use watchfire_model::{CheckReport, Dependency, HealthState, Relation, Selector, SeriesSource, TimeRange, Timestamp};
 
 /// What counts as now: edges with calls in this time, and their failures in it.
 const RECENT: Duration = Duration::from_secs(300);
 /// How long the graph is not drawn again, milliseconds. Cause analysis asks for many services at once.
 const STANDS: i64 = 1000;
 
-/// By client: by server, (calls, failures) within [`RECENT`].
-type Graph = BTreeMap<String, BTreeMap<String, (f64, f64)>>;
+/// By client: by server and how it is needed, (calls, failures) within [`RECENT`].
+type Graph = BTreeMap<String, BTreeMap<(String, Relation), (f64, f64)>>;
 
 #[derive(Default)]
 pub(crate) struct LiveGraph {
@@ -23,32 +23,40 @@ pub(crate) struct LiveGraph {
 }
 
 impl LiveGraph {
-    pub fn dependencies(&self, service: &str, series: &SeriesBook, edges: &[ObservedEdge], now: Timestamp) -> Vec<Dependency> {
-        let graph = self.graph(series, edges, now);
+    pub fn dependencies(
+        &self,
+        service: &str,
+        series: &SeriesBook,
+        edges: &[ObservedEdge],
+        checks: &Checks,
+        now: Timestamp,
+    ) -> Vec<Dependency> {
+        let graph = self.graph(series, edges, checks, now);
         let of_service = graph.get(service).into_iter().flatten();
         of_service
-            .map(|(server, (calls, failures))| Dependency {
+            .map(|((server, relation), (calls, failures))| Dependency {
                 client: service.to_owned(),
                 server: server.clone(),
+                relation: *relation,
                 error_ratio: (*calls > 0.0).then(|| (failures / calls).clamp(0.0, 1.0)),
             })
             .collect()
     }
 
-    fn graph(&self, series: &SeriesBook, edges: &[ObservedEdge], now: Timestamp) -> Arc<Graph> {
+    fn graph(&self, series: &SeriesBook, edges: &[ObservedEdge], checks: &Checks, now: Timestamp) -> Arc<Graph> {
         let mut drawn = self.drawn.lock();
         if let Some((at, graph)) = &*drawn
             && (0..STANDS).contains(&now.0.saturating_sub(at.0))
         {
             return graph.clone();
         }
-        let graph = Arc::new(draw(series, edges, now));
+        let graph = Arc::new(draw(series, edges, &checks.all(), now));
         *drawn = Some((now, graph.clone()));
         graph
     }
 }
 
-fn draw(series: &SeriesBook, edges: &[ObservedEdge], now: Timestamp) -> Graph {
+fn draw(series: &SeriesBook, edges: &[ObservedEdge], checks: &[CheckReport], now: Timestamp) -> Graph {
     let mut graph = Graph::new();
     let recent = series.aging.ago(now, RECENT);
     let range = TimeRange::new(recent, now);
@@ -60,13 +68,18 @@ fn draw(series: &SeriesBook, edges: &[ObservedEdge], now: Timestamp) -> Graph {
                 return;
             }
             // The collector splits the total by a label `failed` and counts failures again under their own name.
-            let edge = graph.entry(client.to_owned()).or_default().entry(server.to_owned()).or_default();
+            let to = (server.to_owned(), relation(view.labels.value("connection_type")));
+            let edge = graph.entry(client.to_owned()).or_default().entry(to).or_default();
             if failures { edge.1 += increase } else { edge.0 += increase }
         });
     }
     // Edges seen since the last publication have no increase yet.
     for edge in edges.iter().filter(|e| e.last_seen >= recent) {
-        graph.entry(edge.client.to_string()).or_default().entry(edge.server.to_string()).or_default();
+        let to = (edge.server.to_string(), relation(edge.connection.label()));
+        graph.entry(edge.client.to_string()).or_default().entry(to).or_default();
+        for check in checks.iter().filter(|c| *c.service != *edge.server && edge.addresses.iter().any(|address| c.is_of(address))) {
+            graph.entry(edge.server.to_string()).or_default().entry((check.service.clone(), Relation::Is)).or_default();
+        }
     }
     // Failures alone (no calls in this time) make no edge.
     graph.values_mut().for_each(|servers| {
@@ -74,6 +87,10 @@ fn draw(series: &SeriesBook, edges: &[ObservedEdge], now: Timestamp) -> Graph {
         servers.retain(|_, counts| seen(counts));
     });
     graph
+}
+
+fn relation(connection: &str) -> Relation {
+    if connection == Connection::MessagingSystem.label() { Relation::Sends } else { Relation::Calls }
 }
 
 /// By how much a counter grew, resets included.

@@ -441,19 +441,3 @@ fn checks_become_series_and_what_is_not_known_has_no_value() {
     assert!(bench.store.checks().is_empty());
     assert!(watchfire_model::is_stale(bench.value("probe_success", &[]).expect("an end")));
 }
-
-#[test]
-fn the_live_graph_knows_dependencies_and_their_failures() {
-    let mut bench = Bench::new();
-    for i in 1..=10u128 {
-        let server = span(i, 2, 1, "serve", SERVER);
-        bench.send("web", vec![span(i, 1, 0, "call", CLIENT)]);
-        bench.send("api", vec![if i <= 3 { server.fails("no") } else { server }]);
-    }
-    bench.send("api", vec![span(50, 1, 0, "SELECT", CLIENT).with(text("db.system", "mysql")).with(text("db.name", "users"))]);
-    bench.pass(5 * SECOND);
-    let of = |service| bench.store.dependencies(service).into_iter().map(|d| (d.server, d.error_ratio)).collect::<Vec<_>>();
-    assert_eq!(of("web"), [("api".to_owned(), Some(0.3))]);
-    assert_eq!(of("api"), [("users".to_owned(), Some(0.0))]);
-    assert_eq!(of("users"), []);
-}

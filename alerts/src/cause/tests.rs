@@ -6,6 +6,10 @@ use watchfire_model::Dependency;
 struct Fixed {
     edges: Vec<(String, String, Option<f64>)>,
     unhealthy: Vec<(String, String)>,
+    /// Edges that messages take.
+    sent: Vec<(String, String)>,
+    /// Queues and who works them off.
+    consumers: Vec<(String, String)>,
 }
 
 impl Topology for Fixed {
@@ -13,8 +17,17 @@ impl Topology for Fixed {
         self.edges
             .iter()
             .filter(|(client, _, _)| client == service)
-            .map(|(client, server, error_ratio)| Dependency { client: client.clone(), server: server.clone(), error_ratio: *error_ratio })
+            .map(|(client, server, error_ratio)| Dependency {
+                relation: if self.sent.contains(&(client.clone(), server.clone())) { Relation::Sends } else { Relation::Calls },
+                client: client.clone(),
+                server: server.clone(),
+                error_ratio: *error_ratio,
+            })
             .collect()
+    }
+
+    fn consumers(&self, queue: &str) -> Vec<String> {
+        self.consumers.iter().filter(|(name, _)| name == queue).map(|(_, consumer)| consumer.clone()).collect()
     }
 
     fn unhealthy(&self) -> Vec<(String, String)> {
@@ -23,7 +36,7 @@ impl Topology for Fixed {
 }
 
 fn graph(edges: &[(&str, &str)]) -> Fixed {
-    Fixed { edges: edges.iter().map(|(a, b)| (a.to_string(), b.to_string(), None)).collect(), unhealthy: Vec::new() }
+    Fixed { edges: edges.iter().map(|(a, b)| (a.to_string(), b.to_string(), None)).collect(), ..Fixed::default() }
 }
 
 fn alert(service: &str, active: i64) -> Candidate {
@@ -208,10 +221,57 @@ fn a_breaker_is_explained_by_the_alert_on_its_callee_before_the_one_beside_it() 
 fn a_queue_is_explained_by_its_consumer() {
     let labels = Labels::from_pairs([("queue", "emails"), ("system", "celery"), ("job", "celery-exporter")]);
     assert_eq!(subject(&labels), Some("emails"));
-    let topology = graph(&[("emails", "mailer"), ("web", "emails")]);
+    let topology = Fixed { consumers: vec![("emails".into(), "mailer".into())], ..graph(&[("web", "emails")]) };
     let mut queue = alert("emails", 20);
     queue.severity = Severity::Warning;
     assert_eq!(roots(&[queue, alert("mailer", 0)], &topology), [Some(Root::Alert(1)), None]);
+}
+
+/// Who hands a message over does not wait for what becomes of it, and fails for another reason.
+#[test]
+fn who_works_off_messages_is_no_cause_of_who_sends_them() {
+    let topology = Fixed {
+        sent: vec![("web".into(), "mailer".into())],
+        consumers: vec![("emails".into(), "mailer".into())],
+        edges: vec![
+            ("web".into(), "mailer".into(), Some(0.5)),
+            ("web".into(), "emails".into(), None),
+            ("web".into(), "users".into(), Some(0.1)),
+        ],
+        ..Fixed::default()
+    };
+    assert_eq!(
+        roots(&[alert("web", 10), alert("mailer", 0)], &topology),
+        [Some(Root::Edge { service: "users".into(), error_ratio: 0.1 }), None]
+    );
+    assert_eq!(roots(&[alert("web", 10), alert("mailer", 0), alert("users", 0)], &topology), [Some(Root::Alert(2)), None, None]);
+    // An alert that is about these messages is explained by what becomes of them.
+    let mut about = alert("web", 10);
+    about.place = vec![("server", "mailer".into())];
+    assert_eq!(roots(&[about, alert("mailer", 0)], &topology), [Some(Root::Alert(1)), None]);
+}
+
+/// The database of the spans and the address that is probed are one place, no call apart.
+#[test]
+fn what_a_probe_asks_by_its_address_is_as_near_as_what_is_called() {
+    struct Probed;
+    impl Topology for Probed {
+        fn dependencies(&self, service: &str) -> Vec<Dependency> {
+            let to =
+                |server: &str, relation| vec![Dependency { client: service.into(), server: server.into(), error_ratio: None, relation }];
+            match service {
+                "web" => to("orders", Relation::Calls),
+                "orders" => to("db:5432", Relation::Is),
+                _ => Vec::new(),
+            }
+        }
+        fn unhealthy(&self) -> Vec<(String, String)> {
+            vec![("db:5432".into(), "connection refused".into())]
+        }
+    }
+    let found = explain(&[alert("web", 10)], &Probed, &CauseSettings::default(), &|_| true);
+    let root = Root::Probe { service: "db:5432".into(), reason: "connection refused".into() };
+    assert_eq!(found, [Some(Explanation { root, hops: 1 })]);
 }
 
 proptest! {
@@ -222,7 +282,7 @@ proptest! {
         alerts in prop::collection::vec((0_u8..8, 0_i64..200, 0_usize..7, any::<bool>()), 1..12),
     ) {
         let name = |i: u8| format!("s{i}");
-        let topology = Fixed { edges: edges.iter().map(|(a, b)| (name(*a), name(*b), None)).collect(), unhealthy: Vec::new() };
+        let topology = Fixed { edges: edges.iter().map(|(a, b)| (name(*a), name(*b), None)).collect(), ..Fixed::default() };
         let alerts: Vec<Candidate> = alerts
             .iter()
             .map(|(s, t, severity, firing)| Candidate { severity: Severity::ALL[*severity], firing: *firing, ..alert(&name(*s), *t) })

@@ -7,7 +7,7 @@ use super::*;
 use crate::memory::MemorySeries;
 use crate::rule_file::RuleFile;
 use parking_lot::Mutex;
-use watchfire_model::{Dependency, HandClock, NoticeState, Selector, Severity, TimeRange, Value, is_stale};
+use watchfire_model::{Dependency, HandClock, NoticeState, Relation, Selector, Severity, TimeRange, Value, is_stale};
 
 const START: Timestamp = Timestamp(1_700_000_000_000 - 1_700_000_000_000 % 60_000);
 
@@ -22,7 +22,13 @@ impl Topology for FakeTopology {
     fn dependencies(&self, service: &str) -> Vec<Dependency> {
         let edges = self.edges.lock();
         let of = edges.iter().filter(|(client, _, _)| client == service);
-        of.map(|(client, server, ratio)| Dependency { client: client.clone(), server: server.clone(), error_ratio: *ratio }).collect()
+        of.map(|(client, server, ratio)| Dependency {
+            client: client.clone(),
+            server: server.clone(),
+            error_ratio: *ratio,
+            relation: Relation::Calls,
+        })
+        .collect()
     }
 
     fn unhealthy(&self) -> Vec<(String, String)> {

@@ -42,6 +42,8 @@ pub struct ObservedEdge {
     pub queue: Option<Arc<str>>,
     /// `postgresql`, `kafka` ...; empty where not stated.
     pub system: Arc<str>,
+    /// Where a server without spans of its own is, as clients say: `host:port`. A few at most.
+    pub addresses: Vec<Arc<str>>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
 }
@@ -54,9 +56,27 @@ pub(crate) struct EdgeState {
     pub failed: f64,
     pub server: Histogram,
     pub client: Histogram,
-    /// Requests, failed, server seconds, client seconds, node.
-    pub series: [Published; 5],
+    /// Requests, failed, server seconds, client seconds.
+    pub series: [Published; 4],
+    /// What the node is, and each address that it has.
+    pub node: Vec<Published>,
 }
+
+impl EdgeState {
+    pub fn published(&mut self) -> impl Iterator<Item = &mut Published> {
+        self.series.iter_mut().chain(&mut self.node)
+    }
+
+    fn is_at(&mut self, address: &Arc<str>) {
+        let known = &mut self.edge.addresses;
+        if !address.is_empty() && known.len() < ADDRESSES && !known.contains(address) {
+            known.push(address.clone());
+        }
+    }
+}
+
+/// Addresses of one server that are told apart: a primary, its replicas and other names for them.
+const ADDRESSES: usize = 8;
 
 /// Names as they are published: client, server, connection, queue.
 type Names = (Arc<str>, Arc<str>, Connection, Option<Arc<str>>);
@@ -101,6 +121,7 @@ pub(crate) struct Drawing {
     pub protocol: Protocol,
     pub queue: Option<Arc<str>>,
     pub system: Arc<str>,
+    pub address: Arc<str>,
     pub own_name: bool,
 }
 
@@ -140,10 +161,13 @@ impl Edges {
 
     #[cold]
     fn add(&mut self, ends: Ends, drawing: Drawing, at: Timestamp) -> u32 {
-        let Drawing { client, server, protocol, queue, system, own_name } = drawing;
+        let Drawing { client, server, protocol, queue, system, address, own_name } = drawing;
         let names = (client, server, ends.connection, queue);
         if let Some(id) = self.by_names.get(&names) {
             self.by_ends.insert(ends, *id);
+            if let Some(state) = self.states[*id as usize].as_mut() {
+                state.is_at(&address);
+            }
             return *id;
         }
         let full = self.by_names.len() >= self.limit;
@@ -154,7 +178,7 @@ impl Edges {
             return *id;
         }
         self.fresh = true;
-        let state = Some(EdgeState {
+        let mut state = EdgeState {
             edge: ObservedEdge {
                 client: names.0.clone(),
                 server: names.1.clone(),
@@ -162,6 +186,7 @@ impl Edges {
                 protocol,
                 queue: names.3.clone(),
                 system,
+                addresses: Vec::new(),
                 first_seen: at,
                 last_seen: at,
             },
@@ -171,7 +196,12 @@ impl Edges {
             server: Histogram::new(),
             client: Histogram::new(),
             series: Default::default(),
-        });
+            node: Vec::new(),
+        };
+        if !full {
+            state.is_at(&address);
+        }
+        let state = Some(state);
         let id = match self.free.pop() {
             Some(id) => {
                 self.states[id as usize] = state;

@@ -7,6 +7,7 @@ pub mod histogram;
 pub(crate) mod join;
 pub(crate) mod operations;
 pub(crate) mod peer;
+pub(crate) mod peer_attributes;
 pub(crate) mod publish;
 pub(crate) mod repeats;
 pub mod sampling;

@@ -1,7 +1,7 @@
 //! The other end of a call, as the caller's attributes name it: databases, caches, queues and external services that send no spans themselves.
 
 use super::OVERFLOW;
-use crate::spans::wire::{self, AnyText};
+use super::peer_attributes::PeerAttributes;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::cell::Cell;
@@ -9,7 +9,6 @@ use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use watchfire_model::reading::NodeKind;
-use watchfire_model::{AttributeValue, SpanKind, SpanView};
 
 /// What kind of conversation a call is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -60,7 +59,7 @@ impl Protocol {
 }
 
 /// Bytes of a name that are looked at.
-const LONGEST: usize = 256;
+pub(super) const LONGEST: usize = 256;
 
 /// A peer without a name.
 pub(crate) const NOBODY: u32 = u32::MAX;
@@ -80,215 +79,12 @@ pub(crate) struct Peer {
     answers: Cell<u32>,
     /// Whose call that was.
     asked: Cell<u32>,
+    /// Where it is, as callers name it: `host:port`; empty where they do not.
+    pub address: Arc<str>,
     base: Box<[u8]>,
+    /// Of a database or cache: its address. Others of one name are one peer wherever they are.
+    place: Box<[u8]>,
     port: u32,
-}
-
-/// What the attributes of one CLIENT, PRODUCER or CONSUMER span say about its peer. Text is left as bytes: only a name that is new is looked at closer.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct PeerAttributes<'a> {
-    service: &'a [u8],
-    old_service: &'a [u8],
-    db_namespace: &'a [u8],
-    db_system: &'a [u8],
-    destination: &'a [u8],
-    template: &'a [u8],
-    routing_key: &'a [u8],
-    messaging_system: &'a [u8],
-    operation: &'a [u8],
-    address: &'a [u8],
-    old_address: &'a [u8],
-    socket_address: &'a [u8],
-    url: &'a [u8],
-    rpc_service: &'a [u8],
-    rpc_method: &'a [u8],
-    rpc_system: &'a [u8],
-    port: u32,
-    http: bool,
-}
-
-impl<'a> PeerAttributes<'a> {
-    /// Reads the few attributes that matter, under their stable and their older names (OpenTelemetry semantic conventions 1.44 and before 1.21). Into
-    /// what is empty, because 200 bytes would be copied if it were returned.
-    #[inline]
-    pub fn read(&mut self, span: &SpanView<'a>) {
-        for (start, end) in span.attribute_ranges {
-            let Some(message) = span.body.get(*start as usize..*end as usize) else { continue };
-            // A key that matters is shorter than 128 bytes, and nearly every encoder writes it first.
-            if let [0x0a, length, rest @ ..] = message {
-                let Some((key, rest)) = rest.split_at_checked(*length as usize) else { continue };
-                self.take(key, rest, || wire::any_value(rest));
-            } else {
-                // From JSON, whose members have no order.
-                let (key, value) = wire::key_value(message);
-                self.take(key, &[], || value);
-            }
-        }
-    }
-
-    /// `value` is what follows the key, `any` finds the value in it.
-    #[inline]
-    fn take(&mut self, key: &[u8], value: &'a [u8], any: impl FnOnce() -> &'a [u8]) {
-        // By length first: most keys are none of these, and most are told by their length alone.
-        let slot = match key.len() {
-            7 if key == b"db.name" && self.db_namespace.is_empty() => &mut self.db_namespace,
-            8 if key == b"url.full" || key == b"http.url" => &mut self.url,
-            9 if key == b"db.system" && self.db_system.is_empty() => &mut self.db_system,
-            10 if key == b"rpc.system" && self.rpc_system.is_empty() => &mut self.rpc_system,
-            10 if key == b"rpc.method" => &mut self.rpc_method,
-            11 if key == b"rpc.service" => &mut self.rpc_service,
-            11 if key == b"net.peer.ip" && self.socket_address.is_empty() => &mut self.socket_address,
-            11 if key == b"http.method" => return self.http = true,
-            11 if key == b"server.port" => return self.take_port(value, any),
-            12 if key == b"peer.service" => &mut self.old_service,
-            12 if key == b"db.namespace" => &mut self.db_namespace,
-            13 if key == b"net.peer.name" => &mut self.old_address,
-            13 if key == b"net.peer.port" => return self.take_port(value, any),
-            14 if key == b"server.address" => &mut self.address,
-            14 if key == b"db.system.name" => &mut self.db_system,
-            15 if key == b"rpc.system.name" => &mut self.rpc_system,
-            16 if key == b"messaging.system" => &mut self.messaging_system,
-            17 if key == b"service.peer.name" => &mut self.service,
-            18 if key == b"net.sock.peer.addr" && self.socket_address.is_empty() => &mut self.socket_address,
-            19 if key == b"http.request.method" => return self.http = true,
-            19 if key == b"messaging.operation" && self.operation.is_empty() => &mut self.operation,
-            20 if key == b"network.peer.address" => &mut self.socket_address,
-            21 if key == b"messaging.destination" && self.destination.is_empty() => &mut self.destination,
-            24 if key == b"messaging.operation.type" => &mut self.operation,
-            26 if key == b"messaging.destination.name" => &mut self.destination,
-            30 if key == b"messaging.destination.template" => &mut self.template,
-            30 if key == b"messaging.rabbitmq.routing_key" => &mut self.routing_key,
-            42 if key == b"messaging.rabbitmq.destination.routing_key" => &mut self.routing_key,
-            _ => return,
-        };
-        // The usual form of a text value: field 2 holding field 1, both shorter than 128 bytes.
-        if let [0x12, outer, 0x0a, inner, text @ ..] = value
-            && usize::from(*outer) == text.len() + 2
-            && usize::from(*inner) == text.len()
-        {
-            *slot = text;
-        } else if let AnyText::Text(text) = wire::text(any()) {
-            *slot = text;
-        }
-    }
-
-    fn take_port(&mut self, value: &[u8], any: impl FnOnce() -> &'a [u8]) {
-        // The usual form of a port: field 2 of three or four bytes holding field 3, a varint of two or three.
-        match *value {
-            [0x12, 3, 0x18, low @ 0x80..=0xff, high @ 0..=0x7f] => return self.port = u32::from(low & 0x7f) | u32::from(high) << 7,
-            [0x12, 4, 0x18, low @ 0x80..=0xff, middle @ 0x80..=0xff, high @ 0..=3] => {
-                return self.port = u32::from(low & 0x7f) | u32::from(middle & 0x7f) << 7 | u32::from(high) << 14;
-            }
-            _ => {}
-        }
-        if let AttributeValue::Int(port) = wire::scalar(any()) {
-            self.port = u32::try_from(port).ok().filter(|p| *p < 65_536).unwrap_or(0);
-        }
-    }
-
-    #[inline]
-    pub fn protocol(&self, kind: SpanKind) -> Protocol {
-        if kind == SpanKind::Consumer {
-            Protocol::Messaging
-        } else if !self.db_system.is_empty() || !self.db_namespace.is_empty() {
-            if is_cache(self.db_system) { Protocol::Cache } else { Protocol::Database }
-        } else if kind == SpanKind::Producer || !self.messaging_system.is_empty() || !self.destination.is_empty() {
-            Protocol::Messaging
-        } else if !self.rpc_system.is_empty() || !self.rpc_service.is_empty() {
-            Protocol::Grpc
-        } else if self.http || !self.url.is_empty() {
-            Protocol::Http
-        } else {
-            Protocol::Call
-        }
-    }
-
-    /// Whether the call fetches messages or says what became of them. Such a client publishes nothing, and no other service answers it.
-    #[inline]
-    pub fn consumes(&self) -> bool {
-        matches!(self.operation, b"receive" | b"settle")
-    }
-
-    /// Whether the call hands over messages, each of which may have a span of its own that created it.
-    #[inline]
-    pub fn sends(&self) -> bool {
-        matches!(self.operation, b"send" | b"publish")
-    }
-
-    /// Whether a consumer works on messages of a queue that it names. One that only fetched them is followed by others that do.
-    #[inline]
-    pub fn processes(&self) -> bool {
-        !self.destination().is_empty() && !self.consumes()
-    }
-
-    /// The queue or topic: of many that are made alike the one name they share, and of RabbitMQ's default exchange the queue that the routing key names.
-    #[inline]
-    fn destination(&self) -> &'a [u8] {
-        if !self.template.is_empty() {
-            return self.template;
-        }
-        if !self.routing_key.is_empty() && matches!(self.destination, b"" | b"<default>" | b"(default)" | b"amq.default") {
-            // The broker gives each client a queue of its own for answers.
-            const ANSWERS: [&[u8]; 2] = [b"amq.gen", b"amq.rabbitmq.reply-to"];
-            return ANSWERS.into_iter().find(|own| self.routing_key.starts_with(own)).unwrap_or(self.routing_key);
-        }
-        self.destination
-    }
-
-    /// The peer's name by precedence, with a port where the name is an address: stated service, database, destination, address, RPC service.
-    #[inline]
-    fn name(&self, protocol: Protocol) -> (&'a [u8], u32) {
-        for stated in [self.service, self.old_service] {
-            if !stated.is_empty() {
-                return (stated, 0);
-            }
-        }
-        if matches!(protocol, Protocol::Database | Protocol::Cache) {
-            // A bare number is a database index of a cache, not a name.
-            let numbered = self.db_namespace.iter().all(u8::is_ascii_digit);
-            return (if numbered && !self.db_system.is_empty() { self.db_system } else { self.db_namespace }, 0);
-        }
-        let destination = self.destination();
-        if !destination.is_empty() {
-            return (destination, 0);
-        }
-        let port = if matches!(self.port, 80 | 443) { 0 } else { self.port };
-        for address in [self.address, self.old_address] {
-            if !address.is_empty() {
-                return (address, port);
-            }
-        }
-        let of_url = host(self.url);
-        if !of_url.is_empty() {
-            return (of_url, 0);
-        }
-        if self.socket_address.is_empty() { (self.rpc_service(), 0) } else { (self.socket_address, port) }
-    }
-
-    /// The service of an RPC: stated, or before the slash of a fully qualified method.
-    fn rpc_service(&self) -> &'a [u8] {
-        if !self.rpc_service.is_empty() {
-            return self.rpc_service;
-        }
-        self.rpc_method.iter().rposition(|b| *b == b'/').map(|slash| &self.rpc_method[..slash]).unwrap_or_default()
-    }
-
-    fn system(&self) -> &'a [u8] {
-        [self.db_system, self.messaging_system, self.rpc_system].into_iter().find(|n| !n.is_empty()).unwrap_or_default()
-    }
-}
-
-/// Host and port of a URL.
-fn host(url: &[u8]) -> &[u8] {
-    let Some(scheme) = url.windows(3).take(12).position(|w| w == b"://") else { return &[] };
-    let authority = url[scheme + 3..].split(|b| matches!(b, b'/' | b'?' | b'#')).next().unwrap_or_default();
-    authority.rsplit(|b| *b == b'@').next().unwrap_or_default()
-}
-
-fn is_cache(system: &[u8]) -> bool {
-    const CACHES: [&[u8]; 9] =
-        [b"redis", b"memcached", b"valkey", b"keydb", b"dragonfly", b"hazelcast", b"aws.elasticache", b"infinispan", b"coherence"];
-    CACHES.contains(&system)
 }
 
 impl Peer {
@@ -359,19 +155,30 @@ impl Peers {
             return NOBODY;
         }
         let base = &base[..base.len().min(LONGEST)];
-        let hash = self.hasher.hash_one((base, port << 3 | protocol as u32));
-        let same = |id: &u32| {
-            let peer = &self.peers[*id as usize];
-            peer.protocol == protocol && peer.port == port && *peer.base == *base
-        };
-        match self.table.find(hash, same) {
-            Some(id) => *id,
-            None => self.add(hash, base, port, attributes, protocol),
+        let (place, port) = if matches!(protocol, Protocol::Database | Protocol::Cache) { attributes.place() } else { (&[][..], port) };
+        match self.known(base, place, port, protocol) {
+            Ok(id) => id,
+            // Databases of one name at ever more addresses must not take the room of other peers.
+            Err(_) if !place.is_empty() && self.peers.len() >= self.limit / 2 => {
+                self.known(base, &[], 0, protocol).unwrap_or_else(|hash| self.add(hash, base, &[], 0, attributes, protocol))
+            }
+            Err(hash) => self.add(hash, base, place, port, attributes, protocol),
         }
     }
 
+    /// The peer, or the hash it will be found by.
+    #[inline]
+    fn known(&self, base: &[u8], place: &[u8], port: u32, protocol: Protocol) -> Result<u32, u64> {
+        let hash = self.hasher.hash_one((base, place, port << 3 | protocol as u32));
+        let same = |id: &u32| {
+            let peer = &self.peers[*id as usize];
+            peer.protocol == protocol && peer.port == port && *peer.base == *base && *peer.place == *place
+        };
+        self.table.find(hash, same).copied().ok_or(hash)
+    }
+
     #[cold]
-    fn add(&mut self, hash: u64, base: &[u8], port: u32, attributes: &PeerAttributes<'_>, protocol: Protocol) -> u32 {
+    fn add(&mut self, hash: u64, base: &[u8], place: &[u8], port: u32, attributes: &PeerAttributes<'_>, protocol: Protocol) -> u32 {
         if self.peers.len() >= self.limit {
             return *self.overflowed.get_or_insert_with(|| {
                 let base = OVERFLOW.as_bytes().into();
@@ -382,17 +189,23 @@ impl Peers {
                     stated: true,
                     answers: Cell::new(SEVERAL),
                     asked: Cell::new(NOBODY),
+                    address: "".into(),
                     base,
+                    place: Box::default(),
                     port: 0,
                 });
                 (self.peers.len() - 1) as u32
             });
         }
-        let text = String::from_utf8_lossy(base);
-        let name = if port == 0 { Arc::from(&*text) } else { Arc::from(format!("{text}:{port}")) };
+        let at = |address: &[u8], port: u32| {
+            let text = String::from_utf8_lossy(address);
+            if port == 0 || text.is_empty() { Arc::from(&*text) } else { Arc::from(format!("{text}:{port}")) }
+        };
+        let of_store = matches!(protocol, Protocol::Database | Protocol::Cache);
+        let (name, address) = (at(base, if of_store { 0 } else { port }), attributes.place());
         let system = attributes.system();
         let system = Arc::from(&*String::from_utf8_lossy(&system[..system.len().min(LONGEST)]));
-        let stated = !attributes.service.is_empty() || !attributes.old_service.is_empty();
+        let stated = attributes.states_service();
         self.peers.push(Peer {
             name,
             protocol,
@@ -400,50 +213,17 @@ impl Peers {
             stated,
             answers: Cell::new(NOBODY),
             asked: Cell::new(NOBODY),
+            address: at(address.0, address.1),
             base: base.into(),
+            place: place.into(),
             port,
         });
         let id = (self.peers.len() - 1) as u32;
         let (peers, hasher) = (&self.peers, &self.hasher);
         self.table.insert_unique(hash, id, |id| {
             let peer = &peers[*id as usize];
-            hasher.hash_one((&*peer.base, peer.port << 3 | peer.protocol as u32))
+            hasher.hash_one((&*peer.base, &*peer.place, peer.port << 3 | peer.protocol as u32))
         });
         id
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use watchfire_model::{Nanos, SpanId, SpanStatus, TraceId};
-
-    #[test]
-    fn the_members_of_an_attribute_have_no_order() {
-        let mut body = Vec::new();
-        let mut ranges = Vec::new();
-        for (key, value) in [("server.address", &b"\x0a\x04host"[..]), ("server.port", &b"\x18\x2a"[..])] {
-            let start = body.len() as u32;
-            wire::put_bytes(&mut body, 2, value);
-            wire::put_bytes(&mut body, 1, key.as_bytes());
-            ranges.push((start, body.len() as u32));
-        }
-        let mut attributes = PeerAttributes::default();
-        attributes.read(&SpanView {
-            trace_id: TraceId([1; 16]),
-            span_id: SpanId([1; 8]),
-            parent_id: SpanId([1; 8]),
-            name: b"",
-            kind: SpanKind::Client,
-            status: SpanStatus::Unset,
-            start: Nanos(0),
-            end: Nanos(0),
-            flags: 0,
-            trace_state: "",
-            body: &body,
-            attribute_ranges: &ranges,
-            links: &[],
-        });
-        assert_eq!(attributes.name(Protocol::Call), (&b"host"[..], 42));
     }
 }

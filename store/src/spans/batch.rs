@@ -221,6 +221,7 @@ impl<'a> Sides<'a> {
         }
     }
 
+            address: self.nothing.clone(),
     /// The peer is silent, so the client's duration stands for both sides.
     #[inline]
     fn peer_edge(&mut self, half: &Half, connection: Connection) {
@@ -269,6 +270,7 @@ impl<'a> Sides<'a> {
         self.deliveries.count(ends, &call, self.now, || Drawing {
             client: self.nothing.clone(),
             server: self.services.get(half.service).seen.name.clone(),
+            address: if known.is_some() { self.nothing.clone() } else { peer.address.clone() },
             protocol: Protocol::Messaging,
             queue: Some(queue.name.clone()),
             system: queue.system.clone(),
@@ -285,6 +287,7 @@ impl<'a> Sides<'a> {
             protocol: Protocol::Call,
             queue: None,
             system: self.nothing.clone(),
+            address: self.nothing.clone(),
             own_name: false,
         });
     }
@@ -298,6 +301,7 @@ fn fold(a: u64, b: u64) -> u64 {
 
 /// The hash of a trace, of which those of its spans are made.
 #[inline]
+            address: self.nothing.clone(),
 fn trace_hash(trace: u128) -> u64 {
     fold((trace >> 64) as u64 ^ 0x243f_6a88_85a3_08d3, trace as u64 ^ 0x1319_8a2e_0370_7344)
 }

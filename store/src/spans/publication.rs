@@ -22,6 +22,8 @@ const RECEIVED: &str = "watchfire_spans_received_total";
 const RATIO: &str = "watchfire_sampling_ratio";
 const SERVICE: &str = "watchfire_service_info";
 const NODE: &str = "watchfire_node_info";
+const ROOT: &str = "watchfire_root_operation_info";
+const ADDRESS: &str = "watchfire_node_address";
 
 /// How often idle operations and edges are looked for and old rows thinned, milliseconds.
 const SWEEP_MILLIS: i64 = 30_000;
@@ -32,7 +34,7 @@ const DESCRIBED: Duration = Duration::from_secs(900);
 const EXAMPLE_MILLIS: i64 = 15_000;
 
 /// HELP and TYPE of the derived families.
-pub(crate) const FAMILIES: [(&str, MetricKind, &str, &str); 13] = [
+pub(crate) const FAMILIES: [(&str, MetricKind, &str, &str); 15] = [
     (CALLS, MetricKind::Counter, "Calls by operation and status, derived from spans and corrected for sampling.", ""),
     (DURATION, MetricKind::Histogram, "Duration of calls by operation and status, derived from spans.", "seconds"),
     (REQUESTS, MetricKind::Counter, "Calls from one service to another, derived from pairs of spans.", ""),
@@ -51,6 +53,8 @@ pub(crate) const FAMILIES: [(&str, MetricKind, &str, &str); 13] = [
     (RATIO, MetricKind::Gauge, "Spans received over spans they stand for.", "ratio"),
     (SERVICE, MetricKind::Info, "Version and namespace of a service, and whether it is simulated.", ""),
     (NODE, MetricKind::Info, "What a node without spans of its own is.", ""),
+    (ROOT, MetricKind::Info, "Operations that a service begins by itself, being called by nobody.", ""),
+    (ADDRESS, MetricKind::Info, "Where a node without spans of its own is, as those who call it say.", ""),
 ];
 
 impl SpanEngine {
@@ -75,7 +79,7 @@ impl SpanEngine {
             self.swept_at = now;
             let idle = series.aging.ago(now, self.settings.idle);
             for edges in [&mut self.edges, &mut self.deliveries] {
-                edges.sweep(|state| state.edge.last_seen < idle, |state| state.series.iter_mut().for_each(|p| row.end(p)));
+                edges.sweep(|state| state.edge.last_seen < idle, |state| state.published().for_each(|p| row.end(p)));
             }
             self.operations.sweep(idle, &mut self.services, |state| {
                 for cell in state.cells.iter_mut().flatten() {
@@ -91,7 +95,7 @@ impl SpanEngine {
             // Drawn anew, under another name, with its next call.
             let services = &self.services;
             let namesake = |state: &EdgeState| state.own_name && services.named(&state.edge.server).is_some();
-            self.edges.sweep(namesake, |state| state.series.iter_mut().for_each(|p| row.end(p)));
+            self.edges.sweep(namesake, |state| state.published().for_each(|p| row.end(p)));
         }
         if let Some(addresses) = self.peers.learned() {
             let services = &self.services;
@@ -99,7 +103,7 @@ impl SpanEngine {
                 let edge = &state.edge;
                 edge.connection == Connection::VirtualNode && addresses.contains(&edge.server) && services.named(&edge.server).is_none()
             };
-            self.edges.sweep(address, |state| state.series.iter_mut().for_each(|p| row.end(p)));
+            self.edges.sweep(address, |state| state.published().for_each(|p| row.end(p)));
         }
         for state in self.operations.iter_mut() {
             publish_operation(&mut row, state, now);
@@ -194,7 +198,7 @@ fn publish_operation(row: &mut Row<'_>, state: &mut OperationState, now: Timesta
 fn publish_edge(row: &mut Row<'_>, state: &mut EdgeState) {
     let edge = &state.edge;
     let pairs = [("client", &*edge.client), ("server", &*edge.server), ("connection_type", edge.connection.label())];
-    let [requests, failed, server, client, node] = &mut state.series;
+    let [requests, failed, server, client] = &mut state.series;
     row.counter(requests, state.requests, || labelled(REQUESTS, &pairs));
     row.counter(failed, state.failed, || labelled(FAILED, &pairs));
     if state.server.count() > 0.0 {
@@ -210,7 +214,13 @@ fn publish_edge(row: &mut Row<'_>, state: &mut EdgeState) {
             watchfire_model::reading::NodeKind::Queue => "queue",
             watchfire_model::reading::NodeKind::External | watchfire_model::reading::NodeKind::Service => "external",
         };
-        row.gauge(node, 1.0, || labelled(NODE, &[("node", &edge.server), ("kind", kind), ("system", &edge.system)]));
+        let described = [("node", &*edge.server), ("kind", kind), ("system", &*edge.system)];
+        state.node.resize_with(1 + edge.addresses.len(), Default::default);
+        let (node, places) = state.node.split_at_mut(1);
+        row.gauge(&mut node[0], 1.0, || labelled(NODE, &described));
+        for (place, address) in places.iter_mut().zip(&edge.addresses) {
+            row.gauge(place, 1.0, || labelled(ADDRESS, &[("node", &*edge.server), ("address", address)]));
+        }
     }
 }
 
