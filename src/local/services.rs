@@ -14,6 +14,9 @@ const SERVED: &str = r#"span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER""#;
 /// A service nobody calls (a cron job, a load generator) is measured by the work it starts itself.
 const STARTED: &str = r#"span_kind=~"SPAN_KIND_INTERNAL|SPAN_KIND_CLIENT|SPAN_KIND_PRODUCER|SPAN_KIND_UNSPECIFIED""#;
 
+/// Of that, what begins a trace: the queries of a job are no work beside the job.
+const BEGUN: &str = "and on (service_name, span_name, span_kind) watchfire_root_operation_info";
+
 /// Ready-made span metrics: (service label, calls, latency as buckets or as a native histogram, units per second). The collector's connector
 /// with either unit and with its old names, and Tempo's metrics generator.
 const READY_MADE: [(&str, &str, &str, f64); 4] = [
@@ -117,14 +120,15 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
 fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
     let mut out = BTreeMap::new();
     // Own spans first: what callers wait for, then what the service starts by itself.
-    for kinds in [SERVED, STARTED] {
+    for (kinds, only) in [(SERVED, ""), (STARTED, BEGUN), (STARTED, "")] {
+        let window = lens.window_text();
         collect(
             lens,
             &mut out,
             "service_name",
             "spans",
-            &format!(r#"traces_span_metrics_calls_total{{job="",{kinds}}}"#),
-            &[format!(r#"sum by (service_name) (rate(traces_span_metrics_duration_seconds{{job="",{kinds}}}[{}]))"#, lens.window_text())],
+            &format!(r#"rate(traces_span_metrics_calls_total{{job="",{kinds}}}[{window}]) {only}"#),
+            &[format!(r#"sum by (service_name) (rate(traces_span_metrics_duration_seconds{{job="",{kinds}}}[{window}]) {only})"#)],
             false,
         )?;
     }
@@ -139,7 +143,7 @@ fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
                 &mut out,
                 label,
                 "span metrics",
-                &format!(r#"{calls}{{job!="",{kinds}}}"#),
+                &format!(r#"rate({calls}{{job!="",{kinds}}}[{window}])"#),
                 &latencies(label, latency, &format!(r#"job!="",{kinds}"#), &window),
                 with_percentiles,
             )?;
@@ -174,10 +178,7 @@ fn collect(
     // Scraped series have a sample every 15 s or so; a minute of them can hold a single one.
     let window = if source == "spans" { lens.window } else { lens.scrape_window };
     // Two jobs that derive the same series from the same spans say it twice; the fuller one is believed.
-    let rates = lens.vector(&format!(
-        "max by ({label}, status_code) (sum by (job, {label}, status_code) (rate({calls}[{}s])))",
-        window.as_secs().max(1)
-    ))?;
+    let rates = lens.vector(&format!("max by ({label}, status_code) (sum by (job, {label}, status_code) ({calls}))"))?;
     if rates.is_empty() {
         return Ok(());
     }
@@ -356,8 +357,8 @@ mod tests {
         };
         put("target_info", &[("job", "shop/worker"), ("telemetry_sdk_name", "opentelemetry")], 0.0);
         put("target_info", &[("job", "web"), ("telemetry_sdk_name", "opentelemetry")], 0.0);
-        put("target_info", &[("job", "10.0.0.1:9464"), ("telemetry_sdk_name", "opentelemetry")], 0.0);
         put("target_info", &[("job", "unknown_service:sshd"), ("process_pid", "7")], 0.0);
+        put("target_info", &[("job", "10.0.0.1:9464"), ("telemetry_sdk_name", "opentelemetry")], 0.0);
         put("up", &[("job", "10.0.0.1:9464")], 0.0);
         let served = "http_server_request_duration_seconds";
         for (service, code, per_minute) in [("web", "200", 570.0), ("web", "503", 30.0), ("idle", "200", 600.0)] {
@@ -385,6 +386,37 @@ mod tests {
         let worker = of("worker");
         assert_eq!((worker.source.as_deref(), worker.rate, worker.error_ratio), (Some("metrics only"), None, None));
         assert_eq!((worker.state, &worker.why[..]), (HealthState::Unknown, &["sends metrics, and no spans".to_owned()][..]));
+    }
+
+    /// A job that fails whenever it runs is not well because the queries that it makes succeed.
+    #[test]
+    fn a_service_that_nobody_calls_is_measured_by_what_it_begins() {
+        let mut source = MemorySource::new();
+        let mut put = |name: &str, pairs: &[(&str, &str)], per_second: f64| {
+            let labels = Labels::from_pairs([("__name__", name)].into_iter().chain(pairs.iter().copied()));
+            for step in 0..=40 {
+                source.push(&labels, Timestamp(BEGIN + step * 15_000), Value::Float(per_second * step as f64 * 15.0 + 1.0));
+            }
+        };
+        let calls = "traces_span_metrics_calls_total";
+        let of =
+            |service, name, kind, status| [("service_name", service), ("span_name", name), ("span_kind", kind), ("status_code", status)];
+        let (internal, client) = ("SPAN_KIND_INTERNAL", "SPAN_KIND_CLIENT");
+        put(calls, &of("cron", "job", internal, "STATUS_CODE_ERROR"), 1.0);
+        put(calls, &of("cron", "SELECT", client, "STATUS_CODE_UNSET"), 99.0);
+        put("watchfire_root_operation_info", &of("cron", "job", internal, "")[..3], 0.0);
+        // Its traces begin elsewhere, from where no spans come.
+        put(calls, &of("worker", "work", internal, "STATUS_CODE_UNSET"), 5.0);
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let at = Timestamp(BEGIN + 40 * 15_000);
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let (declared, last_seen) = (Declared::default(), BTreeMap::from([("cron".to_owned(), at)]));
+        let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+        let rows = services(&lens, &context).expect("readable").services;
+        let of = |name: &str| rows.iter().find(|r| r.name == name).expect("a row");
+        let cron = of("cron");
+        assert_eq!((cron.rate.map(f64::round), cron.error_ratio, cron.state), (Some(1.0), Some(1.0), HealthState::Unhealthy));
+        assert_eq!(of("worker").rate.map(f64::round), Some(5.0));
     }
 
     #[test]

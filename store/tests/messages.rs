@@ -184,3 +184,57 @@ fn a_queue_called_like_a_service_is_that_service_only_if_it_reads_the_queue() {
     bench.pass(15 * SECONDS);
     assert_eq!(edges(&bench), ["shop -> mail [messaging_system] 2"], "the one that was not met is no call");
 }
+
+/// A library that hands over many messages in one call, whose context they all bear.
+#[test]
+fn a_batch_is_as_many_messages_as_it_says() {
+    let of = |id: u64, kind: i32, topic: &str, messages: i64| {
+        let named =
+            span(id.into(), id, 0, topic, kind).with(text("messaging.destination.name", topic)).with(text("messaging.system", "sqs"));
+        named.with(int("messaging.batch.message_count", messages))
+    };
+    let mut bench = Bench::new();
+    bench.send("shop", vec![of(1, PRODUCER, "lost", 10), of(2, PRODUCER, "orders", 3), of(3, PRODUCER, "huge", 1 << 40)]);
+    let taken = (0..3).map(|i| span(20 + u128::from(i), 20 + i, 0, "process", CONSUMER).links(2, 2)).collect();
+    bench.send("billing", taken);
+    bench.send("mail", vec![of(4, CONSUMER, "letters", 7)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> billing [messaging_system] 3", "shop -> huge [virtual_node] 1", "shop -> lost [virtual_node] 10"]);
+    assert_eq!(deliveries(&bench), ["shop -> orders [sqs] -> billing 3", " -> letters [sqs] -> mail 7"]);
+}
+
+/// Instrumentations of clients that poll have a consumer span for the poll around the one for what came (confluent-kafka in Python, Kafka in Java).
+#[test]
+fn a_consumer_around_consumers_has_fetched_what_they_process() {
+    for parent_first in [true, false] {
+        let mut bench = Bench::new();
+        for round in 1..=5_u64 {
+            bench.send("shop", vec![span(u128::from(round), 1, 0, "send", PRODUCER).with(text("messaging.destination", "orders"))]);
+            let trace = u128::from(round) + 100;
+            let fetch = span(trace, 2, 0, "recv", CONSUMER).links(u128::from(round), 1);
+            let process = span(trace, 3, 2, "orders process", CONSUMER).with(text("messaging.destination", "orders"));
+            let process = process.links(u128::from(round), 1);
+            // Of another service it is a message that was handed on.
+            let elsewhere = span(trace, 4, 3, "mail process", CONSUMER);
+            let spans = [vec![fetch], vec![process]];
+            for spans in if parent_first { spans } else { spans.into_iter().rev().collect::<Vec<_>>().try_into().expect("two") } {
+                bench.send("billing", spans);
+            }
+            bench.send("mail", vec![elsewhere]);
+        }
+        bench.pass(15 * SECONDS);
+        let calls = |service: &str, kind: &str| {
+            let of: f64 = bench
+                .newest("traces_span_metrics_calls_total")
+                .iter()
+                .filter(|(l, _)| l.value("service_name") == service && l.value("span_kind") == kind)
+                .filter_map(|(_, v)| v.as_float())
+                .sum();
+            of
+        };
+        // The first is counted before it is known.
+        assert_eq!((calls("billing", "SPAN_KIND_CONSUMER"), calls("billing", "SPAN_KIND_CLIENT")), (6.0, 4.0), "{parent_first}");
+        assert_eq!(calls("mail", "SPAN_KIND_CONSUMER"), 5.0);
+        assert_eq!(bench.value("watchfire_message_deliveries_total", &[("server", "billing")]), Some(6.0));
+    }
+}

@@ -343,3 +343,15 @@ fn spans_without_a_service_name_are_of_what_their_resource_is() {
     let names: Vec<&str> = calls.iter().map(|(labels, _)| labels.value("service_name")).collect();
     assert_eq!(names, ["agent", "unknown_service", "unknown_service:cron", "unknown_service:java", "web"]);
 }
+
+#[test]
+fn what_a_service_begins_by_itself_is_told_from_its_parts() {
+    let mut bench = Bench::new();
+    let query = |trace: u128, id: u64, parent: u64| span(trace, id, parent, "SELECT", CLIENT).with(text("db.system", "mysql"));
+    bench.send("cron", vec![span(1, 1, 0, "job", INTERNAL), query(1, 2, 1), query(1, 3, 1), query(2, 4, 0)]);
+    bench.send("web", vec![span(3, 1, 0, "GET /", SERVER)]);
+    bench.pass(3 * SECONDS);
+    let begun = bench.newest("watchfire_root_operation_info");
+    let begun: Vec<_> = begun.iter().map(|(l, _)| (l.value("service_name"), l.value("span_name"))).collect();
+    assert_eq!(begun, [("cron", "job")]);
+}

@@ -1,5 +1,5 @@
 //! Producer spans around producer spans: a library that publishes by another one which is instrumented as well, or an instrumentation that wraps twice.
-//! They are one message, which the inner one hands on.
+//! They are one message, which the inner one hands on. And consumer spans around consumer spans: the outer one fetched what the inner ones process.
 
 use super::join::Half;
 
@@ -36,5 +36,54 @@ impl Enclosing {
 
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.inner)
+    }
+}
+
+/// One consumer span.
+#[derive(Clone, Copy)]
+pub(crate) struct Fetched {
+    pub tag: u64,
+    /// Tag of the span around it.
+    pub parent: Option<u64>,
+    pub service: u32,
+    pub operation: u32,
+}
+
+/// No span of this tag was seen, but a consumer within it.
+const WITHIN: u32 = u32::MAX;
+
+/// The latest consumers, and the spans around them, in whatever order they come.
+pub(crate) struct Fetches {
+    /// Tag, service, operation.
+    seen: Box<[(u64, u32, u32)]>,
+}
+
+impl Default for Fetches {
+    fn default() -> Self {
+        Fetches { seen: vec![(0, 0, WITHIN); PLACES].into_boxed_slice() }
+    }
+}
+
+impl Fetches {
+    /// The operation that turns out to be around consumers of the same service with this span: its own, or that of its parent.
+    pub fn around(&mut self, span: Fetched) -> Option<u32> {
+        let own = Enclosing::place(span.tag);
+        let (tag, service, operation) = self.seen[own];
+        if (tag, service, operation) == (span.tag, span.service, WITHIN) {
+            return Some(span.operation);
+        }
+        self.seen[own] = (span.tag, span.service, span.operation);
+        let parent = span.parent?;
+        let place = Enclosing::place(parent);
+        let (tag, service, operation) = self.seen[place];
+        if (tag, service) != (parent, span.service) {
+            self.seen[place] = (parent, span.service, WITHIN);
+            return None;
+        }
+        Some(operation).filter(|operation| *operation != WITHIN)
+    }
+
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.seen)
     }
 }

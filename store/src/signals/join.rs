@@ -26,6 +26,8 @@ const FAILED: u32 = 2;
 /// A message: several consumers may belong to one producer, so the producer stays until it expires.
 const MESSAGE: u32 = 4;
 const MATCHED: u32 = 8;
+/// It stands for several messages, each of which may be met.
+const BATCH: u32 = 128;
 const PROTOCOL_SHIFT: u32 = 4;
 
 /// Quarter seconds a half waits for the other: 10 s. SDKs batch for up to 5 s, and the two ends are not in step.
@@ -74,6 +76,19 @@ impl Half {
     pub fn optional(mut self) -> Self {
         self.meta |= MATCHED;
         self
+    }
+
+    /// As many messages as it says.
+    pub fn stands_for(mut self, messages: Option<u32>) -> Self {
+        if let Some(messages) = messages {
+            self.weight *= messages as f32;
+            self.meta |= BATCH;
+        }
+        self
+    }
+
+    pub fn is_batch(&self) -> bool {
+        self.meta & BATCH != 0
     }
 
     /// Whether both are messages of one service to one queue.

@@ -46,6 +46,12 @@ pub(crate) struct OperationState {
     pub local: (u32, u16),
     /// Seen at this publication's p99 update.
     judged: f64,
+    /// Consumers that turned out to be around others, which process what these fetch.
+    fetches: bool,
+    /// Spans, and those of them that began a trace.
+    spans: u64,
+    roots: u64,
+    pub root: Published,
 }
 
 pub(crate) struct Operations {
@@ -61,6 +67,21 @@ pub(crate) struct Operations {
 }
 
 impl OperationState {
+    #[inline]
+    pub fn seen(&mut self, root: bool) {
+        self.spans += 1;
+        self.roots += u64::from(root);
+    }
+
+    /// Whether it is what its service does by itself, as opposed to a part of something else.
+    pub fn begins_traces(&self) -> bool {
+        !matches!(self.identity.kind, SpanKind::Server | SpanKind::Consumer) && self.roots * 2 > self.spans
+    }
+
+    pub fn fetch(&mut self) {
+        self.fetches = !self.identity.overflow;
+    }
+
     #[inline]
     fn is(&self, service: u32, name: &[u8], kind: SpanKind) -> bool {
         self.service == service && self.identity.kind == kind && self.identity.name.as_bytes() == name
@@ -83,6 +104,15 @@ impl Operations {
     #[inline]
     pub fn get_mut(&mut self, id: u32) -> &mut OperationState {
         self.states[id as usize].as_mut().expect("operations in use are only removed between requests")
+    }
+
+    /// Whether spans of this operation fetch what others process. It is not forgotten as long as they come.
+    pub fn fetches(&mut self, id: u32, now: Timestamp) -> bool {
+        let state = self.get_mut(id);
+        if state.fetches {
+            state.last_seen = now;
+        }
+        state.fetches
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut OperationState> {
@@ -147,6 +177,10 @@ impl Operations {
             last_seen: Timestamp::MIN,
             local: (0, 0),
             judged: 0.0,
+            fetches: false,
+            spans: 0,
+            roots: 0,
+            root: Published::default(),
         });
         match self.free.pop() {
             Some(id) => {

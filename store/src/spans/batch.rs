@@ -5,6 +5,7 @@ use super::engine::SpanEngine;
 use super::open::Row;
 use super::segment::{FAILED, REPEATED, SLOW};
 use crate::signals::edges::{Call, Connection, Drawing, Edges, Ends, OUTSIDE};
+use crate::signals::enclosing::Fetched;
 use crate::signals::join::{Half, HalfKind, Pair, quarters};
 use crate::signals::operations::CallExample;
 use crate::signals::peer::{NOBODY, Peers, Protocol};
@@ -23,6 +24,8 @@ pub(super) struct Pending {
     pub(super) weight: f32,
     pub(super) protocol: Protocol,
     pub(super) kind: SpanKind,
+    /// Messages that one span is about, where it says that there are several.
+    pub(super) batch: Option<u32>,
     pub(super) links: (u32, u32),
     /// Hashes under which the span is remembered and joined.
     pub(super) seen_as: u64,
@@ -98,6 +101,8 @@ impl SpanEngine {
                 peer: pending.peer,
                 ..Half::new(tag, HalfKind { callee, failed: flags & FAILED != 0, message, protocol: pending.protocol as u32 })
             };
+            // What a batch is linked to are its messages, one by one.
+            let all = |half: Half| if message { half.stands_for(pending.batch) } else { half };
             let mut sides = Sides::new(&self.services, &self.peers, (&mut self.edges, &mut self.deliveries), &self.nothing, self.now);
             if callee {
                 let (from, to) = pending.links;
@@ -106,12 +111,20 @@ impl SpanEngine {
                     met_parent |= (*link_trace, *link_span) == (trace, parent);
                     self.join.offer(half(key(*link_trace, *link_span)), ticks, |pair| sides.pair(&pair));
                 }
+                if pending.kind == SpanKind::Consumer {
+                    let span =
+                        Fetched { tag: key(trace, row.span), parent: (parent != 0).then_some(tag), service, operation: pending.operation };
+                    if let Some(around) = self.fetches.around(span) {
+                        self.operations.get_mut(around).fetch();
+                    }
+                }
                 if parent != 0 && !met_parent {
                     // Linked messages are counted by their links, met or not.
                     let peer = if from == to { pending.peer } else { NOBODY };
-                    self.join.offer(Half { peer, ..half(tag) }, ticks, |pair| sides.pair(&pair));
+                    let half = if from == to { all(half(tag)) } else { half(tag) };
+                    self.join.offer(Half { peer, ..half }, ticks, |pair| sides.pair(&pair));
                 } else if parent == 0 && from == to && pending.kind == SpanKind::Consumer {
-                    sides.delivery_of_nobody(&half(0));
+                    sides.delivery_of_nobody(&all(half(0)));
                 } else if parent == 0 && self.settings.user_node && pending.kind == SpanKind::Server {
                     sides.user_edge(&self.user, &half(0));
                 }
@@ -125,7 +138,7 @@ impl SpanEngine {
                     }
                 }
             } else if pending.kind == SpanKind::Producer && pending.peer != NOBODY {
-                let half = half(tag);
+                let half = all(half(tag));
                 if parent != 0 {
                     let around = key(trace, parent);
                     self.join.enclose(around, &half);
@@ -196,7 +209,7 @@ impl<'a> Sides<'a> {
         let connection = if message { Connection::MessagingSystem } else { Connection::Direct };
         let call = Call {
             failed: caller.failed() || callee.failed(),
-            weight: f64::from(caller.weight.max(callee.weight)),
+            weight: f64::from(if caller.is_batch() { callee.weight } else { caller.weight.max(callee.weight) }),
             server_nanos: Some(callee.nanos),
             client_nanos: Some(caller.nanos),
         };
@@ -208,6 +221,7 @@ impl<'a> Sides<'a> {
             protocol: if message { Protocol::Messaging } else { Protocol::from_bits(caller.protocol()) },
             queue: queue.cloned(),
             system: peer.map_or(self.nothing, |p| &p.system).clone(),
+            address: self.nothing.clone(),
             own_name: false,
         };
         self.edges.count(ends, &call, self.now, || draw(None));
@@ -221,7 +235,6 @@ impl<'a> Sides<'a> {
         }
     }
 
-            address: self.nothing.clone(),
     /// The peer is silent, so the client's duration stands for both sides.
     #[inline]
     fn peer_edge(&mut self, half: &Half, connection: Connection) {
@@ -257,6 +270,7 @@ impl<'a> Sides<'a> {
             protocol: peer.protocol,
             queue: None,
             system: peer.system.clone(),
+            address: if known.is_some() { self.nothing.clone() } else { peer.address.clone() },
             own_name: own,
         });
     }
@@ -270,10 +284,10 @@ impl<'a> Sides<'a> {
         self.deliveries.count(ends, &call, self.now, || Drawing {
             client: self.nothing.clone(),
             server: self.services.get(half.service).seen.name.clone(),
-            address: if known.is_some() { self.nothing.clone() } else { peer.address.clone() },
             protocol: Protocol::Messaging,
             queue: Some(queue.name.clone()),
             system: queue.system.clone(),
+            address: self.nothing.clone(),
             own_name: false,
         });
     }
@@ -301,7 +315,6 @@ fn fold(a: u64, b: u64) -> u64 {
 
 /// The hash of a trace, of which those of its spans are made.
 #[inline]
-            address: self.nothing.clone(),
 fn trace_hash(trace: u128) -> u64 {
     fold((trace >> 64) as u64 ^ 0x243f_6a88_85a3_08d3, trace as u64 ^ 0x1319_8a2e_0370_7344)
 }

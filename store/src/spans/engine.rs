@@ -14,7 +14,7 @@ use crate::series::SeriesBook;
 use crate::signals::SignalSettings;
 use crate::signals::board::Board;
 use crate::signals::edges::Edges;
-use crate::signals::enclosing::Enclosing;
+use crate::signals::enclosing::{Enclosing, Fetches};
 use crate::signals::join::Join;
 use crate::signals::operations::Operations;
 use crate::signals::peer::{NOBODY, Peers, Protocol};
@@ -73,6 +73,7 @@ pub struct SpanEngine {
     pub(super) peers: Peers,
     pub(super) join: Join,
     pub(super) enclosing: Enclosing,
+    pub(super) fetches: Fetches,
     pub(super) repeats: Repeats,
     pub(super) resources: Interned<Resource>,
     pub(super) scopes: Interned<Scope>,
@@ -127,6 +128,7 @@ impl SpanEngine {
             peers: Peers::new(settings.peers),
             join: Join::new(JOIN_BITS),
             enclosing: Enclosing::default(),
+            fetches: Fetches::default(),
             repeats: Repeats::new(REPEAT_BITS),
             resources: Interned::new(RESOURCES),
             scopes: Interned::new(SCOPES),
@@ -222,7 +224,7 @@ impl SpanEngine {
 
     /// Bytes of the tables beside the spans themselves.
     pub fn table_bytes(&self) -> usize {
-        self.join.bytes() + self.enclosing.bytes() + self.repeats.bytes() + self.open.bodies.capacity()
+        self.join.bytes() + self.enclosing.bytes() + self.fetches.bytes() + self.repeats.bytes() + self.open.bodies.capacity()
     }
 }
 
@@ -261,7 +263,12 @@ impl SpanVisitor for SpanEngine {
             self.work_off();
         }
         self.place_resource();
-        let operation = self.operations.find(self.service, span.name, span.kind, &mut self.services, &self.settings);
+        let mut operation = self.operations.find(self.service, span.name, span.kind, &mut self.services, &self.settings);
+        let fetches = span.kind == SpanKind::Consumer && self.operations.fetches(operation, self.now);
+        if fetches {
+            // As the conventions have it by now, where only those who process messages are consumers.
+            operation = self.operations.find(self.service, span.name, SpanKind::Client, &mut self.services, &self.settings);
+        }
         let service = self.services.get_mut(self.service);
         let stated = if span.trace_state.is_empty() { None } else { sampling::weight(span.trace_state) };
         let weight = stated.unwrap_or(service.weight);
@@ -273,7 +280,7 @@ impl SpanVisitor for SpanEngine {
         if service.http_4xx_is_error && span.kind == SpanKind::Server && !failed {
             failed = Self::http_failed(span);
         }
-        let (mut peer, mut protocol, mut joins, mut reports) = (NOBODY, Protocol::Call, span.kind, false);
+        let (mut peer, mut protocol, mut joins, mut reports, mut batch) = (NOBODY, Protocol::Call, span.kind, false, None);
         if matches!(span.kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
             let mut attributes = PeerAttributes::default();
             attributes.read(span);
@@ -282,13 +289,15 @@ impl SpanVisitor for SpanEngine {
             reports = span.kind == SpanKind::Client && attributes.sends() && !span.links.is_empty();
             // A connection that is had is part of the query that follows; one that is not had is all there is of it.
             let connects = matches!(protocol, Protocol::Database | Protocol::Cache) && !failed && span.name.ends_with(b"connect");
-            if span.kind == SpanKind::Client && (connects || attributes.consumes()) {
+            batch = attributes.batch();
+            if fetches || (span.kind == SpanKind::Client && (connects || attributes.consumes())) {
                 joins = SpanKind::Internal;
             } else if span.kind != SpanKind::Consumer || attributes.processes() {
                 peer = self.peers.find(&attributes, protocol);
             }
         }
         let state = self.operations.get_mut(operation);
+        state.seen(span.parent_id.is_zero());
         if state.local.0 != self.open.epoch {
             state.local = (self.open.epoch, self.open.add_operation(&state.identity));
         }
@@ -310,7 +319,7 @@ impl SpanVisitor for SpanEngine {
         self.open.rows.push(row);
         put_body(&mut self.open.bodies, span.body, span.attribute_ranges, named);
         let from = self.links.len() as u32;
-        if span.kind == SpanKind::Consumer || reports {
+        if joins == SpanKind::Consumer || reports {
             self.links.extend(span.links.iter().map(|(t, s)| (u128::from_be_bytes(t.0), u64::from_be_bytes(s.0))));
         }
         let links = (from, self.links.len() as u32);
@@ -321,6 +330,7 @@ impl SpanVisitor for SpanEngine {
             weight: weight as f32,
             protocol,
             kind: joins,
+            batch,
             links,
             seen_as,
             joins_as,

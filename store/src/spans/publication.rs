@@ -86,6 +86,7 @@ impl SpanEngine {
                     row.end(&mut cell.calls);
                     row.end(&mut cell.latency);
                 }
+                row.end(&mut state.root);
             });
             series.coarsen(self.origin, series.aging.ago(now, self.settings.coarse_after), self.settings.coarse_step.as_millis() as i64);
             series.maintain(now);
@@ -175,15 +176,17 @@ impl SpanEngine {
 }
 
 fn publish_operation(row: &mut Row<'_>, state: &mut OperationState, now: Timestamp) {
-    let identity = &state.identity;
+    let identity = state.identity.clone();
+    let described = [("service_name", &*identity.service), ("span_name", &*identity.name), ("span_kind", identity.kind.label())];
+    if state.begins_traces() {
+        row.gauge(&mut state.root, 1.0, || labelled(ROOT, &described));
+    } else {
+        row.end(&mut state.root);
+    }
     for (cell, status) in state.cells.iter_mut().zip([SpanStatus::Unset, SpanStatus::Ok, SpanStatus::Error]) {
         let Some(cell) = cell else { continue };
-        let pairs = [
-            ("service_name", &*identity.service),
-            ("span_name", &*identity.name),
-            ("span_kind", identity.kind.label()),
-            ("status_code", status.label()),
-        ];
+        let [service, name, kind] = described;
+        let pairs = [service, name, kind, ("status_code", status.label())];
         row.counter(&mut cell.calls, cell.durations.count(), || labelled(CALLS, &pairs));
         row.histogram(&mut cell.latency, DURATION, &cell.durations, |name| labelled(name, &pairs));
         if now.0.saturating_sub(cell.shown_at.0) >= EXAMPLE_MILLIS
