@@ -238,3 +238,52 @@ fn a_consumer_around_consumers_has_fetched_what_they_process() {
         assert_eq!(bench.value("watchfire_message_deliveries_total", &[("server", "billing")]), Some(6.0));
     }
 }
+
+/// Instrumentations of AMQP name the exchange on both sides, and the queue only in the name of the consumer's span.
+#[test]
+fn messages_through_an_exchange_come_through_the_queue_that_its_consumer_is_named_after() {
+    let told = |id: u64, name: &str, kind: i32, exchange: &str| {
+        let named =
+            span(id.into(), id, 0, name, kind).with(text("messaging.destination", exchange)).with(text("messaging.system", "rabbitmq"));
+        named.with(text("messaging.rabbitmq.routing_key", "paid.card"))
+    };
+    let mut bench = Bench::new();
+    let publish = |id: u64, exchange: &str| told(id, "publish", PRODUCER, exchange);
+    let take = |id: u64, name: &str, exchange: &str, of: u64| told(id, name, CONSUMER, exchange).links(of.into(), of);
+    bench.send("shop", vec![publish(1, "shop.events"), publish(2, "news"), publish(3, "plain"), publish(4, "temporary")]);
+    bench.send("shipper", vec![take(11, "shipments process", "shop.events", 1), take(12, "readers process", "news", 2)]);
+    bench.send("mailer", vec![take(13, "mails process", "news", 2), take(14, "plain receive", "plain", 3)]);
+    bench.send("mailer", vec![take(15, "amq.gen-JzTY20BRgKO process", "temporary", 4), take(16, "paid.card process", "shop.events", 9)]);
+    // Nobody takes these any more.
+    bench.send("shop", vec![publish(5, "shop.events"), publish(6, "news")]);
+    bench.pass(15 * SECONDS);
+    let mut deliveries = deliveries(&bench);
+    deliveries.sort();
+    assert_eq!(
+        deliveries,
+        [
+            " -> shop.events [rabbitmq] -> mailer 1",
+            "shop -> amq.gen [rabbitmq] -> mailer 1",
+            "shop -> mails [rabbitmq] -> mailer 1",
+            "shop -> plain [rabbitmq] -> mailer 1",
+            "shop -> readers [rabbitmq] -> shipper 1",
+            "shop -> shipments [rabbitmq] -> shipper 1",
+        ]
+    );
+    let lost: Vec<_> = edges(&bench).into_iter().filter(|edge| edge.contains("virtual_node")).collect();
+    assert_eq!(lost, ["shop -> news [virtual_node] 1", "shop -> shipments [virtual_node] 1"], "what feeds one queue is that queue");
+}
+
+/// What is within itself is no part of anything, or nothing would be left of the service.
+#[test]
+fn a_consumer_directly_within_its_like_is_a_message_of_its_own() {
+    let mut bench = Bench::new();
+    for trace in 1..=3 {
+        let chain = vec![span(trace, 1, 0, "step", CONSUMER), span(trace, 2, 1, "step", CONSUMER), span(trace, 3, 2, "last", CONSUMER)];
+        bench.send("jobs", chain);
+        bench.send("jobs", vec![span(trace, 4, 0, "last", CONSUMER), span(trace, 5, 4, "step", CONSUMER)]);
+    }
+    bench.pass(3 * SECONDS);
+    let served = bench.newest("traces_span_metrics_calls_total").into_iter().filter(|(l, _)| l.value("span_kind") == "SPAN_KIND_CONSUMER");
+    assert!(served.filter_map(|(_, v)| v.as_float()).sum::<f64>() >= 6.0);
+}

@@ -355,3 +355,28 @@ fn what_a_service_begins_by_itself_is_told_from_its_parts() {
     let begun: Vec<_> = begun.iter().map(|(l, _)| (l.value("service_name"), l.value("span_name"))).collect();
     assert_eq!(begun, [("cron", "job")]);
 }
+
+/// Strawberry has a server span for the GraphQL operation within that of the HTTP request.
+#[test]
+fn a_server_within_a_server_of_the_same_service_is_a_layer_of_it() {
+    for outer_first in [true, false] {
+        let mut bench = Bench::new();
+        for trace in 1..=5 {
+            let mut spans = [span(trace, 1, 9, "POST /graphql", SERVER), span(trace, 2, 1, "GraphQL Query", SERVER)];
+            if !outer_first {
+                spans.reverse();
+            }
+            for span in spans {
+                bench.send("shop", vec![span]);
+            }
+            // Another service that the first one calls without saying so.
+            bench.send("stock", vec![span(trace, 3, 2, "GET /stock", SERVER)]);
+        }
+        bench.pass(3 * SECONDS);
+        let calls = |name: &str, kind: &str| bench.value(CALLS, &[("span_name", name), ("span_kind", kind)]);
+        // The first is counted before it is known.
+        let counted = ["SPAN_KIND_SERVER", "SPAN_KIND_INTERNAL"].map(|kind| calls("GraphQL Query", kind));
+        assert_eq!(counted, [Some(1.0), Some(4.0)], "{outer_first}");
+        assert_eq!((calls("POST /graphql", "SPAN_KIND_SERVER"), calls("GET /stock", "SPAN_KIND_SERVER")), (Some(5.0), Some(5.0)));
+    }
+}

@@ -1,5 +1,6 @@
 //! Producer spans around producer spans: a library that publishes by another one which is instrumented as well, or an instrumentation that wraps twice.
-//! They are one message, which the inner one hands on. And consumer spans around consumer spans: the outer one fetched what the inner ones process.
+//! They are one message, which the inner one hands on. And consumers around consumers, where the outer one fetched what the inner ones process, or servers around servers,
+//! where the inner one is a layer of the outer one.
 
 use super::join::Half;
 
@@ -39,9 +40,9 @@ impl Enclosing {
     }
 }
 
-/// One consumer span.
+/// One span of a server or a consumer.
 #[derive(Clone, Copy)]
-pub(crate) struct Fetched {
+pub(crate) struct Taker {
     pub tag: u64,
     /// Tag of the span around it.
     pub parent: Option<u64>,
@@ -49,38 +50,47 @@ pub(crate) struct Fetched {
     pub operation: u32,
 }
 
-/// No span of this tag was seen, but a consumer within it.
-const WITHIN: u32 = u32::MAX;
-
-/// The latest consumers, and the spans around them, in whatever order they come.
-pub(crate) struct Fetches {
-    /// Tag, service, operation.
-    seen: Box<[(u64, u32, u32)]>,
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    tag: u64,
+    service: u32,
+    operation: u32,
+    /// It is not the span of this tag, but one within it.
+    within: bool,
 }
 
-impl Default for Fetches {
+/// The latest servers and consumers, and the spans around them, in whatever order they come.
+pub(crate) struct Nesting {
+    seen: Box<[Seen]>,
+}
+
+impl Default for Nesting {
     fn default() -> Self {
-        Fetches { seen: vec![(0, 0, WITHIN); PLACES].into_boxed_slice() }
+        Nesting { seen: vec![Seen::default(); PLACES].into_boxed_slice() }
     }
 }
 
-impl Fetches {
-    /// The operation that turns out to be around consumers of the same service with this span: its own, or that of its parent.
-    pub fn around(&mut self, span: Fetched) -> Option<u32> {
-        let own = Enclosing::place(span.tag);
-        let (tag, service, operation) = self.seen[own];
-        if (tag, service, operation) == (span.tag, span.service, WITHIN) {
-            return Some(span.operation);
+impl Nesting {
+    /// Outer and inner operation, where one is directly within the other and both are of one service.
+    #[inline]
+    pub fn meet(&mut self, span: Taker) -> Option<(u32, u32)> {
+        let Taker { tag, parent, service, operation } = span;
+        let own = &mut self.seen[Enclosing::place(tag)];
+        if (own.tag, own.service, own.within) == (tag, service, true) {
+            return Some((operation, own.operation));
         }
-        self.seen[own] = (span.tag, span.service, span.operation);
-        let parent = span.parent?;
-        let place = Enclosing::place(parent);
-        let (tag, service, operation) = self.seen[place];
-        if (tag, service) != (parent, span.service) {
-            self.seen[place] = (parent, span.service, WITHIN);
-            return None;
+        *own = Seen { tag, service, operation, within: false };
+        let around = &mut self.seen[Enclosing::place(parent?)];
+        if (Some(around.tag), around.service, around.within) == (parent, service, false) {
+            return Some((around.operation, operation));
         }
-        Some(operation).filter(|operation| *operation != WITHIN)
+        *around = Seen { tag: parent?, service, operation, within: true };
+        None
+    }
+
+    /// Numbers of operations mean others from now on.
+    pub fn forget(&mut self) {
+        self.seen.fill(Seen::default());
     }
 
     pub fn bytes(&self) -> usize {

@@ -28,6 +28,8 @@ const MESSAGE: u32 = 4;
 const MATCHED: u32 = 8;
 /// It stands for several messages, each of which may be met.
 const BATCH: u32 = 128;
+/// Its peer is the queue itself, and not the exchange that feeds it.
+const NAMES_QUEUE: u32 = 256;
 const PROTOCOL_SHIFT: u32 = 4;
 
 /// Quarter seconds a half waits for the other: 10 s. SDKs batch for up to 5 s, and the two ends are not in step.
@@ -45,13 +47,15 @@ pub(crate) struct HalfKind {
     pub callee: bool,
     pub failed: bool,
     pub message: bool,
+    pub names_queue: bool,
     pub protocol: u32,
 }
 
 impl Half {
     pub fn new(tag: u64, kind: HalfKind) -> Self {
         let flag = |on: bool, bit: u32| if on { bit } else { 0 };
-        let flags = flag(kind.callee, CALLEE) | flag(kind.failed, FAILED) | flag(kind.message, MESSAGE);
+        let flags =
+            flag(kind.callee, CALLEE) | flag(kind.failed, FAILED) | flag(kind.message, MESSAGE) | flag(kind.names_queue, NAMES_QUEUE);
         let meta = flags | (kind.protocol & 7) << PROTOCOL_SHIFT;
         Half { tag, meta, ..Half::default() }
     }
@@ -76,6 +80,10 @@ impl Half {
     pub fn optional(mut self) -> Self {
         self.meta |= MATCHED;
         self
+    }
+
+    pub fn names_queue(&self) -> bool {
+        self.meta & NAMES_QUEUE != 0
     }
 
     /// As many messages as it says.

@@ -46,8 +46,9 @@ pub(crate) struct OperationState {
     pub local: (u32, u16),
     /// Seen at this publication's p99 update.
     judged: f64,
-    /// Consumers that turned out to be around others, which process what these fetch.
-    fetches: bool,
+    /// Consumers that turned out to be around others, which process what these fetch; servers that are within others, as GraphQL within HTTP. Nobody
+    /// is served by them alone.
+    part: bool,
     /// Spans, and those of them that began a trace.
     spans: u64,
     roots: u64,
@@ -78,10 +79,6 @@ impl OperationState {
         !matches!(self.identity.kind, SpanKind::Server | SpanKind::Consumer) && self.roots * 2 > self.spans
     }
 
-    pub fn fetch(&mut self) {
-        self.fetches = !self.identity.overflow;
-    }
-
     #[inline]
     fn is(&self, service: u32, name: &[u8], kind: SpanKind) -> bool {
         self.service == service && self.identity.kind == kind && self.identity.name.as_bytes() == name
@@ -106,13 +103,26 @@ impl Operations {
         self.states[id as usize].as_mut().expect("operations in use are only removed between requests")
     }
 
-    /// Whether spans of this operation fetch what others process. It is not forgotten as long as they come.
-    pub fn fetches(&mut self, id: u32, now: Timestamp) -> bool {
+    /// Whether spans of this operation are a part of what others serve. It is not forgotten as long as they come.
+    #[inline]
+    pub fn is_part(&mut self, id: u32, now: Timestamp) -> bool {
         let state = self.get_mut(id);
-        if state.fetches {
+        if state.part {
             state.last_seen = now;
         }
-        state.fetches
+        state.part
+    }
+
+    /// Spans of the one were seen directly within spans of the other.
+    pub fn nested(&mut self, outer: u32, inner: u32) {
+        let [Some(around), Some(within)] = [outer, inner].map(|id| self.states[id as usize].as_ref()) else { return };
+        let kind = around.identity.kind;
+        // Of what is within itself, or what is within the other in turn, none is more than a part.
+        let told = outer != inner && kind == within.identity.kind && !around.part && !within.part;
+        let part = if kind == SpanKind::Consumer { outer } else { inner };
+        if told && let Some(state) = self.states[part as usize].as_mut() {
+            state.part = !state.identity.overflow;
+        }
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut OperationState> {
@@ -177,7 +187,7 @@ impl Operations {
             last_seen: Timestamp::MIN,
             local: (0, 0),
             judged: 0.0,
-            fetches: false,
+            part: false,
             spans: 0,
             roots: 0,
             root: Published::default(),

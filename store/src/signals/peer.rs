@@ -79,6 +79,8 @@ pub(crate) struct Peer {
     answers: Cell<u32>,
     /// Whose call that was.
     asked: Cell<u32>,
+    /// Of an exchange: the queue that its messages were seen to come through: [`NOBODY`] so far, or [`SEVERAL`].
+    feeds: Cell<u32>,
     /// Where it is, as callers name it: `host:port`; empty where they do not.
     pub address: Arc<str>,
     base: Box<[u8]>,
@@ -141,6 +143,19 @@ impl Peers {
         }
     }
 
+    /// What was published to this peer came through that queue; returns the queue.
+    pub fn feeds(&self, peer: u32, queue: u32) -> u32 {
+        if let Some(peer) = self.get(peer).filter(|known| known.feeds.get() != queue) {
+            peer.feeds.set(if peer.feeds.get() == NOBODY { queue } else { SEVERAL });
+        }
+        queue
+    }
+
+    /// The queue that stands for a peer: of an exchange the one that it feeds, where that is one.
+    pub fn fed(&self, peer: u32) -> u32 {
+        self.get(peer).map(|known| known.feeds.get()).filter(|queue| *queue < SEVERAL).unwrap_or(peer)
+    }
+
     /// Names of peers that are services by other names, if any was found since the last call.
     pub fn learned(&self) -> Option<HashSet<Arc<str>>> {
         let addresses = || self.peers.iter().filter(|p| p.service(p.asked.get()).is_some()).map(|p| p.name.clone()).collect();
@@ -189,6 +204,7 @@ impl Peers {
                     stated: true,
                     answers: Cell::new(SEVERAL),
                     asked: Cell::new(NOBODY),
+                    feeds: Cell::new(NOBODY),
                     address: "".into(),
                     base,
                     place: Box::default(),
@@ -213,6 +229,7 @@ impl Peers {
             stated,
             answers: Cell::new(NOBODY),
             asked: Cell::new(NOBODY),
+            feeds: Cell::new(NOBODY),
             address: at(address.0, address.1),
             base: base.into(),
             place: place.into(),

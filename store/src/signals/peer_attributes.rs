@@ -124,6 +124,22 @@ impl<'a> PeerAttributes<'a> {
         matches!(self.operation, b"send" | b"publish")
     }
 
+    /// Takes the queue that a consumer of RabbitMQ is named after, where its attributes name the exchange and the routing key only, as those of amqplib
+    /// and of Java do.
+    #[inline]
+    pub fn take_queue(&mut self, name: &'a [u8]) -> bool {
+        const DOING: [&[u8]; 2] = [b" process", b" receive"];
+        if self.messaging_system != b"rabbitmq" {
+            return false;
+        }
+        let Some(queue) = DOING.into_iter().find_map(|doing| name.strip_suffix(doing)) else { return false };
+        let told = queue.is_empty() || queue.starts_with(b"<") || [self.destination, self.routing_key].contains(&queue);
+        if !told {
+            (self.destination, self.routing_key) = (b"", queue);
+        }
+        !told
+    }
+
     /// How many messages the span is about, where that is more than one.
     #[inline]
     pub fn batch(&self) -> Option<u32> {

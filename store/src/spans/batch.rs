@@ -5,7 +5,7 @@ use super::engine::SpanEngine;
 use super::open::Row;
 use super::segment::{FAILED, REPEATED, SLOW};
 use crate::signals::edges::{Call, Connection, Drawing, Edges, Ends, OUTSIDE};
-use crate::signals::enclosing::Fetched;
+use crate::signals::enclosing::Taker;
 use crate::signals::join::{Half, HalfKind, Pair, quarters};
 use crate::signals::operations::CallExample;
 use crate::signals::peer::{NOBODY, Peers, Protocol};
@@ -26,6 +26,8 @@ pub(super) struct Pending {
     pub(super) kind: SpanKind,
     /// Messages that one span is about, where it says that there are several.
     pub(super) batch: Option<u32>,
+    /// The peer is the queue itself, and not what it is fed by.
+    pub(super) names_queue: bool,
     pub(super) links: (u32, u32),
     /// Hashes under which the span is remembered and joined.
     pub(super) seen_as: u64,
@@ -99,7 +101,16 @@ impl SpanEngine {
                 weight: pending.weight,
                 service,
                 peer: pending.peer,
-                ..Half::new(tag, HalfKind { callee, failed: flags & FAILED != 0, message, protocol: pending.protocol as u32 })
+                ..Half::new(
+                    tag,
+                    HalfKind {
+                        callee,
+                        failed: flags & FAILED != 0,
+                        message,
+                        names_queue: pending.names_queue,
+                        protocol: pending.protocol as u32,
+                    },
+                )
             };
             // What a batch is linked to are its messages, one by one.
             let all = |half: Half| if message { half.stands_for(pending.batch) } else { half };
@@ -111,12 +122,10 @@ impl SpanEngine {
                     met_parent |= (*link_trace, *link_span) == (trace, parent);
                     self.join.offer(half(key(*link_trace, *link_span)), ticks, |pair| sides.pair(&pair));
                 }
-                if pending.kind == SpanKind::Consumer {
-                    let span =
-                        Fetched { tag: key(trace, row.span), parent: (parent != 0).then_some(tag), service, operation: pending.operation };
-                    if let Some(around) = self.fetches.around(span) {
-                        self.operations.get_mut(around).fetch();
-                    }
+                let taker =
+                    Taker { tag: key(trace, row.span), parent: (parent != 0).then_some(tag), service, operation: pending.operation };
+                if let Some((outer, inner)) = self.nesting.meet(taker) {
+                    self.operations.nested(outer, inner);
                 }
                 if parent != 0 && !met_parent {
                     // Linked messages are counted by their links, met or not.
@@ -228,16 +237,19 @@ impl<'a> Sides<'a> {
         if let Some(peer) = peer {
             self.peers.answered(peer, caller.service, callee.service);
         }
-        if message && let Some(queue) = peer {
+        let queue = if callee.names_queue() { self.peers.feeds(caller.peer, callee.peer) } else { caller.peer };
+        if message && let Some(named) = self.peers.get(queue) {
+            self.peers.answered(named, caller.service, callee.service);
             // How long it took to publish is no part of the delivery.
             let call = Call { client_nanos: None, ..call };
-            self.deliveries.count(Ends { queue: caller.peer, ..ends }, &call, self.now, || draw(Some(&queue.name)));
+            self.deliveries.count(Ends { queue, ..ends }, &call, self.now, || draw(Some(&named.name)));
         }
     }
 
     /// The peer is silent, so the client's duration stands for both sides.
     #[inline]
     fn peer_edge(&mut self, half: &Half, connection: Connection) {
+        let half = &Half { peer: self.peers.fed(half.peer), ..*half };
         let Some(peer) = self.peers.get(half.peer) else { return };
         // A named peer that does send spans is that service: its half was lost or late, it is no other node. Unless it is a queue that the service
         // was never seen to read.

@@ -14,7 +14,7 @@ use crate::series::SeriesBook;
 use crate::signals::SignalSettings;
 use crate::signals::board::Board;
 use crate::signals::edges::Edges;
-use crate::signals::enclosing::{Enclosing, Fetches};
+use crate::signals::enclosing::{Enclosing, Nesting};
 use crate::signals::join::Join;
 use crate::signals::operations::Operations;
 use crate::signals::peer::{NOBODY, Peers, Protocol};
@@ -73,7 +73,7 @@ pub struct SpanEngine {
     pub(super) peers: Peers,
     pub(super) join: Join,
     pub(super) enclosing: Enclosing,
-    pub(super) fetches: Fetches,
+    pub(super) nesting: Nesting,
     pub(super) repeats: Repeats,
     pub(super) resources: Interned<Resource>,
     pub(super) scopes: Interned<Scope>,
@@ -128,7 +128,7 @@ impl SpanEngine {
             peers: Peers::new(settings.peers),
             join: Join::new(JOIN_BITS),
             enclosing: Enclosing::default(),
-            fetches: Fetches::default(),
+            nesting: Nesting::default(),
             repeats: Repeats::new(REPEAT_BITS),
             resources: Interned::new(RESOURCES),
             scopes: Interned::new(SCOPES),
@@ -224,7 +224,7 @@ impl SpanEngine {
 
     /// Bytes of the tables beside the spans themselves.
     pub fn table_bytes(&self) -> usize {
-        self.join.bytes() + self.enclosing.bytes() + self.fetches.bytes() + self.repeats.bytes() + self.open.bodies.capacity()
+        self.join.bytes() + self.enclosing.bytes() + self.nesting.bytes() + self.repeats.bytes() + self.open.bodies.capacity()
     }
 }
 
@@ -264,10 +264,11 @@ impl SpanVisitor for SpanEngine {
         }
         self.place_resource();
         let mut operation = self.operations.find(self.service, span.name, span.kind, &mut self.services, &self.settings);
-        let fetches = span.kind == SpanKind::Consumer && self.operations.fetches(operation, self.now);
-        if fetches {
-            // As the conventions have it by now, where only those who process messages are consumers.
-            operation = self.operations.find(self.service, span.name, SpanKind::Client, &mut self.services, &self.settings);
+        let part = matches!(span.kind, SpanKind::Server | SpanKind::Consumer) && self.operations.is_part(operation, self.now);
+        if part {
+            // As the conventions have it by now: who only fetches messages is a client.
+            let kind = if span.kind == SpanKind::Consumer { SpanKind::Client } else { SpanKind::Internal };
+            operation = self.operations.find(self.service, span.name, kind, &mut self.services, &self.settings);
         }
         let service = self.services.get_mut(self.service);
         let stated = if span.trace_state.is_empty() { None } else { sampling::weight(span.trace_state) };
@@ -280,7 +281,8 @@ impl SpanVisitor for SpanEngine {
         if service.http_4xx_is_error && span.kind == SpanKind::Server && !failed {
             failed = Self::http_failed(span);
         }
-        let (mut peer, mut protocol, mut joins, mut reports, mut batch) = (NOBODY, Protocol::Call, span.kind, false, None);
+        let (mut peer, mut protocol, mut reports, mut batch, mut names_queue) = (NOBODY, Protocol::Call, false, None, false);
+        let mut joins = if part { SpanKind::Internal } else { span.kind };
         if matches!(span.kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
             let mut attributes = PeerAttributes::default();
             attributes.read(span);
@@ -290,9 +292,10 @@ impl SpanVisitor for SpanEngine {
             // A connection that is had is part of the query that follows; one that is not had is all there is of it.
             let connects = matches!(protocol, Protocol::Database | Protocol::Cache) && !failed && span.name.ends_with(b"connect");
             batch = attributes.batch();
-            if fetches || (span.kind == SpanKind::Client && (connects || attributes.consumes())) {
+            names_queue = span.kind == SpanKind::Consumer && attributes.take_queue(span.name);
+            if span.kind == SpanKind::Client && (connects || attributes.consumes()) {
                 joins = SpanKind::Internal;
-            } else if span.kind != SpanKind::Consumer || attributes.processes() {
+            } else if span.kind != SpanKind::Consumer || attributes.processes() || names_queue {
                 peer = self.peers.find(&attributes, protocol);
             }
         }
@@ -331,6 +334,7 @@ impl SpanVisitor for SpanEngine {
             protocol,
             kind: joins,
             batch,
+            names_queue,
             links,
             seen_as,
             joins_as,

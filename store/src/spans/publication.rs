@@ -81,13 +81,18 @@ impl SpanEngine {
             for edges in [&mut self.edges, &mut self.deliveries] {
                 edges.sweep(|state| state.edge.last_seen < idle, |state| state.published().for_each(|p| row.end(p)));
             }
+            let mut forgotten = false;
             self.operations.sweep(idle, &mut self.services, |state| {
+                forgotten = true;
                 for cell in state.cells.iter_mut().flatten() {
                     row.end(&mut cell.calls);
                     row.end(&mut cell.latency);
                 }
                 row.end(&mut state.root);
             });
+            if forgotten {
+                self.nesting.forget();
+            }
             series.coarsen(self.origin, series.aging.ago(now, self.settings.coarse_after), self.settings.coarse_step.as_millis() as i64);
             series.maintain(now);
         }
