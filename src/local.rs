@@ -232,8 +232,9 @@ impl LocalSource {
         let queues = self.queues(at)?;
         let breakers = self.breakers(at)?.breakers;
         let alerts = self.alerts_at(at)?;
+        let checks = self.checks_at(at).unwrap_or_default();
         let last_seen = BTreeMap::new();
-        let context = self.context(&[], &alerts, &breakers, &last_seen);
+        let context = self.context(&checks, &alerts, &breakers, &last_seen);
         let mut map = map::map(&self.lens(self.moment(at)), &context, &services.services, &queues.queues)?;
         // What services say of themselves, where nobody declared it.
         let seen = self.store.services_seen();

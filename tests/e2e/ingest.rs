@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::Link;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message;
+use serde_json::Value as Json;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn now_nanos() -> u64 {
@@ -98,6 +99,28 @@ async fn spans_over_grpc_draw_the_map_and_the_figures() {
     let id = found["traces"][0]["trace_id"].as_str().expect("an id");
     let trace = watchfire.json(&format!("/api/watchfire/v1/traces/{id}")).await;
     assert_eq!(trace["spans"].as_array().map(Vec::len), Some(4), "{trace}");
+}
+
+/// Nothing listens there: the probe finds out before the failing calls are many.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_on_the_map_is_as_unwell_as_the_probe_at_its_address() {
+    let address = "127.9.14.1:9";
+    let watchfire = Watchfire::start(&["--probe", &format!("tcp://{address}")]);
+    let mut request = traces(5);
+    for span in &mut request.resource_spans[1].scope_spans[0].spans {
+        let port = AnyValue { value: Some(any_value::Value::IntValue(9)) };
+        span.attributes.push(attribute("server.address", "127.9.14.1"));
+        span.attributes.push(KeyValue { key: "server.port".to_owned(), value: Some(port), ..KeyValue::default() });
+    }
+    let post =
+        watchfire.client().post(format!("http://{}/v1/traces", watchfire.otlp_http)).header("content-type", "application/x-protobuf");
+    assert_eq!(post.body(request.encode_to_vec()).send().await.expect("sent").status(), 200);
+    let node = |map: &Json, name: &str| map["nodes"].as_array().and_then(|l| l.iter().find(|n| n["name"] == name).cloned());
+    let map = watchfire
+        .until("/api/watchfire/v1/map", "the database is down", |map| node(map, "stock_db").is_some_and(|n| n["state"] == "unhealthy"))
+        .await;
+    assert!(node(&map, "stock_db").is_some_and(|n| n["why"][0].as_str().is_some_and(|why| why.starts_with("tcp cannot connect"))), "{map}");
+    assert_eq!(node(&map, address), None, "its address is no node beside it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
