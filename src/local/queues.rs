@@ -55,9 +55,9 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
     for (queue, system, flow) in span_flow(&deliveries, &unconsumed) {
         if let Some(known) = out.values_mut().find(|q| q.queue == queue) {
             known.in_rate = known.in_rate.or(Some(flow.published));
-            known.out_rate = known.out_rate.or(Some(flow.consumed));
+            known.out_rate = known.out_rate.or(flow.consumed);
         } else {
-            let row = Queue { in_rate: Some(flow.published), out_rate: Some(flow.consumed), ..Queue::default() };
+            let row = Queue { in_rate: Some(flow.published), out_rate: flow.consumed, ..Queue::default() };
             out.insert((queue.clone(), system.clone()), Queue { queue, system, ..row });
         }
     }
@@ -90,9 +90,9 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
         }
         queue.why = why(queue, growing.get(&(queue.queue.clone(), queue.system.clone())).copied());
         queue.state = match queue.depth {
-            None => HealthState::Unknown,
+            None if queue.why.is_empty() => HealthState::Unknown,
             Some(_) if queue.why.is_empty() => HealthState::Healthy,
-            Some(_) => HealthState::Degraded,
+            _ => HealthState::Degraded,
         };
     }
     queues.sort_by(|a, b| b.state.cmp(&a.state).then_with(|| b.depth.unwrap_or(-1.0).total_cmp(&a.depth.unwrap_or(-1.0))));
@@ -136,6 +136,11 @@ fn why(queue: &Queue, new_dead_letters: Option<f64>) -> Vec<String> {
     if queue.consumers == Some(0.0) && depth > 0.0 && !holds_dead_letters(&queue.queue) {
         why.push("nobody reads it".to_owned());
     }
+    // How many wait is not known, but that they do.
+    let idle = queue.depth.is_none() && queue.out_rate == Some(0.0) && queue.in_rate.is_some_and(|rate| rate > 0.0);
+    if idle && !holds_dead_letters(&queue.queue) {
+        why.push("nothing comes out of it".to_owned());
+    }
     if let Some(more) = new_dead_letters {
         let plural = if more == 1.0 { "" } else { "s" };
         why.push(format!("{more:.0} dead letter{plural} within 15m"));
@@ -153,7 +158,8 @@ struct Parties {
 #[derive(Clone, Copy, Debug, Default)]
 struct Flow {
     published: f64,
-    consumed: f64,
+    /// Unknown where no consumer was ever seen: it may send no spans.
+    consumed: Option<f64>,
 }
 
 /// Queues that spans name, with what goes in and comes out. How much waits inside no span tells.
@@ -162,7 +168,7 @@ fn span_flow(deliveries: &[Delivery], unconsumed: &[Unconsumed]) -> Vec<(String,
     for delivery in deliveries {
         let queue = (delivery.queue.clone(), delivery.system.clone());
         let flow = by_consumer.entry(queue).or_default().entry(&delivery.server).or_default();
-        flow.consumed += delivery.rate;
+        *flow.consumed.get_or_insert(0.0) += delivery.rate;
         // When the others went in is not known; now is not when.
         if !delivery.client.is_empty() {
             flow.published += delivery.rate;
@@ -171,8 +177,9 @@ fn span_flow(deliveries: &[Delivery], unconsumed: &[Unconsumed]) -> Vec<(String,
     let mut flows: BTreeMap<(String, String), Flow> = BTreeMap::new();
     for (queue, by_consumer) in by_consumer {
         // Each consumer gets every message; they do not add up.
-        let most = |rate: fn(&Flow) -> f64| by_consumer.values().map(rate).fold(0.0, f64::max);
-        flows.insert(queue, Flow { published: most(|f| f.published), consumed: most(|f| f.consumed) });
+        let published = by_consumer.values().map(|f| f.published).fold(0.0, f64::max);
+        let consumed = by_consumer.values().filter_map(|f| f.consumed).reduce(f64::max);
+        flows.insert(queue, Flow { published, consumed });
     }
     for one in unconsumed {
         flows.entry((one.queue.clone(), one.system.clone())).or_default().published += one.rate;
@@ -274,6 +281,41 @@ mod tests {
         let queues = queues(&lens, &context).expect("readable").queues;
         let map = super::super::map::map(&lens, &context, services, &queues).expect("readable");
         (queues, map)
+    }
+
+    #[test]
+    fn a_queue_that_spans_alone_know_is_unwell_when_its_consumer_takes_nothing() {
+        let mut source = MemorySource::new();
+        let mut counter = |name: &str, pairs: &[(&str, &str)], per_minute: f64| {
+            let labels = Labels::from_pairs([("__name__", name)].into_iter().chain(pairs.iter().copied()));
+            for minute in 0..=30 {
+                source.push(&labels, Timestamp(BEGIN + minute * 60_000), Value::Float(minute as f64 * per_minute));
+            }
+        };
+        counter(
+            "watchfire_message_deliveries_total",
+            &[("queue", "taken"), ("system", "nats"), ("client", "shop"), ("server", "mail")],
+            0.0,
+        );
+        for queue in ["taken", "silent"] {
+            let unconsumed = [("client", "shop"), ("server", queue), ("connection_type", "virtual_node")];
+            counter("traces_service_graph_request_total", &unconsumed, 240.0);
+            counter("watchfire_node_info", &[("node", queue), ("kind", "queue"), ("system", "nats")], 0.0);
+        }
+        let (queues, map) = drawn(&source, &[]);
+        let of = |name: &str| queues.iter().find(|q| q.queue == name).expect("a row");
+        let (taken, silent) = (of("taken"), of("silent"));
+        assert_eq!(
+            (taken.out_rate, taken.state, &taken.why[..]),
+            (Some(0.0), HealthState::Degraded, &["nothing comes out of it".to_owned()][..])
+        );
+        assert_eq!(
+            (silent.out_rate, silent.state, &silent.why[..]),
+            (None, HealthState::Unknown, &[][..]),
+            "who takes it may send no spans"
+        );
+        let node = map.nodes.iter().find(|n| n.name == "taken").expect("a node");
+        assert_eq!(node.state, HealthState::Degraded);
     }
 
     #[test]

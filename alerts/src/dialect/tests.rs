@@ -277,7 +277,7 @@ fn kafka_lag_from_any_exporter_without_negative_ones() {
 
 #[test]
 fn redis_lists_and_streams() {
-    let text = "redis_key_size{db=\"db0\",key=\"jobs:dead\"} 3\nredis_key_size{db=\"db0\",key=\"jobs\"} 40\nredis_stream_length{db=\"db0\",stream=\"orders\"} 1000\nredis_stream_group_lag{db=\"db0\",stream=\"orders\",group=\"billing\"} 6\nredis_stream_group_messages_pending{db=\"db0\",stream=\"orders\",group=\"billing\"} 2\nredis_stream_group_consumers{db=\"db0\",stream=\"orders\",group=\"billing\"} 2\n";
+    let text = "redis_key_size{db=\"db0\",key=\"jobs:dead\"} 3\nredis_key_size{db=\"db0\",key=\"jobs\"} 40\nredis_key_size{db=\"db0\",key=\"_kombu.binding.jobs\"} 1\nredis_stream_length{db=\"db0\",stream=\"orders\"} 1000\nredis_stream_group_lag{db=\"db0\",stream=\"orders\",group=\"billing\"} 6\nredis_stream_group_messages_pending{db=\"db0\",stream=\"orders\",group=\"billing\"} 2\nredis_stream_group_consumers{db=\"db0\",stream=\"orders\",group=\"billing\"} 2\n";
     assert_eq!(
         queues(&[text]),
         [
