@@ -40,7 +40,7 @@ pub fn latency(lens: &Lens<'_>, query: &LatencyQuery) -> Result<Latency, ReadErr
     let (start, count) = lens.grid(step * columns as u32, step);
     let times: Vec<Timestamp> = (0..count).map(|i| start.saturating_add(step * i as u32)).collect();
     let operations = match &query.service {
-        Some(service) => super::services::operations(lens, service)?,
+        Some(service) => super::operations::operations(lens, service)?,
         None => Vec::new(),
     };
     let services: BTreeMap<String, f64> = lens.by("service_name", "count by (service_name) (traces_span_metrics_calls_total{job=\"\"})")?;

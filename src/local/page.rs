@@ -1,6 +1,6 @@
 //! Everything about one service on one page, put together from the other readings.
 
-use super::{LocalSource, collectors, saturation, services};
+use super::{LocalSource, collectors, operations, saturation};
 use std::collections::BTreeMap;
 use watchfire_model::Timestamp;
 use watchfire_model::reading::{Alert, AlertState, LogQuery, ReadError, ServicePage};
@@ -23,7 +23,7 @@ impl LocalSource {
         let about: Vec<Alert> =
             alerts.iter().filter(|a| a.state != AlertState::Resolved && context.alert_service(a) == Some(name)).cloned().collect();
         Ok(ServicePage {
-            operations: services::operations(&lens, name)?,
+            operations: operations::operations(&lens, name)?,
             callers: map.edges.iter().filter(|e| e.server == name).cloned().collect(),
             callees: map.edges.into_iter().filter(|e| e.client == name).collect(),
             checks: self.health(at)?.checks.into_iter().filter(|c| c.service == name).collect(),

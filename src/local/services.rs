@@ -2,12 +2,13 @@
 
 use super::collectors;
 use super::context::Context;
+use super::graphql;
 use super::lens::Lens;
 use super::metrics_only;
 use super::state::judge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use watchfire_model::reading::{OperationRow, ReadError, ServiceRow, Services};
+use watchfire_model::reading::{ReadError, ServiceRow, Services};
 
 /// What a service serves: the spans its callers wait for.
 const SERVED: &str = r#"span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER""#;
@@ -19,7 +20,7 @@ const BEGUN: &str = "and on (service_name, span_name, span_kind) watchfire_root_
 
 /// Ready-made span metrics: (service label, calls, latency as buckets or as a native histogram, units per second). The collector's connector
 /// with either unit and with its old names, and Tempo's metrics generator.
-const READY_MADE: [(&str, &str, &str, f64); 4] = [
+pub(super) const READY_MADE: [(&str, &str, &str, f64); 4] = [
     ("service_name", "traces_span_metrics_calls_total", "traces_span_metrics_duration_milliseconds", 1000.0),
     ("service_name", "traces_span_metrics_calls_total", "traces_span_metrics_duration_seconds", 1.0),
     ("service", "traces_spanmetrics_calls_total", "traces_spanmetrics_latency", 1.0),
@@ -69,6 +70,7 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
     }
     let versions = versions(lens)?;
     let saturation = super::saturation::saturation(lens)?;
+    let failing = graphql::failing(lens)?;
 
     let mut names: BTreeSet<&str> = red.keys().map(String::as_str).collect();
     names.extend(seen.keys().map(String::as_str));
@@ -101,10 +103,10 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
             declared: context.is_declared(name),
             ..ServiceRow::default()
         };
-        let mut troubles = Vec::new();
+        let mut troubles: Vec<String> = failing.get(name).cloned().into_iter().collect();
         if let Some(figures) = collectors.get(name) {
             row.source = Some("collector's own metrics".to_owned());
-            troubles = collectors::complaints(figures);
+            troubles.extend(collectors::complaints(figures));
             if let (Some(size), Some(capacity)) = (figures.queue_size, figures.queue_capacity.filter(|c| *c > 0.0)) {
                 row.saturation = Some(size / capacity);
                 row.saturation_of = Some("queue".to_owned());
@@ -159,7 +161,7 @@ fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
 
 /// Rates of a ready-made latency in both of its forms, by labels. Two jobs that say the same count once, but for native histograms: there is no greatest
 /// of them, and said twice they have the same percentiles.
-fn latencies(by: &str, latency: &str, filter: &str, window: &str) -> [String; 2] {
+pub(super) fn latencies(by: &str, latency: &str, filter: &str, window: &str) -> [String; 2] {
     [
         format!("sum by ({by}) (rate({latency}{{{filter}}}[{window}]))"),
         format!("max by ({by}, le) (sum by (job, {by}, le) (rate({latency}_bucket{{{filter}}}[{window}])))"),
@@ -254,83 +256,6 @@ fn versions(lens: &Lens<'_>) -> Result<BTreeMap<String, Version>, ReadError> {
             }
         }
     }
-    Ok(out)
-}
-
-/// RED per operation of one service.
-///
-/// # Errors
-/// When the store cannot be queried.
-pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, ReadError> {
-    let own = format!(r#"job="",service_name={service:?}"#);
-    let window = lens.window_text();
-    let histogram = format!("sum by (span_name, span_kind) (rate(traces_span_metrics_duration_seconds{{{own}}}[{window}]))");
-    let ratio = lens.number(&format!("min(watchfire_sampling_ratio{{service_name={service:?}}})"))?;
-    let ratio = ratio.filter(|r| *r > 0.0 && *r < 1.0).unwrap_or(1.0);
-    let mut rows = operation_rows(lens, &format!("traces_span_metrics_calls_total{{{own}}}"), lens.window, &[histogram], 1.0)?;
-    for row in &mut rows {
-        row.sample_count = row.sample_count.map(|n| n * ratio);
-    }
-    if !rows.is_empty() {
-        return Ok(rows);
-    }
-    // No spans of it come here: what a collector or Tempo derived from them.
-    let scraped = lens.scrape_window_text();
-    for (label, calls, latency, unit) in READY_MADE {
-        let filter = format!(r#"job!="",{label}={service:?}"#);
-        let histograms = latencies("span_name, span_kind", latency, &filter, &scraped);
-        let rows = operation_rows(lens, &format!("{calls}{{{filter}}}"), lens.scrape_window, &histograms, unit)?;
-        if rows.iter().any(|r| r.p50_seconds.is_some()) {
-            return Ok(rows);
-        }
-    }
-    Ok(Vec::new())
-}
-
-/// `unit`: how many of the histograms' units are a second.
-fn operation_rows(
-    lens: &Lens<'_>,
-    calls: &str,
-    window: Duration,
-    histograms: &[String],
-    unit: f64,
-) -> Result<Vec<OperationRow>, ReadError> {
-    let seconds = window.as_secs().max(1);
-    let mut rows: BTreeMap<(String, String), (f64, f64)> = BTreeMap::new();
-    for (labels, rate) in lens.vector(&format!(
-        "max by (span_name, span_kind, status_code) (sum by (job, span_name, span_kind, status_code) (rate({calls}[{seconds}s])))"
-    ))? {
-        let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
-        let entry = rows.entry(key).or_default();
-        entry.0 += rate;
-        if labels.value("status_code") == "STATUS_CODE_ERROR" {
-            entry.1 += rate;
-        }
-    }
-    let mut quantiles: BTreeMap<(String, String), [Option<f64>; 3]> = BTreeMap::new();
-    for histogram in histograms {
-        for (labels, percentiles) in lens.percentiles(histogram)? {
-            let key = (labels.value("span_name").to_owned(), labels.value("span_kind").to_owned());
-            quantiles.insert(key, percentiles.map(|p| p.map(|p| p / unit)));
-        }
-    }
-    let mut out: Vec<OperationRow> = rows
-        .into_iter()
-        .map(|(key, (rate, errors))| {
-            let q = quantiles.get(&key).copied().unwrap_or_default();
-            OperationRow {
-                name: key.0,
-                kind: key.1.trim_start_matches("SPAN_KIND_").to_lowercase(),
-                rate: Some(rate),
-                error_ratio: (rate > 0.0).then(|| errors / rate),
-                p50_seconds: q[0],
-                p95_seconds: q[1],
-                p99_seconds: q[2],
-                sample_count: Some(rate * window.as_secs_f64()),
-            }
-        })
-        .collect();
-    out.sort_by(|a, b| b.rate.unwrap_or(0.0).total_cmp(&a.rate.unwrap_or(0.0)));
     Ok(out)
 }
 
@@ -468,7 +393,7 @@ mod tests {
             assert!(row.rate.is_some_and(|rate| (rate - 4.0).abs() < 1e-9), "{name} {:?}", row.rate);
             assert!(row.p50_seconds.is_some_and(|p50| (1.0..2.0).contains(&(p50 / unit))), "{name} {:?}", row.p50_seconds);
             assert_eq!((row.state, row.last_seen), (HealthState::Healthy, Some(at)), "{name}");
-            let operations = operations(&lens, name).expect("readable");
+            let operations = super::super::operations::operations(&lens, name).expect("readable");
             assert_eq!((operations.len(), operations[0].p50_seconds), (1, row.p50_seconds), "{name}");
         }
     }

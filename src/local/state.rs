@@ -10,7 +10,7 @@ use watchfire_model::{HealthState, Severity, Timestamp};
 const SILENCE: Duration = Duration::from_secs(5 * 60);
 const ERRORS_WORTH_A_WORD: f64 = 0.01;
 /// Fewer failed calls than this, in a minute, may be anything.
-const FAILURES_THAT_COUNT: f64 = 3.0;
+pub const FAILURES_THAT_COUNT: f64 = 3.0;
 
 /// What a share of failed calls says of who answers them, where no alert rule says it better: an eye cannot wait for a rule's `for`.
 pub fn of_error_ratio(ratio: f64) -> HealthState {
