@@ -136,9 +136,9 @@ fn why(queue: &Queue, new_dead_letters: Option<f64>) -> Vec<String> {
     if queue.consumers == Some(0.0) && depth > 0.0 && !holds_dead_letters(&queue.queue) {
         why.push("nobody reads it".to_owned());
     }
-    // How many wait is not known, but that they do.
-    let idle = queue.depth.is_none() && queue.out_rate == Some(0.0) && queue.in_rate.is_some_and(|rate| rate > 0.0);
-    if idle && !holds_dead_letters(&queue.queue) {
+    // How many wait need not be known for this.
+    let stuck = queue.depth != Some(0.0) && queue.out_rate == Some(0.0) && queue.in_rate.is_some_and(|rate| rate > 0.0);
+    if stuck && why.is_empty() && !holds_dead_letters(&queue.queue) {
         why.push("nothing comes out of it".to_owned());
     }
     if let Some(more) = new_dead_letters {
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_spans_alone_know_is_unwell_when_its_consumer_takes_nothing() {
+    fn a_queue_is_unwell_when_its_consumer_takes_nothing_though_how_many_wait_is_not_known() {
         let mut source = MemorySource::new();
         let mut counter = |name: &str, pairs: &[(&str, &str)], per_minute: f64| {
             let labels = Labels::from_pairs([("__name__", name)].into_iter().chain(pairs.iter().copied()));
@@ -302,9 +302,13 @@ mod tests {
             counter("traces_service_graph_request_total", &unconsumed, 240.0);
             counter("watchfire_node_info", &[("node", queue), ("kind", "queue"), ("system", "nats")], 0.0);
         }
+        put(&mut source, "watchfire_queue_depth", "piled", 25, &[100.0, 150.0, 200.0, 250.0, 300.0, 350.0]);
+        put(&mut source, "watchfire_queue_in_rate", "piled", 25, &[1.0; 6]);
+        put(&mut source, "watchfire_queue_out_rate", "piled", 25, &[0.0; 6]);
         let (queues, map) = drawn(&source, &[]);
         let of = |name: &str| queues.iter().find(|q| q.queue == name).expect("a row");
-        let (taken, silent) = (of("taken"), of("silent"));
+        let (taken, silent, piled) = (of("taken"), of("silent"), of("piled"));
+        assert_eq!((piled.depth, &piled.why[..]), (Some(350.0), &taken.why[..]));
         assert_eq!(
             (taken.out_rate, taken.state, &taken.why[..]),
             (Some(0.0), HealthState::Degraded, &["nothing comes out of it".to_owned()][..])
