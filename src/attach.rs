@@ -4,6 +4,9 @@ use crate::door;
 use crate::wire;
 use anyhow::{Context as _, ensure};
 use parking_lot::Mutex;
+use reqwest::StatusCode;
+use reqwest::header::{self, HeaderValue};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use watchfire_config::files::{BY_HAND, read_text};
@@ -21,6 +24,22 @@ pub struct RemoteSource {
     runtime: tokio::runtime::Handle,
     /// The newest status, and since when the other side has been gone: what is on screen freezes instead of vanishing.
     last: Mutex<Option<Status>>,
+    /// The newest large answers: one that has not changed is not sent again.
+    held: Mutex<VecDeque<Held>>,
+}
+
+/// An answer, and what the other side calls it.
+struct Held {
+    /// Path and query of the question.
+    asked: String,
+    tag: HeaderValue,
+    reading: Reading,
+}
+
+/// What came back, if it is not what was `Held`.
+struct Answer {
+    body: Option<Vec<u8>>,
+    tag: Option<HeaderValue>,
 }
 
 /// What a caller shows and what it accepts; neither is needed on the socket of the same user.
@@ -44,7 +63,11 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// But nobody waits longer than this for one.
 const WHOLE_ANSWER: Duration = Duration::from_secs(60);
 /// No reading is larger; what is belongs to somebody else's protocol.
-const MAX_ANSWER: usize = 64 << 20;
+const MAX_ANSWER: usize = 256 << 20;
+/// Answers that are worth holding: whatever is smaller is soon sent again.
+const WORTH_HOLDING: usize = 64 << 10;
+/// Answers held at the same time: a screen asks for a few things.
+const MOST_HELD: usize = 4;
 
 impl RemoteSource {
     /// The instance at an address, with what the environment says about it.
@@ -83,7 +106,15 @@ impl RemoteSource {
             }
             None => client,
         };
-        Ok(RemoteSource { base, name, token: credentials.token, client: client.build()?, runtime, last: Mutex::new(None) })
+        Ok(RemoteSource {
+            base,
+            name,
+            token: credentials.token,
+            client: client.build()?,
+            runtime,
+            last: Mutex::new(None),
+            held: Mutex::default(),
+        })
     }
 
     /// How people know it: a URL, or the process behind a socket.
@@ -91,15 +122,23 @@ impl RemoteSource {
         &self.name
     }
 
-    fn send(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ReadError> {
+    fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, ReadError> {
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
         self.runtime.block_on(async {
-            let gone = |e: reqwest::Error| ReadError::Disconnected(root_cause(&e));
+            // Who took the connection and does not answer in time has too much to do, and is not gone.
+            let gone = |e: reqwest::Error| match e.is_timeout() && !e.is_connect() {
+                true => ReadError::Timeout,
+                false => ReadError::Disconnected(root_cause(&e)),
+            };
             let mut response = request.send().await.map_err(gone)?;
             let status = response.status();
+            let tag = response.headers().get(header::ETAG).cloned();
+            if status == StatusCode::NOT_MODIFIED {
+                return Ok(Answer { body: None, tag });
+            }
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await.map_err(gone)? {
                 if body.len() + chunk.len() > MAX_ANSWER {
@@ -108,9 +147,9 @@ impl RemoteSource {
                 body.extend_from_slice(&chunk);
             }
             if status.is_success() {
-                return Ok(body);
+                return Ok(Answer { body: Some(body), tag });
             }
-            if status == reqwest::StatusCode::UNAUTHORIZED {
+            if status == StatusCode::UNAUTHORIZED {
                 let why = if self.token.is_some() { "does not accept the token of" } else { "wants a token: set" };
                 return Err(ReadError::BadRequest(format!("{} {why} WATCHFIRE_TOKEN", self.name)));
             }
@@ -142,7 +181,15 @@ impl RemoteSource {
     /// # Errors
     /// See [`ReadError`].
     pub fn get(&self, path_and_query: &str) -> Result<Vec<u8>, ReadError> {
-        self.send(self.client.get(format!("{}{path_and_query}", self.base)))
+        Ok(self.fetch(path_and_query, None)?.body.unwrap_or_default())
+    }
+
+    fn fetch(&self, path_and_query: &str, known: Option<HeaderValue>) -> Result<Answer, ReadError> {
+        let mut request = self.client.get(format!("{}{path_and_query}", self.base));
+        if let Some(known) = known {
+            request = request.header(header::IF_NONE_MATCH, known);
+        }
+        self.send(request)
     }
 }
 
@@ -166,13 +213,14 @@ impl Source for RemoteSource {
                 *last = Some(status.clone());
                 Ok(Reading::Status(status))
             }
-            Err(ReadError::Disconnected(why)) => match last.as_mut() {
+            // Even this small question is not answered in time.
+            Err(error @ (ReadError::Disconnected(_) | ReadError::Timeout)) => match last.as_mut() {
                 Some(status) => {
                     let frozen_at = status.now;
                     status.disconnected_since.get_or_insert(frozen_at);
                     Ok(Reading::Status(status.clone()))
                 }
-                None => Err(ReadError::Disconnected(why)),
+                None => Err(error),
             },
             other => other,
         }
@@ -186,10 +234,21 @@ impl RemoteSource {
             pairs.push(("at", at.to_string()));
         }
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
-        let body = self.get(&format!("{}{path}?{query}", wire::PREFIX))?;
+        let asked = format!("{}{path}?{query}", wire::PREFIX);
+        let known = self.held.lock().iter().find(|h| h.asked == asked).map(|h| (h.tag.clone(), h.reading.clone()));
+        let answer = self.fetch(&asked, known.as_ref().map(|(tag, _)| tag.clone()))?;
+        let (Some(body), tag) = (answer.body, answer.tag) else {
+            return known.map(|(_, reading)| reading).ok_or_else(|| self.mismatch("an answer without a body"));
+        };
         let mut reading = wire::from_json(request, &body).map_err(|e| self.mismatch(&e.to_string()))?;
         if let Reading::Status(status) = &mut reading {
             status.source = Some(self.name.clone());
+        }
+        let mut held = self.held.lock();
+        held.retain(|h| h.asked != asked);
+        if let Some(tag) = tag.filter(|_| body.len() >= WORTH_HOLDING) {
+            held.truncate(MOST_HELD - 1);
+            held.push_front(Held { asked, tag, reading: reading.clone() });
         }
         Ok(reading)
     }
@@ -219,8 +278,8 @@ impl CommandSink for RemoteSource {
             Command::Acknowledge { .. } => "acknowledgements",
             Command::PinTrace { .. } | Command::ReloadRules => "commands",
         };
-        let body = self.send(self.client.post(format!("{}{}{path}", self.base, wire::PREFIX)).json(command))?;
-        Ok(said(&body))
+        let answer = self.send(self.client.post(format!("{}{}{path}", self.base, wire::PREFIX)).json(command))?;
+        Ok(said(&answer.body.unwrap_or_default()))
     }
 }
 

@@ -321,7 +321,7 @@ impl LocalSource {
             Request::Service { name } => Reading::Service(Box::new(self.page(name, at)?)),
             Request::Map => Reading::Map(self.map(at)?),
             Request::Traces(query) => Reading::Traces(self.store.traces(query, at)),
-            Request::Trace { id } => Reading::Trace(Box::new(
+            Request::Trace { id } => Reading::Trace(Arc::new(
                 self.store.trace(id).ok_or_else(|| ReadError::NotFound(format!("no trace, span or correlation id {id:?} is held")))?,
             )),
             Request::Latency(query) => Reading::Latency(Box::new(latency::latency(&self.lens(now), query)?)),

@@ -2,7 +2,6 @@
 //! so the API is `Source` serialised and nothing else.
 
 use crate::api::params::{Params, parse_time};
-use serde_json::Value as Json;
 use watchfire_model::reading::{BacktestQuery, ExplainQuery, LatencyQuery, LogQuery, ReadError, Reading, Request, TraceQuery};
 use watchfire_model::{LogSeverity, Timestamp, parse_duration};
 
@@ -283,26 +282,26 @@ fn unescape(text: &str) -> String {
 ///
 /// # Errors
 /// Never in practice; serialising plain data can only fail on non-string keys.
-pub fn to_json(reading: &Reading) -> Result<Json, serde_json::Error> {
+pub fn to_json(reading: &Reading) -> Result<String, serde_json::Error> {
     match reading {
-        Reading::Status(r) => serde_json::to_value(r),
-        Reading::Services(r) => serde_json::to_value(r),
-        Reading::Service(r) => serde_json::to_value(r),
-        Reading::Map(r) => serde_json::to_value(r),
-        Reading::Traces(r) => serde_json::to_value(r),
-        Reading::Trace(r) => serde_json::to_value(r),
-        Reading::Latency(r) => serde_json::to_value(r),
-        Reading::Explain(r) => serde_json::to_value(r),
-        Reading::Queues(r) => serde_json::to_value(r),
-        Reading::Breakers(r) => serde_json::to_value(r),
-        Reading::Health(r) => serde_json::to_value(r),
-        Reading::Slo(r) => serde_json::to_value(r),
-        Reading::Alerts(r) => serde_json::to_value(r),
-        Reading::Logs(r) => serde_json::to_value(r),
-        Reading::Query(r) | Reading::QueryRange(r) => serde_json::to_value(r),
-        Reading::Changes(r) => serde_json::to_value(r),
-        Reading::Backtest(r) => serde_json::to_value(r),
-        Reading::Vocabulary(r) => serde_json::to_value(r),
+        Reading::Status(r) => serde_json::to_string(r),
+        Reading::Services(r) => serde_json::to_string(r),
+        Reading::Service(r) => serde_json::to_string(r),
+        Reading::Map(r) => serde_json::to_string(r),
+        Reading::Traces(r) => serde_json::to_string(r),
+        Reading::Trace(r) => serde_json::to_string(r),
+        Reading::Latency(r) => serde_json::to_string(r),
+        Reading::Explain(r) => serde_json::to_string(r),
+        Reading::Queues(r) => serde_json::to_string(r),
+        Reading::Breakers(r) => serde_json::to_string(r),
+        Reading::Health(r) => serde_json::to_string(r),
+        Reading::Slo(r) => serde_json::to_string(r),
+        Reading::Alerts(r) => serde_json::to_string(r),
+        Reading::Logs(r) => serde_json::to_string(r),
+        Reading::Query(r) | Reading::QueryRange(r) => serde_json::to_string(r),
+        Reading::Changes(r) => serde_json::to_string(r),
+        Reading::Backtest(r) => serde_json::to_string(r),
+        Reading::Vocabulary(r) => serde_json::to_string(r),
     }
 }
 

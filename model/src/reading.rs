@@ -25,7 +25,7 @@ pub use logs::{LogLine, LogQuery, Logs};
 pub use map::{Edge, Map, Node, NodeKind, beside_namesake, own_name};
 pub use query::{QueryExemplar, QueryResult, QuerySeries, Vocabulary};
 pub use queues::{Queue, Queues};
-pub use services::{Change, Changes, CollectorFigures, OperationRow, ServicePage, ServiceRow, Services};
+pub use services::{Change, Changes, CollectorFigures, OperationRow, ServicePage, ServiceRow, Services, errors_reason};
 pub use slo::{Objective, Slo};
 pub use status::{Ingest, Listening, Status};
 pub use traces::{Span, SpanEvent, Trace, TraceQuery, TraceRow, Traces, attribute};
@@ -33,6 +33,7 @@ pub use traces::{Span, SpanEvent, Trace, TraceQuery, TraceRow, Traces, attribute
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// One question. Answered by a [`Source`] at a point in time.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +87,8 @@ pub enum Reading {
     Service(Box<ServicePage>),
     Map(Map),
     Traces(Traces),
-    Trace(Box<Trace>),
+    /// Shared: it may be large, and is held where it was read, where it is shown, and between.
+    Trace(Arc<Trace>),
     Latency(Box<Latency>),
     Explain(Explanation),
     Queues(Queues),

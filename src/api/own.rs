@@ -1,14 +1,16 @@
 //! watchfire's own reads and its three writes.
 
-use super::envelope::{ApiError, json_response};
+use super::envelope::{ApiError, body_response, json_response};
 use super::params::Params;
 use super::{Answer, Api};
 use crate::wire;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::json;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::reading::{Command, ReadError, Silence};
@@ -27,8 +29,28 @@ pub async fn read(State(api): State<Arc<Api>>, Path(_): Path<String>, uri: Uri, 
         .await
         .map_err(|e| ApiError::internal(format!("reading failed: {e}")))??;
     drop(slot);
-    let json = wire::to_json(&reading).map_err(|e| ApiError::internal(e.to_string()))?;
-    Ok(json_response(StatusCode::OK, &json))
+    // Writing out a trace of many spans takes longer than this thread may be held up.
+    let (json, tag) = tokio::task::spawn_blocking(move || {
+        wire::to_json(&reading).map(|json| {
+            let tag = tag(&json);
+            (json, tag)
+        })
+    })
+    .await
+    .map_err(|e| ApiError::internal(format!("writing failed: {e}")))?
+    .map_err(|e| ApiError::internal(e.to_string()))?;
+    // Who has this answer already is spared its way over a slow link, and reading it again.
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known == tag);
+    let mut response = if known { StatusCode::NOT_MODIFIED.into_response() } else { body_response(StatusCode::OK, json) };
+    response.headers_mut().insert(header::ETAG, tag);
+    Ok(response)
+}
+
+/// What tells an answer from another one to the same question. Weak, because it may go out compressed.
+fn tag(json: &str) -> HeaderValue {
+    let mut hasher = DefaultHasher::new();
+    json.hash(&mut hasher);
+    HeaderValue::try_from(format!("W/\"{:016x}\"", hasher.finish())).expect("hexadecimal digits and quotes")
 }
 
 /// A silence as people and as Alertmanager's clients write it.

@@ -18,6 +18,7 @@ pub fn store_limits(config: &Config) -> StoreLimits {
         exemplars: limits.exemplars,
         retention: limits.retention,
         spans_per_trace: limits.spans_per_trace,
+        trace_text: limits.trace_text.bytes() as usize,
         ..StoreLimits::default()
     }
 }

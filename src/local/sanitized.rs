@@ -106,7 +106,7 @@ impl Sanitized {
                 self.note("event", &e.name);
                 &e.attributes
             });
-            for (key, value) in span.attributes.iter().chain(&span.resource).chain(events) {
+            for (key, value) in span.attributes.iter().chain(span.resource.iter()).chain(events) {
                 self.note("attribute", key);
                 self.note("attribute", &value.to_string());
             }

@@ -34,8 +34,11 @@ pub struct StoreLimits {
     pub pinned: usize,
     /// Traces with an error or a slow span that eviction spares. Default 65,536; the oldest go first.
     pub notable: usize,
-    /// Spans of one trace that are shown; the rest is counted. Default 10,000.
+    /// Spans of one trace that are shown; the rest is counted. Default 50,000.
     pub spans_per_trace: usize,
+    /// Bytes of attributes, events and links of one trace that are shown, as they were sent; spans beyond come without theirs. Default 32 MiB:
+    /// an ordinary trace of 50,000 spans has them all.
+    pub trace_text: usize,
 }
 
 impl Default for StoreLimits {
@@ -55,7 +58,8 @@ impl Default for StoreLimits {
             retention: Duration::from_secs(6 * 3600),
             pinned: 1000,
             notable: 65_536,
-            spans_per_trace: 10_000,
+            spans_per_trace: 50_000,
+            trace_text: 32 << 20,
         }
     }
 }

@@ -109,7 +109,7 @@ impl Store {
         }
         let segments = self.held.read();
         let id = tree::resolve(&segments, text).or_else(|| self.logs.trace_of(text).map(|id| u128::from_be_bytes(id.0)))?;
-        let mut trace = tree::trace(&segments, id, self.limits.spans_per_trace)?;
+        let mut trace = tree::trace(&segments, id, self.limits.spans_per_trace, self.limits.trace_text)?;
         let of_trace = LogQuery { trace_id: Some(trace.trace_id.clone()), limit: Some(1000), ..LogQuery::default() };
         trace.logs = self.logs.read(&of_trace, None).logs;
         trace.pinned = self.held.pinned.lock().has(id);

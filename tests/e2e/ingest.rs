@@ -99,6 +99,15 @@ async fn spans_over_grpc_draw_the_map_and_the_figures() {
     let id = found["traces"][0]["trace_id"].as_str().expect("an id");
     let trace = watchfire.json(&format!("/api/watchfire/v1/traces/{id}")).await;
     assert_eq!(trace["spans"].as_array().map(Vec::len), Some(4), "{trace}");
+
+    // An attached terminal asks every second, and is not sent what it has.
+    let url = format!("http://{}/api/watchfire/v1/traces/{id}", watchfire.api);
+    let first = watchfire.client().get(&url).send().await.expect("answered");
+    let tag = first.headers().get("etag").expect("a tag").clone();
+    let ask = |tag: &str| watchfire.client().get(&url).header("if-none-match", tag).send();
+    let again = ask(tag.to_str().expect("text")).await.expect("answered");
+    assert_eq!((again.status().as_u16(), again.bytes().await.expect("a body").len()), (304, 0));
+    assert_eq!(ask("W/\"0\"").await.expect("answered").status(), 200);
 }
 
 /// Nothing listens there: the probe finds out before the failing calls are many.

@@ -7,12 +7,15 @@ use divan::Bencher;
 use fixture::{NOW, Situation};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use watchfire_model::reading::{ServiceRow, Services};
+use std::sync::Arc;
+use watchfire_model::reading::{ServiceRow, Services, Span, Trace, attribute};
 use watchfire_model::{HealthState, Reading, Request};
 use watchfire_views::{App, Event, Options};
 
 const AREA: Rect = Rect { x: 0, y: 0, width: 200, height: 50 };
 const ROWS: usize = 2000;
+const LARGE: usize = 50_000;
+const ID: &str = "5eed0000000000000000000000000001";
 
 fn main() {
     divan::main();
@@ -71,6 +74,53 @@ fn new_reading_and_frame(bencher: Bencher<'_, '_>) {
             buffer.reset();
             app.render_to(&mut buffer, AREA);
         });
+}
+
+/// A trace of 50,000 spans has come: its tree, self times and critical path, and the first frame.
+#[divan::bench]
+fn large_trace_and_frame(bencher: Bencher<'_, '_>) {
+    let mut buffer = Buffer::empty(AREA);
+    let trace = large_trace();
+    bencher.with_inputs(app).bench_local_values(|mut app| {
+        open(&mut app, &trace);
+        buffer.reset();
+        app.render_to(&mut buffer, AREA);
+    });
+}
+
+/// The same trace read once more, as every second, and a frame of it.
+#[divan::bench]
+fn large_trace_unchanged(bencher: Bencher<'_, '_>) {
+    let mut app = app();
+    let mut buffer = Buffer::empty(AREA);
+    let trace = large_trace();
+    open(&mut app, &trace);
+    app.render_to(&mut buffer, AREA);
+    // Read anew, so equal and not the same.
+    bencher.with_inputs(|| Arc::new((*trace).clone())).bench_local_values(|again| {
+        open(&mut app, &again);
+        buffer.reset();
+        app.render_to(&mut buffer, AREA);
+    });
+}
+
+fn large_trace() -> Arc<Trace> {
+    let span = |i: usize| Span {
+        span_id: format!("{i:016x}"),
+        parent_id: if i == 0 { String::new() } else { format!("{:016x}", i / 3) },
+        service: format!("service-{}", i % 25),
+        name: format!("operation {}", i % 90),
+        start: i as f64 / 1e3,
+        duration_seconds: (LARGE - i) as f64 / 1e3,
+        attributes: (0..8).map(|a| (format!("attribute.{a}"), attribute::Scalar::Text(format!("value {i} {a}")))).collect(),
+        ..Span::default()
+    };
+    Arc::new(Trace { trace_id: ID.to_owned(), spans: (0..LARGE).map(span).collect(), ..Trace::default() })
+}
+
+fn open(app: &mut App, trace: &Arc<Trace>) {
+    app.order(&format!("trace {ID}"));
+    app.receive(&Request::Trace { id: ID.to_owned() }, Ok(Reading::Trace(trace.clone())));
 }
 
 /// The leg to compare with: all 2,000 rows drawn, 40 screens of 50 rows.

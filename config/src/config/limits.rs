@@ -71,11 +71,20 @@ pub struct StoreLimits {
     #[serde(with = "duration_text")]
     pub retention: Duration,
     pub spans_per_trace: usize,
+    /// What the spans of one trace may say, before it is unpacked.
+    pub trace_text: ByteSize,
 }
 
 impl Default for StoreLimits {
     fn default() -> Self {
-        StoreLimits { logs: 200_000, series: 100_000, exemplars: 10_000, retention: Duration::from_secs(6 * 3600), spans_per_trace: 10_000 }
+        StoreLimits {
+            logs: 200_000,
+            series: 100_000,
+            exemplars: 10_000,
+            retention: Duration::from_secs(6 * 3600),
+            spans_per_trace: 50_000,
+            trace_text: ByteSize::mebibytes(32),
+        }
     }
 }
 

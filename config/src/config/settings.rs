@@ -153,6 +153,7 @@ pub const SETTINGS: &[Setting] = &[
     file("limits.store.exemplars", Count, "Exemplars kept"),
     file("limits.store.retention", Duration, "Age at which samples go"),
     file("limits.store.spans_per_trace", Count, "Spans of one trace that are shown"),
+    file("limits.store.trace_text", Size, "Attributes and events of one trace that are shown, as they were sent"),
     file("limits.scrape.interval", Duration, "Between two scrapes of a target"),
     file("limits.scrape.timeout", Duration, "For one scrape"),
     file("limits.scrape.body", Size, "One exposition"),

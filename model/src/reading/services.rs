@@ -10,6 +10,11 @@ use crate::{HealthState, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The reason that a share of failing calls is, in words.
+pub fn errors_reason(ratio: f64) -> String {
+    format!("{:.1} % errors", ratio * 100.0)
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Services {

@@ -4,6 +4,7 @@ use super::logs::LogLine;
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Search for traces. All conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -79,7 +80,8 @@ pub struct Span {
     pub status: String,
     pub status_message: String,
     pub attributes: BTreeMap<String, attribute::Scalar>,
-    pub resource: BTreeMap<String, attribute::Scalar>,
+    /// Of the process that sent it: many spans share one.
+    pub resource: Arc<BTreeMap<String, attribute::Scalar>>,
     pub events: Vec<SpanEvent>,
     /// (trace id, span id)
     pub links: Vec<(String, String)>,

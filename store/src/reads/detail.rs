@@ -22,13 +22,17 @@ pub(crate) struct Body {
     pub dropped_attributes: u32,
     /// Text that was not UTF-8 was repaired.
     pub repaired: bool,
+    /// There was no room for attributes, events and links.
+    pub left_out: bool,
 }
 
 impl Body {
-    pub fn decode(bytes: &[u8]) -> Self {
+    /// All of a body, or what it says about itself without attributes, events and links.
+    pub fn decode(bytes: &[u8], whole: bool) -> Self {
         let mut body = Body::default();
         for field in Fields::new(bytes) {
             match field {
+                (9 | 11 | 13, _) if !whole => body.left_out = true,
                 (3, Wire::Bytes(text)) => body.trace_state = body.text(text),
                 (5, Wire::Bytes(text)) => body.name = Some(body.text(text)),
                 (9, Wire::Bytes(item)) => {

@@ -4,7 +4,10 @@ use super::detail::{Body, hex, resource};
 use crate::spans::segment::{MENDED, REPEATED, Segment, SpanRow};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use watchfire_model::reading::attribute::Scalar;
 use watchfire_model::reading::{Span, Trace};
 use watchfire_model::{SpanKind, SpanStatus, TraceId};
 
@@ -73,8 +76,8 @@ fn contains_value(body: &[u8], needle: &[u8]) -> bool {
 }
 
 /// The spans of a trace in the order of the tree, siblings by start. At most `limit` are decoded, failing ones and what leads to them first; the rest
-/// is counted.
-pub(crate) fn trace(segments: &[Arc<Segment>], id: u128, limit: usize) -> Option<Trace> {
+/// is counted. What they say is read as far as `text` bytes go, in the order of their arrival; spans beyond say that it is left out.
+pub(crate) fn trace(segments: &[Arc<Segment>], id: u128, limit: usize, text: usize) -> Option<Trace> {
     let mut rows: Vec<SpanRow<'_>> = Vec::new();
     let mut seen: HashSet<(u64, u64, u64), FixedState> = HashSet::default();
     for segment in segments {
@@ -96,7 +99,7 @@ pub(crate) fn trace(segments: &[Arc<Segment>], id: u128, limit: usize) -> Option
         rows.retain(|_| kept.next().unwrap_or(false));
     }
     let (order, salvaged) = arrange(&rows);
-    let bodies = decode(&rows);
+    let bodies = decode(&rows, text);
     let by_id: HashMap<u64, usize, FixedState> = rows.iter().enumerate().map(|(i, r)| (span_id(r), i)).collect();
     let resources = ResourceTexts::default();
     let mut bodies: Vec<Option<Body>> = bodies.into_iter().map(Some).collect();
@@ -183,13 +186,15 @@ fn arrange(rows: &[SpanRow<'_>]) -> (Vec<usize>, usize) {
     }
 }
 
-fn decode(rows: &[SpanRow<'_>]) -> Vec<Body> {
+fn decode(rows: &[SpanRow<'_>], text: usize) -> Vec<Body> {
     let mut bodies: Vec<Body> = rows.iter().map(|_| Body::default()).collect();
-    let mut from = 0;
+    let (mut from, mut room) = (0, text);
     for group in rows.chunk_by(|a, b| std::ptr::eq(a.segment, b.segment)) {
         let mut at = from;
         group[0].segment.bodies(group.iter().map(|r| r.row), |_, bytes| {
-            bodies[at] = Body::decode(bytes);
+            let fits = bytes.len() <= room;
+            room = if fits { room - bytes.len() } else { 0 };
+            bodies[at] = Body::decode(bytes, fits);
             at += 1;
             true
         });
@@ -200,14 +205,14 @@ fn decode(rows: &[SpanRow<'_>]) -> Vec<Body> {
 
 /// Decoded resources, one per distinct resource of the trace.
 #[derive(Default)]
-struct ResourceTexts(
-    std::cell::RefCell<HashMap<usize, std::collections::BTreeMap<String, watchfire_model::reading::attribute::Scalar>, FixedState>>,
-);
+struct ResourceTexts(RefCell<HashMap<usize, ResourceText, FixedState>>);
+
+type ResourceText = Arc<BTreeMap<String, Scalar>>;
 
 impl ResourceTexts {
-    fn of(&self, row: &SpanRow<'_>) -> std::collections::BTreeMap<String, watchfire_model::reading::attribute::Scalar> {
+    fn of(&self, row: &SpanRow<'_>) -> ResourceText {
         let held = row.resource();
-        self.0.borrow_mut().entry(held as *const _ as usize).or_insert_with(|| resource(&held.raw)).clone()
+        self.0.borrow_mut().entry(held as *const _ as usize).or_insert_with(|| Arc::new(resource(&held.raw))).clone()
     }
 }
 
@@ -246,6 +251,9 @@ fn span(row: &SpanRow<'_>, parent: Option<&SpanRow<'_>>, body: Body, resources: 
     }
     if body.repaired {
         warnings.push("text that is not UTF-8 was repaired".to_owned());
+    }
+    if body.left_out {
+        warnings.push("its attributes, events and links are not shown: the trace says too much (limits.store.trace_text)".to_owned());
     }
     if body.dropped_attributes > 0 {
         warnings.push(format!("{} attributes were dropped before they were kept", body.dropped_attributes));

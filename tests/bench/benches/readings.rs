@@ -17,6 +17,9 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 const START: i64 = 1_700_000_000_000;
 const REQUESTS: u64 = 2000;
+/// A trace as large as one that is shown whole, and its spans.
+const LARGE: u128 = 0x5eed_0000_0000_0000_0000_0000_0000_0001;
+const LARGE_SPANS: usize = 97 * SPANS;
 
 fn main() {
     divan::main();
@@ -33,6 +36,12 @@ fn store() -> &'static Store {
             let at = START + 25 * i as i64;
             let bytes = request(i + 1, SPANS, Variety::Ordinary, at as u64 * 1_000_000).encode_to_vec();
             walk(&bytes, &limits, Timestamp(at), &mut engine).expect("well formed");
+        }
+        for i in 0..LARGE_SPANS / SPANS {
+            let mut one = request(REQUESTS + 1 + i as u64, SPANS, Variety::Ordinary, START as u64 * 1_000_000);
+            let spans = one.resource_spans.iter_mut().flat_map(|r| &mut r.scope_spans).flat_map(|s| &mut s.spans);
+            spans.for_each(|s| s.trace_id = LARGE.to_be_bytes().to_vec());
+            walk(&one.encode_to_vec(), &limits, Timestamp(START), &mut engine).expect("well formed");
         }
         engine.seal();
         assert!(store.usage().spans_held >= REQUESTS * SPANS as u64);
@@ -59,6 +68,14 @@ fn one_trace(bencher: Bencher<'_, '_>) {
     let oldest =
         store.traces(&TraceQuery { slowest_first: true, limit: Some(1), ..TraceQuery::default() }, None).traces[0].trace_id.clone();
     bencher.bench(|| black_box(store.trace(&oldest)));
+}
+
+#[divan::bench(sample_count = 10)]
+fn one_trace_of_fifty_thousand_spans(bencher: Bencher<'_, '_>) {
+    let store = store();
+    let trace = store.trace(&format!("{LARGE:032x}")).expect("it is held");
+    assert_eq!((trace.spans.len(), trace.omitted), (LARGE_SPANS, 0));
+    bencher.bench(|| black_box(store.trace(&format!("{LARGE:032x}"))));
 }
 
 #[divan::bench(sample_count = 10)]
