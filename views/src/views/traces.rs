@@ -165,8 +165,8 @@ impl View for Traces {
                 }
                 Action::NextMatch | Action::PreviousMatch if self.waterfall.search.is_empty() => out.refuse("/ searches in this trace"),
                 Action::NextMatch | Action::PreviousMatch => {
-                    if let Some(trace) = trace {
-                        self.waterfall.find(trace, action == Action::NextMatch);
+                    if let Some(Err(why)) = trace.map(|t| self.waterfall.find(t, action == Action::NextMatch)) {
+                        out.refuse(why);
                     }
                 }
                 Action::Pin => out.effects.push(Effect::Command(Command::PinTrace { id: self.id.clone() })),
@@ -202,9 +202,9 @@ impl View for Traces {
             "search" => {
                 text.clone_into(&mut self.waterfall.search);
                 if let (Some(trace), false) = (self.trace(cx), text.is_empty())
-                    && !self.waterfall.find(trace, true)
+                    && let Err(why) = self.waterfall.find(trace, true)
                 {
-                    out.refuse(format!("no span holds {text}"));
+                    out.refuse(why);
                 }
             }
             "id" if !text.is_empty() => self.open_trace(text.to_owned()),

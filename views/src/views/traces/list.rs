@@ -25,7 +25,7 @@ impl Rows for Kinds {
         Column::left("SERVICE", 16).grow(1).sort('V'),
         Column::left("OPERATION", 20).grow(2).sort('O'),
         Column::right("SPANS", 5).sort('P'),
-        Column::right("ERR", 4).sort('R'),
+        Column::right("ERR", 5).sort('R'),
         Column::left("THROUGH", 24).rank(2).grow(2),
         Column::left("ID", 8).rank(1),
     ];
@@ -89,12 +89,13 @@ impl Traces {
         self.refresh(cx);
         let selected = self.table.selected(rows).map(|r| r.trace_id.clone());
         match action {
-            Action::Open => {
-                if let Some(id) = selected {
+            Action::Open => match selected {
+                Some(id) => {
                     self.open_trace(id);
                     out.effects.push(Effect::Refresh);
                 }
-            }
+                None => out.refuse("no trace is selected; i opens one by any id"),
+            },
             Action::Edit => {
                 out.ask = Some(by_id());
             }
@@ -158,10 +159,13 @@ impl Traces {
                     let shown = if row.pinned { format!("★ {}", row.root_operation) } else { row.root_operation.clone() };
                     canvas.text(x, 0, width, &shown, text);
                 }
-                4 => canvas.right(x, 0, width, &row.spans.to_string(), dim),
+                4 => canvas.right(x, 0, width, &if row.spans < 100_000 { row.spans.to_string() } else { short(row.spans) }, dim),
                 5 => {
-                    let (shown, role) =
-                        if row.errors > 0 { (format!("✖ {}", row.errors), Role::Unhealthy) } else { ("0".to_owned(), Role::Faint) };
+                    let (shown, role) = if row.errors > 0 {
+                        (format!("✖ {}", short(row.errors)), Role::Unhealthy)
+                    } else {
+                        ("0".to_owned(), Role::Faint)
+                    };
                     let style = canvas.style(role);
                     canvas.right(x, 0, width, &shown, style);
                 }
@@ -179,6 +183,11 @@ impl Traces {
 
 pub(super) fn rows<'a>(cx: &Cx<'a>) -> &'a [TraceRow] {
     cx.readings.traces().map(|t| t.traces.as_slice()).unwrap_or_default()
+}
+
+/// A count in four places.
+fn short(count: usize) -> String {
+    if count < 1000 { count.to_string() } else { format!("{}k", count / 1000) }
 }
 
 /// The trace to compare with.

@@ -73,6 +73,8 @@ fn lines(span: &Span, self_seconds: Option<f64>, trace: &Trace, zone: Zone) -> V
         pair("parent", if span.parent_id.is_empty() { number::UNKNOWN.to_owned() } else { span.parent_id.clone() }),
         pair("trace", trace.trace_id.clone()),
     ];
+    // What is odd about it comes before what it says.
+    lines.extend(span.warnings.iter().map(|w| Line::Text(format!("▲ {w}"), Role::Degraded)));
     let mut section = |title: &str, rows: Vec<Line>| {
         if !rows.is_empty() {
             lines.push(Line::Title(format!("{title} ({})", rows.len())));

@@ -26,8 +26,16 @@ pub(super) struct Waterfall {
     page: usize,
     critical_only: bool,
     pub(super) search: String,
+    matches: Option<Matches>,
     /// Other traces are compared with this one.
     pub(super) marked: bool,
+}
+
+/// The rows that hold the searched text. Looking through a large trace takes longer than a key may, so it is done once.
+struct Matches {
+    search: String,
+    generation: Option<u64>,
+    rows: Vec<usize>,
 }
 
 impl Waterfall {
@@ -155,11 +163,8 @@ impl Waterfall {
         true
     }
 
-    /// To the next span that fails (or holds the searched text), in the whole tree; folds on the way open.
-    fn seek(&mut self, forward: bool, hit: impl Fn(usize) -> bool) -> bool {
-        let here = self.visible.get(self.selected).copied().unwrap_or(0);
-        let found = if forward { (here + 1..self.fall.rows.len()).find(|r| hit(*r)) } else { (0..here).rev().find(|r| hit(*r)) };
-        let Some(found) = found else { return false };
+    /// Puts the cursor on a row anywhere in the tree; folds on the way open.
+    fn reveal(&mut self, found: usize) {
         let mut above = self.fall.rows[found].parent;
         while let Some(parent) = above {
             self.folded.remove(&parent);
@@ -168,7 +173,6 @@ impl Waterfall {
         self.critical_only &= self.fall.rows[found].critical;
         self.lay();
         self.selected = self.visible.partition_point(|r| *r < found).min(self.visible.len().saturating_sub(1));
-        true
     }
 
     pub(super) fn has_errors(&self) -> bool {
@@ -189,23 +193,34 @@ impl Waterfall {
     }
 
     pub(super) fn problem(&mut self, forward: bool, trace: &Trace) -> bool {
-        let failing: Vec<bool> = self.fall.rows.iter().map(|r| trace.spans.get(r.span).is_some_and(|s| s.status == "error")).collect();
-        self.seek(forward, |r| failing[r])
+        let fails = |r: &usize| trace.spans.get(self.fall.rows[*r].span).is_some_and(|s| s.status == "error");
+        let here = self.visible.get(self.selected).copied().unwrap_or(0);
+        let found = if forward { (here + 1..self.fall.rows.len()).find(fails) } else { (0..here).rev().find(fails) };
+        found.map(|row| self.reveal(row)).is_some()
     }
 
-    /// To the next (or previous) span that holds the searched text, and round again.
-    pub(super) fn find(&mut self, trace: &Trace, forward: bool) -> bool {
-        let needle = self.search.to_lowercase();
-        let hits: Vec<bool> = self.fall.rows.iter().map(|r| trace.spans.get(r.span).is_some_and(|s| holds(s, &needle))).collect();
-        if self.seek(forward, |r| hits[r]) {
-            return true;
+    /// To the next (or previous) span that holds the searched text, and round again. Says why the cursor stays where it is.
+    pub(super) fn find(&mut self, trace: &Trace, forward: bool) -> Result<(), String> {
+        if self.matches.as_ref().is_none_or(|m| m.search != self.search || m.generation != self.generation) {
+            let needle = self.search.to_lowercase();
+            let holds = |r: &usize| trace.spans.get(self.fall.rows[*r].span).is_some_and(|s| holds(s, &needle));
+            let rows = (0..self.fall.rows.len()).filter(holds).collect();
+            self.matches = Some(Matches { search: self.search.clone(), generation: self.generation, rows });
         }
-        if !hits.iter().any(|hit| *hit) {
-            return false;
+        let rows = self.matches.as_ref().map_or(&[][..], |m| &m.rows);
+        let here = self.visible.get(self.selected).copied();
+        let next = match forward {
+            true => rows.iter().find(|r| here.is_none_or(|h| **r > h)).or(rows.first()),
+            false => rows.iter().rev().find(|r| here.is_none_or(|h| **r < h)).or(rows.last()),
+        };
+        match next.copied() {
+            None => Err(format!("no span holds {}", self.search)),
+            Some(only) if Some(only) == here => Err(format!("no other span holds {}", self.search)),
+            Some(row) => {
+                self.reveal(row);
+                Ok(())
+            }
         }
-        let end = if forward { 0 } else { self.fall.rows.len() - 1 };
-        self.selected = if forward { 0 } else { self.visible.len().saturating_sub(1) };
-        hits[end] || self.seek(forward, |r| hits[r])
     }
 
     pub(super) fn click(&mut self, y: u16) -> bool {
@@ -220,7 +235,15 @@ impl Waterfall {
 
     pub(super) fn tally(&self) -> String {
         let folded = if self.visible.len() < self.fall.rows.len() { format!("{} of ", self.visible.len()) } else { String::new() };
-        format!("{folded}{} spans", self.fall.rows.len())
+        let spans = format!("{folded}{} spans", self.fall.rows.len());
+        let here = self.visible.get(self.selected);
+        let matches = self.matches.as_ref().filter(|m| m.search == self.search && !m.rows.is_empty());
+        match matches.map(|m| (m.rows.len(), here.and_then(|h| m.rows.binary_search(h).ok()))) {
+            None => spans,
+            Some((count, Some(at))) => format!("match {} of {count}, {spans}", at + 1),
+            Some((1, None)) => format!("1 match, {spans}"),
+            Some((count, None)) => format!("{count} matches, {spans}"),
+        }
     }
 
     pub(super) fn render(&mut self, trace: &Trace, canvas: &mut Canvas<'_>) {
@@ -455,6 +478,28 @@ mod tests {
         // A failure that somebody above made good is not why the whole fails.
         assert_eq!(began(&[("a", "", "error"), ("b", "a", "ok"), ("miss", "b", "error"), ("c", "a", "error")]), "c");
         assert_eq!(began(&[("a", "", "ok"), ("b", "a", "ok"), ("miss", "b", "error")]), "miss");
+    }
+
+    #[test]
+    fn search_goes_round_counts_and_says_when_there_is_no_other() {
+        let spans: Vec<(String, String)> =
+            (0..50_000).map(|i: u32| (format!("id-{i}"), if i == 0 { String::new() } else { format!("id-{}", (i - 1) / 10) })).collect();
+        let spans: Vec<(&str, &str, &str)> = spans.iter().map(|(id, parent)| (id.as_str(), parent.as_str(), "ok")).collect();
+        let trace = trace(&spans);
+        let mut waterfall = opened(&trace);
+        let mut find = |text: &str, forward: bool| {
+            waterfall.search = text.to_owned();
+            let outcome = waterfall.find(&trace, forward);
+            (outcome, waterfall.span(&trace).map(|s| s.span_id.clone()).unwrap_or_default(), waterfall.tally())
+        };
+        let (outcome, at, tally) = find("ID-4711", true);
+        assert_eq!((outcome, at.as_str(), tally.as_str()), (Ok(()), "id-4711", "match 1 of 11, 50000 spans"));
+        assert_eq!(find("id-4711", true).2, "match 2 of 11, 50000 spans");
+        assert_eq!(find("id-4711", false).1, "id-4711");
+        assert_eq!(find("id-4711", false).2, "match 11 of 11, 50000 spans");
+        assert_eq!(find("id-12345", true).0, Ok(()));
+        assert_eq!(find("id-12345", true).0, Err("no other span holds id-12345".to_owned()));
+        assert_eq!(find("nowhere", true).0, Err("no span holds nowhere".to_owned()));
     }
 
     #[test]
