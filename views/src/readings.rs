@@ -145,8 +145,17 @@ impl Readings {
 
     /// Forgets answers that belong to another point in time.
     pub(crate) fn forget(&mut self, kind: Kind) {
-        let generation = self.generation + 1;
-        self.generation = generation;
-        self.slots[kind as usize] = Slot { generation, ..Slot::default() };
+        self.clear(kind as usize);
+    }
+
+    /// Forgets all answers but those of these kinds, and words to complete with, which are of no time.
+    pub(crate) fn keep(&mut self, kinds: &[Kind]) {
+        let kept = |index: usize| index == Kind::Vocabulary as usize || kinds.iter().any(|kind| *kind as usize == index);
+        (0..KINDS).filter(|index| !kept(*index)).for_each(|index| self.clear(index));
+    }
+
+    fn clear(&mut self, index: usize) {
+        self.generation += 1;
+        self.slots[index] = Slot { generation: self.generation, ..Slot::default() };
     }
 }

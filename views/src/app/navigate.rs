@@ -119,6 +119,8 @@ impl App {
         // What changed is asked relative to the cursor, so it is another question now.
         self.readings.forget(Kind::Changes);
         self.awaited = self.wants().iter().map(Kind::of).collect();
+        // Other views would show the time before this one until their answers come.
+        self.readings.keep(&self.awaited);
         self.dirty = true;
         vec![Effect::Refresh]
     }
