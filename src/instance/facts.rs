@@ -66,7 +66,7 @@ impl RunFacts for LiveFacts {
         status.uptime_seconds = self.clock.now().since(self.started).as_secs_f64();
         status.listening = self.listening.clone();
         status.notification_paths = self.dispatcher.paths();
-        status.banners.extend(self.guide.as_ref().map(|guide| guide.line(self.clock.now())));
+        status.banners.extend(self.guide.as_ref().and_then(|guide| guide.line(self.clock.now())));
         status.banners.extend(self.warnings.iter().cloned());
         status.banners.extend(self.reloader.trouble());
         status.banners.extend(self.reloader.evaluator().clock_line(self.clock.now()));

@@ -7,6 +7,9 @@ use watchfire_model::Timestamp;
 /// How long one sentence stays before the next.
 const PACE: Duration = Duration::from_secs(20);
 
+/// How long it is told that the scenario is over.
+const LAST_WORD: Duration = Duration::from_secs(60);
+
 /// The scenario under way.
 pub struct Guide {
     pub scenario: Scenario,
@@ -16,8 +19,12 @@ pub struct Guide {
 }
 
 impl Guide {
-    /// What to tell at `now`.
-    pub fn line(&self, now: Timestamp) -> String {
+    /// What to tell at `now`, in one line of 80 columns where possible; nothing once the end has been told.
+    pub fn line(&self, now: Timestamp) -> Option<String> {
+        (now.since(self.started).mul_f64(self.speed) < self.scenario.lasts + LAST_WORD).then(|| self.sentence(now))
+    }
+
+    fn sentence(&self, now: Timestamp) -> String {
         let at = now.since(self.started).mul_f64(self.speed);
         let Scenario { name, title, look_for, lasts, effects, .. } = &self.scenario;
         let begins = effects.iter().map(|e| e.at).min().unwrap_or_default();
@@ -26,10 +33,10 @@ impl Guide {
             return format!("scenario {name}: all is well, soon it is not: {title}");
         }
         if at >= *lasts {
-            return format!("scenario {name} is over: everything is as before, or will be when the last alert has resolved");
+            return format!("scenario {name} is over");
         }
         if at >= ends {
-            return format!("scenario {name}: the fault has ended; watch the alerts resolve (8)");
+            return format!("{name}: the fault has ended; watch the alerts resolve (8)");
         }
         // One sentence at a time, short enough to be read whole at 80 columns: what happens, then where to look.
         let sentences: Vec<&str> = look_for.split_inclusive(". ").map(str::trim).filter(|s| !s.is_empty()).collect();
@@ -51,12 +58,13 @@ mod tests {
         let platform = load_platform("clientnest").unwrap_or_else(|e| panic!("{e:?}"));
         let scenario = platform.scenario("database_outage").cloned().expect("is there");
         let guide = Guide { scenario, started: Timestamp(0), speed: 1.0 };
-        let at = |seconds: i64| guide.line(Timestamp(seconds * 1000));
+        let at = |seconds: i64| guide.line(Timestamp(seconds * 1000)).unwrap_or_default();
         assert!(at(1).contains("all is well, soon it is not: The content database refuses connections"), "{}", at(1));
         assert!(at(10).contains("scenario database_outage: The content database refuses connections"), "{}", at(10));
         assert!(at(30).contains("look for  Map: the edge content-service -> content-db turns red"), "{}", at(30));
         assert!(at(50).contains("look for  Health: content-service degraded"), "{}", at(50));
         assert!(at(130).contains("the fault has ended"), "{}", at(130));
-        assert!(at(400).contains("is over"), "{}", at(400));
+        assert_eq!(at(200), "scenario database_outage is over");
+        assert_eq!(guide.line(Timestamp(400_000)), None, "nothing stays");
     }
 }

@@ -242,9 +242,11 @@ impl DispatcherHandle {
         newest.map(|cell| self.shared.table().routing.inhibitors(&cell.notice, &state)).unwrap_or_default()
     }
 
-    /// (path, works, what was found or is missing), from the last attempt or probe.
+    /// (path, works, what was found or is missing), from the last attempt or probe, of each path that somebody asked for.
     pub fn paths(&self) -> Vec<(String, bool, String)> {
-        self.shared.table().paths.iter().map(|p| p.status.lock().report(&p.traits.name)).map(|r| (r.path, r.works, r.detail)).collect()
+        let table = self.shared.table();
+        let used = table.paths.iter().filter(|p| table.routing.asks_for(&p.traits.name));
+        used.map(|p| p.status.lock().report(&p.traits.name)).map(|r| (r.path, r.works, r.detail)).collect()
     }
 
     /// Sentences for the banner: what was lost at start, and what is wrong with the journal now. To run without a state directory is a choice,

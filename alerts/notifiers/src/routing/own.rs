@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use watchfire_model::Severity;
 
 /// Names that exist without being declared.
-const BUILT_IN: [&str; 2] = ["desktop", "terminal"];
+pub(super) const BUILT_IN: [&str; 2] = ["desktop", "terminal"];
 
 pub fn load(settings: &Settings) -> Result<Routing, String> {
     let mut receivers: Vec<Receiver> = Vec::new();

@@ -1,6 +1,7 @@
 //! The route tree, its receivers, and the decisions.
 
 use super::calendar::{QuietHours, TimeInterval, Zone};
+use super::own::BUILT_IN;
 use crate::journal::{Cell, Destination, State, Turn};
 use crate::message::raised_labels;
 use crate::settings::ChannelSettings;
@@ -346,6 +347,13 @@ impl Routing {
     /// Settings of an `alertmanager.yml` that have no effect here: one sentence each, with file and line.
     pub fn unused(&self) -> &[String] {
         &self.unused
+    }
+
+    /// Whether somebody asked for the delivery path of that name. Desktop and terminal stand in for each other and exist without being declared, so a
+    /// route must name one of them.
+    pub fn asks_for(&self, path: &str) -> bool {
+        let built_in = |name: &str| BUILT_IN.contains(&name);
+        !built_in(path) || self.nodes.iter().any(|n| n.receivers.iter().any(|r| built_in(r)))
     }
 
     pub fn receivers(&self) -> &[Receiver] {

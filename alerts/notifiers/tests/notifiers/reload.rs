@@ -29,6 +29,16 @@ fn line(path: &str, name: &str, status: &str) -> (String, String, String) {
 }
 
 #[tokio::test]
+async fn desktop_and_terminal_are_listed_where_they_are_asked_for() {
+    let listed = |running: &Running| running.handle.paths().into_iter().map(|(path, ..)| path).collect::<Vec<_>>();
+    let running = start(Settings { default_to: Vec::new(), ..Settings::default() }, None);
+    assert_eq!(listed(&running), [""; 0], "nobody is to be told");
+    reload(&running, Settings { default_to: vec!["desktop".to_owned()], ..Settings::default() }).await.expect("good settings");
+    assert_eq!(listed(&running), ["desktop", "terminal"], "one stands in for the other");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn who_is_newly_addressed_hears_what_fires_and_who_was_told_hears_how_it_ends() {
     let receiver = Receiver::start().await;
     let running = start(only("old", &receiver), None);
