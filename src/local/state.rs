@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::metrics_only::METRICS_ONLY;
 use std::time::Duration;
-use watchfire_model::reading::{Alert, AlertState, ServiceRow};
+use watchfire_model::reading::{Alert, AlertState, ServiceRow, errors_reason};
 use watchfire_model::{HealthState, Severity, Timestamp};
 
 /// Quiet for longer than this and the service's state is not known any more.
@@ -69,7 +69,7 @@ pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubl
             if ratio * row.sample_count.unwrap_or(0.0) >= FAILURES_THAT_COUNT { of_error_ratio(ratio) } else { HealthState::Healthy };
         // An alert or a probe usually says the same in better words.
         if why.iter().all(|(said, _)| *said < level) {
-            say(&mut why, level, format!("{:.1} % errors", ratio * 100.0));
+            say(&mut why, level, errors_reason(ratio));
         }
     }
     let silent_for = row.last_seen.map(|t| now.since(t));

@@ -11,6 +11,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// A letter may carry eight marks and a `+`; more characters than this per column cannot be seen.
 const CHARACTERS_PER_COLUMN: usize = 10;
+/// Columns up to this width show both ends of a name.
+const NARROW_NAME: u16 = 14;
 
 /// The one gate between telemetry and anything a person sees: cells, the plain log, exports, the clipboard.
 pub(crate) fn safe(text: &str, limit: usize) -> Cow<'_, str> {
@@ -114,6 +116,18 @@ impl<'a> Canvas<'a> {
     }
 
     /// As [`Canvas::text`], flush with the right end of the `width` columns.
+    /// A name that in a narrow column loses its middle, where names differ at their end: a queue and its dead letters.
+    pub(crate) fn name(&mut self, x: u16, y: u16, width: u16, name: &str, style: Style) -> u16 {
+        let columns = usize::from(width);
+        if width > NARROW_NAME || width < 5 || !name.is_ascii() || name.len() <= columns {
+            return self.text(x, y, width, name, style);
+        }
+        let tail = (columns - 1).div_ceil(3);
+        let ellipsis = if self.look.glyphs == Glyphs::Ascii { '>' } else { '…' };
+        let (head, end) = (&name[..columns - 1 - tail], &name[name.len() - tail..]);
+        self.text(x, y, width, &format!("{head}{ellipsis}{end}"), style)
+    }
+
     pub(crate) fn right(&mut self, x: u16, y: u16, width: u16, text: &str, style: Style) {
         let used = display_width(text).min(usize::from(width)) as u16;
         self.text(x + width - used, y, used, text, style);
@@ -303,6 +317,21 @@ mod tests {
         assert_eq!(drawn("content-service", 8), "content…");
         assert_eq!(drawn("content", 8), "content ");
         assert_eq!(drawn("日本語です", 5), "日 本 …");
+    }
+
+    #[test]
+    fn a_name_in_a_narrow_column_keeps_its_end() {
+        let named = |name: &str, width: u16| {
+            let look = Look::plain();
+            let mut buffer = Buffer::empty(Rect::new(0, 0, width, 1));
+            let area = buffer.area;
+            Canvas::new(&mut buffer, area, &look).name(0, 0, width, name, Style::default());
+            buffer.content().iter().map(|c| c.symbol()).collect::<String>()
+        };
+        assert_eq!(named("analytics_processing", 9), "analy…ing");
+        assert_eq!(named("analytics_processing_dead", 9), "analy…ead");
+        assert_eq!(named("queue", 9), "queue    ");
+        assert_eq!(named("notification_delivery_dead", 20), "notification_delive…");
     }
 
     #[test]

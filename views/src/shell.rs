@@ -321,7 +321,7 @@ pub(crate) fn strip(canvas: &mut Canvas<'_>, parts: &Parts<'_>, hints: &[(Action
     let width = canvas.width();
     let tally_width = display_width(tally) as u16;
     let room = width.saturating_sub(tally_width + 2);
-    let problems = parts.status.is_some_and(|s| s.overall != HealthState::Healthy);
+    let problems = parts.status.is_some_and(|s| matches!(s.overall, HealthState::Unhealthy | HealthState::Degraded));
     let mut keys: Vec<(Action, &str)> = hints.to_vec();
     if parts.cx.at.is_some() {
         keys.insert(0, (Action::Live, "live"));

@@ -137,6 +137,10 @@ impl<R: Rows> Table<R> {
         }
         self.stamp = stamp;
         self.total = rows.len();
+        // Rows that are read anew come back, and the cursor to where it was.
+        if rows.is_empty() && self.touched && self.sought.is_none() {
+            self.sought = self.key.take();
+        }
         let shown = |row: &R::Row| (!cx.faults_only || R::is_problem(row)) && cx.filter.accepts(row);
         self.order = (0..rows.len() as u32).filter(|i| shown(&rows[*i as usize])).collect();
         let at = |i: &u32| &rows[*i as usize];
@@ -297,6 +301,11 @@ impl<R: Rows> Table<R> {
                 part.patch(0, 0, width, 1, selected_style);
             }
         }
+    }
+
+    /// Whether a column has a place at that width.
+    pub(crate) fn fits(column: usize, width: u16) -> bool {
+        fit(R::COLUMNS, width.saturating_sub(2)).iter().any(|(index, _, _)| *index == column)
     }
 
     fn headings(&self, canvas: &mut Canvas<'_>) {

@@ -52,6 +52,51 @@ fn what_fires_is_told_before_where_it_was_read() {
 }
 
 #[test]
+fn on_the_smallest_screen_no_reason_covers_a_figure() {
+    let text = app(Situation::Incident, Options::default()).frame_text(40, 10);
+    let row = text.lines().find(|line| line.contains("✖ social-s")).expect("the failing service").to_owned();
+    assert!(row.contains(" 42.1/s  18.4 "), "{row}");
+}
+
+#[test]
+fn nothing_of_another_time_is_shown_under_the_cursor() {
+    let mut app = app(Situation::Incident, Options::default());
+    let press = |app: &mut watchfire_views::App, key: char| app.handle(Event::Key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE)));
+    press(&mut app, '5');
+    app.receive(&Request::Queues, answer(&Request::Queues, Situation::Incident));
+    assert!(app.frame_text(100, 30).contains("1.40k"), "{}", app.frame_text(100, 30));
+    press(&mut app, 'j');
+    press(&mut app, '1');
+    app.order("at -10m");
+    press(&mut app, '5');
+    let text = app.frame_text(100, 30);
+    assert!(text.contains("reading …") && !text.contains("1.40k"), "queues of now, said to be of then:\n{text}");
+    // The row that was chosen is still the one when the answer comes.
+    app.receive(&Request::Queues, answer(&Request::Queues, Situation::Incident));
+    let text = app.frame_text(100, 30);
+    assert!(text.contains("analytics_processing  ●"), "{text}");
+}
+
+#[test]
+fn keys_that_can_do_nothing_say_so() {
+    let mut screen = Screen::incident();
+    screen.keys("3/nothing-like-it<enter><enter>").shows("no trace is selected; i opens one by any id");
+    screen
+        .keys("<esc><enter>")
+        .shows("trace 4bf9")
+        .keys("/facebook<enter>")
+        .shows("match 2 of 3")
+        .keys("n")
+        .shows("match 3 of 3")
+        .keys("N")
+        .shows("match 2 of 3");
+    screen.keys("/<c-u>INSERT<enter>").shows("match 1 of 1").keys("n").shows("no other span holds INSERT");
+    screen.keys("2gb").shows("nothing is seen to call api-gateway: its failure reaches nobody");
+    let mut app = app(Situation::Empty, Options::default());
+    assert!(!app.frame_text(80, 24).contains("next problem"), "where nothing is known there is none");
+}
+
+#[test]
 fn numbers_open_views_and_escape_comes_back() {
     let mut screen = Screen::incident();
     screen.keys("<enter>").shows("Services › Service social-service").shows("OPERATIONS");
@@ -257,7 +302,7 @@ fn keys_that_cannot_work_say_why_and_are_not_offered() {
     let text = press("8");
     assert!(text.contains("nothing fires") && !text.contains("acknowledge") && text.contains("H history"), "{text}");
     assert!(press("a").contains("✖ no alert is selected"));
-    assert!(press("H").contains("nothing has resolved yet"));
+    assert!(press("H").contains("nothing resolved within 15 minutes"));
     // The alert that `:silence` is about is chosen among alerts.
     let mut screen = Screen::incident();
     screen.keys(":silence 1h<enter>").shows("✖ :silence is about the alert that is selected in Alerts");
@@ -342,7 +387,7 @@ fn log_lines_are_found_by_template_and_seen_with_their_context() {
 fn the_smallest_screen_keeps_names_and_states() {
     let mut screen = Screen::incident();
     for (key, parts) in [
-        ("1", &["social-ser", "ERR%", "WHY"][..]),
+        ("1", &["✖ social-s", "ERR%", "WHY"][..]),
         ("2", &["content-service", "social-service", "18.4", "STATE"]),
         ("5", &["QUEUE", "DEPTH"]),
         ("6", &["facebook", "STATE", "open"]),

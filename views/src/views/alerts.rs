@@ -421,7 +421,7 @@ impl View for Alerts {
         if self.lines.is_empty() {
             let none = match reading.rules {
                 0 => "no rules loaded",
-                _ if self.history => "nothing fires, and nothing has resolved yet",
+                _ if self.history => "nothing fires, and nothing resolved within 15 minutes",
                 _ => "nothing fires",
             };
             let advice = if reading.rules == 0 {

@@ -253,7 +253,13 @@ impl View for Map {
                 None => out.refuse("f focuses on the selected node first"),
             },
             Action::Collapse => self.cut.collapse = !self.cut.collapse,
-            Action::Blast => self.show_blast = !self.show_blast,
+            Action::Blast => {
+                self.show_blast = !self.show_blast;
+                let alone = self.node().filter(|n| self.show_blast && self.shown.blast(*n).is_empty());
+                if let Some(node) = alone.and_then(|n| self.shown.nodes.get(n)) {
+                    out.refuse(format!("nothing is seen to call {}: its failure reaches nobody", node.name));
+                }
+            }
             Action::ToggleDrawing => self.drawing = Some(!self.drawn),
             Action::ZoomIn | Action::ZoomOut => {
                 let current = self.layout.as_ref().map_or(Zoom::Lines, |(t, _)| t.zoom);

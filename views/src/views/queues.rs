@@ -214,7 +214,7 @@ fn cell(canvas: &mut Canvas<'_>, row: &Queue, column: usize, x: u16, width: u16)
     match column {
         0 => {
             canvas.text(x, 0, 1, state_glyph(row.state), state);
-            canvas.text(x + 2, 0, width.saturating_sub(2), &row.queue, text);
+            canvas.name(x + 2, 0, width.saturating_sub(2), &row.queue, text);
         }
         1 => {
             canvas.text(x, 0, width, &row.system, dim);

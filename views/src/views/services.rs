@@ -207,7 +207,8 @@ impl View for Services {
                 "send spans to the OTLP ports of the header's first page, or start watchfire demo",
             );
         } else {
-            self.table.draw(&mut upper, rows, cx, cell);
+            let trend = Table::<Kinds>::fits(TREND, width);
+            self.table.draw(&mut upper, rows, cx, |canvas, row, column, x, width| cell(canvas, row, column, x, width, trend));
         }
         if let (2.., Some(row)) = (below, self.table.selected(rows)) {
             in_full(&mut canvas.part(0, height - below + 1, width, 1), row);
@@ -222,8 +223,8 @@ fn rows<'a>(cx: &Cx<'a>) -> &'a [ServiceRow] {
     cx.readings.services().map(|s| s.services.as_slice()).unwrap_or_default()
 }
 
-/// Draws one figure of one service; also used by pages that show a single one.
-fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width: u16) {
+/// Draws one figure of one service. The reason stands right of the trend, where there is one.
+fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width: u16, trend: bool) {
     let text = canvas.style(Role::Text);
     let dim = canvas.style(Role::Dim);
     let percentile = |value| number::percentile(value, row.sample_count, row.sampling_ratio);
@@ -262,8 +263,8 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
             let why =
                 if row.why.is_empty() && row.state == HealthState::Unknown { "no telemetry".to_owned() } else { row.why.join(" · ") };
             // On a narrow screen the reason takes the place of the trend: words before pictures.
-            let taken =
-                if canvas.width() < 88 && row.state != HealthState::Healthy && display_width(&why) > usize::from(width) { 11 } else { 0 };
+            let short = canvas.width() < 88 && display_width(&why) > usize::from(width);
+            let taken = if trend && short && row.state != HealthState::Healthy { 11 } else { 0 };
             let (x, width) = (x.saturating_sub(taken), width + taken);
             canvas.part(x.saturating_sub(1), 0, width + 1, 1).clear();
             canvas.text(x, 0, width, &why, style);

@@ -7,6 +7,7 @@ use crate::canvas::Canvas;
 use crate::look::{Role, state_glyph};
 use crate::number;
 use std::collections::BTreeSet;
+use watchfire_model::reading::errors_reason;
 
 impl Map {
     /// Draws who calls the selected node and whom it calls at the bottom of the canvas. Returns the rows used.
@@ -59,7 +60,8 @@ pub(super) fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
         Role::Text,
     );
     // The share of errors stands before the reasons already.
-    let why: Vec<&str> = node.why.iter().map(String::as_str).filter(|w| !w.ends_with(" % errors")).collect();
+    let said = node.error_ratio.map(errors_reason);
+    let why: Vec<&str> = node.why.iter().filter(|w| Some(*w) != said.as_ref()).map(String::as_str).collect();
     pen.gap(gap).put(&why.join(" · "), Role::Text);
     let ends = |edges: &[usize], client: bool| {
         let mut words: Vec<(bool, String)> = edges
