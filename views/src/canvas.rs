@@ -119,7 +119,7 @@ impl<'a> Canvas<'a> {
     /// A name that in a narrow column loses its middle, where names differ at their end: a queue and its dead letters.
     pub(crate) fn name(&mut self, x: u16, y: u16, width: u16, name: &str, style: Style) -> u16 {
         let columns = usize::from(width);
-        if width > NARROW_NAME || width < 5 || !name.is_ascii() || name.len() <= columns {
+        if !(5..=NARROW_NAME).contains(&width) || !name.is_ascii() || name.len() <= columns {
             return self.text(x, y, width, name, style);
         }
         let tail = (columns - 1).div_ceil(3);

@@ -96,7 +96,8 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
         }
     }
     pen.gap(gap);
-    if nothing_received(status) {
+    // What fired before a restart fires on, and is told first.
+    if nothing_received(status) && !fires(status) {
         pen.put("nothing received yet", Role::Dim);
         return;
     }
@@ -190,7 +191,7 @@ fn time_marks(parts: &Parts<'_>, short: bool) -> Vec<(String, Role)> {
         return vec![(format!("✖ disconnected {:02}:{:02}, frozen at {}", age / 60, age % 60, zone.clock(since)), Role::Unhealthy)];
     }
     if let Some(held) = parts.held {
-        let text = format!("‖ frozen {} · {} held", number::span(parts.wall.since(held.since)), number::count(held.count as f64));
+        let text = format!("‖ frozen at {} · {} held", zone.clock(held.since), number::count(held.count as f64));
         return vec![(text, Role::Paused)];
     }
     if let Some(at) = parts.cx.at {

@@ -59,6 +59,17 @@ fn on_the_smallest_screen_no_reason_covers_a_figure() {
 }
 
 #[test]
+fn what_fires_on_after_a_restart_is_told_before_anything_was_received() {
+    let mut app = app(Situation::Empty, Options::default());
+    assert!(app.frame_text(80, 24).contains("nothing received yet"));
+    let Ok(Reading::Status(mut status)) = answer(&Request::Status, Situation::Empty) else { panic!("a status") };
+    status.firing.insert("critical".to_owned(), 8);
+    app.receive(&Request::Status, Ok(Reading::Status(status)));
+    let text = app.frame_text(80, 24);
+    assert!(text.lines().next().is_some_and(|header| header.contains("8 critical")), "{text}");
+}
+
+#[test]
 fn nothing_of_another_time_is_shown_under_the_cursor() {
     let mut app = app(Situation::Incident, Options::default());
     let press = |app: &mut watchfire_views::App, key: char| app.handle(Event::Key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE)));
@@ -156,7 +167,7 @@ fn e_walks_through_the_problems_of_all_views() {
 #[test]
 fn freezing_holds_and_counts_what_arrives() {
     let mut screen = Screen::incident();
-    screen.keys("<space>").shows("‖ frozen");
+    screen.keys("<space>").shows("‖ frozen at 03:12:44");
     let calm = fixture::answer(&Request::Services, Situation::Calm);
     screen.app.receive(&Request::Services, calm);
     screen.shows("breaker facebook open 2m").shows(" held");
