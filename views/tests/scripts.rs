@@ -59,6 +59,17 @@ fn on_the_smallest_screen_no_reason_covers_a_figure() {
 }
 
 #[test]
+fn why_an_alert_fires_names_on_a_low_screen_what_leads_on_and_what_it_leaves_out() {
+    let mut screen = Screen::incident();
+    screen.keys("8<enter>");
+    let text = screen.app.frame_text(80, 24);
+    for part in ["explains", "operation", "traces", "runbook", "more in a larger window: "] {
+        assert!(text.contains(part), "{part} is not on screen:\n{text}");
+    }
+    assert!(!screen.app.frame_text(120, 50).contains("more in a larger window"), "nothing is left out where there is room");
+}
+
+#[test]
 fn what_fires_on_after_a_restart_is_told_before_anything_was_received() {
     let mut app = app(Situation::Empty, Options::default());
     assert!(app.frame_text(80, 24).contains("nothing received yet"));

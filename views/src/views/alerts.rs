@@ -235,11 +235,10 @@ impl View for Alerts {
         match (action, selected) {
             (Action::Open, Some(alert)) => match self.level {
                 Level::List => self.level = Level::Detail,
-                _ => {
-                    if let Some(id) = alert.evidence.as_ref().and_then(|e| e.trace_ids.first()) {
-                        out.go(ViewId::Traces, Some(format!("id:{id}")));
-                    }
-                }
+                _ => match alert.evidence.as_ref().and_then(|e| e.trace_ids.first()) {
+                    Some(id) => out.go(ViewId::Traces, Some(format!("id:{id}"))),
+                    None => out.refuse("no trace is held for this alert; t lists those of its service"),
+                },
             },
             (Action::ItsTraces, Some(alert)) => match alert.evidence.as_ref().and_then(|e| e.trace_ids.first()) {
                 Some(id) => out.go(ViewId::Traces, Some(format!("id:{id}"))),

@@ -30,57 +30,63 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     pen.put(state_word(alert), tone).put(&format!(" {}", number::since(alert.active_at, cx.now)), Role::Text);
     pen.put(&format!("   {}", alert.severity), Role::Dim);
     let chart = if height >= 16 && !alert.history.is_empty() { (height / 3).clamp(6, 14) } else { 0 };
-    let mut y = 1;
-    let mut row = |canvas: &mut Canvas<'_>, name: &str, value: &str, role: Role, limit: usize| {
-        if value.is_empty() {
-            return;
-        }
-        for (i, line) in wrap(value, width.saturating_sub(15), limit).iter().enumerate() {
-            if y + chart >= height {
-                return;
-            }
-            canvas.pen(1, y).column(13, if i == 0 { name } else { "" }, Role::Dim).put(line, role);
-            y += 1;
+    // What leads on comes before what explains how it was judged: a low screen cuts the end.
+    let mut rows: Vec<(&str, String, Role)> = Vec::new();
+    let mut row = |name: &'static str, value: &str, role: Role, limit: usize| {
+        if !value.is_empty() {
+            let lines = wrap(value, width.saturating_sub(15), limit).into_iter().enumerate();
+            rows.extend(lines.map(|(i, line)| (if i == 0 { name } else { "" }, line, role)));
         }
     };
-    row(canvas, "summary", alert.annotations.value("summary"), Role::Text, 2);
-    row(canvas, "", alert.annotations.value("description"), Role::Text, 3);
-    row(canvas, "impact", alert.annotations.value("impact"), Role::Text, 2);
-    row(canvas, "owner", alert.annotations.value("owner"), Role::Text, 1);
+    row("summary", alert.annotations.value("summary"), Role::Text, 2);
+    row("", alert.annotations.value("description"), Role::Text, 3);
+    row("impact", alert.annotations.value("impact"), Role::Text, 2);
+    row("owner", alert.annotations.value("owner"), Role::Text, 1);
     if let Some(cause) = &alert.cause {
-        row(canvas, "caused by", &format!("{} {}", cause.alert, cause.reason), Role::Accent, 2);
+        row("caused by", &format!("{} {}", cause.alert, cause.reason), Role::Accent, 2);
     }
     if let Some(value) = alert.value {
-        row(canvas, "value", value_sentence(alert, value).trim_start_matches("value "), Role::Text, 1);
+        row("value", value_sentence(alert, value).trim_start_matches("value "), Role::Text, 1);
     }
     if alert.unconfirmed {
-        row(canvas, "", UNCONFIRMED, Role::Unknown, 1);
+        row("", UNCONFIRMED, Role::Unknown, 1);
     }
-    // Rule files break long expressions over lines.
-    let expression = alert.expression.split_whitespace().collect::<Vec<_>>().join(" ");
-    row(canvas, "rule", &expression, Role::Text, if height >= 30 { 6 } else { 3 });
-    if alert.for_seconds > 0.0 {
-        let held = format_duration(Duration::from_secs_f64(alert.for_seconds.min(1e9)));
-        row(canvas, "must hold", &format!("{held}, group {}", alert.group), Role::Text, 1);
-    }
-    row(canvas, "notified", &notified(alert, false), Role::Text, 1);
     if let Some(by) = &alert.acknowledged_by {
-        row(canvas, "acknowledged", by, Role::Text, 1);
+        row("acknowledged", by, Role::Text, 1);
     }
     if let Some(silence) = silence_of(alert, reading) {
         let until = cx.zone.moment(silence.ends_at, cx.now);
-        row(canvas, "silenced", &format!("until {until} by {} {}", silence.created_by, silence.comment), Role::Degraded, 1);
+        row("silenced", &format!("until {until} by {} {}", silence.created_by, silence.comment), Role::Degraded, 1);
     }
     if let Some(evidence) = &alert.evidence {
-        row(canvas, "traces", &evidence.trace_ids.iter().take(3).cloned().collect::<Vec<_>>().join("  "), Role::Accent, 1);
-        row(canvas, "operation", evidence.top_operation.as_deref().unwrap_or(""), Role::Text, 1);
-        row(canvas, "nearby", &evidence.surroundings.join(" · "), Role::Text, 2);
-        row(canvas, "explains", &evidence.dependents.join(", "), Role::Text, 2);
-        row(canvas, "open with", &evidence.command, Role::Dim, 2);
+        row("operation", evidence.top_operation.as_deref().unwrap_or(""), Role::Text, 1);
+        row("nearby", &evidence.surroundings.join(" · "), Role::Text, 2);
+        row("explains", &evidence.dependents.join(", "), Role::Text, 2);
+        row("traces", &evidence.trace_ids.iter().take(3).cloned().collect::<Vec<_>>().join("  "), Role::Accent, 1);
     }
-    row(canvas, "runbook", alert.annotations.value("runbook_url"), Role::Accent, 1);
+    row("runbook", alert.annotations.value("runbook_url"), Role::Accent, 1);
+    row("notified", &notified(alert, false), Role::Text, 1);
+    // Rule files break long expressions over lines.
+    let expression = alert.expression.split_whitespace().collect::<Vec<_>>().join(" ");
+    row("rule", &expression, Role::Text, if height >= 30 { 6 } else { 3 });
+    if alert.for_seconds > 0.0 {
+        let held = format_duration(Duration::from_secs_f64(alert.for_seconds.min(1e9)));
+        row("must hold", &format!("{held}, group {}", alert.group), Role::Text, 1);
+    }
+    row("open with", alert.evidence.as_ref().map_or("", |e| &e.command), Role::Dim, 2);
     let labels: Vec<String> = alert.labels.iter().filter(|l| &*l.name != "alertname").map(|l| format!("{}={}", l.name, l.value)).collect();
-    row(canvas, "labels", &labels.join(" "), Role::Dim, 2);
+    row("labels", &labels.join(" "), Role::Dim, 2);
+    let room = usize::from(height.saturating_sub(1 + chart));
+    let kept = if rows.len() > room { room.saturating_sub(1) } else { rows.len() };
+    for (y, (name, line, role)) in rows.iter().take(kept).enumerate() {
+        canvas.pen(1, y as u16 + 1).column(13, name, Role::Dim).put(line, *role);
+    }
+    if kept < rows.len() && room > 0 {
+        let mut unseen: Vec<&str> = rows[kept..].iter().map(|(name, ..)| *name).filter(|name| !name.is_empty()).collect();
+        unseen.dedup();
+        let more = format!("more in a larger window: {}", unseen.join(", "));
+        canvas.pen(1, room as u16).column(13, "", Role::Dim).put(&more, Role::Faint);
+    }
     if chart > 0 {
         history(&mut canvas.part(1, height - chart + 1, text_width, chart - 1), alert, cx.now);
     }
