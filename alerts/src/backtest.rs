@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::reading::{AlertState, Backtest, BacktestQuery, Episode};
-use watchfire_model::{Labels, SeriesData, SeriesSource, Timestamp, Value};
+use watchfire_model::{Labels, STALE_NAN, SeriesData, SeriesSource, Timestamp, Value};
 use watchfire_promql::{Engine, Query, QueryValue};
 use watchfire_template::TemplateLimits;
 use watchfire_template::rule::{TemplateContext, expand};
@@ -130,18 +130,28 @@ impl Run<'_> {
         }
     }
 
+    /// As it is written live: a series that has no value at one evaluation ends there.
     fn record(&self, rule: &Rule, limit: usize, layered: &Layered<'_>) -> Result<(), String> {
+        let mut last: HashMap<Labels, Timestamp> = HashMap::new();
+        let end = |labels: &Labels, last: Timestamp| layered.push(labels, last.saturating_add(self.step), Value::Float(STALE_NAN));
         for piece in self.pieces() {
             let (series, _) = self.range(&rule.query, piece)?;
             let names = series.iter().map(|s| (s.labels.clone(), Value::Float(0.0))).collect();
             let rows = recorded(&rule.name, &rule.labels, limit, names)?;
             for (data, (labels, _)) in series.into_iter().zip(rows) {
+                let mut before = last.get(&labels).copied();
                 for (at, value) in data.times.into_iter().zip(data.values) {
+                    if let Some(before) = before.filter(|before| before.saturating_add(self.step) < at) {
+                        end(&labels, before);
+                    }
                     layered.push(&labels, at, value);
+                    before = Some(at);
                 }
+                last.extend(before.map(|before| (labels, before)));
             }
             layered.claim(&rule.name);
         }
+        last.iter().filter(|(_, last)| last.saturating_add(self.step) <= self.end).for_each(|(labels, last)| end(labels, *last));
         Ok(())
     }
 
@@ -429,6 +439,17 @@ mod tests {
         assert_eq!(first.ended_at, Some(Timestamp(60_000)));
         assert_eq!(first.peak_value, Some(0.8));
         assert_eq!(result.episodes[1].fired_at, None);
+    }
+
+    #[test]
+    fn what_is_recorded_ends_where_its_expression_gives_nothing() {
+        let store = wave(&[1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+        let rules = "groups:\n- name: g\n  rules:\n  - {record: y, expr: x > 0}\n  - {alert: A, expr: y}\n";
+        let groups = RuleFile::parse("r", rules).expect("parses").groups;
+        let found = backtest(&Engine::default(), &groups, &store, Period { end: Timestamp(120_000), ..period(2) });
+        let times: Vec<_> =
+            found[0].backtest.episodes.iter().map(|e| (e.pending_at.millis() / 15_000, e.ended_at.map(|t| t.millis() / 15_000))).collect();
+        assert_eq!(times, [(0, Some(2)), (5, Some(6))]);
     }
 
     #[test]
