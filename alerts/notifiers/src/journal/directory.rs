@@ -75,7 +75,11 @@ impl StateDirectory {
     /// The whole of an existing file of at most `most` bytes; a longer one is [`io::ErrorKind::FileTooLarge`].
     pub fn read(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
         let file = options().read(true).open(self.path.join(name))?;
-        if file.metadata()?.len() > most {
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
+        }
+        if found.len() > most {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let mut bytes = Vec::new();
@@ -115,7 +119,8 @@ impl StateDirectory {
 
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+    // A pipe in place of a file would keep the start waiting for somebody who writes into it.
+    options.mode(0o600).custom_flags((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits() as i32);
     options
 }
 
@@ -169,6 +174,8 @@ mod tests {
         let state = parent.path().join("state");
         let held = StateDirectory::open(&state).unwrap();
         std::os::unix::fs::symlink(&victim, state.join("planted")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(state.join("pipe")).status().unwrap().success());
+        assert!(held.read("pipe", 100).is_err(), "and nobody waits for a pipe");
         assert!(held.create("planted").is_err());
         assert!(held.reopen("planted").is_err());
         assert!(held.read("planted", 1 << 20).is_err());
