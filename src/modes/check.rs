@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use watchfire_model::reading::{Alert, AlertState, Alerts, ReadError, Reading, Request, ServiceRow, Services, Source};
+use watchfire_model::reading::{Alert, AlertState, Alerts, ReadError, Reading, Request, ServiceRow, Services, Source, Target};
 use watchfire_model::{HealthState, Severity, parse_duration};
 
 /// How often the state is looked at while watching.
@@ -25,6 +25,26 @@ struct Seen {
     fired: BTreeMap<String, Alert>,
     overall: HealthState,
     broken_rules: Vec<(String, String, String)>,
+    targets: Vec<Target>,
+    /// Rules that have been evaluated.
+    rules: usize,
+}
+
+impl Seen {
+    /// Where nothing but scraped series is known, the rules over them are the judge: of all that is scraped, and as far as it answers.
+    fn judged_by_rules(&self) -> bool {
+        self.rules > 0 && !self.targets.is_empty() && self.targets.iter().all(|t| t.up == Some(true))
+    }
+
+    /// Why nothing can be said.
+    fn unknown(&self) -> String {
+        let silent: Vec<&Target> = self.targets.iter().filter(|t| t.up != Some(true)).collect();
+        match silent.first() {
+            _ if self.targets.is_empty() => NOTHING.to_owned(),
+            None => "no rule has judged what is scraped; name some with --rules, or watch longer with --for".to_owned(),
+            Some(first) => format!("{} of {} targets do not answer: {}: {}", silent.len(), self.targets.len(), first.url, first.last_error),
+        }
+    }
 }
 
 /// # Errors
@@ -79,8 +99,12 @@ fn observe(source: &dyn Source, watch: Duration, runtime: &tokio::runtime::Runti
         if let Reading::Services(Services { services, .. }) = source.read(&Request::Services, None)? {
             seen.services = services;
         }
-        if let Reading::Alerts(Alerts { alerts, broken_rules, .. }) = source.read(&Request::Alerts, None)? {
+        if let Reading::Health(health) = source.read(&Request::Health, None)? {
+            seen.targets = health.targets;
+        }
+        if let Reading::Alerts(Alerts { alerts, broken_rules, rules, last_evaluation, .. }) = source.read(&Request::Alerts, None)? {
             seen.broken_rules = broken_rules;
+            seen.rules = if last_evaluation.is_some() { rules } else { 0 };
             for alert in alerts.into_iter().filter(|a| a.state == AlertState::Firing) {
                 seen.fired.insert(format!("{}{}", alert.name, alert.labels), alert);
             }
@@ -112,6 +136,7 @@ fn verdict(seen: &Seen) -> Verdict {
         HealthState::Healthy => Verdict::Healthy,
         HealthState::Degraded => Verdict::Warning,
         HealthState::Unhealthy => Verdict::Critical,
+        HealthState::Unknown if seen.judged_by_rules() => Verdict::Healthy,
         HealthState::Unknown => Verdict::Unknown,
     };
     let worst = alerts.max().unwrap_or(Verdict::Healthy);
@@ -163,7 +188,7 @@ fn text(seen: &Seen, verdict: Verdict) -> String {
         out.push_str(&format!("  rule {rule} of {group} cannot be evaluated: {error}\n"));
     }
     if verdict == Verdict::Unknown && seen.broken_rules.is_empty() {
-        out.push_str(&format!("  {NOTHING}\n"));
+        out.push_str(&format!("  {}\n", seen.unknown()));
     }
     out
 }
@@ -172,9 +197,7 @@ fn text(seen: &Seen, verdict: Verdict) -> String {
 fn junit(seen: &Seen, verdict: Verdict) -> String {
     let escape = exit::xml;
     let mut cases = String::new();
-    let mut failures = 0;
-    let mut skipped = 0;
-    let mut tests = 0;
+    let (mut tests, mut failures, mut skipped, mut errors) = (0, 0, 0, 0);
     for row in &seen.services {
         tests += 1;
         let name = escape(&row.name);
@@ -194,11 +217,12 @@ fn junit(seen: &Seen, verdict: Verdict) -> String {
             }
         }
     }
+    // Skipped, it would pass everywhere.
     for (group, rule, error) in &seen.broken_rules {
         tests += 1;
-        skipped += 1;
+        errors += 1;
         let (group, rule, error) = (escape(group), escape(rule), escape(error));
-        cases.push_str(&format!("    <testcase classname=\"rule {group}\" name=\"{rule}\"><skipped message=\"{error}\"/></testcase>\n"));
+        cases.push_str(&format!("    <testcase classname=\"rule {group}\" name=\"{rule}\"><error message=\"{error}\"/></testcase>\n"));
     }
     for alert in seen.fired.values() {
         tests += 1;
@@ -210,12 +234,17 @@ fn junit(seen: &Seen, verdict: Verdict) -> String {
             escape(&format!("{} {}", alert.labels, alert.annotations.get("summary").unwrap_or("")))
         ));
     }
-    // A report without a case passes everywhere.
-    let errors = usize::from(tests == 0 && verdict == Verdict::Unknown);
-    if errors > 0 {
-        cases.push_str(&format!("    <testcase classname=\"watchfire\" name=\"telemetry\"><error message=\"{NOTHING}\"/></testcase>\n"));
+    if verdict == Verdict::Healthy && seen.overall == HealthState::Unknown {
+        tests += 1;
+        cases.push_str("    <testcase classname=\"watchfire\" name=\"rules\"/>\n");
     }
-    tests += errors;
+    // A report without a case passes everywhere.
+    if tests == 0 && verdict == Verdict::Unknown {
+        tests += 1;
+        errors += 1;
+        let why = escape(&seen.unknown());
+        cases.push_str(&format!("    <testcase classname=\"watchfire\" name=\"telemetry\"><error message=\"{why}\"/></testcase>\n"));
+    }
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"watchfire check: {}\" tests=\"{tests}\" failures=\"{failures}\" skipped=\"{skipped}\" errors=\"{errors}\">\n{cases}  </testsuite>\n</testsuites>\n",
         word(verdict)
@@ -261,9 +290,31 @@ mod tests {
         assert_eq!(verdict(&seen), Verdict::Unknown);
         assert!(text(&seen, Verdict::Unknown).contains("rule R<1> of g cannot be evaluated: no such function"));
         let xml = junit(&seen, Verdict::Unknown);
-        assert!(xml.contains("tests=\"1\" failures=\"0\" skipped=\"1\"") && xml.contains("R&lt;1&gt;"), "{xml}");
+        assert!(xml.contains("tests=\"1\" failures=\"0\" skipped=\"0\" errors=\"1\"") && xml.contains("R&lt;1&gt;"), "{xml}");
         seen.fired.insert("a".to_owned(), alert(Severity::Critical));
         assert_eq!(verdict(&seen), Verdict::Critical);
+    }
+
+    #[test]
+    fn where_only_series_are_scraped_the_rules_over_them_judge_as_far_as_targets_answer() {
+        let target = |up| Target { url: "http://x/metrics".to_owned(), up, last_error: "refused".to_owned(), ..Target::default() };
+        let seen = |targets: Vec<Target>, rules| Seen { targets, rules, ..Seen::default() };
+        for (seen, expected, said) in [
+            (seen(vec![target(Some(true))], 1), Verdict::Healthy, "healthy\n"),
+            (seen(vec![target(Some(true))], 0), Verdict::Unknown, "no rule has judged what is scraped"),
+            (
+                seen(vec![target(Some(true)), target(Some(false))], 1),
+                Verdict::Unknown,
+                "1 of 2 targets do not answer: http://x/metrics: refused",
+            ),
+            (seen(vec![target(None)], 1), Verdict::Unknown, "1 of 1 targets do not answer"),
+            (seen(vec![], 1), Verdict::Unknown, "nothing is known"),
+        ] {
+            assert_eq!(verdict(&seen), expected, "{said}");
+            assert!(text(&seen, expected).contains(said), "{}", text(&seen, expected));
+            assert_eq!(junit(&seen, expected).contains("<error"), expected == Verdict::Unknown);
+            assert!(junit(&seen, expected).contains("tests=\"1\""), "a report without a case passes everywhere");
+        }
     }
 
     #[test]
