@@ -7,6 +7,7 @@
 //!   before anything of it is shown or sent.
 //! - [`state`]: the life of an alert as pure functions; [`cause`]: which alert explains which.
 //! - [`EvidenceSource`]: implemented by the caller, finds what a page should show besides the rule's own text.
+//! - [`Audience`]: implemented by the caller as well, says whether anybody hears of an alert; a cause of which nobody hears keeps nobody quiet.
 //! - [`check()`], [`test()`] and [`backtest()`]: what `watchfire rules` does, with promtool's formats and exit codes.
 //! - [`DialectEngine`]: breakers and queues of many systems as one set of series, read from the data files in `alerts/dialects/`.
 //! - [`Courses`]: the hour behind an alert, looked up for whoever looks at it.

@@ -25,7 +25,9 @@ impl Evaluator {
                 Change::Resolved => self.resolve(&address, now, outcome),
                 Change::Fired | Change::Lapsed => {
                     if let Some(alert) = self.alert_mut(&address) {
-                        alert.paging = Paging { revision: alert.paging.revision, ..Paging::default() };
+                        let told = alert.paging.standing == Standing::Notified || alert.paging.lapsed;
+                        alert.paging =
+                            Paging { revision: alert.paging.revision, lapsed: told && change == Change::Lapsed, ..Paging::default() };
                     }
                 }
                 Change::Pending | Change::Dropped => {}

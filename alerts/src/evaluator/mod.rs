@@ -154,10 +154,11 @@ impl Evaluator {
         self.dialects.as_ref()
     }
 
-    /// Replaces all rules. Groups keep their schedule by file and name; rules with the same name and labels keep their alerts.
-    /// Series of rules that are gone end.
+    /// Replaces all rules. Groups keep their schedule by file and name; rules with the same name and labels keep their alerts, in another group or
+    /// file too. Series of rules that are gone end.
     pub fn reload(&mut self, groups: Vec<RuleGroup>) {
         let now = self.timeline.now();
+        let (mut left, mut unmatched): (Vec<RuleRuntime>, Vec<(usize, usize)>) = Default::default();
         let mut before: HashMap<(String, String), GroupRuntime> =
             self.groups.drain(..).map(|g| ((g.file.clone(), g.name.clone()), g)).collect();
         for group in groups {
@@ -179,13 +180,24 @@ impl Evaluator {
                 {
                     let kept = old.rules.remove(position);
                     fresh = RuleRuntime { rule: fresh.rule, ..kept };
+                } else {
+                    unmatched.push((self.groups.len(), runtime.rules.len()));
                 }
                 runtime.rules.push(fresh);
             }
-            self.orphans.extend(old.into_iter().flat_map(|g| g.rules).map(|r| r.written));
+            left.extend(old.into_iter().flat_map(|g| g.rules));
             self.groups.push(runtime);
         }
-        self.orphans.extend(before.into_values().flat_map(|g| g.rules).map(|r| r.written));
+        left.extend(before.into_values().flat_map(|g| g.rules));
+        // Whoever tidies their files up resolves nothing by that, and waits for no `for` anew.
+        for (group, index) in unmatched {
+            let moved = &mut self.groups[group].rules[index];
+            if let Some(position) = left.iter().position(|old| old.rule.identity() == moved.rule.identity()) {
+                let fresh = std::mem::replace(moved, left.remove(position));
+                moved.rule = fresh.rule;
+            }
+        }
+        self.orphans.extend(left.into_iter().map(|r| r.written));
     }
 
     /// Takes alerts up where a former run left them. Call once, before the first tick. Alerts of rules that no longer exist are forgotten
@@ -195,15 +207,18 @@ impl Evaluator {
         let now = self.timeline.moment(self.timeline.now());
         for record in records {
             let key = record.key();
-            let target = self
-                .groups
-                .iter_mut()
-                .filter(|g| g.file == record.file && g.name == record.group)
-                .flat_map(|g| &mut g.rules)
-                .find(|r| r.rule.name == record.rule && r.rule.alerting().is_some() && could_make(&r.rule.labels, &record.labels));
+            let at_home = |g: &GroupRuntime| g.file == record.file && g.name == record.group;
+            let makes =
+                |r: &RuleRuntime| r.rule.name == record.rule && r.rule.alerting().is_some() && could_make(&r.rule.labels, &record.labels);
+            // Where its rule was, or else where it is by now.
+            let makers = self.groups.iter_mut().flat_map(|g| {
+                let home = at_home(g);
+                g.rules.iter_mut().filter(|r| makes(r)).map(move |r| (home, r))
+            });
+            let target = makers.filter(|(home, r)| *home || !r.state.contains_key(&record.labels)).min_by_key(|(home, _)| !home);
             let too_old = record.life.state == AlertState::Pending && record.down_for(now.at) > self.settings.outage_tolerance;
             self.recorded.insert(key, record.clone());
-            if let Some(rule) = target.filter(|_| !too_old) {
+            if let Some((_, rule)) = target.filter(|_| !too_old) {
                 let waits = rule.rule.alerting().map_or(Duration::ZERO, |alerting| alerting.hold);
                 rule.state.insert(record.labels.clone(), record.resume(now, waits, self.settings.outage_grace));
             }
@@ -385,10 +400,11 @@ impl Evaluator {
         }
         let gone: Vec<String> = self.recorded.keys().filter(|key| !keys.contains(*key)).cloned().collect();
         for key in gone {
-            // Its rule was removed, or gave more alerts than its limit. Whoever was told that it fires is told that it ended.
+            // Whoever was told that it fires is told that it ended: its rule was removed, gave more alerts than its limit, or waits longer now and
+            // has not fired again. Another rule may go on with the same alert.
             if let Some(record) = self.recorded.remove(&key)
-                && record.life.state == AlertState::Firing
-                && record.paging.standing == Standing::Notified
+                && (record.paging.lapsed || (record.life.state == AlertState::Firing && record.paging.standing == Standing::Notified))
+                && !self.groups.iter().flat_map(|g| &g.rules).any(|r| r.state.contains_key(&record.labels))
             {
                 outcome.notices.push(notice::farewell(record, &self.settings, now));
             }

@@ -54,13 +54,18 @@ pub(super) fn outward(alert: &Labels, settings: &EvaluatorSettings) -> Labels {
     labels.build()
 }
 
-/// The end of an alert whose rule is gone.
+/// The end of an alert that is not looked at any more.
 pub(super) fn farewell(record: AlertRecord, settings: &EvaluatorSettings, now: Moment) -> Notice {
     let mut alert = record.resume(now, Duration::ZERO, settings.outage_grace);
+    let fired = alert.life.state == AlertState::Firing;
     alert.life.state = AlertState::Resolved;
     alert.life.resolved = Some(now);
     alert.paging.revision = (alert.paging.revision + 1).max(u64::try_from(now.at.millis()).unwrap_or(0));
-    said(&alert, "", String::new(), settings, now, now.at, None)
+    let mut notice = said(&alert, "", String::new(), settings, now, now.at, None);
+    if fired {
+        notice.evidence.surroundings.push("nobody saw it end: its rule is gone, or gives more alerts than its limit".to_owned());
+    }
+    notice
 }
 
 /// Everything but evidence.

@@ -35,6 +35,9 @@ pub struct Paging {
     pub revision: u64,
     /// The loudest severity it was notified with.
     pub severity: Option<Severity>,
+    /// People were told that it fires, and then its rule was made to wait longer: it is pending again.
+    #[serde(default)]
+    pub lapsed: bool,
     pub last_sent: Option<Moment>,
 }
 

@@ -1,6 +1,7 @@
 mod audience;
 mod limits;
 mod owners;
+mod reloads;
 mod restarts;
 
 use super::*;
