@@ -21,9 +21,11 @@ mod listen;
 pub mod platform;
 mod secret;
 mod size;
+mod trust;
 
 pub use config::*;
 pub use diagnosis::{ConfigError, nearest};
 pub use listen::Listen;
 pub use platform::{Platform, Scenario, load_platform, platform_names};
 pub use size::ByteSize;
+pub use trust::{Named, tls_refusal};

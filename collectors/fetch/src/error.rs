@@ -36,7 +36,7 @@ impl FetchError {
                 return ours.clone();
             }
             if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-                return FetchError::Tls(crate::tls::refusal(tls));
+                return FetchError::Tls(watchfire_config::tls_refusal(tls));
             }
             // I/O errors hide what they wrap from `source`.
             if let Some(inner) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {

@@ -1,15 +1,14 @@
 //! TLS of the client side: whom to trust, and who we are.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use watchfire_config::Named;
 
 /// The `tls_config` block of a scrape job or a probe. Empty: the system's authorities, or Mozilla's where the system has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,7 +47,8 @@ pub fn client_config(settings: &TlsSettings) -> Result<ClientConfig, TlsError> {
     let builder = if settings.insecure_skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
     } else if let Some(path) = &settings.ca_file {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Named::new(certificates(path)?, provider)?))
+        let named = Named::new(RootCertStore::empty(), certificates(path)?, provider)?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(named))
     } else {
         builder.with_root_certificates(system_roots())
     };
@@ -84,87 +84,6 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 fn file_error(path: &Path, error: &rustls::pki_types::pem::Error) -> TlsError {
     TlsError::File { path: path.display().to_string(), why: error.to_string() }
-}
-
-/// The authorities of a `ca_file`, and servers that are named there themselves: what `openssl req -x509` writes is an authority that signed itself, and
-/// is served by many as it is.
-#[derive(Debug)]
-struct Named {
-    authorities: Arc<WebPkiServerVerifier>,
-    certificates: Vec<CertificateDer<'static>>,
-}
-
-impl Named {
-    fn new(certificates: Vec<CertificateDer<'static>>, provider: Arc<CryptoProvider>) -> Result<Self, TlsError> {
-        let mut store = RootCertStore::empty();
-        for certificate in &certificates {
-            store.add(certificate.clone())?;
-        }
-        let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
-            .build()
-            .map_err(|e| TlsError::Rustls(rustls::Error::General(e.to_string())))?;
-        Ok(Named { authorities, certificates })
-    }
-}
-
-/// Whether a certificate was refused for being an authority's, and nothing else: what is checked before that, its dates among it, is as it should be.
-fn is_authority(error: &rustls::Error) -> bool {
-    matches!(error, rustls::Error::InvalidCertificate(CertificateError::Other(why)) if why.to_string() == "CaUsedAsEndEntity")
-}
-
-impl ServerCertVerifier for Named {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
-            Err(error) if is_authority(&error) && self.certificates.iter().any(|named| named == end_entity) => {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.authorities.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.authorities.supported_verify_schemes()
-    }
-}
-
-/// A refused certificate in words.
-pub(crate) fn refusal(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
-            "the port answers without TLS; write http://".to_owned()
-        }
-        error if is_authority(error) => "the certificate signed itself; name its file in ca_file to trust it".to_owned(),
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "invalid peer certificate: UnknownIssuer; name the file of its authority in ca_file to trust it".to_owned()
-        }
-        other => other.to_string(),
-    }
 }
 
 /// Checks signatures, not who signed.

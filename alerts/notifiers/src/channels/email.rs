@@ -9,15 +9,17 @@ use crate::wording::{EmailWording, WordedMail};
 use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Category;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use watchfire_config::{Named, tls_refusal};
 use watchfire_model::{Secret, harmless_limited};
 
 /// Bytes of a body.
@@ -67,7 +69,7 @@ pub struct Email {
     hello: ClientId,
     wording: Option<Arc<EmailWording>>,
     timeout: Duration,
-    authorities: Vec<Certificate>,
+    trusted: Arc<Named>,
     recipients: Recipients,
 }
 
@@ -107,30 +109,48 @@ impl Email {
             hello: settings.hello.clone().map_or_else(ClientId::default, ClientId::Domain),
             wording: settings.wording.clone(),
             timeout: all.limits.attempt_timeout,
-            authorities: super::trust::authorities(all)?.iter().filter_map(|der| Certificate::from_der(der.to_vec()).ok()).collect(),
+            trusted: super::trust::trusted(all)?,
             recipients: Recipients::default(),
         })
     }
 
-    fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, Failure> {
-        let tls = || {
-            let builder = self.authorities.iter().fold(TlsParameters::builder(self.host.clone()), |b, a| b.add_root_certificate(a.clone()));
-            builder.build().map_err(|e| Failure::retry(format!("TLS: {e}")))
-        };
-        let tls = match self.security {
-            Security::Starttls => Tls::Required(tls()?),
-            Security::Tls => Tls::Wrapper(tls()?),
-            Security::None => Tls::None,
-        };
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(self.host.clone())
-            .port(self.port)
-            .tls(tls)
-            .hello_name(self.hello.clone())
-            .timeout(Some(self.timeout));
-        if let (Some(name), Some(password)) = (&self.username, &self.password) {
-            builder = builder.credentials(Credentials::new(name.clone(), password.reveal().map_err(Failure::retry)?));
+    /// Connects, encrypts and logs in, in this order.
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Trouble> {
+        // lettre takes no verifier of ours: it checks the name and that the key is there, and `judge` the rest before anything is said.
+        let tls = || TlsParameters::builder(self.host.clone()).dangerous_accept_invalid_certs(true).build_rustls();
+        let wrapper = if self.security == Security::Tls { Some(tls()?) } else { None };
+        let place = (self.host.as_str(), self.port);
+        let mut connection = AsyncSmtpConnection::connect_tokio1(place, Some(self.timeout), &self.hello, wrapper, None).await?;
+        if self.security == Security::Starttls {
+            connection.starttls(tls()?, &self.hello).await?;
         }
-        Ok(builder.build())
+        if self.security != Security::None {
+            self.judge(&connection)?;
+        }
+        if let (Some(name), Some(password)) = (&self.username, &self.password) {
+            let password = password.reveal().map_err(Trouble::Other)?;
+            connection.auth(DEFAULT_MECHANISMS, &Credentials::new(name.clone(), password)).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Whether the server's certificate is to be believed.
+    fn judge(&self, connection: &AsyncSmtpConnection) -> Result<(), Trouble> {
+        let chain: Vec<CertificateDer<'_>> = connection.certificate_chain()?.into_iter().map(CertificateDer::from).collect();
+        let name = ServerName::try_from(self.host.as_str()).map_err(|e| Trouble::Other(format!("TLS: {e}")))?;
+        let [server, between @ ..] = chain.as_slice() else {
+            return Err(Trouble::Other("TLS: the server shows no certificate".to_owned()));
+        };
+        let judged = self.trusted.verify_server_cert(server, between, &name, &[], UnixTime::now());
+        judged.map(|_| ()).map_err(|e| Trouble::Other(format!("TLS: {}", tls_refusal(&e))))
+    }
+
+    async fn transmit(&self, envelope: &Envelope, mail: &[u8]) -> Result<(), Trouble> {
+        let mut connection = self.connect().await?;
+        connection.send(envelope, mail).await?;
+        // It is taken; how the server says goodbye changes nothing.
+        let _ = connection.quit().await;
+        Ok(())
     }
 
     /// Subject, plain text, HTML and further headers: as the receiver words them, or our own.
@@ -172,16 +192,15 @@ impl Email {
     /// One mail to all, as everybody sends it. Where the server refuses it, and with it everybody, for one of several recipients, each gets their own.
     async fn send(&self, message: &Arc<Message>) -> Outcome {
         let words = self.words(message).await;
-        let composed = self.mail(message, words).and_then(|mail| Ok((mail, self.transport()?)));
-        let (mail, transport) = match composed {
-            Ok(composed) => composed,
+        let mail = match self.mail(message, words) {
+            Ok(mail) => mail,
             Err(failure) => return Outcome::of(message, Err(failure)),
         };
         let (envelope, bytes) = (mail.envelope().clone(), mail.formatted());
         if !self.recipients.begun(message) {
-            match transport.send_raw(&envelope, &bytes).await {
-                Err(error) if envelope.to().len() > 1 && of_mailbox(&error) => {}
-                result => return Outcome::of(message, result.map(|_| ()).map_err(|e| self.failure(&e))),
+            match self.transmit(&envelope, &bytes).await {
+                Err(trouble) if envelope.to().len() > 1 && trouble.is_of_mailbox() => {}
+                result => return Outcome::of(message, result.map_err(|trouble| self.failure(&trouble))),
             }
         }
         for recipient in envelope.to() {
@@ -190,7 +209,7 @@ impl Email {
                 continue;
             }
             let told = match Envelope::new(envelope.from().cloned(), vec![recipient.clone()]) {
-                Ok(one) => transport.send_raw(&one, &bytes).await.map(|_| ()).map_err(|e| self.failure(&e)),
+                Ok(one) => self.transmit(&one, &bytes).await.map_err(|trouble| self.failure(&trouble)),
                 Err(error) => Err(Failure::Refused(error.to_string())),
             };
             if let Err(retry) = self.recipients.settle(message, name, told) {
@@ -200,16 +219,42 @@ impl Email {
         self.recipients.outcome(message)
     }
 
-    fn failure(&self, error: &lettre::transport::smtp::Error) -> Failure {
-        let reason = format!("{}:{} {}", self.host, self.port, harmless_limited(&chain(error), 200));
+    fn failure(&self, trouble: &Trouble) -> Failure {
+        let reason = format!("{}:{} {}", self.host, self.port, trouble.reason());
         // 5xx is final; everything else (4xx, connection, TLS, time) may pass.
-        if error.is_permanent() { Failure::Refused(reason) } else { Failure::retry(reason) }
+        match trouble {
+            Trouble::Smtp(error) if error.is_permanent() => Failure::Refused(reason),
+            _ => Failure::retry(reason),
+        }
     }
 }
 
-/// A final refusal of a mailbox or a mail (55x), and not of who sends it (53x): trying a wrong password once per recipient locks an account.
-fn of_mailbox(error: &lettre::transport::smtp::Error) -> bool {
-    error.is_permanent() && error.status().is_some_and(|code| code.category == Category::MailSystem)
+/// What came between us and the server.
+enum Trouble {
+    Smtp(lettre::transport::smtp::Error),
+    Other(String),
+}
+
+impl From<lettre::transport::smtp::Error> for Trouble {
+    fn from(error: lettre::transport::smtp::Error) -> Self {
+        Trouble::Smtp(error)
+    }
+}
+
+impl Trouble {
+    /// A final refusal of a mailbox or a mail (55x), and not of who sends it (53x): trying a wrong password once per recipient locks an account.
+    fn is_of_mailbox(&self) -> bool {
+        let Trouble::Smtp(error) = self else { return false };
+        error.is_permanent() && error.status().is_some_and(|code| code.category == Category::MailSystem)
+    }
+
+    fn reason(&self) -> String {
+        let reason = match self {
+            Trouble::Smtp(error) => chain(error),
+            Trouble::Other(reason) => reason.clone(),
+        };
+        harmless_limited(&reason, 200).into_owned()
+    }
 }
 
 /// `problem` says why these are not the words the receiver asked for.
@@ -239,11 +284,12 @@ impl Channel for Email {
 
     fn probe(self: Arc<Self>) -> Probe {
         Box::pin(async move {
-            let transport = self.transport().map_err(|f| f.reason().to_owned())?;
-            match transport.test_connection().await {
-                Ok(true) => Ok(format!("{}:{} answers", self.host, self.port)),
-                Ok(false) => Err(format!("{}:{} does not answer NOOP", self.host, self.port)),
-                Err(error) => Err(harmless_limited(&chain(&error), 200).into_owned()),
+            let mut connection = self.connect().await.map_err(|trouble| trouble.reason())?;
+            let answers = connection.test_connected().await;
+            let _ = connection.quit().await;
+            match answers {
+                true => Ok(format!("{}:{} answers", self.host, self.port)),
+                false => Err(format!("{}:{} does not answer NOOP", self.host, self.port)),
             }
         })
     }

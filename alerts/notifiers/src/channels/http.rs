@@ -4,9 +4,9 @@ use super::{Failure, Retry};
 use chrono::DateTime;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
-use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use std::time::Duration;
+use watchfire_config::{Named, tls_refusal};
 use watchfire_model::harmless_limited;
 
 /// Bytes of an answer that are read; the rest is left on the wire and the connection closed.
@@ -25,14 +25,12 @@ pub struct Http {
 impl Http {
     /// # Errors
     /// When the TLS settings are refused.
-    pub fn new(timeout: Duration, authorities: &[CertificateDer<'static>]) -> Result<Self, String> {
-        let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        // Receivers inside a company are often signed by an authority that only the machine knows.
-        roots.add_parsable_certificates(authorities.iter().cloned());
+    pub fn new(timeout: Duration, trusted: Arc<Named>) -> Result<Self, String> {
         let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|e| format!("TLS: {e}"))?
-            .with_root_certificates(roots)
+            .dangerous()
+            .with_custom_certificate_verifier(trusted)
             .with_no_client_auth();
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
@@ -115,11 +113,13 @@ fn transport(url: &Url, error: reqwest::Error) -> String {
         "failed"
     };
     let error = error.without_url();
-    let mut deepest: &dyn std::error::Error = &error;
-    while let Some(source) = deepest.source() {
+    let mut deepest: &(dyn std::error::Error + 'static) = &error;
+    // An I/O error does not name what it wraps as its source.
+    while let Some(source) = deepest.downcast_ref::<std::io::Error>().and_then(|e| Some(e.get_ref()? as _)).or(deepest.source()) {
         deepest = source;
     }
-    format!("{} {kind}: {}", place(url), harmless_limited(&deepest.to_string(), QUOTED))
+    let reason = deepest.downcast_ref().map_or_else(|| deepest.to_string(), tls_refusal);
+    format!("{} {kind}: {}", place(url), harmless_limited(&reason, QUOTED))
 }
 
 /// `Retry-After` as seconds, or as a date by the clock of whoever sent it: without their `Date` it says nothing here.

@@ -128,7 +128,7 @@ pub trait Channel: Send + Sync + 'static {
 /// # Errors
 /// When a setting is missing, contradictory or would let alert labels choose where messages go.
 pub fn build(channel: &ChannelSettings, settings: &Settings, terminal: &terminal::Terminal) -> Result<Arc<dyn Channel>, String> {
-    let http = || Http::new(settings.limits.attempt_timeout, &trust::authorities(settings)?);
+    let http = || Http::new(settings.limits.attempt_timeout, trust::trusted(settings)?);
     Ok(match channel {
         ChannelSettings::Desktop(s) => Arc::new(desktop::Desktop::new(s, settings.limits.popups_per_minute, terminal.clone())),
         ChannelSettings::Terminal(s) => Arc::new(terminal::TerminalChannel::new(s, terminal.clone())),

@@ -1,27 +1,33 @@
-//! Whose certificates are believed: the public authorities, those of the machine, and those of the configured file.
+//! Whose certificates are believed: the public authorities, those of the machine, and what the configured file names.
 
 use crate::settings::Settings;
+use rustls::RootCertStore;
+use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use watchfire_config::Named;
 
-/// Authorities beside the public ones, which every TLS library here carries itself.
-///
 /// # Errors
 /// When the configured file cannot be read or holds no certificate.
-pub fn authorities(settings: &Settings) -> Result<Vec<CertificateDer<'static>>, String> {
+pub fn trusted(settings: &Settings) -> Result<Arc<Named>, String> {
     // Reading the machine's bundle takes milliseconds, and every channel asks.
-    static MACHINE: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
-    let mut found = MACHINE.get_or_init(|| rustls_native_certs::load_native_certs().certs).clone();
+    static PUBLIC: OnceLock<RootCertStore> = OnceLock::new();
+    let public = PUBLIC.get_or_init(|| {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        // Receivers inside a company are often signed by an authority that only the machine knows.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots
+    });
+    let mut named = Vec::new();
     if let Some(path) = &settings.ca_file {
         let failed = |e: &dyn std::fmt::Display| format!("ca_file {}: {e}", path.display());
-        let before = found.len();
         for certificate in CertificateDer::pem_file_iter(path).map_err(|e| failed(&e))? {
-            found.push(certificate.map_err(|e| failed(&e))?);
+            named.push(certificate.map_err(|e| failed(&e))?);
         }
-        if found.len() == before {
+        if named.is_empty() {
             return Err(failed(&"it holds no certificate"));
         }
     }
-    Ok(found)
+    Named::new(public.clone(), named, Arc::new(ring::default_provider())).map(Arc::new).map_err(|e| format!("TLS: {e}"))
 }

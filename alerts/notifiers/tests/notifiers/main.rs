@@ -17,6 +17,7 @@ mod retries;
 mod routing;
 mod sms;
 mod smtp;
+mod trust;
 mod wording;
 
 use std::sync::Arc;
