@@ -493,9 +493,10 @@ mod tests {
             (outcome, waterfall.span(&trace).map(|s| s.span_id.clone()).unwrap_or_default(), waterfall.tally())
         };
         let (outcome, at, tally) = find("ID-4711", true);
-        assert_eq!((outcome, at.as_str(), tally.as_str()), (Ok(()), "id-4711", "match 1 of 11, 50000 spans"));
+        // It is a child of 4710, and so comes before 4711.
+        assert_eq!((outcome, at.as_str(), tally.as_str()), (Ok(()), "id-47110", "match 1 of 11, 50000 spans"));
         assert_eq!(find("id-4711", true).2, "match 2 of 11, 50000 spans");
-        assert_eq!(find("id-4711", false).1, "id-4711");
+        assert_eq!(find("id-4711", false).1, "id-47110");
         assert_eq!(find("id-4711", false).2, "match 11 of 11, 50000 spans");
         assert_eq!(find("id-12345", true).0, Ok(()));
         assert_eq!(find("id-12345", true).0, Err("no other span holds id-12345".to_owned()));
