@@ -3,10 +3,11 @@
 use crate::{eventually, notice, settings, start};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use watchfire_model::NoticeState::Firing;
 
 /// Files of a certificate and its key.
@@ -21,10 +22,12 @@ pub fn signed_itself(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
     files
 }
 
-/// Answers every request with 200, over TLS, for as long as the test runs.
-fn https(certificate: &Path, key: &Path) -> String {
+type Encrypted = rustls::StreamOwned<rustls::ServerConnection, TcpStream>;
+
+/// Serves one connection after the other over TLS, for as long as the test runs. A client that does not trust us breaks off: that is an error of `serve`.
+fn over_tls(certificate: &Path, key: &Path, serve: impl Fn(Encrypted) -> std::io::Result<()> + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
+    let port = listener.local_addr().unwrap().port();
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -34,14 +37,42 @@ fn https(certificate: &Path, key: &Path) -> String {
     let config = Arc::new(config);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let mut tls = rustls::StreamOwned::new(rustls::ServerConnection::new(config.clone()).unwrap(), stream);
-            // A client that does not trust us breaks off here.
-            if tls.read(&mut [0; 16 << 10]).is_ok() {
-                tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok();
-            }
+            serve(rustls::StreamOwned::new(rustls::ServerConnection::new(config.clone()).unwrap(), stream)).ok();
         }
     });
-    address.to_string()
+    port
+}
+
+/// Answers every request with 200.
+fn web(mut tls: Encrypted) -> std::io::Result<()> {
+    if tls.read(&mut [0; 16 << 10])? == 0 {
+        return Ok(());
+    }
+    tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
+/// Takes every mail and login, and gives each line that it hears to `heard`.
+fn mail(tls: Encrypted, heard: &Sender<String>) -> std::io::Result<()> {
+    let mut tls = BufReader::new(tls);
+    tls.get_mut().write_all(b"220 test\r\n")?;
+    let mut in_mail = false;
+    loop {
+        let mut line = String::new();
+        if tls.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let line = line.trim_end().to_owned();
+        let answer = match line.split(' ').next().unwrap_or_default() {
+            _ if in_mail && line != "." => "",
+            "EHLO" => "250-test\r\n250 AUTH PLAIN\r\n",
+            "AUTH" => "235 welcome\r\n",
+            "DATA" => "354 go on\r\n",
+            _ => "250 ok\r\n",
+        };
+        in_mail = answer.is_empty() || answer.starts_with("354");
+        heard.send(line).ok();
+        tls.get_mut().write_all(answer.as_bytes())?;
+    }
 }
 
 #[tokio::test]
@@ -49,8 +80,7 @@ async fn a_receiver_that_ca_file_names_is_trusted_under_its_own_name_and_no_othe
     let directory = tempfile::tempdir().unwrap();
     let (certificate, key) = signed_itself(directory.path(), "localhost");
     let (other, _) = signed_itself(directory.path(), "elsewhere");
-    let address = https(&certificate, &key);
-    let port = address.rsplit(':').next().unwrap().to_owned();
+    let port = over_tls(&certificate, &key, web);
     for (host, ca_file, expected) in [
         ("localhost", None, Err("name its file in ca_file to trust it")),
         ("localhost", Some(other), Err("name its file in ca_file to trust it")),
@@ -73,4 +103,36 @@ async fn a_receiver_that_ca_file_names_is_trusted_under_its_own_name_and_no_othe
         .await;
         running.cancel.cancel();
     }
+}
+
+#[tokio::test]
+async fn a_mail_server_that_is_not_trusted_hears_neither_password_nor_mail() {
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = signed_itself(directory.path(), "localhost");
+    let (sender, heard) = channel();
+    let port = over_tls(&certificate, &key, move |tls| mail(tls, &sender));
+    let mut ours = settings(&format!(
+        "[[receivers]]\nname = \"ops\"\nchannels = [{{ type = \"email\", smarthost = \"localhost:{port}\", security = \"tls\", from = \"a@example.org\", \
+         to = [\"b@example.org\"], username = \"u\", password = \"p\" }}]\n[[routes]]\nto = [\"ops\"]\ngroup_wait = \"0s\"\n"
+    ));
+    let running = start(ours.clone(), None);
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("refused", || {
+        running
+            .handle
+            .paths()
+            .into_iter()
+            .any(|(path, works, why)| path == "ops/email" && !works && why.contains("name its file in ca_file"))
+    })
+    .await;
+    running.cancel.cancel();
+    let said: Vec<String> = heard.try_iter().collect();
+    assert!(said.iter().all(|line| line.starts_with("EHLO") || line == "QUIT"), "{said:?}");
+    ours.ca_file = Some(certificate);
+    let running = start(ours, None);
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("told", || running.handle.owed() == 0).await;
+    running.cancel.cancel();
+    let said: Vec<String> = heard.try_iter().collect();
+    assert!(said.iter().any(|line| line.starts_with("AUTH PLAIN")) && said.iter().any(|line| line.starts_with("Subject: ")), "{said:?}");
 }
