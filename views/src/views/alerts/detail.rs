@@ -62,9 +62,11 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
         row("operation", evidence.top_operation.as_deref().unwrap_or(""), Role::Text, 1);
         row("nearby", &evidence.surroundings.join(" · "), Role::Text, 2);
         row("explains", &evidence.dependents.join(", "), Role::Text, 2);
-        row("traces", &evidence.trace_ids.iter().take(3).cloned().collect::<Vec<_>>().join("  "), Role::Accent, 1);
     }
     row("runbook", alert.annotations.value("runbook_url"), Role::Accent, 1);
+    if let Some(evidence) = &alert.evidence {
+        row("traces", &evidence.trace_ids.iter().take(3).cloned().collect::<Vec<_>>().join("  "), Role::Accent, 1);
+    }
     row("notified", &notified(alert, false), Role::Text, 1);
     // Rule files break long expressions over lines.
     let expression = alert.expression.split_whitespace().collect::<Vec<_>>().join(" ");
