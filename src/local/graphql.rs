@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use watchfire_model::HealthState;
 use watchfire_model::reading::ReadError;
 
-/// Operations and resolvers as instrumentations name them: `graphql.resolve` (JavaScript), `GraphQL Resolving: ` (Strawberry), `query Cart` (Java).
-const NAMES: &str = "graphql[. ].+|GraphQL .+|(query|mutation)( .+)?";
+/// Operations and resolvers as instrumentations name them: `graphql.resolve` (JavaScript), `GraphQL Resolving: ` (Strawberry). What Java calls `query Cart`
+/// is left out: spans of many a database layer are called so, and where those fail and are tried again, nothing is wrong.
+const NAMES: &str = "graphql[. ].+|GraphQL .+";
 
 /// In words, by service, which GraphQL operation or resolver fails most.
 ///
@@ -56,9 +57,9 @@ mod tests {
             ("shop", "graphql.resolve name", "INTERNAL", false, 54.0),
             // Two of a minute may be anything.
             ("berry", "GraphQL Resolving: price", "INTERNAL", true, 2.0),
-            ("java", "mutation Pay", "INTERNAL", true, 60.0),
-            // A query of a database, and something that fails inside and is got over.
+            // Queries of a database, and something that fails inside and is got over.
             ("plain", "query", "CLIENT", true, 60.0),
+            ("plain", "query users", "INTERNAL", true, 60.0),
             ("plain", "load cache", "INTERNAL", true, 60.0),
         ] {
             let status = if failed { "STATUS_CODE_ERROR" } else { "STATUS_CODE_UNSET" };
@@ -74,6 +75,6 @@ mod tests {
         let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
         let failing = failing(&lens).expect("readable");
         let told: Vec<_> = failing.iter().map(|(service, text)| (service.as_str(), text.as_str())).collect();
-        assert_eq!(told, [("java", "mutation Pay fails 100 %"), ("shop", "graphql.resolve price fails 25 %")]);
+        assert_eq!(told, [("shop", "graphql.resolve price fails 25 %")]);
     }
 }
