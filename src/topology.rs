@@ -35,9 +35,7 @@ impl Topology for JoinedTopology {
 
     fn consumers(&self, queue: &str) -> Vec<String> {
         let declared = self.declared.queues.iter().filter(|q| q.name == queue).flat_map(|q| q.consumers.iter().cloned());
-        let observed =
-            self.store.observed_deliveries().into_iter().filter(|d| d.queue.as_deref() == Some(queue)).map(|d| d.server.to_string());
-        let mut names: Vec<String> = declared.chain(observed).filter(|name| name != queue).collect();
+        let mut names: Vec<String> = declared.chain(self.store.consumers(queue)).filter(|name| name != queue).collect();
         names.sort();
         names.dedup();
         names

@@ -279,6 +279,10 @@ impl Topology for Store {
         self.graph.dependencies(service, &self.series, &self.board.load().edges, &self.checks, self.clock.now())
     }
 
+    fn consumers(&self, queue: &str) -> Vec<String> {
+        self.observed_deliveries().into_iter().filter(|d| d.queue.as_deref() == Some(queue)).map(|d| d.server.to_string()).collect()
+    }
+
     fn unhealthy(&self) -> Vec<(String, String)> {
         unhealthy(&self.checks)
     }

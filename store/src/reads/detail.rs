@@ -27,12 +27,21 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// All of a body, or what it says about itself without attributes, events and links.
-    pub fn decode(bytes: &[u8], whole: bool) -> Self {
+    pub fn decode(bytes: &[u8]) -> Self {
+        Self::of(Fields::new(bytes))
+    }
+
+    /// What a span says about itself, without attributes, events and links.
+    pub fn decode_short(bytes: &[u8]) -> Self {
+        let long = |number: u32| matches!(number, 9 | 11 | 13);
+        let left_out = Fields::new(bytes).any(|(number, _)| long(number));
+        Body { left_out, ..Self::of(Fields::new(bytes).filter(|(number, _)| !long(*number))) }
+    }
+
+    fn of<'a>(fields: impl Iterator<Item = (u32, Wire<'a>)>) -> Self {
         let mut body = Body::default();
-        for field in Fields::new(bytes) {
+        for field in fields {
             match field {
-                (9 | 11 | 13, _) if !whole => body.left_out = true,
                 (3, Wire::Bytes(text)) => body.trace_state = body.text(text),
                 (5, Wire::Bytes(text)) => body.name = Some(body.text(text)),
                 (9, Wire::Bytes(item)) => {

@@ -21,7 +21,7 @@ pub(crate) fn top_errors(segments: &[Arc<Segment>], service: &str) -> Vec<(Strin
         let failing: Vec<usize> = segment.rows().rev().filter(|r| r.failed() && r.service() == service).map(|r| r.row).take(left).collect();
         left -= failing.len();
         segment.bodies(failing.into_iter().rev(), |row, bytes| {
-            *counts.entry(message(&Body::decode(bytes, true), &segment.row(row))).or_default() += 1;
+            *counts.entry(message(&Body::decode(bytes), &segment.row(row))).or_default() += 1;
             true
         });
         if left == 0 {

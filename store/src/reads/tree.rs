@@ -192,9 +192,9 @@ fn decode(rows: &[SpanRow<'_>], text: usize) -> Vec<Body> {
     for group in rows.chunk_by(|a, b| std::ptr::eq(a.segment, b.segment)) {
         let mut at = from;
         group[0].segment.bodies(group.iter().map(|r| r.row), |_, bytes| {
-            let fits = bytes.len() <= room;
-            room = if fits { room - bytes.len() } else { 0 };
-            bodies[at] = Body::decode(bytes, fits);
+            let fits = room.checked_sub(bytes.len());
+            room = fits.unwrap_or(0);
+            bodies[at] = if fits.is_some() { Body::decode(bytes) } else { Body::decode_short(bytes) };
             at += 1;
             true
         });
