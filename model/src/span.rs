@@ -159,7 +159,7 @@ pub struct ResourceView<'a> {
     pub attributes: &'a [(&'a str, AttributeValue<'a>)],
 }
 
-/// One span. Ids and times are decoded; attributes are handed over undecoded in `body` and, where asked, by [`attributes`](Self::attributes).
+/// One span. Ids and times are decoded; attributes are handed over undecoded, as a part of `body`.
 #[derive(Clone, Copy)]
 pub struct SpanView<'a> {
     pub trace_id: TraceId,
@@ -175,10 +175,21 @@ pub struct SpanView<'a> {
     pub trace_state: &'a str,
     /// The whole `Span` message as it came; a repaired copy where text was not UTF-8 or something was beyond a limit.
     pub body: &'a [u8],
-    /// `(start, end)` offsets into `body` of the encoded `KeyValue` attributes, in wire order (without tag and length).
-    pub attribute_ranges: &'a [(u32, u32)],
+    /// Bytes at the beginning of `body` that hold nothing but ids, name, kind and times, which are told above; zero where they come in an unusual order.
+    pub head: u32,
+    /// `(start, end)` offsets into `body`: from the first attribute's tag to the end of the last. Both zero where there is none.
+    pub attributes: (u32, u32),
     /// Linked (trace, span) pairs, as many as the limits of the walk allow.
     pub links: &'a [(TraceId, SpanId)],
+}
+
+impl<'a> SpanView<'a> {
+    /// The attributes as fields of the encoded `Span`: those of number 9. Others may lie between them.
+    #[inline]
+    pub fn attribute_fields(&self) -> &'a [u8] {
+        let (start, end) = self.attributes;
+        self.body.get(start as usize..end as usize).unwrap_or_default()
+    }
 }
 
 /// What became of one trace request.

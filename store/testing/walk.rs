@@ -10,7 +10,6 @@ fn id<const N: usize>(bytes: &[u8]) -> [u8; N] {
 /// Buffers that survive from one request to the next.
 #[derive(Default)]
 pub struct Walk {
-    ranges: Vec<(u32, u32)>,
     links: Vec<(TraceId, SpanId)>,
 }
 
@@ -66,13 +65,13 @@ impl Walk {
     }
 
     fn span(&mut self, body: &[u8], visitor: &mut impl SpanVisitor) {
-        self.ranges.clear();
         self.links.clear();
         let (mut trace_id, mut span_id, mut parent_id) = ([0; 16], [0; 8], [0; 8]);
         let (mut name, mut trace_state) = ("", "");
         let (mut kind, mut status, mut start, mut end, mut flags) = (0, 0, 0, 0, 0);
-        let mut at = 0;
+        let (mut at, mut head, mut attributes) = (0, 0, None);
         while let Some((tag, rest)) = body.get(at..).and_then(<[u8]>::split_first) {
+            let before = at;
             // Nearly every field of a span is one byte of tag and, for bytes, one byte of length.
             if let (2, Some((length, content))) = (tag & 7, rest.split_first())
                 && *tag < 0x80
@@ -87,10 +86,13 @@ impl Walk {
                     3 => trace_state = std::str::from_utf8(bytes).unwrap_or(""),
                     4 => parent_id = id(bytes),
                     5 => name = std::str::from_utf8(bytes).unwrap_or(""),
-                    9 => self.ranges.push((from as u32, at as u32)),
+                    9 => attributes = Some((attributes.map_or(before as u32, |(first, _)| first), at as u32)),
                     13 => self.link(bytes),
                     15 => status = code(bytes),
                     _ => {}
+                }
+                if head == before && matches!(tag >> 3, 1 | 2 | 4 | 5) {
+                    head = at;
                 }
                 continue;
             }
@@ -103,11 +105,14 @@ impl Walk {
                 (6, Wire::Varint(v)) => kind = v,
                 (7, Wire::Fixed64(v)) => start = v,
                 (8, Wire::Fixed64(v)) => end = v,
-                (9, Wire::Bytes(item)) => self.ranges.push(((at - item.len()) as u32, at as u32)),
+                (9, Wire::Bytes(_)) => attributes = Some((attributes.map_or(before as u32, |(first, _)| first), at as u32)),
                 (13, Wire::Bytes(bytes)) => self.link(bytes),
                 (15, Wire::Bytes(bytes)) => status = code(bytes),
                 (16, Wire::Fixed32(v)) => flags = v,
                 _ => {}
+            }
+            if head == before && matches!(field.0, 1 | 2 | 4..=8) {
+                head = at;
             }
         }
         visitor.span(&SpanView {
@@ -122,7 +127,8 @@ impl Walk {
             flags,
             trace_state,
             body,
-            attribute_ranges: &self.ranges,
+            head: head as u32,
+            attributes: attributes.unwrap_or_default(),
             links: &self.links,
         });
     }

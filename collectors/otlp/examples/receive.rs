@@ -35,7 +35,7 @@ impl SpanVisitor for Print {
         let nanos = span.end.0.saturating_sub(span.start.0);
         let name = String::from_utf8_lossy(span.name);
         let (service, name) = (harmless(&self.service), harmless(&name));
-        println!("span {service} {name} {:?} {:?} {}ns attributes={}", span.kind, span.status, nanos, span.attribute_ranges.len());
+        println!("span {service} {name} {:?} {:?} {}ns bytes={}", span.kind, span.status, nanos, span.body.len());
     }
     fn end_of_request(&mut self, _received: Timestamp) {}
     fn tick(&mut self, _now: Timestamp) {}

@@ -20,6 +20,16 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
+    /// Counts elements.
+    ///
+    /// # Errors
+    /// When there are too many.
+    #[inline]
+    pub(crate) fn count(&mut self, elements: usize, limits: &Limits) -> Result<(), Stop> {
+        self.items += elements;
+        if self.items > limits.max_items { Err(Stop::TooManyItems) } else { Ok(()) }
+    }
+
     pub(crate) fn needs_repair(&self) -> bool {
         self.bad_text + self.too_deep + self.too_long > 0
     }
@@ -71,10 +81,7 @@ pub(crate) fn inspect(bytes: &[u8], message: &'static Message, depth: usize, lim
             continue;
         };
         if field.kind.may_be_packed() && wire_type == LENGTH {
-            findings.items += packed(reader.bytes()?, field.kind)? / SCALARS_PER_ITEM;
-            if findings.items > limits.max_items {
-                return Err(Stop::TooManyItems);
-            }
+            findings.count(packed(reader.bytes()?, field.kind)? / SCALARS_PER_ITEM, limits)?;
             continue;
         }
         expect(number, wire_type, field.kind.wire_type())?;
@@ -95,10 +102,7 @@ pub(crate) fn inspect(bytes: &[u8], message: &'static Message, depth: usize, lim
             }
             Kind::Message(inner) | Kind::Messages(inner) => {
                 if matches!(field.kind, Kind::Messages(_)) {
-                    findings.items += 1;
-                    if findings.items > limits.max_items {
-                        return Err(Stop::TooManyItems);
-                    }
+                    findings.count(1, limits)?;
                 }
                 let body = reader.bytes()?;
                 let inside = depth + usize::from(nests(inner));

@@ -53,6 +53,18 @@ impl<'a> Reader<'a> {
         Reader { rest: bytes, length: bytes.len() }
     }
 
+    /// What has not been read yet.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Passes over bytes that have been looked at.
+    #[inline]
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.rest = &self.rest[bytes..];
+    }
+
     /// Bytes read so far.
     #[inline]
     pub(crate) fn position(&self) -> usize {
@@ -142,17 +154,6 @@ impl<'a> Reader<'a> {
         Some(field)
     }
 
-    /// The next fixed 64-bit field, if it has this one-byte tag and is all there; else nothing is read.
-    #[inline(always)]
-    pub(crate) fn tagged_fixed64(&mut self, tag: u8) -> Option<u64> {
-        let ([first, value @ ..], rest) = self.rest.split_first_chunk::<9>()?;
-        if *first != tag {
-            return None;
-        }
-        self.rest = rest;
-        Some(u64::from_le_bytes(*value))
-    }
-
     /// The next fixed 32-bit field, if it has this two-byte tag and is all there; else nothing is read.
     #[inline(always)]
     pub(crate) fn tagged_fixed32(&mut self, tag: [u8; 2]) -> Option<u32> {
@@ -162,18 +163,6 @@ impl<'a> Reader<'a> {
         }
         self.rest = rest;
         Some(u32::from_le_bytes(*value))
-    }
-
-    /// The next varint field, if it has this one-byte tag and a value below 128; else nothing is read.
-    #[inline(always)]
-    pub(crate) fn tagged_small(&mut self, tag: u8) -> Option<u8> {
-        match self.rest {
-            [first, value @ 0..0x80, rest @ ..] if *first == tag => {
-                self.rest = rest;
-                Some(*value)
-            }
-            _ => None,
-        }
     }
 
     /// Passes over an unknown field.

@@ -1,7 +1,7 @@
 //! What the attributes of a span say about the other end of its call, under their stable and their older names.
 
 use super::peer::{LONGEST, Protocol};
-use crate::spans::wire::{self, AnyText};
+use crate::spans::wire::{self, AnyText, Wire};
 use watchfire_model::{AttributeValue, SpanKind, SpanView};
 
 /// What the attributes of one CLIENT, PRODUCER or CONSUMER span say about its peer. Text is left as bytes: only a name that is new is looked at closer.
@@ -34,8 +34,23 @@ impl<'a> PeerAttributes<'a> {
     /// what is empty, because 200 bytes would be copied if it were returned.
     #[inline]
     pub fn read(&mut self, span: &SpanView<'a>) {
-        for (start, end) in span.attribute_ranges {
-            let Some(message) = span.body.get(*start as usize..*end as usize) else { continue };
+        let mut rest = span.attribute_fields();
+        while !rest.is_empty() {
+            let message = match rest {
+                // One byte of tag and one of length, as nearly every attribute has.
+                [0x4a, length @ 0..0x80, content @ ..] => {
+                    let Some((message, after)) = content.split_at_checked(usize::from(*length)) else { return };
+                    rest = after;
+                    message
+                }
+                _ => {
+                    let mut fields = wire::Fields::new(rest);
+                    let Some(field) = fields.next() else { return };
+                    rest = fields.rest();
+                    let (9, Wire::Bytes(message)) = field else { continue };
+                    message
+                }
+            };
             // A key that matters is shorter than 128 bytes, and nearly every encoder writes it first.
             if let [0x0a, length, rest @ ..] = message {
                 let Some((key, rest)) = rest.split_at_checked(*length as usize) else { continue };
@@ -264,12 +279,11 @@ mod tests {
     #[test]
     fn the_members_of_an_attribute_have_no_order() {
         let mut body = Vec::new();
-        let mut ranges = Vec::new();
         for (key, value) in [("server.address", &b"\x0a\x04host"[..]), ("server.port", &b"\x18\x2a"[..])] {
-            let start = body.len() as u32;
-            wire::put_bytes(&mut body, 2, value);
-            wire::put_bytes(&mut body, 1, key.as_bytes());
-            ranges.push((start, body.len() as u32));
+            let mut attribute = Vec::new();
+            wire::put_bytes(&mut attribute, 2, value);
+            wire::put_bytes(&mut attribute, 1, key.as_bytes());
+            wire::put_bytes(&mut body, 9, &attribute);
         }
         let mut attributes = PeerAttributes::default();
         attributes.read(&SpanView {
@@ -284,7 +298,8 @@ mod tests {
             flags: 0,
             trace_state: "",
             body: &body,
-            attribute_ranges: &ranges,
+            head: 0,
+            attributes: (0, body.len() as u32),
             links: &[],
         });
         assert_eq!(attributes.name(Protocol::Call), (&b"host"[..], 42));

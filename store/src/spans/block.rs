@@ -5,6 +5,7 @@ use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, 
 use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::sync::Arc;
+use watchfire_model::SpanView;
 
 /// Bytes after which a block is closed.
 pub(crate) const BLOCK_BYTES: usize = 256 << 10;
@@ -171,16 +172,24 @@ fn length(bytes: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Appends what the columns do not already say about a span. Ids, times and, where `named`, name and kind are left out: ids do not compress.
-/// `attributes` are where its attributes are. Bodies come bounded: limits are the walk's.
-pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8], attributes: &[(u32, u32)], named: bool) {
-    if let Some(at) = usual_head(body, named) {
-        let rest = &body[at..];
-        super::wire::put_varint(out, rest.len() as u64);
-        out.extend_from_slice(rest);
-        return;
+/// Bodies come bounded: limits are the walk's.
+#[inline]
+pub(crate) fn put_body(out: &mut Vec<u8>, span: &SpanView<'_>, named: bool) {
+    match span.body.get(span.head as usize..) {
+        Some(rest) if named && span.head > 0 => {
+            super::wire::put_varint(out, rest.len() as u64);
+            out.extend_from_slice(rest);
+        }
+        _ => put_picked(out, span, named),
     }
+}
+
+/// As [`put_body`], field by field.
+#[cold]
+fn put_picked(out: &mut Vec<u8>, span: &SpanView<'_>, named: bool) {
+    let body = span.body;
     // Ids and times come before the first attribute when fields are in order; where they are not, a repeated id in the body does no harm.
-    let end = attributes.first().map_or(body.len(), |(start, _)| attribute_start(body, *start as usize));
+    let end = if span.attributes.1 == 0 { body.len() } else { span.attributes.0 as usize };
     let mut head = [(0usize, 0usize); 8];
     let mut heads = 0;
     let mut fields = super::wire::Fields::new(body);
@@ -204,38 +213,6 @@ pub(crate) fn put_body(out: &mut Vec<u8>, body: &[u8], attributes: &[(u32, u32)]
         out.extend_from_slice(&body[*from..*to]);
     }
     out.extend_from_slice(&body[at..]);
-}
-
-/// Where the field that holds an attribute begins, given where the attribute's own bytes begin: its tag is one byte, its length one to five.
-fn attribute_start(body: &[u8], content: usize) -> usize {
-    (2..=6).filter_map(|back| content.checked_sub(back)).find(|at| body.get(*at) == Some(&0x4a)).unwrap_or(0)
-}
-
-/// Length of the part that the columns know, if the fields come in the order every SDK writes them: trace id, span id, parent, name, kind, start, end.
-#[inline]
-fn usual_head(body: &[u8], named: bool) -> Option<usize> {
-    let ids = body.first_chunk::<28>()?;
-    if !named || ids[..2] != [0x0a, 16] || ids[18..20] != [0x12, 8] {
-        return None;
-    }
-    let mut at = 28;
-    if body.get(at) == Some(&0x22) {
-        let length = *body.get(at + 1)?;
-        if length >= 0x80 {
-            return None;
-        }
-        at += 2 + usize::from(length);
-    }
-    if body.get(at) == Some(&0x2a) {
-        let length = *body.get(at + 1)?;
-        if length >= 0x80 {
-            return None;
-        }
-        at += 2 + usize::from(length);
-    }
-    // Kind in one byte, start and end in nine each.
-    let times = body.get(at..at + 20)?;
-    (times[0] == 0x30 && times[1] < 0x80 && times[2] == 0x39 && times[11] == 0x41).then_some(at + 20)
 }
 
 #[inline]

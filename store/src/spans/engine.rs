@@ -22,7 +22,7 @@ use crate::signals::peer_attributes::PeerAttributes;
 use crate::signals::repeats::Repeats;
 use crate::signals::sampling;
 use crate::signals::services::{Identity, Services};
-use crate::spans::wire;
+use crate::spans::wire::{self, Wire};
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -210,8 +210,8 @@ impl SpanEngine {
 
     /// Whether a server span has an HTTP status of 400 or more.
     fn http_failed(span: &SpanView<'_>) -> bool {
-        span.attribute_ranges.iter().any(|(start, end)| {
-            let Some(message) = span.body.get(*start as usize..*end as usize) else { return false };
+        wire::Fields::new(span.attribute_fields()).any(|field| {
+            let (9, Wire::Bytes(message)) = field else { return false };
             let (key, value) = wire::key_value(message);
             matches!(key, b"http.response.status_code" | b"http.status_code")
                 && match wire::scalar(value) {
@@ -320,7 +320,7 @@ impl SpanVisitor for SpanEngine {
         self.repeats.read_ahead(seen_as);
         self.join.read_ahead(joins_as);
         self.open.rows.push(row);
-        put_body(&mut self.open.bodies, span.body, span.attribute_ranges, named);
+        put_body(&mut self.open.bodies, span, named);
         let from = self.links.len() as u32;
         if joins == SpanKind::Consumer || reports {
             self.links.extend(span.links.iter().map(|(t, s)| (u128::from_be_bytes(t.0), u64::from_be_bytes(s.0))));

@@ -22,8 +22,8 @@ impl SpanVisitor for Seen {
     }
     fn scope(&mut self, _name: &str, _version: &str) {}
     fn span(&mut self, span: &SpanView<'_>) {
-        for (start, end) in span.attribute_ranges {
-            assert!(start <= end && *end as usize <= span.body.len());
+        for part in [span.attribute_fields(), &span.body[..span.head as usize]] {
+            assert!(Span::decode(part).is_ok() || deep(span.body), "not made of whole fields");
         }
         self.spans.push(span.body.to_vec());
     }

@@ -61,8 +61,6 @@ pub struct Parsed {
     pub(super) resources: Vec<ResourceGroup>,
     pub(super) scopes: Vec<ScopeGroup>,
     pub(super) spans: Vec<Span>,
-    /// Attribute ranges of all spans, relative to the span's body.
-    pub(super) attributes: Vec<(u32, u32)>,
     pub(super) links: Vec<(TraceId, SpanId)>,
     /// Bodies that could not be taken as they came.
     pub(super) repaired: Vec<u8>,
@@ -78,7 +76,6 @@ impl Parsed {
         self.resources.capacity() * size_of::<ResourceGroup>()
             + self.scopes.capacity() * size_of::<ScopeGroup>()
             + self.spans.capacity() * size_of::<Span>()
-            + self.attributes.capacity() * size_of::<(u32, u32)>()
             + self.links.capacity() * size_of::<(TraceId, SpanId)>()
             + self.repaired.capacity()
     }
@@ -87,7 +84,6 @@ impl Parsed {
         self.resources.clear();
         self.scopes.clear();
         self.spans.clear();
-        self.attributes.clear();
         self.links.clear();
         self.repaired.clear();
         self.findings = Findings::default();
@@ -139,8 +135,7 @@ impl Parsed {
     }
 
     pub(super) fn count_items(&mut self, items: usize, limits: &Limits) -> Result<(), Stop> {
-        self.findings.items += items;
-        if self.findings.items > limits.max_items { Err(Stop::TooManyItems) } else { Ok(()) }
+        self.findings.count(items, limits)
     }
 
     fn request(&mut self, bytes: &[u8], limits: &Limits) -> Result<(), Stop> {

@@ -1,6 +1,6 @@
 //! One span, from its bytes into the columns.
 
-use super::attributes::{is_ascii, is_plain};
+use super::attributes::{self, is_ascii};
 use super::parse::{Parsed, Range};
 use crate::inspect::{Findings, Stop, inspect};
 use crate::limits::Limits;
@@ -8,9 +8,6 @@ use crate::repair::repair;
 use crate::schema::{EVENT, KEY_VALUE, LINK, Message, SPAN, STATUS};
 use crate::wire::{FIXED32, FIXED64, LENGTH, Reader, VARINT, expect};
 use watchfire_model::{SpanId, TraceId};
-
-/// Attributes of one span that cost nothing of the request's budget of elements.
-const FREE_ATTRIBUTES: usize = 32;
 
 /// A parsed span: what is fixed is decoded, what is text is a range of the body.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +21,10 @@ pub(super) struct Span {
     /// (start, length) within the body.
     pub(super) name: (u32, u32),
     pub(super) trace_state: (u32, u32),
-    /// Where its attributes and links end in the columns; they begin where those of the span before end.
-    pub(super) attributes_end: u32,
+    /// As in [`SpanView`](watchfire_model::SpanView).
+    pub(super) head: u32,
+    pub(super) attributes: (u32, u32),
+    /// Where its links end in the column; they begin where those of the span before end.
     pub(super) links_end: u32,
     pub(super) flags: u32,
     pub(super) kind: u8,
@@ -45,6 +44,9 @@ struct Fields<'a> {
     flags: u32,
     kind: u8,
     status: u8,
+    head: u32,
+    /// From the first attribute to the end of the last.
+    attributes_at: (u32, u32),
     attributes: usize,
     links: usize,
     events: usize,
@@ -54,14 +56,13 @@ struct Fields<'a> {
 /// Parses the span `body`, which begins at `at` of the request, and appends it; one with an invalid id is only counted.
 pub(super) fn parse_span(parsed: &mut Parsed, body: &[u8], at: usize, limits: &Limits) -> Result<(), Stop> {
     parsed.count_items(1, limits)?;
-    let (attributes_before, links_before) = (parsed.attributes.len(), parsed.links.len());
+    let links_before = parsed.links.len();
     let mut fields = Fields::default();
     read_fields(parsed, &mut fields, body, limits)?;
     parsed.add(fields.findings);
     let too_many = fields.attributes > limits.max_attributes || fields.events > limits.max_events || fields.links > limits.max_links;
     let ids = (valid_id::<16>(fields.trace_id), valid_id::<8>(fields.span_id));
     let ((Some(trace_id), Some(span_id)), false) = (ids, fields.findings.needs_repair() || too_many) else {
-        parsed.attributes.truncate(attributes_before);
         parsed.links.truncate(links_before);
         return match ids {
             (None, _) => {
@@ -111,7 +112,8 @@ fn push(parsed: &mut Parsed, trace_id: TraceId, span_id: SpanId, body: Range, fi
         body,
         name: fields.name,
         trace_state: fields.trace_state,
-        attributes_end: parsed.attributes.len() as u32,
+        head: fields.head,
+        attributes: fields.attributes_at,
         links_end: parsed.links.len() as u32,
         flags: fields.flags,
         kind: fields.kind,
@@ -131,8 +133,10 @@ fn valid_id<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
 fn read_fields<'a>(parsed: &mut Parsed, fields: &mut Fields<'a>, body: &'a [u8], limits: &Limits) -> Result<(), Stop> {
     fields.findings.items = parsed.findings.items;
     let mut reader = Reader::new(body);
-    in_order(parsed, fields, &mut reader, limits)?;
-    while let Some((field, wire_type)) = reader.tag()? {
+    in_order(fields, &mut reader, limits)?;
+    loop {
+        let before = reader.position();
+        let Some((field, wire_type)) = reader.tag()? else { return Ok(()) };
         match field {
             1..=5 | 9 | 11 | 13 | 15 => {
                 expect(field, wire_type, LENGTH)?;
@@ -150,7 +154,13 @@ fn read_fields<'a>(parsed: &mut Parsed, fields: &mut Fields<'a>, body: &'a [u8],
                         fields.name = (start, value.len() as u32);
                         text(value, limits.max_name, &mut fields.findings);
                     }
-                    9 => attribute(parsed, fields, value, start, limits)?,
+                    9 => {
+                        let first = if fields.attributes == 0 { before as u32 } else { fields.attributes_at.0 };
+                        attributes::count(&mut fields.attributes, 1, limits, &mut fields.findings)?;
+                        inspect(value, &KEY_VALUE, 0, limits, &mut fields.findings)?;
+                        attributes::read(&mut reader, &mut fields.attributes, limits, &mut fields.findings)?;
+                        fields.attributes_at = (first, reader.position() as u32);
+                    }
                     11 => element(value, &EVENT, &mut fields.events, limits, &mut fields.findings)?,
                     13 => {
                         element(value, &LINK, &mut fields.links, limits, &mut fields.findings)?;
@@ -184,22 +194,21 @@ fn read_fields<'a>(parsed: &mut Parsed, fields: &mut Fields<'a>, body: &'a [u8],
             _ => reader.skip(field, wire_type)?,
         }
     }
-    Ok(())
 }
 
 /// The fields in the order in which everybody writes them, one predictable look each. What does not come so is left where it is.
 #[inline(always)]
-fn in_order<'a>(parsed: &mut Parsed, fields: &mut Fields<'a>, reader: &mut Reader<'a>, limits: &Limits) -> Result<(), Stop> {
+fn in_order<'a>(fields: &mut Fields<'a>, reader: &mut Reader<'a>, limits: &Limits) -> Result<(), Stop> {
     const fn tag(field: u8, wire_type: u8) -> u8 {
         field << 3 | wire_type
     }
     let start = |reader: &Reader<'_>, value: &[u8]| (reader.position() - value.len()) as u32;
-    if let Some(value) = reader.short_field(tag(1, LENGTH)) {
-        fields.trace_id = value;
+    let Some(ids) = reader.rest().first_chunk::<28>() else { return Ok(()) };
+    if ids[..2] != [tag(1, LENGTH), 16] || ids[18..20] != [tag(2, LENGTH), 8] {
+        return Ok(());
     }
-    if let Some(value) = reader.short_field(tag(2, LENGTH)) {
-        fields.span_id = value;
-    }
+    (fields.trace_id, fields.span_id) = (&ids[2..18], &ids[20..]);
+    reader.pass(28);
     if let Some(value) = reader.short_field(tag(3, LENGTH)) {
         fields.trace_state = (start(reader, value), value.len() as u32);
         text(value, limits.max_value, &mut fields.findings);
@@ -211,17 +220,22 @@ fn in_order<'a>(parsed: &mut Parsed, fields: &mut Fields<'a>, reader: &mut Reade
         fields.name = (start(reader, value), value.len() as u32);
         text(value, limits.max_name, &mut fields.findings);
     }
-    if let Some(value) = reader.tagged_small(tag(6, VARINT)) {
-        fields.kind = value;
+    // Kind in one byte, start and end in eight each.
+    let Some(times) = reader.rest().first_chunk::<20>() else { return Ok(()) };
+    if [times[0], times[2], times[11]] != [tag(6, VARINT), tag(7, FIXED64), tag(8, FIXED64)] || times[1] >= 0x80 {
+        return Ok(());
     }
-    if let Some(value) = reader.tagged_fixed64(tag(7, FIXED64)) {
-        fields.start = value;
+    fields.kind = times[1];
+    fields.start = u64::from_le_bytes(times[3..11].try_into().unwrap_or_default());
+    fields.end = u64::from_le_bytes(times[12..].try_into().unwrap_or_default());
+    reader.pass(20);
+    let head = reader.position() as u32;
+    if fields.trace_state == (0, 0) {
+        fields.head = head;
     }
-    if let Some(value) = reader.tagged_fixed64(tag(8, FIXED64)) {
-        fields.end = value;
-    }
-    while let Some(value) = reader.short_field(tag(9, LENGTH)) {
-        attribute(parsed, fields, value, start(reader, value), limits)?;
+    attributes::read(reader, &mut fields.attributes, limits, &mut fields.findings)?;
+    if fields.attributes > 0 {
+        fields.attributes_at = (head, reader.position() as u32);
     }
     if let Some(value) = reader.short_field(tag(15, LENGTH)) {
         status(fields, value, limits)?;
@@ -249,27 +263,9 @@ fn status(fields: &mut Fields<'_>, value: &[u8], limits: &Limits) -> Result<(), 
     Ok(())
 }
 
-#[inline(always)]
-fn attribute(parsed: &mut Parsed, fields: &mut Fields<'_>, value: &[u8], start: u32, limits: &Limits) -> Result<(), Stop> {
-    fields.attributes += 1;
-    if fields.attributes > FREE_ATTRIBUTES {
-        count(&mut fields.findings, limits)?;
-    }
-    if !is_plain(value) {
-        inspect(value, &KEY_VALUE, 0, limits, &mut fields.findings)?;
-    }
-    parsed.attributes.push((start, start + value.len() as u32));
-    Ok(())
-}
-
-fn count(findings: &mut Findings, limits: &Limits) -> Result<(), Stop> {
-    findings.items += 1;
-    if findings.items > limits.max_items { Err(Stop::TooManyItems) } else { Ok(()) }
-}
-
 fn element(value: &[u8], message: &'static Message, seen: &mut usize, limits: &Limits, findings: &mut Findings) -> Result<(), Stop> {
     *seen += 1;
-    count(findings, limits)?;
+    findings.count(1, limits)?;
     inspect(value, message, 0, limits, findings)
 }
 

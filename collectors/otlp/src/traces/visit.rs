@@ -7,7 +7,7 @@ use watchfire_model::{AttributeValue, Nanos, ResourceView, SpanKind, SpanStatus,
 impl Parsed {
     /// Shows the parsed request to `visitor`; `bytes` must be those that were parsed.
     pub fn visit<V: SpanVisitor + ?Sized>(&self, bytes: &[u8], received: Timestamp, visitor: &mut V) {
-        let (mut scope_at, mut span_at, mut attribute_at, mut link_at) = (0, 0, 0, 0);
+        let (mut scope_at, mut span_at, mut link_at) = (0, 0, 0);
         let mut attributes = Vec::new();
         for resource in &self.resources {
             let raw = self.slice(bytes, resource.raw);
@@ -31,10 +31,11 @@ impl Parsed {
                         flags: span.flags,
                         trace_state: text(body, span.trace_state),
                         body,
-                        attribute_ranges: &self.attributes[attribute_at..span.attributes_end as usize],
+                        head: span.head,
+                        attributes: span.attributes,
                         links: &self.links[link_at..span.links_end as usize],
                     });
-                    (attribute_at, link_at) = (span.attributes_end as usize, span.links_end as usize);
+                    link_at = span.links_end as usize;
                 }
                 span_at = scope.spans_end as usize;
             }

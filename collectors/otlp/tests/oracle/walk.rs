@@ -70,6 +70,8 @@ impl SpanVisitor for Recorder {
     }
 
     fn span(&mut self, span: &SpanView<'_>) {
+        let head = Span::decode(&span.body[..span.head as usize]).expect("whole fields");
+        assert_eq!(head, head_of(&head));
         self.0.push(Told::Span(Box::new(TelledSpan {
             trace_id: span.trace_id,
             span_id: span.span_id,
@@ -81,11 +83,8 @@ impl SpanVisitor for Recorder {
             end: span.end.0,
             flags: span.flags,
             trace_state: span.trace_state.to_owned(),
-            attributes: span
-                .attribute_ranges
-                .iter()
-                .map(|(start, end)| KeyValue::decode(&span.body[*start as usize..*end as usize]).expect("a range holds an attribute"))
-                .collect(),
+            // Of what lies between them only they are looked at.
+            attributes: Span::decode(span.attribute_fields()).expect("whole fields").attributes,
             links: span.links.to_vec(),
             body: Span::decode(span.body).expect("what is shown is well formed"),
         })));
@@ -96,6 +95,20 @@ impl SpanVisitor for Recorder {
     }
 
     fn tick(&mut self, _now: Timestamp) {}
+}
+
+/// Only ids, name, kind and times.
+fn head_of(span: &Span) -> Span {
+    Span {
+        trace_id: span.trace_id.clone(),
+        span_id: span.span_id.clone(),
+        parent_span_id: span.parent_span_id.clone(),
+        name: span.name.clone(),
+        kind: span.kind,
+        start_time_unix_nano: span.start_time_unix_nano,
+        end_time_unix_nano: span.end_time_unix_nano,
+        ..Span::default()
+    }
 }
 
 fn id<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
@@ -246,6 +259,44 @@ proptest! {
 /// Flipped bits can make a double a NaN, which equals nothing: compare by text instead.
 fn without_nan(told: Vec<Told>) -> String {
     format!("{told:?}")
+}
+
+#[derive(Default)]
+struct Heads(Vec<u32>);
+
+impl SpanVisitor for Heads {
+    fn resource(&mut self, _resource: &ResourceView<'_>) {}
+    fn scope(&mut self, _name: &str, _version: &str) {}
+    fn span(&mut self, span: &SpanView<'_>) {
+        self.0.push(span.head);
+    }
+    fn end_of_request(&mut self, _received: Timestamp) {}
+    fn tick(&mut self, _now: Timestamp) {}
+}
+
+#[test]
+fn the_head_is_all_that_is_told_beside_the_body_when_it_comes_first() {
+    let span = Span {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        parent_span_id: vec![3; 8],
+        name: "GET /cart".to_owned(),
+        kind: 2,
+        start_time_unix_nano: 5,
+        end_time_unix_nano: 6,
+        attributes: vec![KeyValue { key: "a".to_owned(), ..KeyValue::default() }],
+        flags: 1,
+        ..Span::default()
+    };
+    let root = Span { parent_span_id: Vec::new(), attributes: Vec::new(), ..span.clone() };
+    // The state of a trace comes in between, and is told by the body alone.
+    let with_state = Span { trace_state: "ot=th:8".to_owned(), ..span.clone() };
+    let heads = [head_of(&span).encoded_len() as u32, head_of(&root).encoded_len() as u32, 0];
+    let scope_spans = vec![ScopeSpans { spans: vec![span, root, with_state], ..ScopeSpans::default() }];
+    let data = TracesData { resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }] };
+    let mut seen = Heads::default();
+    walk(&data.encode_to_vec(), &Limits::default(), RECEIVED, &mut seen).expect("well formed");
+    assert_eq!(seen.0, heads);
 }
 
 #[test]

@@ -29,6 +29,18 @@ pub struct Seen {
     pub body: Vec<u8>,
 }
 
+/// Fields of one number. Not decoded: what is nested deep is an attribute like others.
+fn count(mut fields: &[u8], number: u32) -> usize {
+    use prost::encoding::{DecodeContext, decode_key, skip_field};
+    let mut count = 0;
+    while !fields.is_empty() {
+        let (field, wire_type) = decode_key(&mut fields).expect("whole fields");
+        skip_field(wire_type, field, &mut fields, DecodeContext::default()).expect("whole fields");
+        count += usize::from(field == number);
+    }
+    count
+}
+
 #[derive(Clone, Default)]
 pub struct Spans(pub Arc<Mutex<Vec<Seen>>>, String, Arc<Mutex<u64>>);
 
@@ -42,7 +54,7 @@ impl SpanVisitor for Spans {
         let seen = Seen {
             service: self.1.clone(),
             name: String::from_utf8(span.name.to_vec()).expect("names are UTF-8"),
-            attributes: span.attribute_ranges.len(),
+            attributes: count(span.attribute_fields(), 9),
             body: span.body.to_vec(),
         };
         self.0.lock().expect("not poisoned").push(seen);
