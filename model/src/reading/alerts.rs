@@ -70,6 +70,17 @@ pub struct Alert {
     pub history: Vec<(Timestamp, Option<f64>)>,
 }
 
+impl Alert {
+    /// Since when it is in the state that it is in; unknown where nobody has kept that.
+    pub fn state_since(&self) -> Option<Timestamp> {
+        match self.state {
+            AlertState::Firing => self.fired_at,
+            AlertState::Pending => self.active_at,
+            AlertState::Resolved => self.resolved_at,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Silence {

@@ -387,7 +387,7 @@ impl View for Alerts {
             alert.name,
             subject(alert),
             state_word(alert),
-            number::since(alert.active_at, cx.now),
+            number::since(alert.state_since(), cx.now),
             alert.expression
         ))
     }

@@ -27,7 +27,7 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     let tone = if alert.state == AlertState::Firing { severity_state(alert.severity).into() } else { Role::Dim };
     let mut pen = canvas.pen(1, 0);
     pen.put(severity_glyph(alert.severity), tone).gap(1).put(&alert.name, Role::Strong).gap(2).put(subject(alert), Role::Text).gap(2);
-    pen.put(state_word(alert), tone).put(&format!(" {}", number::since(alert.active_at, cx.now)), Role::Text);
+    pen.put(state_word(alert), tone).put(&format!(" {}", number::since(alert.state_since(), cx.now)), Role::Text);
     pen.put(&format!("   {}", alert.severity), Role::Dim);
     let chart = if height >= 16 && !alert.history.is_empty() { (height / 3).clamp(6, 14) } else { 0 };
     // What leads on comes before what explains how it was judged: a low screen cuts the end.
@@ -73,7 +73,8 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     row("rule", &expression, Role::Text, if height >= 30 { 6 } else { 3 });
     if alert.for_seconds > 0.0 {
         let held = format_duration(Duration::from_secs_f64(alert.for_seconds.min(1e9)));
-        row("must hold", &format!("{held}, group {}", alert.group), Role::Text, 1);
+        let holds = number::since(alert.active_at, cx.now);
+        row("must hold", &format!("{held}, holds for {holds}, group {}", alert.group), Role::Text, 1);
     }
     row("open with", alert.evidence.as_ref().map_or("", |e| &e.command), Role::Dim, 2);
     let labels: Vec<String> = alert.labels.iter().filter(|l| &*l.name != "alertname").map(|l| format!("{}={}", l.name, l.value)).collect();

@@ -141,8 +141,7 @@ impl Alerts {
                     row.text(left, 0, columns[1].saturating_sub(left + 1), &alert.name, strong);
                     let text = row.style(Role::Text);
                     row.text(columns[1], 0, names.saturating_sub(name_width + 2), subject(alert), text);
-                    let since = alert.resolved_at.filter(|_| alert.state == AlertState::Resolved).or(alert.active_at);
-                    row.right(columns[2], 0, since_width, &number::since(since, cx.now), text);
+                    row.right(columns[2], 0, since_width, &number::since(alert.state_since(), cx.now), text);
                     let dim = row.style(Role::Dim);
                     row.text(columns[3], 0, notified_width, &notified(alert, child.is_some()), dim);
                     let word = match (&alert.acknowledged_by, alert.silenced) {

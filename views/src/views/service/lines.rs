@@ -76,8 +76,8 @@ pub(super) fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
             name: a.name.clone(),
             word: alerts::state_word(a).to_owned(),
             detail: match &a.cause {
-                Some(cause) => format!("{} ← {}  {}", number::since(a.active_at, now), cause.service, a.annotations.value("summary")),
-                None => format!("{} {}", number::since(a.active_at, now), a.annotations.value("summary")),
+                Some(cause) => format!("{} ← {}  {}", number::since(a.state_since(), now), cause.service, a.annotations.value("summary")),
+                None => format!("{} {}", number::since(a.state_since(), now), a.annotations.value("summary")),
             },
         },
         target: to(ViewId::Alerts, if a.fingerprint.is_empty() { a.name.clone() } else { a.fingerprint.clone() }),
