@@ -58,10 +58,15 @@ pub fn breakers(lens: &Lens<'_>, declared: &Declared) -> Result<Breakers, ReadEr
             entry.evidence.push("calls were cut off within the last five minutes".to_owned());
         }
     }
-    for (labels, column) in lens.columns("max by (service, breaker) (watchfire_breaker_state)", HISTORY, STEP)? {
+    // Looks at moments that stay the same from reading to reading, so that a change keeps the time it was first shown with.
+    let steady = Lens { at: Timestamp(lens.at.millis() - lens.at.millis().rem_euclid(STEP.as_millis() as i64)), ..*lens };
+    for (labels, column) in steady.columns("max by (service, breaker) (watchfire_breaker_state)", HISTORY, STEP)? {
         if let Some(entry) = out.get_mut(&key(&labels)) {
-            let (start, _) = lens.grid(HISTORY, STEP);
+            let (start, _) = steady.grid(HISTORY, STEP);
             entry.history = history(&column, start);
+            if entry.state != "unknown" && entry.history.last().is_some_and(|(_, last)| *last != entry.state) {
+                entry.history.push((steady.at, entry.state.clone()));
+            }
             if entry.state == "unknown"
                 && let Some(last) = column.iter().rposition(Option::is_some)
             {
@@ -85,12 +90,14 @@ pub fn breakers(lens: &Lens<'_>, declared: &Declared) -> Result<Breakers, ReadEr
         entry.declared = true;
         entry.protects = Some(protects.clone());
     }
-    let failures = failure_ratios(lens)?;
+    let failures = failure_shares(lens)?;
     for breaker in out.values_mut() {
         breaker.transitions = breaker.transitions.max(breaker.history.len().saturating_sub(1) as u64);
         let target = breaker.protects.clone().unwrap_or_else(|| breaker.breaker.clone());
-        if let Some(ratio) = failures.get(&(breaker.service.clone(), target.clone())) {
-            breaker.failure_ratio = Some(*ratio);
+        if let Some(share) = failures.get(&(breaker.service.clone(), target.clone())) {
+            breaker.failure_ratio = Some(share.ratio);
+            breaker.sample_count = Some(share.samples);
+            breaker.sampling_ratio = share.sampling;
             breaker.protects.get_or_insert(target);
         }
     }
@@ -161,27 +168,42 @@ fn rank(state: &str) -> u8 {
     }
 }
 
+/// Changes, each at the last look that did not show it yet.
 fn history(column: &[Option<f64>], start: Timestamp) -> Vec<(Timestamp, String)> {
     let mut out: Vec<(Timestamp, String)> = Vec::new();
     for (index, value) in column.iter().enumerate() {
         let Some(value) = value else { continue };
         let state = word(*value);
         if out.last().is_none_or(|(_, last)| last != state) {
-            out.push((start.saturating_add(STEP * index as u32), state.to_owned()));
+            let look = if out.is_empty() { index } else { index - 1 };
+            out.push((start.saturating_add(STEP * look as u32), state.to_owned()));
         }
     }
     out
 }
 
-fn failure_ratios(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), f64>, ReadError> {
-    Ok(lens
-        .vector(
-            "sum by (client, server) (rate(traces_service_graph_request_failed_total[1m])) \
-             / sum by (client, server) (rate(traces_service_graph_request_total[1m]))",
-        )?
-        .into_iter()
-        .map(|(labels, v)| ((labels.value("client").to_owned(), labels.value("server").to_owned()), v))
-        .collect())
+/// What share of the calls of an edge fails, and how many were seen.
+struct FailureShare {
+    ratio: f64,
+    samples: f64,
+    sampling: Option<f64>,
+}
+
+fn failure_shares(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), FailureShare>, ReadError> {
+    let window = lens.window_text();
+    let edge = |labels: &Labels| (labels.value("client").to_owned(), labels.value("server").to_owned());
+    let failed = lens.vector(&format!("sum by (client, server) (rate(traces_service_graph_request_failed_total[{window}]))"))?;
+    let failed: BTreeMap<_, _> = failed.into_iter().map(|(labels, rate)| (edge(&labels), rate)).collect();
+    let sampling = lens.by("service_name", "min by (service_name) (watchfire_sampling_ratio)")?;
+    let requests = lens.vector(&format!("sum by (client, server) (rate(traces_service_graph_request_total[{window}])) > 0"))?;
+    let share = |(labels, rate): (Labels, f64)| {
+        let edge = edge(&labels);
+        let sampling = sampling.get(&edge.0).copied().filter(|ratio| *ratio > 0.0 && *ratio < 1.0);
+        let samples = rate * lens.window.as_secs_f64() * sampling.unwrap_or(1.0);
+        let ratio = failed.get(&edge).copied().unwrap_or(0.0) / rate;
+        (edge, FailureShare { ratio, samples, sampling })
+    };
+    Ok(requests.into_iter().map(share).collect())
 }
 
 #[cfg(test)]
@@ -251,9 +273,43 @@ mod tests {
     }
 
     #[test]
+    fn a_change_keeps_its_time_and_a_share_says_how_many_calls_it_is_of() {
+        use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
+        use watchfire_model::Value;
+        use watchfire_promql::Engine;
+        use watchfire_testkit::MemorySource;
+        let begin = Timestamp(1_772_334_000_000);
+        let after = |millis: u64| begin.saturating_add(Duration::from_millis(millis));
+        let mut source = MemorySource::new();
+        let state = Labels::from_pairs([("__name__", "watchfire_breaker_state"), ("service", "web"), ("breaker", "pay")]);
+        let edge = |name: &str| Labels::from_pairs([("__name__", name), ("client", "web"), ("server", "pay")]);
+        let sampling = Labels::from_pairs([("__name__", "watchfire_sampling_ratio"), ("service_name", "web")]);
+        for seconds in 0..150 {
+            let at = after(seconds * 1000);
+            source.push(&state, at, Value::Float(if seconds < 83 { 0.0 } else { 2.0 }));
+            // One call in ten is kept and stands for ten; one call each second.
+            source.push(&edge("traces_service_graph_request_total"), at, Value::Float((seconds / 10 * 10) as f64));
+            source.push(&edge("traces_service_graph_request_failed_total"), at, Value::Float(0.0));
+            source.push(&sampling, at, Value::Float(0.1));
+        }
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let read = |at| {
+            let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+            breakers(&lens, &Declared::default()).expect("readable").breakers.remove(0)
+        };
+        for at in [83_100, 84_900, 85_000, 86_300, 90_000, 123_400] {
+            let found = read(after(at));
+            assert_eq!((found.state.as_str(), found.since), ("open", Some(after(80_000))), "{at} ms");
+        }
+        let found = read(after(120_000));
+        assert_eq!((found.failure_ratio, found.sampling_ratio), (Some(0.0), Some(0.1)));
+        assert!(found.sample_count.is_some_and(|count| (4.0..8.0).contains(&count)), "{:?}", found.sample_count);
+    }
+
+    #[test]
     fn history_keeps_changes_only() {
         let column = [None, Some(0.0), Some(0.0), Some(2.0), None, Some(2.0), Some(1.0), Some(0.0)];
         let states: Vec<String> = history(&column, Timestamp(0)).into_iter().map(|(t, s)| format!("{}:{s}", t.millis() / 1000)).collect();
-        assert_eq!(states, ["5:closed", "15:open", "30:half-open", "35:closed"]);
+        assert_eq!(states, ["5:closed", "10:open", "25:half-open", "30:closed"]);
     }
 }

@@ -106,9 +106,16 @@ pub(crate) fn latency_known(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| UNKNOWN.to_owned(), latency)
 }
 
-/// A percentile says how sure it is: `~` from fewer than 30 spans, `≈` when computed from sampled traces.
+/// A percentile says how sure it is, as an [`estimate`] does.
 pub(crate) fn percentile(seconds: Option<f64>, samples: Option<f64>, sampling: Option<f64>) -> String {
-    let Some(value) = seconds else { return UNKNOWN.to_owned() };
+    estimate(latency_known(seconds), samples, sampling)
+}
+
+/// A figure says how sure it is: `~` from fewer than 30 spans, `≈` when computed from sampled traces.
+pub(crate) fn estimate(figure: String, samples: Option<f64>, sampling: Option<f64>) -> String {
+    if figure == UNKNOWN {
+        return figure;
+    }
     let mark = if samples.is_some_and(|n| n < 30.0) {
         "~"
     } else if sampling.is_some_and(|ratio| ratio < 0.999) {
@@ -116,7 +123,7 @@ pub(crate) fn percentile(seconds: Option<f64>, samples: Option<f64>, sampling: O
     } else {
         ""
     };
-    format!("{mark}{}", latency(value))
+    format!("{mark}{figure}")
 }
 
 /// How long: `44s`, `3m12s`, `1h04m`, `2d3h`.

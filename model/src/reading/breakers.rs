@@ -24,6 +24,9 @@ pub struct Breaker {
     pub history: Vec<(Timestamp, String)>,
     /// Failure share on the protected edge.
     pub failure_ratio: Option<f64>,
+    /// Calls that it is computed from, and the share of calls whose spans were kept, where that is not all of them.
+    pub sample_count: Option<f64>,
+    pub sampling_ratio: Option<f64>,
     /// The service or peer this breaker protects calls to.
     pub protects: Option<String>,
     /// Why it is believed to be in this state, where inferred; what else is known about it otherwise.

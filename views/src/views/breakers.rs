@@ -190,7 +190,10 @@ fn cell(canvas: &mut Canvas<'_>, row: &Breaker, column: usize, x: u16, width: u1
             canvas.text(x, 0, width, &word, if row.saturated { canvas.style(Role::Degraded) } else { style });
         }
         3 => canvas.right(x, 0, width, &number::since(row.since, now), text),
-        4 => canvas.right(x, 0, width, &number::percent(row.failure_ratio), text),
+        4 => {
+            let share = number::estimate(number::percent(row.failure_ratio), row.sample_count, row.sampling_ratio);
+            canvas.right(x, 0, width, &share, text);
+        }
         5 => canvas.right(x, 0, width, &row.transitions.to_string(), dim),
         6 => timeline(canvas, row, x, width, now),
         7 => {

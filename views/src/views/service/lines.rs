@@ -92,7 +92,11 @@ pub(super) fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
                 tone: state.into(),
                 name: b.breaker.clone(),
                 word: b.state.clone(),
-                detail: format!("{} {}{inferred}", number::since(b.since, now), number::percent_sign(b.failure_ratio)),
+                detail: format!(
+                    "{} {}{inferred}",
+                    number::since(b.since, now),
+                    number::estimate(number::percent_sign(b.failure_ratio), b.sample_count, b.sampling_ratio)
+                ),
             },
             target: to(ViewId::Breakers, format!("{} → {}", b.service, b.breaker)),
         }
