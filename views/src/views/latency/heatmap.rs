@@ -101,8 +101,9 @@ pub(super) fn occupied(reading: &Reading) -> (usize, usize) {
 /// Rows of the reading that share one line of the screen: first and last, the slowest at the top.
 pub(super) fn bands((first, last): (usize, usize), height: usize) -> Vec<(usize, usize)> {
     let rows = last + 1 - first;
-    let height = height.clamp(1, rows);
-    (0..height).rev().map(|line| (first + line * rows / height, first + ((line + 1) * rows / height).saturating_sub(1))).collect()
+    // As many rows in each line, though some lines may stay free: a line of two rows would look twice as dark as one of one.
+    let each = rows.div_ceil(height.max(1));
+    (0..rows.div_ceil(each)).rev().map(|line| (first + line * each, last.min(first + (line + 1) * each - 1))).collect()
 }
 
 #[cfg(test)]
@@ -114,6 +115,7 @@ mod tests {
         assert_eq!(bands((0, 3), 2), [(2, 3), (0, 1)]);
         assert_eq!(bands((2, 3), 9), [(3, 3), (2, 2)]);
         assert_eq!(bands((0, 0), 3), [(0, 0)]);
+        assert_eq!(bands((0, 6), 6), [(6, 6), (4, 5), (2, 3), (0, 1)]);
     }
 
     #[test]
