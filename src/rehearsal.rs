@@ -68,7 +68,7 @@ pub fn rehearse(plan: &Plan, platform: &Platform, scenario: &Scenario, seed: u64
     let mut evaluator = Evaluator::new(settings, plan.rule_groups()?, store.clone(), store.clone(), topology, clock.clone(), meter.clone())
         .with_engine(engine.clone())
         .with_evidence(evidence)
-        .with_dialects(dialect_engine(plan)?);
+        .with_dialects(dialect_engine(plan, &store)?);
     let simulation = Simulation::new(platform, seed, Some(scenario), None, EPOCH, 1.0);
     let mut wire = Wire::new(platform, simulation, store.clone(), store.span_engine(signals(plan)), &meter)?;
     let mut observer = Observer::new(platform, scenario, hold);

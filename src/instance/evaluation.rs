@@ -85,12 +85,12 @@ impl EvaluatorHandle {
     }
 }
 
-/// What writes the unified series of breakers and queues.
+/// What writes the unified series of breakers and queues, and reports what exporters say of their servers.
 ///
 /// # Errors
 /// When a dialect cannot be used.
-pub fn dialect_engine(plan: &Plan) -> anyhow::Result<DialectEngine> {
-    Ok(DialectEngine::new(super::dialects::all(plan)?, DIALECT_INTERVAL))
+pub fn dialect_engine(plan: &Plan, store: &Arc<Store>) -> anyhow::Result<DialectEngine> {
+    Ok(DialectEngine::new(super::dialects::all(plan)?, DIALECT_INTERVAL).reporting_to(store.clone()))
 }
 
 /// Starts evaluating.
@@ -111,7 +111,7 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
         record_refresh: plan.config.evaluation_interval,
         ..EvaluatorSettings::default()
     };
-    let dialects = dialect_engine(plan)?;
+    let dialects = dialect_engine(plan, &store)?;
     let mut evaluator = Evaluator::new(settings, groups, store.clone(), store.clone(), topology, clock.clone(), meter.clone())
         .with_engine(engine)
         .with_evidence(evidence)

@@ -75,7 +75,7 @@ pub(super) fn held(
     let settings = EvaluatorSettings { interval: plan.config.evaluation_interval, ..EvaluatorSettings::default() };
     let mut evaluator = Evaluator::new(settings, plan.rule_groups()?, store.clone(), store.clone(), topology, clock.clone(), meter.clone())
         .with_engine(engine.clone())
-        .with_dialects(dialect_engine(&plan)?);
+        .with_dialects(dialect_engine(&plan, &store)?);
     let simulation = Simulation::new(&platform, 1, Some(scenario), None, EPOCH, 1.0);
     let mut wire = Wire::new(&platform, simulation, store.clone(), store.span_engine(signals(&plan)), &meter)?;
     let board = Board::default();

@@ -9,7 +9,7 @@ macro_rules! dialects {
 }
 
 /// Name and text of each file.
-pub(super) const FILES: [(&str, &str); 21] = dialects![
+pub(super) const FILES: [(&str, &str); 22] = dialects![
     "resilience4j",
     "polly",
     "opossum",
@@ -29,6 +29,7 @@ pub(super) const FILES: [(&str, &str); 21] = dialects![
     "sqs",
     "pubsub",
     "otelcol",
+    "exporters",
     "homemade",
     "generic_queue",
 ];

@@ -17,6 +17,7 @@ pub struct Dialect {
     pub generic: bool,
     pub(super) breakers: Vec<BreakerSource>,
     pub(super) queues: Vec<QueueSource>,
+    pub(super) servers: Vec<ServerSource>,
 }
 
 /// Where series come from.
@@ -55,6 +56,18 @@ pub(super) struct QueueSource {
     pub in_rate: Vec<RateQuery>,
     pub out_rate: Vec<RateQuery>,
     pub dead_letters: Vec<Arc<Query>>,
+}
+
+/// A server that an exporter stands beside.
+#[derive(Clone, Debug)]
+pub(super) struct ServerSource {
+    pub system: String,
+    /// Above zero where the exporter reaches the server.
+    pub up: Arc<Query>,
+    /// The metric that says so.
+    pub metric: String,
+    pub service: Vec<Format>,
+    pub address: Vec<Format>,
 }
 
 /// An expression whose `$window` is as long as there are samples, five minutes at most: a rate over five minutes of which one has samples is a
@@ -198,6 +211,8 @@ struct RawDialect {
     breaker: Vec<RawBreaker>,
     #[serde(default)]
     queue: Vec<RawQueue>,
+    #[serde(default)]
+    server: Vec<RawServer>,
 }
 
 #[derive(Deserialize)]
@@ -269,6 +284,17 @@ struct RawQueue {
     dead_letters: Vec<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawServer {
+    system: Option<String>,
+    up: String,
+    #[serde(default)]
+    service: Vec<String>,
+    #[serde(default)]
+    address: Vec<String>,
+}
+
 impl Dialect {
     /// Reads a dialect file. `name` is the file's name without `.toml`; errors begin with it.
     ///
@@ -287,7 +313,8 @@ impl Dialect {
         let breakers = raw.breaker.into_iter().map(breaker).collect::<Result<_, _>>().map_err(fail)?;
         let system = raw.system.unwrap_or_else(|| name.to_owned());
         let queues = raw.queue.into_iter().map(|q| queue(q, &system)).collect::<Result<_, _>>().map_err(fail)?;
-        Ok(Dialect { name: name.to_owned(), title: raw.title, generic: raw.generic, breakers, queues })
+        let servers = raw.server.into_iter().map(|s| server(s, &system)).collect::<Result<_, _>>().map_err(fail)?;
+        Ok(Dialect { name: name.to_owned(), title: raw.title, generic: raw.generic, breakers, queues, servers })
     }
 }
 
@@ -314,7 +341,8 @@ impl Dialect {
         });
         let queues = self.queues.iter().flat_map(|q| [&q.depth, &q.oldest, &q.consumers, &q.dead_letters]).flatten();
         let rates = self.queues.iter().flat_map(|q| q.in_rate.iter().chain(&q.out_rate)).map(|r| &r.longest);
-        breakers.chain(queues).chain(rates).flat_map(|q| q.metric_names()).collect()
+        let servers = self.servers.iter().map(|s| &s.up);
+        breakers.chain(queues).chain(rates).chain(servers).flat_map(|q| q.metric_names()).collect()
     }
 }
 
@@ -380,5 +408,20 @@ fn queue(raw: RawQueue, system: &str) -> Result<QueueSource, String> {
         in_rate: rates(&raw.in_rate)?,
         out_rate: rates(&raw.out_rate)?,
         dead_letters: queries(&raw.dead_letters)?,
+    })
+}
+
+fn server(raw: RawServer, system: &str) -> Result<ServerSource, String> {
+    if raw.service.is_empty() && raw.address.is_empty() {
+        return Err("a server needs `address` (host and port) or `service` (a name)".to_owned());
+    }
+    let up = query(&raw.up)?;
+    let metric = up.metric_names().into_iter().find(|name| name.ends_with("up"));
+    Ok(ServerSource {
+        system: raw.system.unwrap_or_else(|| system.to_owned()),
+        metric: metric.ok_or_else(|| format!("{}: names no metric that ends in `up`", raw.up))?,
+        up,
+        service: formats(&raw.service),
+        address: formats(&raw.address),
     })
 }

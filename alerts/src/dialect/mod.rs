@@ -1,6 +1,6 @@
-//! Dialects: what many systems call their breakers and queues, in one set of series.
+//! Dialects: what many systems call their breakers and queues, in one set of series, and what their exporters say of servers, as checks.
 //!
-//! - [`file`]: the TOML files. [`builtin`]: those that come with watchfire. [`breaker`], [`queue`]: how they are read.
+//! - [`file`]: the TOML files. [`builtin`]: those that come with watchfire. [`breaker`], [`queue`], [`server`]: how they are read.
 //! - [`infer`]: breakers out of spans. [`propose`]: a file to start from for series nobody knows.
 //!
 //! To add one: a file in `alerts/dialects/`, a line in [`builtin`], and a fixture in the exporter's own text format.
@@ -14,13 +14,14 @@ mod infer;
 mod propose;
 mod queue;
 mod rows;
+mod server;
 
 pub use builtin::builtin_dialects;
 pub use dead_letters::holds_dead_letters;
 pub use file::{Dialect, State as BreakerState};
 pub use infer::CLOSED_AGAIN;
 pub use propose::{ObservedSeries, Proposal, propose};
-pub use rows::{BreakerRow, DialectRows, QueueRow};
+pub use rows::{BreakerRow, DialectRows, QueueRow, ServerRow};
 
 use crate::evaluator::Written;
 use breaker::Memory;
@@ -30,8 +31,9 @@ use infer::Inferred;
 use regex::Regex;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::{Labels, METRIC_NAME, Matcher, Meter, Selector, SeriesSink, SeriesSource, TimeRange, Timestamp};
+use watchfire_model::{Labels, METRIC_NAME, Matcher, Meter, ProbeSink, Selector, SeriesSink, SeriesSource, TimeRange, Timestamp};
 use watchfire_promql::{Engine, Query, QueryValue};
 
 /// How far back metric names are looked for, and how long the list is believed.
@@ -57,6 +59,7 @@ pub struct DialectEngine {
     /// Metrics that dialects name; generic ones leave them alone.
     claimed: HashSet<String>,
     rows: DialectRows,
+    reporter: server::Reporter,
 }
 
 impl DialectEngine {
@@ -78,6 +81,7 @@ impl DialectEngine {
             started: None,
             queries: HashMap::new(),
             rows: DialectRows::default(),
+            reporter: server::Reporter::default(),
         }
     }
 
@@ -95,6 +99,13 @@ impl DialectEngine {
     /// Which built-in file is wrong, and where.
     pub fn with_own(own: Vec<Dialect>) -> Result<Self, String> {
         Ok(DialectEngine::new(own.into_iter().chain(builtin_dialects()?).collect(), Duration::from_secs(15)))
+    }
+
+    /// Reports there what exporters say of the servers beside them. Without it nobody hears of that.
+    #[must_use]
+    pub fn reporting_to(mut self, sink: Arc<dyn ProbeSink>) -> Self {
+        self.reporter = server::Reporter::to(sink);
+        self
     }
 
     /// What was found last.
@@ -120,6 +131,7 @@ impl DialectEngine {
         };
         let mut breakers: BTreeMap<(String, String), BreakerRow> = BTreeMap::new();
         let mut queues: BTreeMap<(String, String, Option<String>), QueueRow> = BTreeMap::new();
+        let mut servers: BTreeMap<(String, String), ServerRow> = BTreeMap::new();
         for (d, dialect) in self.dialects.iter().enumerate() {
             for (b, source) in dialect.breakers.iter().enumerate() {
                 let memory = self.memories.entry((d, b)).or_default();
@@ -137,6 +149,9 @@ impl DialectEngine {
                     }
                 }
             }
+            for row in dialect.servers.iter().flat_map(|source| server::read(source, &look)) {
+                servers.entry((row.service.clone(), row.check.clone())).or_insert(row);
+            }
         }
         let exported = |client: &str, server: &str| breakers.values().any(|b| b.service == client && names_server(&b.breaker, server));
         let inferred = self.inferred.look(&look, &exported);
@@ -148,7 +163,11 @@ impl DialectEngine {
         self.transitions.bound();
         self.queries = look.queries.into_inner();
         dead_letters::attribute(&mut queues);
-        self.rows = DialectRows { breakers: breakers.into_values().collect(), queues: queues.into_values().collect() };
+        self.rows = DialectRows {
+            breakers: breakers.into_values().collect(),
+            queues: queues.into_values().collect(),
+            servers: servers.into_values().collect(),
+        };
         self.rows.clone()
     }
 
@@ -168,6 +187,7 @@ impl DialectEngine {
         }
         self.last = Some(now);
         let rows = self.evaluate(engine, source, now);
+        self.reporter.report(&rows.servers, now);
         let written = self.written.get_or_insert_with(|| Written::recorded(sink, "dialects"));
         let appended = written.write(sink, now, wall, rows.series());
         if appended.series_limit > 0 {

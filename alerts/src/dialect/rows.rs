@@ -41,11 +41,27 @@ pub struct QueueRow {
     pub drain_seconds: Option<f64>,
 }
 
+/// One server, as an exporter beside it says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerRow {
+    /// Its name where labels tell one, else its address.
+    pub service: String,
+    /// The metric that says so.
+    pub check: String,
+    /// `redis://host:6379`; without an authority where nobody tells where it is.
+    pub url: String,
+    pub up: bool,
+    /// The exporter's `instance`.
+    pub exporter: String,
+}
+
 /// Everything found at one time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DialectRows {
     pub breakers: Vec<BreakerRow>,
     pub queues: Vec<QueueRow>,
+    /// Not among the [`series`](Self::series): they are reported as checks.
+    pub servers: Vec<ServerRow>,
 }
 
 impl DialectRows {

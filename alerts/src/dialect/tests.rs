@@ -7,6 +7,7 @@ use std::sync::Arc;
 use watchfire_model::Value;
 
 mod operated;
+mod servers;
 
 const START: Timestamp = Timestamp(1_700_000_000_000);
 
