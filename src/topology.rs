@@ -21,9 +21,8 @@ impl Topology for JoinedTopology {
     fn dependencies(&self, service: &str) -> Vec<Dependency> {
         let mut out = self.store.dependencies(service);
         for dependency in &mut out {
-            if let Some((_, name)) = self.declared.aliases.iter().find(|(alias, _)| *alias == dependency.server) {
-                dependency.server.clone_from(name);
-            }
+            let name = self.declared.canonical(&dependency.server).to_owned();
+            dependency.server = name;
         }
         for (client, server, _) in self.declared.edges.iter().filter(|(c, _, _)| c == service) {
             if !out.iter().any(|d| d.server == *server) {

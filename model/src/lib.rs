@@ -18,6 +18,7 @@
 //!
 //! To add a word to the vocabulary: one file named after it, one `mod` and one `pub use` line here.
 
+mod address;
 mod clock;
 mod duration;
 mod glob;
@@ -38,6 +39,7 @@ mod span;
 mod time;
 mod topology;
 
+pub use address::same_address;
 pub use clock::{Clock, ClockReading, HandClock, SteadyWall};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use glob::glob;

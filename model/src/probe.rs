@@ -1,6 +1,7 @@
 //! Results of health probes.
 
 use crate::Timestamp;
+use crate::address::{host_and_port, is_loopback, same_host};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -79,23 +80,9 @@ impl CheckReport {
             _ => None,
         });
         let (called, called_port) = host_and_port(address);
-        let same_host = host.eq_ignore_ascii_case(called) || (is_loopback(host) && is_loopback(called));
         // Of one host without a port it is not known what is meant; of this machine it is known that much more runs here.
-        same_host && !host.is_empty() && (called_port == port || (called_port.is_none() && !is_loopback(called)))
+        same_host(host, called) && !host.is_empty() && (called_port == port || (called_port.is_none() && !is_loopback(called)))
     }
-}
-
-/// The parts of `host:port`, `host`, `[::1]:port` or `::1`.
-fn host_and_port(address: &str) -> (&str, Option<u16>) {
-    let bare = |host: &str| host.contains(':') && !host.starts_with('[');
-    match address.rsplit_once(':') {
-        Some((host, port)) if !bare(host) => (host.trim_matches(['[', ']']), port.parse().ok()),
-        _ => (address.trim_matches(['[', ']']), None),
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host == "::1" || host.starts_with("127.")
 }
 
 /// Where probe results go: the store keeps the newest per check and writes the probe series.

@@ -22,7 +22,7 @@ pub use breakers::{Breaker, Breakers};
 pub use health::{Check, DependencyState, Health, ProposedProbe, Target};
 pub use latency::{ExplainQuery, Explanation, Finding, Latency, LatencyQuery};
 pub use logs::{LogLine, LogQuery, Logs};
-pub use map::{Edge, Map, Node, NodeKind, beside_namesake, own_name};
+pub use map::{Edge, Map, Node, NodeKind, at_place, beside_namesake, own_name, without_place};
 pub use query::{QueryExemplar, QueryResult, QuerySeries, Vocabulary};
 pub use queues::{Queue, Queues};
 pub use services::{Change, Changes, CollectorFigures, OperationRow, ServicePage, ServiceRow, Services, errors_reason};

@@ -1,7 +1,7 @@
 //! What a reading needs besides the series: what is declared, what the probes said last, which alerts are active.
 
 use std::collections::BTreeMap;
-use watchfire_model::reading::{Alert, Breaker, NodeKind};
+use watchfire_model::reading::{Alert, Breaker, NodeKind, without_place};
 use watchfire_model::{CheckReport, Timestamp};
 
 /// What a preset or a configuration says there is. Empty without one: then everything is discovered.
@@ -29,6 +29,14 @@ impl Declared {
             Some(known) => known.owner = Some(owner.to_owned()),
             None => self.owners.push((service.to_owned(), owner.to_owned())),
         }
+    }
+
+    /// The declared name of a peer that spans know by its host or database, wherever that is.
+    pub fn canonical<'b>(&'b self, name: &'b str) -> &'b str {
+        let alias = |name: &str| self.aliases.iter().find(|(alias, _)| alias == name).map(|(_, canonical)| canonical.as_str());
+        let node = |name: &str| self.nodes.iter().find(|(node, _)| node == name).map(|(node, _)| node.as_str());
+        let shared = || Some(without_place(name)).filter(|shared| *shared != name).and_then(|shared| alias(shared).or_else(|| node(shared)));
+        alias(name).or_else(shared).unwrap_or(name)
     }
 
     /// Who answers for a service: the same on every screen and in every notice.
@@ -98,9 +106,9 @@ impl<'a> Context<'a> {
         self.declared.queues.iter().find(|q| q.name == queue)?.consumers.first().map(String::as_str)
     }
 
-    /// The declared name of a peer that spans know by its host or database.
+    /// As [`Declared::canonical`].
     pub fn canonical<'b>(&'b self, name: &'b str) -> &'b str {
-        self.declared.aliases.iter().find(|(alias, _)| alias == name).map_or(name, |(_, canonical)| canonical)
+        self.declared.canonical(name)
     }
 
     pub fn declares_edge(&self, client: &str, server: &str) -> bool {

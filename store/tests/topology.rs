@@ -36,7 +36,7 @@ fn a_message_is_handed_over_and_what_a_probe_asks_is_the_database_at_that_addres
         let named = span(id.into(), id, 0, "GET", CLIENT).with(text("db.system", "redis")).with(int("db.redis.database_index", 0));
         named.with(text("net.peer.name", host)).with(int("net.peer.port", port))
     };
-    bench.send("mailer", vec![query(3, "cache-1", 6379), query(4, "cache-2", 6379), query(5, "cache-1", 6379)]);
+    bench.send("mailer", vec![query(3, "localhost", 6379), query(4, "127.0.0.1", 6379), query(5, "localhost", 6379)]);
     let check = |service: &str, url: &str| CheckReport {
         service: service.into(),
         check: "tcp".into(),
@@ -50,16 +50,49 @@ fn a_message_is_handed_over_and_what_a_probe_asks_is_the_database_at_that_addres
         since: Timestamp(START),
         certificate_expires: None,
     };
-    bench.store.probe(check("cache-2:6379", "tcp://cache-2:6379"));
+    bench.store.probe(check("local:6379", "tcp://[::1]:6379"));
     bench.store.probe(check("other:6379", "tcp://other:6379"));
     bench.pass(5 * SECONDS);
     let addresses = bench.newest("watchfire_node_address");
     let addresses: Vec<_> = addresses.iter().map(|(l, _)| (l.value("node"), l.value("address"))).collect();
-    assert_eq!(addresses, [("redis", "cache-1:6379"), ("redis", "cache-2:6379")]);
+    assert_eq!(addresses, [("redis", "127.0.0.1:6379"), ("redis", "localhost:6379")]);
     let calls = bench.value("traces_service_graph_request_total", &[("client", "mailer"), ("server", "redis")]);
-    assert_eq!(calls, Some(3.0), "one node at two addresses is one edge");
+    assert_eq!(calls, Some(3.0), "one server under two spellings of its address is one node");
     let of = |service| bench.store.dependencies(service).into_iter().map(|d| (d.server, d.relation)).collect::<Vec<_>>();
     assert_eq!(of("web"), [("mailer".to_owned(), Relation::Sends)]);
     assert_eq!(of("mailer"), [("redis".to_owned(), Relation::Calls)]);
-    assert_eq!(of("redis"), [("cache-2:6379".to_owned(), Relation::Is)]);
+    assert_eq!(of("redis"), [("local:6379".to_owned(), Relation::Is)]);
+}
+
+#[test]
+fn servers_of_one_name_are_told_apart_once_a_second_is_called() {
+    let mut bench = Bench::new();
+    let query = |id: u64, name: &str, host: &str| {
+        let span = span(id.into(), id, 0, "GET", CLIENT).with(text("db.system", name)).with(text("net.peer.name", host));
+        if name == "redis" { span } else { span.with(text("db.name", "app")) }
+    };
+    bench.send("web", vec![query(1, "redis", "cache-1"), query(2, "postgresql", "db-1")]);
+    bench.pass(5 * SECONDS);
+    let nodes = |bench: &Bench| {
+        let calls = bench.newest("traces_service_graph_request_total");
+        let calls = calls.into_iter().filter_map(|(l, v)| Some((l.value("server").to_owned(), v.as_float()?)));
+        calls.filter(|(_, calls)| !calls.is_nan()).collect::<Vec<_>>()
+    };
+    let node = |name: &str, calls: f64| (name.to_owned(), calls);
+    assert_eq!(nodes(&bench), [node("app", 1.0), node("redis", 1.0)]);
+    bench.send("web", vec![query(3, "redis", "cache-2"), query(4, "redis", "cache-1").fails("timeout"), query(5, "redis", "cache-3")]);
+    // Nothing says that this is another one.
+    bench.send("web", vec![span(6, 6, 0, "SELECT", CLIENT).with(text("db.system", "postgresql")).with(text("db.name", "app"))]);
+    bench.pass(Duration::from_millis(250));
+    let told_apart = [node("app", 1.0), node("redis", 2.0), node("redis@cache-2", 1.0), node("redis@cache-3", 1.0)];
+    assert_eq!(nodes(&bench), told_apart, "no call is lost");
+    bench.send("web", vec![query(7, "redis", "cache-1")]);
+    bench.pass(5 * SECONDS);
+    let told_apart = [node("app", 2.0), node("redis@cache-1", 1.0), node("redis@cache-2", 1.0), node("redis@cache-3", 1.0)];
+    assert_eq!(nodes(&bench), told_apart);
+    let addresses = bench.newest("watchfire_node_address");
+    let known = addresses.iter().filter(|(_, v)| v.as_float() == Some(1.0));
+    let addresses: Vec<_> = known.map(|(l, _)| (l.value("node"), l.value("address"))).collect();
+    let own = ["redis@cache-1", "redis@cache-2", "redis@cache-3"].map(|node| (node, &node[6..]));
+    assert_eq!(addresses, [&[("app", "db-1")][..], &own].concat());
 }

@@ -70,3 +70,13 @@ pub fn beside_namesake(name: &str, system: &str) -> String {
 pub fn own_name<'a>(node: &'a str, system: &str) -> &'a str {
     node.strip_suffix(')').and_then(|rest| rest.strip_suffix(system)).and_then(|rest| rest.strip_suffix(" (")).unwrap_or(node)
 }
+
+/// The name of the node of a database or cache where several have its name: `redis@cache-1:6379`.
+pub fn at_place(name: &str, address: &str) -> String {
+    format!("{name}@{address}")
+}
+
+/// The name that a node shares with others, or its whole name.
+pub fn without_place(node: &str) -> &str {
+    node.rsplit_once('@').map_or(node, |(name, _)| name)
+}

@@ -52,6 +52,8 @@ pub(crate) struct EdgeState {
     pub edge: ObservedEdge,
     /// The server is a database or a queue under its own name, which a service may turn out to bear as well.
     pub own_name: bool,
+    /// Its next call is drawn anew, under another name.
+    left: bool,
     pub requests: f64,
     pub failed: f64,
     pub server: Histogram,
@@ -167,6 +169,7 @@ impl Edges {
             self.by_ends.insert(ends, *id);
             if let Some(state) = self.states[*id as usize].as_mut() {
                 state.is_at(&address);
+                state.left = false;
             }
             return *id;
         }
@@ -191,6 +194,7 @@ impl Edges {
                 last_seen: at,
             },
             own_name,
+            left: false,
             requests: 0.0,
             failed: 0.0,
             server: Histogram::new(),
@@ -217,6 +221,20 @@ impl Edges {
             self.by_ends.insert(ends, id);
         }
         id
+    }
+
+    /// Has the next calls of these edges drawn anew, as names mean something else by now. What was counted so far is still published.
+    pub fn leave(&mut self, renamed: impl Fn(&EdgeState) -> bool) {
+        for id in 0..self.states.len() {
+            let Some(state) = self.states[id].as_mut().filter(|s| renamed(s)) else { continue };
+            state.left = true;
+            self.by_ends.retain(|_, held| *held as usize != id);
+        }
+    }
+
+    /// Removes edges that were [left](Self::leave) and not drawn again under the same name.
+    pub fn sweep_left(&mut self, end: impl FnMut(&mut EdgeState)) {
+        self.sweep(|state| state.left, end);
     }
 
     /// Removes edges that are over.

@@ -8,7 +8,8 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use watchfire_model::reading::NodeKind;
+use watchfire_model::reading::{NodeKind, at_place};
+use watchfire_model::same_address;
 
 /// What kind of conversation a call is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -90,6 +91,10 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    fn is_store(&self) -> bool {
+        matches!(self.protocol, Protocol::Database | Protocol::Cache)
+    }
+
     /// Whether this service took messages of the queue that this peer is: a service of a queue's name need not have to do with it.
     pub fn taken_by(&self, service: u32) -> bool {
         matches!(self.answers.get(), known if known == service || known == SEVERAL)
@@ -114,6 +119,8 @@ pub(crate) struct Peers {
     overflowed: Option<u32>,
     /// A peer was found to be a service since this was last asked.
     learned: Cell<bool>,
+    /// Names that are said of several databases or caches since this was last asked.
+    shared: HashSet<Arc<str>>,
 }
 
 impl Peers {
@@ -125,6 +132,7 @@ impl Peers {
             hasher: FixedState::default(),
             overflowed: None,
             learned: Cell::new(false),
+            shared: HashSet::new(),
         }
     }
 
@@ -160,6 +168,34 @@ impl Peers {
     pub fn learned(&self) -> Option<HashSet<Arc<str>>> {
         let addresses = || self.peers.iter().filter(|p| p.service(p.asked.get()).is_some()).map(|p| p.name.clone()).collect();
         self.learned.replace(false).then(addresses)
+    }
+
+    /// Names that turned out to be shared by several databases or caches, if any did since the last call.
+    pub fn shared(&mut self) -> Option<HashSet<Arc<str>>> {
+        (!self.shared.is_empty()).then(|| std::mem::take(&mut self.shared))
+    }
+
+    /// Databases and caches of one name at different addresses are told apart by them. One whose callers do not say where it is keeps the name.
+    fn tell_apart(&mut self, newest: usize) {
+        let of_name = |peer: &Peer, name: &[u8]| peer.is_store() && !peer.stated && *peer.base == *name && !peer.address.is_empty();
+        let base = self.peers[newest].base.clone();
+        if !of_name(&self.peers[newest], &base) {
+            return;
+        }
+        let own = &self.peers[newest].address;
+        let known = |peer: &&Peer| of_name(peer, &base) && same_address(&peer.address, own);
+        let others = |peer: &&Peer| of_name(peer, &base) && !same_address(&peer.address, own);
+        // One server under two spellings of its address is called as it was first.
+        let address = self.peers.iter().find(known).map_or_else(|| own.clone(), |first| first.address.clone());
+        let Some(other) = self.peers.iter().find(others) else { return };
+        let plain: Arc<str> = Arc::from(&*String::from_utf8_lossy(&base));
+        if other.name == plain {
+            for peer in self.peers.iter_mut().filter(|peer| of_name(peer, &base)) {
+                peer.name = at_place(&plain, &peer.address).into();
+            }
+            self.shared.insert(plain.clone());
+        }
+        self.peers[newest].name = at_place(&plain, &address).into();
     }
 
     /// The peer these attributes name, or [`NOBODY`].
@@ -236,6 +272,7 @@ impl Peers {
             port,
         });
         let id = (self.peers.len() - 1) as u32;
+        self.tell_apart(id as usize);
         let (peers, hasher) = (&self.peers, &self.hasher);
         self.table.insert_unique(hash, id, |id| {
             let peer = &peers[*id as usize];

@@ -2,11 +2,12 @@
 
 use super::engine::SpanEngine;
 use crate::signals::board::Board;
-use crate::signals::edges::{Connection, EdgeState};
+use crate::signals::edges::{Connection, EdgeState, ObservedEdge};
 use crate::signals::operations::OperationState;
 use crate::signals::publish::{Row, labelled};
 use std::sync::Arc;
 use std::time::Duration;
+use watchfire_model::reading::own_name;
 use watchfire_model::{Metadata, MetricKind, SeriesSink, SpanStatus, Timestamp};
 
 const CALLS: &str = "traces_span_metrics_calls_total";
@@ -96,20 +97,21 @@ impl SpanEngine {
             series.coarsen(self.origin, series.aging.ago(now, self.settings.coarse_after), self.settings.coarse_step.as_millis() as i64);
             series.maintain(now);
         }
+        self.edges.sweep_left(|state| state.published().for_each(|p| row.end(p)));
         if self.services.all().len() != self.services_published {
             self.services_published = self.services.all().len();
-            // Drawn anew, under another name, with its next call.
             let services = &self.services;
-            let namesake = |state: &EdgeState| state.own_name && services.named(&state.edge.server).is_some();
-            self.edges.sweep(namesake, |state| state.published().for_each(|p| row.end(p)));
+            self.edges.leave(|state| state.own_name && services.named(&state.edge.server).is_some());
         }
         if let Some(addresses) = self.peers.learned() {
             let services = &self.services;
-            let address = |state: &EdgeState| {
-                let edge = &state.edge;
+            self.edges.leave(|EdgeState { edge, .. }| {
                 edge.connection == Connection::VirtualNode && addresses.contains(&edge.server) && services.named(&edge.server).is_none()
-            };
-            self.edges.sweep(address, |state| state.published().for_each(|p| row.end(p)));
+            });
+        }
+        if let Some(names) = self.peers.shared() {
+            let shared = |edge: &ObservedEdge| edge.connection == Connection::Database && names.contains(own_name(&edge.server, &edge.system));
+            self.edges.leave(|state| state.own_name && shared(&state.edge));
         }
         for state in self.operations.iter_mut() {
             publish_operation(&mut row, state, now);

@@ -1,0 +1,43 @@
+//! Addresses as callers and configurations write them.
+
+/// Whether two addresses are of one server, as far as their text tells: `localhost:6379` and `127.0.0.1:6379` are, and a port that is not said may be any.
+pub fn same_address(one: &str, other: &str) -> bool {
+    let ((host, port), (other_host, other_port)) = (host_and_port(one), host_and_port(other));
+    same_host(host, other_host) && (port == other_port || port.is_none() || other_port.is_none())
+}
+
+/// The parts of `host:port`, `host`, `[::1]:port` or `::1`.
+pub(crate) fn host_and_port(address: &str) -> (&str, Option<u16>) {
+    let bare = |host: &str| host.contains(':') && !host.starts_with('[');
+    match address.rsplit_once(':') {
+        Some((host, port)) if !bare(host) => (host.trim_matches(['[', ']']), port.parse().ok()),
+        _ => (address.trim_matches(['[', ']']), None),
+    }
+}
+
+pub(crate) fn same_host(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other) || (is_loopback(one) && is_loopback(other))
+}
+
+pub(crate) fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host == "::1" || host.starts_with("127.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_server_has_many_spellings() {
+        for (one, other, same) in [
+            ("cache-1:6379", "Cache-1:6379", true),
+            ("cache-1:6379", "cache-1", true),
+            ("cache-1:6379", "cache-1:6380", false),
+            ("cache-1:6379", "cache-2:6379", false),
+            ("localhost:6379", "[::1]:6379", true),
+            ("::1", "127.0.0.1:6379", true),
+        ] {
+            assert_eq!((same_address(one, other), same_address(other, one)), (same, same), "{one} {other}");
+        }
+    }
+}
