@@ -94,5 +94,5 @@ fn servers_of_one_name_are_told_apart_once_a_second_is_called() {
     let known = addresses.iter().filter(|(_, v)| v.as_float() == Some(1.0));
     let addresses: Vec<_> = known.map(|(l, _)| (l.value("node"), l.value("address"))).collect();
     let own = ["redis@cache-1", "redis@cache-2", "redis@cache-3"].map(|node| (node, &node[6..]));
-    assert_eq!(addresses, [&[("app", "db-1")][..], &own].concat());
+    assert_eq!(addresses, [&own[..], &[("app", "db-1")]].concat());
 }
