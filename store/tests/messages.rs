@@ -127,6 +127,17 @@ fn messages_through_the_default_exchange_go_to_the_queue_of_their_routing_key() 
     assert_eq!(edges, [to("/users/{id}/inbox", 1), to("amq.gen", 2), to("events", 1), to("jobs", 3)]);
 }
 
+#[test]
+fn a_queue_of_bullmq_has_a_name_of_its_own_kind() {
+    let mut bench = Bench::new();
+    let queue = || text("bullmq.queue.name", "emails");
+    bench.send("api", vec![span(1, 1, 0, "add emails.welcome", PRODUCER).with(queue()), span(2, 1, 0, "add emails", PRODUCER).with(queue())]);
+    bench.send("worker", vec![span(1, 2, 1, "process emails", CONSUMER).with(queue())]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["api -> worker [messaging_system] 1", "api -> emails [virtual_node] 1"]);
+    assert_eq!(deliveries(&bench), ["api -> emails [bullmq] -> worker 1"]);
+}
+
 /// A long queue parts the two halves by more than the join waits, and a producer may send no spans at all: what comes out is counted all the same.
 #[test]
 fn messages_of_producers_that_are_not_seen_come_out_of_their_queue() {

@@ -86,6 +86,10 @@ impl<'a> PeerAttributes<'a> {
             15 if key == b"rpc.system.name" => &mut self.rpc_system,
             16 if key == b"messaging.system" => &mut self.messaging_system,
             17 if key == b"service.peer.name" => &mut self.service,
+            17 if key == b"bullmq.queue.name" => {
+                self.messaging_system = b"bullmq";
+                &mut self.destination
+            }
             18 if key == b"net.sock.peer.addr" && self.socket_address.is_empty() => &mut self.socket_address,
             19 if key == b"http.request.method" => return self.http = true,
             19 if key == b"messaging.operation" && self.operation.is_empty() => &mut self.operation,
