@@ -138,6 +138,18 @@ fn a_queue_of_bullmq_has_a_name_of_its_own_kind() {
     assert_eq!(deliveries(&bench), ["api -> emails [bullmq] -> worker 1"]);
 }
 
+/// As of SQS, which hands out ten messages at once: each is processed within the span that fetched them.
+#[test]
+fn all_messages_that_were_fetched_together_come_out_of_their_queue() {
+    let mut bench = Bench::new();
+    let named = |span: Span, doing: &str| span.with(text("messaging.destination", "orders")).with(text("messaging.operation", doing));
+    let mut spans: Vec<Span> = (2..12).map(|id| named(span(1, id, 1, "orders process", CONSUMER), "process")).collect();
+    spans.push(named(span(1, 1, 0, "orders receive", CONSUMER), "receive"));
+    bench.send("worker", spans);
+    bench.pass(15 * SECONDS);
+    assert_eq!(deliveries(&bench), [" -> orders [] -> worker 10"]);
+}
+
 /// A long queue parts the two halves by more than the join waits, and a producer may send no spans at all: what comes out is counted all the same.
 #[test]
 fn messages_of_producers_that_are_not_seen_come_out_of_their_queue() {

@@ -117,6 +117,9 @@ impl Half {
     }
 }
 
+/// Consumers of messages that found no room are kept for the next sweep, so many at most.
+const CROWDED_OUT: usize = 10_000;
+
 /// Halves of a bucket.
 const PLACES: usize = 4;
 
@@ -136,6 +139,9 @@ pub(crate) struct Join {
     /// Where the next sweep starts.
     swept: usize,
     waiting: usize,
+    /// Consumers whose place others needed. Ten messages that one span fetched all wait for whoever caused that span, and come out of their queue though
+    /// nobody did.
+    crowded_out: Vec<Half>,
     /// Halves overwritten before they met anyone.
     pub lost: u64,
 }
@@ -150,12 +156,13 @@ impl Join {
             mask: size - 1,
             swept: 0,
             waiting: 0,
+            crowded_out: Vec::new(),
             lost: 0,
         }
     }
 
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.tags) + size_of_val(&*self.halves)
+        size_of_val(&*self.tags) + size_of_val(&*self.halves) + self.crowded_out.capacity() * size_of::<Half>()
     }
 
     #[cfg(test)]
@@ -215,7 +222,12 @@ impl Join {
             }
             None => {
                 let oldest = (0..PLACES).rev().max_by_key(|i| halves[*i].age(now)).unwrap_or_default();
-                self.lost += u64::from(!halves[oldest].matched());
+                let gone = &halves[oldest];
+                if gone.is_callee() && gone.message() && self.crowded_out.len() < CROWDED_OUT {
+                    self.crowded_out.push(*gone);
+                } else {
+                    self.lost += u64::from(!gone.matched());
+                }
                 oldest
             }
         };
@@ -253,6 +265,7 @@ impl Join {
 
     /// Looks at a part of the table and hands out the halves that waited long enough. Four calls see everything.
     pub fn sweep(&mut self, now: u16, mut expired: impl FnMut(Half)) {
+        self.crowded_out.drain(..).for_each(&mut expired);
         if self.waiting == 0 {
             return;
         }
