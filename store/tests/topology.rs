@@ -7,7 +7,7 @@ mod walk;
 
 use build::*;
 use std::time::Duration;
-use watchfire_model::{CheckReport, HealthState, ProbeSink, Relation, Timestamp, Topology};
+use watchfire_model::{CheckReport, HealthState, Matcher, ProbeSink, Relation, Selector, SeriesSource, TimeRange, Timestamp, Topology};
 
 const SECONDS: Duration = Duration::from_secs(1);
 
@@ -84,12 +84,20 @@ fn servers_of_one_name_are_told_apart_once_a_second_is_called() {
     // Nothing says that this is another one.
     bench.send("web", vec![span(6, 6, 0, "SELECT", CLIENT).with(text("db.system", "postgresql")).with(text("db.name", "app"))]);
     bench.pass(Duration::from_millis(250));
-    let told_apart = [node("app", 1.0), node("redis", 2.0), node("redis@cache-2", 1.0), node("redis@cache-3", 1.0)];
+    let told_apart = [node("app", 1.0), node("redis@cache-1", 2.0), node("redis@cache-2", 1.0), node("redis@cache-3", 1.0)];
     assert_eq!(nodes(&bench), told_apart, "no call is lost");
-    bench.send("web", vec![query(7, "redis", "cache-1")]);
+    bench.send("web", vec![query(7, "redis", "cache-1"), span(8, 8, 0, "GET", CLIENT).with(text("db.system", "redis"))]);
     bench.pass(5 * SECONDS);
-    let told_apart = [node("app", 2.0), node("redis@cache-1", 1.0), node("redis@cache-2", 1.0), node("redis@cache-3", 1.0)];
-    assert_eq!(nodes(&bench), told_apart);
+    let nowhere = [node("app", 2.0), node("redis", 1.0), node("redis@cache-1", 3.0), node("redis@cache-2", 1.0), node("redis@cache-3", 1.0)];
+    assert_eq!(nodes(&bench), nowhere, "of one call nobody says where it went");
+    let begun = |server: &str| {
+        let labels = Selector(vec![Matcher::equal("__name__", "traces_service_graph_request_total"), Matcher::equal("server", server)]);
+        let mut first = None;
+        let all = TimeRange::new(Timestamp(0), Timestamp::MAX);
+        bench.store.select(&labels, all, &mut |view| first = view.values.first().copied()).expect("readable");
+        first
+    };
+    assert_eq!(["redis@cache-1", "redis@cache-2"].map(begun), [Some(2.0), Some(0.0)], "what began before is no burst of calls");
     let addresses = bench.newest("watchfire_node_address");
     let known = addresses.iter().filter(|(_, v)| v.as_float() == Some(1.0));
     let addresses: Vec<_> = known.map(|(l, _)| (l.value("node"), l.value("address"))).collect();

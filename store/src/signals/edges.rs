@@ -232,6 +232,32 @@ impl Edges {
         }
     }
 
+    /// Has edges go on under another name of their server, where `name` gives one. Ends that do not belong there are drawn anew with their next call.
+    pub fn rename(
+        &mut self,
+        name: impl Fn(&ObservedEdge) -> Option<Arc<str>>,
+        belongs: impl Fn(&Ends, &str) -> bool,
+        mut renamed: impl FnMut(&mut EdgeState),
+    ) {
+        for id in 0..self.states.len() {
+            let Some(state) = self.states[id].as_mut().filter(|state| state.own_name) else { continue };
+            let Some(server) = name(&state.edge) else { continue };
+            let edge = &state.edge;
+            let before = (edge.client.clone(), edge.server.clone(), edge.connection, edge.queue.clone());
+            let now = (before.0.clone(), server.clone(), before.2, before.3.clone());
+            if self.by_names.contains_key(&now) {
+                state.left = true;
+                self.by_ends.retain(|_, held| *held as usize != id);
+                continue;
+            }
+            self.by_names.remove(&before);
+            self.by_names.insert(now, id as u32);
+            self.by_ends.retain(|ends, held| *held as usize != id || belongs(ends, &server));
+            renamed(state);
+            state.edge.server = server;
+        }
+    }
+
     /// Removes edges that were [left](Self::leave) and not drawn again under the same name.
     pub fn sweep_left(&mut self, end: impl FnMut(&mut EdgeState)) {
         self.sweep(|state| state.left, end);

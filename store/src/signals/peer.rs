@@ -5,7 +5,7 @@ use super::peer_attributes::PeerAttributes;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use watchfire_model::reading::{NodeKind, at_place};
@@ -119,8 +119,8 @@ pub(crate) struct Peers {
     overflowed: Option<u32>,
     /// A peer was found to be a service since this was last asked.
     learned: Cell<bool>,
-    /// Names that are said of several databases or caches since this was last asked.
-    shared: HashSet<Arc<str>>,
+    /// Names that are said of several databases or caches since this was last asked, and what the first of those is called by now.
+    shared: HashMap<Arc<str>, Arc<str>>,
 }
 
 impl Peers {
@@ -132,7 +132,7 @@ impl Peers {
             hasher: FixedState::default(),
             overflowed: None,
             learned: Cell::new(false),
-            shared: HashSet::new(),
+            shared: HashMap::new(),
         }
     }
 
@@ -170,8 +170,8 @@ impl Peers {
         self.learned.replace(false).then(addresses)
     }
 
-    /// Names that turned out to be shared by several databases or caches, if any did since the last call.
-    pub fn shared(&mut self) -> Option<HashSet<Arc<str>>> {
+    /// Names that turned out to be shared by several databases or caches, if any did since the last call, and what the first of each is called now.
+    pub fn shared(&mut self) -> Option<HashMap<Arc<str>, Arc<str>>> {
         (!self.shared.is_empty()).then(|| std::mem::take(&mut self.shared))
     }
 
@@ -190,10 +190,11 @@ impl Peers {
         let Some(other) = self.peers.iter().find(others) else { return };
         let plain: Arc<str> = Arc::from(&*String::from_utf8_lossy(&base));
         if other.name == plain {
+            let first: Arc<str> = at_place(&plain, &other.address).into();
             for peer in self.peers.iter_mut().filter(|peer| of_name(peer, &base)) {
-                peer.name = at_place(&plain, &peer.address).into();
+                peer.name = first.clone();
             }
-            self.shared.insert(plain.clone());
+            self.shared.insert(plain.clone(), first);
         }
         self.peers[newest].name = at_place(&plain, &address).into();
     }

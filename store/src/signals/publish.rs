@@ -19,6 +19,8 @@ pub(crate) struct Published {
     /// The count that `native` was made of.
     count: f64,
     native: Option<Arc<NativeHistogram>>,
+    /// What is counted began under another name, and not with zero.
+    goes_on: bool,
     /// Refused by the series limit; asked again after this time.
     again: Option<Timestamp>,
 }
@@ -72,7 +74,9 @@ impl<'a> Row<'a> {
             if !self.register(published, std::iter::once((labels, MetricKind::Counter))) {
                 return;
             }
-            self.zeros.push((published.ids[0], Value::Float(0.0)));
+            if !std::mem::take(&mut published.goes_on) {
+                self.zeros.push((published.ids[0], Value::Float(0.0)));
+            }
         }
         self.row.push((published.ids[0], Value::Float(value)));
     }
@@ -105,8 +109,10 @@ impl<'a> Row<'a> {
             if !self.register(published, all) {
                 return;
             }
-            self.zeros.push((published.ids[0], Value::Histogram(Histogram::new().native())));
-            self.zeros.extend(published.ids[1..].iter().map(|id| (*id, Value::Float(0.0))));
+            if !std::mem::take(&mut published.goes_on) {
+                self.zeros.push((published.ids[0], Value::Histogram(Histogram::new().native())));
+                self.zeros.extend(published.ids[1..].iter().map(|id| (*id, Value::Float(0.0))));
+            }
         }
         let native = match &published.native {
             Some(native) if published.count == histogram.count() => native.clone(),
@@ -141,6 +147,13 @@ impl<'a> Row<'a> {
     pub fn end(&mut self, published: &mut Published) {
         self.row.extend(published.ids.drain(..).map(|id| (id, Value::Float(STALE_NAN))));
         published.native = None;
+    }
+
+    /// Ends the series under these labels; the next sample goes on under others.
+    pub fn relabel(&mut self, published: &mut Published) {
+        let begun = !published.ids.is_empty();
+        self.end(published);
+        published.goes_on = begun;
     }
 
     /// Appends what was collected; returns the number of samples.

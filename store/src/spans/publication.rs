@@ -2,7 +2,7 @@
 
 use super::engine::SpanEngine;
 use crate::signals::board::Board;
-use crate::signals::edges::{Connection, EdgeState, ObservedEdge};
+use crate::signals::edges::{Connection, EdgeState, Ends, ObservedEdge};
 use crate::signals::operations::OperationState;
 use crate::signals::publish::{Row, labelled};
 use std::sync::Arc;
@@ -109,9 +109,15 @@ impl SpanEngine {
                 edge.connection == Connection::VirtualNode && addresses.contains(&edge.server) && services.named(&edge.server).is_none()
             });
         }
-        if let Some(names) = self.peers.shared() {
-            let shared = |edge: &ObservedEdge| edge.connection == Connection::Database && names.contains(own_name(&edge.server, &edge.system));
-            self.edges.leave(|state| state.own_name && shared(&state.edge));
+        if let Some(shared) = self.peers.shared() {
+            // What is there so far is the first server of that name, or servers of which nobody says where they are.
+            let first = |edge: &ObservedEdge| {
+                let placed = edge.connection == Connection::Database && !edge.addresses.is_empty();
+                placed.then(|| shared.get(own_name(&edge.server, &edge.system)).cloned()).flatten()
+            };
+            let peers = &self.peers;
+            let belongs = |ends: &Ends, name: &str| peers.get(ends.server).is_some_and(|peer| *peer.name == *name);
+            self.edges.rename(first, belongs, |state| state.published().for_each(|p| row.relabel(p)));
         }
         for state in self.operations.iter_mut() {
             publish_operation(&mut row, state, now);
