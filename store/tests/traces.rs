@@ -416,6 +416,11 @@ fn logs_are_filtered_bounded_and_summed_up() {
     assert_eq!(read(LogQuery { contains: Some("REQUEST 4711 ".into()), ..LogQuery::default() }).logs.len(), 1);
     assert!(!read(LogQuery { trace_id: Some("09".repeat(16)), ..LogQuery::default() }).logs.is_empty());
     assert_eq!(read(LogQuery { trace_id: Some("nonsense".into()), ..LogQuery::default() }).logs.len(), 0);
+    let at_once = |text: &str| LogRecord { at: Timestamp(START), body: text.into(), service: "c".into(), ..record(1, LogSeverity::Info) };
+    LogSink::logs(&*bench.store, vec![at_once("first"), at_once("second")]);
+    LogSink::logs(&*bench.store, vec![at_once("third")]);
+    let in_order = read(LogQuery { service: Some("c".into()), ..LogQuery::default() });
+    assert_eq!(in_order.logs.iter().map(|l| l.body.as_str()).collect::<Vec<_>>(), ["first", "second", "third"]);
 }
 
 fn check(state: HealthState, dependency: Option<HealthState>, at: i64) -> CheckReport {

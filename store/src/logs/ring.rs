@@ -143,6 +143,8 @@ impl LogRing {
                 found.push(record);
             }
         }
+        // Lines of one millisecond stay in the order in which they came.
+        found.reverse();
         found.sort_by_key(|r| r.at);
         Logs { logs: found.into_iter().map(line).collect(), patterns: patterns.top(PATTERNS) }
     }
