@@ -1,12 +1,12 @@
 //! JSON that somebody made up. The keys and words are those seen in public code: an overall word, and dependencies in a container or at top level.
 
 use super::{Body, Dependencies, FORMATS, Format, MAX_DEPTH, Verdict, field, join, service_of, status_of, text_of, unread, uptime_of};
-use crate::words::{Word, classify_scalar, duration};
+use crate::words::{Word, classify, classify_scalar, duration};
 use serde_json::{Map, Value};
 
 pub(super) const FORMAT: Format = Format { name: "json", sniff, decode };
 
-const OVERALL: [&str; 9] = ["status", "overall", "overall_status", "health", "state", "app", "ok", "healthy", "success"];
+const OVERALL: [&str; 10] = ["status", "overall", "overall_status", "health", "state", "app", "ok", "healthy", "success", "passed"];
 /// Where the state of an overall key is that holds an object.
 const INNER: [&str; 6] = ["status", "state", "overall", "code", "indicator", "value"];
 const CONTAINERS: [&str; 14] = [
@@ -112,6 +112,9 @@ fn decode(body: &Body<'_>) -> Verdict {
         parts(inner, &mut dependencies);
     }
     parts(object, &mut dependencies);
+    if body.status >= 500 && overall.is_none() {
+        errors(object, &mut dependencies);
+    }
     let message = if matches!(overall, Some(Word::Bad | Word::Middle)) { text_of(object, &MESSAGES) } else { String::new() };
     Verdict {
         overall: overall.filter(|w| *w != Word::Absent),
@@ -151,6 +154,19 @@ fn parts(object: &Map<String, Value>, found: &mut Dependencies) {
     }
 }
 
+/// Checks that answer `OK` or with their error and nothing else, as those of Go's healthcheck packages do.
+fn errors(object: &Map<String, Value>, found: &mut Dependencies) {
+    if object.is_empty() || !object.values().all(Value::is_string) {
+        return;
+    }
+    for (name, text) in object.iter().filter_map(|(name, value)| Some((name, value.as_str()?))) {
+        let about = [&CONTAINERS[..], &ABOUT, &MESSAGES].iter().any(|keys| keys.iter().any(|key| key.eq_ignore_ascii_case(name)));
+        if !about && classify(text).is_none() && !text.trim().is_empty() {
+            found.add(name, Word::Bad, super::bounded(text), None);
+        }
+    }
+}
+
 fn containers(object: &Map<String, Value>, parent: &str, depth: usize, found: &mut Dependencies) {
     for key in CONTAINERS {
         match field(object, key) {
@@ -171,7 +187,7 @@ fn containers(object: &Map<String, Value>, parent: &str, depth: usize, found: &m
 
 fn entries(children: &[Value], parent: &str, depth: usize, found: &mut Dependencies) {
     for child in children.iter().filter_map(Value::as_object) {
-        let name = ["name", "service", "id", "component", "checkId"].iter().find_map(|n| field(child, n)?.as_str());
+        let name = ["name", "service", "id", "component", "checkId", "checker"].iter().find_map(|n| field(child, n)?.as_str());
         if let Some(name) = name {
             entry(&join(parent, name), child, depth, found);
         }
@@ -345,5 +361,29 @@ pub(super) const FIXTURES: &[Fixture] = &[
         body: r#"{"status":"ok","log_level":"warning","debug":"false","read_only":"False","cache":"true"}"#,
         state: Healthy,
         dependencies: &[("cache", Healthy)],
+    },
+    Fixture {
+        status: 503,
+        content_type: "application/json",
+        path: "/ready",
+        body: r#"{"goroutine-threshold":"OK","upstream-dep-tcp":"dial tcp 10.0.0.1:80: connect: connection refused"}"#,
+        state: Unhealthy,
+        dependencies: &[("goroutine-threshold", Healthy), ("upstream-dep-tcp", Unhealthy)],
+    },
+    Fixture {
+        status: 500,
+        content_type: "application/json",
+        path: "/healthcheck",
+        body: r#"{"hostname":"h","status":"failure","results":[{"checker":"redis","output":"no","passed":false},{"checker":"db","output":"ok","passed":true}]}"#,
+        state: Unhealthy,
+        dependencies: &[("redis", Unhealthy), ("db", Healthy)],
+    },
+    Fixture {
+        status: 502,
+        content_type: "application/json",
+        path: "/health",
+        body: r#"{"error":"Bad Gateway","host":"edge-1"}"#,
+        state: Unhealthy,
+        dependencies: &[],
     },
 ];
