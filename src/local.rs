@@ -31,6 +31,7 @@ mod sanitized;
 mod saturation;
 mod services;
 mod state;
+mod unanswered;
 
 pub use collectors::service_name as collector_service;
 pub use context::Declared;

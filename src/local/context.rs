@@ -35,7 +35,8 @@ impl Declared {
     pub fn canonical<'b>(&'b self, name: &'b str) -> &'b str {
         let alias = |name: &str| self.aliases.iter().find(|(alias, _)| alias == name).map(|(_, canonical)| canonical.as_str());
         let node = |name: &str| self.nodes.iter().find(|(node, _)| node == name).map(|(node, _)| node.as_str());
-        let shared = || Some(without_place(name)).filter(|shared| *shared != name).and_then(|shared| alias(shared).or_else(|| node(shared)));
+        let shared =
+            || Some(without_place(name)).filter(|shared| *shared != name).and_then(|shared| alias(shared).or_else(|| node(shared)));
         alias(name).or_else(shared).unwrap_or(name)
     }
 

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::deliveries::{deliveries, own_readers, stated_system};
 use super::lens::Lens;
-use super::state::of_error_ratio;
+use super::state::{failing_calls, of_error_ratio};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use watchfire_model::reading::{Breaker, Edge, Map, Node, NodeKind, Queue, ReadError, ServiceRow, beside_namesake};
@@ -249,7 +249,7 @@ fn absorb(node: &mut Node, edge: &Edge) {
     if total > 0.0 {
         let ratio = failed / total;
         node.state = of_error_ratio(ratio);
-        node.why = if node.state > HealthState::Healthy { vec![format!("{:.0} % of calls to it fail", ratio * 100.0)] } else { Vec::new() };
+        node.why = if node.state > HealthState::Healthy { vec![failing_calls(ratio)] } else { Vec::new() };
     }
 }
 

@@ -6,8 +6,10 @@ use super::graphql;
 use super::lens::Lens;
 use super::metrics_only;
 use super::state::judge;
+use super::unanswered::unanswered;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use watchfire_model::HealthState;
 use watchfire_model::reading::{ReadError, ServiceRow, Services};
 
 /// What a service serves: the spans its callers wait for.
@@ -71,6 +73,8 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
     let versions = versions(lens)?;
     let saturation = super::saturation::saturation(lens)?;
     let failing = graphql::failing(lens)?;
+    let unanswered = unanswered(lens)?;
+    let degraded = |text: String| (HealthState::Degraded, text);
 
     let mut names: BTreeSet<&str> = red.keys().map(String::as_str).collect();
     names.extend(seen.keys().map(String::as_str));
@@ -103,10 +107,12 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
             declared: context.is_declared(name),
             ..ServiceRow::default()
         };
-        let mut troubles: Vec<String> = failing.get(name).cloned().into_iter().collect();
+        let mut troubles: Vec<_> = failing.get(name).cloned().into_iter().map(degraded).collect();
+        // Who answers some calls tells itself how those end.
+        troubles.extend(unanswered.get(name).filter(|_| row.rate.is_none()).cloned());
         if let Some(figures) = collectors.get(name) {
             row.source = Some("collector's own metrics".to_owned());
-            troubles.extend(collectors::complaints(figures));
+            troubles.extend(collectors::complaints(figures).into_iter().map(degraded));
             if let (Some(size), Some(capacity)) = (figures.queue_size, figures.queue_capacity.filter(|c| *c > 0.0)) {
                 row.saturation = Some(size / capacity);
                 row.saturation_of = Some("queue".to_owned());
@@ -265,11 +271,28 @@ mod tests {
     use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
     use super::*;
     use std::sync::Arc;
-    use watchfire_model::{BucketSpan, HealthState, Labels, NativeHistogram, Timestamp, Value};
+    use watchfire_model::{BucketSpan, Labels, NativeHistogram, Timestamp, Value};
     use watchfire_promql::Engine;
     use watchfire_testkit::MemorySource;
 
     const BEGIN: i64 = 1_772_334_000_000;
+
+    #[test]
+    fn a_service_that_fell_silent_is_as_well_as_its_callers_say() {
+        let mut source = MemorySource::new();
+        for metric in ["traces_service_graph_request_total", "traces_service_graph_request_failed_total"] {
+            let labels = Labels::from_pairs([("__name__", metric), ("client", "web"), ("server", "mail")]);
+            (0..=24).for_each(|step| source.push(&labels, Timestamp(BEGIN + step * 5_000), Value::Float(5.0 * step as f64)));
+        }
+        let (engine, cache, at) = (Engine::default(), QueryCache::default(), Timestamp(BEGIN + 120_000));
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let last_seen = BTreeMap::from([("mail".to_owned(), Timestamp(BEGIN)), ("idle".to_owned(), Timestamp(BEGIN))]);
+        let context = Context { declared: &Declared::default(), checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+        let rows = services(&lens, &context).expect("readable").services;
+        let states: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.state, row.why.join(", "))).collect();
+        let failing = "100 % of calls to it fail".to_owned();
+        assert_eq!(states, [("mail", HealthState::Unhealthy, failing), ("idle", HealthState::Healthy, String::new())]);
+    }
 
     #[test]
     fn services_without_spans_are_listed_with_what_their_metrics_say() {

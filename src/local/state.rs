@@ -21,10 +21,15 @@ pub fn of_error_ratio(ratio: f64) -> HealthState {
     }
 }
 
+/// In words, what callers say of who does not answer them.
+pub fn failing_calls(ratio: f64) -> String {
+    format!("{:.0} % of calls to it fail", ratio * 100.0)
+}
+
 /// State and reasons: probes first, then alerts, then what the figures themselves say. `troubles` are known already.
-pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubles: Vec<String>) {
+pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubles: Vec<(HealthState, String)>) {
     let mut state = HealthState::Unknown;
-    let mut why: Vec<(HealthState, String)> = troubles.into_iter().map(|text| (HealthState::Degraded, text)).collect();
+    let mut why = troubles;
 
     for check in context.checks.iter().filter(|c| c.service == row.name) {
         if check.state == HealthState::Unhealthy {

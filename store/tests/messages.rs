@@ -131,7 +131,10 @@ fn messages_through_the_default_exchange_go_to_the_queue_of_their_routing_key() 
 fn a_queue_of_bullmq_has_a_name_of_its_own_kind() {
     let mut bench = Bench::new();
     let queue = || text("bullmq.queue.name", "emails");
-    bench.send("api", vec![span(1, 1, 0, "add emails.welcome", PRODUCER).with(queue()), span(2, 1, 0, "add emails", PRODUCER).with(queue())]);
+    bench.send(
+        "api",
+        vec![span(1, 1, 0, "add emails.welcome", PRODUCER).with(queue()), span(2, 1, 0, "add emails", PRODUCER).with(queue())],
+    );
     bench.send("worker", vec![span(1, 2, 1, "process emails", CONSUMER).with(queue())]);
     bench.pass(15 * SECONDS);
     assert_eq!(edges(&bench), ["api -> worker [messaging_system] 1", "api -> emails [virtual_node] 1"]);

@@ -88,7 +88,8 @@ fn servers_of_one_name_are_told_apart_once_a_second_is_called() {
     assert_eq!(nodes(&bench), told_apart, "no call is lost");
     bench.send("web", vec![query(7, "redis", "cache-1"), span(8, 8, 0, "GET", CLIENT).with(text("db.system", "redis"))]);
     bench.pass(5 * SECONDS);
-    let nowhere = [node("app", 2.0), node("redis", 1.0), node("redis@cache-1", 3.0), node("redis@cache-2", 1.0), node("redis@cache-3", 1.0)];
+    let nowhere =
+        [node("app", 2.0), node("redis", 1.0), node("redis@cache-1", 3.0), node("redis@cache-2", 1.0), node("redis@cache-3", 1.0)];
     assert_eq!(nodes(&bench), nowhere, "of one call nobody says where it went");
     let begun = |server: &str| {
         let labels = Selector(vec![Matcher::equal("__name__", "traces_service_graph_request_total"), Matcher::equal("server", server)]);
