@@ -1,6 +1,7 @@
 //! Which key does what. The default is `assets/keymap.toml`; a user's file is laid over it.
 
 use crate::action::Action;
+use crate::views::ViewId;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -78,7 +79,8 @@ impl Chord {
                 .map(|(_, code)| *code)
                 .or_else(|| rest.strip_prefix('f').and_then(|n| n.parse().ok()).filter(|n| (1..=24).contains(n)).map(KeyCode::F))?,
         };
-        Some(Chord { code, modifiers })
+        // As a terminal reports it: a `shift-g` that stayed one would wait for ever, since what arrives is a `G`.
+        Some(Chord::of(KeyEvent::new(code, modifiers)))
     }
 
     /// The character alone, for sorting by Shift-letter.
@@ -116,6 +118,10 @@ impl fmt::Display for Chord {
 pub enum KeymapError {
     #[error("keymap: {0}")]
     Unreadable(String),
+    #[error("keymap: there is no view `{table}`; tables are everywhere, {views}")]
+    Table { table: String, views: String },
+    #[error("keymap, [{table}]: \"{key}\" is bound twice, in another spelling too; keep one of them")]
+    Twice { table: String, key: String },
     #[error("keymap, [{table}]: `{key}` is not a key; write a character, a name such as page-up, or ctrl-x")]
     Key { table: String, key: String },
     #[error("keymap, [{table}] \"{key}\": there is no action `{action}`{hint}")]
@@ -143,9 +149,18 @@ impl Keymap {
         let tables: BTreeMap<String, BTreeMap<String, String>> =
             toml::from_str(text).map_err(|e| KeymapError::Unreadable(e.message().to_owned()))?;
         for (table, keys) in tables {
+            if table != EVERYWHERE && ViewId::from_name(&table).is_none() {
+                let views = ViewId::ALL.iter().map(|view| view.name()).collect::<Vec<_>>().join(", ");
+                return Err(KeymapError::Table { table, views });
+            }
             let rows = self.tables.entry(table.clone()).or_default();
+            let mut here = Vec::new();
             for (key, action) in keys {
                 let chord = Chord::parse(&key).ok_or_else(|| KeymapError::Key { table: table.clone(), key: key.clone() })?;
+                if here.contains(&chord) {
+                    return Err(KeymapError::Twice { table, key });
+                }
+                here.push(chord);
                 let action = match action.as_str() {
                     "none" => None,
                     name => Some(Action::from_name(name).ok_or_else(|| KeymapError::Action {
@@ -227,6 +242,17 @@ mod tests {
         assert!(error.to_string().contains("did you mean `force_quit`?"), "{error}");
         let error = Keymap::load(Some("[map]\n\"page-upp\" = \"quit\"")).unwrap_err();
         assert!(error.to_string().contains("`page-upp` is not a key"), "{error}");
+        let error = Keymap::load(Some("[Map]\n\"Q\" = \"quit\"")).unwrap_err();
+        assert!(error.to_string().contains("no view `Map`") && error.to_string().contains("map"), "{error}");
+        let error = Keymap::load(Some("[map]\n\"Q\" = \"quit\"\n\"shift-q\" = \"help\"")).unwrap_err();
+        assert!(error.to_string().contains("bound twice"), "{error}");
+    }
+
+    #[test]
+    fn a_key_is_found_however_its_shift_is_written() {
+        let keymap = Keymap::load(Some("[map]\n\"shift-w\" = \"quit\"\n\"ctrl-X\" = \"help\"")).expect("a valid keymap");
+        assert_eq!(keymap.action("map", key(KeyCode::Char('W'), KeyModifiers::SHIFT)), Some(Action::Quit));
+        assert_eq!(keymap.action("map", key(KeyCode::Char('x'), KeyModifiers::CONTROL)), Some(Action::Help));
     }
 
     #[test]
