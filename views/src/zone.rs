@@ -1,7 +1,7 @@
 //! The wall clock on screen: which zone times of day are written in and read from.
 
 use crate::number::UNKNOWN;
-use chrono::{DateTime, Datelike, NaiveTime, TimeZone};
+use chrono::{DateTime, Datelike, NaiveDateTime, NaiveTime, TimeZone};
 use chrono_tz::Tz;
 use watchfire_model::Timestamp;
 
@@ -48,6 +48,19 @@ impl Zone {
     pub(crate) fn moment(self, at: Timestamp, now: Timestamp) -> String {
         let day = |t: Timestamp| self.at(t).map(|t| t.num_days_from_ce());
         if day(at) == day(now) { self.clock(at) } else { self.format(at, "%d %b %H:%M") }
+    }
+
+    /// A moment with its date, as pages, logs and chats write it: RFC 3339, or date and time of day of the clock on the wall.
+    pub(crate) fn dated(self, text: &str) -> Option<Timestamp> {
+        let millis = match DateTime::parse_from_rfc3339(text) {
+            Ok(at) => at.timestamp_millis(),
+            Err(_) => {
+                let text = text.replacen('T', " ", 1);
+                let at = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"].iter().find_map(|f| NaiveDateTime::parse_from_str(&text, f).ok())?;
+                self.0.from_local_datetime(&at).latest()?.timestamp_millis()
+            }
+        };
+        Some(Timestamp::from_millis(millis))
     }
 
     /// The newest moment up to `now` at which a clock on the wall showed this.
