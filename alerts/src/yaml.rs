@@ -51,6 +51,23 @@ impl Node {
         }
     }
 
+    /// A decimal number as Go's decoder reads it: whole numbers of every base, `.inf`, `.nan`, `1e3`. Null is 0; text is no number.
+    pub fn number(&self) -> Option<f64> {
+        let text = match &self.kind {
+            Kind::Scalar(text) if !self.quoted => text,
+            _ => return self.whole_number().map(|n| n as f64),
+        };
+        match text.trim_start_matches(['+', '-']) {
+            ".inf" | ".Inf" | ".INF" => return Some(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY }),
+            ".nan" | ".NaN" | ".NAN" if !text.starts_with(['+', '-']) => return Some(f64::NAN),
+            digits if digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {}
+            _ => return None,
+        }
+        let decimal = text.replace('_', "");
+        let whole = if decimal.contains(['.', 'e', 'E']) { None } else { self.whole_number().map(|n| n as f64) };
+        whole.or_else(|| decimal.parse().ok())
+    }
+
     /// A whole number as YAML writers put it: `1_000`, `0x10`, `0o17`, `017`, `1e3`; `1.5` is cut, as Go's decoder does. Null is 0.
     pub fn whole_number(&self) -> Option<i64> {
         let text = match &self.kind {
@@ -62,6 +79,9 @@ impl Node {
             Some(rest) => (-1, rest),
             None => (1, text.strip_prefix('+').unwrap_or(&text)),
         };
+        if digits.starts_with(['+', '-']) {
+            return None;
+        }
         let based = |prefix: &str, radix: u32| digits.strip_prefix(prefix).and_then(|d| i64::from_str_radix(d, radix).ok());
         let octal = || digits.strip_prefix('0').filter(|d| !d.is_empty()).and_then(|d| i64::from_str_radix(d, 8).ok());
         let int = based("0x", 16).or_else(|| based("0o", 8)).or_else(|| based("0b", 2)).or_else(octal).or_else(|| digits.parse().ok());
@@ -106,7 +126,7 @@ pub(crate) fn parse(text: &str) -> Result<(Node, bool), YamlError> {
                 let plain = style == ScalarStyle::Plain && tag.is_none();
                 let null = plain && matches!(&*value, "" | "~" | "null" | "Null" | "NULL");
                 let kind = if null { Kind::Null } else { Kind::Scalar(value.into_owned()) };
-                let quoted = !matches!(style, ScalarStyle::Plain) || tag.as_ref().is_some_and(|t| t.suffix() == "str");
+                let quoted = tag.as_ref().map_or(style != ScalarStyle::Plain, |t| t.suffix() == "str");
                 builder.leaf(Node { kind, line, column, quoted }, anchor)?;
             }
             Event::SequenceStart(_, anchor, _) => {
@@ -268,6 +288,34 @@ mod tests {
         assert_eq!(items[1].kind, Kind::Scalar("null".to_owned()));
         assert_eq!(items[2].kind, Kind::Null);
         assert_eq!((items[1].line, items[1].column), (4, 5));
+        Ok(())
+    }
+
+    /// As promtool 2.42 reads the values of its tests.
+    #[test]
+    fn numbers_are_numbers_and_text_is_none() -> Result<(), YamlError> {
+        for (text, number) in [
+            ("1", Some(1.0)),
+            ("0b11", Some(3.0)),
+            ("0o17", Some(15.0)),
+            ("0x_1F", Some(31.0)),
+            ("017", Some(15.0)),
+            ("09.5", Some(9.5)),
+            ("-.5e3", Some(-500.0)),
+            ("1_0", Some(10.0)),
+            ("-.Inf", Some(f64::NEG_INFINITY)),
+            ("~", Some(0.0)),
+            ("!!float \"1\"", Some(1.0)),
+            ("!!str 1", None),
+            ("'1'", None),
+            ("_1", None),
+            ("inf", None),
+            ("NaN", None),
+            ("true", None),
+            ("--1", None),
+        ] {
+            assert_eq!(parse(text)?.0.number(), number, "{text}");
+        }
         Ok(())
     }
 

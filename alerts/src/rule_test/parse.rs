@@ -205,8 +205,13 @@ fn expected_sample(node: &Node, ignore: bool) -> Parsed<ExpectedSample> {
     let mut sample = ExpectedSample { labels: Labels::empty(), value: 0.0, histogram: None };
     for (key, value) in fields(node, &["labels", "value", "histogram"], "an expected sample", ignore)? {
         match key {
-            "labels" => sample.labels = parse_series(&string(value)?).map_err(|e| value.error(e))?.labels,
-            "value" => sample.value = number(value)?,
+            "labels" => {
+                let text = string(value)?;
+                if !text.is_empty() {
+                    sample.labels = parse_series(&text).map_err(|e| value.error(e))?.labels;
+                }
+            }
+            "value" => sample.value = value.number().ok_or_else(|| value.error("expected a number; text in quotes is none"))?,
             _ => {
                 let text = string(value)?;
                 if !text.is_empty() {
@@ -220,22 +225,4 @@ fn expected_sample(node: &Node, ignore: bool) -> Parsed<ExpectedSample> {
         }
     }
     Ok(sample)
-}
-
-/// A YAML float: `.inf`, `.nan`, `1e3`, `0x10`.
-fn number(node: &Node) -> Parsed<f64> {
-    let text = string(node)?;
-    let lower = text.to_ascii_lowercase();
-    let (sign, digits) = match lower.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, lower.strip_prefix('+').unwrap_or(&lower)),
-    };
-    let value = match digits {
-        "" => Some(0.0),
-        ".inf" | "inf" => Some(f64::INFINITY),
-        ".nan" | "nan" => Some(f64::NAN),
-        _ if digits.starts_with("0x") => u64::from_str_radix(&digits[2..], 16).ok().map(|v| v as f64),
-        _ => digits.replace('_', "").parse().ok(),
-    };
-    value.map(|v| sign * v).ok_or_else(|| node.error(format!("not a number: {text:?}")))
 }

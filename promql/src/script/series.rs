@@ -118,7 +118,7 @@ fn sample_values(word: &str) -> Result<Vec<Sample>, String> {
     if word.starts_with("{{") {
         return histogram_values(word);
     }
-    let (value, increment, times) = progression(word, &|text| if text == "stale" { Some(STALE_NAN) } else { parse_number(text) })?;
+    let (value, increment, times) = progression(word, &take_sample)?;
     // By repeated addition, so that rounding is that of the notation's definition.
     let mut current = value;
     let mut out = vec![Sample::Float(current)];
@@ -161,52 +161,72 @@ fn histogram_values(word: &str) -> Result<Vec<Sample>, String> {
     Ok(out)
 }
 
+/// The value a word begins with, and the rest of the word.
+type Take<'a, T> = dyn for<'w> Fn(&'w str) -> Option<(T, &'w str)> + 'a;
+
 /// Splits `a±bxN`: value, increment if written, and how often it repeats.
-fn progression<T: Copy + std::ops::Neg<Output = T>>(word: &str, read: &dyn Fn(&str) -> Option<T>) -> Result<(T, Option<T>, usize), String> {
+fn progression<T: std::ops::Neg<Output = T>>(word: &str, take: &Take<'_, T>) -> Result<(T, Option<T>, usize), String> {
     let fail = || format!("invalid value {word:?} in a series");
-    let (body, times) = match word.rsplit_once('x') {
-        Some((body, n)) if !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) => (body, Some(count(n)?)),
-        _ => (word, None),
+    let (value, rest) = take(word).ok_or_else(fail)?;
+    let (increment, rest) = match rest.as_bytes().first() {
+        // The sign is the increment's own; it has no second one.
+        Some(b'+' | b'-') => take(rest).map(|(increment, rest)| (Some(increment), rest)).ok_or_else(fail)?,
+        _ => (None, rest),
     };
-    if times.is_none() {
-        return read(body).map(|value| (value, None, 0)).ok_or_else(fail);
+    match rest.strip_prefix('x') {
+        Some(n) => Ok((value, increment, count(n)?)),
+        None if rest.is_empty() && increment.is_none() => Ok((value, None, 0)),
+        None => Err(fail()),
     }
-    if let Some(value) = read(body) {
-        return Ok((value, None, times.unwrap_or(0)));
-    }
-    // The sign that splits is not the first, and not that of an exponent.
-    let bytes = body.as_bytes();
-    for (i, b) in bytes.iter().enumerate().skip(1) {
-        if !matches!(b, b'+' | b'-') || matches!(bytes[i - 1], b'e' | b'E' | b'+' | b'-') {
-            continue;
-        }
-        if let (Some(value), Some(increment)) = (read(&body[..i]), read(&body[i + 1..])) {
-            return Ok((value, Some(if *b == b'-' { -increment } else { increment }), times.unwrap_or(0)));
-        }
-    }
-    Err(fail())
 }
 
 fn start_values(word: &str) -> Result<Vec<i64>, String> {
-    let read = |text: &str| {
-        let (sign, digits) = match text.as_bytes().first() {
-            Some(b'-') => (-1, &text[1..]),
-            Some(b'+') => (1, &text[1..]),
-            _ => (1, text),
-        };
-        i64::try_from(parse_duration(digits).ok()?.as_millis()).ok().map(|ms| sign * ms)
-    };
-    let (value, increment, times) = progression(word, &read)?;
+    fn take(text: &str) -> Option<(i64, &str)> {
+        let (sign, digits) = signed(text);
+        let (duration, rest) = digits.split_at(digits.find(['+', '-', 'x']).unwrap_or(digits.len()));
+        let millis = i64::try_from(parse_duration(duration).ok()?.as_millis()).ok()?;
+        Some((if sign < 0.0 { -millis } else { millis }, rest))
+    }
+    let (value, increment, times) = progression(word, &take)?;
     Ok((0..=times as i64).map(|i| value + i * increment.unwrap_or(0)).collect())
+}
+
+/// A sample as Prometheus's lexer takes it: decimal, or a word by itself. `x` repeats, so hexadecimal is not read here and `NaNx3` is one word.
+fn take_sample(text: &str) -> Option<(f64, &str)> {
+    let (sign, digits) = signed(text);
+    let word = digits.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | ':')).unwrap_or(digits.len());
+    if digits.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        let value = match &digits[..word] {
+            "stale" if digits.len() == text.len() => STALE_NAN,
+            word if word.eq_ignore_ascii_case("nan") => ORDINARY_NAN,
+            word if word.eq_ignore_ascii_case("inf") => f64::INFINITY,
+            _ => return None,
+        };
+        return Some((sign * value, &digits[word..]));
+    }
+    let run = |from: usize| digits[from..].bytes().take_while(u8::is_ascii_digit).count() + from;
+    let mut end = run(0);
+    if digits[end..].starts_with('.') {
+        end = run(end + 1);
+    }
+    if digits[end..].starts_with(['e', 'E']) {
+        end = run(end + 1 + usize::from(digits[end + 1..].starts_with(['+', '-'])));
+    }
+    let value: f64 = digits[..end].parse().ok()?;
+    value.is_finite().then(|| (sign * value, &digits[end..]))
+}
+
+fn signed(text: &str) -> (f64, &str) {
+    match text.as_bytes().first() {
+        Some(b'-') => (-1.0, &text[1..]),
+        Some(b'+') => (1.0, &text[1..]),
+        _ => (1.0, text),
+    }
 }
 
 /// A number as Go reads it: `0x1f`, `1e3`, `Inf`, `NaN`.
 pub fn parse_number(text: &str) -> Option<f64> {
-    let (sign, digits) = match text.as_bytes().first()? {
-        b'-' => (-1.0, &text[1..]),
-        b'+' => (1.0, &text[1..]),
-        _ => (1.0, text),
-    };
+    let (sign, digits) = signed(text);
     let lower = digits.to_ascii_lowercase();
     let value = match lower.as_str() {
         "inf" | "infinity" => f64::INFINITY,
@@ -240,7 +260,22 @@ mod tests {
         assert_eq!(parse_series("m@st _ -30s-1mx2 0")?.starts, Some(vec![None, Some(-30_000), Some(-90_000), Some(-150_000), Some(0)]));
         assert_eq!(parse_starts("_x2 -1s *x2 _ *")?, [None, None, Some(-1000), Some(-1000), Some(-1000), None, Some(-1000)]);
         assert!(parse_starts("_ *").is_err());
-        assert!(parse_series("m 1+x").is_err());
+        assert_eq!(floats("m +Inf -inf 1e-3x0 .5 5.")?, [f64::INFINITY, f64::NEG_INFINITY, 0.001, 0.5, 5.0].map(Some));
+        assert_eq!(floats("m -1.5e+2-0.5x1")?, [Some(-150.0), Some(-150.5)]);
+        Ok(())
+    }
+
+    /// What promtool 2.42 refuses, each asked of it.
+    #[test]
+    fn sequences_are_read_as_strictly_as_by_prometheus() -> Result<(), String> {
+        for bad in [
+            "1+x", "stalex3", "NaNx3", "infx2", "-Infx2", "1+NaNx3", "0x1F", "0xF", "0x1+1x2", "1+0x1x2", "1+-1x2", "1--1x2", "1+1", "--1",
+            "1e400", "1e", "Infinity", "1x3x2", "1x-1", "1x1.5", "x3", "5m", "1_000", "-stale", "é", "1é",
+        ] {
+            assert!(parse_series(&format!("m {bad}")).is_err(), "{bad} is read");
+        }
+        assert_eq!(floats("m 0x1")?, [Some(0.0), Some(0.0)]);
+        assert!(floats("m stale+1x2")?[1].is_some_and(f64::is_nan));
         Ok(())
     }
 }
