@@ -1,20 +1,22 @@
 //! Recorded series laid over a source that cannot be written to.
 
+use crate::evaluator::ALERT_SERIES;
 use crate::memory::MemorySeries;
 use parking_lot::RwLock;
 use std::collections::BTreeSet;
 use watchfire_model::{Exemplar, Labels, Metadata, Selector, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Value};
 
-/// Recorded series over the real ones; a recorded name hides the series of that name below.
+/// Recorded series over the real ones; a recorded name hides the series of that name below, and the alerts of a rule hide those of its name.
 pub(crate) struct Layered<'a> {
     below: &'a dyn SeriesSource,
     above: MemorySeries,
     names: RwLock<BTreeSet<String>>,
+    alerts: RwLock<BTreeSet<String>>,
 }
 
 impl<'a> Layered<'a> {
     pub fn over(below: &'a dyn SeriesSource) -> Self {
-        Layered { below, above: MemorySeries::new(), names: RwLock::default() }
+        Layered { below, above: MemorySeries::new(), names: RwLock::default(), alerts: RwLock::default() }
     }
 
     pub fn push(&self, labels: &Labels, at: Timestamp, value: Value) {
@@ -25,23 +27,28 @@ impl<'a> Layered<'a> {
     pub fn claim(&self, name: &str) {
         self.names.write().insert(name.to_owned());
     }
+
+    /// From now on the alerts of the rules of this name are recorded.
+    pub fn claim_alerts(&self, name: &str) {
+        self.alerts.write().insert(name.to_owned());
+    }
 }
 
 impl SeriesSource for Layered<'_> {
     fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError> {
-        let names = self.names.read();
-        match selector.metric_name() {
-            Some(name) if names.contains(name) => self.above.select(selector, range, visit),
-            Some(_) => self.below.select(selector, range, visit),
-            None => {
-                self.above.select(selector, range, visit)?;
-                self.below.select(selector, range, &mut |view| {
-                    if !names.contains(view.labels.metric_name()) {
-                        visit(view);
-                    }
-                })
-            }
+        let (names, alerts) = (self.names.read(), self.alerts.read());
+        self.above.select(selector, range, visit)?;
+        // A name that is recorded as a whole need not be looked for below.
+        if selector.metric_name().is_some_and(|name| names.contains(name)) {
+            return Ok(());
         }
+        self.below.select(selector, range, &mut |view| {
+            let name = view.labels.metric_name();
+            let hidden = names.contains(name) || (ALERT_SERIES.contains(&name) && alerts.contains(view.labels.value("alertname")));
+            if !hidden {
+                visit(view);
+            }
+        })
     }
 
     fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {

@@ -122,7 +122,7 @@ fn backtest(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks a running instance about every alerting rule. Recording rules are series there already.
+/// Asks a running instance about every alerting rule. What other rules give is there as far as it runs them already.
 fn remote(groups: &[RuleGroup], back: Duration, step: Duration, url: &str) -> anyhow::Result<Vec<(String, Backtest)>> {
     let runtime = super::runtime()?;
     let remote = RemoteSource::of_environment(url, &runtime)?;
@@ -140,7 +140,17 @@ fn remote(groups: &[RuleGroup], back: Duration, step: Duration, url: &str) -> an
             step_ms: step.as_millis() as i64,
         };
         match remote.read(&Request::Backtest(query), None) {
-            Ok(Reading::Backtest(done)) => out.push((rule.name.clone(), done)),
+            Ok(Reading::Backtest(mut done)) => {
+                let read = watchfire_alerts::read_of(groups, rule);
+                if !read.is_empty() {
+                    done.warnings.push(format!(
+                        "it reads what {} of these files give, and sees them as {url} runs them, if it does; \
+                         write the series out and name the file in --from to try all of them together",
+                        read.join(", ")
+                    ));
+                }
+                out.push((rule.name.clone(), done));
+            }
             Ok(_) => anyhow::bail!("{url} does not speak this version of watchfire"),
             Err(e) => anyhow::bail!("{}: {e}", rule.name),
         }

@@ -5,7 +5,7 @@ use super::settings::EvaluatorSettings;
 use crate::cause;
 use crate::comparison::Comparison;
 use crate::rule::{Alerting, RuleKind};
-use crate::state::{Absence, ActiveAlert, Instance, Moment, RuleState, Transition, step};
+use crate::state::{Absence, ActiveAlert, Instance, Life, Moment, RuleState, Transition, step};
 use std::collections::HashSet;
 use std::time::Duration;
 use watchfire_model::reading::AlertState;
@@ -85,8 +85,9 @@ impl Bench<'_> {
                 let refused = refuse(&mut instances, &rule.state, self.settings.alerts_per_rule.min(self.room));
                 let mut absence = |alert: &ActiveAlert| self.absence(&rule.rule.query, &alerting, alert, now, at);
                 let transitions = step(&alerting, group.limit, &mut rule.state, instances, now, &mut absence).map_err(|e| e.to_string())?;
-                let rows = alert_series(&rule.rule.name, rule.state.values());
-                let results = rule.state.values().filter(|a| a.life.state != AlertState::Resolved).count();
+                let active = || rule.state.values().filter(|a| a.life.state != AlertState::Resolved);
+                let rows = active().flat_map(|a| alert_series(&rule.rule.name, &a.labels, &a.life)).collect();
+                let results = active().count();
                 let appended = rule.written.write(self.sink, at, self.wall, rows);
                 Ok(RuleOutcome { transitions, results, appended, warnings, refused })
             }
@@ -237,19 +238,18 @@ pub(crate) fn recorded(
     Ok(rows)
 }
 
-/// `ALERTS` and `ALERTS_FOR_STATE` of the alerts that are pending or firing.
-fn alert_series<'a>(name: &str, alerts: impl Iterator<Item = &'a ActiveAlert>) -> Vec<(Labels, Value)> {
-    let mut rows = Vec::new();
-    for alert in alerts.filter(|a| a.life.state != AlertState::Resolved) {
-        let state = if alert.life.state == AlertState::Firing { "firing" } else { "pending" };
-        let mut builder = alert.labels.to_builder();
-        builder.set("alertname", name).set(METRIC_NAME, "ALERTS_FOR_STATE");
-        let for_state = builder.clone().build();
-        builder.set(METRIC_NAME, "ALERTS").set("alertstate", state);
-        rows.push((builder.build(), Value::Float(1.0)));
-        rows.push((for_state, Value::Float(alert.life.active.at.millis().div_euclid(1000) as f64)));
-    }
-    rows
+/// The names of what alerts give for other rules to see.
+pub(crate) const ALERT_SERIES: [&str; 2] = ["ALERTS", "ALERTS_FOR_STATE"];
+
+/// What an alert that is pending or firing gives.
+pub(crate) fn alert_series(rule: &str, alert: &Labels, life: &Life) -> [(Labels, Value); 2] {
+    let [alerts, for_state] = ALERT_SERIES;
+    let state = if life.state == AlertState::Firing { "firing" } else { "pending" };
+    let mut builder = alert.to_builder();
+    builder.set("alertname", rule).set(METRIC_NAME, for_state);
+    let since = builder.clone().build();
+    builder.set(METRIC_NAME, alerts).set("alertstate", state);
+    [(builder.build(), Value::Float(1.0)), (since, Value::Float(life.active.at.millis().div_euclid(1000) as f64))]
 }
 
 /// Label values made safe to stand inside quotes of a PromQL condition.

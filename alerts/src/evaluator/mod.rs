@@ -14,7 +14,7 @@ mod report;
 mod settings;
 mod written;
 
-pub(crate) use evaluate::{Bench, alert_labels, concerns, recorded, unwritten};
+pub(crate) use evaluate::{ALERT_SERIES, Bench, alert_labels, alert_series, concerns, recorded, unwritten};
 pub use group::{EvaluationNote, RuleHealth};
 pub(crate) use group::{GroupRuntime, RuleRuntime};
 pub use notice::{EvidenceRequest, EvidenceSource, graph_url};

@@ -1,5 +1,11 @@
 //! What a rule would have done: its expression over past data as columns, and the life of its alerts replayed over them.
 
+mod order;
+mod series;
+
+use self::order::Turn;
+pub use self::order::read_of;
+use self::series::Series;
 use crate::comparison::Comparison;
 use crate::evaluator::{alert_labels, concerns, recorded};
 use crate::layered::Layered;
@@ -36,30 +42,33 @@ pub struct Period {
     pub step: Option<Duration>,
 }
 
-/// Tries all alerting rules of some groups on the past. Recording rules are evaluated first where they stand, and the rules after them see
-/// what they give.
+/// Tries all alerting rules of some groups on the past. As live, they see what the other rules record, and their `ALERTS`.
 pub fn backtest(engine: &Engine, groups: &[RuleGroup], source: &dyn SeriesSource, period: Period) -> Vec<RuleBacktest> {
     let layered = Layered::over(source);
-    let mut out = Vec::new();
-    for group in groups {
+    let rules: Vec<(&RuleGroup, &Rule)> = groups.iter().flat_map(|g| g.rules.iter().map(move |r| (g, r))).collect();
+    let mut out: Vec<Option<RuleBacktest>> = rules.iter().map(|_| None).collect();
+    for Turn { rule: i, unseen } in order::turns(&rules.iter().map(|(_, r)| *r).collect::<Vec<_>>()) {
+        let (group, rule) = rules[i];
         let step = period.step.or(group.interval).unwrap_or(Duration::from_secs(15));
-        for rule in &group.rules {
-            let run = Run { engine, source: &layered, start: period.start, end: period.end, step };
-            match &rule.kind {
-                RuleKind::Recording => {
-                    if let Err(error) = run.record(rule, group.limit, &layered) {
-                        let backtest = Backtest { warnings: vec![format!("{}: {error}", rule.name)], ..Backtest::default() };
-                        out.push(RuleBacktest { group: group.name.clone(), rule: rule.name.clone(), backtest });
-                    }
-                }
-                RuleKind::Alerting(alerting) => {
-                    let backtest = run.alert(rule, alerting, group.limit);
-                    out.push(RuleBacktest { group: group.name.clone(), rule: rule.name.clone(), backtest });
-                }
+        let run = Run { engine, source: &layered, start: period.start, end: period.end, step };
+        let backtest = match &rule.kind {
+            RuleKind::Recording => run
+                .record(rule, group.limit, &layered)
+                .err()
+                .map(|error| Backtest { warnings: vec![format!("{}: {error}", rule.name)], ..Backtest::default() }),
+            RuleKind::Alerting(alerting) => Some(run.alert(rule, alerting, group.limit, Some(&layered))),
+        };
+        out[i] = backtest.map(|mut backtest| {
+            if !unseen.is_empty() {
+                backtest.warnings.push(format!(
+                    "it reads the alerts of {}, which need what it gives: here it sees only those that were recorded",
+                    unseen.join(", ")
+                ));
             }
-        }
+            RuleBacktest { group: group.name.clone(), rule: rule.name.clone(), backtest }
+        });
     }
-    out
+    out.into_iter().flatten().collect()
 }
 
 /// Tries one expression on the past, as the rule lab asks.
@@ -83,7 +92,7 @@ pub fn backtest_query(engine: &Engine, query: &BacktestQuery, source: &dyn Serie
         line: 0,
     };
     let step = Duration::from_millis(query.step_ms.unsigned_abs());
-    let mut backtest = Run { engine, source, start: query.start, end: query.end, step }.alert(&rule, &alerting, 0);
+    let mut backtest = Run { engine, source, start: query.start, end: query.end, step }.alert(&rule, &alerting, 0, None);
     for episode in &mut backtest.episodes {
         let mut labels = episode.labels.to_builder();
         labels.remove("alertname");
@@ -101,10 +110,11 @@ struct Run<'a> {
 }
 
 /// One alert on its way through the columns.
-struct Track {
+struct Track<'a> {
     life: Option<Life>,
     peak: Option<f64>,
     open: Option<Episode>,
+    series: Option<Series<'a>>,
 }
 
 impl Run<'_> {
@@ -155,9 +165,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn alert(&self, rule: &Rule, alerting: &Alerting, limit: usize) -> Backtest {
+    /// What its alerts give for other rules to see is written to `layered`.
+    fn alert(&self, rule: &Rule, alerting: &Alerting, limit: usize, layered: Option<&Layered<'_>>) -> Backtest {
         let mut result = Backtest::default();
-        let mut tracks: BTreeMap<Labels, Track> = BTreeMap::new();
+        let mut tracks: BTreeMap<Labels, Track<'_>> = BTreeMap::new();
         let falling = Comparison::of(&rule.query).is_some_and(|c| c.operator.starts_with('<'));
         for piece in self.pieces() {
             let (first, last) = piece;
@@ -178,7 +189,12 @@ impl Run<'_> {
             let (columns, failed) = self.columns(rule, series, first, steps, &mut result.warnings);
             let recovery = self.recovery(alerting, columns.keys().chain(tracks.keys()), piece);
             for labels in columns.keys() {
-                tracks.entry(labels.clone()).or_insert(Track { life: None, peak: None, open: None });
+                tracks.entry(labels.clone()).or_insert_with(|| Track {
+                    life: None,
+                    peak: None,
+                    open: None,
+                    series: layered.map(|layered| Series::of(layered, &rule.name, labels)),
+                });
             }
             for (labels, track) in &mut tracks {
                 let empty = Vec::new();
@@ -192,6 +208,9 @@ impl Run<'_> {
                 episode.peak_value = track.peak;
                 push(&mut result, episode);
             }
+        }
+        if let Some(layered) = layered {
+            layered.claim_alerts(&rule.name);
         }
         result.episodes.sort_by(|a, b| (a.pending_at, &a.labels).cmp(&(b.pending_at, &b.labels)));
         if limit > 0 {
@@ -307,7 +326,7 @@ impl Run<'_> {
     fn replay(
         &self,
         labels: &Labels,
-        track: &mut Track,
+        track: &mut Track<'_>,
         column: &[(usize, f64)],
         recovered: Option<&BTreeSet<Timestamp>>,
         failed: &HashSet<usize>,
@@ -353,6 +372,9 @@ impl Run<'_> {
                 if track.peak.is_none_or(further) {
                     track.peak = Some(value);
                 }
+            }
+            if let Some(series) = &mut track.series {
+                series.write(now.at, track.life.as_ref().filter(|life| life.state != AlertState::Resolved));
             }
             match change {
                 Some(Change::Fired) => {
@@ -403,113 +425,4 @@ fn drop_above_limit(result: &mut Backtest, limit: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::memory::MemorySeries;
-    use crate::rule_file::RuleFile;
-    use crate::state::{Absence, Instance, RuleState, step};
-    use proptest::prelude::*;
-
-    fn period(minutes: i64) -> Period {
-        Period { start: Timestamp(0), end: Timestamp(minutes * 60_000), step: Some(Duration::from_secs(15)) }
-    }
-
-    fn wave(values: &[f64]) -> MemorySeries {
-        let store = MemorySeries::new();
-        let labels = Labels::from_pairs([("__name__", "x"), ("service", "api")]);
-        for (i, v) in values.iter().enumerate() {
-            store.push(&labels, Timestamp(i as i64 * 15_000), Value::Float(*v));
-        }
-        store
-    }
-
-    #[test]
-    fn episodes_have_their_times_and_peaks() {
-        let store = wave(&[0.0, 0.2, 0.3, 0.4, 0.1, 0.0, 0.5, 0.0, 0.0]);
-        let rules = "groups:\n- name: g\n  rules:\n  - {record: 'y', expr: 'x * 2'}\n  - {alert: A, expr: y > 0.3, for: 30s, labels: {s: '{{ $labels.service }}'}}\n";
-        let groups = RuleFile::parse("r", rules).expect("parses").groups;
-        let period = Period { end: Timestamp(120_000), ..period(2) };
-        let found = backtest(&Engine::default(), &groups, &store, period);
-        let result = &found[0].backtest;
-        assert_eq!((result.pages, result.evaluations, result.episodes.len()), (1, 9, 2));
-        let first = &result.episodes[0];
-        assert_eq!(first.labels.value("s"), "api");
-        assert_eq!(first.pending_at, Timestamp(15_000));
-        assert_eq!(first.fired_at, Some(Timestamp(45_000)));
-        assert_eq!(first.ended_at, Some(Timestamp(60_000)));
-        assert_eq!(first.peak_value, Some(0.8));
-        assert_eq!(result.episodes[1].fired_at, None);
-    }
-
-    #[test]
-    fn what_is_recorded_ends_where_its_expression_gives_nothing() {
-        let store = wave(&[1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
-        let rules = "groups:\n- name: g\n  rules:\n  - {record: y, expr: x > 0}\n  - {alert: A, expr: y}\n";
-        let groups = RuleFile::parse("r", rules).expect("parses").groups;
-        let found = backtest(&Engine::default(), &groups, &store, Period { end: Timestamp(120_000), ..period(2) });
-        let times: Vec<_> =
-            found[0].backtest.episodes.iter().map(|e| (e.pending_at.millis() / 15_000, e.ended_at.map(|t| t.millis() / 15_000))).collect();
-        assert_eq!(times, [(0, Some(2)), (5, Some(6))]);
-    }
-
-    #[test]
-    fn the_rule_lab_asks_by_expression() {
-        let store = wave(&[0.0, 0.2, 0.3]);
-        let query = BacktestQuery {
-            expression: "x > 0.1".to_owned(),
-            start: Timestamp(0),
-            end: Timestamp(30_000),
-            step_ms: 15_000,
-            ..BacktestQuery::default()
-        };
-        let result = backtest_query(&Engine::default(), &query, &store).expect("runs");
-        assert_eq!((result.pages, result.episodes[0].ended_at), (1, None));
-        assert_eq!(result.episodes[0].labels, Labels::from_pairs([("service", "api"), ("__name__", "x")]).without_name());
-        let bad = BacktestQuery { expression: "x >".to_owned(), ..query };
-        assert!(backtest_query(&Engine::default(), &bad, &store).is_err());
-    }
-
-    #[test]
-    fn hysteresis_is_replayed() {
-        let store = wave(&[0.5, 0.04, 0.03, 0.01, 0.0]);
-        let rules = "groups:\n- name: g\n  rules:\n  - {alert: A, expr: x > 0.05, annotations: {recover: 'x{service=\"{{ $labels.service }}\"} < 0.02'}}\n";
-        let groups = RuleFile::parse("r", rules).expect("parses").groups;
-        let found = backtest(&Engine::default(), &groups, &store, Period { end: Timestamp(60_000), ..period(1) });
-        assert_eq!(found[0].backtest.episodes[0].ended_at, Some(Timestamp(45_000)));
-    }
-
-    proptest! {
-        /// The columns give what evaluating step by step gives.
-        #[test]
-        fn replay_equals_evaluation(values in prop::collection::vec(prop::sample::select(vec![0.0, 1.0]), 1..80), hold in 0_u64..4, keep in 0_u64..4) {
-            let store = wave(&values);
-            let query = BacktestQuery {
-                expression: "x > 0.5".to_owned(),
-                for_seconds: hold as f64 * 15.0,
-                keep_firing_for_seconds: keep as f64 * 15.0,
-                start: Timestamp(0),
-                end: Timestamp((values.len() as i64 - 1) * 15_000),
-                step_ms: 15_000,
-            };
-            let result = backtest_query(&Engine::default(), &query, &store).expect("runs");
-            let alerting = Alerting { hold: Duration::from_secs(hold * 15), keep_firing_for: Duration::from_secs(keep * 15), annotations: Vec::new() };
-            let mut state = RuleState::new();
-            let (mut fired, mut ended) = (Vec::new(), Vec::new());
-            for (i, v) in values.iter().enumerate() {
-                let now = Moment::plain(Timestamp(i as i64 * 15_000));
-                let labels = Labels::from_pairs([("service", "api")]);
-                let results = if *v > 0.5 { vec![Instance { labels, annotations: Labels::empty(), value: *v }] } else { Vec::new() };
-                for t in step(&alerting, 0, &mut state, results, now, &mut |_| Absence::Known).expect("steps") {
-                    match t.change {
-                        Change::Fired => fired.push(now.at),
-                        Change::Resolved => ended.push(now.at),
-                        _ => {}
-                    }
-                }
-            }
-            let firing: Vec<_> = result.episodes.iter().filter(|e| e.fired_at.is_some()).collect();
-            prop_assert_eq!(firing.iter().filter_map(|e| e.fired_at).collect::<Vec<_>>(), fired);
-            prop_assert_eq!(firing.iter().filter_map(|e| e.ended_at).collect::<Vec<_>>(), ended);
-        }
-    }
-}
+mod tests;
