@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watchfire_model::reading::{Alert, AlertState, Alerts, ReadError, Reading, Request, ServiceRow, Services, Source, Target};
-use watchfire_model::{HealthState, Severity, parse_duration};
+use watchfire_model::{HealthState, Severity, format_duration, parse_duration};
 
 /// How often the state is looked at while watching.
 const LOOK: Duration = Duration::from_millis(500);
@@ -23,6 +23,8 @@ struct Seen {
     services: Vec<ServiceRow>,
     /// Alerts that fired at any time, by identity.
     fired: BTreeMap<String, Alert>,
+    /// Alerts that waited for their `for` to pass when the watching ended.
+    pending: Vec<Alert>,
     overall: HealthState,
     broken_rules: Vec<(String, String, String)>,
     targets: Vec<Target>,
@@ -105,9 +107,9 @@ fn observe(source: &dyn Source, watch: Duration, runtime: &tokio::runtime::Runti
         if let Reading::Alerts(Alerts { alerts, broken_rules, rules, last_evaluation, .. }) = source.read(&Request::Alerts, None)? {
             seen.broken_rules = broken_rules;
             seen.rules = if last_evaluation.is_some() { rules } else { 0 };
-            for alert in alerts.into_iter().filter(|a| a.state == AlertState::Firing) {
-                seen.fired.insert(format!("{}{}", alert.name, alert.labels), alert);
-            }
+            let (firing, waiting): (Vec<Alert>, _) = alerts.into_iter().partition(|a| a.state == AlertState::Firing);
+            seen.fired.extend(firing.into_iter().map(|alert| (format!("{}{}", alert.name, alert.labels), alert)));
+            seen.pending = waiting.into_iter().filter(|a| a.state == AlertState::Pending && fires_as(a) != Verdict::Healthy).collect();
         }
         let now = Instant::now();
         if now >= end {
@@ -127,11 +129,6 @@ fn observe(source: &dyn Source, watch: Duration, runtime: &tokio::runtime::Runti
 
 /// The worst of what fired and of how things stand at the end. Nothing known at all is not healthy.
 fn verdict(seen: &Seen) -> Verdict {
-    let alerts = seen.fired.values().map(|a| match a.severity {
-        Severity::Critical | Severity::High => Verdict::Critical,
-        Severity::Warning | Severity::Security | Severity::Normal => Verdict::Warning,
-        Severity::Low | Severity::Info => Verdict::Healthy,
-    });
     let state = match seen.overall {
         HealthState::Healthy => Verdict::Healthy,
         HealthState::Degraded => Verdict::Warning,
@@ -139,7 +136,7 @@ fn verdict(seen: &Seen) -> Verdict {
         HealthState::Unknown if seen.judged_by_rules() => Verdict::Healthy,
         HealthState::Unknown => Verdict::Unknown,
     };
-    let worst = alerts.max().unwrap_or(Verdict::Healthy);
+    let worst = seen.fired.values().map(fires_as).max().unwrap_or(Verdict::Healthy);
     // A rule that cannot be evaluated could have fired: healthy is not known then.
     let state = if state == Verdict::Healthy && !seen.broken_rules.is_empty() { Verdict::Unknown } else { state };
     match (state, worst) {
@@ -148,6 +145,21 @@ fn verdict(seen: &Seen) -> Verdict {
         (Verdict::Unknown, worst) => worst,
         (state, worst) => state.max(worst),
     }
+}
+
+/// What an alert that fires means for the verdict. One that is pending means nothing yet: its rule says how long to wait before believing it.
+fn fires_as(alert: &Alert) -> Verdict {
+    match alert.severity {
+        Severity::Critical | Severity::High => Verdict::Critical,
+        Severity::Warning | Severity::Security | Severity::Normal => Verdict::Warning,
+        Severity::Low | Severity::Info => Verdict::Healthy,
+    }
+}
+
+/// Why a pending alert did not count, and what would tell.
+fn waits(alert: &Alert) -> String {
+    let hold = Duration::try_from_secs_f64(alert.for_seconds).unwrap_or_default();
+    format!("pending, fires when it holds for {}: watch longer with --for to know", format_duration(hold))
 }
 
 fn word(verdict: Verdict) -> &'static str {
@@ -169,6 +181,10 @@ fn report(seen: &Seen, verdict: Verdict) -> serde_json::Value {
         "alerts": seen.fired.values().map(|a| json!({
             "name": a.name, "severity": a.severity, "labels": a.labels, "annotations": a.annotations, "cause": a.cause,
         })).collect::<Vec<_>>(),
+        "pending": seen.pending.iter().map(|a| json!({
+            "name": a.name, "severity": a.severity, "labels": a.labels, "annotations": a.annotations,
+            "active_at": a.active_at.map(crate::api::rfc3339), "for_seconds": a.for_seconds,
+        })).collect::<Vec<_>>(),
         "broken_rules": seen.broken_rules,
     })
 }
@@ -180,6 +196,9 @@ fn text(seen: &Seen, verdict: Verdict) -> String {
     for alert in seen.fired.values() {
         let summary = alert.annotations.get("summary").unwrap_or("");
         out.push_str(&format!("  {} {} {summary}\n", alert.severity, alert.name));
+    }
+    for alert in &seen.pending {
+        out.push_str(&format!("  {} {} {}: {}\n", alert.severity, alert.name, alert.labels, waits(alert)));
     }
     for row in seen.services.iter().filter(|s| s.state != HealthState::Healthy) {
         out.push_str(&format!("  {} {}: {}\n", row.state.word(), row.name, row.why.join("; ")));
@@ -232,6 +251,15 @@ fn junit(seen: &Seen, verdict: Verdict) -> String {
             escape(&alert.name),
             alert.severity,
             escape(&format!("{} {}", alert.labels, alert.annotations.get("summary").unwrap_or("")))
+        ));
+    }
+    for alert in &seen.pending {
+        tests += 1;
+        skipped += 1;
+        cases.push_str(&format!(
+            "    <testcase classname=\"alert\" name=\"{}\"><skipped message=\"{}\"/></testcase>\n",
+            escape(&alert.name),
+            escape(&format!("{} {}", alert.labels, waits(alert)))
         ));
     }
     if verdict == Verdict::Healthy && seen.overall == HealthState::Unknown {
@@ -315,6 +343,22 @@ mod tests {
             assert_eq!(junit(&seen, expected).contains("<error"), expected == Verdict::Unknown);
             assert!(junit(&seen, expected).contains("tests=\"1\""), "a report without a case passes everywhere");
         }
+    }
+
+    /// A gate of two minutes over a rule that waits for five stays open; it must not look as if all were well.
+    #[test]
+    fn a_pending_alert_changes_no_verdict_and_is_said() {
+        let pending = vec![Alert { state: AlertState::Pending, for_seconds: 300.0, ..alert(Severity::Critical) }];
+        let seen = Seen { overall: HealthState::Healthy, pending, ..Seen::default() };
+        assert_eq!(verdict(&seen), Verdict::Healthy);
+        let said = text(&seen, Verdict::Healthy);
+        assert_eq!(
+            said,
+            "healthy\n  critical A<b> {service=\"x\"}: pending, fires when it holds for 5m: watch longer with --for to know\n"
+        );
+        let xml = junit(&seen, Verdict::Healthy);
+        assert!(xml.contains("tests=\"1\" failures=\"0\" skipped=\"1\"") && xml.contains("<skipped message="), "{xml}");
+        assert_eq!(report(&seen, Verdict::Healthy)["pending"][0]["for_seconds"], 300.0);
     }
 
     #[test]
