@@ -66,12 +66,16 @@ async fn tricks_with_paths_headers_and_lengths_get_a_plain_refusal() {
     let answers = exchange(&watchfire.api, both.as_bytes());
     let statuses: Vec<&str> = answers.split("HTTP/1.1 ").skip(1).map(|a| &a[..3]).collect();
     assert_eq!(statuses, ["200", "404"], "{answers}");
-    // Both kinds of length: what stands behind the last chunk is no request.
-    let smuggled = "POST /api/v1/query HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 70\r\n\
-                    transfer-encoding: chunked\r\n\r\n7\r\nquery=1\r\n0\r\n\r\nGET /-/ready HTTP/1.1\r\nhost: localhost\r\n\r\n";
-    let answer = exchange(&watchfire.api, smuggled.as_bytes());
-    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
-    assert!(!answer.contains("Ready"), "{answer}");
+    // Both kinds of length: the chunks count, and the connection ends with the answer (RFC 9112, 6.1). What stands behind the last chunk is no request.
+    for lengths in ["content-length: 70\r\ntransfer-encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 70"] {
+        let smuggled = format!(
+            "POST /api/v1/query HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n{lengths}\r\n\r\n\
+             7\r\nquery=1\r\n0\r\n\r\nGET /-/ready HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        );
+        let answer = exchange(&watchfire.api, smuggled.as_bytes());
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        assert!(answer.contains("connection: close") && !answer.contains("Ready"), "{answer}");
+    }
     let (status, _) = watchfire.get("/-/ready").await;
     assert_eq!(status, 200, "good clients are served as before");
     for reason in ["headers", "protocol"] {
