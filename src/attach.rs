@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use watchfire_config::files::{BY_HAND, read_text};
-use watchfire_model::Timestamp;
 use watchfire_model::reading::{Command, CommandSink, ReadError, Reading, Request, Source, Status};
+use watchfire_model::{Timestamp, causes};
 
 /// A [`Source`] over `http://host:port`, `https://host:port` or `unix:/path`. Blocking calls: used from reader threads, never from the event loop.
 pub struct RemoteSource {
@@ -131,7 +131,7 @@ impl RemoteSource {
             // Who took the connection and does not answer in time has too much to do, and is not gone.
             let gone = |e: reqwest::Error| match e.is_timeout() && !e.is_connect() {
                 true => ReadError::Timeout,
-                false => ReadError::Disconnected(root_cause(&e)),
+                false => ReadError::Disconnected(causes(&e).last().map(ToString::to_string).unwrap_or_default()),
             };
             let mut response = request.send().await.map_err(gone)?;
             let status = response.status();
@@ -191,14 +191,6 @@ impl RemoteSource {
         }
         self.send(request)
     }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 impl Source for RemoteSource {

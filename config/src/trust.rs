@@ -1,5 +1,6 @@
 //! Whom a `ca_file` makes trusted: the same for what is scraped and probed and for those who are told.
 
+use chrono::{DateTime, SecondsFormat};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
@@ -92,6 +93,39 @@ pub fn tls_refusal(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "invalid peer certificate: UnknownIssuer; name the file of its authority in ca_file to trust it".to_owned()
         }
+        rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => {
+            format!("the certificate expired at {}; by the clock of this machine it is {}", date(*not_after), date(*time))
+        }
+        rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) => {
+            format!("the certificate is valid only from {} on; by the clock of this machine it is {}", date(*not_before), date(*time))
+        }
         other => other.to_string(),
+    }
+}
+
+/// As RFC 3339.
+fn date(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    DateTime::from_timestamp(seconds, 0).map_or_else(|| format!("{seconds} s after 1970"), |t| t.to_rfc3339_opts(SecondsFormat::Secs, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_certificate_out_of_its_time_is_refused_with_dates() {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let expired = CertificateError::ExpiredContext { time: at(1_795_932_418), not_after: at(1_700_000_000) };
+        assert_eq!(
+            tls_refusal(&expired.into()),
+            "the certificate expired at 2023-11-14T22:13:20Z; by the clock of this machine it is 2026-11-29T06:06:58Z"
+        );
+        let early = CertificateError::NotValidYetContext { time: at(0), not_before: at(1_700_000_000) };
+        assert_eq!(
+            tls_refusal(&early.into()),
+            "the certificate is valid only from 2023-11-14T22:13:20Z on; by the clock of this machine it is 1970-01-01T00:00:00Z"
+        );
     }
 }

@@ -19,6 +19,7 @@
 //! To add a word to the vocabulary: one file named after it, one `mod` and one `pub use` line here.
 
 mod address;
+mod causes;
 mod clock;
 mod duration;
 mod glob;
@@ -40,6 +41,7 @@ mod time;
 mod topology;
 
 pub use address::same_address;
+pub use causes::causes;
 pub use clock::{Clock, ClockReading, HandClock, SteadyWall};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use glob::glob;

@@ -1,6 +1,6 @@
 //! Why a request brought no answer.
 
-use std::error::Error;
+use watchfire_model::causes;
 
 /// One reason per case; the text goes to the target page as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,24 +30,15 @@ impl FetchError {
     }
 
     pub(crate) fn from_reqwest(error: &reqwest::Error) -> Self {
-        let mut cause: &dyn Error = error;
-        loop {
+        for cause in causes(error) {
             if let Some(ours) = cause.downcast_ref::<FetchError>() {
                 return ours.clone();
             }
             if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
                 return FetchError::Tls(watchfire_config::tls_refusal(tls));
             }
-            // I/O errors hide what they wrap from `source`.
-            if let Some(inner) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-                cause = inner;
-                continue;
-            }
-            match cause.source() {
-                Some(next) => cause = next,
-                None => break,
-            }
         }
-        if error.is_connect() { FetchError::Connect(cause.to_string()) } else { FetchError::Exchange(cause.to_string()) }
+        let cause = causes(error).last().map(ToString::to_string).unwrap_or_default();
+        if error.is_connect() { FetchError::Connect(cause) } else { FetchError::Exchange(cause) }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
-use watchfire_model::Counter;
+use watchfire_model::{Counter, causes};
 
 /// Why a request body could not be read to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,14 +38,7 @@ impl Error for BodyError {}
 impl BodyError {
     /// The body error somewhere behind an error of a body that went through other layers.
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a BodyError> {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if let Some(found) = error.downcast_ref() {
-                return Some(found);
-            }
-            cause = error.source();
-        }
-        None
+        causes(error).find_map(|error| error.downcast_ref())
     }
 }
 

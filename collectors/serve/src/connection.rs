@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use watchfire_model::causes;
 
 /// Milliseconds that mean "not now".
 const NEVER: u64 = u64::MAX;
@@ -311,21 +312,14 @@ async fn converse<S: crate::admission::HttpService>(
 
 /// What a client did that ended its connection, unless it was nothing but leaving.
 fn offence(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(http2) = error.downcast_ref::<h2::Error>()
-            && http2.is_library()
-        {
-            return Some(if http2.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) { "flood" } else { "protocol" });
-        }
-        match error.downcast_ref::<hyper::Error>() {
-            Some(http) if http.is_parse_too_large() => return Some("headers"),
-            Some(http) if http.is_parse() => return Some("protocol"),
-            _ => {}
-        }
-        cause = error.source();
-    }
-    None
+    causes(error).find_map(|error| match error.downcast_ref::<h2::Error>() {
+        Some(http2) if http2.is_library() => Some(if http2.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) { "flood" } else { "protocol" }),
+        _ => match error.downcast_ref::<hyper::Error>() {
+            Some(http) if http.is_parse_too_large() => Some("headers"),
+            Some(http) if http.is_parse() => Some("protocol"),
+            _ => None,
+        },
+    })
 }
 
 /// Says why before closing. Best effort: what the socket does not take at once is not worth waiting for.

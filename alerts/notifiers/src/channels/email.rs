@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_config::{Named, tls_refusal};
-use watchfire_model::{Secret, harmless_limited};
+use watchfire_model::{Secret, causes, harmless_limited};
 
 /// Bytes of a body.
 const BODY: usize = 64 << 10;
@@ -250,7 +250,12 @@ impl Trouble {
 
     fn reason(&self) -> String {
         let reason = match self {
-            Trouble::Smtp(error) => chain(error),
+            Trouble::Smtp(error) => {
+                let mut told: Vec<String> = causes(error).map(ToString::to_string).collect();
+                // Some say only what they wrap.
+                told.dedup();
+                told.join(": ")
+            }
             Trouble::Other(reason) => reason.clone(),
         };
         harmless_limited(&reason, 200).into_owned()
@@ -260,16 +265,6 @@ impl Trouble {
 /// `problem` says why these are not the words the receiver asked for.
 fn own_words(message: &Message, problem: &str) -> WordedMail {
     WordedMail { subject: message.title(), text: format!("{}{problem}", message.plain(BODY)), html: String::new(), headers: Vec::new() }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(&format!(": {inner}"));
-        source = inner.source();
-    }
-    text
 }
 
 impl Channel for Email {

@@ -7,7 +7,7 @@ use reqwest::{StatusCode, Url};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_config::{Named, tls_refusal};
-use watchfire_model::harmless_limited;
+use watchfire_model::{causes, harmless_limited};
 
 /// Bytes of an answer that are read; the rest is left on the wire and the connection closed.
 const ANSWER_BYTES: usize = 64 << 10;
@@ -113,12 +113,8 @@ fn transport(url: &Url, error: reqwest::Error) -> String {
         "failed"
     };
     let error = error.without_url();
-    let mut deepest: &(dyn std::error::Error + 'static) = &error;
-    // An I/O error does not name what it wraps as its source.
-    while let Some(source) = deepest.downcast_ref::<std::io::Error>().and_then(|e| Some(e.get_ref()? as _)).or(deepest.source()) {
-        deepest = source;
-    }
-    let reason = deepest.downcast_ref().map_or_else(|| deepest.to_string(), tls_refusal);
+    let reason = causes(&error).last().map(|deepest| deepest.downcast_ref().map_or_else(|| deepest.to_string(), tls_refusal));
+    let reason = reason.unwrap_or_default();
     format!("{} {kind}: {}", place(url), harmless_limited(&reason, QUOTED))
 }
 
