@@ -104,6 +104,8 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
         interval: plan.config.evaluation_interval,
         resend_delay: limits.resend_delay,
         outage_tolerance: limits.outage_tolerance,
+        hold: limits.cause_wait,
+        hold_critical: limits.cause_wait_critical,
         alerts_per_rule: limits.alerts_per_rule,
         alerts: limits.alerts,
         external_url,

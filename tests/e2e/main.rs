@@ -4,6 +4,7 @@ mod alerting;
 mod alertmanager;
 mod annotations;
 mod attach;
+mod causes;
 mod certificates;
 mod clocks;
 mod collector;

@@ -158,6 +158,11 @@ pub struct RuleLimits {
     /// How long watchfire may have been away for `for` to be taken up again.
     #[serde(with = "duration_text")]
     pub outage_tolerance: Duration,
+    /// How long an alert with a suspected cause waits for it before it notifies by itself; a critical one shorter.
+    #[serde(with = "duration_text")]
+    pub cause_wait: Duration,
+    #[serde(with = "duration_text")]
+    pub cause_wait_critical: Duration,
 }
 
 impl Default for RuleLimits {
@@ -167,6 +172,8 @@ impl Default for RuleLimits {
             alerts: 10_000,
             resend_delay: Duration::from_secs(60),
             outage_tolerance: Duration::from_secs(3600),
+            cause_wait: Duration::from_secs(60),
+            cause_wait_critical: Duration::from_secs(30),
         }
     }
 }

@@ -172,6 +172,8 @@ pub const SETTINGS: &[Setting] = &[
     file("limits.rules.alerts", Count, "Alerts of all rules"),
     file("limits.rules.resend_delay", Duration, "Between two sends of a firing alert to an Alertmanager"),
     file("limits.rules.outage_tolerance", Duration, "Absence after which pending alerts begin anew"),
+    file("limits.rules.cause_wait", Duration, "How long an alert waits for its suspected cause before it notifies"),
+    file("limits.rules.cause_wait_critical", Duration, "The same for a critical alert"),
     file("limits.query.timeout", Duration, "For one query"),
     file("limits.query.samples", Count, "Samples one query may touch"),
     file("limits.query.lookback", Duration, "How far an instant query looks back"),

@@ -182,10 +182,10 @@ fn progression<T: std::ops::Neg<Output = T>>(word: &str, take: &Take<'_, T>) -> 
 
 fn start_values(word: &str) -> Result<Vec<i64>, String> {
     fn take(text: &str) -> Option<(i64, &str)> {
-        let (sign, digits) = signed(text);
+        let (negative, digits) = signed(text);
         let (duration, rest) = digits.split_at(digits.find(['+', '-', 'x']).unwrap_or(digits.len()));
         let millis = i64::try_from(parse_duration(duration).ok()?.as_millis()).ok()?;
-        Some((if sign < 0.0 { -millis } else { millis }, rest))
+        Some((if negative { -millis } else { millis }, rest))
     }
     let (value, increment, times) = progression(word, &take)?;
     Ok((0..=times as i64).map(|i| value + i * increment.unwrap_or(0)).collect())
@@ -193,7 +193,9 @@ fn start_values(word: &str) -> Result<Vec<i64>, String> {
 
 /// A sample as Prometheus's lexer takes it: decimal, or a word by itself. `x` repeats, so hexadecimal is not read here and `NaNx3` is one word.
 fn take_sample(text: &str) -> Option<(f64, &str)> {
-    let (sign, digits) = signed(text);
+    let (negative, digits) = signed(text);
+    // The bits of a stale marker would not survive arithmetic.
+    let with_sign = |value: f64| if negative { -value } else { value };
     let word = digits.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | ':')).unwrap_or(digits.len());
     if digits.starts_with(|c: char| c.is_ascii_alphabetic()) {
         let value = match &digits[..word] {
@@ -202,7 +204,7 @@ fn take_sample(text: &str) -> Option<(f64, &str)> {
             word if word.eq_ignore_ascii_case("inf") => f64::INFINITY,
             _ => return None,
         };
-        return Some((sign * value, &digits[word..]));
+        return Some((with_sign(value), &digits[word..]));
     }
     let run = |from: usize| digits[from..].bytes().take_while(u8::is_ascii_digit).count() + from;
     let mut end = run(0);
@@ -213,20 +215,21 @@ fn take_sample(text: &str) -> Option<(f64, &str)> {
         end = run(end + 1 + usize::from(digits[end + 1..].starts_with(['+', '-'])));
     }
     let value: f64 = digits[..end].parse().ok()?;
-    value.is_finite().then(|| (sign * value, &digits[end..]))
+    value.is_finite().then(|| (with_sign(value), &digits[end..]))
 }
 
-fn signed(text: &str) -> (f64, &str) {
+/// Whether a minus stands before it, and what stands behind the sign.
+fn signed(text: &str) -> (bool, &str) {
     match text.as_bytes().first() {
-        Some(b'-') => (-1.0, &text[1..]),
-        Some(b'+') => (1.0, &text[1..]),
-        _ => (1.0, text),
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
     }
 }
 
 /// A number as Go reads it: `0x1f`, `1e3`, `Inf`, `NaN`.
 pub fn parse_number(text: &str) -> Option<f64> {
-    let (sign, digits) = signed(text);
+    let (negative, digits) = signed(text);
     let lower = digits.to_ascii_lowercase();
     let value = match lower.as_str() {
         "inf" | "infinity" => f64::INFINITY,
@@ -235,7 +238,7 @@ pub fn parse_number(text: &str) -> Option<f64> {
         _ if !lower.starts_with(|c: char| c.is_ascii_digit() || c == '.') => return None,
         _ => lower.parse().ok()?,
     };
-    Some(sign * value)
+    Some(if negative { -value } else { value })
 }
 
 #[cfg(test)]
@@ -275,6 +278,7 @@ mod tests {
             assert!(parse_series(&format!("m {bad}")).is_err(), "{bad} is read");
         }
         assert_eq!(floats("m 0x1")?, [Some(0.0), Some(0.0)]);
+        assert!(floats("m stale 1")?[0].is_some_and(watchfire_model::is_stale), "a stale marker keeps its bits");
         assert!(floats("m stale+1x2")?[1].is_some_and(f64::is_nan));
         Ok(())
     }
