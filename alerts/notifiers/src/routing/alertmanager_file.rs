@@ -207,7 +207,17 @@ fn receiver(
     for (n, entry) in declared.email_configs.iter().flatten().enumerate() {
         channels.push((email(entry, global, worded.entry("email_configs", n)), entry.send_resolved.unwrap_or(false)));
     }
+    let mut ignored = declared.unspoken();
     for (n, entry) in declared.pagerduty_configs.iter().flatten().enumerate() {
+        // The key of a service is of the first Events API, which takes no keys of the second, nor the other way round.
+        let first = [("service_key", &entry.service_key), ("service_key_file", &entry.service_key_file)];
+        if let Some((field, _)) = first.iter().find(|(_, key)| key.as_ref().is_some_and(|key| !key.is_empty())) {
+            let what = " belongs to PagerDuty's Events API v1, which is not spoken: nothing is sent there; \
+                        add an integration of Events API v2 to the service and give its routing_key";
+            worded.note("pagerduty_configs", n, field, what.to_owned());
+            ignored.push("pagerduty with service_key".to_owned());
+            continue;
+        }
         channels.push((pagerduty(entry, global, worded.entry("pagerduty_configs", n)), entry.send_resolved.unwrap_or(true)));
     }
     for (n, entry) in declared.slack_configs.iter().flatten().enumerate() {
@@ -223,7 +233,7 @@ fn receiver(
     for (channel, send_resolved) in made.channels.iter_mut().zip(resolved) {
         channel.send_resolved = send_resolved;
     }
-    made.ignored = declared.unspoken();
+    made.ignored = ignored;
     Ok(made)
 }
 

@@ -223,11 +223,11 @@ section! {
         send_resolved: Option<bool>,
         routing_key: Text,
         routing_key_file: Text,
+        service_key: Text,
+        service_key_file: Text,
         url: Text,
     } unread {
         http_config: Option<HttpConfig>,
-        service_key: Text,
-        service_key_file: Text,
         client: Text,
         client_url: Text,
         description: Text,

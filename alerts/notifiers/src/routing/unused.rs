@@ -163,6 +163,19 @@ mod tests {
                 "line 21: global.smtp_auth_secret is not used",
             ]
         );
+        // As in the file that Alertmanager's own packages bring along: the other receivers go on.
+        let text = "route: {receiver: pager}\nreceivers:\n- name: pager\n  pagerduty_configs:\n  - service_key: x\n  - routing_key: y\n";
+        let (routing, unfit) = super::super::alertmanager_file::load(text, Some(empty)).expect("reads");
+        let said = unused(text, &unfit);
+        assert!(
+            said.len() == 1
+                && said[0].starts_with("line 5: receiver \"pager\": pagerduty_configs.service_key belongs to PagerDuty's Events API v1"),
+            "{said:?}"
+        );
+        assert_eq!(
+            (&routing.receivers[0].ignored[..], routing.receivers[0].channels.len()),
+            (&["pagerduty with service_key".to_owned()][..], 1)
+        );
         assert_eq!(unused("route: {receiver: a}\nreceivers: [{name: a}]\n", &Unfit::default()), Vec::<String>::new());
     }
 }
