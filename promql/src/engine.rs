@@ -50,7 +50,7 @@ pub enum Interrupt {
 pub struct Control<'a> {
     /// Asked every few hundred series or windows; an answer ends the evaluation.
     pub interrupt: Option<&'a (dyn Fn() -> Option<Interrupt> + Sync)>,
-    /// Instead of the engine's lookback.
+    /// Instead of the engine's lookback; zero is no other one, as in Prometheus.
     pub lookback: Option<Duration>,
 }
 
@@ -196,7 +196,7 @@ impl Engine {
         let context = Context {
             source,
             plans: &self.plans,
-            lookback: millis(control.lookback.unwrap_or(self.options.lookback)),
+            lookback: millis(control.lookback.filter(|own| !own.is_zero()).unwrap_or(self.options.lookback)),
             subquery_step: millis(self.options.subquery_step).max(1),
             notes: Notes::new(query.text()),
             budget: Budget::new(self.options.max_samples, control.interrupt),

@@ -176,5 +176,6 @@ fn lookback_can_be_changed_for_one_query() -> Result<(), EvalError> {
     };
     assert_eq!(found(Control::default()), 1);
     assert_eq!(found(Control { lookback: Some(Duration::from_secs(60)), ..Control::default() }), 0);
+    assert_eq!(found(Control { lookback: Some(Duration::ZERO), ..Control::default() }), found(Control::default()));
     Ok(())
 }
