@@ -93,6 +93,13 @@ pub fn tls_refusal(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "invalid peer certificate: UnknownIssuer; name the file of its authority in ca_file to trust it".to_owned()
         }
+        other => handshake_failure(other),
+    }
+}
+
+/// Why a handshake failed, whichever side presented a certificate; with dates where one is out of its time.
+pub fn handshake_failure(error: &rustls::Error) -> String {
+    match error {
         rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { time, not_after }) => {
             format!("the certificate expired at {}; by the clock of this machine it is {}", date(*not_after), date(*time))
         }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use watchfire_model::causes;
 
 /// What TLS is spoken with. Clones share it: a replacement is in force on every port from the next connection on.
 #[derive(Clone, Debug)]
@@ -57,7 +58,7 @@ impl Handshakes {
     pub(crate) fn failed(&self, port: &str, peer: Option<IpAddr>, error: &io::Error) {
         if let Some(unsaid) = self.due(Instant::now()) {
             let peer = peer.map(|p| p.to_string()).unwrap_or_default();
-            tracing::warn!(port, peer, unsaid, error = %watchfire_model::harmless_limited(&error.to_string(), 200), "TLS refused");
+            tracing::warn!(port, peer, unsaid, error = %watchfire_model::harmless_limited(&reason(error), 200), "TLS refused");
         }
     }
 
@@ -71,6 +72,12 @@ impl Handshakes {
         spoken.last = Some(now);
         Some(std::mem::take(&mut spoken.unsaid))
     }
+}
+
+/// What the handshake failed of, rather than what the socket says of it.
+fn reason(error: &io::Error) -> String {
+    let failed = causes(error).find_map(|e| e.downcast_ref::<rustls::Error>());
+    failed.map_or_else(|| error.to_string(), watchfire_config::handshake_failure)
 }
 
 /// What is said inside of the encryption. Only that counts as activity: a handshake is no request.
@@ -134,5 +141,14 @@ mod tests {
         }
         assert_eq!(handshakes.due(start + MINUTE), Some(59));
         assert_eq!(handshakes.due(start + MINUTE * 2), Some(0));
+    }
+
+    #[test]
+    fn a_client_whose_certificate_has_expired_is_told_of_with_dates() {
+        let at = |seconds| rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let expired = rustls::CertificateError::ExpiredContext { time: at(1_795_934_813), not_after: at(1_791_244_800) };
+        let error = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::InvalidCertificate(expired));
+        assert!(reason(&error).starts_with("the certificate expired at 2026-10-06T00:00:00Z; "), "{}", reason(&error));
+        assert_eq!(reason(&io::Error::other("peer is gone")), "peer is gone");
     }
 }
