@@ -45,6 +45,8 @@ impl Column {
 /// The first row to show so that the selected one is visible and as little as possible moves.
 pub(crate) fn window(selected: usize, offset: usize, height: usize, rows: usize) -> usize {
     let last = rows.saturating_sub(height.max(1));
+    // A row that is not there, as one of a table that has become shorter, is the last one.
+    let selected = selected.min(rows.saturating_sub(1));
     if selected < offset {
         selected.min(last)
     } else if selected >= offset + height {
@@ -130,6 +132,7 @@ mod tests {
         assert_eq!(window(99, 0, 10, 100), 90);
         assert_eq!(window(0, 90, 10, 5), 0);
         assert_eq!(window(3, 0, 0, 5), 4);
+        assert_eq!((window(usize::MAX, 0, 10, 100), window(usize::MAX, 0, 10, 0)), (90, 0));
     }
 
     #[test]

@@ -116,7 +116,12 @@ impl Fields for Node {
 
 impl Map {
     fn refresh(&mut self, cx: &Cx<'_>) {
-        let Some(map) = cx.readings.map() else { return };
+        let Some(map) = cx.readings.map() else {
+            // The map last drawn is of another time.
+            (self.shown, self.shown_of) = (Shown::default(), None);
+            (self.rows, self.rows_of) = (Vec::new(), None);
+            return;
+        };
         let generation = cx.readings.generation(Kind::Map);
         if self.shown_of.as_ref() != Some(&(generation, self.cut.clone())) {
             self.shown = Shown::of(map, &self.cut);
