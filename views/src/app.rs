@@ -77,7 +77,6 @@ pub(crate) struct Setting {
 
 /// Readings that arrived while the screen is frozen.
 pub(crate) struct Held {
-    pub(crate) since: Timestamp,
     /// The newest answer to each kind of question.
     newest: Vec<(Request, Result<Reading, ReadError>)>,
     pub(crate) count: u64,

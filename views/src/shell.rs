@@ -191,7 +191,8 @@ fn time_marks(parts: &Parts<'_>, short: bool) -> Vec<(String, Role)> {
         return vec![(format!("✖ disconnected {:02}:{:02}, frozen at {}", age / 60, age % 60, zone.clock(since)), Role::Unhealthy)];
     }
     if let Some(held) = parts.held {
-        let text = format!("‖ frozen at {} · {} held", zone.clock(held.since), number::count(held.count as f64));
+        // The time of what is shown, which is a little before the key was pressed.
+        let text = format!("‖ frozen at {} · {} held", zone.clock(parts.cx.now), number::count(held.count as f64));
         return vec![(text, Role::Paused)];
     }
     if let Some(at) = parts.cx.at {

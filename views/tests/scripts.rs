@@ -93,6 +93,17 @@ fn nothing_of_another_time_is_shown_under_the_cursor() {
     press(&mut app, '5');
     let text = app.frame_text(100, 30);
     assert!(text.contains("reading …") && !text.contains("1.40k"), "queues of now, said to be of then:\n{text}");
+    // The map keeps what it drew, and must not draw it as of another time.
+    press(&mut app, '2');
+    app.receive(&Request::Map, answer(&Request::Map, Situation::Incident));
+    assert!(app.frame_text(100, 30).contains("social-service"));
+    press(&mut app, '5');
+    app.order("live");
+    app.order("map api-gateway");
+    let text = app.frame_text(100, 30);
+    assert!(text.contains("reading …") && !text.contains("social-service"), "a map of then, said to be of now:\n{text}");
+    app.order("at -10m");
+    press(&mut app, '5');
     // The row that was chosen is still the one when the answer comes.
     app.receive(&Request::Queues, answer(&Request::Queues, Situation::Incident));
     let text = app.frame_text(100, 30);
@@ -179,6 +190,11 @@ fn e_walks_through_the_problems_of_all_views() {
 fn freezing_holds_and_counts_what_arrives() {
     let mut screen = Screen::incident();
     screen.keys("<space>").shows("‖ frozen at 03:12:44");
+    // The key came later than the figures.
+    screen.app.handle(Event::Key(KeyEvent::new(KeyCode::Char(' '), KeyModifiers::NONE)));
+    screen.app.handle(Event::Tick(NOW.saturating_add(std::time::Duration::from_secs(3))));
+    screen.app.handle(Event::Key(KeyEvent::new(KeyCode::Char(' '), KeyModifiers::NONE)));
+    screen.shows("‖ frozen at 03:12:44");
     let calm = fixture::answer(&Request::Services, Situation::Calm);
     screen.app.receive(&Request::Services, calm);
     screen.shows("breaker facebook open 2m").shows(" held");
@@ -189,7 +205,7 @@ fn freezing_holds_and_counts_what_arrives() {
 #[test]
 fn alerts_are_silenced_and_acknowledged() {
     let mut screen = Screen::incident();
-    screen.keys("8s").shows("silence SocialErrorRateHigh for").keys("<c-u>2h provider is down<enter>");
+    screen.keys("8s").shows("silence SocialErrorRateHigh social-service for").keys("<c-u>2h provider is down<enter>");
     let silence = screen.effects.iter().find_map(|e| match e {
         Effect::Command(Command::Silence(s)) => Some(s.clone()),
         _ => None,
@@ -201,6 +217,59 @@ fn alerts_are_silenced_and_acknowledged() {
     screen.keys("a");
     assert!(screen.effects.iter().any(|e| matches!(e, Effect::Command(Command::Acknowledge { by, .. }) if by == "ana")));
     screen.keys("s<c-u>forever<enter>").shows("is not a duration");
+}
+
+/// The alerts of the incident, with one more that comes first in the list, and without some.
+fn alerts_of(gone: &str, newcomer: bool) -> Result<Reading, watchfire_model::reading::ReadError> {
+    let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("alerts") };
+    let mut worse = alerts.alerts[0].clone();
+    (worse.name, worse.fingerprint, worse.active_at) = ("EverythingIsDown".into(), "0".into(), Some(fixture::ago(9000)));
+    alerts.alerts.retain(|a| a.name != gone);
+    alerts.alerts.extend(newcomer.then_some(worse));
+    Ok(Reading::Alerts(alerts))
+}
+
+#[test]
+fn what_is_silenced_is_the_alert_that_was_asked_about_and_from_now_on() {
+    for (gone, newcomer, silenced) in [("", true, Some("SocialErrorRateHigh")), ("SocialErrorRateHigh", true, None)] {
+        let mut screen = Screen::incident();
+        screen.keys("8s").shows("silence SocialErrorRateHigh social-service for (and why) 1h");
+        screen.app.receive(&Request::Alerts, alerts_of(gone, newcomer));
+        let effects = screen.app.handle(Event::Key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE)));
+        let asked = effects.iter().find_map(|e| match e {
+            Effect::Command(Command::Silence(s)) => Some(s.matchers[0].2.as_str()),
+            _ => None,
+        });
+        assert_eq!(asked, silenced, "{}", screen.text());
+    }
+    // A silence of the past would end before it began.
+    let mut screen = Screen::incident();
+    screen.keys("8:at -2h<enter>s<enter>");
+    let begins = screen.effects.iter().find_map(|e| match e {
+        Effect::Command(Command::Silence(s)) => Some((s.starts_at, s.ends_at.since(s.starts_at).as_secs())),
+        _ => None,
+    });
+    assert_eq!(begins, Some((NOW, 3600)));
+}
+
+#[test]
+fn the_page_of_an_alert_stays_its_own() {
+    let mut screen = Screen::incident();
+    screen.keys("8<enter>").shows("✖ SocialErrorRateHigh  social-service");
+    screen.app.receive(&Request::Alerts, alerts_of("", true));
+    screen.shows("✖ SocialErrorRateHigh  social-service");
+    // Nothing stands on it when the alert is gone: the list does.
+    screen.app.receive(&Request::Alerts, alerts_of("SocialErrorRateHigh", true));
+    screen.shows("CAUSE").shows("EverythingIsDown");
+    // One that resolves is read on.
+    let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("alerts") };
+    let mut screen = Screen::incident();
+    screen.keys("8<enter>");
+    for alert in alerts.alerts.iter_mut().filter(|a| a.name == "SocialErrorRateHigh") {
+        (alert.state, alert.resolved_at) = (watchfire_model::reading::AlertState::Resolved, Some(NOW));
+    }
+    screen.app.receive(&Request::Alerts, Ok(Reading::Alerts(alerts)));
+    screen.shows("SocialErrorRateHigh  social-service  resolved");
 }
 
 #[test]

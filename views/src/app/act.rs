@@ -191,10 +191,16 @@ impl App {
         effects
     }
 
-    /// Puts the name of the person under what they do.
+    /// Puts the name of the person under what they do, and has it begin now, whatever time the screen is of.
     fn signed(&self, mut command: Command) -> Command {
         match &mut command {
-            Command::Silence(silence) if silence.created_by.is_empty() => silence.created_by.clone_from(&self.options.user),
+            Command::Silence(silence) => {
+                silence.ends_at = self.wall.saturating_add(silence.ends_at.since(silence.starts_at));
+                silence.starts_at = self.wall;
+                if silence.created_by.is_empty() {
+                    silence.created_by.clone_from(&self.options.user);
+                }
+            }
             Command::Acknowledge { by, .. } if by.is_empty() => by.clone_from(&self.options.user),
             _ => {}
         }

@@ -146,7 +146,7 @@ impl App {
         if self.held.is_some() {
             self.thaw();
         } else {
-            self.held = Some(Held { since: self.now(), newest: Vec::new(), count: 0 });
+            self.held = Some(Held { newest: Vec::new(), count: 0 });
         }
         self.dirty = true;
     }

@@ -37,6 +37,8 @@ pub(crate) struct Alerts {
     arrived: bool,
     /// Somebody moved the cursor or came for one alert; until then it stays at the top.
     touched: bool,
+    /// The alert that the question on the prompt line is about.
+    asked_of: Option<String>,
 }
 
 #[derive(Default)]
@@ -129,8 +131,9 @@ impl Alerts {
         }
         let sought = self.selected.clone();
         let wanted = |alert: &Alert| sought.as_deref().is_some_and(|s| s == identity(alert) || names(alert, s));
-        // Who comes for an alert that has resolved finds it too.
-        if std::mem::take(&mut self.arrived) && !self.history {
+        let opened = !matches!(self.level, Level::List);
+        // Who comes for an alert that has resolved finds it too, and who reads one that resolves goes on reading it.
+        if (std::mem::take(&mut self.arrived) || opened) && !self.history {
             let mut states = reading.alerts.iter().filter(|a| wanted(a)).map(|a| a.state).peekable();
             if states.peek().is_some() && states.all(|state| state == AlertState::Resolved) {
                 self.history = true;
@@ -141,6 +144,8 @@ impl Alerts {
         match found.filter(|_| self.touched) {
             Some(position) => self.position = position,
             None if !self.touched => self.position = 0,
+            // Another alert would stand on the page of this one.
+            None if opened => self.level = Level::List,
             None if self.position >= self.lines.len() => self.position = 0,
             None => {}
         }
@@ -226,6 +231,7 @@ impl View for Alerts {
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         self.refresh(cx);
         self.touched = true;
+        self.asked_of = None;
         if let Level::Lab(lab) = &mut self.level
             && lab.update(action, cx, out)
         {
@@ -251,8 +257,11 @@ impl View for Alerts {
                         out.effects.push(Effect::Command(Command::ExpireSilence { id: silence.id.clone() }));
                     }
                     None => {
-                        let label = format!("silence {} for (and why)", alert.name);
+                        let asked_of = identity(alert);
+                        // Several alerts can have one name.
+                        let label = format!("silence {} for (and why)", [&alert.name, subject(alert)].join(" ").trim_end());
                         out.ask = Some(Ask { topic: "silence", label, text: "1h ".to_owned(), promql: false });
+                        self.asked_of = Some(asked_of);
                     }
                 }
             }
@@ -296,7 +305,12 @@ impl View for Alerts {
 
     fn answer(&mut self, topic: &'static str, text: &str, cx: &Cx<'_>, out: &mut Out) {
         self.refresh(cx);
+        // While somebody typed, the alert may have gone and another one stand under the cursor.
+        let another = self.asked_of.take().is_some_and(|of| self.selected(cx).map(identity) != Some(of));
         match (topic, &mut self.level) {
+            ("silence", _) if another => {
+                out.refuse("the alert has left the list meanwhile, nothing is silenced; H shows resolved ones too")
+            }
             ("silence", _) => self.silence(text, cx, out),
             ("acknowledge", _) => match self.selected(cx) {
                 Some(alert) => {
