@@ -96,7 +96,8 @@ pub(crate) fn parse(line: &str, now: Timestamp, zone: Zone) -> Result<Order, Str
     }
 }
 
-/// A point in time: `-10m`, `03:10`, `03:10:31`, `01:10:31Z`, `2026-11-29T03:10:31Z`, `live`, Unix seconds. A time of day later than now was yesterday.
+/// A point in time: `-10m`, `03:10`, `03:10:31`, `01:10:31Z`, `2026-11-29T03:10:31Z`, `live`, Unix seconds or milliseconds.
+/// A time of day later than now was yesterday.
 pub(crate) fn time(text: &str, now: Timestamp, zone: Zone) -> Result<Option<Timestamp>, String> {
     let bad = || format!("`{text}` is not a time; write -10m, 03:10:31 or live");
     if matches!(text, "live" | "now" | "0") {
@@ -116,8 +117,12 @@ pub(crate) fn time(text: &str, now: Timestamp, zone: Zone) -> Result<Option<Time
         return zone.last_time_of_day(time, now).ok_or_else(bad).map(Some);
     }
     let seconds: f64 = text.parse().map_err(|_| bad())?;
-    let at = Timestamp::from_seconds(seconds);
-    if seconds > 1e9 && at <= now { Ok(Some(at)) } else { Err(bad()) }
+    let at = match seconds {
+        1e9..1e11 => Timestamp::from_seconds(seconds),
+        1e11..1e14 => Timestamp::from_seconds(seconds / 1000.0),
+        _ => return Err(bad()),
+    };
+    if at <= now { Ok(Some(at)) } else { Err(bad()) }
 }
 
 /// What could stand at the end of the line: whole lines.
@@ -178,13 +183,13 @@ mod tests {
         assert_eq!(time("23:00:00", NOW, Zone::default()), Ok(Some(Timestamp::from_millis(1_699_916_400_000))), "yesterday");
         assert_eq!(time("live", NOW, Zone::default()), Ok(None));
         let ten_past = Ok(Some(Timestamp::from_millis(1_699_999_800_000)));
-        for dated in ["2023-11-14T22:10:00Z", "2023-11-14T23:10:00.000+01:00", "2023-11-14 22:10", "2023-11-14T22:10:00"] {
+        for dated in ["2023-11-14T22:10:00Z", "2023-11-14T23:10:00.000+01:00", "2023-11-14 22:10", "2023-11-14T22:10:00", "1699999800", "1699999800000"] {
             assert_eq!(time(dated, NOW, Zone::default()), ten_past, "{dated}");
         }
         let berlin = Zone::named("Europe/Berlin").expect("a zone");
         assert_eq!(time("2023-11-14 23:10", NOW, berlin), ten_past);
         assert!(time("2023-11-15 22:10", NOW, Zone::default()).unwrap_err().contains("yet to come"));
-        for bad in ["x", "25:00", "1:2:3:4", "-x", "3", "10:99"] {
+        for bad in ["x", "NaN", "inf", "1e300", "25:00", "1:2:3:4", "-x", "3", "10:99"] {
             assert!(time(bad, NOW, Zone::default()).is_err(), "{bad}");
         }
     }
