@@ -166,13 +166,15 @@ impl RemoteSource {
         })
     }
 
-    /// An error with what to do about it, where nobody answers.
+    /// An error with what to do about it: who answers and is not understood is running.
     pub fn advise(&self, error: ReadError) -> anyhow::Error {
-        match error {
-            ReadError::Disconnected(_) => {
-                anyhow::anyhow!("{error}\nis watchfire running at {}? start one with `watchfire` or name it with --url", self.name)
-            }
-            other => other.into(),
+        let ReadError::Disconnected(why) = &error else { return error.into() };
+        match REMEDIES.iter().find(|(sign, _)| why.contains(sign)) {
+            Some((_, remedy)) => anyhow::anyhow!("{}: {why}\n{remedy}", self.name),
+            None => anyhow::anyhow!(
+                "{error}\nis watchfire running at {}? start one with `watchfire run --headless`, or name another",
+                self.name
+            ),
         }
     }
 
@@ -192,6 +194,17 @@ impl RemoteSource {
         self.send(request)
     }
 }
+
+/// What the words of a failed connection mean to the person who set it up.
+const REMEDIES: [(&str, &str); 4] = [
+    ("UnknownIssuer", "name the file of the certificate that vouches for it in WATCHFIRE_CA"),
+    (
+        "CaUsedAsEndEntity",
+        "its certificate is a CA's own; make one with `openssl req -x509 -addext basicConstraints=critical,CA:FALSE ...`",
+    ),
+    ("invalid HTTP version", "it speaks TLS: write https://"),
+    ("InvalidContentType", "it does not speak TLS: write http://"),
+];
 
 impl Source for RemoteSource {
     fn read(&self, request: &Request, at: Option<Timestamp>) -> Result<Reading, ReadError> {

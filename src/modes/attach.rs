@@ -30,9 +30,7 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
         None => own_instance(&door::directory(&environment))?,
     };
     let remote = Arc::new(RemoteSource::of_environment(&address, &runtime)?);
-    remote
-        .read(&Request::Status, None)
-        .map_err(|e| anyhow::anyhow!("cannot attach to {}: {e}\nstart the other side with `watchfire run --headless`", remote.name()))?;
+    remote.read(&Request::Status, None).map_err(|e| remote.advise(e).context(format!("cannot attach to {}", remote.name())))?;
     // A broken configuration is the other side's business; here it only costs the looks.
     let ui = Config::load(None, environment.clone(), []).map_or_else(|_| Ui::default(), |loaded| loaded.config.ui);
     if args.screen.plain {

@@ -47,7 +47,12 @@ fn a_terminal_attaches_over_tls_with_a_token() {
     let (code, text) = status(&[("WATCHFIRE_CA", &certificate)]);
     assert!(code == Some(2) && text.to_lowercase().contains("token"), "without a token: {text}");
     let (code, text) = status(&[("WATCHFIRE_TOKEN", TOKEN)]);
-    assert!(code == Some(2) && text.contains("certificate"), "a certificate nobody vouches for: {text}");
+    assert!(code == Some(2) && text.contains("certificate") && text.contains("WATCHFIRE_CA"), "a certificate nobody vouches for: {text}");
+    let attached = |url: &str| words(&command(home.path()).args(["attach", url]).output().expect("it runs"));
+    let text = attached(&url);
+    assert!(text.contains("WATCHFIRE_CA") && !text.contains("start one"), "it runs already: {text}");
+    let text = attached(&url.replace("https", "http"));
+    assert!(text.contains("write https://"), "{text}");
     let program = env!("CARGO_BIN_EXE_watchfire");
     let environment = [("WATCHFIRE_CA", certificate.as_str()), ("WATCHFIRE_TOKEN", TOKEN)];
     let mut screen = Screen::start_program(100, 30, program, &["attach", &url, "--theme", "dark"], &environment);
