@@ -1,11 +1,13 @@
 //! `watchfire config`: write, check and show the configuration.
 
-use crate::cli::{ConfigCommand, RunFlags};
+use crate::cli::{ConfigCommand, RunFlags, ScreenFlags};
 use crate::exit;
 use crate::instance::Plan;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use watchfire_config::Ui;
+use watchfire_views::App;
 
 /// # Errors
 /// When the configuration is wrong; every mistake is named.
@@ -49,6 +51,14 @@ fn write(file: Option<&Path>, text: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Theme, keymap and time zone are read as the screens would, without asking the terminal anything.
+fn looks(ui: &Ui) -> anyhow::Result<()> {
+    let theme = matches!(ui.theme.as_str(), "" | "auto").then(|| "dark".to_owned());
+    let flags = ScreenFlags { theme, ..ScreenFlags::default() };
+    App::new(crate::appearance::options(&flags, ui)?)?;
+    Ok(())
+}
+
 fn check(flags: &RunFlags) -> anyhow::Result<ExitCode> {
     let plan = match Plan::from_flags(flags) {
         Ok(plan) => plan,
@@ -66,6 +76,9 @@ fn check(flags: &RunFlags) -> anyhow::Result<ExitCode> {
         }
     };
     if let Err(e) = crate::instance::targets(&plan) {
+        wrong.push(e);
+    }
+    if let Err(e) = looks(&plan.config.ui) {
         wrong.push(e);
     }
     let delivery = crate::instance::notify_settings(&plan, "");

@@ -108,6 +108,25 @@ fn a_configuration_that_others_can_write_is_refused_and_a_link_of_ones_own_is_no
 }
 
 #[test]
+fn what_the_screens_would_refuse_is_found_by_the_check() {
+    let home = TempDir::new().expect("a directory");
+    let (config, keymap) = (home.path().join("config.toml"), home.path().join("keys.toml"));
+    for (keys, setting, complaint) in [
+        ("\"M\" = \"nosuchaction\"\n", "", "nosuchaction"),
+        ("\"M\" = \"map\"\n", "theme = \"pink\"\n", "pink"),
+        ("\"M\" = \"map\"\n", "timezone = \"Mars/Olympus\"\n", "Mars/Olympus"),
+        ("\"M\" = \"map\"\n", "", ""),
+    ] {
+        fs::write(&keymap, format!("[everywhere]\n{keys}")).expect("written");
+        fs::write(&config, format!("[ui]\nkeymap = {keymap:?}\n{setting}")).expect("written");
+        let output = command(home.path()).args(["config", "check", "--config", &text(&config)]).output().expect("runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let code = if complaint.is_empty() { 0 } else { 1 };
+        assert!(output.status.code() == Some(code) && said.contains(complaint), "{setting}{keys}{said}");
+    }
+}
+
+#[test]
 fn secrets_that_others_can_read_warn_and_strict_refuses_them() {
     let home = TempDir::new().expect("a directory");
     let config = home.path().join("config.toml");
