@@ -196,6 +196,11 @@ impl Keymap {
         keys
     }
 
+    /// Whether any view has a key for an action.
+    pub(crate) fn binds(&self, action: Action) -> bool {
+        self.tables.values().flatten().any(|(_, a)| *a == Some(action))
+    }
+
     /// Actions bound in the table of one view.
     pub(crate) fn of_view(&self, view: &str) -> Vec<Action> {
         let mut actions: Vec<Action> = self.tables.get(view).into_iter().flatten().filter_map(|(_, a)| *a).collect();

@@ -19,6 +19,8 @@ pub(crate) enum Choice {
 #[derive(Debug)]
 struct Entry {
     text: String,
+    /// What `:` and keymap files call it.
+    name: &'static str,
     keys: String,
     choice: Choice,
 }
@@ -34,14 +36,18 @@ pub(crate) struct Palette {
 impl Palette {
     pub(crate) fn new(keymap: &Keymap, view: ViewId, services: &[&str]) -> Palette {
         let here = keymap.of_view(view.name());
-        let everywhere = Action::ALL.iter().filter(|a| !here.contains(a) && !keymap.keys(view.name(), **a).is_empty());
+        // What no key is left for is found here; what only other views have a key for is theirs.
+        let everywhere =
+            Action::ALL.iter().filter(|a| !here.contains(a) && (!keymap.keys(view.name(), **a).is_empty() || !keymap.binds(**a)));
         let actions = here.iter().chain(everywhere).map(|action| Entry {
             text: action.long().to_owned(),
+            name: action.name(),
             keys: keymap.keys(view.name(), *action).first().cloned().unwrap_or_default(),
             choice: Choice::Act(*action),
         });
         let services = services.iter().map(|name| Entry {
             text: format!("service {name}"),
+            name: "",
             keys: String::new(),
             choice: Choice::Go(Place { view: ViewId::Service, subject: Some((*name).to_owned()) }),
         });
@@ -59,7 +65,10 @@ impl Palette {
             .entries
             .iter()
             .enumerate()
-            .filter_map(|(i, entry)| pattern.score(Utf32Str::new(&entry.text, &mut letters), &mut matcher).map(|score| (score, i)))
+            .filter_map(|(i, entry)| {
+                let scores = [entry.text.as_str(), entry.name].map(|text| pattern.score(Utf32Str::new(text, &mut letters), &mut matcher));
+                scores.into_iter().max().flatten().map(|score| (score, i))
+            })
             .collect();
         scored.sort_by_key(|(score, i)| (std::cmp::Reverse(*score), *i));
         self.found = scored.into_iter().map(|(_, i)| i).collect();

@@ -529,6 +529,15 @@ fn the_palette_finds_actions_by_a_few_letters() {
     let mut screen = Screen::incident();
     screen.keys("<c-p>brkrs").shows("open circuit breakers").keys("<enter>").shows("IN SERVICE");
     screen.keys("<c-p>ai-serv<enter>").shows("Service ai-service");
+    // By name too, and also where no key is left.
+    let keymap = "[everywhere]\n\"q\" = \"none\"\n\"ctrl-c\" = \"none\"\n".to_owned();
+    let mut screen =
+        Screen { app: fixture::app(Situation::Incident, Options { keymap: Some(keymap), ..Options::default() }), effects: Vec::new() };
+    screen.keys("<c-c>q");
+    assert!(!screen.asked(&Effect::Quit));
+    screen.keys("<c-p>force_quit<enter>");
+    assert!(screen.asked(&Effect::Quit), "{}", screen.text());
+    screen.keys("2<c-p>rulelab").shows("no action of that name");
 }
 
 #[test]
