@@ -54,7 +54,8 @@ impl LocalSource {
             silences: self.facts.silences(),
             broken_rules: conclusion.broken_rules.clone(),
             rules: conclusion.rules,
-            last_evaluation: conclusion.last_evaluation,
+            // Rules evaluated since say nothing of then.
+            last_evaluation: conclusion.last_evaluation.filter(|last| at.is_none_or(|at| *last <= at)),
         };
         if at.is_none() {
             self.chronicle.rules.keep(self.clock.now(), std::slice::from_ref(&around));

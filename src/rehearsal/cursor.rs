@@ -51,6 +51,8 @@ fn what_is_shown_at_a_moment_is_what_was_shown_then() {
         before.contains("watchfire was not running then: it started ") && !before.contains("B of") && !before.contains("SIMULATED"),
         "{before}"
     );
+    let before = screen(&source, "alerts", sizes[1], now, Some(EPOCH.saturating_sub(Duration::from_secs(600)))).frame_text(200, 50);
+    assert!(before.contains("no alert is known of then") && !before.contains("nothing fires"), "{before}");
     let unseen = EPOCH.saturating_add(Duration::from_secs(MOMENTS[0] / 2));
     let unseen = screen(&source, "services", sizes[1], now, Some(unseen)).frame_text(200, 50);
     assert!(unseen.contains("rebuilt from series alone"), "{unseen}");

@@ -49,7 +49,7 @@ pub(crate) fn too_small(canvas: &mut Canvas<'_>) {
 pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     let width = canvas.width();
     // What fires comes before where it was read, the word for now and the zone.
-    let pieces = parts.status.map(counts).unwrap_or_default();
+    let pieces = parts.status.map(|status| counts(status, parts.cx.at.is_some())).unwrap_or_default();
     let since = parts.status.and_then(|s| s.overall_since).map_or(0, |s| 1 + display_width(&number::since(Some(s), parts.cx.now)));
     let needed = match (parts.status, pieces.first()) {
         (Some(status), Some((first, _))) if fires(status) && width >= 60 => {
@@ -136,7 +136,7 @@ fn fires(status: &Status) -> bool {
 }
 
 /// Firing alerts by severity, loudest first, then what is explained and what is pending.
-fn counts(status: &Status) -> Vec<(String, Role)> {
+fn counts(status: &Status, past: bool) -> Vec<(String, Role)> {
     let mut pieces: Vec<(String, Role)> = Vec::new();
     let mut add = |text: String, role: Role| {
         let text = if pieces.is_empty() { text } else { format!(" · {text}") };
@@ -156,7 +156,9 @@ fn counts(status: &Status) -> Vec<(String, Role)> {
         add(format!("{} pending", status.pending), Role::Dim);
     }
     if pieces.is_empty() {
-        pieces.push(("nothing fires".to_owned(), Role::Dim));
+        // Where nobody watched, silence says nothing.
+        let unknown = past && status.overall == HealthState::Unknown;
+        pieces.push((if unknown { "no alert known" } else { "nothing fires" }.to_owned(), Role::Dim));
     }
     if status.held > 0 {
         pieces.push((format!(" ({} explained)", status.held), Role::Dim));

@@ -434,14 +434,18 @@ impl View for Alerts {
         if self.lines.is_empty() {
             let none = match reading.rules {
                 0 => "no rules loaded",
+                _ if cx.at.is_some() && reading.last_evaluation.is_none() => "no alert is known of then",
                 _ if self.history => "nothing fires, and nothing resolved within 15 minutes",
                 _ => "nothing fires",
             };
             let advice = if reading.rules == 0 {
                 "watchfire --rules FILE reads Prometheus rule files".to_owned()
             } else {
-                let at =
-                    reading.last_evaluation.map_or_else(|| "not evaluated yet".to_owned(), |t| format!("evaluated {}", cx.zone.clock(t)));
+                let at = match reading.last_evaluation {
+                    Some(last) => format!("evaluated {}", cx.zone.clock(last)),
+                    None if cx.at.is_some() => "and no record of an evaluation".to_owned(),
+                    None => "not evaluated yet".to_owned(),
+                };
                 let more = if self.history { "" } else { "; H shows what was resolved" };
                 format!("{} rules, {at}{more}", reading.rules)
             };
