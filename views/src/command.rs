@@ -183,7 +183,14 @@ mod tests {
         assert_eq!(time("23:00:00", NOW, Zone::default()), Ok(Some(Timestamp::from_millis(1_699_916_400_000))), "yesterday");
         assert_eq!(time("live", NOW, Zone::default()), Ok(None));
         let ten_past = Ok(Some(Timestamp::from_millis(1_699_999_800_000)));
-        for dated in ["2023-11-14T22:10:00Z", "2023-11-14T23:10:00.000+01:00", "2023-11-14 22:10", "2023-11-14T22:10:00", "1699999800", "1699999800000"] {
+        for dated in [
+            "2023-11-14T22:10:00Z",
+            "2023-11-14T23:10:00.000+01:00",
+            "2023-11-14 22:10",
+            "2023-11-14T22:10:00",
+            "1699999800",
+            "1699999800000",
+        ] {
             assert_eq!(time(dated, NOW, Zone::default()), ten_past, "{dated}");
         }
         let berlin = Zone::named("Europe/Berlin").expect("a zone");
