@@ -90,7 +90,7 @@ pub struct RunFlags {
     /// Send alerts to this Alertmanager too.
     #[arg(long, value_name = "URL")]
     pub alertmanager: Option<String>,
-    /// Where alert states, silences and unsent notifications survive a restart.
+    /// Where alert states, silences and unsent notifications survive a restart; a demo forgets them and only logs there.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Bound on telemetry held in memory [default: 512MiB]

@@ -1,25 +1,16 @@
 //! Keys do what help says: a situation, keys, and what is then on screen or asked of the program.
 
+mod alerts;
+#[path = "../fixture/mod.rs"]
 mod fixture;
+mod traces;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use fixture::screen::Screen;
 use fixture::{NOW, Situation, answer, app};
-use watchfire_model::reading::{Command, Health};
+use watchfire_model::reading::Health;
 use watchfire_model::{Reading, Request, Timestamp};
 use watchfire_views::{Effect, Event, Options};
-
-#[test]
-fn from_wrong_to_the_failing_span_in_five_keys() {
-    // Services shows the failing service first; its alert opens with its trace, at the span where the failure began.
-    let mut screen = Screen::incident();
-    screen
-        .keys("8<enter><enter>")
-        .shows("POST /api/content/posts")
-        .shows("facebook POST /feed   1.60s, self 1.60s   client  error timeout");
-    screen.keys("<enter>").shows("error timeout after 1.6s").keys("<esc>g").shows("api-gateway POST /api/content/posts   5.31s,");
-    screen.keys("e").shows("social-service publish   5.02s").keys("e").shows("facebook POST /feed   1.60s");
-}
 
 #[test]
 fn simulated_rows_are_never_shown_without_their_mark() {
@@ -56,17 +47,6 @@ fn on_the_smallest_screen_no_reason_covers_a_figure() {
     let text = app(Situation::Incident, Options::default()).frame_text(40, 10);
     let row = text.lines().find(|line| line.contains("✖ social-s")).expect("the failing service").to_owned();
     assert!(row.contains(" 42.1/s  18.4 "), "{row}");
-}
-
-#[test]
-fn why_an_alert_fires_names_on_a_low_screen_what_leads_on_and_what_it_leaves_out() {
-    let mut screen = Screen::incident();
-    screen.keys("8<enter>");
-    let text = screen.app.frame_text(80, 24);
-    for part in ["explains", "operation", "traces", "runbook", "more in a larger window: "] {
-        assert!(text.contains(part), "{part} is not on screen:\n{text}");
-    }
-    assert!(!screen.app.frame_text(120, 50).contains("more in a larger window"), "nothing is left out where there is room");
 }
 
 #[test]
@@ -200,184 +180,6 @@ fn freezing_holds_and_counts_what_arrives() {
     screen.shows("breaker facebook open 2m").shows(" held");
     screen.app.handle(Event::Key(KeyEvent::new(KeyCode::Char(' '), KeyModifiers::NONE)));
     screen.shows("● live").hides("breaker facebook open 2m");
-}
-
-#[test]
-fn alerts_are_silenced_and_acknowledged() {
-    let mut screen = Screen::incident();
-    screen.keys("8s").shows("silence SocialErrorRateHigh social-service for").keys("<c-u>2h provider is down<enter>");
-    let silence = screen.effects.iter().find_map(|e| match e {
-        Effect::Command(Command::Silence(s)) => Some(s.clone()),
-        _ => None,
-    });
-    let silence = silence.expect("a silence was asked for");
-    assert_eq!(silence.ends_at.since(silence.starts_at).as_secs(), 7200);
-    assert_eq!((silence.comment.as_str(), silence.created_by.as_str()), ("provider is down", "ana"));
-    assert!(silence.matchers.contains(&("service".into(), "=".into(), "social-service".into())));
-    screen.keys("a");
-    assert!(screen.effects.iter().any(|e| matches!(e, Effect::Command(Command::Acknowledge { by, .. }) if by == "ana")));
-    screen.keys("s<c-u>forever<enter>").shows("is not a duration");
-}
-
-/// The alerts of the incident, with one more that comes first in the list, and without some.
-fn alerts_of(gone: &str, newcomer: bool) -> Result<Reading, watchfire_model::reading::ReadError> {
-    let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("alerts") };
-    let mut worse = alerts.alerts[0].clone();
-    (worse.name, worse.fingerprint, worse.active_at) = ("EverythingIsDown".into(), "0".into(), Some(fixture::ago(9000)));
-    alerts.alerts.retain(|a| a.name != gone);
-    alerts.alerts.extend(newcomer.then_some(worse));
-    Ok(Reading::Alerts(alerts))
-}
-
-#[test]
-fn what_is_silenced_is_the_alert_that_was_asked_about_and_from_now_on() {
-    for (gone, newcomer, silenced) in [("", true, Some("SocialErrorRateHigh")), ("SocialErrorRateHigh", true, None)] {
-        let mut screen = Screen::incident();
-        screen.keys("8s").shows("silence SocialErrorRateHigh social-service for (and why) 1h");
-        screen.app.receive(&Request::Alerts, alerts_of(gone, newcomer));
-        let effects = screen.app.handle(Event::Key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE)));
-        let asked = effects.iter().find_map(|e| match e {
-            Effect::Command(Command::Silence(s)) => Some(s.matchers[0].2.as_str()),
-            _ => None,
-        });
-        assert_eq!(asked, silenced, "{}", screen.text());
-    }
-    // A silence of the past would end before it began.
-    let mut screen = Screen::incident();
-    screen.keys("8:at -2h<enter>s<enter>");
-    let begins = screen.effects.iter().find_map(|e| match e {
-        Effect::Command(Command::Silence(s)) => Some((s.starts_at, s.ends_at.since(s.starts_at).as_secs())),
-        _ => None,
-    });
-    assert_eq!(begins, Some((NOW, 3600)));
-}
-
-#[test]
-fn the_page_of_an_alert_stays_its_own() {
-    let mut screen = Screen::incident();
-    screen.keys("8<enter>").shows("✖ SocialErrorRateHigh  social-service");
-    screen.app.receive(&Request::Alerts, alerts_of("", true));
-    screen.shows("✖ SocialErrorRateHigh  social-service");
-    // Nothing stands on it when the alert is gone: the list does.
-    screen.app.receive(&Request::Alerts, alerts_of("SocialErrorRateHigh", true));
-    screen.shows("CAUSE").shows("EverythingIsDown");
-    // One that resolves is read on.
-    let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("alerts") };
-    let mut screen = Screen::incident();
-    screen.keys("8<enter>");
-    for alert in alerts.alerts.iter_mut().filter(|a| a.name == "SocialErrorRateHigh") {
-        (alert.state, alert.resolved_at) = (watchfire_model::reading::AlertState::Resolved, Some(NOW));
-    }
-    screen.app.receive(&Request::Alerts, Ok(Reading::Alerts(alerts)));
-    screen.shows("SocialErrorRateHigh  social-service  resolved");
-}
-
-#[test]
-fn an_alert_says_when_nothing_confirms_it_and_when_nobody_can_hear_it() {
-    let mut screen = Screen::incident();
-    screen.keys("8").hides("before the restart");
-    let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("alerts") };
-    for alert in alerts.alerts.iter_mut().filter(|a| a.name == "SocialErrorRateHigh") {
-        (alert.unconfirmed, alert.unheard, alert.notified, alert.notified_by) = (true, true, false, Vec::new());
-    }
-    screen.app.receive(&Request::Alerts, Ok(Reading::Alerts(alerts)));
-    screen.shows("from before the restart, no data since · 18.4 % of 42/s fail").shows("nobody: no route");
-}
-
-#[test]
-fn the_rule_lab_asks_the_past_again() {
-    let mut screen = Screen::incident();
-    screen.keys("8r").shows("would have fired 2 times").shows("fires  > 0.05").keys("+").shows("fires  > 0.055   the rule has > 0.05");
-    let asked = |screen: &Screen| {
-        screen.app.wants().into_iter().find_map(|r| match r {
-            Request::Backtest(q) => Some(q),
-            _ => None,
-        })
-    };
-    assert!(asked(&screen).is_some_and(|q| q.expression.ends_with("> 0.055")));
-    screen.keys("f<c-u>2m<enter>");
-    assert!(asked(&screen).is_some_and(|q| q.for_seconds == 120.0));
-    screen.keys("_").keys("<esc>").shows("CAUSE");
-}
-
-#[test]
-fn a_region_of_the_heatmap_is_explained() {
-    let mut screen = Screen::incident();
-    screen.keys("4v").keys("hhhh").shows("region").keys("jjr").shows("peer.service = facebook");
-    let query = screen
-        .app
-        .wants()
-        .into_iter()
-        .find_map(|r| if let Request::Explain(q) = r { Some(q) } else { None })
-        .expect("an explanation was asked for");
-    assert!(query.min_duration_ms.is_some_and(|ms| ms > 100.0) && query.start < query.end);
-    screen.keys("<enter>").shows("trace 4bf92f3577b34da6").keys("<esc>").shows("peer.service = facebook");
-}
-
-#[test]
-fn what_failing_spans_have_in_common_is_a_key_away() {
-    let mut screen = Screen::incident();
-    screen
-        .keys("4")
-        .shows("f what fails")
-        .keys("f")
-        .shows("failing, of any duration")
-        .shows("peer.service = facebook")
-        .shows("f what is slow");
-    let failing = |screen: &Screen| screen.app.wants().iter().any(|r| matches!(r, Request::Explain(q) if q.errors_only));
-    assert!(failing(&screen));
-    screen.keys("f").shows("slower than").shows("f what fails");
-    assert!(!failing(&screen));
-    // Of a region only what fails in it.
-    screen.keys("<esc>vhhjjf").shows("failing, ").hides("of any duration");
-    assert!(failing(&screen));
-}
-
-#[test]
-fn traces_fold_search_pin_and_compare() {
-    let mut screen = Screen::incident();
-    screen.keys("3<enter>").shows("INSERT posts").keys("gjjh").hides("INSERT posts").shows("+6").keys("l").shows("INSERT posts");
-    screen
-        .keys("/deadline<enter>")
-        .shows("no span holds deadline")
-        .keys("/resend_count<c-u>graph.face<enter>")
-        .shows("search graph.face")
-        .shows("1.69s, self 1.69s");
-    screen.keys("v").hides("analytics-service").keys("v").keys("p");
-    assert!(screen.effects.iter().any(|e| matches!(e, Effect::Command(Command::PinTrace { id }) if id.starts_with("4bf9"))));
-    screen.keys("<esc>x").shows("»").keys("jd").shows("A  api-gateway POST /api/content/posts").shows("4 errors").shows("3 ✖3");
-    screen.keys("<esc>").event(Event::Paste("4bf92f3577b34da6a3ce929d0e0e4736\n".into())).shows("POST /api/content/posts");
-    screen.event(Event::Paste("req-123".into())).shows("no trace, span or correlation id req-123 is held");
-    screen.shows("i asks for another id").hides("span  h fold").keys("i").shows("trace, span or correlation id");
-}
-
-#[test]
-fn an_open_trace_is_marked_and_compared_and_searched_both_ways() {
-    let mut screen = Screen::incident();
-    screen.keys("3<enter>d").shows("✖ mark another trace with x first").keys("x").shows("» marked").shows("x mark");
-    screen.keys("<esc>j<enter>").keys("d").shows("B - A").shows("social-service publish").shows("operations");
-    screen.keys("<esc>").shows("41ms   5 spans").hides("B - A");
-    screen
-        .keys("<esc>k<enter>gn")
-        .shows("✖ / searches in this trace")
-        .keys("/feed<enter>")
-        .shows("facebook POST /feed   1.60s, self 1.60s");
-    // Three spans hold it; after the last comes the first, and before the first the last.
-    screen.keys("nn").shows("facebook POST /feed   1.69s").keys("n").shows("facebook POST /feed   1.60s");
-    screen.keys("N").shows("facebook POST /feed   1.69s");
-    // Who marked another trace came to compare, also where there is little room.
-    screen.keys("<esc>j<enter>");
-    assert!(screen.app.frame_text(80, 24).contains("d compare with marked"));
-}
-
-#[test]
-fn a_pasted_span_or_correlation_id_lands_on_its_span() {
-    for id in ["09", "req-42"] {
-        let mut screen = Screen::incident();
-        screen.event(Event::Paste(id.into())).shows("facebook POST /feed   1.69s").shows("Services › Traces › trace");
-    }
-    // The id of the trace itself lands where its failure began.
-    Screen::incident().event(Event::Paste("4bf92f3577b34da6a3ce929d0e0e4736".into())).shows("facebook POST /feed   1.60s, self");
 }
 
 #[test]
@@ -621,16 +423,6 @@ fn the_open_breaker_and_the_filling_queue_are_a_key_away() {
 }
 
 #[test]
-fn from_any_first_screen_the_failing_span_is_five_keys_away() {
-    // Services, the service, its traces, the first with errors, its first failing span.
-    Screen::incident().keys("<enter>t<enter>e").shows("timeout after 1.6s");
-    // The map stands at what is worst.
-    Screen::incident().keys("2t<enter>e<enter>").shows("error timeout after 1.6s");
-    // What is slow in the heatmap, explained, with an example.
-    Screen::incident().keys("4r<enter>e<enter>").shows("error timeout after 1.6s");
-}
-
-#[test]
 fn times_are_shown_and_read_in_the_zone_of_the_person() {
     let zone = watchfire_views::Zone::named("Asia/Kolkata").expect("a zone");
     let options = Options { zone, ..Options::default() };
@@ -639,16 +431,4 @@ fn times_are_shown_and_read_in_the_zone_of_the_person() {
     screen.keys(":at 08:40<enter>").shows("‖ at 08:40:00 IST  -2m44s").keys(":at 03:09Z<enter>").shows("‖ at 08:39:00 IST");
     screen.keys("<end>3").shows("08:42:02.100").keys("<enter>").shows("08:42:02.114");
     screen.keys("L").shows("08:42:35.000 ERROR");
-}
-
-#[test]
-fn a_value_in_explore_leads_to_its_trace() {
-    let mut screen = Screen::incident();
-    screen.keys("0<enter>").shows("EXEMPLARS").shows("◆").keys("t").shows("trace 4bf92f3577b34da6");
-    // The rows go on into the list below them.
-    screen.keys("<esc>G").keys("y");
-    assert!(screen.effects.iter().any(|e| matches!(e, Effect::Copy(id) if id.starts_with("4bf9"))));
-    screen.keys("<enter>").shows("trace 4bf92f3577b34da6");
-    // Without an exemplar, the traces that the series counts.
-    screen.keys("0<esc><enter>jt").shows("Traces content-service");
 }

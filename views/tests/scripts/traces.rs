@@ -1,0 +1,120 @@
+//! From a figure to the failing span.
+
+use super::fixture::screen::Screen;
+use watchfire_model::Request;
+use watchfire_model::reading::Command;
+use watchfire_views::{Effect, Event};
+
+#[test]
+fn from_wrong_to_the_failing_span_in_five_keys() {
+    // Services shows the failing service first; its alert opens with its trace, at the span where the failure began.
+    let mut screen = Screen::incident();
+    screen
+        .keys("8<enter><enter>")
+        .shows("POST /api/content/posts")
+        .shows("facebook POST /feed   1.60s, self 1.60s   client  error timeout");
+    screen.keys("<enter>").shows("error timeout after 1.6s").keys("<esc>g").shows("api-gateway POST /api/content/posts   5.31s,");
+    screen.keys("e").shows("social-service publish   5.02s").keys("e").shows("facebook POST /feed   1.60s");
+}
+
+#[test]
+fn a_region_of_the_heatmap_is_explained() {
+    let mut screen = Screen::incident();
+    screen.keys("4v").keys("hhhh").shows("region").keys("jjr").shows("peer.service = facebook");
+    let query = screen
+        .app
+        .wants()
+        .into_iter()
+        .find_map(|r| if let Request::Explain(q) = r { Some(q) } else { None })
+        .expect("an explanation was asked for");
+    assert!(query.min_duration_ms.is_some_and(|ms| ms > 100.0) && query.start < query.end);
+    screen.keys("<enter>").shows("trace 4bf92f3577b34da6").keys("<esc>").shows("peer.service = facebook");
+}
+
+#[test]
+fn what_failing_spans_have_in_common_is_a_key_away() {
+    let mut screen = Screen::incident();
+    screen
+        .keys("4")
+        .shows("f what fails")
+        .keys("f")
+        .shows("failing, of any duration")
+        .shows("peer.service = facebook")
+        .shows("f what is slow");
+    let failing = |screen: &Screen| screen.app.wants().iter().any(|r| matches!(r, Request::Explain(q) if q.errors_only));
+    assert!(failing(&screen));
+    screen.keys("f").shows("slower than").shows("f what fails");
+    assert!(!failing(&screen));
+    // Of a region only what fails in it.
+    screen.keys("<esc>vhhjjf").shows("failing, ").hides("of any duration");
+    assert!(failing(&screen));
+}
+
+#[test]
+fn traces_fold_search_pin_and_compare() {
+    let mut screen = Screen::incident();
+    screen.keys("3<enter>").shows("INSERT posts").keys("gjjh").hides("INSERT posts").shows("+6").keys("l").shows("INSERT posts");
+    screen
+        .keys("/deadline<enter>")
+        .shows("no span holds deadline")
+        .keys("/resend_count<c-u>graph.face<enter>")
+        .shows("search graph.face")
+        .shows("1.69s, self 1.69s");
+    screen.keys("v").hides("analytics-service").keys("v").keys("p");
+    assert!(screen.effects.iter().any(|e| matches!(e, Effect::Command(Command::PinTrace { id }) if id.starts_with("4bf9"))));
+    screen.keys("<esc>x").shows("»").keys("jd").shows("A  api-gateway POST /api/content/posts").shows("4 errors").shows("3 ✖3");
+    screen.keys("<esc>").event(Event::Paste("4bf92f3577b34da6a3ce929d0e0e4736\n".into())).shows("POST /api/content/posts");
+    screen.event(Event::Paste("req-123".into())).shows("no trace, span or correlation id req-123 is held");
+    screen.shows("i asks for another id").hides("span  h fold").keys("i").shows("trace, span or correlation id");
+}
+
+#[test]
+fn an_open_trace_is_marked_and_compared_and_searched_both_ways() {
+    let mut screen = Screen::incident();
+    screen.keys("3<enter>d").shows("✖ mark another trace with x first").keys("x").shows("» marked").shows("x mark");
+    screen.keys("<esc>j<enter>").keys("d").shows("B - A").shows("social-service publish").shows("operations");
+    screen.keys("<esc>").shows("41ms   5 spans").hides("B - A");
+    screen
+        .keys("<esc>k<enter>gn")
+        .shows("✖ / searches in this trace")
+        .keys("/feed<enter>")
+        .shows("facebook POST /feed   1.60s, self 1.60s");
+    // Three spans hold it; after the last comes the first, and before the first the last.
+    screen.keys("nn").shows("facebook POST /feed   1.69s").keys("n").shows("facebook POST /feed   1.60s");
+    screen.keys("N").shows("facebook POST /feed   1.69s");
+    // Who marked another trace came to compare, also where there is little room.
+    screen.keys("<esc>j<enter>");
+    assert!(screen.app.frame_text(80, 24).contains("d compare with marked"));
+}
+
+#[test]
+fn a_pasted_span_or_correlation_id_lands_on_its_span() {
+    for id in ["09", "req-42"] {
+        let mut screen = Screen::incident();
+        screen.event(Event::Paste(id.into())).shows("facebook POST /feed   1.69s").shows("Services › Traces › trace");
+    }
+    // The id of the trace itself lands where its failure began.
+    Screen::incident().event(Event::Paste("4bf92f3577b34da6a3ce929d0e0e4736".into())).shows("facebook POST /feed   1.60s, self");
+}
+
+#[test]
+fn from_any_first_screen_the_failing_span_is_five_keys_away() {
+    // Services, the service, its traces, the first with errors, its first failing span.
+    Screen::incident().keys("<enter>t<enter>e").shows("timeout after 1.6s");
+    // The map stands at what is worst.
+    Screen::incident().keys("2t<enter>e<enter>").shows("error timeout after 1.6s");
+    // What is slow in the heatmap, explained, with an example.
+    Screen::incident().keys("4r<enter>e<enter>").shows("error timeout after 1.6s");
+}
+
+#[test]
+fn a_value_in_explore_leads_to_its_trace() {
+    let mut screen = Screen::incident();
+    screen.keys("0<enter>").shows("EXEMPLARS").shows("◆").keys("t").shows("trace 4bf92f3577b34da6");
+    // The rows go on into the list below them.
+    screen.keys("<esc>G").keys("y");
+    assert!(screen.effects.iter().any(|e| matches!(e, Effect::Copy(id) if id.starts_with("4bf9"))));
+    screen.keys("<enter>").shows("trace 4bf92f3577b34da6");
+    // Without an exemplar, the traces that the series counts.
+    screen.keys("0<esc><enter>jt").shows("Traces content-service");
+}
