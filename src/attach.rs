@@ -9,7 +9,8 @@ use reqwest::header::{self, HeaderValue};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use watchfire_config::files::{BY_HAND, read_text};
+use watchfire_config::tls_refusal;
+use watchfire_fetch::{TlsSettings, client_config};
 use watchfire_model::reading::{Command, CommandSink, ReadError, Reading, Request, Source, Status};
 use watchfire_model::{Timestamp, causes};
 
@@ -99,18 +100,12 @@ impl RemoteSource {
                 (client, base.clone(), base)
             }
         };
-        let client = match &credentials.ca {
-            Some(path) => {
-                let pem = read_text(path, BY_HAND).with_context(|| format!("cannot read the certificates of {}", path.display()))?;
-                client.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem.as_bytes())?)
-            }
-            None => client,
-        };
+        let tls = client_config(&TlsSettings { ca_file: credentials.ca, ..TlsSettings::default() }).context("WATCHFIRE_CA")?;
         Ok(RemoteSource {
             base,
             name,
             token: credentials.token,
-            client: client.build()?,
+            client: client.tls_backend_preconfigured(tls).build()?,
             runtime,
             last: Mutex::new(None),
             held: Mutex::default(),
@@ -131,7 +126,7 @@ impl RemoteSource {
             // Who took the connection and does not answer in time has too much to do, and is not gone.
             let gone = |e: reqwest::Error| match e.is_timeout() && !e.is_connect() {
                 true => ReadError::Timeout,
-                false => ReadError::Disconnected(causes(&e).last().map(ToString::to_string).unwrap_or_default()),
+                false => no_answer(&e),
             };
             let mut response = request.send().await.map_err(gone)?;
             let status = response.status();
@@ -168,13 +163,14 @@ impl RemoteSource {
 
     /// An error with what to do about it: who answers and is not understood is running.
     pub fn advise(&self, error: ReadError) -> anyhow::Error {
-        let ReadError::Disconnected(why) = &error else { return error.into() };
-        match REMEDIES.iter().find(|(sign, _)| why.contains(sign)) {
-            Some((_, remedy)) => anyhow::anyhow!("{}: {why}\n{remedy}", self.name),
-            None => anyhow::anyhow!(
-                "{error}\nis watchfire running at {}? start one with `watchfire run --headless`, or name another",
-                self.name
-            ),
+        match error {
+            ReadError::Disconnected(_) => {
+                anyhow::anyhow!(
+                    "{error}\nis watchfire running at {}? start one with `watchfire run --headless`, or name another",
+                    self.name
+                )
+            }
+            other => other.into(),
         }
     }
 
@@ -195,16 +191,18 @@ impl RemoteSource {
     }
 }
 
-/// What the words of a failed connection mean to the person who set it up.
-const REMEDIES: [(&str, &str); 4] = [
-    ("UnknownIssuer", "name the file of the certificate that vouches for it in WATCHFIRE_CA"),
-    (
-        "CaUsedAsEndEntity",
-        "its certificate is a CA's own; make one with `openssl req -x509 -addext basicConstraints=critical,CA:FALSE ...`",
-    ),
-    ("invalid HTTP version", "it speaks TLS: write https://"),
-    ("InvalidContentType", "it does not speak TLS: write http://"),
-];
+/// Why a request brought no answer. Who refuses to speak, or speaks something else, is there: that is for the caller to mend.
+fn no_answer(error: &reqwest::Error) -> ReadError {
+    if let Some(refused) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+        return ReadError::BadRequest(format!("TLS: {}", tls_refusal(refused, "WATCHFIRE_CA")));
+    }
+    let why = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    // The client's words for the first bytes that a TLS server answers plain HTTP with.
+    if why.starts_with("invalid HTTP version") {
+        return ReadError::BadRequest("it does not answer plain HTTP; write https:// if it speaks TLS".to_owned());
+    }
+    ReadError::Disconnected(why)
+}
 
 impl Source for RemoteSource {
     fn read(&self, request: &Request, at: Option<Timestamp>) -> Result<Reading, ReadError> {

@@ -83,15 +83,15 @@ impl ServerCertVerifier for Named {
     }
 }
 
-/// A refused certificate in words.
-pub fn tls_refusal(error: &rustls::Error) -> String {
+/// A refused server in words. `setting` names the file of those who are trusted.
+pub fn tls_refusal(error: &rustls::Error, setting: &str) -> String {
     match error {
         rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType) => {
             "the port answers without TLS; write http://".to_owned()
         }
-        error if is_authority(error) => "the certificate signed itself; name its file in ca_file to trust it".to_owned(),
+        error if is_authority(error) => format!("the certificate signed itself; name its file in {setting} to trust it"),
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "invalid peer certificate: UnknownIssuer; name the file of its authority in ca_file to trust it".to_owned()
+            format!("invalid peer certificate: UnknownIssuer; name the file of its authority in {setting} to trust it")
         }
         other => handshake_failure(other),
     }
@@ -126,12 +126,12 @@ mod tests {
         let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let expired = CertificateError::ExpiredContext { time: at(1_795_932_418), not_after: at(1_700_000_000) };
         assert_eq!(
-            tls_refusal(&expired.into()),
+            tls_refusal(&expired.into(), "ca_file"),
             "the certificate expired at 2023-11-14T22:13:20Z; by the clock of this machine it is 2026-11-29T06:06:58Z"
         );
         let early = CertificateError::NotValidYetContext { time: at(0), not_before: at(1_700_000_000) };
         assert_eq!(
-            tls_refusal(&early.into()),
+            tls_refusal(&early.into(), "ca_file"),
             "the certificate is valid only from 2023-11-14T22:13:20Z on; by the clock of this machine it is 1970-01-01T00:00:00Z"
         );
     }

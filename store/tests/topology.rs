@@ -65,6 +65,29 @@ fn a_message_is_handed_over_and_what_a_probe_asks_is_the_database_at_that_addres
 }
 
 #[test]
+fn sockets_alone_tell_no_servers_apart() {
+    let mut bench = Bench::new();
+    let query = |id: u64, host: &str, socket: &str| {
+        let span = span(id.into(), id, 0, "GET", CLIENT).with(text("db.system.name", "redis")).with(text("network.peer.address", socket));
+        if host.is_empty() { span } else { span.with(text("server.address", host)) }
+    };
+    let servers = |bench: &Bench, client: &str| {
+        let calls = bench.newest("traces_service_graph_request_total");
+        let of_client = calls.into_iter().filter(|(l, v)| l.value("client") == client && v.as_float().is_some_and(|v| !v.is_nan()));
+        of_client.map(|(l, _)| l.value("server").to_owned()).collect::<Vec<_>>()
+    };
+    // One server whose pod was replaced.
+    bench.send("old", vec![query(1, "", "10.0.0.7"), query(2, "", "10.0.0.8")]);
+    bench.send("web", vec![query(3, "cache-1", "10.0.0.8"), query(4, "cache-1", "10.0.0.9")]);
+    bench.pass(5 * SECONDS);
+    assert_eq!((servers(&bench, "old"), servers(&bench, "web")), (vec!["redis".to_owned()], vec!["redis".to_owned()]));
+    bench.send("web", vec![query(5, "cache-2", "10.0.1.1")]);
+    bench.pass(5 * SECONDS);
+    assert_eq!(servers(&bench, "web"), ["redis@cache-1", "redis@cache-2"]);
+    assert_eq!(servers(&bench, "old"), ["redis"], "which of them it calls it does not say");
+}
+
+#[test]
 fn servers_of_one_name_are_told_apart_once_a_second_is_called() {
     let mut bench = Bench::new();
     let query = |id: u64, name: &str, host: &str| {

@@ -2,6 +2,7 @@
 
 use crate::instance::{Watchfire, command};
 use crate::screen::Screen;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,12 +17,15 @@ use tempfile::TempDir;
 
 const TOKEN: &str = "0123456789abcdef";
 
-/// A certificate for loopback, its key, and a configuration that serves with them and wants a token.
+/// A certificate for loopback that is its own authority, as `openssl req -x509` writes it, its key, and a configuration that serves with them and wants a token.
 fn secured(home: &Path) -> (String, String) {
-    let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let mut parameters = CertificateParams::new(["127.0.0.1".to_owned()]).expect("names");
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let signing_key = KeyPair::generate().expect("a key");
+    let signed = parameters.self_signed(&signing_key).expect("a certificate");
     let (certificate, key, config) = (home.join("cert.pem"), home.join("key.pem"), home.join("config.toml"));
-    fs::write(&certificate, signed.cert.pem()).expect("written");
-    fs::write(&key, signed.signing_key.serialize_pem()).expect("written");
+    fs::write(&certificate, signed.pem()).expect("written");
+    fs::write(&key, signing_key.serialize_pem()).expect("written");
     let text = format!("[security]\ntoken = {TOKEN:?}\ntls_certificate = {certificate:?}\ntls_key = {key:?}\n");
     fs::write(&config, text).expect("written");
     (config.display().to_string(), certificate.display().to_string())

@@ -35,7 +35,7 @@ impl FetchError {
                 return ours.clone();
             }
             if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-                return FetchError::Tls(watchfire_config::tls_refusal(tls));
+                return FetchError::Tls(watchfire_config::tls_refusal(tls, "ca_file"));
             }
         }
         let cause = causes(error).last().map(ToString::to_string).unwrap_or_default();

@@ -232,7 +232,8 @@ impl Edges {
         }
     }
 
-    /// Has edges go on under another name of their server, where `name` gives one. Ends that do not belong there are drawn anew with their next call.
+    /// Has edges go on under another name of their server, where `name` gives one and any of their ends belongs there. Those that do not are drawn anew
+    /// with their next call.
     pub fn rename(
         &mut self,
         name: impl Fn(&ObservedEdge) -> Option<Arc<str>>,
@@ -242,6 +243,9 @@ impl Edges {
         for id in 0..self.states.len() {
             let Some(state) = self.states[id].as_mut().filter(|state| state.own_name) else { continue };
             let Some(server) = name(&state.edge) else { continue };
+            if !self.by_ends.iter().any(|(ends, held)| *held as usize == id && belongs(ends, &server)) {
+                continue;
+            }
             let edge = &state.edge;
             let before = (edge.client.clone(), edge.server.clone(), edge.connection, edge.queue.clone());
             let now = (before.0.clone(), server.clone(), before.2, before.3.clone());

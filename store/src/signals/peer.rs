@@ -84,6 +84,8 @@ pub(crate) struct Peer {
     feeds: Cell<u32>,
     /// Where it is, as callers name it: `host:port`; empty where they do not.
     pub address: Arc<str>,
+    /// Callers were told where it is. What only their sockets know is another address with each restart.
+    configured: bool,
     base: Box<[u8]>,
     /// Of a database or cache: its address. Others of one name are one peer wherever they are.
     place: Box<[u8]>,
@@ -177,7 +179,7 @@ impl Peers {
 
     /// Databases and caches of one name at different addresses are told apart by them. One whose callers do not say where it is keeps the name.
     fn tell_apart(&mut self, newest: usize) {
-        let of_name = |peer: &Peer, name: &[u8]| peer.is_store() && !peer.stated && *peer.base == *name && !peer.address.is_empty();
+        let of_name = |peer: &Peer, name: &[u8]| peer.is_store() && !peer.stated && peer.configured && *peer.base == *name;
         let base = self.peers[newest].base.clone();
         if !of_name(&self.peers[newest], &base) {
             return;
@@ -243,6 +245,7 @@ impl Peers {
                     asked: Cell::new(NOBODY),
                     feeds: Cell::new(NOBODY),
                     address: "".into(),
+                    configured: false,
                     base,
                     place: Box::default(),
                     port: 0,
@@ -268,6 +271,7 @@ impl Peers {
             asked: Cell::new(NOBODY),
             feeds: Cell::new(NOBODY),
             address: at(address.0, address.1),
+            configured: attributes.states_address(),
             base: base.into(),
             place: place.into(),
             port,

@@ -218,6 +218,11 @@ impl<'a> PeerAttributes<'a> {
         !self.service.is_empty() || !self.old_service.is_empty()
     }
 
+    /// Whether the caller was told where the peer is, by whatever name; the other end of its socket it has found out.
+    pub(super) fn states_address(&self) -> bool {
+        !self.address.is_empty() || !self.old_address.is_empty()
+    }
+
     /// Where the peer is: address and port, zero where that is not known.
     #[inline]
     pub(super) fn place(&self) -> (&'a [u8], u32) {

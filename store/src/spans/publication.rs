@@ -112,8 +112,8 @@ impl SpanEngine {
         if let Some(shared) = self.peers.shared() {
             // What is there so far is the first server of that name, or servers of which nobody says where they are.
             let first = |edge: &ObservedEdge| {
-                let placed = edge.connection == Connection::Database && !edge.addresses.is_empty();
-                placed.then(|| shared.get(own_name(&edge.server, &edge.system)).cloned()).flatten()
+                let of_store = edge.connection == Connection::Database;
+                of_store.then(|| shared.get(own_name(&edge.server, &edge.system)).cloned()).flatten()
             };
             let peers = &self.peers;
             let belongs = |ends: &Ends, name: &str| peers.get(ends.server).is_some_and(|peer| *peer.name == *name);

@@ -142,7 +142,7 @@ impl Email {
             return Err(Trouble::Other("TLS: the server shows no certificate".to_owned()));
         };
         let judged = self.trusted.verify_server_cert(server, between, &name, &[], UnixTime::now());
-        judged.map(|_| ()).map_err(|e| Trouble::Other(format!("TLS: {}", tls_refusal(&e))))
+        judged.map(|_| ()).map_err(|e| Trouble::Other(format!("TLS: {}", tls_refusal(&e, "ca_file"))))
     }
 
     async fn transmit(&self, envelope: &Envelope, mail: &[u8]) -> Result<(), Trouble> {

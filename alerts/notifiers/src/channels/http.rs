@@ -113,8 +113,11 @@ fn transport(url: &Url, error: reqwest::Error) -> String {
         "failed"
     };
     let error = error.without_url();
-    let reason = causes(&error).last().map(|deepest| deepest.downcast_ref().map_or_else(|| deepest.to_string(), tls_refusal));
-    let reason = reason.unwrap_or_default();
+    let told = |deepest: &(dyn std::error::Error + 'static)| match deepest.downcast_ref() {
+        Some(tls) => tls_refusal(tls, "ca_file"),
+        None => deepest.to_string(),
+    };
+    let reason = causes(&error).last().map(told).unwrap_or_default();
     format!("{} {kind}: {}", place(url), harmless_limited(&reason, QUOTED))
 }
 
