@@ -1,12 +1,13 @@
 //! From transitions to notices: causes are looked for, paging decides, and what is to be said is put together.
 
-use super::paging::{self, Verdict};
+use super::paging::{self, Audience, Hears, Verdict};
 use super::record::{Paging, Standing};
 use super::{Address, Evaluator, EvidenceRequest, RuleHealth, TickOutcome, notice};
 use crate::cause::{self, Candidate, Explanation, Root};
 use crate::identity::fingerprint;
 use crate::state::{ActiveAlert, Change, Moment};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use watchfire_model::reading::AlertState;
 use watchfire_model::{Cause, Evidence, Notice, Selector, SeriesSource, Severity, TimeRange, Timestamp};
 
@@ -40,8 +41,14 @@ impl Evaluator {
         let explanations = cause::explain(&candidates, &*self.topology, &self.settings.cause, &can_alert);
         let mut standings: Vec<Standing> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.standing).collect();
         let notified_as: Vec<_> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.severity).collect();
-        let unspoken = self.unspoken(&addresses, &candidates, &explanations);
-        let verdicts = paging::decide(&candidates, &explanations, &unspoken, &mut standings, &notified_as, &self.settings, now);
+        let hears = |i: usize, severity: Severity| {
+            let labels = &addresses[i].2;
+            let heard =
+                |audience: &Arc<dyn Audience>| audience.hears(&fingerprint(labels), &notice::outward(labels, &self.settings), severity);
+            self.audience.as_ref().is_none_or(heard)
+        };
+        let unspoken = unspoken(&candidates, &explanations, &hears);
+        let verdicts = paging::decide(&candidates, &explanations, &hears, &unspoken, &mut standings, &notified_as, &self.settings, now);
         let dependents = paging::Dependents::new(&candidates, &explanations);
         let before = std::mem::take(&mut self.explained);
         for (i, address) in addresses.iter().enumerate() {
@@ -60,26 +67,6 @@ impl Evaluator {
             self.apply(address, verdicts[i], standings[i], cause, dependents, &explanations[i], now, outcome);
         }
         outcome.board_changed |= before != self.explained;
-    }
-
-    /// Alerts of whose cause nobody hears, while somebody would hear of them.
-    fn unspoken(&self, addresses: &[Address], candidates: &[Candidate], explanations: &[Option<Explanation>]) -> BTreeSet<usize> {
-        let Some(audience) = &self.audience else { return BTreeSet::new() };
-        let hears = |i: usize, severity: Severity| {
-            let labels = &addresses[i].2;
-            audience.hears(&fingerprint(labels), &notice::outward(labels, &self.settings), severity)
-        };
-        // With how loud it speaks: see `paging::raise`.
-        let mut roots: BTreeMap<usize, (Severity, Vec<usize>)> = BTreeMap::new();
-        for (i, explanation) in explanations.iter().enumerate().filter(|(i, _)| candidates[*i].firing) {
-            if let Some(Explanation { root: Root::Alert(root), .. }) = explanation {
-                let (loudest, victims) = roots.entry(*root).or_insert((candidates[*root].severity, Vec::new()));
-                *loudest = (*loudest).max(candidates[i].severity);
-                victims.push(i);
-            }
-        }
-        let mute = roots.into_iter().filter(|(root, (loudest, _))| candidates[*root].firing && !hears(*root, *loudest));
-        mute.flat_map(|(_, (_, victims))| victims).filter(|i| hears(*i, candidates[*i].severity)).collect()
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -214,4 +201,19 @@ fn candidate(alert: &ActiveAlert) -> Candidate {
 /// Gives the alert's next notice its place in the order. Starts at the time, so that an alert that was forgotten does not start over.
 fn bump(paging: &mut Paging, now: Moment) {
     paging.revision = (paging.revision + 1).max(u64::try_from(now.at.millis()).unwrap_or(0));
+}
+
+/// Alerts of whose cause nobody hears, while somebody would hear of them.
+fn unspoken(candidates: &[Candidate], explanations: &[Option<Explanation>], hears: &Hears<'_>) -> BTreeSet<usize> {
+    // With how loud it speaks: see `paging::raise`.
+    let mut roots: BTreeMap<usize, (Severity, Vec<usize>)> = BTreeMap::new();
+    for (i, explanation) in explanations.iter().enumerate().filter(|(i, _)| candidates[*i].firing) {
+        if let Some(Explanation { root: Root::Alert(root), .. }) = explanation {
+            let (loudest, victims) = roots.entry(*root).or_insert((candidates[*root].severity, Vec::new()));
+            *loudest = (*loudest).max(candidates[i].severity);
+            victims.push(i);
+        }
+    }
+    let mute = roots.into_iter().filter(|(root, (loudest, _))| candidates[*root].firing && !hears(*root, *loudest));
+    mute.flat_map(|(_, (_, victims))| victims).filter(|i| hears(*i, candidates[*i].severity)).collect()
 }

@@ -24,10 +24,15 @@ pub(super) enum Verdict {
     Explain,
 }
 
+/// Whether somebody hears of the candidate at this index when it speaks that loud.
+pub(super) type Hears<'a> = dyn Fn(usize, Severity) -> bool + 'a;
+
 /// Decides for all active alerts at once. `standings` are updated; one verdict per candidate. Nobody hears of the cause of the `unspoken`, who would be heard.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn decide(
     candidates: &[Candidate],
     explanations: &[Option<Explanation>],
+    hears: &Hears<'_>,
     unspoken: &BTreeSet<usize>,
     standings: &mut [Standing],
     notified_as: &[Option<Severity>],
@@ -62,7 +67,7 @@ pub(super) fn decide(
         }
     }
     for members in groups.values() {
-        represent(members, candidates, explanations, standings, &mut verdicts, settings, now);
+        represent(members, candidates, explanations, hears, standings, notified_as, &mut verdicts, settings, now);
     }
     raise(candidates, explanations, standings, notified_as, &mut verdicts);
     for (i, verdict) in verdicts.iter().enumerate() {
@@ -85,33 +90,42 @@ fn group_key(root: &Root) -> String {
     }
 }
 
-/// Alerts that share a suspected cause share one page as well: when waiting is over the one nearest to it speaks for all.
+/// Alerts that share a suspected cause share one page as well: when waiting is over the one nearest to it that anybody hears speaks for all, as loud as
+/// the loudest of them. If it has spoken lower before, it speaks again.
+#[allow(clippy::too_many_arguments)]
 fn represent(
     members: &[usize],
     candidates: &[Candidate],
     explanations: &[Option<Explanation>],
+    hears: &Hears<'_>,
     standings: &mut [Standing],
+    notified_as: &[Option<Severity>],
     verdicts: &mut [Verdict],
     settings: &EvaluatorSettings,
     now: Moment,
 ) {
-    let spoken = members.iter().any(|&i| standings[i] == Standing::Notified);
+    let mut nearest = members.to_vec();
+    nearest.sort_by_key(|&i| (explanations[i].as_ref().map_or(0, |e| e.hops), candidates[i].active_at, i));
+    let Some(loudest) = members.iter().map(|&i| candidates[i].severity).max() else { return };
+    let spoken = nearest.iter().copied().find(|&i| standings[i] == Standing::Notified && hears(i, loudest));
     let waited = members
         .iter()
         .any(|&i| matches!(standings[i], Standing::Held { since, .. } if now.since(since) >= settings.hold_of(candidates[i].severity)));
     let waiting = members.iter().any(|&i| matches!(standings[i], Standing::Held { .. }));
-    if !spoken && waiting && !waited {
+    if spoken.is_none() && waiting && !waited {
         return;
     }
-    let speaker = if spoken {
-        None
-    } else {
-        let hops = |i: usize| explanations[i].as_ref().map_or(0, |e| e.hops);
-        members.iter().copied().min_by_key(|&i| (hops(i), candidates[i].active_at, i))
+    let speaker = match spoken {
+        Some(i) if notified_as[i].is_some_and(|own| own < loudest) => Some(i),
+        Some(_) => None,
+        // Where nobody hears of any, the nearest has been told, or is.
+        None => {
+            let heard = nearest.iter().copied().find(|&i| hears(i, loudest));
+            heard.or_else(|| nearest.first().copied().filter(|_| members.iter().all(|&i| standings[i] != Standing::Notified)))
+        }
     };
     for &i in members {
         if Some(i) == speaker {
-            let loudest = members.iter().map(|&m| candidates[m].severity).max().unwrap_or(candidates[i].severity);
             verdicts[i] = Verdict::Notify(loudest);
         } else if matches!(standings[i], Standing::Held { .. } | Standing::Unsettled) {
             standings[i] = Standing::Explained { firm: false };

@@ -3,6 +3,7 @@ mod limits;
 mod owners;
 mod reloads;
 mod restarts;
+mod suspects;
 
 use super::*;
 use crate::memory::MemorySeries;

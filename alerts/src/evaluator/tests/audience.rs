@@ -13,7 +13,7 @@ groups:
 
 /// Everybody hears of everything, but for these services.
 #[derive(Default)]
-struct Deaf(Mutex<Vec<&'static str>>);
+pub(super) struct Deaf(pub(super) Mutex<Vec<&'static str>>);
 
 impl Audience for Deaf {
     fn hears(&self, fingerprint: &str, labels: &Labels, _severity: Severity) -> bool {

@@ -1,0 +1,75 @@
+//! Alerts that share a cause which has no alert of its own: one of them speaks for all, to somebody, and loud enough.
+
+use super::audience::Deaf;
+use super::*;
+
+const RULES: &str = r#"
+groups:
+  - name: g
+    interval: 15s
+    rules:
+      - {alert: Degraded, expr: 'degraded > 0', labels: {severity: warning}}
+      - {alert: Errors, expr: 'errors > 0.05', labels: {severity: critical}}
+"#;
+
+fn line_to_db() -> World {
+    let world = World::new(RULES);
+    line(&world, &["web".to_owned(), "api".to_owned(), "db".to_owned()]);
+    world
+}
+
+/// Alert, service and severity of what people are told.
+fn pages(outcome: &TickOutcome) -> Vec<(String, String, Severity)> {
+    let pages = outcome.notices.iter().filter(|n| n.cause.is_none() && n.state == NoticeState::Firing);
+    pages.map(|n| (n.name().to_owned(), n.labels.value("service").to_owned(), n.severity)).collect()
+}
+
+#[test]
+fn a_warning_that_was_told_before_keeps_no_critical_alert_quiet() {
+    // The warning comes first, while nothing is known of the database; then both at once, when its probe is down already.
+    for told_before in [true, false] {
+        let mut world = line_to_db();
+        let down = vec![("db".to_owned(), "connection refused".to_owned())];
+        if !told_before {
+            *world.topology.unhealthy.lock() = down.clone();
+        }
+        world.set(&[("__name__", "degraded"), ("service", "api")], 1.0);
+        let mut heard = pages(&world.round(&[]));
+        *world.topology.unhealthy.lock() = down;
+        for _ in 0..8 {
+            world.pass(15);
+            world.set(&[("__name__", "degraded"), ("service", "api")], 1.0);
+            heard.extend(pages(&world.round(&[("api", 0.5), ("web", 0.5)])));
+        }
+        let warning = ("Degraded".to_owned(), "api".to_owned(), Severity::Warning);
+        let critical = ("Degraded".to_owned(), "api".to_owned(), Severity::Critical);
+        assert_eq!(heard, if told_before { vec![warning, critical] } else { vec![critical] });
+    }
+}
+
+#[test]
+fn who_speaks_for_all_is_somebody_who_is_heard() {
+    let deaf = Arc::new(Deaf::default());
+    deaf.0.lock().push("api");
+    let mut world = line_to_db();
+    world.evaluator.audience = Some(deaf.clone());
+    *world.topology.unhealthy.lock() = vec![("db".to_owned(), "connection refused".to_owned())];
+    let mut heard = Vec::new();
+    for round in 0..12 {
+        let spoken = pages(&world.round(&[("api", 0.5), ("web", 0.5)]));
+        heard.extend(spoken.into_iter().filter(|(_, service, _)| service != "api").map(|(_, service, _)| (round * 15, service)));
+        world.pass(15);
+    }
+    assert_eq!(heard, [(30, "web".to_owned())], "after the wait for a critical alert");
+    // Nobody hears of any: then the nearest is the one that would be told.
+    deaf.0.lock().push("web");
+    let mut world = line_to_db();
+    world.evaluator.audience = Some(deaf);
+    *world.topology.unhealthy.lock() = vec![("db".to_owned(), "connection refused".to_owned())];
+    let mut spoken = Vec::new();
+    for _ in 0..12 {
+        spoken.extend(pages(&world.round(&[("api", 0.5), ("web", 0.5)])));
+        world.pass(15);
+    }
+    assert_eq!(spoken.into_iter().map(|(_, service, _)| service).collect::<Vec<_>>(), ["api"]);
+}
