@@ -3,8 +3,8 @@
 use super::fixture::screen::Screen;
 use super::fixture::{self, NOW, Situation, answer};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use watchfire_model::reading::Command;
-use watchfire_model::{Reading, Request};
+use watchfire_model::reading::{Alert, Command};
+use watchfire_model::{Cause, Reading, Request};
 use watchfire_views::{Effect, Event};
 
 #[test]
@@ -43,6 +43,21 @@ fn alerts_of(gone: &str, newcomer: bool) -> Result<Reading, watchfire_model::rea
     alerts.alerts.retain(|a| a.name != gone);
     alerts.alerts.extend(newcomer.then_some(worse));
     Ok(Reading::Alerts(alerts))
+}
+
+#[test]
+fn what_was_told_stands_before_what_is_held_under_no_alert() {
+    let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("alerts") };
+    // Their cause is a probe: it has no line of its own.
+    let cause = Some(Cause { alert: String::new(), service: "content-db".into(), reason: "unhealthy by its probe".into() });
+    alerts.alerts.retain(|a| a.name == "SocialErrorRateHigh");
+    let held = Alert { name: "EarlierAndHeld".into(), cause, active_at: Some(fixture::ago(9000)), ..alerts.alerts[0].clone() };
+    alerts.alerts.push(held);
+    let mut screen = Screen::incident();
+    screen.keys("8");
+    screen.app.receive(&Request::Alerts, Ok(Reading::Alerts(alerts)));
+    let text = screen.text();
+    assert!(text.find("SocialErrorRateHigh") < text.find("EarlierAndHeld"), "{text}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) enum Note {
     Evidence,
 }
 
-/// Causes first by how bad and how old they are; each is followed by what it explains.
+/// Causes first by how bad and how old they are, those that speak before those that are held; each is followed by what it explains.
 pub(super) fn arrange(reading: &Reading, cx: &Cx<'_>, history: bool) -> Vec<Line> {
     let alerts = &reading.alerts;
     let shown = |a: &Alert| {
@@ -35,7 +35,7 @@ pub(super) fn arrange(reading: &Reading, cx: &Cx<'_>, history: bool) -> Vec<Line
     let mut order: Vec<usize> = (0..alerts.len()).filter(|i| shown(&alerts[*i])).collect();
     order.sort_by_key(|i| {
         let a = &alerts[*i];
-        (a.state, std::cmp::Reverse(a.severity), a.acknowledged_by.is_some(), a.active_at)
+        (a.state, std::cmp::Reverse(a.severity), a.acknowledged_by.is_some(), a.cause.is_some(), a.active_at)
     });
     let explained_by = |child: &Alert, parent: &Alert| {
         child.state != AlertState::Resolved
