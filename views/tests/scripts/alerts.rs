@@ -101,6 +101,8 @@ fn the_page_of_an_alert_stays_its_own() {
     }
     screen.app.receive(&Request::Alerts, Ok(Reading::Alerts(alerts)));
     screen.shows("SocialErrorRateHigh  social-service  resolved");
+    let text = screen.app.frame_text(120, 50);
+    assert!(text.contains("must hold    30s, group") && !text.contains("holds for"), "{text}");
 }
 
 #[test]

@@ -73,8 +73,11 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     row("rule", &expression, Role::Text, if height >= 30 { 6 } else { 3 });
     if alert.for_seconds > 0.0 {
         let held = format_duration(Duration::from_secs_f64(alert.for_seconds.min(1e9)));
-        let holds = number::since(alert.active_at, cx.now);
-        row("must hold", &format!("{held}, holds for {holds}, group {}", alert.group), Role::Text, 1);
+        let holds = match alert.state {
+            AlertState::Resolved => String::new(),
+            _ => format!(", holds for {}", number::since(alert.active_at, cx.now)),
+        };
+        row("must hold", &format!("{held}{holds}, group {}", alert.group), Role::Text, 1);
     }
     row("open with", alert.evidence.as_ref().map_or("", |e| &e.command), Role::Dim, 2);
     let labels: Vec<String> = alert.labels.iter().filter(|l| &*l.name != "alertname").map(|l| format!("{}={}", l.name, l.value)).collect();
