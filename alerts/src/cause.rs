@@ -46,12 +46,14 @@ pub struct Candidate {
     pub active_at: Timestamp,
     /// Pending otherwise.
     pub firing: bool,
+    /// No fault elsewhere explains it.
+    pub independent: bool,
     /// Where on the service: label and value.
     pub place: Vec<(&'static str, String)>,
 }
 
 impl Candidate {
-    /// From an alert's labels.
+    /// From an alert's labels. Whoever attacks needs no fault to do so.
     pub fn of(labels: &Labels, severity: Severity, active_at: Timestamp, firing: bool) -> Self {
         Candidate {
             name: labels.value("alertname").to_owned(),
@@ -59,6 +61,7 @@ impl Candidate {
             severity,
             active_at,
             firing,
+            independent: severity == Severity::Security,
             place: PLACE_LABELS.iter().filter_map(|name| labels.get(name).map(|value| (*name, value.to_owned()))).collect(),
         }
     }
@@ -112,7 +115,7 @@ pub fn explain(
     let mut parents: Vec<Option<usize>> = vec![None; alerts.len()];
     let mut outside: Vec<Option<Explanation>> = vec![None; alerts.len()];
     for (i, victim) in alerts.iter().enumerate() {
-        let Some(service) = victim.service.as_deref().filter(|_| victim.severity != Severity::Security) else { continue };
+        let Some(service) = victim.service.as_deref().filter(|_| !victim.independent) else { continue };
         let callee = victim.callee().filter(|callee| graph.calls(service, callee));
         let below = match callee {
             Some(callee) => graph.reached_through(service, callee),

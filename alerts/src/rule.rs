@@ -69,6 +69,10 @@ pub struct Alerting {
 /// The annotation that holds the condition of hysteresis.
 pub(crate) const RECOVER: &str = "recover";
 
+/// The annotation that says, where it is `true`, that no fault elsewhere explains the alert: a flood of requests, a full disk. It is never held under
+/// another alert.
+pub(crate) const INDEPENDENT: &str = "independent";
+
 impl Alerting {
     /// The PromQL condition that must hold before a firing alert resolves; may be a template over `$labels`.
     pub fn recover(&self) -> Option<&str> {

@@ -46,6 +46,7 @@ fn alert(service: &str, active: i64) -> Candidate {
         severity: Severity::Critical,
         active_at: Timestamp(active * 1000),
         firing: true,
+        independent: false,
         place: Vec::new(),
     }
 }
@@ -104,9 +105,21 @@ fn quiet_and_security_alerts_explain_nothing() {
         cause.severity = severity;
         assert_eq!(roots(&[alert("web", 10), cause], &topology), [None, None], "{severity}");
     }
-    let mut victim = alert("web", 10);
-    victim.severity = Severity::Security;
-    assert_eq!(roots(&[victim, alert("db", 0)], &topology), [None, None]);
+    let attacked = Candidate::of(&Labels::from_pairs([("service", "web")]), Severity::Security, Timestamp(10_000), true);
+    assert_eq!(roots(&[attacked, alert("db", 0)], &topology), [None, None]);
+}
+
+#[test]
+fn what_is_independent_has_no_cause_and_may_be_one() {
+    let mut topology = graph(&[("web", "db")]);
+    topology.unhealthy = vec![("db".to_owned(), "503".to_owned())];
+    topology.edges[0].2 = Some(0.6);
+    let flooded = Candidate { independent: true, ..alert("web", 10) };
+    assert_eq!(roots(&[flooded.clone(), alert("db", 0)], &topology), [None, None]);
+    assert_eq!(roots(&[flooded], &topology), [None]);
+    let topology = graph(&[("shop", "web")]);
+    let flooded = Candidate { independent: true, ..alert("web", 0) };
+    assert_eq!(roots(&[flooded, alert("shop", 10)], &topology), [None, Some(Root::Alert(0))]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::record::{Paging, Standing};
 use super::{Address, Evaluator, EvidenceRequest, RuleHealth, TickOutcome, notice};
 use crate::cause::{self, Candidate, Explanation, Root};
 use crate::identity::fingerprint;
+use crate::rule::INDEPENDENT;
 use crate::state::{ActiveAlert, Change, Moment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -195,7 +196,9 @@ impl Evaluator {
 
 fn candidate(alert: &ActiveAlert) -> Candidate {
     let firing = alert.life.state == AlertState::Firing;
-    Candidate::of(&alert.labels, notice::severity(&alert.labels), alert.life.active.at, firing)
+    let candidate = Candidate::of(&alert.labels, notice::severity(&alert.labels), alert.life.active.at, firing);
+    let stated = alert.annotations.get(INDEPENDENT).is_some_and(|text| text == "true");
+    Candidate { independent: candidate.independent || stated, ..candidate }
 }
 
 /// Gives the alert's next notice its place in the order. Starts at the time, so that an alert that was forgotten does not start over.

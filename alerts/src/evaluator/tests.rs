@@ -1,4 +1,5 @@
 mod audience;
+mod independent;
 mod limits;
 mod owners;
 mod reloads;
