@@ -9,6 +9,10 @@ use watchfire_alerts::holds_dead_letters;
 use watchfire_model::reading::{Queue, Queues, ReadError, own_name};
 use watchfire_model::{HealthState, Labels};
 
+/// Share of the messages of a queue that may come from nobody, as after a lost span, before producers are taken to send no spans. Messages that
+/// waited longer than the other half of a delivery is waited for come from nobody too; as many are then sent to nobody.
+const UNSENT: f64 = 0.1;
+
 /// The `queues` reading.
 ///
 /// # Errors
@@ -49,18 +53,9 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
             }
         }
     }
-    infer_in_rates(lens, &mut out)?;
     let deliveries = deliveries(lens, context)?;
     let unconsumed = unconsumed(lens, context)?;
-    for (queue, system, flow) in span_flow(&deliveries, &unconsumed) {
-        if let Some(known) = out.values_mut().find(|q| q.queue == queue) {
-            known.in_rate = known.in_rate.or(Some(flow.published));
-            known.out_rate = known.out_rate.or(flow.consumed);
-        } else {
-            let row = Queue { in_rate: Some(flow.published), out_rate: flow.consumed, ..Queue::default() };
-            out.insert((queue.clone(), system.clone()), Queue { queue, system, ..row });
-        }
-    }
+    take_flows(lens, span_flow(&deliveries, &unconsumed), &mut out)?;
     let flow = message_flow(lens, &deliveries, unconsumed)?;
     for (labels, column) in
         lens.columns("sum by (queue, system) (watchfire_queue_depth)", Duration::from_secs(15 * 60), Duration::from_secs(60))?
@@ -99,7 +94,34 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
     Ok(Queues { queues })
 }
 
-/// What goes in, where an exporter counts only what comes out. What spans show of it may be a part, and would not fit what the exporter counts.
+/// Fills in what spans show of the flow where no exporter counts it.
+fn take_flows(
+    lens: &Lens<'_>,
+    flows: Vec<(String, String, Flow)>,
+    queues: &mut BTreeMap<(String, String), Queue>,
+) -> Result<(), ReadError> {
+    let mut published = Vec::new();
+    for (queue, system, flow) in flows {
+        let named = queues.iter().find(|((name, _), _)| *name == queue).map(|(key, _)| key.clone());
+        let key = named.unwrap_or_else(|| (queue.clone(), system.clone()));
+        let row = queues.entry(key.clone()).or_insert_with(|| Queue { queue, system, ..Queue::default() });
+        // What spans show may be a part, and would not fit what an exporter counts on the other side.
+        if row.out_rate.is_none() {
+            row.out_rate = flow.consumed;
+            row.in_rate = row.in_rate.or(flow.published);
+        }
+        published.push((key, flow.published));
+    }
+    infer_in_rates(lens, queues)?;
+    for (key, published) in published {
+        if let Some(row) = queues.get_mut(&key) {
+            row.in_rate = row.in_rate.or(published);
+        }
+    }
+    Ok(())
+}
+
+/// What goes in, where only what comes out is counted: that, and what the queue gained.
 fn infer_in_rates(lens: &Lens<'_>, queues: &mut BTreeMap<(String, String), Queue>) -> Result<(), ReadError> {
     let gained = format!("sum by (queue, system) (deriv(watchfire_queue_depth[{}]))", lens.scrape_window_text());
     for (labels, gained) in lens.vector(&gained)? {
@@ -157,34 +179,41 @@ struct Parties {
 /// Messages per second through a queue, as spans show them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Flow {
-    published: f64,
+    /// Unknown where messages come out that nobody was seen to send: their producers send no spans.
+    published: Option<f64>,
     /// Unknown where no consumer was ever seen: it may send no spans.
     consumed: Option<f64>,
 }
 
 /// Queues that spans name, with what goes in and comes out. How much waits inside no span tells.
 fn span_flow(deliveries: &[Delivery], unconsumed: &[Unconsumed]) -> Vec<(String, String, Flow)> {
-    let mut by_consumer: BTreeMap<(String, String), BTreeMap<&str, Flow>> = BTreeMap::new();
+    /// Messages per second whose producer is known, and all.
+    type Taken = (f64, f64);
+    let mut by_consumer: BTreeMap<(String, String), BTreeMap<&str, Taken>> = BTreeMap::new();
     for delivery in deliveries {
         let queue = (delivery.queue.clone(), delivery.system.clone());
-        let flow = by_consumer.entry(queue).or_default().entry(&delivery.server).or_default();
-        *flow.consumed.get_or_insert(0.0) += delivery.rate;
+        let (sent, taken) = by_consumer.entry(queue).or_default().entry(&delivery.server).or_default();
+        *taken += delivery.rate;
         // When the others went in is not known; now is not when.
         if !delivery.client.is_empty() {
-            flow.published += delivery.rate;
+            *sent += delivery.rate;
         }
     }
-    let mut flows: BTreeMap<(String, String), Flow> = BTreeMap::new();
-    for (queue, by_consumer) in by_consumer {
-        // Each consumer gets every message; they do not add up.
-        let published = by_consumer.values().map(|f| f.published).fold(0.0, f64::max);
-        let consumed = by_consumer.values().filter_map(|f| f.consumed).reduce(f64::max);
-        flows.insert(queue, Flow { published, consumed });
-    }
+    let mut waiting: BTreeMap<(String, String), f64> = BTreeMap::new();
     for one in unconsumed {
-        flows.entry((one.queue.clone(), one.system.clone())).or_default().published += one.rate;
+        *waiting.entry((one.queue.clone(), one.system.clone())).or_default() += one.rate;
+        by_consumer.entry((one.queue.clone(), one.system.clone())).or_default();
     }
-    flows.into_iter().map(|((queue, system), flow)| (queue, system, flow)).collect()
+    let flow = |((queue, system), by_consumer): ((String, String), BTreeMap<&str, Taken>)| {
+        let waits = waiting.get(&(queue.clone(), system.clone())).copied().unwrap_or(0.0);
+        // Each consumer gets every message; they do not add up.
+        let (sent, consumed) = (by_consumer.values().map(|t| t.0).fold(0.0, f64::max), by_consumer.values().map(|t| t.1).reduce(f64::max));
+        let published = sent + waits;
+        let unsent = consumed.unwrap_or(0.0) - sent;
+        let told = unsent <= waits + UNSENT * consumed.unwrap_or(0.0);
+        (queue, system, Flow { published: told.then_some(published), consumed })
+    };
+    by_consumer.into_iter().map(flow).collect()
 }
 
 /// What somebody publishes to a queue of which no consumer was seen.
@@ -348,6 +377,30 @@ mod tests {
         let edges: Vec<_> = map.edges.iter().map(|e| (e.client.as_str(), e.server.as_str(), e.rate.map(f64::round))).collect();
         assert_eq!(edges, [("orders", "billing", Some(3.0)), ("shop", "orders", Some(5.0))]);
         assert!(map.nodes.iter().all(|node| !node.name.is_empty()));
+    }
+
+    #[test]
+    fn what_goes_in_is_not_told_by_the_few_producers_that_send_spans() {
+        let mut source = MemorySource::new();
+        for (queue, nobody) in [("deep", 90.0), ("unmeasured", 90.0), ("told", 3.0)] {
+            for (client, per_minute) in [("shop", 60.0), ("", nobody)] {
+                let metric = [("__name__", "watchfire_message_deliveries_total"), ("server", "billing")];
+                let labels = Labels::from_pairs([&metric[..], &[("queue", queue), ("system", "celery"), ("client", client)]].concat());
+                for minute in 0..=30 {
+                    source.push(&labels, Timestamp(BEGIN + minute * 60_000), Value::Float(minute as f64 * per_minute));
+                }
+            }
+        }
+        put(&mut source, "watchfire_queue_depth", "deep", 25, &[0.0, 60.0, 120.0, 180.0, 240.0, 300.0]);
+        let (queues, _) = drawn(&source, &[]);
+        let of = |name: &str| {
+            let row = queues.iter().find(|q| q.queue == name).expect("a row");
+            let [into, out] = [row.in_rate, row.out_rate].map(|rate| rate.map(|rate| (rate * 10.0).round() / 10.0));
+            (into, row.in_inferred, out)
+        };
+        assert_eq!(of("deep"), (Some(3.5), true, Some(2.5)), "2.5 come out, and it grows by one a second");
+        assert_eq!(of("unmeasured"), (None, false, Some(2.5)));
+        assert_eq!(of("told"), (Some(1.0), false, Some(1.1)), "a lost span tells nothing of producers");
     }
 
     #[test]
