@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct StoreLimits {
     /// Bytes for everything the store keeps. Default 512 MiB.
     pub memory_bytes: u64,
-    /// Part of the memory for spans (columns, compressed bodies). Default 0.5.
+    /// Part of the memory for spans (columns, compressed bodies). Default 0.5. They are the ones that make room where all need what is theirs.
     pub spans_share: f64,
     /// Part of the memory for series. Default 0.35.
     pub series_share: f64,
@@ -69,8 +69,11 @@ impl StoreLimits {
         part(self.memory_bytes, self.spans_share)
     }
 
-    pub fn kept_bytes(&self) -> usize {
-        part(self.span_bytes() as u64, self.kept_share)
+    /// Bytes for spans where everything else takes `elsewhere`: their part, or what is left of the memory; a quarter of their part in any case. A
+    /// thirty-second of the memory stays free for what comes in before the next look.
+    pub fn span_bytes_beside(&self, elsewhere: usize) -> usize {
+        let left = usize::try_from(self.memory_bytes - self.memory_bytes / 32).unwrap_or(usize::MAX).saturating_sub(elsewhere);
+        self.span_bytes().min(left).max(self.span_bytes() / 4)
     }
 
     pub fn series_bytes(&self) -> usize {

@@ -28,7 +28,7 @@ pub struct Store {
     clock: Arc<dyn Clock>,
     series: Arc<SeriesBook>,
     held: Arc<Held>,
-    logs: LogRing,
+    logs: Arc<LogRing>,
     checks: Checks,
     board: Arc<ArcSwap<Board>>,
     graph: LiveGraph,
@@ -62,7 +62,7 @@ impl Store {
         SpanEngine::describe(&*series);
         Arc::new(Store {
             held: Arc::new(Held::new(&limits, &meter)),
-            logs: LogRing::new(&limits, &meter),
+            logs: Arc::new(LogRing::new(&limits, &meter)),
             checks: Checks::new(&limits, series.clone(), &meter),
             board: Arc::default(),
             graph: LiveGraph::default(),
@@ -75,7 +75,8 @@ impl Store {
 
     /// The receiver of spans, to be owned by one thread. One per store: a second one would replace the first one's spans for readers.
     pub fn span_engine(&self, settings: SignalSettings) -> SpanEngine {
-        SpanEngine::new(settings, self.clock.now(), self.series.clone(), self.held.clone(), self.board.clone(), &self.meter)
+        let (series, logs, held) = (self.series.clone(), self.logs.clone(), self.held.clone());
+        SpanEngine::new(settings, self.clock.now(), series, logs, held, self.board.clone(), &self.meter)
     }
 
     /// Names who is offered sealed segments; replaces the one before.

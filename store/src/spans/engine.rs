@@ -10,6 +10,7 @@ use super::intern::{Interned, Resource, Scope};
 use super::open::{Open, Row};
 use super::sealer::Sealer;
 use super::segment::{FAILED, MENDED, Segment};
+use crate::logs::LogRing;
 use crate::series::SeriesBook;
 use crate::signals::SignalSettings;
 use crate::signals::board::Board;
@@ -58,6 +59,7 @@ pub(super) struct Counters {
 pub struct SpanEngine {
     pub(super) settings: SignalSettings,
     pub(super) series: Arc<SeriesBook>,
+    pub(super) logs: Arc<LogRing>,
     pub(super) held: Arc<Held>,
     pub(super) board: Arc<ArcSwap<Board>>,
     pub(super) sealer: Sealer,
@@ -110,6 +112,7 @@ impl SpanEngine {
         settings: SignalSettings,
         now: Timestamp,
         series: Arc<SeriesBook>,
+        logs: Arc<LogRing>,
         held: Arc<Held>,
         board: Arc<ArcSwap<Board>>,
         meter: &Meter,
@@ -162,6 +165,7 @@ impl SpanEngine {
             sealer: Sealer::start(held.clone()),
             settings,
             series,
+            logs,
             held,
             board,
         }

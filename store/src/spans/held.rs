@@ -4,6 +4,8 @@
 //! 2. What such a segment leaves behind (spans of traces with an error or a slow span), oldest first, within their own part of the memory.
 //! 3. Pinned traces, oldest first, within half of that part.
 //!
+//! Spans make room: where series, logs and tables need what is theirs, spans have what is left of the memory.
+//!
 //! Every span that goes is counted under the reason it went.
 
 use super::block::Spare;
@@ -76,6 +78,8 @@ pub(crate) struct Held {
     limits: StoreLimits,
     /// Bytes of sealed segments and of the blocks of the open one.
     bytes: AtomicUsize,
+    /// Bytes of series, logs and tables, which share the memory.
+    elsewhere: AtomicUsize,
     /// Spans in live segments, the open one included.
     pub live: AtomicU64,
     pub rescued_spans: AtomicU64,
@@ -97,6 +101,7 @@ impl Held {
         Held {
             limits: limits.clone(),
             bytes: AtomicUsize::new(0),
+            elsewhere: AtomicUsize::new(0),
             live: AtomicU64::new(0),
             rescued_spans: AtomicU64::new(0),
             snapshot: ArcSwap::default(),
@@ -138,8 +143,17 @@ impl Held {
         self.live.load(Ordering::Relaxed) + self.rescued_spans.load(Ordering::Relaxed)
     }
 
+    /// Everything else takes this many bytes now.
+    pub fn is_beside(&self, bytes: usize) {
+        self.elsewhere.store(bytes, Ordering::Relaxed);
+    }
+
+    fn budget(&self) -> usize {
+        self.limits.span_bytes_beside(self.elsewhere.load(Ordering::Relaxed))
+    }
+
     pub fn over_budget(&self) -> bool {
-        self.bytes() > self.limits.span_bytes()
+        self.bytes() > self.budget()
     }
 
     /// Everything readable, oldest first; rescued spans are the oldest.
@@ -180,7 +194,14 @@ impl Held {
             rescued.pinned_bytes += segment.bytes();
             rescued.pinned.push_back(Arc::new(segment));
         }
-        let budget = self.limits.kept_bytes();
+        drop(rescued);
+        self.let_go();
+    }
+
+    /// What was left behind keeps within its part, which gets smaller where everything else gets more.
+    pub fn let_go(&self) {
+        let budget = (self.budget() as f64 * self.limits.kept_share.clamp(0.0, 1.0)) as usize;
+        let mut rescued = self.rescued.lock();
         while rescued.notable_bytes + rescued.pinned_bytes > budget
             && let Some(oldest) = rescued.notable.pop_front()
         {

@@ -29,6 +29,7 @@ impl SpanEngine {
 
     pub(super) fn evict(&mut self) {
         let mut changed = false;
+        self.held.is_beside(self.series.bytes() + self.logs.bytes() + self.board.load().bytes);
         while self.held.over_budget()
             && let Some(oldest) = self.sealed.pop_front()
         {
@@ -36,6 +37,9 @@ impl SpanEngine {
             self.held.live.fetch_sub(oldest.len() as u64, Ordering::Relaxed);
             self.held.saved(oldest.bytes());
             self.sealer.evict(oldest);
+        }
+        if self.sealed.is_empty() && self.held.over_budget() {
+            self.held.let_go();
         }
         let oldest = self.series.aging.ago(self.now, self.held.retention());
         while self.sealed.front().is_some_and(|s| s.received.1 < oldest)
