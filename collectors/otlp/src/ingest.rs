@@ -13,9 +13,8 @@ use watchfire_model::{Clock, Counter, Meter, SpanVisitor, Timestamp};
 const TICK: Duration = Duration::from_millis(250);
 /// A rest after the queue has run empty: what comes meanwhile needs no waking, which costs more than a small request itself.
 const REST: Duration = Duration::from_millis(2);
-/// Parse buffers kept for reuse, and the largest that is kept.
-const POOLED: usize = 16;
-const POOLED_BYTES: usize = 8 << 20;
+/// Bytes of the parse buffers that are kept for reuse: as many as are in use while the owner thread lags behind.
+const POOLED_BYTES: usize = 16 << 20;
 
 /// A parsed request on its way to the visitor. Its bytes stay on the budget until it has been seen.
 pub(crate) struct Work {
@@ -27,17 +26,28 @@ pub(crate) struct Work {
 
 /// Parse buffers going round between receivers and the owner thread.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Pool(Arc<Mutex<Vec<Parsed>>>);
+pub(crate) struct Pool(Arc<Mutex<Spare>>);
+
+#[derive(Debug, Default)]
+struct Spare {
+    buffers: Vec<Parsed>,
+    bytes: usize,
+}
 
 impl Pool {
     pub(crate) fn take(&self) -> Parsed {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let parsed = spare.buffers.pop().unwrap_or_default();
+        spare.bytes -= parsed.heap_bytes();
+        parsed
     }
 
     pub(crate) fn give(&self, parsed: Parsed) {
-        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() < POOLED && parsed.heap_bytes() <= POOLED_BYTES {
-            pool.push(parsed);
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = spare.bytes + parsed.heap_bytes();
+        if bytes <= POOLED_BYTES {
+            spare.bytes = bytes;
+            spare.buffers.push(parsed);
         }
     }
 }
