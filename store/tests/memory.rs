@@ -7,7 +7,9 @@ mod walk;
 
 use build::*;
 use std::time::Duration;
-use watchfire_model::{Labels, LogRecord, LogSeverity, LogSink, MetricKind, SeriesId, SeriesSink, Timestamp, Value};
+use watchfire_model::{
+    Labels, LogRecord, LogSeverity, LogSink, MetricKind, Selector, SeriesId, SeriesSink, SeriesSource, TimeRange, Timestamp, Value,
+};
 use watchfire_store::{SignalSettings, StoreLimits};
 
 /// Series and logs that need all of their parts of the memory.
@@ -45,6 +47,26 @@ impl Crowd {
         };
         LogSink::logs(&*bench.store, (0..200).map(line).collect());
     }
+}
+
+#[test]
+fn histograms_that_are_derived_from_spans_count_in_full() {
+    let mut bench = Bench::new();
+    for round in 0..40u128 {
+        let of = |i: u128| span(round * 100 + i, 1, 0, "op", SERVER).takes(1 + ((round * 100 + i) as u64 * 7919) % 100_000);
+        bench.send("svc", (1..=100).map(of).collect());
+        bench.pass(Duration::from_secs(2));
+    }
+    let mut held = 0;
+    let range = TimeRange::new(Timestamp(0), Timestamp::MAX);
+    let buckets =
+        |view: &watchfire_model::SeriesView<'_>| view.histograms.iter().flatten().map(|h| 8 * h.positive_buckets.len()).sum::<usize>();
+    bench
+        .store
+        .select(&Selector::metric("traces_span_metrics_duration_seconds"), range, &mut |view| held += buckets(&view))
+        .expect("answers");
+    let counted = bench.store.usage().series_bytes as usize;
+    assert!(held > 50_000 && counted > held, "{counted} bytes are counted where the buckets alone take {held}");
 }
 
 #[test]

@@ -5,7 +5,10 @@
 //! differences to the smallest, or as differences of neighbours, in as many bits as the largest takes. All others are held as the bytes in which they differ
 //! from the value before (after Gorilla, Pelkonen et al. 2015, in whole bytes). Whatever is shortest is taken.
 
-use super::column::{GAP, is_gap};
+use super::column::{GAP, Unpacked, is_gap};
+use super::packed_histograms::PackedHistograms;
+use std::sync::Arc;
+use watchfire_model::NativeHistogram;
 
 /// Values of a full chunk.
 pub(crate) const CHUNK: usize = 32;
@@ -29,11 +32,12 @@ pub(crate) struct Chunk {
     length: u8,
     gaps: u8,
     bytes: Box<[u8]>,
+    histograms: Option<Box<PackedHistograms>>,
 }
 
 impl Chunk {
-    /// Packs at most [`CHUNK`] values, gaps among them.
-    pub fn of(values: &[f64]) -> Self {
+    /// Packs at most [`CHUNK`] values, gaps among them, and their histograms: none at all, or one place per value.
+    pub fn of(values: &[f64], histograms: &[Option<Arc<NativeHistogram>>]) -> Self {
         debug_assert!(!values.is_empty() && values.len() <= CHUNK);
         let mut present = [0.0; CHUNK];
         let (mut count, mut gap_bits) = (0, 0_u64);
@@ -53,7 +57,12 @@ impl Chunk {
         }
         let form = pack(present, &mut bytes) | if gap_bits != 0 { GAPS } else { 0 };
         bytes[0] = form;
-        Chunk { length: values.len() as u8, gaps: gap_bits.count_ones() as u8, bytes: bytes.into_boxed_slice() }
+        Chunk {
+            length: values.len() as u8,
+            gaps: gap_bits.count_ones() as u8,
+            bytes: bytes.into_boxed_slice(),
+            histograms: PackedHistograms::of(histograms).map(Box::new),
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -65,11 +74,22 @@ impl Chunk {
     }
 
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.bytes.len()
+        size_of::<Self>() + self.bytes.len() + self.histograms.as_deref().map_or(0, PackedHistograms::bytes)
     }
 
-    /// Appends the values to `out`.
-    pub fn unpack(&self, out: &mut Vec<f64>) {
+    /// Appends values and histograms to `out`.
+    pub fn unpack(&self, out: &mut Unpacked) {
+        let from = out.values.len();
+        self.unpack_values(&mut out.values);
+        if let Some(histograms) = &self.histograms {
+            out.histograms.resize(from, None);
+            histograms.unpack(self.len(), &mut out.histograms);
+        } else if !out.histograms.is_empty() {
+            out.histograms.resize(out.values.len(), None);
+        }
+    }
+
+    fn unpack_values(&self, out: &mut Vec<f64>) {
         let Some((form, mut rest)) = self.bytes.split_first() else { return };
         if form & GAPS == 0 {
             return unpack(*form, rest, self.len(), out);
@@ -257,22 +277,22 @@ impl Iterator for Packed<'_> {
 }
 
 /// At most eight bytes as a number.
-fn little_endian(bytes: &[u8]) -> u64 {
+pub(super) fn little_endian(bytes: &[u8]) -> u64 {
     let mut whole = [0; 8];
     let length = bytes.len().min(8);
     whole[..length].copy_from_slice(&bytes[..length]);
     u64::from_le_bytes(whole)
 }
 
-fn zigzag(number: i64) -> u64 {
+pub(super) fn zigzag(number: i64) -> u64 {
     (number << 1 ^ number >> 63) as u64
 }
 
-fn unzigzag(number: u64) -> i64 {
+pub(super) fn unzigzag(number: u64) -> i64 {
     (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
-fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -280,7 +300,7 @@ fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-fn take_varint(rest: &mut &[u8]) -> u64 {
+pub(super) fn take_varint(rest: &mut &[u8]) -> u64 {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
         let byte = rest.split_off_first().copied().unwrap_or_default();
@@ -298,11 +318,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn back(values: &[f64]) -> (Vec<u64>, usize) {
-        let chunk = Chunk::of(values);
-        let mut out = vec![7.0];
+        let chunk = Chunk::of(values, &[]);
+        let mut out = Unpacked { values: vec![7.0], ..Unpacked::default() };
         chunk.unpack(&mut out);
         assert_eq!(chunk.gaps(), values.iter().filter(|v| is_gap(**v)).count());
-        (out[1..].iter().map(|v| v.to_bits()).collect(), chunk.bytes.len())
+        (out.values[1..].iter().map(|v| v.to_bits()).collect(), chunk.bytes.len())
     }
 
     fn bits(values: &[f64]) -> Vec<u64> {

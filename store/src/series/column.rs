@@ -22,7 +22,32 @@ pub(crate) enum Put {
     OutOfOrder,
 }
 
-/// Invariants: the first and the last value are samples, never gaps; the newest value is never packed; a column with histograms is not packed.
+/// Values of consecutive rows, and their histograms: none at all, or one place per value.
+#[derive(Debug, Default)]
+pub(crate) struct Unpacked {
+    pub values: Vec<f64>,
+    pub histograms: Vec<Option<Arc<NativeHistogram>>>,
+}
+
+impl Unpacked {
+    pub fn clear(&mut self) {
+        self.values.clear();
+        self.histograms.clear();
+    }
+
+    fn extend(&mut self, values: &[f64], histograms: &[Option<Arc<NativeHistogram>>]) {
+        let from = self.values.len();
+        self.values.extend_from_slice(values);
+        if !histograms.is_empty() {
+            self.histograms.resize(from, None);
+            self.histograms.extend_from_slice(histograms);
+        } else if !self.histograms.is_empty() {
+            self.histograms.resize(self.values.len(), None);
+        }
+    }
+}
+
+/// Invariants: the first and the last value are samples, never gaps; the newest value is never packed.
 #[derive(Debug)]
 pub(crate) struct Column {
     pub id: SeriesId,
@@ -85,7 +110,7 @@ impl Column {
     }
 
     /// Values and histograms of the rows `from..to`, counted from `base`; what is packed is unpacked into `room`. There may be no histograms.
-    pub fn rows<'a>(&'a self, from: usize, to: usize, room: &'a mut Vec<f64>) -> (&'a [f64], &'a [Option<Arc<NativeHistogram>>]) {
+    pub fn rows<'a>(&'a self, from: usize, to: usize, room: &'a mut Unpacked) -> (&'a [f64], &'a [Option<Arc<NativeHistogram>>]) {
         let sealed = self.sealed_rows as usize;
         if from >= sealed {
             let open = from - sealed..to - sealed;
@@ -103,18 +128,30 @@ impl Column {
             row = end;
         }
         if to > sealed {
-            room.extend_from_slice(&self.open[..to - sealed]);
+            let open = ..to - sealed;
+            room.extend(&self.open[open], self.histograms.get(open).unwrap_or(&[]));
         }
-        (&room[from - skipped..to - skipped], &[])
+        let rows = from - skipped..to - skipped;
+        (&room.values[rows.clone()], room.histograms.get(rows).unwrap_or(&[]))
+    }
+
+    pub fn has_histograms(&self) -> bool {
+        !self.histograms.is_empty()
     }
 
     /// Packs full chunks of rows before `until`. Returns the bytes that saves.
     pub fn seal(&mut self, until: u64) -> usize {
         let mut saved = 0;
-        while self.histograms.is_empty() && self.open.len() > CHUNK && self.base + u64::from(self.sealed_rows) + CHUNK as u64 <= until {
-            let chunk = Chunk::of(&self.open[..CHUNK]);
+        while self.open.len() > CHUNK && self.base + u64::from(self.sealed_rows) + CHUNK as u64 <= until {
+            let histograms = self.histograms.get(..CHUNK).unwrap_or(&[]);
+            let chunk = Chunk::of(&self.open[..CHUNK], histograms);
+            // What the next row shares stays.
+            let freed = self.histograms.get(..=CHUNK).map_or(0, |h| distinct_bytes(h) - distinct_bytes(&h[CHUNK..]));
+            saved += (size_of::<f64>() * (CHUNK + histograms.len()) + freed).saturating_sub(chunk.bytes());
             self.open.drain(..CHUNK);
-            saved += (size_of::<f64>() * CHUNK).saturating_sub(chunk.bytes());
+            if !self.histograms.is_empty() {
+                self.histograms.drain(..CHUNK);
+            }
             self.sealed_rows += CHUNK as u32;
             self.sealed.push(chunk);
         }
@@ -122,11 +159,21 @@ impl Column {
     }
 
     fn unseal(&mut self) {
-        let mut open = Vec::with_capacity(self.len());
+        let mut open = Unpacked { values: Vec::with_capacity(self.len()), histograms: Vec::new() };
         self.sealed.drain(..).for_each(|chunk| chunk.unpack(&mut open));
-        open.append(&mut self.open);
-        self.open = open;
+        open.extend(&self.open, &self.histograms);
+        (self.open, self.histograms) = (open.values, open.histograms);
         self.sealed_rows = 0;
+    }
+
+    /// Bytes that the newest sample and the gaps before it take, `rows` together.
+    pub fn grown_by(&self, rows: usize) -> usize {
+        let Some(Some(newest)) = self.histograms.last() else {
+            return size_of::<f64>() * rows * if self.has_histograms() { 2 } else { 1 };
+        };
+        let before = self.histograms.iter().rev().skip(1).flatten().next();
+        let shared = before.is_some_and(|before| Arc::ptr_eq(before, newest));
+        2 * size_of::<f64>() * rows + if shared { 0 } else { histogram_bytes(newest) }
     }
 
     pub fn put(&mut self, row: u64, value: &Value) -> Put {
@@ -160,7 +207,6 @@ impl Column {
                 }
             }
             Value::Histogram(h) => {
-                self.unseal();
                 self.open.push(ORDINARY_NAN);
                 grow(&mut self.histograms, missing + 1);
                 self.histograms.resize(self.open.len() - 1, None);
@@ -172,7 +218,7 @@ impl Column {
 
     fn compare(&self, row: u64, value: &Value) -> Put {
         let Some(index) = row.checked_sub(self.base).map(|i| i as usize) else { return Put::OutOfOrder };
-        let mut room = Vec::new();
+        let mut room = Unpacked::default();
         let (values, histograms) = self.rows(index, index + 1, &mut room);
         let held = values[0];
         if is_gap(held) {
@@ -227,19 +273,20 @@ impl Column {
         self.base += rows as u64;
         count -= rows;
         // What is left of a chunk is packed again; gaps at its beginning go, and it with them if nothing else is in it.
-        let mut unpacked = Vec::new();
+        let mut unpacked = Unpacked::default();
         while let Some(chunk) = self.sealed.first() {
             unpacked.clear();
             chunk.unpack(&mut unpacked);
-            let gone = count + unpacked[count..].iter().take_while(|v| is_gap(**v)).count();
+            let Unpacked { values, histograms } = &unpacked;
+            let gone = count + values[count..].iter().take_while(|v| is_gap(**v)).count();
             if gone == 0 {
                 return;
             }
-            self.gaps -= unpacked[..gone].iter().filter(|v| is_gap(**v)).count() as u32;
+            self.gaps -= values[..gone].iter().filter(|v| is_gap(**v)).count() as u32;
             self.base += gone as u64;
             self.sealed_rows -= gone as u32;
-            if gone < unpacked.len() {
-                self.sealed[0] = Chunk::of(&unpacked[gone..]);
+            if gone < values.len() {
+                self.sealed[0] = Chunk::of(&values[gone..], histograms.get(gone..).unwrap_or(&[]));
                 return;
             }
             self.sealed.remove(0);
@@ -267,18 +314,22 @@ impl Column {
     pub fn bytes(&self) -> usize {
         let mut bytes = size_of::<Self>() + 8 * self.open.capacity() + 8 * self.histograms.capacity();
         bytes += size_of::<Chunk>() * (self.sealed.capacity() - self.sealed.len()) + self.sealed.iter().map(Chunk::bytes).sum::<usize>();
-        let mut last: *const NativeHistogram = std::ptr::null();
-        for histogram in self.histograms.iter().flatten() {
-            if Arc::as_ptr(histogram) != last {
-                last = Arc::as_ptr(histogram);
-                bytes += histogram_bytes(histogram);
-            }
-        }
-        bytes
+        bytes + distinct_bytes(&self.histograms)
     }
 }
 
-pub(crate) fn histogram_bytes(h: &NativeHistogram) -> usize {
+/// Bytes of histograms, those that neighbours share counted once.
+fn distinct_bytes(histograms: &[Option<Arc<NativeHistogram>>]) -> usize {
+    let mut before: Option<&Arc<NativeHistogram>> = None;
+    let fresh = histograms.iter().flatten().filter(|histogram| {
+        let shared = before.is_some_and(|before| Arc::ptr_eq(before, histogram));
+        before = Some(histogram);
+        !shared
+    });
+    fresh.map(|histogram| histogram_bytes(histogram)).sum()
+}
+
+fn histogram_bytes(h: &NativeHistogram) -> usize {
     size_of::<NativeHistogram>()
         + 16
         + 8 * (h.positive_buckets.capacity() + h.negative_buckets.capacity() + h.custom_values.capacity())
@@ -307,13 +358,9 @@ impl Column {
             + keep.iter().take((self.rising_from.saturating_sub(first)) as usize).filter(|k| **k).count() as u64
             + self.rising_from.saturating_sub(first + keep.len() as u64);
         let stays = |row: usize| keep.get(start + row).copied().unwrap_or(true);
-        let mut thinned = Thinned {
-            base: first + keep.iter().take(start).filter(|k| **k).count() as u64,
-            with_histograms: !self.histograms.is_empty(),
-            packing: true,
-            ..Thinned::default()
-        };
-        let mut unpacked = Vec::new();
+        let mut thinned =
+            Thinned { base: first + keep.iter().take(start).filter(|k| **k).count() as u64, packing: true, ..Thinned::default() };
+        let mut unpacked = Unpacked::default();
         let mut row = 0;
         for chunk in std::mem::take(&mut self.sealed) {
             let rows = row..row + chunk.len();
@@ -324,8 +371,8 @@ impl Column {
             }
             unpacked.clear();
             chunk.unpack(&mut unpacked);
-            for (row, value) in rows.zip(&unpacked) {
-                thinned.put(*value, None, stays(row));
+            for (i, value) in unpacked.values.iter().enumerate() {
+                thinned.put(*value, unpacked.histograms.get(i).cloned().flatten(), stays(rows.start + i));
             }
         }
         thinned.packing = false;
@@ -336,8 +383,8 @@ impl Column {
         self.base = thinned.base;
         self.sealed_rows = thinned.sealed.iter().map(|c| c.len() as u32).sum();
         self.gaps = thinned.sealed.iter().map(|c| c.gaps() as u32).sum();
-        self.gaps += thinned.open.iter().filter(|v| is_gap(**v)).count() as u32;
-        (self.sealed, self.open, self.histograms) = (thinned.sealed, thinned.open, thinned.histograms);
+        self.gaps += thinned.open.values.iter().filter(|v| is_gap(**v)).count() as u32;
+        (self.sealed, self.open, self.histograms) = (thinned.sealed, thinned.open.values, thinned.open.histograms);
     }
 }
 
@@ -348,9 +395,7 @@ struct Thinned {
     sealed: Vec<Chunk>,
     /// What comes was packed before.
     packing: bool,
-    open: Vec<f64>,
-    with_histograms: bool,
-    histograms: Vec<Option<Arc<NativeHistogram>>>,
+    open: Unpacked,
     /// The newest sample of the rows that went since the last one that stayed.
     carried: Option<(f64, Option<Arc<NativeHistogram>>)>,
 }
@@ -358,11 +403,15 @@ struct Thinned {
 impl Thinned {
     /// A chunk all of which stays.
     fn pass(&mut self, chunk: Chunk) {
-        if !self.open.is_empty() {
-            self.sealed.push(Chunk::of(&self.open));
+        self.pack();
+        self.sealed.push(chunk);
+    }
+
+    fn pack(&mut self) {
+        if !self.open.values.is_empty() {
+            self.sealed.push(Chunk::of(&self.open.values, &self.open.histograms));
             self.open.clear();
         }
-        self.sealed.push(chunk);
     }
 
     fn put(&mut self, value: f64, histogram: Option<Arc<NativeHistogram>>, stays: bool) {
@@ -377,7 +426,7 @@ impl Thinned {
             (true, Some(earlier)) => earlier,
             _ => (value, histogram),
         };
-        if is_gap(value) && self.open.is_empty() && self.sealed.is_empty() {
+        if is_gap(value) && self.open.values.is_empty() && self.sealed.is_empty() {
             self.base += 1;
             return;
         }
@@ -385,13 +434,10 @@ impl Thinned {
     }
 
     fn push(&mut self, value: f64, histogram: Option<Arc<NativeHistogram>>) {
-        if self.with_histograms {
-            self.histograms.push(histogram);
-        } else if self.packing && self.open.len() == CHUNK {
-            self.sealed.push(Chunk::of(&self.open));
-            self.open.clear();
+        if self.packing && self.open.values.len() == CHUNK {
+            self.pack();
         }
-        self.open.push(value);
+        self.open.extend(&[value], if histogram.is_some() { std::slice::from_ref(&histogram) } else { &[] });
     }
 
     fn finish(&mut self) {
@@ -400,16 +446,18 @@ impl Thinned {
             self.push(value, histogram);
         }
         loop {
-            while self.open.last().is_some_and(|v| is_gap(*v)) {
-                self.open.pop();
-                self.histograms.pop();
+            while self.open.values.last().is_some_and(|v| is_gap(*v)) {
+                self.open.values.pop();
+                self.open.histograms.pop();
             }
-            if !self.open.is_empty() {
+            if !self.open.values.is_empty() {
                 break;
             }
             let Some(chunk) = self.sealed.pop() else { break };
             chunk.unpack(&mut self.open);
         }
-        self.open.shrink_to(self.open.len() + self.open.len() / 4 + 8);
+        let Unpacked { values, histograms } = &mut self.open;
+        values.shrink_to(values.len() + values.len() / 4 + 8);
+        histograms.shrink_to(histograms.len() + histograms.len() / 4);
     }
 }

@@ -10,6 +10,7 @@ mod column;
 mod exemplars;
 mod index;
 mod origin;
+mod packed_histograms;
 mod select;
 
 use crate::StoreLimits;

@@ -1,13 +1,15 @@
 //! One writer: a column of timestamps shared by all its series.
 
 use super::chunk::CHUNK;
-use super::column::{Column, Put, histogram_bytes, is_gap};
+use super::column::{Column, Put, Unpacked, is_gap};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{Appended, Labels, NativeHistogram, SeriesId, SeriesView, TimeRange, Timestamp, Value};
 
 /// Samples younger than this are not packed: five minutes are what most rules look at, and a scrape more.
 const FRESH: Duration = Duration::from_secs(360);
+/// Histograms take a hundred times as much as a number, and are asked for less: a minute of them, and what is between two sweeps.
+const FRESH_HISTOGRAMS: Duration = Duration::from_secs(90);
 /// Packing all columns is spread over so many rows.
 const SWEEP: usize = 4;
 
@@ -18,8 +20,9 @@ pub(crate) struct Origin {
     times: Vec<Timestamp>,
     columns: Vec<Option<Column>>,
     free: Vec<u32>,
-    /// Columns are packed up to this row, those before `swept` at least.
+    /// Columns are packed up to this row, and those with histograms up to this one, those before `swept` at least.
     sealed_until: u64,
+    sealed_histograms_until: u64,
     swept: usize,
     /// Growth since the bytes were last counted exactly, in bytes.
     grown: isize,
@@ -29,7 +32,7 @@ pub(crate) struct Origin {
 /// Room for copies of columns that have holes; reused across the series of one visit.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    unpacked: Vec<f64>,
+    unpacked: Unpacked,
     times: Vec<Timestamp>,
     values: Vec<f64>,
     histograms: Vec<Option<Arc<NativeHistogram>>>,
@@ -118,10 +121,7 @@ impl Origin {
             match column.put(row, value) {
                 Put::Stored => {
                     out.stored += 1;
-                    self.grown += 8 * (column.len() - held) as isize;
-                    if let Value::Histogram(h) = value {
-                        self.grown += 8 + if Arc::strong_count(h) > 2 { 0 } else { histogram_bytes(h) as isize };
-                    }
+                    self.grown += column.grown_by(column.len() - held) as isize;
                 }
                 Put::Same => {}
                 Put::Duplicate => out.duplicate += 1,
@@ -135,15 +135,17 @@ impl Origin {
     fn seal(&mut self, now: Timestamp) {
         let columns = self.columns.len();
         if self.swept >= columns {
-            let old = self.times.partition_point(|t| *t < now.saturating_sub(FRESH)) as u64;
-            if self.first_row + old < self.sealed_until + CHUNK as u64 {
+            let before = |age| self.first_row + self.times.partition_point(|t| *t < now.saturating_sub(age)) as u64;
+            let (floats, histograms) = (before(FRESH), before(FRESH_HISTOGRAMS));
+            if histograms < self.sealed_histograms_until + CHUNK as u64 {
                 return;
             }
-            (self.sealed_until, self.swept) = (self.first_row + old, 0);
+            (self.sealed_until, self.sealed_histograms_until, self.swept) = (floats, histograms, 0);
         }
         let until = (self.swept + columns / SWEEP + 1).min(columns);
         for column in self.columns[self.swept..until].iter_mut().flatten() {
-            self.grown -= column.seal(self.sealed_until) as isize;
+            let until = if column.has_histograms() { self.sealed_histograms_until } else { self.sealed_until };
+            self.grown -= column.seal(until) as isize;
         }
         self.swept = until;
     }
@@ -237,7 +239,9 @@ impl Origin {
             index > keep.len() || keep[index - 1]
         });
         // Rows after these are counted from a place that much earlier.
-        self.sealed_until = self.sealed_until.saturating_sub(dropped as u64);
+        for until in [&mut self.sealed_until, &mut self.sealed_histograms_until] {
+            *until = until.saturating_sub(dropped as u64);
+        }
         self.recount();
     }
 
@@ -255,6 +259,7 @@ impl Origin {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use watchfire_model::STALE_NAN;
 
     type Samples = Vec<(i64, f64)>;
 
@@ -347,6 +352,63 @@ mod tests {
             // Between exact counts lengths are counted; vectors have room for up to twice of what they hold.
             let exact = origin.bytes();
             prop_assert!(before < exact + 4_000 && exact < 2 * before + 4_000, "{} bytes are {}", before, exact);
+        }
+
+        /// The same for histograms: stale markers, numbers and holes among them.
+        #[test]
+        fn histograms_that_are_packed_read_as_they_were_written(steps in prop::collection::vec((step(), 0_u8..20), 100..400), cut in 0.0..1.0) {
+            let mut origin = Origin::default();
+            let column = origin.add(SeriesId(0), Labels::empty());
+            let mut model: Vec<(i64, Value)> = Vec::new();
+            let mut newest = 0;
+            let mut histogram = NativeHistogram { positive_buckets: vec![0.0; 8], ..NativeHistogram::default() };
+            for (step, kind) in steps {
+                match step {
+                    Step::Row(since, [value, ..]) => {
+                        let at = newest + since;
+                        newest = newest.max(at);
+                        let Some(value) = value else { continue };
+                        let value = match kind {
+                            0 => Value::Float(value as f64),
+                            1 => Value::Float(STALE_NAN),
+                            _ => {
+                                histogram.positive_buckets[value as usize % 8] += value as f64;
+                                histogram.count += value as f64;
+                                Value::Histogram(Arc::new(histogram.clone()))
+                            }
+                        };
+                        origin.append(Timestamp(at), std::iter::once((column, SeriesId(0), &value)), &mut Appended::default());
+                        if model.last().is_none_or(|(last, _)| *last < at) {
+                            model.push((at, value));
+                        }
+                    }
+                    Step::Trim(percent) => {
+                        let Some(oldest) = origin.oldest() else { continue };
+                        let cutoff = oldest.0 + (newest - oldest.0) * percent / 100;
+                        origin.trim(Timestamp(cutoff), false);
+                        model.retain(|(at, _)| *at >= cutoff);
+                    }
+                }
+            }
+            let middle = (newest as f64 * cut) as i64;
+            for range in [(i64::MIN, i64::MAX), (i64::MIN, middle), (middle, i64::MAX), (middle - 300_000, middle), (middle, middle + 2_000_000)] {
+                let mut samples = Vec::new();
+                let wanted = TimeRange::new(Timestamp(range.0), Timestamp(range.1));
+                origin.visit(column, SeriesId(0), wanted, &mut Scratch::default(), &mut |view| {
+                    let owned = view.to_owned_data();
+                    samples = owned.times.iter().map(|t| t.0).zip(owned.values).collect();
+                });
+                let expected: Vec<_> = model.iter().filter(|(at, _)| *at > range.0 && *at <= range.1).collect();
+                prop_assert_eq!(samples.len(), expected.len());
+                for ((at, value), (expected_at, expected)) in samples.iter().zip(expected) {
+                    prop_assert_eq!(at, expected_at);
+                    prop_assert!(value == expected || value.is_stale() && expected.is_stale(), "{:?} is {:?}", expected, value);
+                }
+            }
+            let before = origin.bytes();
+            origin.recount();
+            let exact = origin.bytes();
+            prop_assert!(before < exact + 8_000 && exact < 2 * before + 8_000, "{} bytes are {}", before, exact);
         }
 
         #[test]
