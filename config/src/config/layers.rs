@@ -111,8 +111,8 @@ fn defaults(paths: &Paths) -> toml::Table {
     }
 }
 
-/// Variables that are for the command line itself: which file to read, and which instance to ask with which token.
-const COMMAND_VARIABLES: [&str; 3] = ["WATCHFIRE_CONFIG", "WATCHFIRE_URL", "WATCHFIRE_TOKEN"];
+/// Variables that are for the command line itself: which file to read, which instance to ask with which token, and whose certificate it shows.
+const COMMAND_VARIABLES: [&str; 4] = ["WATCHFIRE_CONFIG", "WATCHFIRE_URL", "WATCHFIRE_TOKEN", "WATCHFIRE_CA"];
 
 impl Layers {
     fn file(&mut self, path: &Path) {
@@ -380,7 +380,8 @@ mod tests {
 
     #[test]
     fn an_unknown_variable_warns_and_strict_refuses_it() {
-        let environment = pairs(&[("WATCHFIRE_OTLP_GPRC", "127.0.0.1:1"), ("WATCHFIRE_URL", "http://a"), ("WATCHFIRE_TOKEN", "t")]);
+        let of_attach = [("WATCHFIRE_URL", "https://a"), ("WATCHFIRE_TOKEN", "t"), ("WATCHFIRE_CA", "/ca.pem")];
+        let environment = pairs(&[&of_attach[..], &[("WATCHFIRE_OTLP_GPRC", "127.0.0.1:1")]].concat());
         let loaded = Config::load(None, environment.clone(), []).unwrap();
         assert_eq!(loaded.warnings.len(), 1);
         assert_eq!(loaded.warnings[0].help.as_deref(), Some("did you mean `WATCHFIRE_OTLP_GRPC`?"));
