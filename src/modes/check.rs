@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use watchfire_model::reading::{Alert, AlertState, Alerts, ReadError, Reading, Request, ServiceRow, Services, Source, Target};
 use watchfire_model::{HealthState, Severity, format_duration, parse_duration};
 
@@ -64,6 +65,11 @@ fn judge(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<
         eprintln!("watchfire: --for: write 2m, 30s or 1h30m");
         return Ok(ExitCode::from(exit::USAGE));
     };
+    // By one listener to the end: between two of them a signal would be lost.
+    let mut interrupts = {
+        let _inside = runtime.enter();
+        signal(SignalKind::interrupt())?
+    };
     let remote = args.url.as_ref().map(|url| RemoteSource::of_environment(url, runtime)).transpose()?.map(Arc::new);
     let (source, instance): (Arc<dyn Source>, Option<Instance>) = match &remote {
         Some(remote) => (remote.clone(), None),
@@ -75,7 +81,7 @@ fn judge(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<
         }
     };
     let watch = if instance.is_some() { watch.max(WARM_UP) } else { watch };
-    let seen = observe(source.as_ref(), watch, runtime).map_err(|e| match &remote {
+    let seen = observe(source.as_ref(), watch, runtime, &mut interrupts).map_err(|e| match &remote {
         Some(remote) => remote.advise(e),
         None => e.into(),
     })?;
@@ -91,7 +97,7 @@ fn judge(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<
     Ok(verdict.into())
 }
 
-fn observe(source: &dyn Source, watch: Duration, runtime: &tokio::runtime::Runtime) -> Result<Seen, ReadError> {
+fn observe(source: &dyn Source, watch: Duration, runtime: &tokio::runtime::Runtime, interrupts: &mut Signal) -> Result<Seen, ReadError> {
     let end = Instant::now() + watch;
     let mut seen = Seen::default();
     loop {
@@ -118,7 +124,7 @@ fn observe(source: &dyn Source, watch: Duration, runtime: &tokio::runtime::Runti
         let interrupted = runtime.block_on(async {
             tokio::select! {
                 () = tokio::time::sleep(LOOK.min(end - now)) => false,
-                _ = tokio::signal::ctrl_c() => true,
+                _ = interrupts.recv() => true,
             }
         });
         if interrupted {

@@ -76,8 +76,9 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
             shown?;
         }
         None if flags.plain && !headless => {
+            let signals = Signals::listen(&runtime)?;
             exit::print(&format!("{}\n", instance.listening_text()));
-            print_plain(instance.source().as_ref(), &runtime, zone, for_duration);
+            print_plain(instance.source().as_ref(), &runtime, signals, zone, for_duration);
             runtime.block_on(instance.stop());
         }
         None => {
@@ -123,15 +124,18 @@ fn spawn_signals(
     Ok(())
 }
 
-/// The three signals a run answers to. Listened for before anybody is told that the run has begun, so that none is lost.
-struct Signals {
+/// The three signals a run answers to. Listened for before anybody is told that the run has begun, and by the same listeners to its end, so that
+/// none is lost.
+pub struct Signals {
     term: Signal,
     int: Signal,
     hup: Signal,
 }
 
 impl Signals {
-    fn listen(runtime: &tokio::runtime::Runtime) -> std::io::Result<Self> {
+    /// # Errors
+    /// When the system grants no handler.
+    pub fn listen(runtime: &tokio::runtime::Runtime) -> std::io::Result<Self> {
         let _inside = runtime.enter();
         Ok(Signals { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, hup: signal(SignalKind::hangup())? })
     }
@@ -171,8 +175,14 @@ async fn wait_headless(instance: &Instance, signals: Signals, for_duration: Opti
     });
 }
 
-/// One line per event, for screen readers and pipes.
-pub fn print_plain(source: &dyn Source, runtime: &tokio::runtime::Runtime, zone: Zone, for_duration: Option<Duration>) {
+/// One line per event, for screen readers and pipes, until one of the signals comes or `for_duration` is over.
+pub fn print_plain(
+    source: &dyn Source,
+    runtime: &tokio::runtime::Runtime,
+    mut signals: Signals,
+    zone: Zone,
+    for_duration: Option<Duration>,
+) {
     let mut log = plain::Log::in_zone(zone);
     let end = for_duration.map(|d| Instant::now() + d);
     loop {
@@ -185,15 +195,49 @@ pub fn print_plain(source: &dyn Source, runtime: &tokio::runtime::Runtime, zone:
         }
         let left = end.map_or(Duration::from_secs(1), |e| e.saturating_duration_since(Instant::now()).min(Duration::from_secs(1)));
         let stopped = runtime.block_on(async {
-            let Ok(mut term) = signal(SignalKind::terminate()) else { return true };
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => true,
-                _ = term.recv() => true,
+                _ = signals.int.recv() => true,
+                _ = signals.term.recv() => true,
+                _ = signals.hup.recv() => true,
                 () = tokio::time::sleep(left) => false,
             }
         });
         if stopped || end.is_some_and(|e| Instant::now() >= e) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc::channel;
+    use watchfire_model::reading::ReadError;
+    use watchfire_model::{Reading, Timestamp};
+
+    /// Sends this process an interrupt in the middle of a later round of questions.
+    struct Interrupting(AtomicU32);
+
+    impl Source for Interrupting {
+        fn read(&self, _: &Request, _: Option<Timestamp>) -> Result<Reading, ReadError> {
+            if self.0.fetch_add(1, Ordering::SeqCst) == 6 {
+                let sent = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT);
+                sent.expect("a signal to oneself");
+            }
+            Err(ReadError::Timeout)
+        }
+    }
+
+    #[test]
+    fn a_signal_that_comes_while_readings_are_read_and_printed_is_not_lost() {
+        let (ended, end) = channel();
+        std::thread::spawn(move || {
+            let runtime = crate::modes::runtime().expect("a runtime");
+            let signals = Signals::listen(&runtime).expect("listeners");
+            print_plain(&Interrupting(AtomicU32::new(0)), &runtime, signals, Zone::default(), None);
+            ended.send(()).expect("the test waits");
+        });
+        end.recv_timeout(Duration::from_secs(20)).expect("it ends");
     }
 }
