@@ -63,7 +63,8 @@ pub struct Reloader {
     api_url: String,
     parts: Parts,
     clock: Arc<dyn Clock>,
-    /// Settings in force, one line each.
+    /// Settings in force, one line each. Held for a whole reload: of two at once the one that read the older files could be the last to put them
+    /// into force.
     settings: Mutex<String>,
     trouble: Mutex<Option<String>>,
     watched: Mutex<Watched>,
@@ -107,6 +108,7 @@ impl Reloader {
     }
 
     fn try_reload(&self) -> anyhow::Result<String> {
+        let mut in_force = self.settings.lock();
         let plan = self.wish.plan()?;
         let groups = plan.rule_groups()?;
         let settings = notify_settings(&plan, &self.api_url)?;
@@ -128,7 +130,7 @@ impl Reloader {
             certificates.replace(tls);
         }
         let now = plan.loaded.show();
-        let before = std::mem::replace(&mut *self.settings.lock(), now.clone());
+        let before = std::mem::replace(&mut *in_force, now.clone());
         let mut waiting = restart_needed(&before, &now);
         if speaks_tls != self.parts.certificates.is_some() {
             waiting.push("security.tls_certificate".to_owned());
