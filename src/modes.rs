@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod demo;
 mod doctor;
+mod exports;
 mod notify;
 pub mod query;
 mod rules;

@@ -1,5 +1,6 @@
 //! The event loop around the screens: keys and readings in, frames and effects out. It never waits for a reading.
 
+use super::exports::{open, save};
 use crate::screen_backend::ScreenBackend;
 use crate::terminal::{TerminalGuard, failures, has_job_control, hung_up};
 use base64::Engine as _;
@@ -259,9 +260,7 @@ impl Shown<'_> {
             Effect::Save { name, text } => {
                 let _ = self.send.send(Wake::Done(save(Path::new("."), &name, &text)));
             }
-            Effect::OpenUrl(url) => {
-                let _ = self.send.send(Wake::Done(open(&url)));
-            }
+            Effect::OpenUrl(url) => open(if cfg!(target_os = "macos") { "open" } else { "xdg-open" }, url, self.send.clone()),
             Effect::Refresh => {
                 self.questions.0.lock().changed = true;
                 self.questions.1.notify_all();
@@ -372,36 +371,6 @@ fn spawn_reader(source: Arc<dyn Source>, questions: Arc<(Mutex<Questions>, Condv
     })
 }
 
-/// Files of one name in a folder; somebody who exports more often clears up first.
-const MOST_OF_A_NAME: usize = 99;
-
-/// Writes a new file and says where it is; what is there already is kept, `map.svg` beside `map-2.svg`.
-fn save(folder: &Path, name: &str, text: &str) -> Result<String, String> {
-    let (stem, ending) = name.rsplit_once('.').unwrap_or((name, "txt"));
-    for n in 1..=MOST_OF_A_NAME {
-        let path = folder.join(if n == 1 { name.to_owned() } else { format!("{stem}-{n}.{ending}") });
-        match std::fs::OpenOptions::new().write(true).create_new(true).open(&path).and_then(|mut file| file.write_all(text.as_bytes())) {
-            Ok(()) => return Ok(format!("wrote {}", path.canonicalize().unwrap_or(path).display())),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(format!("cannot write {}: {e}; watchfire writes where it was started", path.display())),
-        }
-    }
-    Err(format!("cannot write {name}: {MOST_OF_A_NAME} files of that name are here already"))
-}
-
-/// One argument, no shell, nothing inherited.
-fn open(url: &str) -> Result<String, String> {
-    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    std::process::Command::new(program)
-        .arg(url)
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .map(|_| format!("opening {url}"))
-        .map_err(|e| format!("cannot start {program}: {e}"))
-}
-
 /// Passes on that somebody stops or continues the program from outside.
 pub fn listen_for_job_control(runtime: &tokio::runtime::Runtime, wake: Sender<Wake>) -> std::io::Result<()> {
     let _inside = runtime.enter();
@@ -433,22 +402,4 @@ fn failpoint(place: &str) {
 /// A channel for everything that wakes the loop; notifiers and signals get clones of the sender.
 pub fn wakes() -> (Sender<Wake>, Receiver<Wake>) {
     channel()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_export_says_where_it_is_and_keeps_what_is_there() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for (n, name) in ["map.svg", "map-2.svg", "map-3.svg"].into_iter().enumerate() {
-            let said = save(folder.path(), "map.svg", &format!("{n}")).expect("written");
-            let path = folder.path().canonicalize().expect("there").join(name);
-            assert_eq!(said, format!("wrote {}", path.display()));
-            assert_eq!(std::fs::read_to_string(path).expect("readable"), format!("{n}"));
-        }
-        let nowhere = save(&folder.path().join("missing"), "map.svg", "x").expect_err("no folder");
-        assert!(nowhere.contains("watchfire writes where it was started"), "{nowhere}");
-    }
 }
