@@ -32,8 +32,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use watchfire_model::reading::{CommandSink, Source};
-use watchfire_model::{Clock, Meter, SeriesSource, Timestamp};
+use watchfire_model::reading::{CommandSink, ReadError, Source};
+use watchfire_model::{Clock, Meter, Reading, Request as ReadingRequest, SeriesSource, Timestamp};
 use watchfire_notifiers::DispatcherHandle;
 use watchfire_otlp::RemoteWrite;
 use watchfire_promql::{Engine, ExpressionLimits};
@@ -52,7 +52,7 @@ pub struct Api {
     /// Queries of people that may run at once; rules have their own thread.
     pub query_slots: Arc<Semaphore>,
     /// Readings computed at the same time: each takes a processor for milliseconds, and more at once would only take memory.
-    pub read_slots: Semaphore,
+    pub read_slots: Arc<Semaphore>,
     pub query_timeout: Duration,
     /// Points per series of a range query.
     pub max_points: usize,
@@ -77,6 +77,19 @@ pub struct Api {
 }
 
 impl Api {
+    /// Reads on a blocking thread, at most a few at a time. Whoever asked and left holds their place until the work they asked for is done.
+    async fn reading(self: &Arc<Self>, request: ReadingRequest, at: Option<Timestamp>) -> Result<Reading, envelope::ApiError> {
+        let slot =
+            tokio::time::timeout(self.query_timeout, self.read_slots.clone().acquire_owned()).await.map_err(|_| ReadError::Timeout)?;
+        let shared = self.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let reading = shared.readings.read(&request, at);
+            drop(slot);
+            reading
+        });
+        Ok(reading.await.map_err(|e| envelope::ApiError::internal(format!("reading failed: {e}")))??)
+    }
+
     pub fn refused_query(&self, reason: &str) {
         self.meter.counter("watchfire_query_rejected_total", &[("reason", reason)]).add(1);
     }

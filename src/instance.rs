@@ -192,7 +192,7 @@ impl Instance {
             board: Arc::new(board),
             clock: clock.clone(),
             meter: meter.clone(),
-            read_slots: Semaphore::new(READINGS_AT_ONCE),
+            read_slots: Arc::new(Semaphore::new(READINGS_AT_ONCE)),
             query_slots: Arc::new(Semaphore::new(config.limits.query.parallel)),
             query_timeout: config.limits.query.timeout,
             max_points: config.limits.query.points,

@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::reading::{Alert, AlertState, Command, ReadError, Silence};
+use watchfire_model::reading::{Alert, AlertState, Command, Silence};
 use watchfire_model::{Labels, MatchOp, Matcher, Reading, Request, Timestamp};
 use watchfire_notifiers::journal::ActiveSilence;
 use watchfire_notifiers::routing::parse_matchers;
@@ -67,11 +67,7 @@ pub async fn no_alerts() -> Told {
 }
 
 async fn known_alerts(api: &Arc<Api>) -> Result<Vec<Alert>, Refused> {
-    let shared = api.clone();
-    let slot = tokio::time::timeout(api.query_timeout, api.read_slots.acquire()).await.map_err(|_| ReadError::Timeout)?;
-    let read = tokio::task::spawn_blocking(move || shared.readings.read(&Request::Alerts, None)).await;
-    drop(slot);
-    match read.map_err(|e| ApiError::internal(format!("reading failed: {e}")))?? {
+    match api.reading(Request::Alerts, None).await? {
         Reading::Alerts(alerts) => Ok(alerts.alerts),
         _ => Err(Refused(ApiError::internal("not what was asked for"))),
     }

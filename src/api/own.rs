@@ -23,12 +23,7 @@ pub async fn read(State(api): State<Arc<Api>>, Path(_): Path<String>, uri: Uri, 
     // The raw path: names inside it are still percent-encoded.
     let path = uri.path().strip_prefix(wire::PREFIX).unwrap_or_default().trim_end_matches('/').to_owned();
     let request = wire::from_path(&path, &params).ok_or_else(|| ApiError::not_found("unknown path"))??;
-    let shared = api.clone();
-    let slot = tokio::time::timeout(api.query_timeout, api.read_slots.acquire()).await.map_err(|_| ReadError::Timeout)?;
-    let reading = tokio::task::spawn_blocking(move || shared.readings.read(&request, at))
-        .await
-        .map_err(|e| ApiError::internal(format!("reading failed: {e}")))??;
-    drop(slot);
+    let reading = api.reading(request, at).await?;
     // Writing out a trace of many spans takes longer than this thread may be held up.
     let (json, tag) = tokio::task::spawn_blocking(move || {
         wire::to_json(&reading).map(|json| {
