@@ -182,7 +182,12 @@ impl Instance {
         let source = LocalSource::new(store.clone(), engine.clone(), board.clone(), declared, objectives, clock.clone(), facts)
             .counting(meter.clone());
         let source = Arc::new(source);
-        let commands = Arc::new(LocalCommands { dispatcher: dispatcher.clone(), store: store.clone(), reloader: reloader.clone() });
+        let commands = Arc::new(LocalCommands {
+            dispatcher: dispatcher.clone(),
+            board: board.clone(),
+            store: store.clone(),
+            reloader: reloader.clone(),
+        });
 
         let api = Arc::new(Api {
             source: store.clone(),

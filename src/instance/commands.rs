@@ -1,15 +1,17 @@
 //! The writes of people: silences, acknowledgements, pins, reload. Each returns once it is durable.
 
 use super::reload::Reloader;
+use crate::board::Board;
 use std::sync::Arc;
-use watchfire_model::TraceId;
-use watchfire_model::reading::{Command, CommandSink, ReadError};
+use watchfire_model::reading::{Alert, AlertState, Command, CommandSink, ReadError};
+use watchfire_model::{TraceId, harmless_limited};
 use watchfire_notifiers::DispatcherHandle;
 use watchfire_store::Store;
 
 /// Performs commands in this process.
 pub struct LocalCommands {
     pub dispatcher: DispatcherHandle,
+    pub board: Board,
     pub store: Arc<Store>,
     pub reloader: Arc<Reloader>,
 }
@@ -29,6 +31,11 @@ impl CommandSink for LocalCommands {
                 Ok(format!("silence ended: {id}"))
             }
             Command::Acknowledge { fingerprint, by, until } => {
+                // It is kept until its alert ends, so there has to be one.
+                let active = |alert: &Alert| alert.fingerprint == *fingerprint && alert.state != AlertState::Resolved;
+                if !self.board.read().alerts.iter().any(active) {
+                    return Err(ReadError::NotFound(format!("no alert {} is active", harmless_limited(fingerprint, 100))));
+                }
                 self.dispatcher.acknowledge(fingerprint, by, *until).map_err(|e| refused(e.to_string()))?;
                 Ok(format!("acknowledged by {by}: {fingerprint}"))
             }

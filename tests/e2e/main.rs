@@ -1,5 +1,6 @@
 //! End to end: the real program, real sockets, real bytes. Everything listens on loopback at a port of its own and is stopped by its test.
 
+mod acknowledging;
 mod alerting;
 mod alertmanager;
 mod annotations;
