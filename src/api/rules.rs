@@ -190,12 +190,13 @@ pub async fn flags(State(api): State<Arc<Api>>) -> Response {
 /// `/api/v1/status/runtimeinfo`
 pub async fn runtimeinfo(State(api): State<Arc<Api>>) -> Response {
     let conclusion = api.board.read();
+    let of_reload = |name: &str| api.meter.gauge(name, &[]).get();
     success(json!({
         "startTime": rfc3339(api.started),
         "CWD": std::env::current_dir().map(|d| d.display().to_string()).unwrap_or_default(),
         "serverTime": rfc3339(api.clock.now()),
-        "reloadConfigSuccess": true,
-        "lastConfigTime": rfc3339(api.started),
+        "reloadConfigSuccess": of_reload("watchfire_config_last_reload_successful") == 1.0,
+        "lastConfigTime": rfc3339(Timestamp::from_seconds(of_reload("watchfire_config_last_reload_success_timestamp_seconds"))),
         "corruptionCount": 0,
         "storageRetention": api.retention,
         "lastEvaluation": conclusion.last_evaluation.map(rfc3339),

@@ -326,6 +326,7 @@ async fn a_reload_takes_rules_and_receivers_and_a_mistake_changes_nothing() {
         |json: &Json| json["banners"].as_array().is_some_and(|b| b.iter().any(|l| l.to_string().contains("the last reload failed")));
     watchfire.until("/api/watchfire/v1/status", "the failure is shown", banner).await;
     assert_eq!(watchfire.metric("watchfire_config_last_reload_successful").await, 0.0);
+    assert_eq!(watchfire.json("/api/v1/status/runtimeinfo").await["data"]["reloadConfigSuccess"], false);
     let alerts = watchfire.json("/api/v1/alerts").await;
     assert_eq!(alerts["data"]["alerts"][0]["labels"]["alertname"], "One", "the old rule goes on");
 
