@@ -407,6 +407,14 @@ fn readdressed(state: &State, table: &Table, now: Now, meter: &Meter) -> Vec<Cha
         }
     }
     for cell in newest.values().filter(|c| c.notice.state == NoticeState::Firing) {
+        let about = cell.notice.labels.value("path");
+        if cell.notice.name() == path::GAVE_UP && !exists(about) {
+            // Who is not there any more fails nobody.
+            let notice = path::gave_up(about, "", NoticeState::Resolved, Some(cell.notice.revision), now.wall);
+            let destinations = table.routing.destinations(&notice);
+            changes.push(Change::Notice { notice: Arc::new(notice), destinations, at: now.steady });
+            continue;
+        }
         let destinations = table.routing.destinations(&cell.notice);
         let addressed = |path: &str| destinations.iter().find(|d| d.path == path);
         let same = state

@@ -290,6 +290,7 @@ async fn record(shared: &Shared, path: &PathState, due: &Due, message: &Message,
         }
         shared.journal.commit_async(changes).await;
     }
+    let told_as = warned_of(&shared.journal.state().read(), name);
     let (tell, over) = {
         let mut status = path.status.lock();
         status.looked = None;
@@ -313,25 +314,34 @@ async fn record(shared: &Shared, path: &PathState, due: &Due, message: &Message,
                 });
             }
         }
-        let tell = !dead.is_empty() && !status.gave_up;
-        let over = dead.is_empty() && outcome.retry.is_none() && status.gave_up;
-        status.gave_up = (status.gave_up || tell) && !over;
+        let warned = status.gave_up || told_as.is_some();
+        let tell = !dead.is_empty() && !warned;
+        let over = dead.is_empty() && outcome.retry.is_none() && warned;
+        status.gave_up = (warned || tell) && !over;
         (tell, over)
     };
     if tell || over {
         let reason = dead.first().map(|(_, reason)| reason.clone()).unwrap_or_default();
-        let notice = gave_up(name, &reason, if tell { NoticeState::Firing } else { NoticeState::Resolved }, now.wall);
+        let notice = gave_up(name, &reason, if tell { NoticeState::Firing } else { NoticeState::Resolved }, told_as, now.wall);
         shared.journal.commit_async(vec![shared.addressed(notice, now.steady, Some(name))]).await;
     }
     outcome.retry.is_none()
 }
 
-/// What the other paths hear when this one fails for good.
-fn gave_up(path: &str, reason: &str, state: NoticeState, now: Timestamp) -> Notice {
+/// The revision as which others were told that a path has given up, while they were not told that it works again. The state knows it, because it
+/// holds over restarts and other settings.
+fn warned_of(state: &State, path: &str) -> Option<u64> {
+    let fingerprint = stable_key(&[GAVE_UP, path]);
+    let cells = state.cells.values().filter_map(|cells| cells.get(&fingerprint));
+    cells.filter(|c| c.notice.state == NoticeState::Firing).map(|c| c.notice.revision).max()
+}
+
+/// What the other paths hear when this one fails for good, and when it works again or is no longer there. `after` is the revision before this one.
+pub(super) fn gave_up(path: &str, reason: &str, state: NoticeState, after: Option<u64>, now: Timestamp) -> Notice {
     Notice {
         fingerprint: stable_key(&[GAVE_UP, path]),
         // Grows with time, over restarts too.
-        revision: u64::try_from(now.millis()).unwrap_or(0),
+        revision: u64::try_from(now.millis()).unwrap_or(0).max(after.map_or(0, |revision| revision + 1)),
         state,
         severity: Severity::High,
         labels: Labels::from_pairs([("alertname", GAVE_UP), ("severity", "high"), ("path", path)]),

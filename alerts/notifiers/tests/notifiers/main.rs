@@ -5,6 +5,7 @@ mod clocks;
 mod crash;
 mod delivery;
 mod desktop;
+mod giving_up;
 mod hearing;
 mod inhibition;
 mod intervals;
