@@ -94,8 +94,10 @@ pub struct Limits {
     pub drain: Duration,
     /// Unsent entries over all receivers.
     pub outbox_entries: usize,
-    /// Size of the journal on disk at which the oldest unsent entries become dead letters.
+    /// What their texts may take, in bytes; beyond either limit the oldest unsent entries become dead letters.
     pub outbox_bytes: u64,
+    /// Silences, those that are over and still listed among them.
+    pub silences: usize,
     /// Desktop popups per minute; the rest is one summary.
     pub popups_per_minute: u32,
     /// How long the delivery log of a resolved alert is kept.
@@ -114,6 +116,7 @@ impl Default for Limits {
             drain: Duration::from_secs(10),
             outbox_entries: 10_000,
             outbox_bytes: 64 << 20,
+            silences: 10_000,
             popups_per_minute: 5,
             keep_resolved: Duration::from_secs(5 * 24 * 3600),
         }

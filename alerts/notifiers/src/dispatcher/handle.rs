@@ -269,7 +269,7 @@ impl DispatcherHandle {
     /// Adds or replaces a silence and returns its id once it is durable. An empty id gets a new one. Blocks.
     ///
     /// # Errors
-    /// When a matcher or the times are refused, or it could not be made durable.
+    /// When a matcher or the times are refused, there are too many silences, or it could not be made durable.
     pub fn silence(&self, mut silence: Silence) -> Result<String, String> {
         ActiveSilence::new(silence.clone())?;
         if silence.id.is_empty() {
@@ -278,6 +278,16 @@ impl DispatcherHandle {
             silence.id = stable_key(&["silence", &at, &number, &std::process::id().to_string(), &format!("{:?}", silence.matchers)]);
         }
         let id = silence.id.clone();
+        let most = self.shared.table().limits.silences;
+        let is_one_too_many = {
+            let known = &self.shared.journal.state().read().silences;
+            known.len() >= most && !known.contains_key(&id)
+        };
+        if is_one_too_many {
+            return Err(format!(
+                "{most} silences are held (delivery.limits.silences); change one of them, or wait for ended ones to be forgotten"
+            ));
+        }
         self.shared.decided(Change::Silence(silence), "the silence").map(|()| id)
     }
 

@@ -71,3 +71,28 @@ async fn what_has_become_louder_is_told_though_it_was_acknowledged() {
     assert!(running.handle.acknowledged("fp-Full").is_none());
     running.stop().await;
 }
+
+#[tokio::test]
+async fn silences_are_bounded_and_those_that_are_held_can_still_be_changed() {
+    let mut two = settings("default_to = []");
+    two.limits.silences = 2;
+    let running = crate::start(two, None);
+    let begin = crate::RealClock::shared().now();
+    let silence = async |id: &str, hours: u64| {
+        let silence = Silence {
+            id: id.to_owned(),
+            matchers: vec![("service".to_owned(), "=".to_owned(), "db".to_owned())],
+            starts_at: begin,
+            ends_at: begin.saturating_add(Duration::from_secs(hours * 3600)),
+            ..Silence::default()
+        };
+        let handle = running.handle.clone();
+        tokio::task::spawn_blocking(move || handle.silence(silence)).await.expect("no panic")
+    };
+    let first = silence("", 1).await.expect("room");
+    silence("", 1).await.expect("room");
+    assert!(silence("", 1).await.is_err_and(|why| why.starts_with("2 silences are held (delivery.limits.silences)")));
+    assert_eq!(silence(&first, 2).await, Ok(first));
+    assert_eq!(running.handle.silences().len(), 2);
+    running.stop().await;
+}
