@@ -161,8 +161,8 @@ impl SegmentLog {
         let mut sequence = self.sequence;
         for payload in payloads {
             if payload.len() > record::MAX_PAYLOAD_BYTES {
-                self.file = Some(file);
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "record longer than 64 MiB"));
+                // None of the group is written. Written anew the state is as whole as ever, in shorter records.
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "a record longer than 64 MiB"));
             }
             sequence += 1;
             record::encode(sequence, payload, &mut bytes);

@@ -310,6 +310,19 @@ fn the_journal_stays_within_twice_its_state_and_one_segment() {
 }
 
 #[test]
+fn what_is_too_long_for_one_record_is_durable_once_the_state_is_written_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let (journal, _) = open(directory.path(), Faults::default());
+    let changed: Vec<_> = (0..1100).map(|n| (format!("alert-{n}"), vec![b'x'; 64 << 10])).collect();
+    let storm: BTreeMap<_, _> = changed.iter().cloned().collect();
+    assert!(!journal.commit(AlertStates { changed, removed: Vec::new() }, Vec::new()), "68 MiB at once");
+    assert!(journal.trouble().is_some_and(|why| why.contains("longer than 64 MiB")), "{:?}", journal.trouble());
+    drop(journal);
+    let (_, recovered) = open(directory.path(), Faults::default());
+    assert!(held(&recovered) == storm, "{} of {}", recovered.alert_states.len(), storm.len());
+}
+
+#[test]
 fn a_full_file_system_is_survived_on_the_reserve() {
     // A real disk of 4 MiB, in a mount namespace of its own.
     let script = "mount -t tmpfs -o size=4m tmpfs \"$1\" && shift && exec \"$@\"";
