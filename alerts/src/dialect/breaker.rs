@@ -101,7 +101,7 @@ impl Memory {
         if counted.is_empty() { seen.transitions.iter().map(|(s, n)| (*s, *n)).collect() } else { counted }
     }
 
-    /// Forgets what was not asked for lately, so that it cannot grow without end.
+    /// Forgets everything when it is too much, so that it cannot grow without end; transitions are counted from zero again then.
     pub fn bound(&mut self) {
         const MOST: usize = 50_000;
         if self.values.len() > MOST {

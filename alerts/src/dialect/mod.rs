@@ -40,6 +40,9 @@ use watchfire_promql::{Engine, Query, QueryValue};
 const NAMES_RANGE: Duration = Duration::from_secs(900);
 const NAMES_KEPT: Duration = Duration::from_secs(60);
 
+/// Parsed queries that are kept: more than all dialects ask in one look.
+const MAX_QUERIES: usize = 4096;
+
 /// Evaluates all dialects and writes the unified series.
 #[derive(Debug)]
 pub struct DialectEngine {
@@ -55,6 +58,7 @@ pub struct DialectEngine {
     /// Since when each metric is there.
     first_seen: HashMap<String, Timestamp>,
     started: Option<Timestamp>,
+    /// Parsed, by their text; `None` where it does not parse.
     queries: HashMap<String, Option<Query>>,
     /// Metrics that dialects name; generic ones leave them alone.
     claimed: HashSet<String>,
@@ -260,7 +264,13 @@ impl Look<'_> {
     }
 
     fn text_vector(&self, text: &str) -> Vec<(Labels, f64)> {
-        let query = self.queries.borrow_mut().entry(text.to_owned()).or_insert_with(|| Query::parse(text).ok()).clone();
+        let mut queries = self.queries.borrow_mut();
+        // Generic dialects ask for metrics by name, and names come from outside.
+        if queries.len() >= MAX_QUERIES && !queries.contains_key(text) {
+            queries.clear();
+        }
+        let query = queries.entry(text.to_owned()).or_insert_with(|| Query::parse(text).ok()).clone();
+        drop(queries);
         query.map(|q| self.vector(&q)).unwrap_or_default()
     }
 
