@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use watchfire_config::files::read_file;
+use watchfire_model::glob;
 
 const MAX_FILE: u64 = 10 << 20;
 
@@ -102,30 +103,7 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
 
 fn matches_name(pattern: &Path, path: &Path) -> bool {
     let name = |p: &Path| p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    wildcard(&name(pattern).chars().collect::<Vec<_>>(), &name(path).chars().collect::<Vec<_>>())
-}
-
-/// `*` any run, `?` any one character; linear in both lengths.
-fn wildcard(pattern: &[char], text: &[char]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p + 1, t));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match star {
-                Some((after, matched)) => {
-                    star = Some((after, matched + 1));
-                    (p, t) = (after, matched + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
+    glob(&name(pattern), &name(path))
 }
 
 #[cfg(test)]
