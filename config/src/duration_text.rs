@@ -1,4 +1,5 @@
-//! `#[serde(with = "duration_text")]`: durations written as Prometheus writes them (`250ms`, `30s`, `1h30m`).
+//! `#[serde(with = "duration_text")]`: durations written as Prometheus writes them (`250ms`, `30s`, `1h30m`), in the configuration and in the settings
+//! of collectors.
 
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 use std::time::Duration;
@@ -9,9 +10,11 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 }
 
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text)
-        .map_err(|_| D::Error::custom(format!("{text:?} is not a duration; write it like \"250ms\", \"30s\" or \"1h30m\"")))
+    read(&String::deserialize(deserializer)?)
+}
+
+fn read<E: Error>(text: &str) -> Result<Duration, E> {
+    parse_duration(text).map_err(|_| E::custom(format!("{text:?} is not a duration; write it like \"250ms\", \"30s\" or \"1h30m\"")))
 }
 
 /// The same for a value that may be absent.
@@ -26,6 +29,6 @@ pub mod optional {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        super::deserialize(deserializer).map(Some)
+        Option::<String>::deserialize(deserializer)?.map(|text| read(&text)).transpose()
     }
 }

@@ -6,6 +6,8 @@
 //!   [`load_platform`] takes the name of a built-in one or a directory.
 //! - [`Config`]: the configuration; [`Config::load`] layers defaults, file, environment and flags, [`Loaded`] remembers the origin of each value.
 //! - [`ConfigError`]: what is wrong and where.
+//! - [`files`]: reading what people wrote with a limit. [`duration_text`]: durations in anybody's settings.
+//! - [`Named`]: whom a `ca_file` makes trusted; here because scrapes, probes and notifiers must agree on it and do not see each other.
 //!
 //! Invariants
 //! - Unknown keys are errors, never ignored; a value out of range is refused where it stands, not where it hurts.
@@ -15,7 +17,7 @@
 
 mod config;
 mod diagnosis;
-mod duration_text;
+pub mod duration_text;
 pub mod files;
 mod listen;
 pub mod platform;

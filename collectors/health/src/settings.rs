@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use watchfire_config::duration_text;
 use watchfire_fetch::TlsSettings;
-use watchfire_model::{HealthState, Secret, format_duration, parse_duration};
+use watchfire_model::{HealthState, Secret};
 
 /// One check. Only `url` is needed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,20 +211,6 @@ impl CheckSettings {
 pub(crate) fn address(url: &reqwest::Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-mod duration_text {
-    use super::{Deserialize, Duration, format_duration, parse_duration};
-    use serde::{Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format_duration(*duration))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse_duration(&text).map_err(de::Error::custom)
-    }
 }
 
 #[cfg(test)]

@@ -21,10 +21,10 @@ pub struct Job {
     /// Default `/metrics`.
     pub metrics_path: String,
     /// Default 15s.
-    #[serde(with = "crate::duration_text")]
+    #[serde(with = "watchfire_config::duration_text")]
     pub scrape_interval: Duration,
     /// Default: 10s, or the interval where that is shorter.
-    #[serde(with = "crate::duration_text::option")]
+    #[serde(with = "watchfire_config::duration_text::optional")]
     pub scrape_timeout: Option<Duration>,
     /// The target's own labels win over ours; else they are kept as `exported_<name>`.
     pub honor_labels: bool,
@@ -158,7 +158,7 @@ pub struct FileSdConfig {
     /// Paths ending in `.json`, `.yml` or `.yaml`; `*` and `?` may stand in the file name.
     pub files: Vec<String>,
     /// How often files are looked at (default and at most 5s; kept so that Prometheus files load).
-    #[serde(with = "crate::duration_text")]
+    #[serde(with = "watchfire_config::duration_text")]
     pub refresh_interval: Duration,
 }
 

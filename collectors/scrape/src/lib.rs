@@ -18,7 +18,6 @@
 
 mod byte_size;
 pub mod collector;
-mod duration_text;
 pub mod exposition;
 mod file_sd;
 mod job;
