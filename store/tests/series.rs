@@ -217,6 +217,31 @@ fn a_series_that_is_silent_for_longer_than_the_retention_is_dropped_and_may_come
 }
 
 #[test]
+fn who_holds_the_id_of_a_series_that_another_has_begun_anew_writes_that_one() {
+    let (store, _) = store(StoreLimits { retention: Duration::from_secs(60), ..StoreLimits::default() });
+    let (first, second) = (store.origin("first"), store.origin("second"));
+    let series = |origin, name: &str| store.series(origin, &labels(name, &[]), MetricKind::Gauge).expect("below the limit");
+    let held = series(first, "m");
+    store.append(first, Timestamp(START), Timestamp(START), &[(held, Value::Float(1.0))]);
+    let lively = series(first, "lively");
+    let mut now = Timestamp(START);
+    for i in 1..40 {
+        now = Timestamp(START + i * 5000);
+        store.append(first, now, now, &[(lively, Value::Float(1.0))]);
+        store.maintain(now);
+    }
+    let anew = series(second, "m");
+    assert_ne!(anew, held, "the first was dropped for its silence");
+    store.append(second, now, now, &[(anew, Value::Float(2.0))]);
+    for second in 1..=2 {
+        let at = Timestamp(now.0 + second * 1000);
+        assert_eq!(store.append(first, at, at, &[(held, Value::Float(3.0))]).stored, 1);
+    }
+    let samples: Vec<usize> = read(&store, &Selector::metric("m"), all()).values().map(Vec::len).collect();
+    assert_eq!(samples, [3], "one series with the samples of both");
+}
+
+#[test]
 fn memory_is_bounded_by_dropping_the_oldest_rows_first() {
     let limits = StoreLimits { memory_bytes: 4 << 20, ..StoreLimits::default() };
     let (store, _) = store(limits.clone());

@@ -164,16 +164,18 @@ impl SeriesBook {
         Some(id)
     }
 
-    /// A writer still holds the id of a series that was dropped for silence: it comes back under the same id, as one that is known.
-    fn revive(&self, origin: u32, id: SeriesId) -> Option<Home> {
-        let labels = {
-            let mut remembered = self.remembered.lock();
-            let labels = remembered.labels.remove(&id)?;
-            remembered.order.retain(|known| *known != id);
-            labels
-        };
+    /// A writer still holds the id of a series that was dropped for silence: it comes back under the same id, as one that is known. Where another
+    /// writer has begun it anew meanwhile, it is that one's, and stays known by both ids.
+    fn revive(&self, origin: u32, id: SeriesId) -> Option<(Home, SeriesId)> {
+        let labels = self.remembered.lock().labels.get(&id)?.clone();
         let revived = self.register(origin, &labels, Some(id), Some(OwnSeries::Vital))?;
-        self.homes.read().get(revived.0 as usize).copied().flatten()
+        if revived == id {
+            let mut remembered = self.remembered.lock();
+            remembered.labels.remove(&id);
+            remembered.order.retain(|known| *known != id);
+        }
+        let home = self.homes.read().get(revived.0 as usize).copied().flatten()?;
+        Some((home, revived))
     }
 
     fn bury(&self, dead: &[SeriesId]) {
@@ -337,10 +339,10 @@ impl SeriesSink for SeriesBook {
                 if known.is_some_and(|h| h.origin == origin.0) {
                     continue;
                 }
-                match known.or_else(|| self.revive(origin.0, *id)) {
-                    Some(home) => {
+                match known.map(|home| (home, *id)).or_else(|| self.revive(origin.0, *id)) {
+                    Some((home, id)) => {
                         if let Some(cell) = self.origin_cell(home.origin) {
-                            grown += cell.write().append(at, std::iter::once((home.column, *id, value)), &mut out);
+                            grown += cell.write().append(at, std::iter::once((home.column, id, value)), &mut out);
                         }
                     }
                     None => out.series_limit += 1,
