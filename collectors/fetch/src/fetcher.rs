@@ -115,7 +115,6 @@ impl Fetcher {
             .no_proxy()
             .referer(false)
             .gzip(false)
-            .zstd(false)
             .pool_max_idle_per_host(KEPT_CONNECTIONS)
             .pool_idle_timeout(Duration::from_secs(150))
             .build()
