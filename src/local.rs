@@ -3,8 +3,8 @@
 //! Types to know: [`LocalSource`] implements `Source`; a [`lens::Lens`] is the store seen from one moment; a [`context::Context`] is what a
 //! reading needs besides series. One file per reading.
 //!
-//! Invariants: a reading at a past moment uses the same code as a live one, over series only; nothing is kept between readings but a
-//! short-lived cache, so sixteen attached terminals cost little more than one.
+//! Invariants: a reading at a past moment uses the same code as a live one, over series and what the [`chronicle`] kept of what no series holds.
+//! Besides, a reading is kept for [`FRESH`], so sixteen attached terminals cost little more than one, and a few that cost much for some seconds.
 
 mod alerts;
 mod breakers;

@@ -9,7 +9,8 @@
 //! - [`Histogram`]: latencies in 32 buckets per octave, published without loss as a native histogram.
 //!
 //! Invariants
-//! - The ingest thread takes no lock that a reader holds: readers look at snapshots, published at most four times a second.
+//! - The ingest thread waits for no search: readers of spans look at snapshots, published at most four times a second. Publishing series, it waits for
+//!   one visit of a reader at most; see `series`.
 //! - No allocation per span: text that recurs is interned, the rest stays in the compressed body that came over the wire.
 //! - A figure derived from spans is corrected for sampling; how much of it was seen is published beside it.
 //! - Nothing is invented: a peer that sends no spans gets a node only under a name its caller stated; a call from outside gets none.

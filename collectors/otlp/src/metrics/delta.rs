@@ -1,11 +1,11 @@
-//! Delta temporality accumulated to cumulative: per series a running total, bounded in number, forgotten when idle.
+//! Delta temporality accumulated to cumulative: per series a running total. Their number is bounded: idle ones make room for new ones.
 
 use super::exponential::Exponential;
 use hashbrown::HashMap;
 use std::time::Duration;
 use watchfire_model::{MAX_AHEAD, SeriesId, Timestamp};
 
-/// A stream not heard of for so long starts again from zero (as the collector's deltatocumulative processor does).
+/// A stream not heard of for so long makes room for another one, and starts again from zero (as in the collector's deltatocumulative processor).
 const IDLE: Duration = Duration::from_secs(300);
 
 /// What has come so far.
