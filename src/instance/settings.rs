@@ -47,7 +47,7 @@ pub fn otlp_limits(config: &Config) -> watchfire_otlp::Limits {
 /// What a query may cost.
 pub fn engine_options(config: &Config) -> EngineOptions {
     let limits = &config.limits.query;
-    EngineOptions { lookback: limits.lookback, max_samples: limits.samples, ..EngineOptions::default() }
+    EngineOptions { lookback: limits.lookback, max_samples: limits.samples, timeout: limits.timeout, ..EngineOptions::default() }
 }
 
 /// How long and how deep the text of a query may be.
@@ -91,5 +91,18 @@ pub fn guard(config: &Config, token: Option<String>) -> Guard {
         token: token.map(Into::into),
         allowed_hosts: config.security.allowed_hosts.clone(),
         ..Guard::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn rules_and_readings_have_as_long_for_a_query_as_is_configured() {
+        let mut config = Config::default();
+        config.limits.query.timeout = Duration::from_secs(90);
+        assert_eq!(engine_options(&config).timeout, Duration::from_secs(90));
     }
 }

@@ -3,10 +3,10 @@
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use watchfire_model::reading::ReadError;
 use watchfire_model::{Labels, NativeHistogram, SeriesSource, Timestamp, Value};
-use watchfire_promql::{Engine, EvalError, Evaluation, Query, QueryValue};
+use watchfire_promql::{Control, Engine, EvalError, Evaluation, Interrupt, Query, QueryValue};
 
 /// Parsed queries by text. Bounded: texts typed by people are not kept for ever.
 #[derive(Default)]
@@ -69,17 +69,25 @@ pub fn scrape_window(known: Duration) -> Duration {
 
 impl Lens<'_> {
     /// # Errors
-    /// When the expression is wrong or too heavy.
+    /// When the expression is wrong, too heavy, or takes longer than a query may.
     pub fn evaluate(&self, expression: &str) -> Result<Evaluation, ReadError> {
         let query = self.cache.parse(expression)?;
-        self.engine.instant(&query, self.source, self.at).map_err(read_error)
+        let interrupt = self.in_time();
+        self.engine.instant_with(&query, self.source, self.at, within(&interrupt)).map_err(read_error)
+    }
+
+    /// Ends a query that people wait for, as the HTTP API does.
+    fn in_time(&self) -> impl Fn() -> Option<Interrupt> + Sync + use<> {
+        let deadline = Instant::now() + self.engine.options().timeout;
+        move || (Instant::now() >= deadline).then_some(Interrupt::Timeout)
     }
 
     /// # Errors
     /// As [`evaluate`](Self::evaluate).
     pub fn evaluate_range(&self, expression: &str, start: Timestamp, end: Timestamp, step: Duration) -> Result<Evaluation, ReadError> {
         let query = self.cache.parse(expression)?;
-        self.engine.range(&query, self.source, start, end, step).map_err(read_error)
+        let interrupt = self.in_time();
+        self.engine.range_with(&query, self.source, (start, end, step), within(&interrupt)).map_err(read_error)
     }
 
     /// An instant vector of floats; NaN means "no calls", which is not a number to show, so it is left out.
@@ -205,6 +213,10 @@ impl Lens<'_> {
     }
 }
 
+fn within(interrupt: &(dyn Fn() -> Option<Interrupt> + Sync)) -> Control<'_> {
+    Control { interrupt: Some(interrupt), ..Control::default() }
+}
+
 fn slot(start: Timestamp, t: Timestamp, step: Duration, count: usize) -> Option<usize> {
     let offset = t.millis() - start.millis();
     let index = usize::try_from(offset / step.as_millis().max(1) as i64).ok()?;
@@ -230,6 +242,16 @@ mod tests {
         for (known, window) in [(0, 5), (7, 7), (59, 59), (61, 60), (89, 75), (299, 285), (300, 300), (9000, 300)] {
             assert_eq!(scrape_window(Duration::from_secs(known)), Duration::from_secs(window), "{known} s");
         }
+    }
+
+    #[test]
+    fn nobody_waits_longer_for_a_reading_than_a_query_may_take() {
+        let engine = Engine::new(EngineOptions { timeout: Duration::ZERO, ..EngineOptions::default() });
+        let (source, cache) = (MemorySeries::new(), QueryCache::default());
+        let at = Timestamp(1_700_000_000_000);
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        assert!(matches!(lens.evaluate("1"), Err(ReadError::Timeout)));
+        assert!(matches!(lens.evaluate_range("1", at, at, Duration::from_secs(1)), Err(ReadError::Timeout)));
     }
 
     #[test]
