@@ -32,6 +32,7 @@ pub(crate) struct LogRing {
     ring: Mutex<Ring>,
     received: Counter,
     evicted: Counter,
+    aged: Counter,
     cut: Counter,
 }
 
@@ -44,11 +45,13 @@ fn size(record: &LogRecord) -> usize {
 
 impl LogRing {
     pub fn new(limits: &StoreLimits, meter: &Meter) -> Self {
+        let evicted = |reason| meter.counter("watchfire_logs_evicted_total", &[("reason", reason)]);
         LogRing {
             limits: limits.clone(),
             ring: Mutex::default(),
             received: meter.counter("watchfire_logs_total", &[]),
-            evicted: meter.counter("watchfire_logs_evicted_total", &[("reason", "memory")]),
+            evicted: evicted("memory"),
+            aged: evicted("age"),
             cut: meter.counter("watchfire_truncated_total", &[("reason", "log_body")]),
         }
     }
@@ -83,17 +86,24 @@ impl LogRing {
         }
     }
 
-    /// Drops chunks of which every record is older.
+    /// Drops chunks of which every record is older; the one that is being filled is the last.
     pub fn drop_before(&self, cutoff: Timestamp) {
         let mut ring = self.ring.lock();
+        let is_old = |chunk: &[LogRecord]| chunk.iter().all(|r| r.at < cutoff);
         while let Some((chunk, bytes)) = ring.full.front()
-            && chunk.iter().all(|r| r.at < cutoff)
+            && is_old(chunk)
         {
             let (count, bytes) = (chunk.len(), *bytes);
             ring.count -= count;
             ring.bytes -= bytes;
             ring.full.pop_front();
-            self.evicted.add(count as u64);
+            self.aged.add(count as u64);
+        }
+        if ring.full.is_empty() && is_old(&ring.open) {
+            let (chunk, bytes) = (std::mem::take(&mut ring.open), std::mem::take(&mut ring.open_bytes));
+            ring.count -= chunk.len();
+            ring.bytes -= bytes;
+            self.aged.add(chunk.len() as u64);
         }
     }
 
@@ -170,5 +180,33 @@ fn line(record: &LogRecord) -> LogLine {
         trace_id: record.trace_id.map(|id| id.to_string()),
         span_id: record.span_id.map(|id| id.to_string()),
         attributes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_few_records_go_with_their_age_too_and_are_counted_under_it() {
+        let meter = Meter::new();
+        let ring = LogRing::new(&StoreLimits::default(), &meter);
+        let record = |at: i64| LogRecord {
+            at: Timestamp(at),
+            service: "a".into(),
+            severity: LogSeverity::Info,
+            body: "x".to_owned(),
+            trace_id: None,
+            span_id: None,
+            event_name: None,
+            attributes: Vec::new(),
+        };
+        ring.push((0..700).map(record).collect());
+        ring.drop_before(Timestamp(600));
+        assert_eq!(ring.len(), 188, "a chunk that is old goes, one that is not yet stays whole");
+        ring.drop_before(Timestamp(700));
+        assert_eq!((ring.len(), ring.bytes(), ring.read(&LogQuery::default(), None).logs.len()), (0, 0, 0));
+        let evicted = |reason| meter.counter("watchfire_logs_evicted_total", &[("reason", reason)]).get();
+        assert_eq!((evicted("age"), evicted("memory")), (700, 0));
     }
 }
