@@ -124,7 +124,6 @@ pub fn failures() -> u64 {
 }
 
 /// Where the shell that started us can take over and later hand back. Without one, a stopped program would hold the terminal for ever.
-#[cfg(unix)]
 pub fn has_job_control() -> bool {
     use rustix::process::{getpgid, getpgrp, getppid, getsid};
     let Some(parent) = getppid() else { return false };
@@ -134,7 +133,6 @@ pub fn has_job_control() -> bool {
 
 /// True once the other end of the terminal is gone: a closed window, a dropped connection. Asking the terminal itself is the only
 /// reliable way; the event source would spin for ever instead.
-#[cfg(unix)]
 pub fn hung_up() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let stdin = io::stdin();
@@ -144,9 +142,4 @@ pub fn hung_up() -> bool {
         Ok(n) if n > 0 => fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL),
         _ => false,
     }
-}
-
-#[cfg(not(unix))]
-pub fn hung_up() -> bool {
-    false
 }
