@@ -122,7 +122,7 @@ impl Desktop {
         }
         let now = Instant::now();
         let replaces = alert.handle.is_some();
-        let limit = if replaces { self.popups_per_minute * REPLACEMENTS } else { self.popups_per_minute };
+        let limit = if replaces { self.popups_per_minute.saturating_mul(REPLACEMENTS) } else { self.popups_per_minute };
         let shown = if replaces { &mut state.replacements } else { &mut state.popups };
         shown.retain(|at| now.duration_since(*at) < Duration::from_secs(60));
         let room = shown.len() < limit as usize;
