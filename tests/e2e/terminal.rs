@@ -233,7 +233,8 @@ async fn thirty_two_attached_terminals_do_not_disturb_the_evaluation() {
     println!("{begun} evaluations, {late} of them more than 50 ms late, at {moments:?}; {} KiB a terminal", (grown.1 - grown.0) / 32);
     assert!(begun >= 10.0);
     assert!(missed["data"]["result"].as_array().is_none_or(|r| r.iter().all(|s| s["value"][1] == "0")), "{missed}");
-    assert!((grown.1 - grown.0) / 32 < 4 << 10, "{grown:?}");
+    // Two to four MiB by how many readers the machine runs at once, each with a heap of its own; twice that is no accident.
+    assert!((grown.1 - grown.0) / 32 < 8 << 10, "{grown:?}");
     assert_eq!(watchfire.stop("TERM"), Some(0));
 }
 
