@@ -19,11 +19,12 @@ use watchfire_serve::Certificates;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Keys that a reload puts into force; all others need a restart.
-const RELOADED: [&str; 19] = [
+const RELOADED: [&str; 20] = [
     "rules",
     "scrape",
     "probe",
     "collector",
+    "platform_host",
     "limits.scrape",
     "limits.probe",
     "runbook_base",
@@ -227,8 +228,8 @@ mod tests {
 
     #[test]
     fn only_what_is_not_reloaded_needs_a_restart() {
-        let before = "api = \"127.0.0.1:1\"\nrules = [\"a\"]\nlimits.store.series = 5\nsecurity.tls_key = \"a\"\nscrape = [\"http://a\"]\nlimits.probe.parallel = 1\n";
-        let now = "api = \"127.0.0.1:2\"\nrules = [\"b\"]\nlimits.store.series = 5\nsecurity.tls_key = \"b\"\ndelivery.external_url = \"http://x\"\nscrape[0].urls = [\"http://a\"]\nlimits.scrape.interval = \"5s\"\nlimits.probe.parallel = 2\n";
+        let before = "api = \"127.0.0.1:1\"\nrules = [\"a\"]\nlimits.store.series = 5\nsecurity.tls_key = \"a\"\nscrape = [\"http://a\"]\nplatform_host = \"a\"\nlimits.probe.parallel = 1\n";
+        let now = "api = \"127.0.0.1:2\"\nrules = [\"b\"]\nlimits.store.series = 5\nsecurity.tls_key = \"b\"\ndelivery.external_url = \"http://x\"\nscrape[0].urls = [\"http://a\"]\nlimits.scrape.interval = \"5s\"\nplatform_host = \"b\"\nlimits.probe.parallel = 2\n";
         assert_eq!(restart_needed(before, now), ["api", "limits.probe.parallel"]);
         assert_eq!(restart_needed(now, now), Vec::<String>::new());
     }
