@@ -93,9 +93,11 @@ impl Refusal {
             Refusal::Encoding(x) => {
                 format!("unsupported encoding \"{}\"; use identity, gzip or zstd", harmless_limited(x, QUOTED))
             }
-            Refusal::Bytes(limit) if limit % (1 << 20) == 0 => format!("request exceeds {} MiB (limits.otlp.message)", limit >> 20),
-            Refusal::Bytes(limit) => format!("request exceeds {limit} bytes (limits.otlp.message)"),
-            Refusal::Items(limit) => format!("request exceeds {limit} items (limits.otlp.items_per_request)"),
+            Refusal::Bytes(limit) if limit % (1 << 20) == 0 => {
+                format!("request exceeds {} MiB (otlp.max_bytes); limits.otlp.message raises it", limit >> 20)
+            }
+            Refusal::Bytes(limit) => format!("request exceeds {limit} bytes (otlp.max_bytes); limits.otlp.message raises it"),
+            Refusal::Items(limit) => format!("request exceeds {limit} items (otlp.max_items); limits.otlp.items_per_request raises it"),
             Refusal::Memory => "memory limit reached; retry".to_owned(),
             Refusal::InFlight => "too much data in flight; retry".to_owned(),
             Refusal::Shutdown => "shutting down; retry".to_owned(),
@@ -203,7 +205,7 @@ mod tests {
                 413,
                 Code::ResourceExhausted,
                 None,
-                "request exceeds 16 MiB (limits.otlp.message)",
+                "request exceeds 16 MiB (otlp.max_bytes); limits.otlp.message raises it",
                 (REJECTED, "bytes"),
             ),
             (
@@ -211,7 +213,7 @@ mod tests {
                 413,
                 Code::ResourceExhausted,
                 None,
-                "request exceeds 250000 items (limits.otlp.items_per_request)",
+                "request exceeds 250000 items (otlp.max_items); limits.otlp.items_per_request raises it",
                 (REJECTED, "items"),
             ),
             (Refusal::Memory, 503, Code::Unavailable, Some(5), "memory limit reached; retry", (REFUSED, "memory")),

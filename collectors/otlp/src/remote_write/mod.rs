@@ -174,7 +174,8 @@ impl Door<'_> {
         let request = parsed.map_err(|problem| match problem {
             Problem::Decode(why) => refused("decode", &why),
             Problem::TooManyItems => {
-                let text = format!("request exceeds {} items (limits.otlp.items_per_request)", self.limits.max_items);
+                let text =
+                    format!("request exceeds {} items (otlp.max_items); limits.otlp.items_per_request raises it", self.limits.max_items);
                 Refused::whole(StatusCode::PAYLOAD_TOO_LARGE, "items", text)
             }
         })?;
@@ -271,7 +272,7 @@ impl Written {
 }
 
 fn too_long(limits: &Limits) -> Refused {
-    let text = format!("request exceeds {} MiB (limits.otlp.message)", limits.max_bytes >> 20);
+    let text = format!("request exceeds {} MiB (otlp.max_bytes); limits.otlp.message raises it", limits.max_bytes >> 20);
     Refused::whole(StatusCode::PAYLOAD_TOO_LARGE, "bytes", text)
 }
 

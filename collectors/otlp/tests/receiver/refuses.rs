@@ -118,7 +118,7 @@ async fn a_grpc_call_is_a_post_with_one_message_in_protobuf() {
 #[tokio::test]
 async fn what_is_too_long_on_either_side_of_decompression_is_final() {
     let fixture = Fixture::limited(|l| l.max_bytes = 1 << 20);
-    let text = "request exceeds 1 MiB (limits.otlp.message)";
+    let text = "request exceeds 1 MiB (otlp.max_bytes); limits.otlp.message raises it";
     let long = vec![0u8; (1 << 20) + 1];
     let gzipped = {
         use std::io::Write;
@@ -159,7 +159,7 @@ fn bomb(path: &[u8], count: usize) -> Vec<u8> {
 #[tokio::test]
 async fn structure_bombs_are_refused_before_anything_is_built() {
     let fixture = Fixture::start();
-    let text = "request exceeds 250000 items (limits.otlp.items_per_request)";
+    let text = "request exceeds 250000 items (otlp.max_items); limits.otlp.items_per_request raises it";
     let n = 2_000_000;
     for (path, fields) in [
         ("/v1/traces", &[1u8][..]),
