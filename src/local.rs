@@ -24,6 +24,7 @@ pub mod objectives;
 mod operations;
 mod overall;
 mod page;
+mod placed;
 mod proposals;
 mod query;
 mod queues;
@@ -177,6 +178,22 @@ impl LocalSource {
         at.unwrap_or_else(|| self.clock.now())
     }
 
+    /// What probes said, each under the name of the service that it asks.
+    fn checks(&self, lens: &Lens<'_>, at: Option<Timestamp>) -> Result<Vec<CheckReport>, ReadError> {
+        let mut checks = self.checks_at(at).unwrap_or_default();
+        let names = self.placed(lens, &checks)?;
+        for check in &mut checks {
+            if let Some(service) = names.get(&check.service) {
+                check.service.clone_from(service);
+            }
+        }
+        Ok(checks)
+    }
+
+    fn placed(&self, lens: &Lens<'_>, checks: &[CheckReport]) -> Result<BTreeMap<String, String>, ReadError> {
+        placed::placed(lens, checks, &|name| self.declared.services.iter().any(|s| s.name == name))
+    }
+
     /// What probes said, newest of each; `None` where that is not known any more.
     fn checks_at(&self, at: Option<Timestamp>) -> Option<Vec<CheckReport>> {
         match at {
@@ -194,7 +211,7 @@ impl LocalSource {
         let lens = self.lens(now);
         let alerts = self.alerts_at(at)?;
         let breakers = self.breakers(at)?.breakers;
-        let checks = self.checks_at(at).unwrap_or_default();
+        let checks = self.checks(&lens, at)?;
         let last_seen = self.last_seen(at)?;
         let context = self.context(&checks, &alerts, &breakers, &last_seen);
         let mut services = services::services(&lens, &context)?;
@@ -235,10 +252,11 @@ impl LocalSource {
         let queues = self.queues(at)?;
         let breakers = self.breakers(at)?.breakers;
         let alerts = self.alerts_at(at)?;
-        let checks = self.checks_at(at).unwrap_or_default();
+        let lens = self.lens(self.moment(at));
+        let checks = self.checks(&lens, at)?;
         let last_seen = BTreeMap::new();
         let context = self.context(&checks, &alerts, &breakers, &last_seen);
-        let mut map = map::map(&self.lens(self.moment(at)), &context, &services.services, &queues.queues)?;
+        let mut map = map::map(&lens, &context, &services.services, &queues.queues)?;
         // What services say of themselves, where nobody declared it.
         let seen = self.store.services_seen();
         let namespaces: HashMap<&str, &str> = seen.iter().map(|s| (&*s.name, &*s.namespace)).filter(|(_, n)| !n.is_empty()).collect();
@@ -258,7 +276,14 @@ impl LocalSource {
             }
             Some(at) => self.chronicle.targets.at(at).map(|(_, targets)| targets),
         };
-        let mut health = health::health(&lens, self.checks_at(at).as_deref(), targets)?;
+        let reports = self.checks_at(at);
+        let mut health = health::health(&lens, reports.as_deref(), targets)?;
+        let names = self.placed(&lens, reports.as_deref().unwrap_or_default())?;
+        for check in &mut health.checks {
+            if let Some(service) = names.get(&check.service) {
+                check.service.clone_from(service);
+            }
+        }
         if at.is_none() {
             health.proposed = self.proposals(&lens, &health.checks)?;
         }

@@ -48,6 +48,12 @@ impl Declared {
     }
 }
 
+/// `host:port`, which is the job of a target given without a name, with a path where several pages of it are scraped.
+pub fn is_address(service: &str) -> bool {
+    let service = service.split('/').next().unwrap_or(service);
+    service.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct DeclaredService {
     pub name: String,
@@ -101,7 +107,9 @@ impl<'a> Context<'a> {
         'a: 'b,
     {
         if let Some(name) = SERVICE_LABELS.iter().find_map(|label| alert.labels.get(label)) {
-            return Some(name);
+            // Rules know a probe by the name that it was given, which may be an address.
+            let asked = is_address(name).then(|| self.checks.iter().find(|check| check.is_of(name))).flatten();
+            return Some(asked.map_or(name, |check| check.service.as_str()));
         }
         let queue = alert.labels.get("queue")?;
         self.declared.queues.iter().find(|q| q.name == queue)?.consumers.first().map(String::as_str)

@@ -1,6 +1,6 @@
 //! The dependency map: what spans (or ready-made service graphs) show, joined with what the preset declares.
 
-use super::context::Context;
+use super::context::{Context, is_address};
 use super::deliveries::{deliveries, own_readers, stated_system};
 use super::lens::Lens;
 use super::state::{failing_calls, of_error_ratio};
@@ -283,12 +283,6 @@ fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>) 
         edge.breaker = Some(breaker.state.clone());
         edge.breaker_inferred = breaker.inferred;
     }
-}
-
-/// `host:port`, which is the job of a target given without a name, with a path where several pages of it are scraped.
-fn is_address(service: &str) -> bool {
-    let service = service.split('/').next().unwrap_or(service);
-    service.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// Client, server and `connection_type`.

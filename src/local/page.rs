@@ -19,7 +19,8 @@ impl LocalSource {
         let map = self.map(at)?;
         let alerts = self.alerts_at(at)?;
         let last_seen = BTreeMap::new();
-        let context = self.context(&[], &alerts, &[], &last_seen);
+        let checks = self.checks(&lens, at)?;
+        let context = self.context(&checks, &alerts, &[], &last_seen);
         let about: Vec<Alert> =
             alerts.iter().filter(|a| a.state != AlertState::Resolved && context.alert_service(a) == Some(name)).cloned().collect();
         Ok(ServicePage {

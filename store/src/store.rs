@@ -162,6 +162,12 @@ impl Store {
         self.board.load().deliveries.clone()
     }
 
+    /// What the nodes of these names depend on, as [`Topology::dependencies`]: spans may have several names for what is one.
+    pub fn dependencies_of(&self, is_client: &dyn Fn(&str) -> bool) -> Vec<Dependency> {
+        self.graph.dependencies(is_client, &self.series, &self.board.load(), &self.checks, self.clock.now())
+    }
+
+
     /// Whether more is held than the limit allows; cheap enough to be asked before every request.
     pub fn is_over_memory(&self) -> bool {
         let held = self.held.bytes() + self.series.bytes() + self.logs.bytes() + self.board.load().bytes;
@@ -277,7 +283,7 @@ impl ProbeSink for Store {
 
 impl Topology for Store {
     fn dependencies(&self, service: &str) -> Vec<Dependency> {
-        self.graph.dependencies(service, &self.series, &self.board.load().edges, &self.checks, self.clock.now())
+        self.dependencies_of(&|name| name == service)
     }
 
     fn consumers(&self, queue: &str) -> Vec<String> {
@@ -285,6 +291,6 @@ impl Topology for Store {
     }
 
     fn unhealthy(&self) -> Vec<(String, String)> {
-        unhealthy(&self.checks)
+        unhealthy(&self.checks, &self.board.load())
     }
 }

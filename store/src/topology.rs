@@ -2,7 +2,8 @@
 
 use crate::checks::Checks;
 use crate::series::SeriesBook;
-use crate::signals::edges::{Connection, ObservedEdge};
+use crate::signals::board::Board;
+use crate::signals::edges::Connection;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,19 +24,20 @@ pub(crate) struct LiveGraph {
 }
 
 impl LiveGraph {
+    /// What the nodes of these names depend on.
     pub fn dependencies(
         &self,
-        service: &str,
+        is_client: &dyn Fn(&str) -> bool,
         series: &SeriesBook,
-        edges: &[ObservedEdge],
+        board: &Board,
         checks: &Checks,
         now: Timestamp,
     ) -> Vec<Dependency> {
-        let graph = self.graph(series, edges, checks, now);
-        let of_service = graph.get(service).into_iter().flatten();
-        of_service
-            .map(|((server, relation), (calls, failures))| Dependency {
-                client: service.to_owned(),
+        let graph = self.graph(series, board, checks, now);
+        let of_clients = graph.iter().filter(|(client, _)| is_client(client)).flat_map(|(client, servers)| servers.iter().map(move |s| (client, s)));
+        of_clients
+            .map(|(client, ((server, relation), (calls, failures)))| Dependency {
+                client: client.clone(),
                 server: server.clone(),
                 relation: *relation,
                 error_ratio: (*calls > 0.0).then(|| (failures / calls).clamp(0.0, 1.0)),
@@ -43,20 +45,20 @@ impl LiveGraph {
             .collect()
     }
 
-    fn graph(&self, series: &SeriesBook, edges: &[ObservedEdge], checks: &Checks, now: Timestamp) -> Arc<Graph> {
+    fn graph(&self, series: &SeriesBook, board: &Board, checks: &Checks, now: Timestamp) -> Arc<Graph> {
         let mut drawn = self.drawn.lock();
         if let Some((at, graph)) = &*drawn
             && (0..STANDS).contains(&now.0.saturating_sub(at.0))
         {
             return graph.clone();
         }
-        let graph = Arc::new(draw(series, edges, &checks.all(), now));
+        let graph = Arc::new(draw(series, board, &checks.all(), now));
         *drawn = Some((now, graph.clone()));
         graph
     }
 }
 
-fn draw(series: &SeriesBook, edges: &[ObservedEdge], checks: &[CheckReport], now: Timestamp) -> Graph {
+fn draw(series: &SeriesBook, board: &Board, checks: &[CheckReport], now: Timestamp) -> Graph {
     let mut graph = Graph::new();
     let recent = series.aging.ago(now, RECENT);
     let range = TimeRange::new(recent, now);
@@ -74,11 +76,16 @@ fn draw(series: &SeriesBook, edges: &[ObservedEdge], checks: &[CheckReport], now
         });
     }
     // Edges seen since the last publication have no increase yet.
-    for edge in edges.iter().filter(|e| e.last_seen >= recent) {
+    for edge in board.edges.iter().filter(|e| e.last_seen >= recent) {
         let to = (edge.server.to_string(), relation(edge.connection.label()));
         graph.entry(edge.client.to_string()).or_default().entry(to).or_default();
         for check in checks.iter().filter(|c| *c.service != *edge.server && edge.addresses.iter().any(|address| c.is_of(address))) {
             graph.entry(edge.server.to_string()).or_default().entry((check.service.clone(), Relation::Is)).or_default();
+        }
+    }
+    for check in checks {
+        if let Some(service) = asked(check, board) {
+            graph.entry(service.to_owned()).or_default().entry((check.service.clone(), Relation::Is)).or_default();
         }
     }
     // Failures alone (no calls in this time) make no edge.
@@ -108,7 +115,17 @@ fn increase(values: &[f64]) -> f64 {
 }
 
 /// Services whose newest check says unhealthy, with the reason.
-pub(crate) fn unhealthy(checks: &Checks) -> Vec<(String, String)> {
+pub(crate) fn unhealthy(checks: &Checks, board: &Board) -> Vec<(String, String)> {
     let all = checks.all().into_iter().filter(|c| c.state == HealthState::Unhealthy);
-    all.map(|c| (c.service, format!("check {} is unhealthy: {}", c.check, c.detail))).collect()
+    all.map(|c| (asked(&c, board).unwrap_or(&c.service).to_owned(), format!("check {} is unhealthy: {}", c.check, c.detail))).collect()
+}
+
+/// The service that a check asks, where the check has another name, which is nobody's: the only node that is known under that address.
+pub(crate) fn asked<'a>(check: &CheckReport, board: &'a Board) -> Option<&'a str> {
+    let mut services = board.places.iter().filter(|place| check.is_of(&place.address)).map(|place| &*place.service);
+    let service = services.next().filter(|service| *service != check.service)?;
+    let others = services.any(|other| other != service)
+        || board.services.iter().any(|seen| *seen.name == *check.service)
+        || board.edges.iter().any(|edge| edge.addresses.iter().any(|address| check.is_of(address)));
+    (!others).then_some(service)
 }

@@ -128,3 +128,53 @@ fn servers_of_one_name_are_told_apart_once_a_second_is_called() {
     let own = ["redis@cache-1", "redis@cache-2", "redis@cache-3"].map(|node| (node, &node[6..]));
     assert_eq!(addresses, [&own[..], &[("app", "db-1")]].concat());
 }
+
+#[test]
+fn what_a_probe_asks_is_the_service_that_answers_there() {
+    let mut bench = Bench::new();
+    let check = |service: &str, url: &str| CheckReport {
+        service: service.into(),
+        check: "health".into(),
+        url: url.into(),
+        state: HealthState::Unhealthy,
+        success: false,
+        latency: None,
+        detail: "refused".into(),
+        dependencies: Vec::new(),
+        at: Timestamp(START),
+        since: Timestamp(START),
+        certificate_expires: None,
+    };
+    let get = |id: u64, host: &str, port: i64| {
+        let named = span(id.into(), id, 0, "GET", CLIENT).with(text("http.request.method", "GET"));
+        named.with(text("server.address", host)).with(int("server.port", port))
+    };
+    let answer = |id: u64| vec![span(id.into(), id + 100, id, "GET /", SERVER)];
+    let by_url = span(3, 3, 0, "GET", CLIENT).with(text("http.method", "GET")).with(text("http.url", "http://mail.local/send"));
+    bench.send("web", vec![get(1, "10.0.0.5", 8003), get(2, "gateway", 80), by_url, get(4, "gateway", 80)]);
+    for (id, service) in [(1, "orders"), (2, "orders"), (3, "mail"), (4, "stock")] {
+        bench.send(service, answer(id));
+    }
+    bench.store.probe(check("10.0.0.5:8003", "http://10.0.0.5:8003/health"));
+    bench.store.probe(check("mail.local", "http://mail.local/health"));
+    bench.store.probe(check("gateway", "http://gateway/health"));
+    bench.store.probe(check("stock", "http://10.0.0.5:8003/stock"));
+    bench.pass(5 * SECONDS);
+    let is = |service: &str| {
+        let all = bench.store.dependencies(service).into_iter();
+        all.filter(|d| d.relation == Relation::Is).map(|d| d.server).collect::<Vec<_>>()
+    };
+    assert_eq!((is("orders"), is("mail")), (vec!["10.0.0.5:8003".to_owned()], vec!["mail.local".to_owned()]));
+    assert_eq!(is("stock"), [""; 0], "behind one address are several, and a check of a service is that service's");
+    let services: Vec<_> = bench.store.unhealthy().into_iter().map(|(service, _)| service).collect();
+    assert_eq!(services, ["orders", "gateway", "mail", "stock"]);
+    let addresses = bench.newest("watchfire_node_address");
+    let addresses: Vec<_> = addresses.iter().map(|(l, _)| (l.value("node"), l.value("address"))).collect();
+    assert_eq!(addresses, [("orders", "10.0.0.5:8003"), ("mail", "mail.local:80")]);
+    // Somebody else answers there by now.
+    bench.send("web", vec![get(9, "10.0.0.5", 8003)]);
+    bench.send("billing", answer(9));
+    bench.pass(5 * SECONDS);
+    assert_eq!(bench.value("watchfire_node_address", &[("node", "orders")]).map(f64::is_nan), Some(true));
+    assert_eq!(bench.store.unhealthy()[0].0, "10.0.0.5:8003");
+}

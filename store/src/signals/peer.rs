@@ -172,6 +172,19 @@ impl Peers {
         self.learned.replace(false).then(addresses)
     }
 
+    /// Where services answer, as those who call them were told: address and service. An address behind which several answer is nobody's own.
+    pub fn places(&self) -> HashMap<Arc<str>, u32> {
+        let mut places: HashMap<&Arc<str>, u32> = HashMap::new();
+        let called = |p: &&Peer| p.configured && matches!(p.protocol, Protocol::Call | Protocol::Http | Protocol::Grpc);
+        for peer in self.peers.iter().filter(called).filter(|p| !p.address.is_empty()) {
+            let service = peer.answers.get();
+            if service != NOBODY {
+                places.entry(&peer.address).and_modify(|known| *known = if *known == service { service } else { SEVERAL }).or_insert(service);
+            }
+        }
+        places.into_iter().filter(|(_, service)| *service != SEVERAL).map(|(address, service)| (address.clone(), service)).collect()
+    }
+
     /// Names that turned out to be shared by several databases or caches, if any did since the last call, and what the first of each is called now.
     pub fn shared(&mut self) -> Option<HashMap<Arc<str>, Arc<str>>> {
         (!self.shared.is_empty()).then(|| std::mem::take(&mut self.shared))
@@ -258,7 +271,9 @@ impl Peers {
             if port == 0 || text.is_empty() { Arc::from(&*text) } else { Arc::from(format!("{text}:{port}")) }
         };
         let of_store = matches!(protocol, Protocol::Database | Protocol::Cache);
-        let (name, address) = (at(base, if of_store { 0 } else { port }), attributes.place());
+        let (name, place_told) = (at(base, if of_store { 0 } else { port }), attributes.place());
+        let of_url = place_told.0.is_empty() && protocol == Protocol::Http;
+        let address = if of_url { attributes.place_of_url() } else { at(place_told.0, place_told.1) };
         let system = attributes.system();
         let system = Arc::from(&*String::from_utf8_lossy(&system[..system.len().min(LONGEST)]));
         let stated = attributes.states_service();
@@ -270,8 +285,8 @@ impl Peers {
             answers: Cell::new(NOBODY),
             asked: Cell::new(NOBODY),
             feeds: Cell::new(NOBODY),
-            address: at(address.0, address.1),
-            configured: attributes.states_address(),
+            address,
+            configured: attributes.states_address() || of_url,
             base: base.into(),
             place: place.into(),
             port,

@@ -2,6 +2,7 @@
 
 use super::peer::{LONGEST, Protocol};
 use crate::spans::wire::{self, AnyText, Wire};
+use std::sync::Arc;
 use watchfire_model::{AttributeValue, SpanKind, SpanView};
 
 /// What the attributes of one CLIENT, PRODUCER or CONSUMER span say about its peer. Text is left as bytes: only a name that is new is looked at closer.
@@ -221,6 +222,18 @@ impl<'a> PeerAttributes<'a> {
     /// Whether the caller was told where the peer is, by whatever name; the other end of its socket it has found out.
     pub(super) fn states_address(&self) -> bool {
         !self.address.is_empty() || !self.old_address.is_empty()
+    }
+
+    /// Where the URL of a call leads to, with the port that its scheme stands for.
+    pub(super) fn place_of_url(&self) -> Arc<str> {
+        let authority = host(self.url);
+        let text = String::from_utf8_lossy(&authority[..authority.len().min(LONGEST)]);
+        let port = [(&b"http://"[..], 80), (b"https://", 443)].into_iter().find(|(scheme, _)| self.url.starts_with(scheme));
+        let stated = text.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+        match port {
+            Some((_, port)) if !stated && !text.is_empty() => format!("{text}:{port}").into(),
+            _ => Arc::from(&*text),
+        }
     }
 
     /// Where the peer is: address and port, zero where that is not known.

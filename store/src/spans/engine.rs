@@ -8,6 +8,7 @@ use super::block::put_body;
 use super::held::Held;
 use super::intern::{Interned, Resource, Scope};
 use super::open::{Open, Row};
+use super::publication::PublishedPlace;
 use super::sealer::Sealer;
 use super::segment::{FAILED, MENDED, Segment};
 use crate::logs::LogRing;
@@ -25,7 +26,7 @@ use crate::signals::sampling;
 use crate::signals::services::{Identity, Services};
 use crate::spans::wire::{self, Wire};
 use arc_swap::ArcSwap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{
@@ -70,6 +71,8 @@ pub struct SpanEngine {
     pub(super) edges: Edges,
     /// Messages by producer, consumer and queue, beside the edges between producers and consumers.
     pub(super) deliveries: Edges,
+    /// Where services answer, as was published last.
+    pub(super) addresses: BTreeMap<Arc<str>, PublishedPlace>,
     /// How many services there were at the last publication.
     pub(super) services_published: usize,
     pub(super) peers: Peers,
@@ -127,6 +130,7 @@ impl SpanEngine {
             operations: Operations::new(),
             edges: Edges::new(settings.edges),
             deliveries: Edges::new(settings.edges),
+            addresses: BTreeMap::new(),
             services_published: 0,
             peers: Peers::new(settings.peers),
             join: Join::new(JOIN_BITS),

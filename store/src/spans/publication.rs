@@ -1,10 +1,10 @@
 //! Which series the signals become, under which names.
 
 use super::engine::SpanEngine;
-use crate::signals::board::Board;
+use crate::signals::board::{Board, Place};
 use crate::signals::edges::{Connection, EdgeState, Ends, ObservedEdge};
 use crate::signals::operations::OperationState;
-use crate::signals::publish::{Row, labelled};
+use crate::signals::publish::{Published, Row, labelled};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::reading::own_name;
@@ -55,8 +55,14 @@ pub(crate) const FAMILIES: [(&str, MetricKind, &str, &str); 15] = [
     (SERVICE, MetricKind::Info, "Version and namespace of a service, and whether it is simulated.", ""),
     (NODE, MetricKind::Info, "What a node without spans of its own is.", ""),
     (ROOT, MetricKind::Info, "Operations that a service begins by itself, being called by nobody.", ""),
-    (ADDRESS, MetricKind::Info, "Where a node without spans of its own is, as those who call it say.", ""),
+    (ADDRESS, MetricKind::Info, "Where a node is, as those who call it say.", ""),
 ];
+
+/// Whose an address is.
+pub(super) struct PublishedPlace {
+    service: Arc<str>,
+    series: Published,
+}
 
 impl SpanEngine {
     /// Describes the derived families to whoever asks for metadata.
@@ -103,11 +109,18 @@ impl SpanEngine {
             let services = &self.services;
             self.edges.leave(|state| state.own_name && services.named(&state.edge.server).is_some());
         }
-        if let Some(addresses) = self.peers.learned() {
+        let learned = self.peers.learned();
+        if let Some(addresses) = &learned {
             let services = &self.services;
             self.edges.leave(|EdgeState { edge, .. }| {
                 edge.connection == Connection::VirtualNode && addresses.contains(&edge.server) && services.named(&edge.server).is_none()
             });
+        }
+        if learned.is_some() {
+            self.learn_addresses(&mut row);
+        }
+        for (address, place) in &mut self.addresses {
+            row.gauge(&mut place.series, 1.0, || labelled(ADDRESS, &[("node", &*place.service), ("address", &**address)]));
         }
         if let Some(shared) = self.peers.shared() {
             // What is there so far is the first server of that name, or servers of which nobody says where they are.
@@ -142,8 +155,25 @@ impl SpanEngine {
             services: self.services.all().iter().filter(|s| s.seen.spans > 0).map(|s| s.seen.clone()).collect(),
             edges: self.edges.iter().map(|e| e.edge.clone()).collect(),
             deliveries: self.deliveries.iter().map(|e| e.edge.clone()).collect(),
+            places: self.addresses.iter().map(|(address, place)| Place { service: place.service.clone(), address: address.clone() }).collect(),
             bytes: self.table_bytes() + histograms,
         }));
+    }
+
+    /// Some peer was found to be a service, or several.
+    fn learn_addresses(&mut self, row: &mut Row<'_>) {
+        let (services, mut now) = (&self.services, self.peers.places());
+        self.addresses.retain(|address, place| {
+            let stays = now.get(address).is_some_and(|service| services.get(*service).seen.name == place.service);
+            if stays {
+                now.remove(address);
+            } else {
+                row.end(&mut place.series);
+            }
+            stays
+        });
+        let place = |service: u32| PublishedPlace { service: services.get(service).seen.name.clone(), series: Published::default() };
+        self.addresses.extend(now.into_iter().map(|(address, service)| (address, place(service))));
     }
 
     fn publish_services(&mut self, row: &mut Row<'_>, now: Timestamp) {
