@@ -6,6 +6,7 @@ use crate::openmetrics::read_openmetrics;
 use std::sync::Arc;
 use watchfire_model::Value;
 
+mod inferred;
 mod operated;
 mod servers;
 
@@ -364,71 +365,6 @@ fn rows_become_the_unified_series() {
     let (labels, depth) = value("watchfire_queue_depth").expect("a depth");
     assert_eq!((labels.value("queue"), labels.value("system"), depth), ("q", "celery", 5.0));
     assert!(value("watchfire_queue_oldest_seconds").is_none(), "what is not known has no series");
-}
-
-/// One edge with its calls: (calls, failures, client seconds) per second.
-fn edge_script(script: &[(u64, f64, f64, f64)]) -> Vec<Vec<BreakerRow>> {
-    edge_script_of("pay", script)
-}
-
-fn edge_script_of(callee: &str, script: &[(u64, f64, f64, f64)]) -> Vec<Vec<BreakerRow>> {
-    let store = MemorySeries::new();
-    let mut engine = DialectEngine::built_in().expect("good files");
-    let promql = Engine::default();
-    let series = |name: &str| Labels::from_pairs([(METRIC_NAME, name), ("client", "web"), ("server", callee)]);
-    let served =
-        Labels::from_pairs([(METRIC_NAME, "traces_span_metrics_calls_total"), ("service_name", "web"), ("span_kind", "SPAN_KIND_SERVER")]);
-    let (mut calls, mut failed, mut seconds, mut served_total) = (0.0, 0.0, 0.0, 0.0);
-    let mut at = START;
-    let mut out = Vec::new();
-    for (steps, rate, share, latency) in script {
-        for _ in 0..*steps {
-            at = at.saturating_add(Duration::from_secs(15));
-            calls += rate * 15.0;
-            failed += rate * share * 15.0;
-            seconds += rate * latency * 15.0;
-            served_total += 10.0 * 15.0;
-            store.push(&series("traces_service_graph_request_total"), at, Value::Float(calls));
-            store.push(&series("traces_service_graph_request_failed_total"), at, Value::Float(failed));
-            store.push(&series("traces_service_graph_request_client_seconds_sum"), at, Value::Float(seconds));
-            store.push(&series("traces_service_graph_request_client_seconds_count"), at, Value::Float(calls));
-            store.push(&served, at, Value::Float(served_total));
-            out.push(engine.evaluate(&promql, &store, at).breakers);
-        }
-    }
-    out
-}
-
-#[test]
-fn a_breaker_nobody_exports_is_deduced_from_spans() {
-    // Healthy, failing, cut off, trial calls, healthy: 10 min, 3 min, 5 min, 2 min, 5 min.
-    let seen = edge_script(&[(40, 10.0, 0.0, 0.1), (12, 10.0, 0.9, 2.0), (20, 0.0, 0.0, 0.0), (8, 0.5, 0.0, 0.1), (20, 10.0, 0.0, 0.1)]);
-    let states: Vec<&str> = seen.iter().map(|rows| rows.first().map_or("closed", |b| b.state.word())).collect();
-    // What the breaker really did; the minute it takes to see a change in a rate over a minute is allowed for.
-    let truth = |i: usize| match i {
-        0..52 => "closed",
-        52..72 => "open",
-        72..80 => "half-open",
-        _ => "closed",
-    };
-    let agree = states.iter().enumerate().filter(|(i, s)| (i.saturating_sub(5)..=*i).any(|j| truth(j) == **s)).count();
-    assert!(agree * 100 >= 90 * states.len(), "{agree} of {}: {states:?}", states.len());
-    assert!(states[58..70].iter().all(|s| *s == "open"), "{states:?}");
-    let open = seen[65].first().expect("a row");
-    assert!(open.inferred);
-    assert_eq!((open.service.as_str(), open.breaker.as_str()), ("web", "pay"));
-
-    let fast = edge_script(&[(40, 10.0, 0.0, 0.1), (12, 10.0, 0.9, 2.0), (10, 10.0, 1.0, 0.0004)]);
-    assert_eq!(fast.last().and_then(|r| r.first()).map(|b| b.state), Some(State::Open));
-    // Right after start nobody knows how long calls take; a database that refuses connections is no breaker.
-    let refused = edge_script(&[(10, 10.0, 1.0, 0.002)]);
-    assert!(refused.iter().all(Vec::is_empty), "nothing to compare with");
-    let slow_failures = edge_script(&[(40, 10.0, 0.0, 0.1), (30, 10.0, 1.0, 2.0)]);
-    assert!(slow_failures.iter().all(Vec::is_empty), "failing is not open");
-    let itself = edge_script_of("web", &[(40, 10.0, 0.0, 0.1), (12, 10.0, 0.9, 2.0), (20, 0.0, 0.0, 0.0)]);
-    assert!(itself.iter().all(Vec::is_empty), "a service that retries its own work has no breaker before itself");
-    let quiet = edge_script(&[(40, 10.0, 0.0, 0.1), (20, 0.5, 0.0, 0.1)]);
-    assert!(quiet.iter().all(Vec::is_empty), "less traffic is not open");
 }
 
 #[test]
