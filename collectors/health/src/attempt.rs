@@ -2,6 +2,7 @@
 
 use crate::certificate;
 use crate::formats::{self, Body, Verdict};
+use crate::greeting::Greeting;
 use crate::grpc;
 use crate::judgement::{Outcome, judge};
 use crate::settings::{CheckSettings, Way};
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use watchfire_fetch::{FetchError, Fetcher, Order, Redirects, Resolver, client_config, read_secret};
 use watchfire_model::{DependencyReport, Timestamp};
 
@@ -23,11 +25,13 @@ pub(crate) struct Finding {
     /// The name the answer gives the service.
     pub(crate) service: Option<String>,
     pub(crate) uptime_seconds: Option<f64>,
+    /// How long the answer took, where that is less than the attempt.
+    pub(crate) took: Option<Duration>,
 }
 
 impl From<Outcome> for Finding {
     fn from(outcome: Outcome) -> Self {
-        Finding { outcome, dependencies: Vec::new(), certificate_expires: None, service: None, uptime_seconds: None }
+        Finding { outcome, dependencies: Vec::new(), certificate_expires: None, service: None, uptime_seconds: None, took: None }
     }
 }
 
@@ -41,7 +45,7 @@ pub(crate) struct Probe {
 
 enum Wire {
     Http(Box<(Fetcher, Order)>),
-    Tcp,
+    Tcp(Greeting),
     Grpc { tls: Option<Arc<rustls::ClientConfig>> },
 }
 
@@ -58,7 +62,7 @@ impl Probe {
                 tls.alpn_protocols = vec![b"h2".to_vec()];
                 Wire::Grpc { tls: Some(Arc::new(tls)) }
             }
-            Some(Way::Tcp) => Wire::Tcp,
+            Some(Way::Tcp) => Wire::Tcp(Greeting::default()),
             Some(Way::Http) | None => {
                 let redirects = Redirects { limit: settings.max_redirects, anywhere: settings.allow_local_redirects };
                 let fetcher = Fetcher::new(resolver.clone(), &settings.tls, redirects).map_err(|e| e.to_string())?;
@@ -71,12 +75,17 @@ impl Probe {
     /// Asks once, within the time-out.
     pub(crate) async fn attempt(&self) -> Finding {
         let limit = self.settings.timeout.min(self.settings.interval);
+        let began = Instant::now();
         let asked = async {
             match &self.way {
                 Wire::Http(http) => self.http(&http.0, &http.1).await,
-                Wire::Tcp => match self.host_and_port() {
+                Wire::Tcp(greeting) => match self.host_and_port() {
                     (host, Some(port)) => match connect_tcp(&self.resolver, host, port).await {
-                        Ok(_) => Outcome::healthy("connected").into(),
+                        Ok(stream) => {
+                            let connected = began.elapsed();
+                            let (outcome, greeted) = greeting.of(stream, limit / 2).await;
+                            Finding { took: (!greeted).then_some(connected), ..outcome.into() }
+                        }
                         Err(outcome) => outcome.into(),
                     },
                     (_, None) => Outcome::misconfigured("no port").into(),
@@ -141,7 +150,7 @@ pub(crate) fn understand(settings: &CheckSettings, status: u16, content_type: &s
     let verdict = read(text, status, content_type, path, settings.format.name());
     let outcome = judge(status, verdict.as_ref(), &settings.expected_status, settings.unknown_as);
     let Verdict { dependencies, service, uptime_seconds, .. } = verdict.unwrap_or_default();
-    Finding { outcome, dependencies, certificate_expires: None, service, uptime_seconds }
+    Finding { outcome, dependencies, certificate_expires: None, service, uptime_seconds, took: None }
 }
 
 fn read(text: &str, status: u16, content_type: &str, path: &str, hint: Option<&str>) -> Option<Verdict> {

@@ -21,6 +21,7 @@ mod attempt;
 mod certificate;
 mod direct;
 pub mod formats;
+mod greeting;
 mod grpc;
 pub mod judgement;
 mod names;

@@ -211,7 +211,7 @@ impl Check {
         let Ok(_slot) = self.around.slots.acquire().await else { return };
         let began = tokio::time::Instant::now();
         let finding = self.probe.attempt().await;
-        let latency = began.elapsed();
+        let latency = finding.took.unwrap_or_else(|| began.elapsed());
         let at = self.around.clock.now();
         self.around.meter.counter("watchfire_probes_total", &[]).add(1);
         if finding.outcome.failed {

@@ -243,7 +243,29 @@ async fn an_open_port_is_healthy() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let rig = Rig::start(vec![check(&format!("tcp://{}", listener.local_addr().unwrap()))]);
     let report = rig.until("a report", |_| true).await;
-    assert_eq!((report.state, report.check.as_str(), report.detail.as_str()), (Healthy, "tcp", "connected"));
+    assert_eq!((report.state, report.check.as_str()), (Healthy, "tcp"));
+    assert_eq!(report.detail, "takes connections; whether it would answer is not asked");
+    assert!(
+        report.latency.is_some_and(|took| took < Duration::from_millis(150)),
+        "waiting for a greeting is no part of it: {:?}",
+        report.latency
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_greets_no_more_is_not_well() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rig = Rig::start(vec![check(&format!("tcp://{}", listener.local_addr().unwrap()))]);
+    for _ in 0..2 {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, b"220 mail.local ESMTP\r\n").await.unwrap();
+    }
+    let report = rig.until("a greeting", |r| r.state == Healthy).await;
+    assert_eq!(report.detail, "connected, and greeted");
+    // Stopped from now on: the system still takes connections.
+    let report = rig.until("silence", |r| r.state == Unhealthy).await;
+    assert_eq!(report.detail, "takes connections, and did not greet within 100ms as before");
+    assert_eq!(report.latency, None);
 }
 
 #[tokio::test]
