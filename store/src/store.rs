@@ -167,7 +167,6 @@ impl Store {
         self.graph.dependencies(is_client, &self.series, &self.board.load(), &self.checks, self.clock.now())
     }
 
-
     /// Whether more is held than the limit allows; cheap enough to be asked before every request.
     pub fn is_over_memory(&self) -> bool {
         let held = self.held.bytes() + self.series.bytes() + self.logs.bytes() + self.board.load().bytes;

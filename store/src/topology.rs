@@ -34,7 +34,8 @@ impl LiveGraph {
         now: Timestamp,
     ) -> Vec<Dependency> {
         let graph = self.graph(series, board, checks, now);
-        let of_clients = graph.iter().filter(|(client, _)| is_client(client)).flat_map(|(client, servers)| servers.iter().map(move |s| (client, s)));
+        let of_clients =
+            graph.iter().filter(|(client, _)| is_client(client)).flat_map(|(client, servers)| servers.iter().map(move |s| (client, s)));
         of_clients
             .map(|(client, ((server, relation), (calls, failures)))| Dependency {
                 client: client.clone(),

@@ -6,7 +6,7 @@ mod build;
 mod walk;
 
 use build::*;
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status, span::Event};
 use std::time::Duration;
 use watchfire_model::{Labels, Selector, SeriesSource, TimeRange, Timestamp, Topology, Value};
 use watchfire_store::{SignalSettings, StoreLimits};
@@ -379,4 +379,28 @@ fn a_server_within_a_server_of_the_same_service_is_a_layer_of_it() {
         assert_eq!(counted, [Some(1.0), Some(4.0)], "{outer_first}");
         assert_eq!((calls("POST /graphql", "SPAN_KIND_SERVER"), calls("GET /stock", "SPAN_KIND_SERVER")), (Some(5.0), Some(5.0)));
     }
+}
+
+#[test]
+fn what_went_wrong_is_an_error_where_no_status_says_it() {
+    let mut bench = Bench::new();
+    let job = |id: u64, events: &[&str]| {
+        let mut span = span(id.into(), id, 0, "process mails", CONSUMER).with(text("bullmq.queue.name", "mails"));
+        span.events.extend(events.iter().map(|name| Event { name: (*name).into(), time_unix_nano: 1, ..Event::default() }));
+        span
+    };
+    bench.send("worker", vec![job(1, &["job completed"]), job(2, &["job failed"]), job(3, &["exception"])]);
+    bench.send("worker", vec![job(4, &["exception", "job completed"]), job(5, &[])]);
+    let get = |id: u64| span(id.into(), id, 0, "GET", CLIENT).with(text("server.address", "api.example.com"));
+    let mut fine = get(12).with(text("error.type", "timeout"));
+    fine.status = Some(Status { code: 1, ..Status::default() });
+    let mut caught = get(13);
+    caught.events.push(Event { name: "exception".into(), ..Event::default() });
+    bench.send("web", vec![get(10), get(11).with(text("error.type", "timeout")), fine, caught]);
+    bench.pass(5 * SECONDS);
+    let calls =
+        |service: &str, status: &str| bench.value("traces_span_metrics_calls_total", &[("service_name", service), ("status_code", status)]);
+    assert_eq!((calls("worker", "STATUS_CODE_ERROR"), calls("worker", "STATUS_CODE_UNSET")), (Some(2.0), Some(3.0)));
+    assert_eq!((calls("web", "STATUS_CODE_ERROR"), calls("web", "STATUS_CODE_OK")), (Some(1.0), Some(1.0)));
+    assert_eq!(calls("web", "STATUS_CODE_UNSET"), Some(2.0), "an exception that was caught is no failure");
 }

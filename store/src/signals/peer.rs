@@ -179,7 +179,10 @@ impl Peers {
         for peer in self.peers.iter().filter(called).filter(|p| !p.address.is_empty()) {
             let service = peer.answers.get();
             if service != NOBODY {
-                places.entry(&peer.address).and_modify(|known| *known = if *known == service { service } else { SEVERAL }).or_insert(service);
+                places
+                    .entry(&peer.address)
+                    .and_modify(|known| *known = if *known == service { service } else { SEVERAL })
+                    .or_insert(service);
             }
         }
         places.into_iter().filter(|(_, service)| *service != SEVERAL).map(|(address, service)| (address.clone(), service)).collect()

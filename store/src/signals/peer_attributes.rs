@@ -24,6 +24,7 @@ pub(crate) struct PeerAttributes<'a> {
     rpc_service: &'a [u8],
     rpc_method: &'a [u8],
     rpc_system: &'a [u8],
+    error: &'a [u8],
     port: u32,
     /// Messages that one span is about; zero where it does not say.
     messages: u32,
@@ -74,6 +75,7 @@ impl<'a> PeerAttributes<'a> {
             9 if key == b"db.system" && self.db_system.is_empty() => &mut self.db_system,
             10 if key == b"rpc.system" && self.rpc_system.is_empty() => &mut self.rpc_system,
             10 if key == b"rpc.method" => &mut self.rpc_method,
+            10 if key == b"error.type" => &mut self.error,
             11 if key == b"rpc.service" => &mut self.rpc_service,
             11 if key == b"net.peer.ip" && self.socket_address.is_empty() => &mut self.socket_address,
             11 if key == b"http.method" => return self.http = true,
@@ -130,6 +132,17 @@ impl<'a> PeerAttributes<'a> {
         } else {
             Protocol::Call
         }
+    }
+
+    /// Whether it says what went wrong, as the conventions ask of an operation that failed and of no other.
+    #[inline]
+    pub fn states_error(&self) -> bool {
+        !self.error.is_empty()
+    }
+
+    #[inline]
+    pub fn of_bullmq(&self) -> bool {
+        self.messaging_system == b"bullmq"
     }
 
     /// Whether the call fetches messages or says what became of them. Such a client publishes nothing, and no other service answers it.

@@ -230,6 +230,17 @@ impl SpanEngine {
         })
     }
 
+    /// What a span of BullMQ says of its job, which it has no status for: an event.
+    fn job_failed(span: &SpanView<'_>) -> bool {
+        let happened = |names: [&[u8]; 2]| {
+            wire::Fields::new(span.body).any(|field| {
+                let (11, Wire::Bytes(event)) = field else { return false };
+                wire::Fields::new(event).any(|field| matches!(field, (2, Wire::Bytes(name)) if names.contains(&name)))
+            })
+        };
+        happened([b"job failed", b"exception"]) && !happened([b"job completed"; 2])
+    }
+
     /// Bytes of the tables beside the spans themselves.
     pub fn table_bytes(&self) -> usize {
         self.join.bytes() + self.enclosing.bytes() + self.nesting.bytes() + self.repeats.bytes() + self.open.bodies.capacity()
@@ -294,6 +305,7 @@ impl SpanVisitor for SpanEngine {
         if matches!(span.kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
             let mut attributes = PeerAttributes::default();
             attributes.read(span);
+            failed |= span.status == SpanStatus::Unset && (attributes.states_error() || attributes.of_bullmq() && Self::job_failed(span));
             protocol = attributes.protocol(span.kind);
             // What is sent was published by the spans that created it, to which this one is linked.
             reports = span.kind == SpanKind::Client && attributes.sends() && !span.links.is_empty();

@@ -155,7 +155,11 @@ impl SpanEngine {
             services: self.services.all().iter().filter(|s| s.seen.spans > 0).map(|s| s.seen.clone()).collect(),
             edges: self.edges.iter().map(|e| e.edge.clone()).collect(),
             deliveries: self.deliveries.iter().map(|e| e.edge.clone()).collect(),
-            places: self.addresses.iter().map(|(address, place)| Place { service: place.service.clone(), address: address.clone() }).collect(),
+            places: self
+                .addresses
+                .iter()
+                .map(|(address, place)| Place { service: place.service.clone(), address: address.clone() })
+                .collect(),
             bytes: self.table_bytes() + histograms,
         }));
     }
