@@ -254,6 +254,20 @@ impl Join {
         }
     }
 
+    /// A call is told by another span as well, and is not missed if nobody answers it.
+    pub fn told(&mut self, tag: u64) {
+        if let Some(half) = self.waiting_caller(tag) {
+            half.meta |= MATCHED;
+        }
+    }
+
+    /// What a call that waits is to, as the span around it tells.
+    pub fn is_to(&mut self, tag: u64, peer: u32) {
+        if let Some(half) = self.waiting_caller(tag) {
+            half.peer = peer;
+        }
+    }
+
     /// A message was handed on within the span of this caller, which sends no second one.
     pub fn enclose(&mut self, tag: u64, inner: &Half) {
         if let Some(half) = self.waiting_caller(tag)

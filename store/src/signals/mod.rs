@@ -5,6 +5,7 @@ pub(crate) mod edges;
 pub(crate) mod enclosing;
 pub mod histogram;
 pub(crate) mod join;
+pub(crate) mod layers;
 pub(crate) mod operations;
 pub(crate) mod peer;
 pub(crate) mod peer_attributes;

@@ -5,6 +5,8 @@ use crate::spans::wire::{self, AnyText, Wire};
 use std::sync::Arc;
 use watchfire_model::{AttributeValue, SpanKind, SpanView};
 
+const SQS: &[u8] = b"aws_sqs";
+
 /// What the attributes of one CLIENT, PRODUCER or CONSUMER span say about its peer. Text is left as bytes: only a name that is new is looked at closer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PeerAttributes<'a> {
@@ -26,8 +28,8 @@ pub(crate) struct PeerAttributes<'a> {
     rpc_system: &'a [u8],
     error: &'a [u8],
     port: u32,
-    /// Messages that one span is about; zero where it does not say.
-    messages: u32,
+    /// Messages that one span is about, where it says so.
+    messages: Option<u32>,
     http: bool,
 }
 
@@ -100,7 +102,7 @@ impl<'a> PeerAttributes<'a> {
             21 if key == b"messaging.destination" && self.destination.is_empty() => &mut self.destination,
             24 if key == b"messaging.operation.type" => &mut self.operation,
             26 if key == b"messaging.destination.name" => &mut self.destination,
-            29 if key == b"messaging.batch.message_count" => return self.messages = messages(any()),
+            29 if key == b"messaging.batch.message_count" => return self.messages = Some(messages(any())),
             30 if key == b"messaging.destination.template" => &mut self.template,
             30 if key == b"messaging.rabbitmq.routing_key" => &mut self.routing_key,
             42 if key == b"messaging.rabbitmq.destination.routing_key" => &mut self.routing_key,
@@ -151,6 +153,12 @@ impl<'a> PeerAttributes<'a> {
         matches!(self.operation, b"receive" | b"settle")
     }
 
+    /// Whether what is called within the span is the broker, and not what messages are worked on with.
+    #[inline]
+    pub fn fetches(&self, kind: SpanKind) -> bool {
+        self.operation == b"receive" && (kind == SpanKind::Client || self.messaging_system == SQS)
+    }
+
     /// Whether the call hands over messages, each of which may have a span of its own that created it.
     #[inline]
     pub fn sends(&self) -> bool {
@@ -173,10 +181,17 @@ impl<'a> PeerAttributes<'a> {
         !told
     }
 
+    /// Whether it asked for messages and got none. Those who ask SQS are asked to wait and to ask again, and not every SDK says how many came.
+    #[inline]
+    pub fn comes_back_empty(&self, span: &SpanView<'_>) -> bool {
+        let unsaid = self.messages.is_none() && self.messaging_system == SQS && span.links.is_empty() && span.parent_id.is_zero();
+        self.consumes() && (self.messages == Some(0) || unsaid)
+    }
+
     /// How many messages the span is about, where that is more than one.
     #[inline]
     pub fn batch(&self) -> Option<u32> {
-        Some(self.messages).filter(|messages| *messages > 1)
+        self.messages.filter(|messages| *messages > 1)
     }
 
     /// Whether a consumer works on messages of a queue that it names. One that only fetched them is followed by others that do.

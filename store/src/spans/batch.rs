@@ -7,6 +7,7 @@ use super::segment::{FAILED, REPEATED, SLOW};
 use crate::signals::edges::{Call, Connection, Drawing, Edges, Ends, OUTSIDE};
 use crate::signals::enclosing::Taker;
 use crate::signals::join::{Half, HalfKind, Pair, quarters};
+use crate::signals::layers::{Outgoing, Told};
 use crate::signals::operations::CallExample;
 use crate::signals::peer::{NOBODY, Peers, Protocol};
 use crate::signals::services::Services;
@@ -28,6 +29,8 @@ pub(super) struct Pending {
     pub(super) batch: Option<u32>,
     /// The peer is the queue itself, and not what it is fed by.
     pub(super) names_queue: bool,
+    /// It only asks a broker for messages.
+    pub(super) fetches: bool,
     pub(super) links: (u32, u32),
     /// Hashes under which the span is remembered and joined.
     pub(super) seen_as: u64,
@@ -88,11 +91,27 @@ impl SpanEngine {
         let lost = self.join.lost;
         for (row, pending) in self.open.rows[first..].iter().zip(&self.pending) {
             let flags = row.flags;
-            if flags & REPEATED != 0 || matches!(pending.kind, SpanKind::Internal | SpanKind::Unspecified) {
+            if flags & REPEATED != 0 {
+                continue;
+            }
+            let (trace, parent) = (row.trace, row.parent);
+            let mut told = Told { elsewhere: false, peer: pending.peer };
+            if matches!(pending.kind, SpanKind::Client | SpanKind::Producer) || pending.fetches {
+                let call = Outgoing {
+                    tag: key(trace, row.span),
+                    parent: (parent != 0).then(|| key(trace, parent)),
+                    service: pending.service,
+                    peer: pending.peer,
+                    protocol: pending.protocol,
+                    failed: flags & FAILED != 0,
+                    carried: pending.peer != NOBODY || pending.fetches,
+                };
+                told = self.layers.tell(call, &self.peers, &mut self.join);
+            }
+            if matches!(pending.kind, SpanKind::Internal | SpanKind::Unspecified) {
                 continue;
             }
             let tag = pending.joins_as;
-            let (trace, parent) = (row.trace, row.parent);
             let message = matches!(pending.kind, SpanKind::Producer | SpanKind::Consumer);
             let callee = matches!(pending.kind, SpanKind::Server | SpanKind::Consumer);
             let service = pending.service;
@@ -100,7 +119,7 @@ impl SpanEngine {
                 nanos: row.duration,
                 weight: pending.weight,
                 service,
-                peer: pending.peer,
+                peer: told.peer,
                 ..Half::new(
                     tag,
                     HalfKind {
@@ -139,7 +158,9 @@ impl SpanEngine {
                 }
             } else if matches!(pending.protocol, Protocol::Database | Protocol::Cache) && pending.peer != NOBODY {
                 // A database never answers with a span: the edge is complete as it is.
-                sides.peer_edge(&half(0), Connection::Database);
+                if !told.elsewhere {
+                    sides.peer_edge(&half(0), Connection::Database);
+                }
             } else if pending.links.0 != pending.links.1 {
                 if flags & FAILED != 0 {
                     for (trace, span) in &self.links[pending.links.0 as usize..pending.links.1 as usize] {
@@ -156,7 +177,8 @@ impl SpanEngine {
                 let half = if self.enclosing.encloses(&half) { half.optional() } else { half };
                 self.join.offer(half, ticks, |pair| sides.pair(&pair));
             } else {
-                self.join.offer(half(tag), ticks, |pair| sides.pair(&pair));
+                let half = if told.elsewhere { half(tag).optional() } else { half(tag) };
+                self.join.offer(half, ticks, |pair| sides.pair(&pair));
             }
         }
         self.counters.lost.add(self.join.lost - lost);

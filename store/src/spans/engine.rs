@@ -18,6 +18,7 @@ use crate::signals::board::Board;
 use crate::signals::edges::Edges;
 use crate::signals::enclosing::{Enclosing, Nesting};
 use crate::signals::join::Join;
+use crate::signals::layers::Layers;
 use crate::signals::operations::Operations;
 use crate::signals::peer::{NOBODY, Peers, Protocol};
 use crate::signals::peer_attributes::PeerAttributes;
@@ -78,6 +79,7 @@ pub struct SpanEngine {
     pub(super) peers: Peers,
     pub(super) join: Join,
     pub(super) enclosing: Enclosing,
+    pub(super) layers: Layers,
     pub(super) nesting: Nesting,
     pub(super) repeats: Repeats,
     pub(super) resources: Interned<Resource>,
@@ -135,6 +137,7 @@ impl SpanEngine {
             peers: Peers::new(settings.peers),
             join: Join::new(JOIN_BITS),
             enclosing: Enclosing::default(),
+            layers: Layers::default(),
             nesting: Nesting::default(),
             repeats: Repeats::new(REPEAT_BITS),
             resources: Interned::new(RESOURCES),
@@ -243,7 +246,12 @@ impl SpanEngine {
 
     /// Bytes of the tables beside the spans themselves.
     pub fn table_bytes(&self) -> usize {
-        self.join.bytes() + self.enclosing.bytes() + self.nesting.bytes() + self.repeats.bytes() + self.open.bodies.capacity()
+        self.join.bytes()
+            + self.enclosing.bytes()
+            + self.layers.bytes()
+            + self.nesting.bytes()
+            + self.repeats.bytes()
+            + self.open.bodies.capacity()
     }
 }
 
@@ -300,7 +308,8 @@ impl SpanVisitor for SpanEngine {
         if service.http_4xx_is_error && span.kind == SpanKind::Server && !failed {
             failed = Self::http_failed(span);
         }
-        let (mut peer, mut protocol, mut reports, mut batch, mut names_queue) = (NOBODY, Protocol::Call, false, None, false);
+        let (mut peer, mut protocol, mut reports, mut batch) = (NOBODY, Protocol::Call, false, None);
+        let (mut names_queue, mut fetches) = (false, false);
         let mut joins = if part { SpanKind::Internal } else { span.kind };
         if matches!(span.kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
             let mut attributes = PeerAttributes::default();
@@ -312,7 +321,13 @@ impl SpanVisitor for SpanEngine {
             // A connection that is had is part of the query that follows; one that is not had is all there is of it.
             let connects = matches!(protocol, Protocol::Database | Protocol::Cache) && !failed && span.name.ends_with(b"connect");
             batch = attributes.batch();
+            fetches = attributes.fetches(span.kind);
             names_queue = span.kind == SpanKind::Consumer && attributes.take_queue(span.name);
+            if span.kind == SpanKind::Consumer && !part && attributes.comes_back_empty(span) {
+                // Nothing was worked on.
+                operation = self.operations.find(self.service, span.name, SpanKind::Client, &mut self.services, &self.settings);
+                joins = SpanKind::Internal;
+            }
             if span.kind == SpanKind::Client && (connects || attributes.consumes()) {
                 joins = SpanKind::Internal;
             } else if span.kind != SpanKind::Consumer || attributes.processes() || names_queue {
@@ -355,6 +370,7 @@ impl SpanVisitor for SpanEngine {
             kind: joins,
             batch,
             names_queue,
+            fetches,
             links,
             seen_as,
             joins_as,

@@ -1,0 +1,145 @@
+//! Client spans around client spans: a library around the driver that it queries by, a client of an API around the HTTP that carries it. They are one call,
+//! and are told so by being within each other, of one service, and about one thing.
+
+use super::join::Join;
+use super::peer::{NOBODY, Peers, Protocol};
+use watchfire_model::same_address;
+
+/// What is remembered of each kind. The inner span ends just before the outer one, so they come close to each other.
+const PLACES: usize = 1024;
+
+/// One call, as a span of the caller tells it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing {
+    pub tag: u64,
+    /// Tag of the span around it.
+    pub parent: Option<u64>,
+    pub service: u32,
+    pub peer: u32,
+    pub protocol: Protocol,
+    pub failed: bool,
+    /// What is sent within it is a part of it.
+    pub carried: bool,
+}
+
+/// The latest calls.
+pub(crate) struct Layers {
+    /// By their own tags.
+    own: Box<[Outgoing]>,
+    /// By the tags of their parents.
+    within: Box<[Outgoing]>,
+}
+
+impl Default for Layers {
+    fn default() -> Self {
+        let none = Outgoing { tag: 0, parent: None, service: 0, peer: NOBODY, protocol: Protocol::Call, failed: false, carried: false };
+        let places = || vec![none; PLACES].into_boxed_slice();
+        Layers { own: places(), within: places() }
+    }
+}
+
+impl Layers {
+    /// Whether a call is told by another span as well, and what it is to. What the other one said is corrected where it waits for an answer.
+    #[inline]
+    pub fn tell(&mut self, call: Outgoing, peers: &Peers, join: &mut Join) -> Told {
+        let (within, around) = self.meet(call);
+        let mut told = Told { elsewhere: false, peer: call.peer };
+        if let Some(inner) = within {
+            match layered(&call, &inner, peers) {
+                Layered::Apart => {}
+                Layered::Carries => join.told(inner.tag),
+                Layered::Same => {
+                    told.elsewhere = true;
+                    if call.failed {
+                        join.fail(inner.tag);
+                    }
+                    if call.is_nowhere(peers) {
+                        join.is_to(inner.tag, call.peer);
+                    }
+                }
+            }
+        }
+        if let Some(outer) = around {
+            match layered(&outer, &call, peers) {
+                Layered::Apart => {}
+                Layered::Carries => told.elsewhere = true,
+                // Databases are counted as soon as they are told of.
+                Layered::Same if call.is_store() => told.elsewhere = true,
+                Layered::Same => {
+                    join.told(outer.tag);
+                    if outer.is_nowhere(peers) {
+                        told.peer = outer.peer;
+                    }
+                }
+            }
+        }
+        told
+    }
+
+    /// The newest call that was seen within this one, and the call around it, where they have come.
+    #[inline]
+    fn meet(&mut self, call: Outgoing) -> (Option<Outgoing>, Option<Outgoing>) {
+        let place = |tag: u64| tag as usize % PLACES;
+        let within = Some(self.within[place(call.tag)]).filter(|inner| inner.parent == Some(call.tag) && inner.service == call.service);
+        let around = call.parent.and_then(|parent| {
+            self.within[place(parent)] = call;
+            Some(self.own[place(parent)]).filter(|outer| outer.tag == parent && outer.service == call.service)
+        });
+        self.own[place(call.tag)] = call;
+        (within, around)
+    }
+
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.own) + size_of_val(&*self.within)
+    }
+}
+
+/// What other spans say of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    /// Another span is counted for it.
+    pub elsewhere: bool,
+    pub peer: u32,
+}
+
+/// How two calls, one within the other, are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layered {
+    /// They are two: a token is fetched within the call that it is for.
+    Apart,
+    /// The inner one carries the outer one, which says what it is: a query over HTTP.
+    Carries,
+    /// Both say the same, and the inner one says it of each attempt.
+    Same,
+}
+
+/// What the inner call is to the outer one.
+fn layered(outer: &Outgoing, inner: &Outgoing, peers: &Peers) -> Layered {
+    match (outer.protocol, inner.protocol) {
+        (around, _) if !is_transport(around) && is_transport(inner.protocol) && outer.carried => Layered::Carries,
+        (around, within) if outer.is_store() && around == within => Layered::Same,
+        (around, within) if is_transport(around) && is_transport(within) && outer.goes_where(inner, peers) => Layered::Same,
+        _ => Layered::Apart,
+    }
+}
+
+fn is_transport(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::Call | Protocol::Http | Protocol::Grpc)
+}
+
+impl Outgoing {
+    fn is_store(&self) -> bool {
+        matches!(self.protocol, Protocol::Database | Protocol::Cache)
+    }
+
+    /// Whether it names an interface and no address, as the client of an API does.
+    fn is_nowhere(&self, peers: &Peers) -> bool {
+        self.protocol == Protocol::Grpc && peers.get(self.peer).is_some_and(|peer| peer.address.is_empty())
+    }
+
+    fn goes_where(&self, inner: &Outgoing, peers: &Peers) -> bool {
+        let [Some(outer), Some(carrier)] = [self, inner].map(|call| peers.get(call.peer)) else { return false };
+        let told = !outer.address.is_empty() && !carrier.address.is_empty();
+        self.peer == inner.peer || self.is_nowhere(peers) || (told && same_address(&outer.address, &carrier.address))
+    }
+}

@@ -1,0 +1,126 @@
+//! Client spans around client spans are one call, and what only asks for messages is no work, from encoded spans.
+
+#[path = "../testing/build.rs"]
+mod build;
+#[path = "../testing/walk.rs"]
+mod walk;
+
+use build::*;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use std::time::Duration;
+
+/// Calls of `web` by server, once everything that waits has waited long enough.
+fn calls(bench: &mut Bench) -> Vec<(String, f64)> {
+    bench.pass(Duration::from_secs(15));
+    let calls = bench.newest("traces_service_graph_request_total");
+    let of_web = calls.into_iter().filter(|(l, _)| l.value("client") == "web");
+    of_web.map(|(l, v)| (l.value("server").to_owned(), v.as_float().unwrap_or_default())).collect()
+}
+
+fn attributed(span: Span, attributes: &[(&str, &str)]) -> Span {
+    attributes.iter().fold(span, |span, (key, value)| match value.parse() {
+        Ok(number) => span.with(int(key, number)),
+        Err(_) => span.with(text(key, value)),
+    })
+}
+
+type Attributes<'a> = &'a [(&'a str, &'a str)];
+
+const HTTP_TO_API: Attributes<'_> = &[("http.request.method", "POST"), ("server.address", "api.example.com"), ("server.port", "443")];
+const HTTP_TO_SEARCH: Attributes<'_> = &[("http.request.method", "POST"), ("server.address", "es"), ("server.port", "9200")];
+const SEARCH: Attributes<'_> = &[("db.system.name", "elasticsearch"), ("server.address", "es"), ("server.port", "9200")];
+const QUERY: Attributes<'_> = &[("db.system.name", "postgresql"), ("db.namespace", "orders"), ("server.address", "db")];
+
+#[test]
+fn one_call_that_two_spans_tell_of_is_counted_once() {
+    let cases: [(&str, Attributes<'_>, Attributes<'_>, &[(&str, f64)]); 8] = [
+        (
+            "a client of an API over HTTP",
+            &[("server.address", "api.example.com"), ("server.port", "443")],
+            HTTP_TO_API,
+            &[("api.example.com", 20.0)],
+        ),
+        ("a query over HTTP", SEARCH, HTTP_TO_SEARCH, &[("elasticsearch", 20.0)]),
+        ("an API without an address", &[("rpc.system", "aws-api"), ("rpc.service", "S3")], HTTP_TO_API, &[("S3", 20.0)]),
+        ("a library over a driver", &[("db.system", "postgresql"), ("db.name", "orders")], QUERY, &[("orders", 20.0)]),
+        (
+            "a token for another call",
+            HTTP_TO_API,
+            &[("http.request.method", "POST"), ("server.address", "login")],
+            &[("api.example.com", 20.0), ("login", 20.0)],
+        ),
+        (
+            "what is looked up behind a cache",
+            &[("db.system.name", "redis"), ("server.address", "cache")],
+            QUERY,
+            &[("orders", 20.0), ("redis", 20.0)],
+        ),
+        ("a fetch of messages", &[("messaging.system", "aws_sqs"), ("messaging.operation.type", "receive")], HTTP_TO_API, &[]),
+        ("calls of an unnamed step", &[], HTTP_TO_API, &[("api.example.com", 20.0)]),
+    ];
+    for (what, outer, inner, expected) in cases {
+        for inner_first in [true, false] {
+            let mut bench = Bench::new();
+            let pair = |id: u64| {
+                let outer = attributed(span(id.into(), 1, 9, "outer", CLIENT), outer);
+                let inner = attributed(span(id.into(), 2, 1, "inner", CLIENT), inner);
+                if inner_first { [inner, outer] } else { [outer, inner] }
+            };
+            // In one request, and in two.
+            bench.send("web", (1..=10).flat_map(pair).collect());
+            (11..=20).flat_map(pair).for_each(|span| bench.send("web", vec![span]));
+            let expected: Vec<_> = expected.iter().map(|(server, calls)| ((*server).to_owned(), *calls)).collect();
+            assert_eq!(calls(&mut bench), expected, "{what}, inner first: {inner_first}");
+        }
+    }
+}
+
+#[test]
+fn the_layer_that_a_service_answers_is_the_call() {
+    for inner_first in [true, false] {
+        let mut bench = Bench::new();
+        for id in 1..=10u64 {
+            let place = &[("server.address", "pay"), ("server.port", "80")];
+            let outer = attributed(span(id.into(), 1, 9, "pay.Charge", CLIENT), place).with(text("rpc.service", "pay.v1.Pay"));
+            let inner = attributed(span(id.into(), 2, 1, "POST", CLIENT), place).with(text("http.request.method", "POST"));
+            let outer = if id == 1 { outer.fails("cannot be read") } else { outer };
+            bench.send("web", if inner_first { vec![inner, outer] } else { vec![outer, inner] });
+            bench.send("pay", vec![span(id.into(), 3, 2, "POST /", SERVER)]);
+        }
+        assert_eq!(calls(&mut bench), [("pay".to_owned(), 10.0)], "inner first: {inner_first}");
+    }
+}
+
+#[test]
+fn a_failure_of_the_outer_layer_is_one_of_the_call_and_each_attempt_counts() {
+    let mut bench = Bench::new();
+    let outer = attributed(span(1, 1, 9, "chat", CLIENT), HTTP_TO_API).fails("no answer that can be read");
+    let attempt = |id: u64| attributed(span(1, id, 1, "POST", CLIENT), HTTP_TO_API);
+    bench.send("web", vec![attempt(2).fails("503"), attempt(3), outer]);
+    assert_eq!(calls(&mut bench), [("api.example.com".to_owned(), 2.0)]);
+    assert_eq!(bench.value("traces_service_graph_request_failed_total", &[("client", "web")]), Some(2.0));
+}
+
+#[test]
+fn queries_within_what_one_query_of_a_library_became_all_count() {
+    let mut bench = Bench::new();
+    let queries = (2..=4).map(|id| attributed(span(1, id, 1, "SELECT", CLIENT), QUERY));
+    let outer = attributed(span(1, 1, 9, "findAll", CLIENT), &[("db.system", "postgresql"), ("db.name", "orders")]);
+    bench.send("web", queries.chain([outer]).collect());
+    assert_eq!(calls(&mut bench), [("orders".to_owned(), 3.0)]);
+}
+
+#[test]
+fn who_asks_a_queue_in_vain_has_done_no_work() {
+    let mut bench = Bench::new();
+    let receive = |id: u64, system: &str| {
+        let asked = [("messaging.system", system), ("messaging.destination.name", "jobs"), ("messaging.operation.type", "receive")];
+        attributed(span(id.into(), id, 0, "jobs receive", CONSUMER), &asked)
+    };
+    let count = |span: Span, messages: i64| span.with(int("messaging.batch.message_count", messages));
+    bench.send("worker", vec![receive(1, "aws_sqs"), count(receive(2, "aws_sqs"), 0), count(receive(3, "kafka"), 0)]);
+    bench.send("worker", vec![count(receive(4, "aws_sqs"), 2), receive(5, "aws_sqs").links(77, 1), receive(6, "rabbitmq")]);
+    bench.pass(Duration::from_secs(5));
+    let calls = |kind: &str| bench.value("traces_span_metrics_calls_total", &[("service_name", "worker"), ("span_kind", kind)]);
+    assert_eq!((calls("SPAN_KIND_CONSUMER"), calls("SPAN_KIND_CLIENT")), (Some(3.0), Some(3.0)));
+}
