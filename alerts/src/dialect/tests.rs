@@ -294,7 +294,10 @@ fn redis_lists_and_streams() {
 #[test]
 fn a_collectors_exporters_are_queues() {
     let collector = "otelcol_exporter_queue_size{exporter=\"otlp/watchfire\"} 12\notelcol_exporter_queue_capacity{exporter=\"otlp/watchfire\"} 1000\notelcol_exporter_enqueue_failed_spans{exporter=\"otlp/watchfire\"} 3\notelcol_exporter_enqueue_failed_log_records{exporter=\"otlp/watchfire\"} 1\n";
-    assert_eq!(queues(&[collector]), [("otlp/watchfire".to_owned(), None, Some(12.0), None, None, Some(4.0))]);
+    let expected = [("otlp/watchfire".to_owned(), None, Some(12.0), None, None, Some(4.0))];
+    assert_eq!(queues(&[collector]), expected);
+    let with_units = collector.replace("queue_size", "queue_size__batches_").replace("failed_spans", "failed_spans__spans__total");
+    assert_eq!(queues(&[&with_units]), expected);
 }
 
 #[test]
