@@ -124,3 +124,39 @@ fn who_asks_a_queue_in_vain_has_done_no_work() {
     let calls = |kind: &str| bench.value("traces_span_metrics_calls_total", &[("service_name", "worker"), ("span_kind", kind)]);
     assert_eq!((calls("SPAN_KIND_CONSUMER"), calls("SPAN_KIND_CLIENT")), (Some(3.0), Some(3.0)));
 }
+
+#[test]
+fn a_query_that_two_instrumentations_tell_of_side_by_side_is_one() {
+    let mut bench = Bench::new();
+    let of_scope = |scope: &str, spans: Vec<Span>| {
+        let mut sent = resource_spans("web", spans);
+        sent.scope_spans[0].scope.as_mut().expect("a scope").name = scope.into();
+        sent
+    };
+    let query = |trace: u128, id: u64| attributed(span(trace, id, 9, "SELECT", CLIENT), QUERY);
+    for trace in 1..=10 {
+        let inner = of_scope("psycopg2", vec![query(trace, 2).takes(5)]);
+        let outer = of_scope("sqlalchemy", vec![query(trace, 1).takes(7)]);
+        bench.request(if trace % 2 == 0 { vec![inner, outer] } else { vec![outer, inner] });
+    }
+    // Two at once by one driver, and one after the other by two, are two.
+    bench.request(vec![of_scope("psycopg2", vec![query(11, 2).takes(5), query(11, 3).takes(7)])]);
+    let mut later = query(12, 3);
+    later.start_time_unix_nano += 20_000_000;
+    later.end_time_unix_nano += 20_000_000;
+    bench.request(vec![of_scope("psycopg2", vec![query(12, 2)]), of_scope("sqlalchemy", vec![later])]);
+    assert_eq!(calls(&mut bench), [("orders".to_owned(), 14.0)]);
+}
+
+#[test]
+fn a_query_that_is_called_internal_is_a_call_all_the_same() {
+    let mut bench = Bench::new();
+    for trace in 1..=10 {
+        let search = attributed(span(trace, 1, 9, "search", INTERNAL), SEARCH);
+        let carrier = span(trace, 2, 1, "POST", CLIENT).with(text("http.method", "POST")).with(text("http.url", "http://es:9200/products"));
+        bench.send("web", vec![carrier, search, span(trace, 3, 9, "render", INTERNAL).with(text("db.system", "none of it"))]);
+    }
+    assert_eq!(calls(&mut bench), [("elasticsearch".to_owned(), 10.0)]);
+    let internal = [("service_name", "web"), ("span_name", "search"), ("span_kind", "SPAN_KIND_INTERNAL")];
+    assert_eq!(bench.value("traces_span_metrics_calls_total", &internal), Some(10.0), "what it is called stays");
+}

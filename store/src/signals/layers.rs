@@ -18,6 +18,10 @@ pub(crate) struct Outgoing {
     pub peer: u32,
     pub protocol: Protocol,
     pub failed: bool,
+    /// Who made the span, by its scope.
+    pub scope: u16,
+    /// From when to when, nanoseconds.
+    pub time: (u64, u64),
     /// What is sent within it is a part of it.
     pub carried: bool,
 }
@@ -32,7 +36,17 @@ pub(crate) struct Layers {
 
 impl Default for Layers {
     fn default() -> Self {
-        let none = Outgoing { tag: 0, parent: None, service: 0, peer: NOBODY, protocol: Protocol::Call, failed: false, carried: false };
+        let none = Outgoing {
+            tag: 0,
+            parent: None,
+            service: 0,
+            peer: NOBODY,
+            protocol: Protocol::Call,
+            failed: false,
+            scope: 0,
+            time: (0, 0),
+            carried: false,
+        };
         let places = || vec![none; PLACES].into_boxed_slice();
         Layers { own: places(), within: places() }
     }
@@ -42,7 +56,7 @@ impl Layers {
     /// Whether a call is told by another span as well, and what it is to. What the other one said is corrected where it waits for an answer.
     #[inline]
     pub fn tell(&mut self, call: Outgoing, peers: &Peers, join: &mut Join) -> Told {
-        let (within, around) = self.meet(call);
+        let Met { within, around, beside } = self.meet(call);
         let mut told = Told { elsewhere: false, peer: call.peer };
         if let Some(inner) = within {
             match layered(&call, &inner, peers) {
@@ -73,25 +87,38 @@ impl Layers {
                 }
             }
         }
+        told.elsewhere |= beside.is_some_and(|other| other.is_beside(&call));
         told
     }
 
-    /// The newest call that was seen within this one, and the call around it, where they have come.
     #[inline]
-    fn meet(&mut self, call: Outgoing) -> (Option<Outgoing>, Option<Outgoing>) {
+    fn meet(&mut self, call: Outgoing) -> Met {
         let place = |tag: u64| tag as usize % PLACES;
-        let within = Some(self.within[place(call.tag)]).filter(|inner| inner.parent == Some(call.tag) && inner.service == call.service);
-        let around = call.parent.and_then(|parent| {
-            self.within[place(parent)] = call;
-            Some(self.own[place(parent)]).filter(|outer| outer.tag == parent && outer.service == call.service)
-        });
+        let known =
+            |seen: Outgoing, filed: Option<u64>, tag: u64| Some(seen).filter(|seen| filed == Some(tag) && seen.service == call.service);
+        let inner = self.within[place(call.tag)];
+        let mut met = Met { within: known(inner, inner.parent, call.tag), around: None, beside: None };
+        if let Some(parent) = call.parent {
+            let (outer, other) = (self.own[place(parent)], std::mem::replace(&mut self.within[place(parent)], call));
+            met.around = known(outer, Some(outer.tag), parent);
+            met.beside = known(other, other.parent, parent);
+        }
         self.own[place(call.tag)] = call;
-        (within, around)
+        met
     }
 
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.own) + size_of_val(&*self.within)
     }
+}
+
+/// Calls that have come already.
+struct Met {
+    /// The newest within this one.
+    within: Option<Outgoing>,
+    around: Option<Outgoing>,
+    /// The newest within the same one.
+    beside: Option<Outgoing>,
 }
 
 /// What other spans say of a call.
@@ -130,6 +157,13 @@ fn is_transport(protocol: Protocol) -> bool {
 impl Outgoing {
     fn is_store(&self) -> bool {
         matches!(self.protocol, Protocol::Database | Protocol::Cache)
+    }
+
+    /// Whether both are one query, of which a library and a driver tell, and the one is not said to be within the other.
+    fn is_beside(&self, other: &Outgoing) -> bool {
+        let spans = |outer: &Outgoing, inner: &Outgoing| outer.time.0 <= inner.time.0 && inner.time.1 <= outer.time.1;
+        let same = self.is_store() && self.peer == other.peer && self.scope != other.scope;
+        same && (spans(self, other) || spans(other, self))
     }
 
     /// Whether it names an interface and no address, as the client of an API does.

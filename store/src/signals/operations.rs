@@ -49,6 +49,8 @@ pub(crate) struct OperationState {
     /// Consumers that turned out to be around others, which process what these fetch; servers that are within others, as GraphQL within HTTP. Nobody
     /// is served by them alone.
     part: bool,
+    /// Called internal by its instrumentation, though it goes to a database.
+    leaves: bool,
     /// Spans, and those of them that began a trace.
     spans: u64,
     roots: u64,
@@ -111,6 +113,16 @@ impl Operations {
             state.last_seen = now;
         }
         state.part
+    }
+
+    /// Whether spans of an internal operation leave their service. What the first one says is believed of all.
+    #[inline]
+    pub fn leaves(&mut self, id: u32, leaves: impl FnOnce() -> bool) -> bool {
+        let state = self.get_mut(id);
+        if state.spans == 0 && !state.identity.overflow {
+            state.leaves = leaves();
+        }
+        state.leaves
     }
 
     /// Spans of the one were seen directly within spans of the other.
@@ -188,6 +200,7 @@ impl Operations {
             local: (0, 0),
             judged: 0.0,
             part: false,
+            leaves: false,
             spans: 0,
             roots: 0,
             root: Published::default(),

@@ -153,6 +153,14 @@ impl<'a> PeerAttributes<'a> {
         matches!(self.operation, b"receive" | b"settle")
     }
 
+    /// Whether an internal span is a query: it names a system, and where that is.
+    #[cold]
+    pub fn goes_to_store(span: &SpanView<'_>) -> bool {
+        let mut attributes = PeerAttributes::default();
+        attributes.read(span);
+        !attributes.db_system.is_empty() && attributes.states_address()
+    }
+
     /// Whether what is called within the span is the broker, and not what messages are worked on with.
     #[inline]
     pub fn fetches(&self, kind: SpanKind) -> bool {

@@ -104,6 +104,8 @@ impl SpanEngine {
                     peer: pending.peer,
                     protocol: pending.protocol,
                     failed: flags & FAILED != 0,
+                    scope: row.scope,
+                    time: (row.start, row.start.saturating_add(row.duration)),
                     carried: pending.peer != NOBODY || pending.fetches,
                 };
                 told = self.layers.tell(call, &self.peers, &mut self.join);

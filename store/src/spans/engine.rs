@@ -297,6 +297,8 @@ impl SpanVisitor for SpanEngine {
             let kind = if span.kind == SpanKind::Consumer { SpanKind::Client } else { SpanKind::Internal };
             operation = self.operations.find(self.service, span.name, kind, &mut self.services, &self.settings);
         }
+        let query = span.kind == SpanKind::Internal && self.operations.leaves(operation, || PeerAttributes::goes_to_store(span));
+        let kind = if query { SpanKind::Client } else { span.kind };
         let service = self.services.get_mut(self.service);
         let stated = if span.trace_state.is_empty() { None } else { sampling::weight(span.trace_state) };
         let weight = stated.unwrap_or(service.weight);
@@ -310,27 +312,27 @@ impl SpanVisitor for SpanEngine {
         }
         let (mut peer, mut protocol, mut reports, mut batch) = (NOBODY, Protocol::Call, false, None);
         let (mut names_queue, mut fetches) = (false, false);
-        let mut joins = if part { SpanKind::Internal } else { span.kind };
-        if matches!(span.kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
+        let mut joins = if part { SpanKind::Internal } else { kind };
+        if matches!(kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
             let mut attributes = PeerAttributes::default();
             attributes.read(span);
             failed |= span.status == SpanStatus::Unset && (attributes.states_error() || attributes.of_bullmq() && Self::job_failed(span));
-            protocol = attributes.protocol(span.kind);
+            protocol = attributes.protocol(kind);
             // What is sent was published by the spans that created it, to which this one is linked.
-            reports = span.kind == SpanKind::Client && attributes.sends() && !span.links.is_empty();
+            reports = kind == SpanKind::Client && attributes.sends() && !span.links.is_empty();
             // A connection that is had is part of the query that follows; one that is not had is all there is of it.
             let connects = matches!(protocol, Protocol::Database | Protocol::Cache) && !failed && span.name.ends_with(b"connect");
             batch = attributes.batch();
-            fetches = attributes.fetches(span.kind);
-            names_queue = span.kind == SpanKind::Consumer && attributes.take_queue(span.name);
-            if span.kind == SpanKind::Consumer && !part && attributes.comes_back_empty(span) {
+            fetches = attributes.fetches(kind);
+            names_queue = kind == SpanKind::Consumer && attributes.take_queue(span.name);
+            if kind == SpanKind::Consumer && !part && attributes.comes_back_empty(span) {
                 // Nothing was worked on.
                 operation = self.operations.find(self.service, span.name, SpanKind::Client, &mut self.services, &self.settings);
                 joins = SpanKind::Internal;
             }
-            if span.kind == SpanKind::Client && (connects || attributes.consumes()) {
+            if kind == SpanKind::Client && (connects || attributes.consumes()) {
                 joins = SpanKind::Internal;
-            } else if span.kind != SpanKind::Consumer || attributes.processes() || names_queue {
+            } else if kind != SpanKind::Consumer || attributes.processes() || names_queue {
                 peer = self.peers.find(&attributes, protocol);
             }
         }
