@@ -313,3 +313,23 @@ fn a_consumer_directly_within_its_like_is_a_message_of_its_own() {
     let served = bench.newest("traces_span_metrics_calls_total").into_iter().filter(|(l, _)| l.value("span_kind") == "SPAN_KIND_CONSUMER");
     assert!(served.filter_map(|(_, v)| v.as_float()).sum::<f64>() >= 6.0);
 }
+
+#[test]
+fn producers_that_say_the_routing_key_as_well_mean_the_exchange_that_consumers_say() {
+    let mut bench = Bench::new();
+    let told = |id: u64, parent: u64, destination: &str, kind: i32| {
+        let name = if kind == PRODUCER { format!("{destination} send") } else { format!("{destination} receive") };
+        let span = span(id.into(), if parent == 0 { 1 } else { 2 }, parent, &name, kind).with(text("messaging.system", "rabbitmq"));
+        let span = span.with(text("messaging.destination", destination));
+        if kind == CONSUMER { span.with(text("messaging.operation", "receive")) } else { span }
+    };
+    bench.send(
+        "shop",
+        vec![told(1, 0, "events,order.paid", PRODUCER), told(2, 0, ",mails", PRODUCER), told(3, 0, "events,order.sent", PRODUCER)],
+    );
+    bench.send("mailer", vec![told(1, 1, "events", CONSUMER), told(2, 1, "mails", CONSUMER)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(deliveries(&bench), ["shop -> events [rabbitmq] -> mailer 1", "shop -> mails [rabbitmq] -> mailer 1"]);
+    let waiting: Vec<_> = edges(&bench).into_iter().filter(|edge| edge.contains("virtual_node")).collect();
+    assert_eq!(waiting, ["shop -> events [virtual_node] 1"]);
+}

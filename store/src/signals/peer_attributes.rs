@@ -219,7 +219,12 @@ impl<'a> PeerAttributes<'a> {
             const ANSWERS: [&[u8]; 2] = [b"amq.gen", b"amq.rabbitmq.reply-to"];
             return ANSWERS.into_iter().find(|own| self.routing_key.starts_with(own)).unwrap_or(self.routing_key);
         }
-        self.destination
+        // aio-pika has producers say `exchange,key`, and consumers the exchange, or the key where it has no name.
+        match self.destination.iter().position(|b| *b == b',').filter(|_| self.messaging_system == b"rabbitmq") {
+            Some(0) => &self.destination[1..],
+            Some(comma) => &self.destination[..comma],
+            None => self.destination,
+        }
     }
 
     /// The peer's name by precedence, with a port where the name is an address: stated service, database, destination, address, RPC service.
