@@ -26,6 +26,9 @@ fn attributed(span: Span, attributes: &[(&str, &str)]) -> Span {
 
 type Attributes<'a> = &'a [(&'a str, &'a str)];
 
+/// What it is, the outer span, the inner one, and the calls that both are.
+type Case<'a> = (&'a str, Attributes<'a>, Attributes<'a>, &'a [(&'a str, f64)]);
+
 const HTTP_TO_API: Attributes<'_> = &[("http.request.method", "POST"), ("server.address", "api.example.com"), ("server.port", "443")];
 const HTTP_TO_SEARCH: Attributes<'_> = &[("http.request.method", "POST"), ("server.address", "es"), ("server.port", "9200")];
 const SEARCH: Attributes<'_> = &[("db.system.name", "elasticsearch"), ("server.address", "es"), ("server.port", "9200")];
@@ -33,7 +36,7 @@ const QUERY: Attributes<'_> = &[("db.system.name", "postgresql"), ("db.namespace
 
 #[test]
 fn one_call_that_two_spans_tell_of_is_counted_once() {
-    let cases: [(&str, Attributes<'_>, Attributes<'_>, &[(&str, f64)]); 8] = [
+    let cases: [Case<'_>; 8] = [
         (
             "a client of an API over HTTP",
             &[("server.address", "api.example.com"), ("server.port", "443")],
