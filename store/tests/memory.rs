@@ -74,7 +74,7 @@ fn spans_make_room_for_series_logs_and_tables_and_nothing_is_refused() {
     let limits = StoreLimits { memory_bytes: 16 << 20, ..StoreLimits::default() };
     let mut bench = Bench::with(limits, SignalSettings::default());
     let mut crowd = Crowd::new(&bench);
-    for batch in 0..200u128 {
+    for batch in 0..120u128 {
         let noise = |i: u128| format!("{:x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).repeat(4);
         let of = |i: u128| span(i, 1, 0, "op", SERVER).with(text("noise", &noise(i)));
         bench.send("svc", (1..=500).map(|i| of(batch * 500 + i)).collect());

@@ -158,6 +158,17 @@ impl Column {
         saved
     }
 
+    /// Packs all full chunks but the newest values, and gives up the room they had.
+    pub fn pack(&mut self) {
+        self.seal(u64::MAX);
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
+        self.open.shrink_to(self.open.len() + self.open.len() / 4 + 8);
+        self.histograms.shrink_to(self.histograms.len() + self.histograms.len() / 4);
+    }
+
     fn unseal(&mut self) {
         let mut open = Unpacked { values: Vec::with_capacity(self.len()), histograms: Vec::new() };
         self.sealed.drain(..).for_each(|chunk| chunk.unpack(&mut open));
@@ -305,8 +316,7 @@ impl Column {
         }
         self.base += count as u64;
         if self.open.capacity() > 2 * self.open.len() + 64 {
-            self.open.shrink_to(self.open.len() + self.open.len() / 4 + 8);
-            self.histograms.shrink_to(self.histograms.len() + self.histograms.len() / 4);
+            self.shrink();
         }
     }
 

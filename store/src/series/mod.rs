@@ -217,8 +217,14 @@ impl SeriesBook {
         }
         let mut bytes: usize = self.recount(&cells);
         let budget = self.limits.series_bytes();
+        let over = |bytes: usize| bytes + self.index.read().bytes() > budget;
+        if over(bytes) {
+            // Packed, more of it fits.
+            cells.iter().for_each(|cell| cell.write().pack());
+            bytes = self.recount(&cells);
+        }
         let mut rounds = 0;
-        while bytes + self.index.read().bytes() > budget && rounds < 24 {
+        while over(bytes) && rounds < 24 {
             rounds += 1;
             let Some(oldest) = cells.iter().filter_map(|c| c.read().oldest()).min() else { break };
             let newest = cells.iter().filter_map(|c| c.read().newest()).max().unwrap_or(now).min(now);

@@ -150,6 +150,12 @@ impl Origin {
         self.swept = until;
     }
 
+    /// Packs everything but the newest rows.
+    pub fn pack(&mut self) {
+        self.columns.iter_mut().flatten().for_each(Column::pack);
+        self.recount();
+    }
+
     /// Shows the samples of one column inside `range`, if there are any.
     pub fn visit(&self, index: u32, id: SeriesId, range: TimeRange, scratch: &mut Scratch, visit: &mut dyn FnMut(SeriesView<'_>)) {
         let Some(column) = self.columns.get(index as usize).and_then(Option::as_ref).filter(|c| c.id == id && !c.is_empty()) else {
