@@ -13,6 +13,8 @@ mod cursor;
 #[cfg(test)]
 mod declared;
 mod held;
+#[cfg(test)]
+mod leads;
 mod messages;
 mod report;
 mod wire;

@@ -1,14 +1,19 @@
 //! What a page shows besides the rule's text: example traces, the worst operation, breakers and queues around.
 
 use crate::local::lens::{Lens, QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use watchfire_alerts::cause::subject;
 use watchfire_alerts::{EvidenceRequest, EvidenceSource};
-use watchfire_model::Evidence;
+use watchfire_model::reading::Alert;
+use watchfire_model::{Evidence, HealthState, SeriesSource, TimeRange, Timestamp, Topology};
 use watchfire_promql::Engine;
 use watchfire_store::{Example, Store};
 
 /// Traces named in a notice.
 const EXAMPLES: usize = 3;
+/// Lines about what surrounds an alert.
+const SURROUNDINGS: usize = 6;
 
 /// Looks evidence up in the live store.
 pub struct StoreEvidence {
@@ -23,43 +28,117 @@ impl StoreEvidence {
         StoreEvidence { store, engine, cache: QueryCache::default(), api }
     }
 
-    /// The operation with most failing calls, as `POST /pay 18 % of 42/s fail`.
-    fn top_operation(&self, lens: &Lens<'_>, service: &str) -> Option<String> {
+    /// Puts what is found now beside what the evaluator knew.
+    pub fn complete(&self, alert: &mut Alert, now: Timestamp) {
+        let known = alert.evidence.take().unwrap_or_default();
+        let request = EvidenceRequest {
+            labels: &alert.labels,
+            service: subject(&alert.labels),
+            expression: &alert.expression,
+            active_at: alert.active_at.unwrap_or(now),
+            now,
+            brief: false,
+        };
+        let found = self.evidence(&request);
+        alert.evidence = Some(Evidence { value: known.value, expression: known.expression, dependents: known.dependents, ..found });
+    }
+
+    /// Services whose spans may show what an alert is about: those that its labels name; or else who works off its queue; or else all whose
+    /// series its rule reads, as a rule about the sum of several services names none.
+    fn services(&self, request: &EvidenceRequest<'_>) -> Vec<String> {
+        let seen: BTreeSet<Arc<str>> = self.store.services_seen().into_iter().map(|s| s.name).collect();
+        let known = |names: Vec<String>| names.into_iter().filter(|name| seen.contains(name.as_str())).collect::<Vec<_>>();
+        let subject = known(request.service.map(str::to_owned).into_iter().collect());
+        if !subject.is_empty() {
+            return subject;
+        }
+        let named = known(request.labels.iter().map(|l| l.value.to_string()).collect());
+        if !named.is_empty() {
+            return named;
+        }
+        let consumers = known(request.labels.get("queue").map(|queue| self.store.consumers(queue)).unwrap_or_default());
+        if !consumers.is_empty() {
+            return consumers;
+        }
+        let Ok(query) = self.cache.parse(request.expression) else { return Vec::new() };
+        let lately = TimeRange::new(request.now.saturating_sub(SCRAPE_WINDOW), request.now);
+        let mut read = BTreeSet::new();
+        for selector in query.selectors() {
+            let selector = [selector];
+            for label in self.store.label_names(&selector, lately).unwrap_or_default() {
+                read.extend(known(self.store.label_values(&label, &selector, lately).unwrap_or_default()));
+            }
+        }
+        read.into_iter().collect()
+    }
+
+    /// Traces since the alert began: of a rule about time the slowest; of others those that fail, in the services or, where these send nothing
+    /// any more, in who calls them. What is merely slow shows no cause of another rule.
+    fn traces(&self, request: &EvidenceRequest<'_>, services: &[String]) -> Vec<String> {
+        // What made the rule's condition true is as old as what its rates look at.
+        let since = request.active_at.saturating_sub(RATE_WINDOW);
+        let examples = |services: &[String], which| self.store.example_traces(services, which, since, EXAMPLES);
+        let first = if asks_how_long(request.expression) { Example::Slow } else { Example::Error };
+        let found = examples(services, first);
+        if !found.is_empty() {
+            return found;
+        }
+        let about = |name: &str| services.iter().any(|s| s == name) || request.service == Some(name);
+        let callers = self.store.observed_edges().into_iter().filter(|e| about(&e.server)).map(|e| e.client.to_string()).collect::<Vec<_>>();
+        examples(&callers, Example::Error)
+    }
+
+    /// The operation with most failing calls, as `POST /pay: 18 % of 42/s fail`.
+    fn top_operation(&self, lens: &Lens<'_>, services: &[String]) -> Option<String> {
         let by_operation = |status: &str| {
-            lens.by(
-                "span_name",
-                &format!(
-                    r#"sum by (span_name) (rate(traces_span_metrics_calls_total{{service_name={service:?},span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"{status}}}[1m]))"#
-                ),
-            )
+            let one_of = one_of(services);
+            lens.vector(&format!(
+                r#"sum by (service_name, span_name) (rate(traces_span_metrics_calls_total{{service_name=~{one_of},span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"{status}}}[1m]))"#
+            ))
             .unwrap_or_default()
         };
         let failing = by_operation(r#",status_code="STATUS_CODE_ERROR""#);
-        let (name, errors) = failing.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, v)| *v > 0.0)?;
-        let all = by_operation("").get(&name).copied().unwrap_or(errors);
-        Some(format!("{name}: {:.0} % of {all:.1}/s fail", errors / all * 100.0))
+        let (labels, errors) = failing.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, v)| *v > 0.0)?;
+        let all = by_operation("").into_iter().find(|(l, _)| *l == labels).map_or(errors, |(_, v)| v);
+        let whose = if services.len() > 1 { format!("{} ", labels.value("service_name")) } else { String::new() };
+        Some(format!("{whose}{}: {:.0} % of {all:.1}/s fail", labels.value("span_name"), errors / all * 100.0))
     }
 
-    fn surroundings(&self, lens: &Lens<'_>, service: &str) -> Vec<String> {
+    fn surroundings(&self, lens: &Lens<'_>, services: &[String]) -> Vec<String> {
+        let one_of = one_of(services);
+        let whose = |name: &str| if services.len() > 1 { format!("{name}: ") } else { String::new() };
         let mut out = Vec::new();
-        for (labels, _) in lens.vector(&format!("watchfire_breaker_state{{service={service:?}}} == 2")).unwrap_or_default() {
+        for (labels, _) in lens.vector(&format!("watchfire_breaker_state{{service=~{one_of}}} == 2")).unwrap_or_default() {
             let deduced = if labels.value("inferred") == "true" { ", as its calls suggest" } else { "" };
-            out.push(format!("breaker {} is open{deduced}", labels.value("breaker")));
+            out.push(format!("{}breaker {} is open{deduced}", whose(labels.value("service")), labels.value("breaker")));
         }
         for (labels, share) in lens
             .vector(&format!(
-                "sum by (server) (rate(traces_service_graph_request_failed_total{{client={service:?}}}[1m])) \
-                 / sum by (server) (rate(traces_service_graph_request_total{{client={service:?}}}[1m])) > 0.05"
+                "sum by (client, server) (rate(traces_service_graph_request_failed_total{{client=~{one_of}}}[1m])) \
+                 / sum by (client, server) (rate(traces_service_graph_request_total{{client=~{one_of}}}[1m])) > 0.05"
             ))
             .unwrap_or_default()
         {
-            out.push(format!("{:.0} % of calls to {} fail", share * 100.0, labels.value("server")));
+            out.push(format!("{}{:.0} % of calls to {} fail", whose(labels.value("client")), share * 100.0, labels.value("server")));
         }
-        for check in self.store.checks().iter().filter(|c| c.service == service && c.state > watchfire_model::HealthState::Unknown) {
-            out.push(format!("{} is {}: {}", check.check, check.state.word(), check.detail));
+        for check in self.store.checks().iter().filter(|c| services.contains(&c.service) && c.state > HealthState::Unknown) {
+            out.push(format!("{}{} is {}: {}", whose(&check.service), check.check, check.state.word(), check.detail));
         }
+        out.truncate(SURROUNDINGS);
         out
     }
+}
+
+/// Whether a rule is about time that something takes, as far as its words tell.
+fn asks_how_long(expression: &str) -> bool {
+    ["histogram_quantile", "duration", "latenc"].iter().any(|word| expression.contains(word))
+}
+
+/// The value of a `=~` matcher for any of some names.
+fn one_of(names: &[String]) -> String {
+    let special = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '/' | ' ');
+    let literal = |name: &String| name.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect::<String>();
+    format!("{:?}", names.iter().map(literal).collect::<Vec<_>>().join("|"))
 }
 
 impl EvidenceSource for StoreEvidence {
@@ -72,17 +151,16 @@ impl EvidenceSource for StoreEvidence {
             window: RATE_WINDOW,
             scrape_window: SCRAPE_WINDOW,
         };
-        let service = request.service.unwrap_or_default();
-        let mut evidence = Evidence { command: self.command(service), ..Evidence::default() };
-        if service.is_empty() || request.brief {
+        let mut evidence = Evidence { command: self.command(request.service.unwrap_or_default()), ..Evidence::default() };
+        if request.brief {
             return evidence;
         }
-        evidence.trace_ids = self.store.example_traces(service, Example::Error, EXAMPLES);
-        if evidence.trace_ids.is_empty() {
-            evidence.trace_ids = self.store.example_traces(service, Example::Slow, EXAMPLES);
-        }
-        evidence.top_operation = self.top_operation(&lens, service);
-        evidence.surroundings = self.surroundings(&lens, service);
+        let services = self.services(request);
+        evidence.trace_ids = self.traces(request, &services);
+        evidence.top_operation = self.top_operation(&lens, &services);
+        // A service that sends no spans may be checked all the same.
+        let about = if services.is_empty() { request.service.map(str::to_owned).into_iter().collect() } else { services };
+        evidence.surroundings = self.surroundings(&lens, &about);
         evidence
     }
 }
@@ -102,6 +180,12 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_matcher_of_names_is_literal() {
+        let names = ["orders".to_owned(), "a.b\"(c".to_owned()];
+        assert_eq!(one_of(&names), r#""orders|a\\.b\\\"\\(c""#);
+    }
 
     #[test]
     fn a_command_to_paste_holds_no_second_command() {

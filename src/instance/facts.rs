@@ -7,10 +7,9 @@ use crate::local::RunFacts;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use watchfire_alerts::{EvidenceRequest, EvidenceSource};
 use watchfire_health::ProberHandle;
 use watchfire_model::reading::{Alert, Listening, Silence, Status, Target};
-use watchfire_model::{Clock, Evidence, Meter, Timestamp};
+use watchfire_model::{Clock, Meter, Timestamp};
 use watchfire_notifiers::DispatcherHandle;
 use watchfire_scrape::ScraperHandle;
 use watchfire_store::Store;
@@ -94,17 +93,7 @@ impl RunFacts for LiveFacts {
     }
 
     fn evidence(&self, alert: &mut Alert, now: Timestamp) {
-        let known = alert.evidence.take().unwrap_or_default();
-        let request = EvidenceRequest {
-            labels: &alert.labels,
-            service: watchfire_alerts::cause::subject(&alert.labels),
-            expression: &alert.expression,
-            active_at: alert.active_at.unwrap_or(now),
-            now,
-            brief: false,
-        };
-        let found = self.evidence.evidence(&request);
-        alert.evidence = Some(Evidence { value: known.value, expression: known.expression, dependents: known.dependents, ..found });
+        self.evidence.complete(alert, now);
     }
 
     fn targets(&self) -> Vec<Target> {

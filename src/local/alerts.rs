@@ -33,9 +33,10 @@ impl LocalSource {
         self.courses.fill(&self.engine, &*self.store, &*self.clock, self.moment(at), &mut alerts);
         if at.is_none() {
             let now = self.clock.now();
-            for alert in alerts.iter_mut().filter(|a| a.state == AlertState::Firing && a.cause.is_none()).take(MAX_EVIDENCE) {
-                self.facts.evidence(alert, now);
-            }
+            // What is held back for a cause comes after what speaks.
+            let mut firing: Vec<&mut Alert> = alerts.iter_mut().filter(|a| a.state == AlertState::Firing).collect();
+            firing.sort_by_key(|a| a.cause.is_some());
+            firing.into_iter().take(MAX_EVIDENCE).for_each(|alert| self.facts.evidence(alert, now));
             let found = alerts.iter().filter_map(|a| Some((a.fingerprint.clone(), a.evidence.clone()?))).collect::<Vec<_>>();
             self.chronicle.evidence.keep(now, &found);
         }

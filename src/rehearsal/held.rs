@@ -4,7 +4,7 @@ use super::wire::Wire;
 use super::{EPOCH, STEP};
 use crate::board::Board;
 use crate::cli::{Cli, Command};
-use crate::instance::{Plan, conclusion, dialect_engine, signals, store_limits};
+use crate::instance::{Plan, StoreEvidence, conclusion, dialect_engine, signals, store_limits};
 use crate::local::{Declared, LocalSource, RunFacts};
 use crate::topology::JoinedTopology;
 use anyhow::{Context as _, bail};
@@ -24,6 +24,7 @@ pub(super) const SCREENS: [&str; 8] = ["services", "map", "queues", "breakers", 
 
 /// A run without notifications and without a network.
 struct Bare {
+    evidence: StoreEvidence,
     started: Timestamp,
     clock: Arc<dyn Clock>,
 }
@@ -46,8 +47,7 @@ impl RunFacts for Bare {
     }
 
     fn evidence(&self, alert: &mut Alert, now: Timestamp) {
-        let surroundings = vec![format!("looked up at {}", now.millis() / 1000)];
-        alert.evidence = Some(watchfire_model::Evidence { surroundings, ..watchfire_model::Evidence::default() });
+        self.evidence.complete(alert, now);
     }
 }
 
@@ -80,7 +80,8 @@ pub(super) fn held(
     let mut wire = Wire::new(&platform, simulation, store.clone(), store.span_engine(signals(&plan)), &meter)?;
     let board = Board::default();
     let objectives = Arc::new(platform.objectives.clone());
-    let facts = Arc::new(Bare { started: EPOCH, clock: clock.clone() });
+    let evidence = StoreEvidence::new(store.clone(), engine.clone(), None);
+    let facts = Arc::new(Bare { evidence, started: EPOCH, clock: clock.clone() });
     let source = LocalSource::new(store, engine, board.clone(), declared, objectives, clock.clone(), facts);
     let mut elapsed = Duration::ZERO;
     while elapsed < lasts {
@@ -113,7 +114,7 @@ pub(super) fn screen(source: &LocalSource, screen: &str, size: (u16, u16), now: 
     app
 }
 
-fn read(app: &mut App, source: &LocalSource) {
+pub(super) fn read(app: &mut App, source: &LocalSource) {
     for request in app.wants() {
         app.receive(&request, source.read(&request, app.at()));
     }

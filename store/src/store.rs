@@ -137,9 +137,9 @@ impl Store {
         top_errors(&self.held.read(), service)
     }
 
-    /// Ids of traces that show the trouble of a service.
-    pub fn example_traces(&self, service: &str, which: Example, limit: usize) -> Vec<String> {
-        examples(&self.held.read(), service, which, limit)
+    /// Ids of traces that show the trouble of any of some services since a moment.
+    pub fn example_traces(&self, services: &[String], which: Example, since: Timestamp, limit: usize) -> Vec<String> {
+        examples(&self.held.read(), services, which, since, limit)
     }
 
     /// The newest report of every check.

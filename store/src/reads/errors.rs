@@ -5,8 +5,8 @@ use crate::spans::segment::{Segment, SpanRow};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
-use watchfire_model::TraceId;
 use watchfire_model::reading::attribute::Scalar;
+use watchfire_model::{Timestamp, TraceId};
 
 /// Failing spans whose message is read, newest first.
 const LOOKED_AT: usize = 1000;
@@ -64,13 +64,15 @@ pub enum Example {
     Slow,
 }
 
-/// Ids of traces that show the trouble of a service, best example first.
-pub(crate) fn examples(segments: &[Arc<Segment>], service: &str, which: Example, limit: usize) -> Vec<String> {
+/// Ids of traces that show the trouble of any of some services since a moment, best example first.
+pub(crate) fn examples(segments: &[Arc<Segment>], services: &[String], which: Example, since: Timestamp, limit: usize) -> Vec<String> {
+    let since = u64::try_from(since.millis()).unwrap_or(0).saturating_mul(1_000_000);
     let mut found: Vec<(u64, u128)> = Vec::new();
     let mut looked = 0;
     for segment in segments.iter().rev() {
-        let wanted: Vec<bool> = segment.operations.iter().map(|o| &*o.service == service).collect();
-        for row in segment.rows().rev().filter(|r| wanted[segment.columns.operations[r.row] as usize]) {
+        let wanted: Vec<bool> = segment.operations.iter().map(|o| services.iter().any(|s| **s == *o.service)).collect();
+        let of_services = |r: &SpanRow<'_>| wanted[segment.columns.operations[r.row] as usize] && r.start() >= since;
+        for row in segment.rows().rev().filter(of_services) {
             match which {
                 Example::Error if row.failed() => found.push((row.start(), row.trace())),
                 Example::Slow => found.push((row.duration(), row.trace())),

@@ -2,6 +2,7 @@
 
 mod detail;
 mod lab;
+mod lead;
 mod list;
 mod silencing;
 
@@ -15,6 +16,7 @@ use crate::readings::Kind;
 use crate::view::{Ask, Cx, Out, View, blank};
 use crate::views::ViewId;
 use lab::Lab;
+use lead::{Lead, lead};
 use list::{Line, arrange};
 use silencing::silence_of;
 use std::borrow::Cow;
@@ -241,14 +243,14 @@ impl View for Alerts {
         match (action, selected) {
             (Action::Open, Some(alert)) => match self.level {
                 Level::List => self.level = Level::Detail,
-                _ => match alert.evidence.as_ref().and_then(|e| e.trace_ids.first()) {
-                    Some(id) => out.go(ViewId::Traces, Some(format!("id:{id}"))),
-                    None => out.refuse("no trace is held for this alert; t lists those of its service"),
-                },
+                _ => {
+                    let Lead { view, subject, .. } = lead(alert);
+                    out.go(view, subject);
+                }
             },
-            (Action::ItsTraces, Some(alert)) => match alert.evidence.as_ref().and_then(|e| e.trace_ids.first()) {
-                Some(id) => out.go(ViewId::Traces, Some(format!("id:{id}"))),
-                None => return false,
+            (Action::ItsTraces, Some(alert)) => match lead(alert) {
+                Lead { view: ViewId::Traces, subject, .. } => out.go(ViewId::Traces, subject),
+                _ => return false,
             },
             (Action::Silence, Some(alert)) => {
                 let active = cx.readings.alerts().and_then(|r| silence_of(alert, r));
@@ -363,18 +365,15 @@ impl View for Alerts {
             return Lab::hints();
         }
         let history = (Action::History, if self.history { "only firing" } else { "history" });
-        if self.selected(cx).is_none() {
-            return vec![history];
-        }
-        let silenced = self.selected(cx).is_some_and(|a| a.silenced);
+        let Some(alert) = self.selected(cx) else { return vec![history] };
         let mut hints = vec![
-            (Action::Open, if matches!(self.level, Level::List) { "why" } else { "trace" }),
-            (Action::Silence, if silenced { "end silence" } else { "silence" }),
+            (Action::Open, if matches!(self.level, Level::List) { "why" } else { lead(alert).word }),
+            (Action::Silence, if alert.silenced { "end silence" } else { "silence" }),
             (Action::Acknowledge, "acknowledge"),
             (Action::RuleLab, "rule lab"),
             (Action::ItsTraces, "traces"),
         ];
-        if self.selected(cx).is_some_and(|a| !a.annotations.value("runbook_url").is_empty()) {
+        if !alert.annotations.value("runbook_url").is_empty() {
             hints.push((Action::Url, "runbook"));
         }
         if matches!(self.level, Level::List) {
