@@ -6,8 +6,8 @@ use watchfire_config::platform::{Comparison, Objective as Declared};
 use watchfire_model::reading::{Objective, ReadError, Slo};
 use watchfire_model::{SeriesView, TimeRange, Timestamp};
 
-/// Long windows and the burn rate at which each is worth waking or writing to somebody (Google SRE workbook, chapter 5).
-const WINDOWS: [(&str, f64); 4] = [("1h", 14.4), ("6h", 6.0), ("1d", 3.0), ("3d", 1.0)];
+/// Windows of multi-window burn-rate alerts, long ones and the short ones that say whether it still burns (Google SRE workbook, chapter 5).
+const WINDOWS: [&str; 7] = ["5m", "30m", "1h", "2h", "6h", "1d", "3d"];
 const HISTORY: Duration = Duration::from_secs(15 * 60);
 
 /// The `slo` reading.
@@ -42,7 +42,7 @@ fn objective(lens: &Lens<'_>, declared: &Declared) -> Objective {
         target_value: declared.value,
         met: current.and_then(|v| declared.met(v)),
         impact: declared.impact.clone(),
-        burn_rate: burn_rates.first().and_then(|(_, rate)| *rate),
+        burn_rate: burn_rates.iter().find(|(window, _)| window == "1h").and_then(|(_, rate)| *rate),
         budget_left: budget.map(|b| b.left),
         budget_window_seconds: budget.map(|_| declared.window.as_secs_f64()),
         budget_held_seconds: budget.map(|b| b.held.as_secs_f64()),
@@ -76,7 +76,7 @@ fn ratio(lens: &Lens<'_>, declared: &Declared, window: &str) -> Option<f64> {
 /// Budget burned relative to even use: error share over the window divided by the share the objective allows.
 fn burn_rates(lens: &Lens<'_>, declared: &Declared) -> Vec<(String, Option<f64>)> {
     let Some(allowed) = declared.objective.map(|o| 1.0 - o).filter(|a| *a > 0.0) else { return Vec::new() };
-    WINDOWS.iter().map(|(window, _)| ((*window).to_owned(), ratio(lens, declared, window).map(|r| r / allowed))).collect()
+    WINDOWS.iter().map(|window| ((*window).to_owned(), ratio(lens, declared, window).map(|r| r / allowed))).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

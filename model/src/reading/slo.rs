@@ -24,7 +24,7 @@ pub struct Objective {
     pub impact: String,
     /// Error budget burned relative to even use: 1 uses the budget up exactly at the end of the window.
     pub burn_rate: Option<f64>,
-    /// Burn rates over 1 h, 6 h, 1 d, 3 d (as far as data reaches).
+    /// Burn rates over 5 m, 30 m, 1 h, 2 h, 6 h, 1 d, 3 d (as far as data reaches).
     pub burn_rates: Vec<(String, Option<f64>)>,
     /// Share of the error budget left, 0 to 1, judged by what is held of the window.
     pub budget_left: Option<f64>,

@@ -12,11 +12,23 @@ use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use std::borrow::Cow;
 use watchfire_model::reading::Objective;
-use watchfire_model::{HealthState, Request};
+use watchfire_model::{HealthState, Request, parse_duration};
 
 /// Burn rates that page or warn, with their window and its short companion (the multiwindow scheme of Google's SRE workbook, chapter 5).
-const LIMITS: [(&str, f64, &str); 4] =
-    [("1h", 14.4, "1h and 5m: page"), ("6h", 6.0, "6h and 30m: page"), ("1d", 3.0, "1d and 2h: ticket"), ("3d", 1.0, "3d and 6h: ticket")];
+const LIMITS: [Limit; 4] = [
+    Limit { long: "1h", short: "5m", burn: 14.4, then: "page" },
+    Limit { long: "6h", short: "30m", burn: 6.0, then: "page" },
+    Limit { long: "1d", short: "2h", burn: 3.0, then: "ticket" },
+    Limit { long: "3d", short: "6h", burn: 1.0, then: "ticket" },
+];
+
+/// Somebody is told where both windows burn as fast: the long one says that it matters, the short one that it has not stopped.
+struct Limit {
+    long: &'static str,
+    short: &'static str,
+    burn: f64,
+    then: &'static str,
+}
 
 #[derive(Default)]
 pub(crate) struct Slo {
@@ -275,21 +287,38 @@ fn explain(canvas: &mut Canvas<'_>, row: &Objective) {
             Role::Dim,
         );
     }
-    for (window, limit, _) in LIMITS {
-        let Some((_, value)) = row.burn_rates.iter().find(|(w, _)| w == window) else { continue };
-        let value = *value;
-        let role = match value {
-            Some(v) if v >= limit => Role::Unhealthy,
-            None => Role::Faint,
-            _ => Role::Text,
-        };
-        pen.put(&format!("{window} "), Role::Dim).put(&burn(value), role).put(&format!(" of {limit}"), Role::Dim).gap(3);
+    let over = |window: &str| row.burn_rates.iter().find(|(w, _)| w == window).and_then(|(_, v)| *v);
+    // Less is held than the window asks for: an estimate, as everywhere.
+    let sign = |window: &str| {
+        let whole = parse_duration(window).map_or(0.0, |d| d.as_secs_f64());
+        if row.budget_held_seconds.is_some_and(|held| held < whole) { "~" } else { "" }
+    };
+    let mut told = false;
+    for (i, limit) in LIMITS.iter().enumerate().filter(|_| !row.burn_rates.is_empty()) {
+        let (long, short) = (over(limit.long), over(limit.short));
+        let exceeded = |v: Option<f64>| v.is_some_and(|v| v >= limit.burn);
+        let both = exceeded(long) && exceeded(short);
+        if i == 2 {
+            pen = canvas.pen(9, 3);
+        }
+        for (window, value) in [(limit.long, long), (limit.short, short)] {
+            let role = match value {
+                _ if exceeded(value) => Role::Unhealthy,
+                None => Role::Faint,
+                _ => Role::Text,
+            };
+            let mark = if value.is_some() { sign(window) } else { "" };
+            pen.put(&format!("{window} "), Role::Dim).put(&format!("{mark}{}", burn(value)), role).gap(1);
+        }
+        pen.put(&format!("of {}", limit.burn), Role::Dim).gap(if both && !told { 1 } else { 3 });
+        if both && !told {
+            pen.put(limit.then, Role::Unhealthy).gap(3);
+            told = true;
+        }
     }
-    if let Some(first) = LIMITS.iter().find(|(w, limit, _)| row.burn_rates.iter().any(|(n, v)| n == w && v.is_some_and(|v| v >= *limit))) {
-        pen.put(first.2, Role::Unhealthy);
-    }
-    for (i, line) in wrap(&row.expression, canvas.width().saturating_sub(10), 2).iter().enumerate() {
-        canvas.pen(1, 3 + i as u16).put(if i == 0 { "from    " } else { "        " }, Role::Dim).put(line, Role::Dim);
+    let (top, rows) = if row.burn_rates.is_empty() { (3, 2) } else { (4, 1) };
+    for (i, line) in wrap(&row.expression, canvas.width().saturating_sub(10), rows).iter().enumerate() {
+        canvas.pen(1, top + i as u16).put(if i == 0 { "from    " } else { "        " }, Role::Dim).put(line, Role::Dim);
     }
 }
 
