@@ -58,7 +58,7 @@ fn message(body: &Body, row: &SpanRow<'_>) -> String {
 /// Which traces make a good example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Example {
-    /// The newest with a failing span of the service.
+    /// Those with a failing span of the service: the one that took longest to fail, then the newest.
     Error,
     /// The slowest recent ones through the service.
     Slow,
@@ -67,25 +67,28 @@ pub enum Example {
 /// Ids of traces that show the trouble of any of some services since a moment, best example first.
 pub(crate) fn examples(segments: &[Arc<Segment>], services: &[String], which: Example, since: Timestamp, limit: usize) -> Vec<String> {
     let since = u64::try_from(since.millis()).unwrap_or(0).saturating_mul(1_000_000);
-    let mut found: Vec<(u64, u128)> = Vec::new();
+    // Duration, start, trace.
+    let mut found: Vec<(u64, u64, u128)> = Vec::new();
     let mut looked = 0;
     for segment in segments.iter().rev() {
         let wanted: Vec<bool> = segment.operations.iter().map(|o| services.iter().any(|s| **s == *o.service)).collect();
         let of_services = |r: &SpanRow<'_>| wanted[segment.columns.operations[r.row] as usize] && r.start() >= since;
         for row in segment.rows().rev().filter(of_services) {
-            match which {
-                Example::Error if row.failed() => found.push((row.start(), row.trace())),
-                Example::Slow => found.push((row.duration(), row.trace())),
-                Example::Error => {}
+            if which == Example::Slow || row.failed() {
+                found.push((row.duration(), row.start(), row.trace()));
             }
         }
         looked += segment.len();
-        if (which == Example::Error && found.len() >= 4 * limit) || looked >= 200_000 {
+        if looked >= 200_000 {
             break;
         }
     }
     found.sort_unstable_by(|a, b| b.cmp(a));
+    if which == Example::Error && !found.is_empty() {
+        // What waited longest before it failed shows more than what was refused at once because of it; the newest show that it still fails.
+        found[1..].sort_unstable_by_key(|(_, start, _)| std::cmp::Reverse(*start));
+    }
     let mut seen: HashSet<u128, FixedState> = HashSet::default();
-    let unique = found.into_iter().filter(|(_, id)| seen.insert(*id)).take(limit);
-    unique.map(|(_, id)| TraceId(id.to_be_bytes()).to_string()).collect()
+    let unique = found.into_iter().filter(|(.., id)| seen.insert(*id)).take(limit);
+    unique.map(|(.., id)| TraceId(id.to_be_bytes()).to_string()).collect()
 }
