@@ -91,6 +91,7 @@ fn steps(
             if let Some(before) = last.replace(now.clone()).filter(|b| *b != now) {
                 out.push(Change {
                     at: at(lens, back, step, index),
+                    within_seconds: step.as_secs_f64(),
                     kind: kind.to_owned(),
                     subject: subject(&labels),
                     from: before,
@@ -133,6 +134,7 @@ fn presence(
                 let (from, to) = if present { appears } else { goes };
                 out.push(Change {
                     at: at(lens, back, step, index),
+                    within_seconds: step.as_secs_f64(),
                     kind: kind.to_owned(),
                     subject: subject(&labels),
                     from: from.to_owned(),
@@ -158,6 +160,7 @@ fn versions(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Chang
             if pair[1].0 > pair[0].0 {
                 out.push(Change {
                     at: at(lens, back, step, pair[1].0),
+                    within_seconds: step.as_secs_f64(),
                     kind: "version".to_owned(),
                     subject: service.clone(),
                     from: pair[0].2.clone(),
@@ -179,6 +182,7 @@ fn errors(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>
                 Some(before) if share > ERROR_SHARE => {
                     out.push(Change {
                         at: at(lens, back, step, index),
+                        within_seconds: step.as_secs_f64(),
                         kind: "errors".to_owned(),
                         subject: labels.value("service_name").to_owned(),
                         from: percent(before),

@@ -117,6 +117,8 @@ pub struct Change {
     pub subject: String,
     pub from: String,
     pub to: String,
+    /// It happened up to so long before `at`: the further back one looks, the coarser.
+    pub within_seconds: f64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -33,7 +33,7 @@ impl Rows for Kinds {
     type Row = Change;
     const KIND: Kind = Kind::Changes;
     const COLUMNS: &'static [Column] = &[
-        Column::left("TIME", 8).sort('T'),
+        Column::left("TIME", 9).sort('T'),
         Column::right("AGO", 6),
         Column::left("WHAT", 8).sort('W'),
         Column::left("SUBJECT", 24).grow(1).sort('S'),
@@ -82,6 +82,14 @@ fn first_service(change: &Change) -> &str {
     change.subject.split([' ']).next().unwrap_or_default()
 }
 
+/// What is known to a few seconds only from so much on gets a `~`.
+const COARSE_SECONDS: f64 = 15.0;
+
+/// `03:10:31`, and `~03:10:31` for what was looked for less often.
+fn time(change: &Change, text: String) -> String {
+    if change.within_seconds > COARSE_SECONDS { format!("~{text}") } else { text }
+}
+
 /// Whether a change is bad news.
 fn tone(change: &Change) -> HealthState {
     match change.to.as_str() {
@@ -100,7 +108,7 @@ pub(super) fn line(canvas: &mut Canvas<'_>, change: &Change, now: watchfire_mode
         "errors" => "error share ".to_owned(),
         kind => format!("{kind} "),
     };
-    let at = canvas.zone().moment(change.at, now);
+    let at = time(change, canvas.zone().moment(change.at, now));
     let mut pen = canvas.pen(0, 0);
     pen.put(&at, Role::Dim).gap(2);
     pen.put(&what, Role::Dim).put(&change.subject, Role::Text).gap(1);
@@ -181,8 +189,11 @@ impl View for Changes {
         ]
     }
 
-    fn tally(&self, _: &Cx<'_>) -> String {
-        format!("last {}  {}", number::span_short(Duration::from_secs(self.seconds)), self.table.tally()).trim_end().to_owned()
+    fn tally(&self, cx: &Cx<'_>) -> String {
+        let coarsest = rows(cx).iter().map(|row| row.within_seconds).fold(0.0, f64::max);
+        let span = |seconds| number::span_short(Duration::from_secs(seconds));
+        let coarse = if coarsest > COARSE_SECONDS { format!("~ up to {} earlier  ", span(coarsest as u64)) } else { String::new() };
+        format!("{coarse}last {}  {}", span(self.seconds), self.table.tally()).trim_end().to_owned()
     }
 
     fn copy(&self, cx: &Cx<'_>) -> Option<String> {
@@ -206,7 +217,7 @@ impl View for Changes {
             let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));
             match column {
                 0 => {
-                    canvas.text(x, 0, width, &cx.zone.clock(row.at), text);
+                    canvas.right(x, 0, width, &time(row, cx.zone.clock(row.at)), text);
                 }
                 1 => canvas.right(x, 0, width, &number::since(Some(row.at), cx.now), dim),
                 2 => {
