@@ -3,7 +3,7 @@
 use super::LocalSource;
 use std::time::Duration;
 use watchfire_model::reading::{Backtest, BacktestQuery, QueryExemplar, QueryResult, QuerySeries, ReadError, Vocabulary};
-use watchfire_model::{MatchOp, Matcher, Selector, SeriesSource, TimeRange, Timestamp};
+use watchfire_model::{Labels, MatchOp, Matcher, Selector, SeriesData, SeriesSource, TimeRange, Timestamp, Value};
 use watchfire_promql::{Query, QueryValue};
 
 /// Exemplars in one answer; a screen lists a handful.
@@ -61,20 +61,11 @@ fn of_buckets(selector: &Selector) -> Selector {
 }
 
 fn result(value: QueryValue, warnings: Vec<String>, infos: Vec<String>) -> QueryResult {
-    let finite = |v: f64| v.is_finite().then_some(v);
+    let one = |labels, at, value| QuerySeries::from(&SeriesData { labels, times: vec![at], values: vec![value] });
     let (kind, series) = match value {
-        QueryValue::Scalar { at, value } => ("scalar", vec![QuerySeries { points: vec![(at, finite(value))], ..QuerySeries::default() }]),
+        QueryValue::Scalar { at, value } => ("scalar", vec![one(Labels::empty(), at, Value::Float(value))]),
         QueryValue::String { .. } => ("string", Vec::new()),
-        QueryValue::Vector(samples) => (
-            "vector",
-            samples
-                .into_iter()
-                .map(|s| {
-                    let data = watchfire_model::SeriesData { labels: s.labels, times: vec![s.at], values: vec![s.value] };
-                    QuerySeries::from(&data)
-                })
-                .collect(),
-        ),
+        QueryValue::Vector(samples) => ("vector", samples.into_iter().map(|s| one(s.labels, s.at, s.value)).collect()),
         QueryValue::Matrix(series) => ("matrix", series.iter().map(QuerySeries::from).collect()),
     };
     QueryResult { kind: kind.to_owned(), series, warnings, infos, exemplars: Vec::new() }

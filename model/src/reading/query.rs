@@ -1,6 +1,6 @@
 //! Results of PromQL, and the words it can use.
 
-use crate::{Labels, SeriesData, Timestamp};
+use crate::{Labels, SeriesData, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 /// Result of a PromQL query.
@@ -31,10 +31,10 @@ pub struct QueryExemplar {
 #[serde(default)]
 pub struct QuerySeries {
     pub labels: Labels,
-    /// Floats; NaN and infinities are `None` in JSON, see the Prometheus API for exact values.
+    /// Finite numbers; `None` where the value is none, see the Prometheus API for exact values.
     pub points: Vec<(Timestamp, Option<f64>)>,
-    /// Native histograms as text.
-    pub histograms: Vec<(Timestamp, String)>,
+    /// The last value where it is no finite number: `NaN`, `+Inf`, `-Inf`, or of a native histogram `count 12 sum 3.4`.
+    pub last: Option<String>,
 }
 
 impl From<&SeriesData> for QuerySeries {
@@ -42,7 +42,44 @@ impl From<&SeriesData> for QuerySeries {
         QuerySeries {
             labels: data.labels.clone(),
             points: data.times.iter().zip(&data.values).map(|(t, v)| (*t, v.as_float().filter(|f| f.is_finite()))).collect(),
-            histograms: Vec::new(),
+            last: data.values.last().and_then(no_number),
+        }
+    }
+}
+
+/// What stands in the place of a number.
+fn no_number(value: &Value) -> Option<String> {
+    match value {
+        Value::Float(v) if v.is_finite() => None,
+        Value::Float(v) if v.is_nan() => Some("NaN".to_owned()),
+        Value::Float(v) => Some(if *v > 0.0 { "+Inf" } else { "-Inf" }.to_owned()),
+        Value::Histogram(h) => {
+            let short = |v: f64| (v * 1e4).round() / 1e4;
+            Some(format!("count {} sum {}", short(h.count), short(h.sum)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NativeHistogram;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_value_that_is_no_finite_number_is_said_as_promql_says_it() {
+        let histogram = NativeHistogram { count: 12.0, sum: 3.400_04, ..NativeHistogram::default() };
+        for (value, last) in [
+            (Value::Float(1.0), None),
+            (Value::Float(f64::NAN), Some("NaN")),
+            (Value::Float(f64::INFINITY), Some("+Inf")),
+            (Value::Float(f64::NEG_INFINITY), Some("-Inf")),
+            (Value::Histogram(Arc::new(histogram)), Some("count 12 sum 3.4")),
+        ] {
+            let data =
+                SeriesData { labels: Labels::empty(), times: vec![Timestamp(0), Timestamp(1)], values: vec![Value::Float(2.0), value] };
+            let series = QuerySeries::from(&data);
+            assert_eq!((series.points[0].1, series.last.as_deref()), (Some(2.0), last));
         }
     }
 }

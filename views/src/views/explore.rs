@@ -14,7 +14,7 @@ use crate::table::{moved, window};
 use crate::view::{Ask, Cx, Out, View};
 use crate::views::ViewId;
 use questions::EXAMPLES;
-use series::{name_of, newest, shared, title};
+use series::{current, is_histogram, name_of, newest, shared, title};
 use std::time::Duration;
 use watchfire_model::reading::{QueryExemplar, QueryResult, QuerySeries};
 use watchfire_model::{Labels, Request, Timestamp};
@@ -22,6 +22,9 @@ use watchfire_model::{Labels, Request, Timestamp};
 const RANGES: [i64; 8] = [300, 900, 1800, 3600, 10_800, 21_600, 86_400, 604_800];
 /// Points per series; about what the widest chart can show.
 const POINTS: i64 = 240;
+
+/// Series in the chart, those round the selected one; more hide each other.
+const DRAWN: usize = 24;
 
 /// Exemplars listed below the series.
 const EXEMPLARS: usize = 5;
@@ -142,7 +145,7 @@ impl View for Explore {
     }
 
     fn fields(&self) -> &'static [&'static str] {
-        &["value", "service", "service_name", "job", "instance", "queue", "breaker", "span_name", "status_code"]
+        &["value", "label.NAME", "service", "service_name", "job", "instance", "queue", "breaker", "span_name", "status_code"]
     }
 
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
@@ -173,6 +176,7 @@ impl View for Explore {
             Action::Edit | Action::Open => {
                 out.ask = Some(Ask { topic: "expression", label: "promql".to_owned(), text: self.expression.clone(), promql: true });
             }
+            Action::Mode if series == 0 => out.refuse("there is no series to draw"),
             Action::Mode => {
                 self.show = match self.show {
                     Show::Both => Show::Chart,
@@ -227,7 +231,12 @@ impl View for Explore {
     fn tally(&self, cx: &Cx<'_>) -> String {
         let range = number::span_short(Duration::from_secs(RANGES[self.range(cx)].unsigned_abs()));
         match self.result(cx) {
-            Some(result) => format!("{} series, last {range}", result.series.len()),
+            Some(result) => {
+                let (shown, all) = (self.shown(result, cx).len(), result.series.len());
+                let of = if shown < all { format!("{shown} of ") } else { String::new() };
+                let drawn = if shown > DRAWN && self.show != Show::Table { format!(", {DRAWN} drawn") } else { String::new() };
+                format!("{of}{all} series{drawn}, last {range}")
+            }
             None => format!("last {range}"),
         }
     }
@@ -239,7 +248,8 @@ impl View for Explore {
             return Some(exemplar.trace_id.clone());
         }
         let series = shown.get(self.position)?;
-        Some(format!("{} {}", title(series), newest(series).map_or_else(|| "unknown".to_owned(), |v| v.to_string())))
+        let value = series.last.clone().or_else(|| newest(series).map(|v| v.to_string()));
+        Some(format!("{} {}", title(series), value.as_deref().unwrap_or("unknown")))
     }
 
     fn export(&self, _: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
@@ -287,7 +297,7 @@ impl View for Explore {
             canvas.pen(3, y + 1).put("no series: the expression is valid and nothing matches", Role::Dim);
             return;
         }
-        if series.iter().all(|s| newest(s).is_none() && !s.histograms.is_empty()) {
+        if series.iter().all(|s| is_histogram(s)) {
             let bare = !self.expression.contains(['(', ' ']);
             let inner = if bare { self.expression.as_str() } else { "…" };
             canvas.pen(1, y).put("these are histograms: ", Role::Text).put("ask for a figure of them, such as", Role::Dim);
@@ -309,7 +319,7 @@ impl View for Explore {
                 .iter()
                 .enumerate()
                 .skip(self.position.saturating_sub(5))
-                .take(24)
+                .take(DRAWN)
                 .map(|(i, s)| Line { points: &s.points, role: if i == self.series { Role::Series2 } else { Role::series(i) } })
                 .collect();
             let axes = Axes { start, end, threshold: None, label: number::digits };
@@ -317,7 +327,11 @@ impl View for Explore {
             y += chart_height;
         }
         if self.show != Show::Chart {
-            self.table(&series, &mut canvas.part(0, y, width, height.saturating_sub(y + listed)));
+            let end = match &slot.request {
+                Some(Request::QueryRange { end, step_ms, .. }) => Timestamp::from_millis(end.millis() - step_ms),
+                _ => Timestamp::MIN,
+            };
+            self.table(&series, end, &mut canvas.part(0, y, width, height.saturating_sub(y + listed)));
         }
         if listed > 0 {
             let chosen = self.position.checked_sub(series.len());
@@ -356,7 +370,8 @@ impl Explore {
         self.result(cx).is_some_and(|result| self.chosen(result, &self.shown(result, cx)).is_some())
     }
 
-    fn table(&mut self, series: &[&QuerySeries], canvas: &mut Canvas<'_>) {
+    /// `end`: who has no value since then has none now.
+    fn table(&mut self, series: &[&QuerySeries], end: Timestamp, canvas: &mut Canvas<'_>) {
         let width = canvas.width();
         let heading = canvas.style(Role::Heading);
         let common = shared(series);
@@ -379,10 +394,14 @@ impl Explore {
             let text = row.style(Role::Text);
             row.text(3, 0, width.saturating_sub(35), &name_of(&s.labels, &common), text);
             let known = s.points.iter().filter_map(|(_, v)| *v);
-            let bound = |pick: fn(f64, f64) -> f64| known.clone().reduce(pick);
-            for (n, value) in [bound(f64::min), bound(f64::max), newest(s)].into_iter().enumerate() {
-                let shown = value.map_or_else(|| number::UNKNOWN.to_owned(), number::digits);
-                row.right(width.saturating_sub(31) + n as u16 * 10, 0, 9, &shown, text);
+            let bound = |pick: fn(f64, f64) -> f64| known.clone().reduce(pick).map(number::digits);
+            let left = width.saturating_sub(31);
+            if is_histogram(s) {
+                row.right(left, 0, 29, current(s, end).as_deref().unwrap_or(number::UNKNOWN), text);
+            } else {
+                for (n, value) in [bound(f64::min), bound(f64::max), current(s, end)].into_iter().enumerate() {
+                    row.right(left + n as u16 * 10, 0, 9, value.as_deref().unwrap_or(number::UNKNOWN), text);
+                }
             }
             if i == self.position {
                 let style = row.style(Role::Selected);

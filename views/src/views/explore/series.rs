@@ -1,9 +1,10 @@
 //! What a series is called, what tells it from the others, and its newest value.
 
 use crate::filter::{Field, Fields};
+use crate::number;
 use std::borrow::Cow;
-use watchfire_model::Labels;
 use watchfire_model::reading::QuerySeries;
+use watchfire_model::{Labels, Timestamp};
 
 impl Fields for QuerySeries {
     fn field(&self, name: &str) -> Option<Field<'_>> {
@@ -20,6 +21,16 @@ impl Fields for QuerySeries {
 
 pub(super) fn newest(series: &QuerySeries) -> Option<f64> {
     series.points.iter().rev().find_map(|(_, v)| *v)
+}
+
+/// The value at the end of what was asked for, where there is one then.
+pub(super) fn current(series: &QuerySeries, end: Timestamp) -> Option<String> {
+    let (at, value) = series.points.last()?;
+    if *at < end { None } else { series.last.clone().or_else(|| value.map(number::digits)) }
+}
+
+pub(super) fn is_histogram(series: &QuerySeries) -> bool {
+    series.last.as_deref().is_some_and(|last| last.starts_with("count "))
 }
 
 pub(super) fn title(series: &QuerySeries) -> String {
