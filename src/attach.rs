@@ -145,14 +145,19 @@ impl RemoteSource {
                 return Ok(Answer { body: Some(body), tag });
             }
             if status == StatusCode::UNAUTHORIZED {
-                let why = if self.token.is_some() { "does not accept the token of" } else { "wants a token: set" };
-                return Err(ReadError::BadRequest(format!("{} {why} WATCHFIRE_TOKEN", self.name)));
+                let why = if self.token.is_some() {
+                    "does not accept the token of WATCHFIRE_TOKEN: set the one"
+                } else {
+                    "wants a token: set WATCHFIRE_TOKEN to the one"
+                };
+                return Err(ReadError::BadRequest(format!("{} {why} of its security.token and attach again", self.name)));
             }
             let message = serde_json::from_slice::<serde_json::Value>(&body)
                 .ok()
                 .and_then(|json| json["error"].as_str().map(str::to_owned))
                 .unwrap_or_else(|| format!("{} answered {status}", self.name));
             Err(match status.as_u16() {
+                403 => ReadError::BadRequest(format!("{} refuses this caller: {message}", self.name)),
                 404 => ReadError::NotFound(message),
                 422 => ReadError::TooHeavy(message),
                 503 => ReadError::Timeout,
@@ -267,7 +272,7 @@ impl RemoteSource {
             .and_then(|json| json["data"]["version"].as_str().map(str::to_owned))
             .unwrap_or_else(|| "something else".to_owned());
         ReadError::BadRequest(format!(
-            "{} does not speak this version of watchfire: there {there}, here {}: {why}",
+            "{} does not speak this version of watchfire: there {there}, here {}; attach with the watchfire it was started from: {why}",
             self.name,
             env!("CARGO_PKG_VERSION")
         ))

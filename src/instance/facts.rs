@@ -77,7 +77,7 @@ impl RunFacts for LiveFacts {
         let usage = self.store.usage();
         if usage.series_refused > 0 {
             status.banners.push(format!(
-                "series limit reached: {} new series refused, known ones keep updating (limits.store.series)",
+                "series limit reached: {} new series refused. Services, queues and rules that need them may be missing; known series keep updating (limits.store.series)",
                 usage.series_refused
             ));
         }

@@ -285,7 +285,8 @@ impl App {
     /// The time the screen describes.
     fn shown_time(&self) -> Timestamp {
         let frozen = self.held.as_ref().and_then(|_| self.readings.status().map(|s| s.now));
-        let lost = self.readings.status().and_then(|s| s.disconnected_since);
+        let refused = self.readings.slot(Kind::Status).error.as_ref().and_then(|_| self.readings.status()).map(|s| s.now);
+        let lost = refused.or_else(|| self.readings.status().and_then(|s| s.disconnected_since));
         self.at.or(frozen).or(lost).unwrap_or(self.wall)
     }
 

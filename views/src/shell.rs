@@ -15,7 +15,7 @@ use crate::number;
 use crate::readings::Kind;
 use crate::view::{Cx, Place};
 use crate::views::ViewId;
-use watchfire_model::reading::Status;
+use watchfire_model::reading::{ReadError, Status};
 use watchfire_model::{HealthState, Severity, Timestamp};
 
 /// What the shell draws from.
@@ -39,9 +39,11 @@ impl Parts<'_> {
 
 pub(crate) fn too_small(canvas: &mut Canvas<'_>) {
     let style = canvas.style(Role::Text);
-    for (y, line) in ["watchfire needs 40x10", "make the window larger"].iter().enumerate() {
-        let width = canvas.width();
-        canvas.text(0, y as u16, width, line, style);
+    let (width, height) = (canvas.width(), canvas.height());
+    let sentences = ["watchfire needs 40x10".to_owned(), format!("this window is {width}x{height}, make it larger")];
+    let lines = sentences.iter().flat_map(|sentence| wrap(sentence, width, usize::from(height)));
+    for (y, line) in lines.take(usize::from(height)).enumerate() {
+        canvas.text(0, y as u16, width, &line, style);
     }
 }
 
@@ -188,6 +190,14 @@ fn figures(status: &Status) -> Vec<String> {
 /// The time on screen and where it was read, the longest way to say it first.
 fn time_marks(parts: &Parts<'_>, short: bool) -> Vec<(String, Role)> {
     let zone = parts.cx.zone;
+    let lost = parts.cx.readings.slot(Kind::Status).error.as_ref();
+    if let (Some(error), Some(status)) = (lost, parts.status) {
+        // Who refuses is there: the banner says what it refuses.
+        return match error {
+            ReadError::Disconnected(_) | ReadError::Timeout => vec![(format!("✖ {error}"), Role::Unhealthy)],
+            _ => vec![(format!("✖ refused, frozen at {}", zone.clock(status.now)), Role::Unhealthy)],
+        };
+    }
     if let Some(since) = parts.status.and_then(|s| s.disconnected_since) {
         let age = parts.wall.since(since).as_secs();
         return vec![(format!("✖ disconnected {:02}:{:02}, frozen at {}", age / 60, age % 60, zone.clock(since)), Role::Unhealthy)];
@@ -205,10 +215,6 @@ fn time_marks(parts: &Parts<'_>, short: bool) -> Vec<(String, Role)> {
         let host = url.split_once("://").map_or(url, |(_, rest)| rest);
         format!("{host} ")
     });
-    let lost = parts.cx.readings.slot(Kind::Status).error.as_ref();
-    if let (Some(error), true) = (lost, parts.status.is_some()) {
-        return vec![(format!("✖ {error}"), Role::Unhealthy)];
-    }
     let (clock, name) = (zone.clock(parts.wall), zone.name(parts.wall));
     let mut texts = vec![format!("● {clock}")];
     if !short {
@@ -307,7 +313,9 @@ pub(crate) fn banners(canvas: &mut Canvas<'_>, parts: &Parts<'_>) -> u16 {
     let Some(status) = parts.status else { return 0 };
     let style = canvas.style(Role::Banner);
     let width = canvas.width().saturating_sub(2);
-    let text = match status.banners.as_slice() {
+    // What the other side refuses comes before what it said while it answered.
+    let refused = parts.cx.readings.slot(Kind::Status).error.as_ref().map(ToString::to_string);
+    let text = match refused.as_ref().map_or(status.banners.as_slice(), std::slice::from_ref) {
         [] => return 0,
         [one] => format!("▲ {one}"),
         [one, other] => format!("▲ {one} · {other}"),
