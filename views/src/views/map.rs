@@ -31,6 +31,8 @@ pub(crate) struct Map {
     show_blast: bool,
     window: Window,
     shown: Shown,
+    /// Beside a focus: what it leaves out is reached by failures too.
+    whole: Option<Shown>,
     shown_of: Option<(u64, Cut)>,
     /// Kept as long as names and edges stay the same, whatever their figures do.
     layout: Option<(Topology, Layout)>,
@@ -62,6 +64,7 @@ impl Default for Map {
             show_blast: false,
             window: Window { x: 0, y: 0 },
             shown: Shown::default(),
+            whole: None,
             shown_of: None,
             layout: None,
             star: None,
@@ -125,6 +128,7 @@ impl Map {
         let generation = cx.readings.generation(Kind::Map);
         if self.shown_of.as_ref() != Some(&(generation, self.cut.clone())) {
             self.shown = Shown::of(map, &self.cut);
+            self.whole = Shown::whole(map, &self.cut);
             self.shown_of = Some((generation, self.cut.clone()));
         }
         let rows_of = Some((generation, self.cut.clone(), cx.filter_stamp, cx.faults_only));
@@ -133,7 +137,13 @@ impl Map {
             self.rows_of = rows_of;
         }
         let known = self.selected.as_deref().and_then(|s| self.shown.find(s));
-        if known.is_none() && std::mem::take(&mut self.arrived) {
+        if std::mem::take(&mut self.arrived) && known.is_none() {
+            // What somebody comes for may lie outside of what an earlier focus left.
+            let sought = self.selected.as_deref().filter(|s| map.nodes.iter().any(|n| n.name == **s));
+            if sought.is_some() {
+                self.cut = Cut::default();
+                return self.refresh(cx);
+            }
             self.missing.clone_from(&self.selected);
         }
         let in_rows = known.and_then(|n| {
@@ -153,6 +163,21 @@ impl Map {
 
     fn node(&self) -> Option<usize> {
         self.selected.as_deref().and_then(|s| self.shown.find(s))
+    }
+
+    /// Whom a failure of the selected node reaches, by name: what is drawn in another colour is said in words too.
+    fn reached(&self) -> Option<String> {
+        let names = self.blast(self.node().filter(|_| self.show_blast)?);
+        let whom = if names.is_empty() { "nobody that is seen".to_owned() } else { format!("{}: {}", names.len(), names.join(", ")) };
+        Some(format!("a failure reaches {whom}"))
+    }
+
+    /// Whom a failure of a node that is shown reaches, shown or not.
+    fn blast(&self, node: usize) -> Vec<&str> {
+        match &self.whole {
+            Some(whole) => whole.find(&self.shown.nodes[node].name).map(|n| whole.blast(n)).unwrap_or_default(),
+            None => self.shown.blast(node),
+        }
     }
 
     fn choose(&mut self, node: usize) {
@@ -220,6 +245,7 @@ impl View for Map {
         if self.cut.collapse {
             crumbs.push("by namespace".to_owned());
         }
+        crumbs.extend(self.reached());
         crumbs
     }
 
@@ -229,6 +255,7 @@ impl View for Map {
 
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         self.refresh(cx);
+        self.missing = None;
         match action {
             Action::Open => {
                 if let Some(node) = self.node().map(|n| &self.shown.nodes[n]) {
@@ -260,7 +287,7 @@ impl View for Map {
             Action::Collapse => self.cut.collapse = !self.cut.collapse,
             Action::Blast => {
                 self.show_blast = !self.show_blast;
-                let alone = self.node().filter(|n| self.show_blast && self.shown.blast(*n).is_empty());
+                let alone = self.node().filter(|n| self.show_blast && self.blast(*n).is_empty());
                 if let Some(node) = alone.and_then(|n| self.shown.nodes.get(n)) {
                     out.refuse(format!("nothing is seen to call {}: its failure reaches nobody", node.name));
                 }
@@ -268,7 +295,13 @@ impl View for Map {
             Action::ToggleDrawing => self.drawing = Some(!self.drawn),
             Action::ZoomIn | Action::ZoomOut => {
                 let current = self.layout.as_ref().map_or(Zoom::Lines, |(t, _)| t.zoom);
-                self.zoom = Some(current.step(action == Action::ZoomIn));
+                let next = current.step(action == Action::ZoomIn);
+                if next == current && self.drawn {
+                    let (most, other) =
+                        if action == Action::ZoomIn { ("largest", "") } else { ("smallest", "; f focuses, n collapses namespaces") };
+                    out.refuse(format!("this is the {most} drawing{other}"));
+                }
+                self.zoom = Some(next);
                 self.drawing = Some(true);
             }
             action if self.drawn => return self.move_in_drawing(action),
@@ -297,15 +330,16 @@ impl View for Map {
     }
 
     fn back(&mut self) -> bool {
-        self.cut.focus.take().is_some()
+        std::mem::take(&mut self.show_blast) || self.cut.focus.take().is_some()
     }
 
     fn problem(&mut self, forward: bool, cx: &Cx<'_>) -> bool {
         self.refresh(cx);
         let rewound = std::mem::take(&mut self.rewound);
-        let mut bad: Vec<usize> = (0..self.shown.nodes.len())
-            .filter(|n| matches!(self.shown.nodes[*n].state, HealthState::Unhealthy | HealthState::Degraded))
-            .collect();
+        // In the order of the rows, as the one that is selected at first.
+        let mut seen = BTreeSet::new();
+        let is_bad = |n: &usize| matches!(self.shown.nodes[*n].state, HealthState::Unhealthy | HealthState::Degraded);
+        let mut bad: Vec<usize> = self.rows.iter().map(|r| r.node).filter(is_bad).filter(|n| seen.insert(*n)).collect();
         bad.sort_by_key(|n| crate::table::badness(self.shown.nodes[*n].state));
         let here = self.node().and_then(|n| bad.iter().position(|b| *b == n));
         let next = match (here, rewound, forward) {
@@ -374,7 +408,9 @@ impl View for Map {
         let drawn = self.drawing.unwrap_or(fitting.is_some());
         self.drawn = drawn;
         let node = self.node();
-        let blast = node.filter(|_| self.show_blast).map(|n| self.shown.blast(n)).unwrap_or_default();
+        let reached = node.map(|n| self.blast(n)).unwrap_or_default();
+        let reaches = reached.len();
+        let blast: BTreeSet<usize> = reached.into_iter().filter(|_| self.show_blast).filter_map(|name| self.shown.find(name)).collect();
         if drawn {
             let zoom = self.zoom.or(fitting).unwrap_or(if width >= 160 { Zoom::Lines } else { Zoom::Dense });
             self.layout(zoom);
@@ -398,7 +434,7 @@ impl View for Map {
                 tree::draw(&mut canvas.part(0, 0, width, body - below), &self.shown, &self.rows, self.position, &mut self.offset, &blast);
         }
         if let (4, Some(node)) = (foot, node) {
-            explain(&mut canvas.part(0, height - 3, width, 3), &self.shown, node);
+            explain(&mut canvas.part(0, height - 3, width, 3), &self.shown, node, reaches);
         }
     }
 }

@@ -39,12 +39,11 @@ impl Map {
 }
 
 /// The selected node: figures, who calls it, what it calls, how far its failure reaches.
-pub(super) fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize) {
+pub(super) fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize, reaches: usize) {
     let node = &shown.nodes[n];
     let width = canvas.width();
     let gap = if width < 100 { 1 } else { 2 };
-    let blast = shown.blast(n).len();
-    let reach = if blast > 0 { format!("a failure reaches {blast}") } else { String::new() };
+    let reach = if reaches > 0 { format!("a failure reaches {reaches}") } else { String::new() };
     let mut pen = canvas.pen(1, 0);
     pen.put(state_glyph(node.state), node.state.into()).gap(1).put(&node.name, Role::Strong).gap(gap);
     let silent = if node.observed { "" } else { " declared, nothing seen" };

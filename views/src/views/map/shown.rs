@@ -31,6 +31,11 @@ impl Shown {
         shown
     }
 
+    /// Everything, whatever is focused on: a failure does not stop at the edge of the screen.
+    pub(super) fn whole(map: &Map, cut: &Cut) -> Option<Shown> {
+        cut.focus.is_some().then(|| Shown::of(map, &Cut { focus: None, ..cut.clone() }))
+    }
+
     fn cut(map: &Map, cut: &Cut) -> Shown {
         let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
         let mut name_of: HashMap<&str, String> = HashMap::new();
@@ -103,19 +108,24 @@ impl Shown {
         Shown::cut(&Map { nodes, edges }, &Cut::default())
     }
 
-    /// Who suffers when this node fails: all that call it, directly or not.
-    pub(super) fn blast(&self, node: usize) -> BTreeSet<usize> {
-        let mut reached = BTreeSet::new();
-        let mut stack = vec![node];
-        while let Some(n) = stack.pop() {
+    /// Who suffers when this node fails, the nearest first: all that call it and wait for the answer, directly or not. A queue whose consumer
+    /// fails fills up, and whoever hands messages over to it goes on.
+    pub(super) fn blast(&self, node: usize) -> Vec<&str> {
+        let mut reached = BTreeSet::from([node]);
+        let mut order = vec![node];
+        let mut next = 0;
+        while let Some(n) = order.get(next).copied() {
+            next += 1;
+            let is_queue = |n: usize| self.nodes[n].kind == NodeKind::Queue;
             for edge in &self.into[n] {
                 let caller = self.pairs[*edge].0;
-                if caller != node && reached.insert(caller) {
-                    stack.push(caller);
+                let waits = self.edges[*edge].kind != "messaging" || is_queue(caller) || (is_queue(n) && n == node);
+                if waits && reached.insert(caller) {
+                    order.push(caller);
                 }
             }
         }
-        reached
+        order[1..].iter().map(|n| self.nodes[*n].name.as_str()).collect()
     }
 }
 
@@ -252,8 +262,19 @@ mod tests {
 
     #[test]
     fn the_blast_radius_is_everyone_upstream() {
-        let shown = Shown::of(&map(), &Cut::default());
-        let names: Vec<&str> = shown.blast(shown.find("db").expect("db")).into_iter().map(|i| shown.nodes[i].name.as_str()).collect();
+        let mut map = map();
+        let shown = Shown::of(&map, &Cut::default());
+        let mut names = shown.blast(shown.find("db").expect("db"));
+        names.sort_unstable();
         assert_eq!(names, ["a", "b", "c"]);
+        // A queue whose consumer is gone fills up; who writes to it does not notice. Who writes to a broken queue does.
+        let edge =
+            |client: &str, server: &str| Edge { client: client.into(), server: server.into(), kind: "messaging".into(), ..Edge::default() };
+        map.nodes.push(Node { name: "jobs".into(), kind: NodeKind::Queue, ..Node::default() });
+        map.nodes.push(Node { name: "worker".into(), kind: NodeKind::Service, ..Node::default() });
+        map.edges.extend([edge("c", "jobs"), edge("jobs", "worker")]);
+        let shown = Shown::of(&map, &Cut::default());
+        assert_eq!(shown.blast(shown.find("worker").expect("worker")), ["jobs"]);
+        assert!(shown.blast(shown.find("jobs").expect("jobs")).contains(&"c"));
     }
 }
