@@ -84,7 +84,8 @@ impl StoreEvidence {
             return found;
         }
         let about = |name: &str| services.iter().any(|s| s == name) || request.service == Some(name);
-        let callers = self.store.observed_edges().into_iter().filter(|e| about(&e.server)).map(|e| e.client.to_string()).collect::<Vec<_>>();
+        let callers =
+            self.store.observed_edges().into_iter().filter(|e| about(&e.server)).map(|e| e.client.to_string()).collect::<Vec<_>>();
         examples(&callers, Example::Error)
     }
 

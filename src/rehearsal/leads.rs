@@ -33,7 +33,9 @@ fn followed(source: &LocalSource, alert: &Alert, now: Timestamp) -> Result<Strin
     let text = app.frame_text(SIZE.0, SIZE.1);
     let view = text.lines().nth(2).and_then(|crumbs| crumbs.split(" › ").nth(1)).map(str::trim).unwrap_or_default().to_owned();
     let refused = text.lines().last().is_some_and(|line| line.contains('✖'));
-    let empty = ["reading …", "no series", "nothing matches", "cannot read", "nothing is known", "no such"].into_iter().find(|words| text.contains(words));
+    let empty = ["reading …", "no series", "nothing matches", "cannot read", "nothing is known", "no such"]
+        .into_iter()
+        .find(|words| text.contains(words));
     if view.is_empty() || refused || empty.is_some() {
         return Err(format!("leads nowhere:\n{text}"));
     }

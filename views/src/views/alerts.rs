@@ -227,7 +227,21 @@ impl View for Alerts {
     }
 
     fn fields(&self) -> &'static [&'static str] {
-        &["alert", "severity", "state", "service", "group", "value", "silenced", "acknowledged", "notified", "firing", "pending", "error"]
+        &[
+            "alert",
+            "label.NAME",
+            "severity",
+            "state",
+            "service",
+            "group",
+            "value",
+            "silenced",
+            "acknowledged",
+            "notified",
+            "firing",
+            "pending",
+            "error",
+        ]
     }
 
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {

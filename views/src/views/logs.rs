@@ -148,7 +148,8 @@ impl View for Logs {
         let patterns = self.patterns.then(|| "patterns".to_owned());
         let context =
             (self.context > 0).then(|| format!("with {} line{} round each", self.context, if self.context == 1 { "" } else { "s" }));
-        severity.into_iter().chain(patterns).chain(context).collect()
+        let wrapped = (self.wrapped && !self.patterns).then(|| "long lines on several rows".to_owned());
+        severity.into_iter().chain(patterns).chain(context).chain(wrapped).collect()
     }
 
     fn fields(&self) -> &'static [&'static str] {
@@ -177,6 +178,9 @@ impl View for Logs {
             Action::Severity => {
                 self.severity = (self.severity + 1) % SEVERITIES.len();
                 out.effects.push(Effect::Refresh);
+            }
+            Action::MoreHops if cx.filter.is_empty() && !cx.faults_only => {
+                out.refuse("all lines are shown; / filters, + then shows what stands round each line");
             }
             Action::MoreHops => self.context = (self.context + 1).min(MOST_CONTEXT),
             Action::FewerHops => self.context = self.context.saturating_sub(1),
@@ -245,7 +249,7 @@ impl View for Logs {
             (Action::Follow, if self.follow { "stop" } else { "follow" }),
             (Action::Severity, "severity"),
             (Action::Patterns, "patterns"),
-            (Action::Wrap, "wrap"),
+            (Action::Wrap, if self.wrapped { "cut" } else { "wrap" }),
         ]);
         hints
     }

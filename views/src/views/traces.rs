@@ -261,8 +261,11 @@ impl View for Traces {
             Level::List => vec![(Action::Open, "open"), (Action::Compare, "compare with marked"), (Action::Mark, "mark")],
             Level::Waterfall => {
                 let Some(trace) = self.trace(cx) else { return vec![(Action::Edit, "by id"), (Action::Back, "back")] };
-                let mut hints = vec![(Action::Open, "span"), (Action::Left, "fold"), (Action::Right, "unfold")];
-                if self.waterfall.has_errors() {
+                let mut hints = vec![(Action::Open, "span"), (Action::Left, "fold")];
+                if self.waterfall.is_folded() {
+                    hints.push((Action::Right, "unfold"));
+                }
+                if self.waterfall.has_errors_below(trace) {
                     hints.push((Action::NextProblem, "next error"));
                 }
                 hints.push((Action::CriticalPath, "critical path"));

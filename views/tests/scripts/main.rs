@@ -3,6 +3,8 @@
 mod alerts;
 #[path = "../fixture/mod.rs"]
 mod fixture;
+mod said;
+mod sweep;
 mod traces;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};

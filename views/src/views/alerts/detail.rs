@@ -2,7 +2,7 @@
 
 use super::silencing::silence_of;
 use super::{notified, state_word, subject};
-use crate::canvas::{Canvas, wrap};
+use crate::canvas::{Canvas, display_width, wrap};
 use crate::chart::{Axes, Line, lines};
 use crate::look::{Role, severity_glyph, severity_state};
 use crate::number;
@@ -25,10 +25,18 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     let (width, height) = (canvas.width(), canvas.height());
     let text_width = width.saturating_sub(2);
     let tone = if alert.state == AlertState::Firing { severity_state(alert.severity).into() } else { Role::Dim };
-    let mut pen = canvas.pen(1, 0);
-    pen.put(severity_glyph(alert.severity), tone).gap(1).put(&alert.name, Role::Strong).gap(2).put(subject(alert), Role::Text).gap(2);
-    pen.put(state_word(alert), tone).put(&format!(" {}", number::since(alert.state_since(), cx.now)), Role::Text);
-    pen.put(&format!("   {}", alert.severity), Role::Dim);
+    let since = format!(" {}", number::since(alert.state_since(), cx.now));
+    // Whether it fires is on every screen; long names make room.
+    let room = text_width.saturating_sub(display_width(state_word(alert)) as u16 + display_width(&since) as u16 + 6);
+    let length = |text: &str| u16::try_from(display_width(text)).unwrap_or(u16::MAX);
+    let name_width = length(&alert.name).min(room.saturating_sub(length(subject(alert)).min(room / 2)));
+    let (strong, text) = (canvas.style(Role::Strong), canvas.style(Role::Text));
+    canvas.pen(1, 0).put(severity_glyph(alert.severity), tone);
+    canvas.name(3, 0, name_width, &alert.name, strong);
+    let subject_width = length(subject(alert)).min(room - name_width);
+    canvas.name(5 + name_width, 0, subject_width, subject(alert), text);
+    let mut pen = canvas.pen(7 + name_width + subject_width, 0);
+    pen.put(state_word(alert), tone).put(&since, Role::Text).put(&format!("   {}", alert.severity), Role::Dim);
     let chart = if height >= 16 && !alert.history.is_empty() { (height / 3).clamp(6, 14) } else { 0 };
     // What leads on comes before what explains how it was judged: a low screen cuts the end.
     let mut rows: Vec<(&str, String, Role)> = Vec::new();

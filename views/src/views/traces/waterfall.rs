@@ -87,6 +87,11 @@ impl Waterfall {
         self.visible.get(self.selected).and_then(|r| self.ids.get(*r)).map(String::as_str)
     }
 
+    /// Whether what is under the cursor is folded.
+    pub(super) fn is_folded(&self) -> bool {
+        self.visible.get(self.selected).is_some_and(|row| self.folded.contains(row))
+    }
+
     /// Puts the cursor on that row, or on the one it is folded into.
     fn show(&mut self, row: Option<usize>) {
         if let Some(row) = row {
@@ -175,8 +180,14 @@ impl Waterfall {
         self.selected = self.visible.partition_point(|r| *r < found).min(self.visible.len().saturating_sub(1));
     }
 
-    pub(super) fn has_errors(&self) -> bool {
-        self.fall.errors > 0
+    /// Whether a span below the cursor fails.
+    pub(super) fn has_errors_below(&self, trace: &Trace) -> bool {
+        let here = self.visible.get(self.selected).copied().unwrap_or(0);
+        self.fall.errors > 0 && (here + 1..self.fall.rows.len()).any(|row| self.fails(row, trace))
+    }
+
+    fn fails(&self, row: usize, trace: &Trace) -> bool {
+        trace.spans.get(self.fall.rows[row].span).is_some_and(|span| span.status == "error")
     }
 
     /// To the span somebody came for: by its own id, or by one among its attributes.
@@ -193,7 +204,7 @@ impl Waterfall {
     }
 
     pub(super) fn problem(&mut self, forward: bool, trace: &Trace) -> bool {
-        let fails = |r: &usize| trace.spans.get(self.fall.rows[*r].span).is_some_and(|s| s.status == "error");
+        let fails = |row: &usize| self.fails(*row, trace);
         let here = self.visible.get(self.selected).copied().unwrap_or(0);
         let found = if forward { (here + 1..self.fall.rows.len()).find(fails) } else { (0..here).rev().find(fails) };
         found.map(|row| self.reveal(row)).is_some()

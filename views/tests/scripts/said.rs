@@ -1,0 +1,165 @@
+//! What a screen says of what it cannot show, does not know exactly, or was refused.
+
+use super::fixture::screen::Screen;
+use super::fixture::{NOW, Situation, answer};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use std::time::Duration;
+use watchfire_model::reading::{QueryResult, QuerySeries, ReadError};
+use watchfire_model::{HealthState, Labels, Reading, Request};
+use watchfire_views::Event;
+
+/// The other side came back with another token, or is another version: it is there, and says no.
+#[test]
+fn a_source_that_refuses_says_what_it_refuses_and_what_to_do() {
+    for lost_before in [false, true] {
+        let mut screen = Screen::incident();
+        let Ok(Reading::Status(mut status)) = answer(&Request::Status, Situation::Incident) else { panic!("status") };
+        status.disconnected_since = lost_before.then_some(status.now);
+        screen.app.receive(&Request::Status, Ok(Reading::Status(status)));
+        let why = "http://watch:9499 does not accept the token of WATCHFIRE_TOKEN: set the one of its security.token and attach again";
+        screen.app.receive(&Request::Status, Err(ReadError::BadRequest(why.into())));
+        // Ages do not go on where nothing is read.
+        screen.app.handle(Event::Tick(NOW.saturating_add(Duration::from_secs(600))));
+        screen.shows("✖ refused, frozen at 03:12:44").hides("disconnected").shows("3m12s");
+        screen.shows("▲ http://watch:9499 does not accept the token of WATCHFIRE_TOKEN").shows("attach again");
+    }
+}
+
+#[test]
+fn a_window_that_is_too_small_says_so_in_whole_words() {
+    let mut screen = Screen::incident();
+    let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (width, height) in [(20, 6), (39, 9), (12, 8), (200, 3)] {
+        let expected = format!("watchfire needs 40x10 this window is {width}x{height}, make it larger");
+        assert_eq!(words(screen.app.frame_text(width, height)), expected);
+    }
+    for width in 0..40 {
+        for height in 0..10 {
+            screen.app.frame_text(width, height);
+        }
+    }
+}
+
+#[test]
+fn explore_says_which_values_are_no_numbers_and_what_is_gone() {
+    let mut screen = Screen::incident();
+    screen.keys("0ix<enter>");
+    let asked = screen.app.wants().into_iter().find(|r| matches!(r, Request::QueryRange { .. })).expect("asked");
+    let Request::QueryRange { end, .. } = asked else { panic!("a range") };
+    let series = |name: &str, at, value, last: Option<&str>| QuerySeries {
+        labels: Labels::from_pairs([("service", name)]),
+        points: vec![(at, value)],
+        last: last.map(str::to_owned),
+    };
+    let before = end.saturating_sub(Duration::from_secs(600));
+    let all = vec![
+        series("a", end, None, Some("NaN")),
+        series("b", end, None, Some("+Inf")),
+        series("c", end, None, Some("count 12 sum 3.4")),
+        series("d", before, Some(7.0), None),
+        series("e", end, Some(8.0), None),
+    ];
+    screen.app.receive(&asked, Ok(Reading::QueryRange(QueryResult { series: all, ..QueryResult::default() })));
+    let text = screen.text();
+    let ends =
+        |name: &str| text.lines().find(|l| l.contains(&format!("service={name}"))).map(|l| l.trim_end().to_owned()).unwrap_or_default();
+    for (name, shown) in [("a", " NaN"), ("b", " +Inf"), ("c", " count 12 sum 3.4"), ("d", " 7.00      7.00         –"), ("e", " 8.00")] {
+        assert!(ends(name).ends_with(shown), "{name} should end with {shown:?}:\n{text}");
+    }
+}
+
+#[test]
+fn the_map_finds_what_a_focus_hides_and_forgets_what_it_could_not_find() {
+    let mut screen = Screen::incident();
+    screen.keys("2f").shows("1 hop round social-service").hides("redis");
+    screen.keys(":map redis<enter>").hides("is not on the map").hides("hop round").shows("redis");
+    screen.keys(":map nowhere<enter>").shows("nowhere is not on the map").keys("f").hides("is not on the map");
+}
+
+#[test]
+fn a_change_that_is_known_roughly_says_so() {
+    let mut screen = Screen::incident();
+    screen.keys("c").shows("~03:09:40").shows("~ up to 40s earlier").hides("~03:10:31");
+}
+
+#[test]
+fn the_blast_radius_names_whom_it_reaches_also_beyond_a_focus() {
+    let mut screen = Screen::incident();
+    let reached = |screen: &mut Screen| {
+        let text = screen.text();
+        text.lines()
+            .nth(2)
+            .and_then(|l| l.split("a failure reaches ").nth(1))
+            .map(|l| l.trim().to_owned())
+            .unwrap_or_else(|| panic!("{text}"))
+    };
+    screen.keys(":map redis<enter>b");
+    let whole = reached(&mut screen);
+    assert!(whole.contains("api-gateway"), "{whole}");
+    screen.keys("f");
+    assert_eq!(reached(&mut screen), whole);
+    screen.keys("<esc>").hides("› a failure reaches");
+}
+
+#[test]
+fn explore_counts_what_a_filter_leaves() {
+    let mut screen = Screen::incident();
+    screen.keys("0ix<enter>").shows("3 series, last").keys("/label.service=api-gateway<enter>").shows("1 of 3 series, last");
+    screen.keys("/<c-u>nothing=1<enter>").shows("label.NAME");
+}
+
+#[test]
+fn context_is_refused_where_nothing_is_filtered() {
+    let mut screen = Screen::incident();
+    screen.keys("L+").shows("✖ all lines are shown").hides("line round each");
+}
+
+#[test]
+fn an_alerts_page_says_on_the_smallest_screen_whether_it_fires() {
+    let mut screen = Screen::incident();
+    screen.keys("8<enter>");
+    assert!(screen.app.frame_text(40, 10).contains("firing 2m42s"), "{}", screen.app.frame_text(40, 10));
+    let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("alerts") };
+    for alert in &mut alerts.alerts {
+        alert.name = "サービス".repeat(25);
+    }
+    screen.app.receive(&Request::Alerts, Ok(Reading::Alerts(alerts)));
+    for width in 40..120 {
+        let text = screen.app.frame_text(width, 10);
+        assert!(text.contains("firing 2m42s"), "{width}: {text}");
+    }
+}
+
+/// `e` visits what is wrong in the order of the rows, from the one that is selected at first.
+#[test]
+fn the_next_problem_of_the_map_is_the_next_row_that_is_not_fine() {
+    let mut screen = Screen::incident();
+    let Ok(Reading::Map(mut map)) = answer(&Request::Map, Situation::Incident) else { panic!("a map") };
+    map.nodes.iter_mut().for_each(|n| n.state = HealthState::Unhealthy);
+    let count = map.nodes.len();
+    screen.keys("2v");
+    screen.app.receive(&Request::Map, Ok(Reading::Map(map)));
+    let mut visited = std::collections::BTreeSet::new();
+    for _ in 1..count {
+        let text = screen.text();
+        let selected = text.lines().rev().nth(3).filter(|l| l.contains("errors  p95")).unwrap_or_else(|| panic!("left the map:\n{text}"));
+        visited.insert(selected.to_owned());
+        screen.app.handle(Event::Key(KeyEvent::new(KeyCode::Char('e'), KeyModifiers::NONE)));
+    }
+    assert_eq!(visited.len(), count - 1, "{visited:#?}");
+}
+
+/// The long window says that it matters, the short one that it has not stopped; only both wake somebody.
+#[test]
+fn an_objective_pages_only_while_it_still_burns() {
+    let mut screen = Screen::incident();
+    screen.keys("9").shows("1h 18.4x 5m 20.2x of 14.4 page");
+    let Ok(Reading::Slo(mut slo)) = answer(&Request::Slo, Situation::Incident) else { panic!("objectives") };
+    for (window, value) in slo.objectives.iter_mut().flat_map(|o| &mut o.burn_rates) {
+        if matches!(window.as_str(), "5m" | "30m") {
+            *value = Some(0.2);
+        }
+    }
+    screen.app.receive(&Request::Slo, Ok(Reading::Slo(slo)));
+    screen.shows("1h 18.4x 5m 0.20x of 14.4").hides(" page");
+}
