@@ -145,12 +145,11 @@ impl RemoteSource {
                 return Ok(Answer { body: Some(body), tag });
             }
             if status == StatusCode::UNAUTHORIZED {
-                let why = if self.token.is_some() {
-                    "does not accept the token of WATCHFIRE_TOKEN: set the one"
-                } else {
-                    "wants a token: set WATCHFIRE_TOKEN to the one"
-                };
-                return Err(ReadError::BadRequest(format!("{} {why} of its security.token and attach again", self.name)));
+                let what = if self.token.is_some() { "refuses the token" } else { "wants a token" };
+                return Err(ReadError::BadRequest(format!(
+                    "{} {what}: set WATCHFIRE_TOKEN to its security.token and attach again",
+                    self.name
+                )));
             }
             let message = serde_json::from_slice::<serde_json::Value>(&body)
                 .ok()

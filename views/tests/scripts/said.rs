@@ -16,12 +16,12 @@ fn a_source_that_refuses_says_what_it_refuses_and_what_to_do() {
         let Ok(Reading::Status(mut status)) = answer(&Request::Status, Situation::Incident) else { panic!("status") };
         status.disconnected_since = lost_before.then_some(status.now);
         screen.app.receive(&Request::Status, Ok(Reading::Status(status)));
-        let why = "http://watch:9499 does not accept the token of WATCHFIRE_TOKEN: set the one of its security.token and attach again";
+        let why = "http://watch:9499 refuses the token: set WATCHFIRE_TOKEN to its security.token and attach again";
         screen.app.receive(&Request::Status, Err(ReadError::BadRequest(why.into())));
         // Ages do not go on where nothing is read.
         screen.app.handle(Event::Tick(NOW.saturating_add(Duration::from_secs(600))));
         screen.shows("✖ refused, frozen at 03:12:44").hides("disconnected").shows("3m12s");
-        screen.shows("▲ http://watch:9499 does not accept the token of WATCHFIRE_TOKEN").shows("attach again");
+        screen.shows("▲ http://watch:9499 refuses the token: set WATCHFIRE_TOKEN").shows("attach again");
     }
 }
 
