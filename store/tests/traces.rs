@@ -374,6 +374,7 @@ fn errors_are_summed_up_by_what_they_say_and_examples_are_at_hand() {
         ..Event::default()
     };
     let mut spans: Vec<_> = (1..=5u128).map(|i| span(i, 1, 0, "op", SERVER).fails("timed out")).collect();
+    spans[2] = span(3, 1, 0, "op", SERVER).fails("timed out").takes(900);
     let mut thrown = span(6, 1, 0, "op", SERVER).fails("");
     thrown.events.push(exception("refused"));
     spans.push(thrown);
@@ -383,8 +384,12 @@ fn errors_are_summed_up_by_what_they_say_and_examples_are_at_hand() {
     bench.pass(SECOND);
     let errors = bench.store.top_errors("svc");
     assert_eq!(errors, [("timed out".to_owned(), 5), ("HTTP 503".to_owned(), 1), ("IoError: refused".to_owned(), 1)]);
-    assert_eq!(bench.store.example_traces("svc", Example::Slow, 1), [hex(8)]);
-    assert_eq!(bench.store.example_traces("svc", Example::Error, 50).len(), 7);
+    let of = |which, since, limit| bench.store.example_traces(&["svc".to_owned(), "other".to_owned()], which, since, limit);
+    assert_eq!(of(Example::Slow, Timestamp::MIN, 1), [hex(8)]);
+    // What took longest to fail comes first.
+    assert_eq!(of(Example::Error, Timestamp::MIN, 1), [hex(3)]);
+    assert_eq!(of(Example::Error, Timestamp::MIN, 50).len(), 7);
+    assert_eq!(of(Example::Error, Timestamp::MAX, 50), [] as [String; 0]);
 }
 
 #[test]
