@@ -21,7 +21,7 @@ fn a_source_that_refuses_says_what_it_refuses_and_what_to_do() {
         // Ages do not go on where nothing is read.
         screen.app.handle(Event::Tick(NOW.saturating_add(Duration::from_secs(600))));
         screen.shows("✖ refused, frozen at 03:12:44").hides("disconnected").shows("3m12s");
-        screen.shows("▲ http://watch:9499 refuses the token: set WATCHFIRE_TOKEN").shows("attach again");
+        screen.shows("▲ http://watch:9499 refuses the token: set WATCHFIRE_TOKEN").shows("to its security.token");
     }
 }
 
