@@ -51,22 +51,6 @@ impl SeriesSource for Layered<'_> {
         })
     }
 
-    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
-        let mut names = self.below.label_names(selectors, range)?;
-        names.extend(self.above.label_names(selectors, range)?);
-        names.sort();
-        names.dedup();
-        Ok(names)
-    }
-
-    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
-        let mut values = self.below.label_values(name, selectors, range)?;
-        values.extend(self.above.label_values(name, selectors, range)?);
-        values.sort();
-        values.dedup();
-        Ok(values)
-    }
-
     fn metadata(&self) -> Vec<(String, Metadata)> {
         self.below.metadata()
     }

@@ -1,7 +1,7 @@
 //! Series in plain memory, without limits or eviction: where rule tests write, and what a file of samples is read into.
 
 use parking_lot::RwLock;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use watchfire_model::{
     Appended, Exemplar, Labels, Metadata, MetricKind, NativeHistogram, ORDINARY_NAN, OriginId, Selector, SeriesId, SeriesSink,
@@ -185,23 +185,6 @@ impl SeriesSource for MemorySeries {
             }
         }
         Ok(())
-    }
-
-    fn label_names(&self, selectors: &[Selector], _range: TimeRange) -> Result<Vec<String>, SourceError> {
-        let inner = self.inner.read();
-        let all = [Selector::default()];
-        let selectors = if selectors.is_empty() { &all } else { selectors };
-        let names: BTreeSet<&str> =
-            selectors.iter().flat_map(|s| inner.matching(s)).flat_map(|(_, c)| c.labels.iter().map(|l| &*l.name)).collect();
-        Ok(names.into_iter().map(str::to_owned).collect())
-    }
-
-    fn label_values(&self, name: &str, selectors: &[Selector], _range: TimeRange) -> Result<Vec<String>, SourceError> {
-        let inner = self.inner.read();
-        let all = [Selector::default()];
-        let selectors = if selectors.is_empty() { &all } else { selectors };
-        let values: BTreeSet<&str> = selectors.iter().flat_map(|s| inner.matching(s)).filter_map(|(_, c)| c.labels.get(name)).collect();
-        Ok(values.into_iter().map(str::to_owned).collect())
     }
 
     fn metadata(&self) -> Vec<(String, Metadata)> {

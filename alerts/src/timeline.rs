@@ -197,14 +197,6 @@ impl SeriesSource for AcrossGaps {
         })
     }
 
-    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
-        self.inner.label_names(selectors, self.widened(range))
-    }
-
-    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
-        self.inner.label_values(name, selectors, self.widened(range))
-    }
-
     fn metadata(&self) -> Vec<(String, Metadata)> {
         self.inner.metadata()
     }

@@ -298,6 +298,11 @@ impl Matcher {
         Matcher { name: Arc::from(name), op: MatchOp::Equal, value: Arc::from(value), regex: None }
     }
 
+    /// What has the label, whatever its value.
+    pub fn present(name: &str) -> Self {
+        Matcher { name: Arc::from(name), op: MatchOp::NotEqual, value: Arc::from(""), regex: None }
+    }
+
     pub fn matches_value(&self, value: &str) -> bool {
         let matched = |r: &Option<Arc<Regex>>| r.as_ref().is_some_and(|r| r.is_match(value));
         match self.op {

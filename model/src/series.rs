@@ -1,7 +1,8 @@
 //! How samples enter the store ([`SeriesSink`]) and how the query engine reads them ([`SeriesSource`]).
 
-use crate::{Labels, Selector, SpanId, TimeRange, Timestamp, TraceId, Value};
+use crate::{Labels, Matcher, Selector, SpanId, TimeRange, Timestamp, TraceId, Value};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,17 +193,39 @@ pub trait SeriesSource: Send + Sync {
         None
     }
 
-    /// Names of labels on matching series, sorted.
+    /// Names of labels on the series that any of the selectors means (all series, where there is none) in `range`, sorted.
     ///
     /// # Errors
     /// As [`select`](Self::select).
-    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError>;
+    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        let all = [Selector::default()];
+        let mut names = BTreeSet::new();
+        for selector in if selectors.is_empty() { &all } else { selectors } {
+            self.select(selector, range, &mut |view| {
+                for label in view.labels.iter().filter(|l| !names.contains(&*l.name)).collect::<Vec<_>>() {
+                    names.insert(label.name.to_string());
+                }
+            })?;
+        }
+        Ok(names.into_iter().collect())
+    }
 
-    /// Values of one label on matching series, sorted.
+    /// Values of one label on the series that any of the selectors means (all series, where there is none) in `range`, sorted.
     ///
     /// # Errors
     /// As [`select`](Self::select).
-    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError>;
+    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        let all = [Selector(vec![Matcher::present(name)])];
+        let mut values = BTreeSet::new();
+        for selector in if selectors.is_empty() { &all } else { selectors } {
+            self.select(selector, range, &mut |view| {
+                if let Some(value) = view.labels.get(name).filter(|v| !values.contains(*v)) {
+                    values.insert(value.to_owned());
+                }
+            })?;
+        }
+        Ok(values.into_iter().collect())
+    }
 
     /// Metadata by family name.
     fn metadata(&self) -> Vec<(String, Metadata)> {

@@ -64,14 +64,6 @@ impl SeriesSource for Columns {
     fn generation(&self) -> Option<u64> {
         Some(1)
     }
-
-    fn label_names(&self, _: &[Selector], _: TimeRange) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
-    }
-
-    fn label_values(&self, _: &str, _: &[Selector], _: TimeRange) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
-    }
 }
 
 /// Class, expression, and how many series windows it reads.

@@ -86,14 +86,6 @@ impl SeriesSource for Mixed {
     fn generation(&self) -> Option<u64> {
         Some(7)
     }
-
-    fn label_names(&self, _: &[Selector], _: TimeRange) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
-    }
-
-    fn label_values(&self, _: &str, _: &[Selector], _: TimeRange) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
-    }
 }
 
 fn vector() -> impl Strategy<Value = String> {

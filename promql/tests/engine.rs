@@ -45,14 +45,6 @@ impl SeriesSource for Lines {
     fn generation(&self) -> Option<u64> {
         self.generation
     }
-
-    fn label_names(&self, _: &[Selector], _: TimeRange) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
-    }
-
-    fn label_values(&self, _: &str, _: &[Selector], _: TimeRange) -> Result<Vec<String>, SourceError> {
-        Ok(Vec::new())
-    }
 }
 
 fn query(text: &str) -> Query {

@@ -247,14 +247,6 @@ impl SeriesSource for Store {
         self.series.generation()
     }
 
-    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
-        self.series.label_names(selectors, range)
-    }
-
-    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
-        self.series.label_values(name, selectors, range)
-    }
-
     fn metadata(&self) -> Vec<(String, Metadata)> {
         self.series.metadata()
     }

@@ -294,6 +294,13 @@ fn label_names_values_metadata_and_exemplars_are_found() {
     assert_eq!(store.label_names(&[Selector::metric("m_total")], all()), Ok(vec!["__name__".to_owned(), "job".to_owned()]));
     assert_eq!(store.label_values("job", &[], all()), Ok(vec!["api".to_owned()]));
     assert_eq!(store.label_values("job", &[Selector::metric("other")], all()), Ok(vec![]));
+    // What was not there in the asked time is not named, with and without a selector.
+    let (before, since) = (TimeRange::new(Timestamp(0), Timestamp(START - 1)), TimeRange::new(Timestamp(START - 1), Timestamp(START)));
+    for selectors in [&[][..], &[Selector::metric("m_total")]] {
+        assert_eq!(store.label_values("job", selectors, before), Ok(vec![]));
+        assert_eq!(store.label_names(selectors, before), Ok(vec![]));
+        assert_eq!(store.label_values("job", selectors, since), Ok(vec!["api".to_owned()]));
+    }
     let metadata = Metadata { kind: MetricKind::Counter, help: "help".into(), unit: String::new() };
     store.describe("m", metadata.clone());
     assert!(store.metadata().contains(&("m".to_owned(), metadata)));

@@ -201,18 +201,4 @@ impl SeriesSource for Storage {
         }
         Ok(())
     }
-
-    fn label_names(&self, selectors: &[Selector], _range: TimeRange) -> Result<Vec<String>, SourceError> {
-        let wanted = |labels: &&Labels| selectors.is_empty() || selectors.iter().any(|s| s.matches(labels));
-        let names: std::collections::BTreeSet<String> =
-            self.series.keys().filter(wanted).flat_map(|labels| labels.iter().map(|l| l.name.to_string())).collect();
-        Ok(names.into_iter().collect())
-    }
-
-    fn label_values(&self, name: &str, selectors: &[Selector], _range: TimeRange) -> Result<Vec<String>, SourceError> {
-        let wanted = |labels: &&Labels| selectors.is_empty() || selectors.iter().any(|s| s.matches(labels));
-        let values: std::collections::BTreeSet<String> =
-            self.series.keys().filter(wanted).filter_map(|labels| labels.get(name).map(str::to_owned)).collect();
-        Ok(values.into_iter().collect())
-    }
 }

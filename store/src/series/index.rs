@@ -186,12 +186,4 @@ impl Index {
         ids.retain(|id| self.labels.get(id).is_some_and(|(labels, _)| passes(labels)));
         ids
     }
-
-    pub fn label_names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.postings.keys()
-    }
-
-    pub fn label_values(&self, name: &str) -> impl Iterator<Item = &Arc<str>> {
-        self.postings.get(name).into_iter().flat_map(|values| values.keys())
-    }
 }

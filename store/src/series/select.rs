@@ -3,7 +3,6 @@
 use super::SeriesBook;
 use super::index::Home;
 use super::origin::Scratch;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use watchfire_model::{Exemplar, Labels, Metadata, Selector, SeriesId, SeriesSource, SeriesView, SourceError, TimeRange};
 
@@ -48,28 +47,6 @@ impl SeriesSource for SeriesBook {
 
     fn generation(&self) -> Option<u64> {
         Some(self.index.read().generation())
-    }
-
-    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
-        let mut names: BTreeSet<String> = BTreeSet::new();
-        if selectors.is_empty() {
-            names.extend(self.index.read().label_names().map(|n| n.to_string()));
-        }
-        for selector in selectors {
-            self.select(selector, range, &mut |view| names.extend(view.labels.iter().map(|l| l.name.to_string())))?;
-        }
-        Ok(names.into_iter().collect())
-    }
-
-    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
-        let mut values: BTreeSet<String> = BTreeSet::new();
-        if selectors.is_empty() {
-            values.extend(self.index.read().label_values(name).map(|v| v.to_string()));
-        }
-        for selector in selectors {
-            self.select(selector, range, &mut |view| values.extend(view.labels.get(name).map(str::to_owned)))?;
-        }
-        Ok(values.into_iter().collect())
     }
 
     fn metadata(&self) -> Vec<(String, Metadata)> {

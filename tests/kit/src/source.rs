@@ -1,6 +1,5 @@
 //! A series source over plain vectors.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use watchfire_model::{
     Labels, NativeHistogram, ORDINARY_NAN, Selector, SeriesData, SeriesId, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp,
@@ -57,25 +56,5 @@ impl SeriesSource for MemorySource {
             });
         }
         Ok(())
-    }
-
-    fn label_names(&self, selectors: &[Selector], _range: TimeRange) -> Result<Vec<String>, SourceError> {
-        let names: BTreeSet<String> = self
-            .series
-            .iter()
-            .filter(|s| selectors.is_empty() || selectors.iter().any(|m| m.matches(&s.labels)))
-            .flat_map(|s| s.labels.iter().map(|l| l.name.to_string()))
-            .collect();
-        Ok(names.into_iter().collect())
-    }
-
-    fn label_values(&self, name: &str, selectors: &[Selector], _range: TimeRange) -> Result<Vec<String>, SourceError> {
-        let values: BTreeSet<String> = self
-            .series
-            .iter()
-            .filter(|s| selectors.is_empty() || selectors.iter().any(|m| m.matches(&s.labels)))
-            .filter_map(|s| s.labels.get(name).map(str::to_owned))
-            .collect();
-        Ok(values.into_iter().collect())
     }
 }
