@@ -10,7 +10,9 @@ mod alertmanager;
 mod cardinality;
 mod compression;
 pub mod envelope;
+mod federation;
 mod metrics;
+mod multipart;
 mod own;
 pub mod params;
 mod prometheus;
@@ -33,7 +35,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use watchfire_model::reading::{CommandSink, ReadError, Source};
-use watchfire_model::{Clock, Meter, Reading, Request as ReadingRequest, SeriesSource, Timestamp};
+use watchfire_model::{Clock, Labels, Meter, Reading, Request as ReadingRequest, SeriesSource, Timestamp};
 use watchfire_notifiers::DispatcherHandle;
 use watchfire_otlp::RemoteWrite;
 use watchfire_promql::{Engine, ExpressionLimits};
@@ -67,6 +69,8 @@ pub struct Api {
     pub delivery: DispatcherHandle,
     /// Where links of alerts lead.
     pub external_url: String,
+    /// What tells this instance from others, for those who take series over from it.
+    pub external_labels: Labels,
     /// Present when it is asked for.
     pub remote_write: Option<RemoteWrite>,
     pub started: Timestamp,
@@ -100,6 +104,7 @@ pub fn router(api: Arc<Api>) -> Router {
     let mut router = Router::new()
         .route("/", get(|| async { "watchfire: see /api/watchfire/v1/status, /api/v1/query, /metrics\n" }))
         .route("/metrics", get(metrics::metrics))
+        .route("/federate", get(federation::federate))
         .route("/-/healthy", get(|| async { "watchfire is Healthy.\n" }))
         .route("/-/ready", get(ready))
         .route("/-/reload", post(rules::reload).put(rules::reload))

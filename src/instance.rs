@@ -207,6 +207,7 @@ impl Instance {
             flags: plan.flag_values(),
             delivery: dispatcher.clone(),
             external_url: delivery.external_url.clone(),
+            external_labels: plan.external_labels(),
             alertmanagers: config.alertmanager.iter().cloned().collect(),
             remote_write: config.remote_write_receiver.then(|| {
                 RemoteWrite::new(store.clone(), clock.clone(), settings::otlp_limits(config), &meter, receivers::over_memory(&store))

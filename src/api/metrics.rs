@@ -35,8 +35,7 @@ pub fn exposition(meter: &Meter) -> String {
         out.push_str(name);
         let mut separator = '{';
         for label in labels.iter().filter(|l| &*l.name != METRIC_NAME) {
-            let escaped = label.value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _ = write!(out, "{separator}{}=\"{escaped}\"", label.name);
+            let _ = write!(out, "{separator}{}={}", label.name, quoted(&label.value));
             separator = ',';
         }
         if separator == ',' {
@@ -45,6 +44,11 @@ pub fn exposition(meter: &Meter) -> String {
         let _ = writeln!(out, " {}", format_float(value));
     }
     out
+}
+
+/// As the text format writes what may be any text.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
 
 /// `POST /api/v1/write`

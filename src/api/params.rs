@@ -1,6 +1,7 @@
 //! Request parameters of the Prometheus API: query string and form body mean the same.
 
 use super::envelope::ApiError;
+use super::multipart;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Uri};
 use std::time::Duration;
@@ -21,9 +22,12 @@ impl Params {
     pub fn read(uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Self, ApiError> {
         let content_type = headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default();
         let form = content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
-        // What stands in the body comes first, as with Go's forms.
+        // What stands in a body with escapes comes before the query string, what stands in one of parts after it, as with Go's forms.
         let mut pairs = if form { decode(body) } else { Vec::new() };
         pairs.extend(decode(uri.query().unwrap_or("").as_bytes()));
+        if let Some(boundary) = multipart::boundary(content_type) {
+            pairs.extend(multipart::fields(body, boundary));
+        }
         if pairs.len() > MAX_PARAMETERS {
             return Err(ApiError::bad_data(format!("more than {MAX_PARAMETERS} parameters")));
         }
@@ -149,6 +153,10 @@ mod tests {
         let params = Params::read(&uri, &headers, &Bytes::from_static(b"query=up%7B%7D&match[]=b"))?;
         assert_eq!(params.get("query"), Some("up{}"));
         assert_eq!(params.all("match[]").collect::<Vec<_>>(), ["b", "a"]);
+        headers.insert("content-type", axum::http::HeaderValue::from_static("multipart/form-data; boundary=x"));
+        let body = b"--x\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\nup{}\r\n--x--\r\n";
+        let params = Params::read(&Uri::from_static("/x"), &headers, &Bytes::from_static(body))?;
+        assert_eq!(params.query(), "up{}");
         Ok(())
     }
 }

@@ -160,7 +160,7 @@ fn thousands(n: usize) -> String {
 const ZERO_STEP: &str =
     "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer";
 
-fn selectors(params: &Params) -> Result<Vec<Selector>, ApiError> {
+pub fn selectors(params: &Params) -> Result<Vec<Selector>, ApiError> {
     params
         .all("match[]")
         .map(|text| parse_selector(text).map_err(|e| ApiError::bad_data(format!("invalid parameter \"match[]\": {e}"))))

@@ -108,6 +108,7 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
         hold_critical: limits.cause_wait_critical,
         alerts_per_rule: limits.alerts_per_rule,
         alerts: limits.alerts,
+        external_labels: plan.external_labels(),
         external_url,
         // A restart loses at most one evaluation of what was watched.
         record_refresh: plan.config.evaluation_interval,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use watchfire_alerts::{RuleError, RuleFile, RuleGroup};
 use watchfire_config::files::{BY_HAND, GENERATED, read_text};
 use watchfire_config::{Config, ConfigError, Loaded, Platform, load_platform};
-use watchfire_model::{Timestamp, glob};
+use watchfire_model::{Labels, Timestamp, glob};
 
 /// Rules for those who have none.
 const DEFAULT_RULES: &str = include_str!("../../assets/rules/default.yaml");
@@ -141,6 +141,11 @@ impl Plan {
             out.push("ports are reachable from other machines without a token (security.allow_unauthenticated)".to_owned());
         }
         out
+    }
+
+    /// What tells this instance from others.
+    pub fn external_labels(&self) -> Labels {
+        Labels::from_pairs(self.config.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str())))
     }
 
     /// Settings as `/api/v1/status/flags` lists them; secrets are not settings.

@@ -29,7 +29,7 @@ fn prometheus(directory: &std::path::Path, target: &str) -> Option<Prometheus> {
     let free = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?;
     std::fs::write(directory.join("rules.yml"), RULES).ok()?;
     let config = format!(
-        "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [rules.yml]\nscrape_configs:\n- job_name: shop\n  static_configs: [{{targets: ['{target}']}}]\n"
+        "global: {{scrape_interval: 1s, evaluation_interval: 1s, external_labels: {{cluster: eu}}}}\nrule_files: [rules.yml]\nscrape_configs:\n- job_name: shop\n  static_configs: [{{targets: ['{target}']}}]\n"
     );
     std::fs::write(directory.join("prometheus.yml"), config).ok()?;
     let child = Command::new("prometheus")
@@ -82,7 +82,7 @@ async fn every_answer_of_prometheus_has_its_like() {
     };
     let config = directory.path().join("watchfire.toml");
     let text = format!(
-        "evaluation_interval = \"1s\"\nrules = [{:?}]\nscrape = [{:?}]\n",
+        "evaluation_interval = \"1s\"\nrules = [{:?}]\nscrape = [{:?}]\nexternal_labels = {{ cluster = \"eu\" }}\n",
         directory.path().join("rules.yml"),
         directory.path().join("prometheus.yml")
     );
@@ -177,6 +177,17 @@ async fn every_answer_of_prometheus_has_its_like() {
         wrong.extend(here.into_iter().map(|w| format!("{path}: {w}")));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    // What one that federates reads, without the times.
+    let federated = async |base: &str| {
+        let url = format!("{base}/federate?match[]=depth&match[]=jobs_total&match[]=ALERTS");
+        let text = ours.client().get(url).send().await.expect("answered").text().await.expect("text");
+        text.lines().map(|line| line.rsplit_once(' ').map_or(line, |(rest, _)| rest).to_owned()).collect::<Vec<_>>()
+    };
+    let (mut here, mut there) = (federated(&base).await, federated(&theirs.url).await);
+    here.sort();
+    there.sort();
+    assert_eq!(here, there);
+    assert!(here.iter().any(|line| line.contains("cluster=\"eu\"")), "{here:?}");
     // What newer Prometheus has beside.
     for (path, expected) in [("/api/v1/features", "promql"), ("/api/v1/notifications", "")] {
         let answer = ours.json(path).await;

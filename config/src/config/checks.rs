@@ -21,6 +21,7 @@ impl Layers {
         self.check_process(config);
         self.check_access(config);
         self.check_notify(config);
+        self.check_labels(config);
         self.check_services(config);
         self.check_urls(config);
         if let Err(error) = check_state_dir(&config.state_dir) {
@@ -89,6 +90,16 @@ impl Layers {
                 |near| format!("did you mean `{near}`?"),
             );
             self.complain("notify", format!("there is no receiver, person or team `{name}`"), &help);
+        }
+    }
+
+    fn check_labels(&mut self, config: &Config) {
+        for name in config.external_labels.keys() {
+            let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if !plain || name.starts_with("__") {
+                let message = format!("{name:?} is not the name of a label");
+                self.complain(&dotted(&["external_labels", name]), message, "letters, digits and underscores; cluster = \"eu-1\"");
+            }
         }
     }
 

@@ -352,6 +352,7 @@ mod tests {
             ("notify = [\"pager\"]\n", "F:1:1: there is no receiver, person or team `pager`"),
             ("api = \"0.0.0.0:9499\"\n", "F:1:1: `0.0.0.0:9499` can be reached by other machines"),
             ("[services.users]\nsampling = 2.0\n", "F:2:1: a sampling ratio lies above 0 and at most at 1"),
+            ("[external_labels]\n\"a-b\" = \"x\"\n", "F:2:1: \"a-b\" is not the name of a label"),
             ("probe = [\"ftp://x\"]\n", "F:1:1: \"ftp://x\" is not a URL"),
         ] {
             let shown = one_error(text);

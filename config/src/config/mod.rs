@@ -48,6 +48,8 @@ pub struct Config {
     /// Where runbooks stand whose `runbook_url` is a path; empty: messages name the path.
     pub runbook_base: String,
     pub alertmanager: Option<String>,
+    /// What tells this instance from others: on alerts that are sent and series that are federated, where they have no such label.
+    pub external_labels: BTreeMap<String, String>,
     pub state_dir: PathBuf,
     pub memory_limit: ByteSize,
     #[serde(with = "duration_text")]
@@ -90,6 +92,7 @@ impl Default for Config {
             rules: Vec::new(),
             runbook_base: String::new(),
             alertmanager: None,
+            external_labels: BTreeMap::new(),
             state_dir: PathBuf::new(),
             memory_limit: ByteSize::mebibytes(512),
             evaluation_interval: Duration::from_secs(15),

@@ -76,6 +76,10 @@ const TAIL: &str = r#"
 #check = "health"
 #owner = "Backend Team"
 
+# What tells this instance from others, on alerts that it sends and series that are federated:
+#[external_labels]
+#cluster = "eu-1"
+
 # Receivers beyond the desktop, and who hears what:
 #[receivers.oncall]
 #type = "pagerduty"
