@@ -137,7 +137,7 @@ impl Target {
         match body {
             Some(text) => {
                 session.read(Format::Text, text.as_bytes()).map_err(|e| anyhow::anyhow!("{e}"))?;
-                session.commit(now, now, &report(1.0));
+                session.commit(now, now, Duration::ZERO, &report(1.0));
             }
             None => drop(session.fail(now, now, &report(0.0))),
         }

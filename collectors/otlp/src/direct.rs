@@ -6,6 +6,7 @@ use crate::metrics::Translator;
 use crate::refusal::Refusal;
 use crate::traces::walk;
 use std::sync::Arc;
+use std::time::Duration;
 use watchfire_model::{LogSink, Meter, Receipt, SeriesSink, SpanVisitor, Timestamp};
 
 /// A receiver without sockets and threads. What it is given is stored when the call returns, so a clock that is moved by hand can drive it.
@@ -34,7 +35,7 @@ impl<V: SpanVisitor> Direct<V> {
     /// # Errors
     /// As a socket would be refused.
     pub fn metrics(&mut self, bytes: &[u8], received: Timestamp) -> Result<Receipt, Refusal> {
-        self.translator.request(bytes, received)
+        self.translator.request(bytes, received, Duration::ZERO)
     }
 
     /// Takes one `ExportLogsServiceRequest`.

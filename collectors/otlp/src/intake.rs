@@ -124,11 +124,11 @@ impl Intake {
     }
 
     fn decoded(&self, signal: Signal, bytes: &[u8], _reservation: Reservation) -> Result<Receipt, Refusal> {
-        let now = self.clock.now();
+        let now = self.clock.read();
         if signal == Signal::Metrics {
-            return self.translator.request(bytes, now);
+            return self.translator.request(bytes, now.wall, now.carried);
         }
-        let decoded = logs::decode(bytes, &self.limits, now)?;
+        let decoded = logs::decode(bytes, &self.limits, now.wall)?;
         self.truncated("text", decoded.cut);
         self.truncated("attributes", decoded.dropped_attributes);
         if !decoded.records.is_empty() {

@@ -20,6 +20,7 @@
 //! The message tables of `schema.rs` serve inspection, repair and JSON at once: a new field is one line there.
 
 mod budget;
+mod carried;
 mod direct;
 mod encoding;
 mod grpc;

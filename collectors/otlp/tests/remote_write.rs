@@ -163,6 +163,7 @@ struct Server {
     url: String,
     store: Arc<Store>,
     meter: Meter,
+    clock: Arc<HandClock>,
     client: reqwest::Client,
     cancel: CancellationToken,
 }
@@ -176,7 +177,7 @@ impl Server {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (store, meter, cancel) = (Arc::new(Store::default()), Meter::new(), CancellationToken::new());
         let clock = Arc::new(HandClock::at(Timestamp(NOW)));
-        let receiver = RemoteWrite::new(store.clone(), clock, limits, &meter, Arc::new(move || over_memory));
+        let receiver = RemoteWrite::new(store.clone(), clock.clone(), limits, &meter, Arc::new(move || over_memory));
         let handler = move |headers: HeaderMap, body: Body| {
             let receiver = receiver.clone();
             async move { receiver.receive(&headers, body).await }
@@ -185,7 +186,7 @@ impl Server {
         let url = format!("http://{}/api/v1/write", listener.local_addr().expect("bound"));
         serve("api", listener, Router::new().route("/api/v1/write", post(handler)), Guard::default(), &meter, cancel.clone());
         let client = reqwest::Client::builder().no_proxy().build().expect("client");
-        Server { url, store, meter, client, cancel }
+        Server { url, store, meter, clock, client, cancel }
     }
 
     async fn send_raw(&self, content_type: &str, encoding: &str, body: Vec<u8>) -> (u16, HeaderMap, String) {
@@ -265,6 +266,21 @@ async fn version_one_is_stored_and_answered_204() {
     let metadata = server.store.metadata.lock().expect("not poisoned").clone();
     assert_eq!((metadata[0].0.as_str(), metadata[0].1.kind, metadata[0].1.help.as_str()), ("up", MetricKind::Gauge, "is it"));
     assert_eq!(server.meter.counter("watchfire_ingest_accepted_total", &[("signal", "remote_write")]).get(), 3);
+}
+
+#[tokio::test]
+async fn what_is_stamped_after_the_clock_was_set_back_is_as_fresh_as_it_was() {
+    let server = Server::start().await;
+    let request = |after| v1::WriteRequest {
+        timeseries: vec![v1::TimeSeries { labels: labels(&[("__name__", "up")]), samples: vec![sample(after, 1.0)], ..Default::default() }],
+        ..Default::default()
+    };
+    // Ten years ahead, and set right again: the clock is carried on, and the senders never were wrong.
+    let years = 315_360_000_000;
+    server.clock.step_wall(Timestamp(NOW + years));
+    server.clock.step_wall(Timestamp(NOW));
+    assert_eq!(server.send(V1, &request(-500)).await.0, 204);
+    assert_eq!(server.stored(), [format!("up@{}=1", years - 500)]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::sample_labels::{LabelRules, Texts};
 use crate::series_cache::{Kind, NONE, SeriesCache};
 use hashbrown::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 use watchfire_model::{
     Appended, Exemplar, Labels, MetricKind, NativeHistogram, OriginId, STALE_NAN, SeriesId, SeriesSink, SpanId, Timestamp, TraceId, Value,
 };
@@ -86,17 +87,18 @@ impl<'a> Session<'a> {
         Counts { added: self.fresh, ..self.counts }
     }
 
-    /// Stores everything that was read, the stale markers of what is gone, and `report`, as one row at `at`.
-    pub fn commit(mut self, at: Timestamp, now: Timestamp, report: &[(SeriesId, f64)]) -> Appended {
+    /// Stores everything that was read, the stale markers of what is gone, and `report`, as one row at `at`. What the target itself stamped is moved by
+    /// `carried`: by how much the clock of `now` is ahead of the machine's.
+    pub fn commit(mut self, at: Timestamp, now: Timestamp, carried: Duration, report: &[(SeriesId, f64)]) -> Appended {
         if self.fresh > 0 || self.seen_live != self.cache.live || !self.cache.inherited.is_empty() {
             self.mark_stale();
         }
         let mut row = std::mem::take(&mut self.row);
         row.extend(report.iter().map(|(id, value)| (*id, Value::Float(*value))));
         let mut total = self.sink.append(self.rules.origin, at, now, &row);
-        self.append_timed(now, &mut total);
+        self.append_timed(now, carried, &mut total);
         for (id, mut exemplar, time) in self.exemplars.drain(..) {
-            exemplar.at = time.map_or(at, Timestamp);
+            exemplar.at = time.map_or(at, |time| Timestamp(time).saturating_add(carried));
             self.sink.exemplar(id, exemplar);
         }
         for family in std::mem::take(&mut self.cache.changed_families) {
@@ -155,13 +157,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn append_timed(&mut self, now: Timestamp, total: &mut Appended) {
+    fn append_timed(&mut self, now: Timestamp, carried: Duration, total: &mut Appended) {
         self.timed.sort_by_key(|(at, ..)| *at);
         let mut row: Vec<(SeriesId, Value)> = Vec::new();
         for group in self.timed.chunk_by(|a, b| a.0 == b.0) {
             row.clear();
             row.extend(group.iter().map(|(_, id, value)| (*id, value.clone())));
-            let part = self.sink.append(self.rules.timed_origin, Timestamp(group[0].0), now, &row);
+            let part = self.sink.append(self.rules.timed_origin, Timestamp(group[0].0).saturating_add(carried), now, &row);
             total.stored += part.stored;
             total.out_of_order += part.out_of_order;
             total.duplicate += part.duplicate;

@@ -3,6 +3,7 @@
 use crate::exposition::Format;
 use crate::{Counts, LabelRules, SeriesCache, Session, SessionRules};
 use recorder::Recorder;
+use std::time::Duration;
 use watchfire_model::{Labels, MetricKind, OriginId, Timestamp, Value};
 
 #[path = "../tests/support/recorder.rs"]
@@ -39,7 +40,7 @@ impl Target {
         match session.read(format, body) {
             Ok(()) => {
                 let counts = session.counts();
-                session.commit(at, at, &[]);
+                session.commit(at, at, Duration::ZERO, &[]);
                 Ok(counts)
             }
             Err(e) => {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use watchfire_fetch::Fetcher;
-use watchfire_model::{Clock, Counter, METRIC_NAME, Meter, MetricKind, OwnSeries, SeriesId, SeriesSink, Timestamp};
+use watchfire_model::{Clock, ClockReading, Counter, METRIC_NAME, Meter, MetricKind, OwnSeries, SeriesId, SeriesSink, Timestamp};
 
 /// A scrape that starts no later than this after its slot is given the slot's time, which makes times regular (Prometheus: `ScrapeTimestampTolerance`).
 const TOLERANCE: Duration = Duration::from_millis(2);
@@ -159,7 +159,7 @@ impl TargetLoop {
         let fetch =
             request::fetch(&self.job.fetcher, &self.job.settings, &self.plan.url, self.plan.timeout, self.body_bytes, &self.around.budget);
         let fetched = tokio::time::timeout(self.plan.timeout, fetch).await.unwrap_or(Err(ScrapeError::Timeout(self.plan.timeout)));
-        let now = self.around.clock.now();
+        let now = self.around.clock.read();
         let outcome = self.store(fetched, at, now, start);
         self.status.lock().scraped(at, start.elapsed(), outcome);
     }
@@ -169,7 +169,7 @@ impl TargetLoop {
         &mut self,
         fetched: Result<Page, ScrapeError>,
         at: Timestamp,
-        now: Timestamp,
+        now: ClockReading,
         start: tokio::time::Instant,
     ) -> Result<(u64, Vec<String>), String> {
         let mut session = Session::new(&mut self.cache, &*self.around.sink, &self.rules);
@@ -196,13 +196,13 @@ impl TargetLoop {
             .filter_map(|(id, value)| Some(((*id)?, value)))
             .collect();
         if let Err((reason, why)) = read {
-            session.fail(at, now, &report);
+            session.fail(at, now.wall, &report);
             self.around.meter.counter("watchfire_scrape_failures_total", &[("reason", reason)]).add(1);
             let why: String = why.chars().take(MAX_ERROR).collect();
             tracing::debug!(url = %self.plan.url, error = %watchfire_model::harmless(&why), "scrape failed");
             return Err(why);
         }
-        let stored = session.commit(at, now, &report);
+        let stored = session.commit(at, now.wall, now.carried, &report);
         self.samples.add(stored.stored as u64);
         let losses = [
             ("duplicate", counts.duplicate + stored.duplicate),

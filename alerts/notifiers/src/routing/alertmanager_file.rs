@@ -1,6 +1,7 @@
 //! Reads an `alertmanager.yml` as it is: routes, receivers with the templates of their messages, intervals and inhibition. Receivers of kinds
 //! that are not spoken are kept by name, so routing agrees, and are listed as ignored.
 
+use super::contradictions;
 use super::declared::{Declared, Email, File, Global, HttpConfig, PagerDuty, Route, Slack, Text, Webhook};
 use super::matchers::parse_matchers;
 use super::own;
@@ -26,10 +27,11 @@ use watchfire_template::receiver::Templates;
 const FILE_BYTES: usize = 4 << 20;
 const DEPTH: usize = 50;
 
-/// The receivers' entries as values: templates of texts are read from these.
+/// Settings as values: texts are read from these, and contradictions found in them.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Texts {
+    global: Value,
     receivers: Vec<BTreeMap<String, Value>>,
 }
 
@@ -74,6 +76,7 @@ pub fn load(text: &str, directory: Option<&Path>) -> Result<(Routing, Unfit), St
         parse_duration(text).map_err(|e| format!("global.resolve_timeout: {e}"))?;
     }
     let texts: Texts = serde_saphyr::from_str(text).unwrap_or_default();
+    contradictions::check(&texts.global, &texts.receivers)?;
     let none = BTreeMap::new();
     for (position, declared) in file.receivers.iter().enumerate() {
         let entries = texts.receivers.get(position).unwrap_or(&none);
@@ -136,7 +139,7 @@ fn add(nodes: &mut Vec<Node>, route: &Route, parent: &Node, depth: usize) -> Res
         return Err("group_interval and repeat_interval cannot be zero".to_owned());
     }
     let group_by = match &route.group_by {
-        Some(names) if names.iter().any(|n| n == "...") && names.len() > 1 => {
+        Some(names) if names.iter().any(|n| n == "...") && names.iter().any(|n| n != "...") => {
             return Err("cannot have wildcard group_by (`...`) and other labels at the same time".to_owned());
         }
         Some(names) if names.iter().any(|n| n == "...") => GroupBy::All,

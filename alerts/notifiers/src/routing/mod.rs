@@ -5,6 +5,7 @@
 
 mod alertmanager_file;
 mod calendar;
+mod contradictions;
 mod declared;
 mod matchers;
 mod own;

@@ -11,6 +11,7 @@ mod names;
 mod number;
 mod request;
 
+use crate::carried::StampedByOthers;
 use crate::inspect::{Findings, Stop, inspect};
 use crate::limits::Limits;
 use crate::refusal::{Refusal, Signal};
@@ -24,6 +25,7 @@ use prost::Message;
 use request::Writing;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use watchfire_model::{Gauge, Meter, Receipt, SeriesId, SeriesSink, Timestamp};
 
 /// Values nested deeper are shortened already here: prost gives up on them.
@@ -60,8 +62,8 @@ impl Translator {
         }
     }
 
-    /// Stores one `ExportMetricsServiceRequest`; `now` is its arrival.
-    pub(crate) fn request(&self, bytes: &[u8], now: Timestamp) -> Result<Receipt, Refusal> {
+    /// Stores one `ExportMetricsServiceRequest`; `now` is its arrival, on a clock that is `carried` ahead of that of its sender.
+    pub(crate) fn request(&self, bytes: &[u8], now: Timestamp, carried: Duration) -> Result<Receipt, Refusal> {
         let mut findings = Findings::default();
         inspect(bytes, &METRICS, 0, &self.limits, &mut findings).map_err(|stop| match stop {
             Stop::Wire(error) => Refusal::wire(Signal::Metrics, &error),
@@ -75,7 +77,8 @@ impl Translator {
         }
         let request = ExportMetricsServiceRequest::decode(&*clean).map_err(|error| Refusal::Decode(Signal::Metrics, error.to_string()))?;
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut writing = Writing::new(&*self.sink, &self.limits, &mut memory, now);
+        let sink = StampedByOthers { sink: &*self.sink, carried };
+        let mut writing = Writing::new(&sink, &self.limits, &mut memory, now);
         writing.request(&request);
         let mut receipt = writing.receipt();
         self.streams.set(memory.deltas.len() as f64);

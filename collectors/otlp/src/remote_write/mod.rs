@@ -7,6 +7,7 @@ mod v1;
 mod v2;
 
 use crate::budget::{Budget, Reservation};
+use crate::carried::StampedByOthers;
 use crate::http::body;
 use crate::limits::Limits;
 use crate::refusal::{Refusal, Signal};
@@ -77,7 +78,9 @@ impl RemoteWrite {
     }
 
     fn take_reserved(&self, headers: &HeaderMap, compressed: &Bytes, mut reservation: Reservation) -> Response<Body> {
-        let door = Door { sink: &*self.sink, limits: &self.limits, meter: &self.meter, now: self.clock.now() };
+        let reading = self.clock.read();
+        let sink = StampedByOthers { sink: &*self.sink, carried: reading.carried };
+        let door = Door { sink: &sink, limits: &self.limits, meter: &self.meter, now: reading.wall };
         match version_of(headers).and_then(|version| encoding_of(headers).map(|()| version)) {
             Ok(version) => door.take(version, compressed, &mut reservation),
             Err(refused) => door.refuse(&refused),
