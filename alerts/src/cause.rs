@@ -50,6 +50,8 @@ pub struct Candidate {
     pub independent: bool,
     /// Where on the service: label and value.
     pub place: Vec<(&'static str, String)>,
+    /// The server beside which the exporter stands whose series the alert is made of: it is about that as well.
+    pub beside: Option<String>,
 }
 
 impl Candidate {
@@ -63,7 +65,18 @@ impl Candidate {
             firing,
             independent: severity == Severity::Security,
             place: PLACE_LABELS.iter().filter_map(|name| labels.get(name).map(|value| (*name, value.to_owned()))).collect(),
+            beside: None,
         }
+    }
+
+    /// What the alert is about, under all names.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = &str> {
+        let beside = self.beside.as_deref().filter(|beside| self.service.as_deref() != Some(*beside));
+        self.service.as_deref().into_iter().chain(beside)
+    }
+
+    fn shares_subject(&self, other: &Candidate) -> bool {
+        self.subjects().any(|subject| other.subjects().any(|o| o == subject))
     }
 
     /// Who is called, where the alert is about calls to one of the others: by the breaker around them, or the far end of the edge.
@@ -101,6 +114,12 @@ pub fn subject(labels: &Labels) -> Option<&str> {
     SUBJECT_LABELS.iter().find_map(|name| labels.get(name))
 }
 
+/// The target whose series an alert is made of, where no label says that it is about something else.
+pub fn target(labels: &Labels) -> Option<&str> {
+    let subject = SUBJECT_LABELS.iter().find(|name| labels.get(name).is_some());
+    labels.get("instance").filter(|_| subject.is_some_and(|name| ["job", "instance"].contains(name)))
+}
+
 /// Explains each alert that has a cause: one entry per candidate, `None` where it stands for itself.
 /// `can_alert` says whether a service reports telemetry of its own, so that an alert on it is to be expected.
 pub fn explain(
@@ -119,7 +138,7 @@ pub fn explain(
         let callee = victim.callee().filter(|callee| graph.calls(service, callee));
         let below = match callee {
             Some(callee) => graph.reached_through(service, callee),
-            None => graph.reached(service),
+            None => graph.reached_by(victim),
         };
         let mut best: Option<(Rank, usize)> = None;
         for (reached, hops) in below.iter() {
@@ -136,7 +155,7 @@ pub fn explain(
         }
         let firing_parent = best.as_ref().is_some_and(|(_, c)| alerts[*c].firing);
         let fits = |name: &str| callee.is_some() || !fails_elsewhere(&mut graph, service, name, settings);
-        if !firing_parent && let Some(explanation) = probe(&below, service, &unhealthy, fits) {
+        if !firing_parent && let Some(explanation) = probe(&below, victim, &unhealthy, fits) {
             outside[i] = Some(explanation);
         } else if let Some((_, parent)) = best {
             parents[i] = Some(parent);
@@ -228,8 +247,7 @@ fn may_cause(alerts: &[Candidate], cause: usize, victim: usize, graph: &mut Grap
     if c.active_at > v.active_at.saturating_add(settings.tolerance) {
         return false;
     }
-    let (Some(from), Some(to)) = (c.service.as_deref(), v.service.as_deref()) else { return false };
-    if from == to {
+    if c.shares_subject(v) {
         let apart = c.active_at.since(v.active_at).max(v.active_at.since(c.active_at));
         // A breaker says that another service fails. What its own service suffers from is that only where both begin together.
         let other_fault = v.callee().is_some() && c.callee().is_none() && apart > settings.tolerance;
@@ -242,15 +260,16 @@ fn may_cause(alerts: &[Candidate], cause: usize, victim: usize, graph: &mut Grap
             && order(c, cause) < order(v, victim);
     }
     // Where each can reach the other, the earlier one is the cause.
-    let mutual = graph.reached(from).contains_key(to);
-    !mutual || (c.active_at, from, cause) < (v.active_at, to, victim)
+    let back = graph.reached_by(c);
+    let mutual = v.subjects().any(|to| back.contains_key(to));
+    !mutual || (c.active_at, &c.service, cause) < (v.active_at, &v.service, victim)
 }
 
 /// The deepest service that its probes find unhealthy and that `fits`.
-fn probe(below: &Reached, service: &str, unhealthy: &BTreeMap<String, String>, mut fits: impl FnMut(&str) -> bool) -> Option<Explanation> {
+fn probe(below: &Reached, victim: &Candidate, unhealthy: &BTreeMap<String, String>, mut fits: impl FnMut(&str) -> bool) -> Option<Explanation> {
     below
         .iter()
-        .filter(|(name, _)| &***name != service)
+        .filter(|(name, _)| victim.subjects().all(|own| own != &***name))
         .filter_map(|(name, hops)| unhealthy.get(&**name).map(|reason| (*hops, &**name, reason)))
         .filter(|(_, name, _)| fits(name))
         .max()
@@ -360,6 +379,20 @@ impl Graph<'_> {
 
     fn calls(&mut self, service: &str, callee: &str) -> bool {
         self.edges(service).iter().any(|edge| *edge.to == *callee)
+    }
+
+    /// Everything that what an alert is about depends on.
+    fn reached_by(&mut self, alert: &Candidate) -> Rc<Reached> {
+        let mut all: Vec<Rc<Reached>> = alert.subjects().map(|subject| self.reached(subject)).collect();
+        if all.len() == 1 {
+            return all.remove(0);
+        }
+        let mut merged = Reached::default();
+        for (name, hops) in all.iter().flat_map(|reached| reached.iter()) {
+            let known = merged.entry(name.clone()).or_insert(*hops);
+            *known = (*known).min(*hops);
+        }
+        Rc::new(merged)
     }
 
     /// A service, and what it depends on by its calls to `callee`.

@@ -17,18 +17,20 @@ impl<'a> Services<'a> {
     pub fn new(alerts: &'a [Candidate]) -> Self {
         let mut all: HashMap<&str, Vec<usize>> = HashMap::new();
         for (i, alert) in alerts.iter().enumerate() {
-            if let Some(service) = &alert.service {
-                all.entry(service).or_default().push(i);
+            for subject in alert.subjects() {
+                all.entry(subject).or_default().push(i);
             }
         }
         let quality = |i: &usize| (!alerts[*i].firing, alerts[*i].active_at, std::cmp::Reverse(alerts[*i].severity), *i);
         let mut places: HashMap<_, Vec<usize>> = HashMap::new();
+        let mut order: Vec<usize> = (0..alerts.len()).collect();
+        order.sort_by_key(quality);
         let mut positions = vec![0; alerts.len()];
+        order.iter().enumerate().for_each(|(position, i)| positions[*i] = position);
         for (service, list) in &mut all {
-            list.sort_by_key(quality);
+            list.sort_by_key(|i| positions[*i]);
             let labels: HashSet<&'static str> = list.iter().filter_map(|i| alerts[*i].place.first()).map(|(name, _)| *name).collect();
-            for (position, i) in list.iter().enumerate() {
-                positions[*i] = position;
+            for i in list.iter() {
                 for label in &labels {
                     let value = alerts[*i].place.iter().find(|(name, _)| name == label).map(|(_, value)| value.as_str());
                     places.entry((*service, *label, value)).or_default().push(*i);
@@ -45,7 +47,7 @@ impl<'a> Services<'a> {
     /// The best alert of a service that is acceptable for this victim. Where that is on the service itself, only those in its place can be.
     pub fn first(&self, service: &str, victim: &Candidate, mut acceptable: impl FnMut(usize) -> bool) -> Option<usize> {
         let mut first = |list: &[usize]| list.iter().copied().find(|c| acceptable(*c));
-        match victim.place.first().filter(|_| victim.service.as_deref() == Some(service)) {
+        match victim.place.first().filter(|_| victim.subjects().any(|own| own == service)) {
             None => first(self.of(service)),
             Some((label, value)) => {
                 let mut of = |value| self.places.get(&(service, *label, value)).and_then(|list| first(list));

@@ -48,6 +48,7 @@ fn alert(service: &str, active: i64) -> Candidate {
         firing: true,
         independent: false,
         place: Vec::new(),
+        beside: None,
     }
 }
 
@@ -262,6 +263,25 @@ fn who_works_off_messages_is_no_cause_of_who_sends_them() {
     let mut about = alert("web", 10);
     about.place = vec![("server", "mailer".into())];
     assert_eq!(roots(&[about, alert("mailer", 0)], &topology), [Some(Root::Alert(1)), None]);
+}
+
+#[test]
+fn what_an_exporter_says_and_what_is_said_of_its_server_is_one_fault() {
+    let of = |pairs: &[(&str, &str)], active| Candidate::of(&Labels::from_pairs(pairs.iter().copied()), Severity::Critical, Timestamp(active), true);
+    let down = [("alertname", "RedisDown"), ("job", "redis"), ("instance", "10.0.0.1:9121")];
+    assert_eq!(target(&Labels::from_pairs(down)), Some("10.0.0.1:9121"));
+    assert_eq!(target(&Labels::from_pairs([("service", "x"), ("instance", "a:1")])), None, "it is about something else");
+    let beside = |server: &str, active| Candidate { beside: Some(server.to_owned()), ..of(&down, active) };
+    let unhealthy = of(&[("alertname", "ServiceUnhealthy"), ("service", "10.0.0.1:6379")], 5_000);
+    let mut topology = graph(&[("web", "10.0.0.1:6379"), ("api", "redis")]);
+    topology.unhealthy = vec![("10.0.0.1:6379".to_owned(), "redis_up".to_owned())];
+    // Whichever was first speaks, and neither is explained by the check that both are about.
+    assert_eq!(roots(&[beside("10.0.0.1:6379", 0), unhealthy.clone()], &topology), [None, Some(Root::Alert(0))]);
+    assert_eq!(roots(&[beside("10.0.0.1:6379", 9_000), unhealthy.clone()], &topology), [Some(Root::Alert(1)), None]);
+    assert_eq!(roots(&[beside("10.0.0.9:6379", 0), unhealthy.clone()], &topology), [None, None], "another server");
+    // Who calls the server suffers from it, under either name.
+    let victims = [beside("10.0.0.1:6379", 0), alert("web", 20), alert("api", 20)];
+    assert_eq!(roots(&victims, &topology), [None, Some(Root::Alert(0)), Some(Root::Alert(0))]);
 }
 
 /// The database of the spans and the address that is probed are one place, no call apart.

@@ -1,6 +1,7 @@
 //! What dialects find, in one form for all systems.
 
 use super::State;
+use std::collections::BTreeMap;
 use watchfire_model::{Labels, METRIC_NAME, Value};
 
 /// One breaker of one service.
@@ -65,6 +66,16 @@ pub struct DialectRows {
 }
 
 impl DialectRows {
+    /// The server beside each exporter, where it stands beside one alone.
+    pub fn servers_by_exporter(&self) -> BTreeMap<&str, &str> {
+        let mut found: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+        for row in &self.servers {
+            let known = found.entry(&row.exporter).or_insert(Some(&row.service));
+            *known = known.filter(|service| *service == row.service);
+        }
+        found.into_iter().filter_map(|(exporter, service)| Some((exporter, service?))).collect()
+    }
+
     /// The unified series, each with its value.
     pub fn series(&self) -> Vec<(Labels, Value)> {
         let mut out = Vec::new();

@@ -36,7 +36,8 @@ impl Evaluator {
             }
         }
         let addresses = self.active();
-        let candidates: Vec<Candidate> = addresses.iter().filter_map(|a| self.alert(a)).map(candidate).collect();
+        let servers = self.dialects.as_ref().map(|dialects| dialects.rows().servers_by_exporter()).unwrap_or_default();
+        let candidates: Vec<Candidate> = addresses.iter().filter_map(|a| self.alert(a)).map(|alert| candidate(alert, &servers)).collect();
         let reporting = self.reporting(source, now.at, &candidates);
         let can_alert = |service: &str| reporting.contains(service);
         let explanations = cause::explain(&candidates, &*self.topology, &self.settings.cause, &can_alert);
@@ -190,15 +191,16 @@ impl Evaluator {
         let range = TimeRange { start: now.saturating_sub(self.engine.options().lookback), end: now };
         let selector = Selector::metric("traces_span_metrics_calls_total");
         let names = source.label_values("service_name", &[selector], range).unwrap_or_default();
-        names.into_iter().chain(candidates.iter().filter_map(|c| c.service.clone())).collect()
+        names.into_iter().chain(candidates.iter().flat_map(Candidate::subjects).map(str::to_owned)).collect()
     }
 }
 
-fn candidate(alert: &ActiveAlert) -> Candidate {
+fn candidate(alert: &ActiveAlert, servers: &BTreeMap<&str, &str>) -> Candidate {
     let firing = alert.life.state == AlertState::Firing;
+    let beside = cause::target(&alert.labels).and_then(|target| servers.get(target)).map(|server| (*server).to_owned());
     let candidate = Candidate::of(&alert.labels, notice::severity(&alert.labels), alert.life.active.at, firing);
     let stated = alert.annotations.get(INDEPENDENT).is_some_and(|text| text == "true");
-    Candidate { independent: candidate.independent || stated, ..candidate }
+    Candidate { independent: candidate.independent || stated, beside, ..candidate }
 }
 
 /// Gives the alert's next notice its place in the order. Starts at the time, so that an alert that was forgotten does not start over.

@@ -175,7 +175,7 @@ impl<'a> Dependents<'a> {
     pub fn new(candidates: &'a [Candidate], explanations: &'a [Option<Explanation>]) -> Self {
         let mut by_root: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for (explanation, candidate) in explanations.iter().zip(candidates).filter(|(_, c)| c.firing) {
-            if let (Some(explanation), Some(service)) = (explanation, &candidate.service) {
+            if let (Some(explanation), Some(service)) = (explanation, candidate.subjects().last()) {
                 by_root.entry(format!("{:?}", explanation.root)).or_default().insert(service);
             }
         }
@@ -184,11 +184,10 @@ impl<'a> Dependents<'a> {
 
     /// Sorted.
     pub fn of(&self, index: usize) -> Vec<String> {
-        let own = self.candidates[index].service.as_deref();
         let shared = self.explanations[index].as_ref().map(|e| e.root.clone());
         let roots = [Some(Root::Alert(index)), shared];
         let services: BTreeSet<&str> =
             roots.iter().flatten().filter_map(|root| self.by_root.get(&format!("{root:?}"))).flatten().copied().collect();
-        services.into_iter().filter(|s| Some(*s) != own).map(str::to_owned).collect()
+        services.into_iter().filter(|s| self.candidates[index].subjects().all(|own| own != *s)).map(str::to_owned).collect()
     }
 }

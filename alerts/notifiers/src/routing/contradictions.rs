@@ -76,11 +76,6 @@ fn entry_check(kind: &str, entry: &Map<String, Value>) -> Result<(), String> {
     let list = |key: &str| entry.get(key).and_then(Value::as_array).into_iter().flatten();
     match kind {
         "webhook_configs" => entry.get("url").map_or(Ok(()), url).map_err(|e| format!("url: {e}")),
-        "pagerduty_configs" => {
-            let keys = ["routing_key", "routing_key_file", "service_key", "service_key_file"];
-            let said: Vec<&str> = keys.into_iter().filter(|key| is_said(entry, key)).collect();
-            if said.len() > 1 { Err(format!("at most one of {} can be said", said.join(" and "))) } else { Ok(()) }
-        }
         "email_configs" => {
             let mut seen = BTreeSet::new();
             let names = entry.get("headers").and_then(Value::as_object).into_iter().flat_map(Map::keys);
@@ -136,7 +131,6 @@ mod tests {
             ("{slack_api_url: 'http://x/', slack_api_url_file: /x}", "slack_configs: []", "global: at most one of slack_api_url and slack_api_url_file"),
             ("{smtp_auth_password: a, smtp_auth_password_file: b}", "email_configs: []", "global: at most one of smtp_auth_password and"),
             ("{}", "pagerduty_configs: [{routing_key: x, routing_key_file: /x}]", "pagerduty_configs[0]: at most one of routing_key and routing_key_file"),
-            ("{}", "pagerduty_configs: [{routing_key: x, service_key: y}]", "at most one of routing_key and service_key"),
             ("{}", "webhook_configs: [{url: 'http://x', http_config: {authorization: {credentials: a, credentials_file: b}}}]", "http_config.authorization: at most one"),
             ("{}", "webhook_configs: [{url: 'http://x', http_config: {authorization: {credentials: a}, bearer_token: b}}]", "http_config: at most one of authorization and bearer_token"),
             ("{}", "webhook_configs: [{url: 'http://x', http_config: {authorization: {type: basic, credentials: a}}}]", "use basic_auth"),
