@@ -11,6 +11,7 @@ mod cardinality;
 mod compression;
 pub mod envelope;
 mod federation;
+mod graph;
 mod metrics;
 mod multipart;
 mod own;
@@ -104,6 +105,7 @@ pub fn router(api: Arc<Api>) -> Router {
     let mut router = Router::new()
         .route("/", get(|| async { "watchfire: see /api/watchfire/v1/status, /api/v1/query, /metrics\n" }))
         .route("/metrics", get(metrics::metrics))
+        .route("/graph", get(graph::graph))
         .route("/federate", get(federation::federate))
         .route("/-/healthy", get(|| async { "watchfire is Healthy.\n" }))
         .route("/-/ready", get(ready))

@@ -55,7 +55,7 @@ pub use dialect::{
 };
 pub use evaluator::{
     AlertRecord, AlertReport, Audience, EvaluationNote, Evaluator, EvaluatorSettings, EvidenceRequest, EvidenceSource, GroupReport, Paging,
-    RuleHealth, RuleReport, Standing, TickOutcome, graph_url,
+    RuleHealth, RuleReport, Standing, TickOutcome, graph_url, outward,
 };
 pub use files::{DiskFiles, RuleFiles};
 pub use identity::fingerprint;

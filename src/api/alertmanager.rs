@@ -68,7 +68,11 @@ pub async fn no_alerts() -> Told {
 
 async fn known_alerts(api: &Arc<Api>) -> Result<Vec<Alert>, Refused> {
     match api.reading(Request::Alerts, None).await? {
-        Reading::Alerts(alerts) => Ok(alerts.alerts),
+        // Routes and silences see alerts as they are sent.
+        Reading::Alerts(alerts) => {
+            let sent = |alert: Alert| Alert { labels: watchfire_alerts::outward(&alert.labels, &api.external_labels), ..alert };
+            Ok(alerts.alerts.into_iter().map(sent).collect())
+        }
         _ => Err(Refused(ApiError::internal("not what was asked for"))),
     }
 }

@@ -34,7 +34,7 @@ pub async fn blocking<T: Send + 'static>(
     .map_err(|e| ApiError::internal(format!("query failed: {e}")))?
 }
 
-fn evaluation_error(api: &Api, error: EvalError) -> ApiError {
+pub fn evaluation_error(api: &Api, error: EvalError) -> ApiError {
     match error {
         EvalError::TooManySamples { limit } => {
             api.refused_query("samples");

@@ -21,7 +21,7 @@ async fn instance() -> Instance {
     let config = files.path().join("config.toml");
     std::fs::write(
         &config,
-        "[receivers.ops]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n[[route]]\nto = [\"ops\"]\ngroup_by = [\"service\"]\n",
+        "[receivers.ops]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n[external_labels]\ncluster = \"eu\"\n[[route]]\nto = [\"ops\"]\ngroup_by = [\"service\"]\n",
     )
     .expect("written");
     let path = |p: &std::path::Path| p.display().to_string();
@@ -65,7 +65,10 @@ async fn alerts_and_silences_answer_as_in_alertmanager() {
     assert_eq!((&one["status"]["state"], &one["receivers"]), (&json!("active"), &json!([{"name": "ops"}])), "{one}");
     assert_eq!(one["annotations"], json!({"summary": "hi"}));
     assert!(one["generatorURL"].as_str().is_some_and(|u| u.ends_with("/graph?g0.expr=vector%281%29&g0.tab=1")), "{one}");
-    assert_eq!(it.alerts("filter=service%3D~%22a%7Cx%22").await, ["One"]);
+    let (status, page) = it.watchfire.get("/graph?g0.expr=vector%281%29&g0.tab=1").await;
+    assert!(status == 200 && page.starts_with("vector(1)\n\n{}  1\n"), "{page}");
+    assert_eq!(one["labels"]["cluster"], "eu", "as it is sent");
+    assert_eq!(it.alerts("filter=service%3D~%22a%7Cx%22&filter=cluster%3Deu").await, ["One"]);
     assert_eq!(it.alerts("filter=service!%3Da&filter=severity%3Dwarning").await, ["Two"]);
     assert_eq!(it.alerts("filter=zone%3D%22%22").await, ["One", "Two"]);
     assert!(it.alerts("receiver=nobody").await.is_empty());

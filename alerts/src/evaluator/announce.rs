@@ -45,8 +45,8 @@ impl Evaluator {
         let notified_as: Vec<_> = addresses.iter().filter_map(|a| self.alert(a)).map(|a| a.paging.severity).collect();
         let hears = |i: usize, severity: Severity| {
             let labels = &addresses[i].2;
-            let heard =
-                |audience: &Arc<dyn Audience>| audience.hears(&fingerprint(labels), &notice::outward(labels, &self.settings), severity);
+            let outward = || notice::outward(labels, &self.settings.external_labels);
+            let heard = |audience: &Arc<dyn Audience>| audience.hears(&fingerprint(labels), &outward(), severity);
             self.audience.as_ref().is_none_or(heard)
         };
         let unspoken = unspoken(&candidates, &explanations, &hears);

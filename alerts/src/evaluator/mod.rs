@@ -17,7 +17,7 @@ mod written;
 pub(crate) use evaluate::{ALERT_SERIES, Bench, alert_labels, alert_series, concerns, recorded, unwritten};
 pub use group::{EvaluationNote, RuleHealth};
 pub(crate) use group::{GroupRuntime, RuleRuntime};
-pub use notice::{EvidenceRequest, EvidenceSource, graph_url};
+pub use notice::{EvidenceRequest, EvidenceSource, graph_url, outward};
 pub use paging::Audience;
 pub use record::{AlertRecord, Paging, Standing};
 pub use report::{AlertReport, GroupReport, RuleReport};

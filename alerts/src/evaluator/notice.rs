@@ -44,9 +44,9 @@ pub fn graph_url(external_url: &str, expression: &str) -> String {
 }
 
 /// An alert's labels as others see them: with the external ones.
-pub(super) fn outward(alert: &Labels, settings: &EvaluatorSettings) -> Labels {
+pub fn outward(alert: &Labels, external: &Labels) -> Labels {
     let mut labels = alert.to_builder();
-    for external in settings.external_labels.iter() {
+    for external in external.iter() {
         if labels.get(&external.name).is_none() {
             labels.set(&external.name, &external.value);
         }
@@ -95,7 +95,7 @@ fn said(
         revision: alert.paging.revision,
         state: if resolved { NoticeState::Resolved } else { NoticeState::Firing },
         severity: alert.paging.severity.unwrap_or_else(|| severity(&alert.labels)),
-        labels: outward(&alert.labels, settings),
+        labels: outward(&alert.labels, &settings.external_labels),
         annotations: alert.annotations.clone(),
         active_at: alert.life.active.at,
         starts_at: alert.life.fired.unwrap_or(alert.life.active).at,
