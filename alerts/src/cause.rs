@@ -266,7 +266,12 @@ fn may_cause(alerts: &[Candidate], cause: usize, victim: usize, graph: &mut Grap
 }
 
 /// The deepest service that its probes find unhealthy and that `fits`.
-fn probe(below: &Reached, victim: &Candidate, unhealthy: &BTreeMap<String, String>, mut fits: impl FnMut(&str) -> bool) -> Option<Explanation> {
+fn probe(
+    below: &Reached,
+    victim: &Candidate,
+    unhealthy: &BTreeMap<String, String>,
+    mut fits: impl FnMut(&str) -> bool,
+) -> Option<Explanation> {
     below
         .iter()
         .filter(|(name, _)| victim.subjects().all(|own| own != &***name))

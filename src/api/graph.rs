@@ -53,10 +53,9 @@ fn page(expression: &str, value: &QueryValue) -> String {
                 format!("{}  {value}", harmless_limited(&sample.labels.to_string(), WIDTH))
             })
             .collect(),
-        QueryValue::Matrix(series) => series
-            .iter()
-            .map(|s| format!("{}  {} samples", harmless_limited(&s.labels.to_string(), WIDTH), s.times.len()))
-            .collect(),
+        QueryValue::Matrix(series) => {
+            series.iter().map(|s| format!("{}  {} samples", harmless_limited(&s.labels.to_string(), WIDTH), s.times.len())).collect()
+        }
     };
     let all = lines.len();
     lines.truncate(LINES);

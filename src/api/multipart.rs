@@ -72,7 +72,9 @@ mod tests {
 
     #[test]
     fn what_is_no_form_has_no_fields() {
-        for kind in ["multipart/form-data", "multipart/form-data; boundary=", "multipart/mixed; boundary=a", "application/x-www-form-urlencoded"] {
+        for kind in
+            ["multipart/form-data", "multipart/form-data; boundary=", "multipart/mixed; boundary=a", "application/x-www-form-urlencoded"]
+        {
             assert_eq!(boundary(kind), None, "{kind}");
         }
         assert_eq!(boundary("Multipart/Form-Data; charset=utf-8; Boundary=\"a b\""), Some("a b"));

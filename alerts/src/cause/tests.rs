@@ -267,7 +267,9 @@ fn who_works_off_messages_is_no_cause_of_who_sends_them() {
 
 #[test]
 fn what_an_exporter_says_and_what_is_said_of_its_server_is_one_fault() {
-    let of = |pairs: &[(&str, &str)], active| Candidate::of(&Labels::from_pairs(pairs.iter().copied()), Severity::Critical, Timestamp(active), true);
+    let of = |pairs: &[(&str, &str)], active| {
+        Candidate::of(&Labels::from_pairs(pairs.iter().copied()), Severity::Critical, Timestamp(active), true)
+    };
     let down = [("alertname", "RedisDown"), ("job", "redis"), ("instance", "10.0.0.1:9121")];
     assert_eq!(target(&Labels::from_pairs(down)), Some("10.0.0.1:9121"));
     assert_eq!(target(&Labels::from_pairs([("service", "x"), ("instance", "a:1")])), None, "it is about something else");

@@ -95,7 +95,8 @@ impl Layers {
 
     fn check_labels(&mut self, config: &Config) {
         for name in config.external_labels.keys() {
-            let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
             if !plain || name.starts_with("__") {
                 let message = format!("{name:?} is not the name of a label");
                 self.complain(&dotted(&["external_labels", name]), message, "letters, digits and underscores; cluster = \"eu-1\"");

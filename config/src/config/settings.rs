@@ -81,7 +81,11 @@ use SettingKind::{Address, Bool, Count, Duration, Path, Size, Text, TextList};
 
 /// Keys whose tables are read by their owners: (key, whether it is a list of tables, meaning).
 pub const OPEN_TABLES: [(&str, bool, &str); 6] = [
-    ("external_labels", false, "What tells this instance from others, by label; added to alerts that are sent and to series that are federated"),
+    (
+        "external_labels",
+        false,
+        "What tells this instance from others, by label; added to alerts that are sent and to series that are federated",
+    ),
     ("receivers", false, "How each receiver is reached, by name"),
     ("route", true, "Who hears which severity"),
     ("person", true, "People with channels, quiet hours and a daily summary"),

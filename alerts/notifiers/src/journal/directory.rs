@@ -1,6 +1,6 @@
 //! The state directory: ours alone, held by one process, written without following links.
 
-use super::JournalError;
+use super::{JournalError, is_full};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -54,7 +54,11 @@ impl StateDirectory {
             }
             Err(TryLockError::Error(e)) => return Err(failed("cannot lock", e)),
         }
-        lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(|e| failed("cannot write the lock in", e))?;
+        match lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())) {
+            // It is held all the same, only nobody reads by whom.
+            Err(e) if is_full(&e) => {}
+            written => written.map_err(|e| failed("cannot write the lock in", e))?,
+        }
         Ok(StateDirectory { path: path.to_owned(), _lock: lock })
     }
 

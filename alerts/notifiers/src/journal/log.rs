@@ -7,7 +7,7 @@
 use super::directory::StateDirectory;
 use super::faults::Faults;
 use super::record::{self, Found};
-use super::{JournalError, banner_bytes};
+use super::{JournalError, banner_bytes, is_full};
 use std::fs::File;
 use std::io::{self, Write};
 use watchfire_model::Timestamp;
@@ -32,6 +32,8 @@ pub struct Damage {
     pub banners: Vec<String>,
     /// Damaged files were copied, so the originals may be replaced.
     pub kept: bool,
+    /// There was no room to go on writing. What is there has been read, and the log is not sound until it is written anew.
+    pub full: Option<io::ErrorKind>,
 }
 
 /// The writing end.
@@ -125,15 +127,16 @@ impl SegmentLog {
             segment_bytes: SEGMENT_BYTES,
             faults,
         };
-        if segment == 0 || damage.lost_records > 0 {
+        let (what, opened) = if segment == 0 || damage.lost_records > 0 {
             // Nothing is appended to a damaged file.
             log.closed_bytes += log.length;
-            log.start_segment(segment + 1).map_err(failed(format!("cannot start a segment in {path}")))?;
+            (format!("cannot start a segment in {path}"), log.start_segment(segment + 1))
         } else {
-            let name = segment_name(segment);
-            let file = log.directory.reopen(&name).map_err(failed(format!("cannot open {path}/{name}")))?;
-            file.set_len(length).and_then(|()| file.sync_all()).map_err(failed(format!("cannot cut {path}/{name}")))?;
-            log.file = Some(positioned(file, length).map_err(failed(format!("cannot position in {path}/{name}")))?);
+            (format!("cannot go on in {path}/{}", segment_name(segment)), log.go_on())
+        };
+        match opened {
+            Err(error) if is_full(&error) => (log.file, damage.full) = (None, Some(error.kind())),
+            opened => opened.map_err(failed(what))?,
         }
         log.reserve();
         Ok((log, damage))
@@ -240,7 +243,18 @@ impl SegmentLog {
         self.closed_bytes + self.length
     }
 
+    /// Opens the last segment behind its last good record.
+    fn go_on(&mut self) -> io::Result<()> {
+        self.faults.at("open")?;
+        let file = self.directory.reopen(&segment_name(self.segment))?;
+        file.set_len(self.length)?;
+        file.sync_all()?;
+        self.file = Some(positioned(file, self.length)?);
+        Ok(())
+    }
+
     fn start_segment(&mut self, number: u64) -> io::Result<()> {
+        self.faults.at("open")?;
         let file = self.directory.create(&segment_name(number))?;
         self.directory.sync()?;
         self.file = Some(file);

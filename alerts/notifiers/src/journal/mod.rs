@@ -39,6 +39,11 @@ pub enum JournalError {
     Io { what: String, error: io::Error },
 }
 
+/// Whether there is only no room: nothing is wrong with what is there.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 fn banner_bytes(bytes: u64) -> String {
     format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" })
 }

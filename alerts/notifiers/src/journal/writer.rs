@@ -70,6 +70,7 @@ impl Journal {
         let mut state = State::default();
         let mut banners = Vec::new();
         let mut unreadable = 0u64;
+        let mut full = None;
         let log = match directory {
             Some(path) => {
                 let directory = StateDirectory::open(path)?;
@@ -79,6 +80,7 @@ impl Journal {
                     }
                 })?;
                 banners = damage.banners;
+                full = damage.full;
                 // Written anew, so that the same loss is not reported at every start.
                 if damage.lost_records > 0
                     && damage.kept
@@ -120,7 +122,11 @@ impl Journal {
             failures: meter.counter("watchfire_journal_failures_total", &[]),
             changed,
         };
-        writer.report(None);
+        match full {
+            // Evaluating and sending do not wait for room.
+            Some(kind) => writer.failed(&kind.into()),
+            None => writer.report(None),
+        }
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(&receiver))

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const FREE: [&str; 3] = ["headers", "details", "custom_fields"];
 const SMARTHOSTS: [&str; 2] = ["smarthost", "smtp_smarthost"];
 /// Parts of a Slack message that Alertmanager requires: the list, and of each of its entries, one of these.
-const SLACK_PARTS: [(&str, &[&[&str]]); 2] = [("actions", &[&["type"], &["text"], &["url", "name"]]), ("fields", &[&["title"], &["value"]])];
+const SLACK_PARTS: [(&str, &[&[&str]]); 2] =
+    [("actions", &[&["type"], &["text"], &["url", "name"]]), ("fields", &[&["title"], &["value"]])];
 
 /// # Errors
 /// The first contradiction, with its place.
@@ -109,7 +110,8 @@ fn is_said(table: &Map<String, Value>, key: &str) -> bool {
 /// An address without a host would be asked of whatever its path begins with. Paths are secrets, so none is shown.
 fn url(value: &Value) -> Result<(), String> {
     let Some(text) = value.as_str().filter(|t| !t.is_empty() && *t != "<secret>") else { return Ok(()) };
-    let Some((_, rest)) = text.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str())) else {
+    let Some((_, rest)) = text.split_once("://").filter(|(scheme, _)| ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()))
+    else {
         return Err("is no http or https address".to_owned());
     };
     if rest.is_empty() || rest.starts_with(['/', '?', '#']) { Err("names no host".to_owned()) } else { Ok(()) }
@@ -127,14 +129,38 @@ mod tests {
     #[test]
     fn a_secret_is_said_once() {
         for (global, receiver, expected) in [
-            ("{}", "slack_configs: [{api_url: 'http://x/', api_url_file: /x}]", "receiver \"a\": slack_configs[0]: at most one of api_url and api_url_file"),
-            ("{slack_api_url: 'http://x/', slack_api_url_file: /x}", "slack_configs: []", "global: at most one of slack_api_url and slack_api_url_file"),
+            (
+                "{}",
+                "slack_configs: [{api_url: 'http://x/', api_url_file: /x}]",
+                "receiver \"a\": slack_configs[0]: at most one of api_url and api_url_file",
+            ),
+            (
+                "{slack_api_url: 'http://x/', slack_api_url_file: /x}",
+                "slack_configs: []",
+                "global: at most one of slack_api_url and slack_api_url_file",
+            ),
             ("{smtp_auth_password: a, smtp_auth_password_file: b}", "email_configs: []", "global: at most one of smtp_auth_password and"),
-            ("{}", "pagerduty_configs: [{routing_key: x, routing_key_file: /x}]", "pagerduty_configs[0]: at most one of routing_key and routing_key_file"),
-            ("{}", "webhook_configs: [{url: 'http://x', http_config: {authorization: {credentials: a, credentials_file: b}}}]", "http_config.authorization: at most one"),
-            ("{}", "webhook_configs: [{url: 'http://x', http_config: {authorization: {credentials: a}, bearer_token: b}}]", "http_config: at most one of authorization and bearer_token"),
+            (
+                "{}",
+                "pagerduty_configs: [{routing_key: x, routing_key_file: /x}]",
+                "pagerduty_configs[0]: at most one of routing_key and routing_key_file",
+            ),
+            (
+                "{}",
+                "webhook_configs: [{url: 'http://x', http_config: {authorization: {credentials: a, credentials_file: b}}}]",
+                "http_config.authorization: at most one",
+            ),
+            (
+                "{}",
+                "webhook_configs: [{url: 'http://x', http_config: {authorization: {credentials: a}, bearer_token: b}}]",
+                "http_config: at most one of authorization and bearer_token",
+            ),
             ("{}", "webhook_configs: [{url: 'http://x', http_config: {authorization: {type: basic, credentials: a}}}]", "use basic_auth"),
-            ("{http_config: {bearer_token: a, basic_auth: {username: b}}}", "email_configs: []", "global.http_config: at most one of basic_auth and bearer_token"),
+            (
+                "{http_config: {bearer_token: a, basic_auth: {username: b}}}",
+                "email_configs: []",
+                "global.http_config: at most one of basic_auth and bearer_token",
+            ),
             ("{}", "opsgenie_configs: [{api_key: a, api_key_file: b}]", "opsgenie_configs[0]: at most one of api_key and api_key_file"),
         ] {
             let said = refused(global, receiver);
@@ -155,12 +181,20 @@ mod tests {
             ("{smtp_smarthost: mail}", "email_configs: []", "global.smtp_smarthost: \"mail\" has no port; write it like \"mail:587\""),
             ("{smtp_smarthost: 'mail:'}", "email_configs: []", "has no port"),
             ("{smtp_from: a@b}", "email_configs: [{to: x@y, smarthost: mail}]", "email_configs[0].smarthost: \"mail\" has no port"),
-            ("{smtp_from: a@b}", "email_configs: [{to: x@y, smarthost: 'm:25', headers: {Subject: a, subject: b}}]", "\"subject\" is there twice"),
+            (
+                "{smtp_from: a@b}",
+                "email_configs: [{to: x@y, smarthost: 'm:25', headers: {Subject: a, subject: b}}]",
+                "\"subject\" is there twice",
+            ),
             ("{slack_api_url: x}", "slack_configs: []", "global.slack_api_url: is no http or https address"),
             ("{}", "webhook_configs: [{url: 'http:///y'}]", "webhook_configs[0]: url: names no host"),
             ("{}", "slack_configs: [{api_url: 'http://x/', actions: [{type: button, text: x}]}]", "actions[0]: url or name is missing"),
             ("{}", "slack_configs: [{api_url: 'http://x/', fields: [{title: x, value: y}, {title: x}]}]", "fields[1]: value is missing"),
-            ("{}", "slack_configs: [{api_url: 'http://x/', actions: [{type: b, text: x, url: y, confirm: {}}]}]", "confirm: text is missing"),
+            (
+                "{}",
+                "slack_configs: [{api_url: 'http://x/', actions: [{type: b, text: x, url: y, confirm: {}}]}]",
+                "confirm: text is missing",
+            ),
         ] {
             let said = refused(global, receiver);
             assert!(said.contains(expected), "{global} {receiver}: {said:?}");

@@ -222,6 +222,30 @@ fn damage_is_reported_once_and_not_again_at_the_next_start() {
 }
 
 /// Fails every operation at this place while the switch is on.
+/// A machine whose disk has filled up is the one whose evaluator is started again, and it has something to tell.
+#[tokio::test]
+async fn a_full_disk_at_the_start_keeps_nothing_from_going_on() {
+    for kept in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        if kept {
+            assert!(open(directory.path(), Faults::default()).0.commit(put("a", "1"), Vec::new()));
+        }
+        let on = Arc::new(AtomicBool::new(true));
+        let full = failing("open", std::io::ErrorKind::StorageFull, &on);
+        let (journal, recovered) = open(directory.path(), full);
+        assert_eq!(held(&recovered).contains_key("a"), kept);
+        let trouble = journal.trouble().expect("said");
+        assert!(trouble.contains("state is not durable: no storage space"), "{trouble}");
+        assert!(!journal.commit(put("b", "2"), Vec::new()), "and it is not said to be kept");
+        on.store(false, Ordering::SeqCst);
+        eventually("it is durable again", || journal.commit(put("c", "3"), Vec::new())).await;
+        assert_eq!(journal.trouble(), None);
+        drop(journal);
+        let (_, recovered) = open(directory.path(), Faults::default());
+        assert_eq!(held(&recovered).len(), 2 + usize::from(kept));
+    }
+}
+
 fn failing(point: &'static str, kind: std::io::ErrorKind, on: &Arc<AtomicBool>) -> Faults {
     let on = on.clone();
     Faults::hook(move |at| if at == point && on.load(Ordering::SeqCst) { Err(kind.into()) } else { Ok(()) })
