@@ -16,7 +16,7 @@ pub struct Conclusion {
     pub rules: usize,
     pub last_evaluation: Option<Timestamp>,
     /// Groups and rules with health, timing and alerts.
-    pub groups: Vec<GroupReport>,
+    pub groups: Vec<Arc<GroupReport>>,
     /// The same as JSON, made for the first who asks.
     pub json: OnceLock<Json>,
 }
@@ -24,7 +24,7 @@ pub struct Conclusion {
 impl Conclusion {
     /// `data.groups` of `/api/v1/rules`.
     pub fn groups_json(&self) -> &[Json] {
-        let made = self.json.get_or_init(|| serde_json::to_value(&self.groups).unwrap_or_default());
+        let made = self.json.get_or_init(|| self.groups.iter().map(|group| serde_json::to_value(&**group).unwrap_or_default()).collect());
         made.as_array().map_or(&[], Vec::as_slice)
     }
 }

@@ -48,6 +48,8 @@ pub struct Candidate {
     pub firing: bool,
     /// No fault elsewhere explains it.
     pub independent: bool,
+    /// Since when, where it fires.
+    pub fired_at: Timestamp,
     /// Where on the service: label and value.
     pub place: Vec<(&'static str, String)>,
     /// The server beside which the exporter stands whose series the alert is made of: it is about that as well.
@@ -64,6 +66,7 @@ impl Candidate {
             active_at,
             firing,
             independent: severity == Severity::Security,
+            fired_at: active_at,
             place: PLACE_LABELS.iter().filter_map(|name| labels.get(name).map(|value| (*name, value.to_owned()))).collect(),
             beside: None,
         }
@@ -251,7 +254,8 @@ fn may_cause(alerts: &[Candidate], cause: usize, victim: usize, graph: &mut Grap
         let apart = c.active_at.since(v.active_at).max(v.active_at.since(c.active_at));
         // A breaker says that another service fails. What its own service suffers from is that only where both begin together.
         let other_fault = v.callee().is_some() && c.callee().is_none() && apart > settings.tolerance;
-        let order = |a: &Candidate, i| (std::cmp::Reverse(a.severity), a.active_at, i);
+        // Of two that are as loud, the one that fired first has been told.
+        let order = |a: &Candidate, i| (std::cmp::Reverse(a.severity), a.fired_at, a.active_at, i);
         return c.firing
             && v.firing
             && c.same_place(v)

@@ -69,9 +69,9 @@ impl Suite {
                 assert_eq!(outcome.evaluated, self.evaluator.rule_count(), "every slot is evaluated once");
                 let at = self.elapsed();
                 self.sent.extend(outcome.notices.into_iter().chain(outcome.refreshed).map(|n| (at, n)));
-                for rule in self.evaluator.groups().into_iter().flat_map(|g| g.rules) {
+                for rule in self.evaluator.groups().iter().flat_map(|g| &g.rules) {
                     assert_eq!(rule.last_error, None);
-                    self.states.entry(rule.name).or_default().push(rule.state.unwrap_or(""));
+                    self.states.entry(rule.name.clone()).or_default().push(rule.state.unwrap_or(""));
                 }
                 self.check_series();
             }

@@ -47,6 +47,7 @@ fn alert(service: &str, active: i64) -> Candidate {
         active_at: Timestamp(active * 1000),
         firing: true,
         independent: false,
+        fired_at: Timestamp(active * 1000),
         place: Vec::new(),
         beside: None,
     }
@@ -281,6 +282,8 @@ fn what_an_exporter_says_and_what_is_said_of_its_server_is_one_fault() {
     assert_eq!(roots(&[beside("10.0.0.1:6379", 0), unhealthy.clone()], &topology), [None, Some(Root::Alert(0))]);
     assert_eq!(roots(&[beside("10.0.0.1:6379", 9_000), unhealthy.clone()], &topology), [Some(Root::Alert(1)), None]);
     assert_eq!(roots(&[beside("10.0.0.9:6379", 0), unhealthy.clone()], &topology), [None, None], "another server");
+    let patient = Candidate { fired_at: Timestamp(60_000), ..beside("10.0.0.1:6379", 0) };
+    assert_eq!(roots(&[patient, unhealthy.clone()], &topology), [Some(Root::Alert(1)), None], "what fired first has been told");
     // Who calls the server suffers from it, under either name.
     let victims = [beside("10.0.0.1:6379", 0), alert("web", 20), alert("api", 20)];
     assert_eq!(roots(&victims, &topology), [None, Some(Root::Alert(0)), Some(Root::Alert(0))]);

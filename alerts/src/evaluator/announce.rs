@@ -198,9 +198,10 @@ impl Evaluator {
 fn candidate(alert: &ActiveAlert, servers: &BTreeMap<&str, &str>) -> Candidate {
     let firing = alert.life.state == AlertState::Firing;
     let beside = cause::target(&alert.labels).and_then(|target| servers.get(target)).map(|server| (*server).to_owned());
+    let fired_at = alert.life.fired.unwrap_or(alert.life.active).at;
     let candidate = Candidate::of(&alert.labels, notice::severity(&alert.labels), alert.life.active.at, firing);
     let stated = alert.annotations.get(INDEPENDENT).is_some_and(|text| text == "true");
-    Candidate { independent: candidate.independent || stated, beside, ..candidate }
+    Candidate { independent: candidate.independent || stated, beside, fired_at, ..candidate }
 }
 
 /// Gives the alert's next notice its place in the order. Starts at the time, so that an alert that was forgotten does not start over.

@@ -7,6 +7,7 @@ use crate::comparison::Comparison;
 use crate::identity::fingerprint;
 use crate::rule::Rule;
 use crate::state::ActiveAlert;
+use std::sync::Arc;
 use watchfire_model::reading::{Alert, AlertState};
 use watchfire_model::{Evidence, Timestamp};
 
@@ -27,8 +28,8 @@ impl Evaluator {
     }
 
     /// All groups and rules with health, timing and alerts: `data.groups` of `/api/v1/rules`.
-    pub fn groups(&self) -> Vec<GroupReport> {
-        self.groups.iter().map(group_report).collect()
+    pub fn groups(&self) -> Vec<Arc<GroupReport>> {
+        self.groups.iter().map(|group| group.told.get_or_init(|| Arc::new(group_report(group))).clone()).collect()
     }
 
     /// Pending and firing alerts: `data.alerts` of `/api/v1/alerts`.

@@ -1,11 +1,13 @@
 //! A rule group at run time: its schedule, the states of its rules, and what their last evaluations were like.
 
+use super::report::GroupReport;
 use super::settings::EvaluatorSettings;
 use super::written::Written;
 use crate::identity::spread;
 use crate::rule::{Rule, RuleGroup, RuleKind};
 use crate::state::{Moment, RuleState};
 use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use watchfire_model::reading::AlertState;
 use watchfire_model::{SeriesSink, Timestamp};
@@ -110,6 +112,8 @@ pub(crate) struct GroupRuntime {
     pub slot: Timestamp,
     pub took: Duration,
     pub missed: u64,
+    /// What was told of it since it was evaluated last: thousands of rules are not described anew for the few that are due.
+    pub told: OnceLock<Arc<GroupReport>>,
 }
 
 impl GroupRuntime {
@@ -127,6 +131,7 @@ impl GroupRuntime {
             slot: Timestamp::MIN,
             took: Duration::ZERO,
             missed: 0,
+            told: OnceLock::new(),
         }
     }
 

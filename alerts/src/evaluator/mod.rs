@@ -30,7 +30,7 @@ use crate::state::{ActiveAlert, Change, Moment, Transition};
 use crate::timeline::{ClockEvent, Timeline};
 use record::record_key;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use watchfire_model::reading::AlertState;
 use watchfire_model::{Appended, Cause, Clock, Labels, Meter, Notice, SeriesSink, SeriesSource, Timestamp, Topology};
@@ -205,6 +205,7 @@ impl Evaluator {
     pub fn restore(&mut self, records: Vec<AlertRecord>) {
         self.timeline.observe(self.clock.read(), None);
         let now = self.timeline.moment(self.timeline.now());
+        self.groups.iter_mut().for_each(|group| group.told = OnceLock::new());
         for record in records {
             let key = record.key();
             let at_home = |g: &GroupRuntime| g.file == record.file && g.name == record.group;
@@ -275,8 +276,9 @@ impl Evaluator {
             self.groups.iter().enumerate().filter_map(|(i, g)| g.due(now).map(|(slot, missed)| (slot, i, missed))).collect();
         due.sort_unstable();
         let mut ended = Vec::new();
+        let mut active: usize = self.groups.iter().flat_map(|g| &g.rules).map(RuleRuntime::active).sum();
         for (slot, index, missed) in due {
-            self.evaluate_group(index, slot, missed, &*source, reading.wall, &mut ended);
+            self.evaluate_group(index, slot, missed, &*source, reading.wall, &mut active, &mut ended);
             outcome.evaluated += self.groups[index].rules.len();
             self.last_evaluation = Some(slot);
         }
@@ -290,7 +292,8 @@ impl Evaluator {
         outcome
     }
 
-    /// Runs the rules of one group in order; each sees the series of those before it.
+    /// Runs the rules of one group in order; each sees the series of those before it. `active` counts the alerts of all rules.
+    #[allow(clippy::too_many_arguments)]
     fn evaluate_group(
         &mut self,
         index: usize,
@@ -298,12 +301,12 @@ impl Evaluator {
         missed: u64,
         source: &dyn SeriesSource,
         wall: Timestamp,
+        active: &mut usize,
         ended: &mut Vec<(Address, Change)>,
     ) {
         let now = self.timeline.moment(slot);
         let clock = self.clock.clone();
         let started = clock.read().awake;
-        let mut active: usize = self.groups.iter().flat_map(|g| &g.rules).map(RuleRuntime::active).sum();
         let topology = self.topology.clone();
         let owner = |service: &str| topology.owner(service);
         let mut bench = Bench {
@@ -322,10 +325,10 @@ impl Evaluator {
         let mut rules = std::mem::take(&mut group.rules);
         for (position, rule) in rules.iter_mut().enumerate() {
             let rule_started = clock.read().awake;
-            active -= rule.active();
-            bench.room = self.settings.alerts.saturating_sub(active);
+            *active -= rule.active();
+            bench.room = self.settings.alerts.saturating_sub(*active);
             let outcome = bench.evaluate(group, rule, now);
-            active += rule.active();
+            *active += rule.active();
             let took = evaluate::took(&*clock, rule_started);
             match outcome {
                 Ok(done) => {
@@ -356,6 +359,7 @@ impl Evaluator {
         }
         group.rules = rules;
         group.took = evaluate::took(&*clock, started);
+        group.told = OnceLock::new();
         let labels = [("rule_group", group.name.as_str())];
         self.meter.counter("watchfire_rule_group_iterations_total", &labels).add(1);
         self.meter.counter("watchfire_rule_group_iterations_missed_total", &labels).add(missed);

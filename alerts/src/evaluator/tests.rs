@@ -561,11 +561,25 @@ groups:
 }
 
 #[test]
+fn what_is_told_of_a_group_is_made_anew_when_it_was_evaluated() {
+    let group = |name: &str, interval: &str| {
+        format!("  - name: {name}\n    interval: {interval}\n    rules: [{{alert: A, expr: errors > 0, labels: {{of: {name}}}}}]\n")
+    };
+    let mut world = World::new(&format!("groups:\n{}{}", group("often", "15s"), group("seldom", "1d")));
+    world.round(&[("a", 1.0)]);
+    let before = world.evaluator.groups();
+    world.pass(15);
+    world.round(&[("a", 2.0)]);
+    let after = world.evaluator.groups();
+    assert!(!Arc::ptr_eq(&before[0], &after[0]) && Arc::ptr_eq(&before[1], &after[1]));
+    assert_ne!(before[0].last_evaluation, after[0].last_evaluation);
+}
+
+#[test]
 fn the_api_objects_have_the_fields_of_prometheus() {
     let mut world = World::new(ERRORS);
     world.round(&[("api", 0.5)]);
-    let json = serde_json::to_value(world.evaluator.groups()).expect("serialises");
-    let group = &json[0];
+    let group = serde_json::to_value(&*world.evaluator.groups()[0]).expect("serialises");
     assert_eq!((&group["name"], &group["interval"], &group["limit"]), (&"g".into(), &15.0.into(), &0.into()));
     let rule = &group["rules"][0];
     assert_eq!(
