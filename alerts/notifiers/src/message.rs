@@ -172,7 +172,11 @@ pub fn alert_text(alert: &MessageAlert) -> Text {
     let evidence = &notice.evidence;
     if let Some(value) = evidence.value {
         facts.push((
-            "value",
+            match notice.state {
+                NoticeState::Firing => "value",
+                // It is not that any more.
+                NoticeState::Resolved => "last value",
+            },
             match threshold(&evidence.expression) {
                 Some(threshold) => format!("{}, threshold {threshold}", number(value)),
                 None => number(value),
@@ -186,6 +190,11 @@ pub fn alert_text(alert: &MessageAlert) -> Text {
             let untold = if alert.told == Some(NoticeState::Firing) { "" } else { ", began and ended before this could be delivered" };
             facts.push(("fired", format!("{} until {} ({lasted}{untold})", moment(notice.starts_at), moment(notice.ends_at))));
         }
+    }
+    // Many rules say in general what it is in the one, and of what in the other.
+    let (summary, description) = (annotation(&["summary", "message", "description"]), annotation(&["description"]));
+    if !description.is_empty() && description != summary {
+        facts.push(("description", description));
     }
     if let Some(by) = &alert.acknowledged_by {
         facts.push(("acknowledged by", by.clone()));
@@ -222,7 +231,7 @@ pub fn alert_text(alert: &MessageAlert) -> Text {
     }
     Text {
         title: line(&title, TITLE),
-        summary: line(&annotation(&["summary", "message", "description"]), LINE),
+        summary: line(&summary, LINE),
         facts: facts.into_iter().map(|(name, text)| (name, line(&text, LINE))).collect(),
     }
 }
@@ -387,10 +396,25 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_a_rule_says_in_detail_is_not_left_out() {
+        let mut page = notice("KubePodCrashLooping", NoticeState::Firing);
+        page.annotations =
+            Labels::from_pairs([("summary", "Pod is crash looping."), ("description", "Pod shop/cart-0 restarts all the time.")]);
+        let text = alert_text(&alert(page.clone())).plain();
+        assert!(
+            text.contains("\nPod is crash looping.\n") && text.contains("\ndescription: Pod shop/cart-0 restarts all the time.\n"),
+            "{text}"
+        );
+        page.annotations = Labels::from_pairs([("description", "Pod shop/cart-0 restarts all the time.")]);
+        assert_eq!(alert_text(&alert(page)).plain().matches("Pod shop/cart-0").count(), 1);
+    }
+
+    #[test]
     fn a_resolve_nobody_was_warned_of_carries_both_times() {
         let mut unseen = alert(notice("HighErrorRate", NoticeState::Resolved));
         unseen.told = None;
         let text = alert_text(&unseen).plain();
+        assert!(text.contains("\nlast value: 0.08123"), "{text}");
         assert!(text.contains("fired: 2026-03-01 03:11:01 UTC until 2026-03-01 03:14:01 UTC (3m, began and ended before"), "{text}");
     }
 

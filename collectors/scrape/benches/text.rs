@@ -92,7 +92,7 @@ impl Steady {
     fn scrape(&mut self, page: &str) -> usize {
         let mut session = Session::new(&mut self.cache, &self.sink, &self.rules);
         session.read(Format::Text, page.as_bytes()).expect("the page is good");
-        session.commit(Timestamp(0), Timestamp(0), &[]).stored
+        session.commit(Timestamp(0), Timestamp(0), Duration::ZERO, &[]).stored
     }
 }
 

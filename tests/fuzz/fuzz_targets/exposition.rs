@@ -53,7 +53,7 @@ fn scrape(cache: &mut SeriesCache, sink: &Sink, rules: &SessionRules, format: Fo
         sink.0.lock().expect("not poisoned").rows.clear();
         return None;
     }
-    session.commit(Timestamp(1), Timestamp(1), &[]);
+    session.commit(Timestamp(1), Timestamp(1), std::time::Duration::ZERO, &[]);
     let mut rows = std::mem::take(&mut sink.0.lock().expect("not poisoned").rows);
     rows.sort();
     Some(rows)
