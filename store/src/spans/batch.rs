@@ -96,9 +96,11 @@ impl SpanEngine {
             }
             let (trace, parent) = (row.trace, row.parent);
             let mut told = Told { elsewhere: false, peer: pending.peer };
-            if matches!(pending.kind, SpanKind::Client | SpanKind::Producer) || pending.fetches {
+            let calls = matches!(pending.kind, SpanKind::Client | SpanKind::Producer);
+            if calls || pending.fetches {
                 let call = Outgoing {
-                    tag: key(trace, row.span),
+                    // Who calls is joined under its own id.
+                    tag: if calls { pending.joins_as } else { key(trace, row.span) },
                     parent: (parent != 0).then(|| key(trace, parent)),
                     service: pending.service,
                     peer: pending.peer,
