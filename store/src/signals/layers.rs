@@ -56,10 +56,57 @@ impl Layers {
     /// Whether a call is told by another span as well, and what it is to. What the other one said is corrected where it waits for an answer.
     #[inline]
     pub fn tell(&mut self, call: Outgoing, peers: &Peers, join: &mut Join) -> Told {
-        let Met { within, around, beside } = self.meet(call);
+        // Hardly ever is one met: they are looked at where they are, and copied only then.
+        let met = self.meets(&call).then(|| self.meet(&call));
+        if let Some(parent) = call.parent {
+            self.within[place(parent)] = call;
+        }
+        self.own[place(call.tag)] = call;
+        match met {
+            Some(met) => met.told(&call, peers, join),
+            None => Told { elsewhere: false, peer: call.peer },
+        }
+    }
+
+    #[inline]
+    fn meets(&self, call: &Outgoing) -> bool {
+        let parent = || call.parent.is_some_and(|tag| self.own[place(tag)].is(tag, call) || self.within[place(tag)].is_within(tag, call));
+        self.within[place(call.tag)].is_within(call.tag, call) || parent()
+    }
+
+    #[cold]
+    fn meet(&self, call: &Outgoing) -> Met {
+        let of_parent = |tag: u64| Some(self.within[place(tag)]).filter(|seen| seen.is_within(tag, call));
+        Met {
+            within: of_parent(call.tag),
+            around: call.parent.and_then(|tag| Some(self.own[place(tag)]).filter(|seen| seen.is(tag, call))),
+            beside: call.parent.and_then(of_parent),
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.own) + size_of_val(&*self.within)
+    }
+}
+
+fn place(tag: u64) -> usize {
+    tag as usize % PLACES
+}
+
+/// Calls that have come already.
+struct Met {
+    /// The newest within this one.
+    within: Option<Outgoing>,
+    around: Option<Outgoing>,
+    /// The newest within the same one.
+    beside: Option<Outgoing>,
+}
+
+impl Met {
+    fn told(self, call: &Outgoing, peers: &Peers, join: &mut Join) -> Told {
         let mut told = Told { elsewhere: false, peer: call.peer };
-        if let Some(inner) = within {
-            match layered(&call, &inner, peers) {
+        if let Some(inner) = self.within {
+            match layered(call, &inner, peers) {
                 Layered::Apart => {}
                 Layered::Carries => join.told(inner.tag),
                 Layered::Same => {
@@ -73,8 +120,8 @@ impl Layers {
                 }
             }
         }
-        if let Some(outer) = around {
-            match layered(&outer, &call, peers) {
+        if let Some(outer) = self.around {
+            match layered(&outer, call, peers) {
                 Layered::Apart => {}
                 Layered::Carries => told.elsewhere = true,
                 // Databases are counted as soon as they are told of.
@@ -87,38 +134,9 @@ impl Layers {
                 }
             }
         }
-        told.elsewhere |= beside.is_some_and(|other| other.is_beside(&call));
+        told.elsewhere |= self.beside.is_some_and(|other| other.is_beside(call));
         told
     }
-
-    #[inline]
-    fn meet(&mut self, call: Outgoing) -> Met {
-        let place = |tag: u64| tag as usize % PLACES;
-        let known =
-            |seen: Outgoing, filed: Option<u64>, tag: u64| Some(seen).filter(|seen| filed == Some(tag) && seen.service == call.service);
-        let inner = self.within[place(call.tag)];
-        let mut met = Met { within: known(inner, inner.parent, call.tag), around: None, beside: None };
-        if let Some(parent) = call.parent {
-            let (outer, other) = (self.own[place(parent)], std::mem::replace(&mut self.within[place(parent)], call));
-            met.around = known(outer, Some(outer.tag), parent);
-            met.beside = known(other, other.parent, parent);
-        }
-        self.own[place(call.tag)] = call;
-        met
-    }
-
-    pub fn bytes(&self) -> usize {
-        size_of_val(&*self.own) + size_of_val(&*self.within)
-    }
-}
-
-/// Calls that have come already.
-struct Met {
-    /// The newest within this one.
-    within: Option<Outgoing>,
-    around: Option<Outgoing>,
-    /// The newest within the same one.
-    beside: Option<Outgoing>,
 }
 
 /// What other spans say of a call.
@@ -155,6 +173,16 @@ fn is_transport(protocol: Protocol) -> bool {
 }
 
 impl Outgoing {
+    /// Whether it is the call of this tag, by the service that makes the other one.
+    fn is(&self, tag: u64, other: &Outgoing) -> bool {
+        self.tag == tag && self.service == other.service
+    }
+
+    /// Whether it is within the span of this tag, by the service that makes the other one.
+    fn is_within(&self, tag: u64, other: &Outgoing) -> bool {
+        self.parent == Some(tag) && self.service == other.service
+    }
+
     fn is_store(&self) -> bool {
         matches!(self.protocol, Protocol::Database | Protocol::Cache)
     }
