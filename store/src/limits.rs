@@ -76,6 +76,11 @@ impl StoreLimits {
         self.span_bytes().min(left).max(self.span_bytes() / 4)
     }
 
+    /// What errors, slow and pinned traces may have of so many bytes for spans.
+    pub fn kept_bytes(&self, spans: usize) -> usize {
+        part(spans as u64, self.kept_share)
+    }
+
     pub fn series_bytes(&self) -> usize {
         part(self.memory_bytes, self.series_share)
     }

@@ -200,7 +200,7 @@ impl Held {
 
     /// What was left behind keeps within its part, which gets smaller where everything else gets more.
     pub fn let_go(&self) {
-        let budget = (self.budget() as f64 * self.limits.kept_share.clamp(0.0, 1.0)) as usize;
+        let budget = self.limits.kept_bytes(self.budget());
         let mut rescued = self.rescued.lock();
         while rescued.notable_bytes + rescued.pinned_bytes > budget
             && let Some(oldest) = rescued.notable.pop_front()
