@@ -64,12 +64,14 @@ impl StoreEvidence {
         let lately = TimeRange::new(request.now.saturating_sub(SCRAPE_WINDOW), request.now);
         let mut read = BTreeSet::new();
         for selector in query.selectors() {
-            let selector = [selector];
-            for label in self.store.label_names(&selector, lately).unwrap_or_default() {
-                read.extend(known(self.store.label_values(&label, &selector, lately).unwrap_or_default()));
+            let visited = self.store.select(&selector, lately, &mut |view| {
+                read.extend(view.labels.iter().filter_map(|label| seen.get(&label.value).cloned()));
+            });
+            if visited.is_err() {
+                return Vec::new();
             }
         }
-        read.into_iter().collect()
+        read.into_iter().map(|name| name.to_string()).collect()
     }
 
     /// Traces since the alert began: of a rule about time the slowest; of others those that fail, in the services or, where these send nothing
