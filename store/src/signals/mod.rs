@@ -13,6 +13,7 @@ pub(crate) mod publish;
 pub(crate) mod repeats;
 pub mod sampling;
 pub(crate) mod services;
+pub(crate) mod stated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

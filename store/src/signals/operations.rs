@@ -3,6 +3,7 @@
 use super::histogram::Histogram;
 use super::publish::Published;
 use super::services::Services;
+use super::stated::Novelty;
 use super::{OVERFLOW, SignalSettings};
 use crate::spans::intern::{Operation, bounded};
 use foldhash::fast::FixedState;
@@ -52,9 +53,10 @@ pub(crate) struct OperationState {
     /// Called internal by its instrumentation, though it goes to a database.
     leaves: bool,
     /// Spans, and those of them that began a trace.
-    spans: u64,
+    pub spans: u64,
     roots: u64,
     pub root: Published,
+    pub novelty: Novelty,
 }
 
 pub(crate) struct Operations {
@@ -204,6 +206,7 @@ impl Operations {
             spans: 0,
             roots: 0,
             root: Published::default(),
+            novelty: Novelty::default(),
         });
         match self.free.pop() {
             Some(id) => {

@@ -35,8 +35,7 @@ pub(crate) struct PeerAttributes<'a> {
 
 impl<'a> PeerAttributes<'a> {
     /// Reads the few attributes that matter, under their stable and their older names (OpenTelemetry semantic conventions 1.44 and before 1.21). Into
-    /// what is empty, because 200 bytes would be copied if it were returned; in place, because half of the spans come here.
-    #[inline(always)]
+    /// what is empty, because 200 bytes would be copied if it were returned.
     pub fn read(&mut self, span: &SpanView<'a>) {
         let mut rest = span.attribute_fields();
         while !rest.is_empty() {

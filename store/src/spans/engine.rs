@@ -25,6 +25,7 @@ use crate::signals::peer_attributes::PeerAttributes;
 use crate::signals::repeats::Repeats;
 use crate::signals::sampling;
 use crate::signals::services::{Identity, Services};
+use crate::signals::stated::StatedLately;
 use crate::spans::wire::{self, Wire};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, VecDeque};
@@ -77,6 +78,7 @@ pub struct SpanEngine {
     /// How many services there were at the last publication.
     pub(super) services_published: usize,
     pub(super) peers: Peers,
+    pub(super) stated: StatedLately,
     pub(super) join: Join,
     pub(super) enclosing: Enclosing,
     pub(super) layers: Layers,
@@ -135,6 +137,7 @@ impl SpanEngine {
             addresses: BTreeMap::new(),
             services_published: 0,
             peers: Peers::new(settings.peers),
+            stated: StatedLately::new(),
             join: Join::new(JOIN_BITS),
             enclosing: Enclosing::default(),
             layers: Layers::default(),
@@ -247,6 +250,7 @@ impl SpanEngine {
     /// Bytes of the tables beside the spans themselves.
     pub fn table_bytes(&self) -> usize {
         self.join.bytes()
+            + self.stated.bytes()
             + self.enclosing.bytes()
             + self.layers.bytes()
             + self.nesting.bytes()
@@ -300,8 +304,8 @@ impl SpanVisitor for SpanEngine {
         let query = span.kind == SpanKind::Internal && self.operations.leaves(operation, || PeerAttributes::goes_to_store(span));
         let kind = if query { SpanKind::Client } else { span.kind };
         let service = self.services.get_mut(self.service);
-        let stated = if span.trace_state.is_empty() { None } else { sampling::weight(span.trace_state) };
-        let weight = stated.unwrap_or(service.weight);
+        let weight = if span.trace_state.is_empty() { None } else { sampling::weight(span.trace_state) };
+        let weight = weight.unwrap_or(service.weight);
         service.seen.spans += 1;
         service.seen.weighted += weight;
         let (start, duration, mended) = self.mend(span);
@@ -314,26 +318,23 @@ impl SpanVisitor for SpanEngine {
         let (mut names_queue, mut fetches) = (false, false);
         let mut joins = if part { SpanKind::Internal } else { kind };
         if matches!(kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
-            let mut attributes = PeerAttributes::default();
-            attributes.read(span);
-            failed |= span.status == SpanStatus::Unset && (attributes.states_error() || attributes.of_bullmq() && Self::job_failed(span));
-            protocol = attributes.protocol(kind);
+            let state = self.operations.get_mut(operation);
+            let call = self.stated.of(span, kind, &mut self.peers, &mut state.novelty, state.spans);
+            failed |= span.status == SpanStatus::Unset && (call.error || call.bullmq && Self::job_failed(span));
+            (protocol, batch, fetches, names_queue) = (call.protocol, call.batch, call.fetches, call.names_queue);
             // What is sent was published by the spans that created it, to which this one is linked.
-            reports = kind == SpanKind::Client && attributes.sends() && !span.links.is_empty();
+            reports = kind == SpanKind::Client && call.sends && !span.links.is_empty();
             // A connection that is had is part of the query that follows; one that is not had is all there is of it.
             let connects = matches!(protocol, Protocol::Database | Protocol::Cache) && !failed && span.name.ends_with(b"connect");
-            batch = attributes.batch();
-            fetches = attributes.fetches(kind);
-            names_queue = kind == SpanKind::Consumer && attributes.take_queue(span.name);
-            if kind == SpanKind::Consumer && !part && attributes.comes_back_empty(span) {
+            if call.empty && !part {
                 // Nothing was worked on.
                 operation = self.operations.find(self.service, span.name, SpanKind::Client, &mut self.services, &self.settings);
                 joins = SpanKind::Internal;
             }
-            if kind == SpanKind::Client && (connects || attributes.consumes()) {
+            if kind == SpanKind::Client && (connects || call.consumes) {
                 joins = SpanKind::Internal;
-            } else if kind != SpanKind::Consumer || attributes.processes() || names_queue {
-                peer = self.peers.find(&attributes, protocol);
+            } else {
+                peer = call.peer;
             }
         }
         let state = self.operations.get_mut(operation);
