@@ -98,6 +98,9 @@ fn silent_peers_become_nodes_under_the_name_their_caller_states() {
         (vec![text("net.peer.name", "legacy"), int("net.peer.port", 9000)], "app -> legacy:9000 [virtual_node] 1"),
         (vec![text("network.peer.address", "10.0.0.1")], "app -> 10.0.0.1 [virtual_node] 1"),
         (vec![text("http.url", "https://u@maps.example.org:8080/x?y")], "app -> maps.example.org:8080 [virtual_node] 1"),
+        (vec![text("url.full", "http://[::1]:9000/x"), text("http.method", "GET")], "app -> [::1]:9000 [virtual_node] 1"),
+        (vec![text("server.address", "::1"), int("server.port", 9000)], "app -> [::1]:9000 [virtual_node] 1"),
+        (vec![text("url.full", "https://maps.example.org:443/x")], "app -> maps.example.org [virtual_node] 1"),
         (vec![text("rpc.system", "grpc"), text("rpc.service", "pkg.Svc")], "app -> pkg.Svc [virtual_node] 1"),
         (vec![text("rpc.system.name", "grpc"), text("rpc.method", "pkg.New/Get")], "app -> pkg.New [virtual_node] 1"),
     ];
@@ -173,6 +176,22 @@ fn calls_that_a_service_no_longer_answers_are_calls_to_the_service_that_did_at_t
     bench.send("mail", vec![span(4, 41, 4, "GET /", SERVER)]);
     bench.pass(15 * SECONDS);
     assert!(edges(&bench).contains(&"web -> 10.0.0.7:8080 [virtual_node] 1".to_owned()), "{:?}", edges(&bench));
+}
+
+/// A call that is refused has no socket to tell of. It went to the same place as those before.
+#[test]
+fn a_call_without_a_socket_goes_where_those_with_one_went() {
+    let call = |id: u64| {
+        let named = span(id.into(), id, 0, "GET", CLIENT).with(text("http.request.method", "GET")).with(int("server.port", 8080));
+        named.with(text("server.address", "127.0.0.1")).with(text("url.full", "http://127.0.0.1:8080/orders"))
+    };
+    let mut bench = Bench::new();
+    bench.send("web", vec![call(1).with(text("network.peer.address", "127.0.0.1")).with(int("network.peer.port", 8080))]);
+    bench.send("orders", vec![span(1, 11, 1, "GET /orders", SERVER)]);
+    bench.pass(15 * SECONDS);
+    bench.send("web", vec![call(2).fails("refused")]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["web -> orders [] 2"]);
 }
 
 #[test]
@@ -403,4 +422,25 @@ fn what_went_wrong_is_an_error_where_no_status_says_it() {
     assert_eq!((calls("worker", "STATUS_CODE_ERROR"), calls("worker", "STATUS_CODE_UNSET")), (Some(2.0), Some(3.0)));
     assert_eq!((calls("web", "STATUS_CODE_ERROR"), calls("web", "STATUS_CODE_OK")), (Some(1.0), Some(1.0)));
     assert_eq!(calls("web", "STATUS_CODE_UNSET"), Some(2.0), "an exception that was caught is no failure");
+    let answer = |id: u64, attribute| span(id.into(), id, 0, "GET /", SERVER).with(int("http.request.size", 3)).with(attribute);
+    let mut meant = answer(20, int("http.response.status_code", 503));
+    meant.status = Some(Status { code: 1, ..Status::default() });
+    let failing = [
+        text("error.type", "Timeout"),
+        int("http.response.status_code", 500),
+        text("http.status_code", "502"),
+        text("outcome", "SERVER_ERROR"),
+    ];
+    let fine =
+        [int("http.response.status_code", 404), int("http.status_code", 200), text("error.type", ""), text("outcome", "CLIENT_ERROR")];
+    let answers = failing.into_iter().chain(fine).zip(21..).map(|(attribute, id)| answer(id, attribute));
+    bench.send("api", answers.chain([meant]).collect());
+    bench.send("caller", vec![get(40).with(int("http.response.status_code", 503)), get(41).with(int("http.status_code", 404))]);
+    bench.pass(5 * SECONDS);
+    let of = |service: &str| {
+        ["ERROR", "UNSET", "OK"]
+            .map(|status| bench.value(CALLS, &[("service_name", service), ("status_code", &format!("STATUS_CODE_{status}"))]))
+    };
+    assert_eq!(of("api"), [Some(4.0), Some(4.0), Some(1.0)], "4xx is the client's fault, and who says that all went well is believed");
+    assert_eq!(of("caller"), [Some(1.0), Some(1.0), None], "whether 4xx is a failure its instrumentation decides");
 }

@@ -178,3 +178,36 @@ fn what_a_probe_asks_is_the_service_that_answers_there() {
     assert_eq!(bench.value("watchfire_node_address", &[("node", "orders")]).map(f64::is_nan), Some(true));
     assert_eq!(bench.store.unhealthy()[0].0, "10.0.0.5:8003");
 }
+
+/// The first service behind a browser has no caller who sends spans. Its own spans say where it is called.
+#[test]
+fn what_a_probe_asks_is_the_service_that_says_it_is_called_there() {
+    let says = |id: u64, attributes: &[(&str, &str)]| {
+        let server = span(id.into(), id, 0, "GET /", SERVER).with(text("net.peer.name", "10.9.9.9")).with(int("net.peer.port", 50_000));
+        attributes.iter().fold(server, |server, (key, value)| match value.parse() {
+            Ok(number) => server.with(int(key, number)),
+            Err(_) => server.with(text(key, value)),
+        })
+    };
+    let mut bench = Bench::new();
+    bench.send("stable", vec![says(1, &[("server.address", "stable.local"), ("server.port", "8001"), ("url.scheme", "http")])]);
+    bench.send("plain", vec![says(2, &[("server.address", "shop.local"), ("url.scheme", "https")])]);
+    bench.send("older", vec![says(3, &[("net.host.name", "older.local"), ("net.host.port", "8003")])]);
+    bench.send("header", vec![says(4, &[("http.host", "header.local:8004"), ("net.host.port", "9999")])]);
+    bench.send("url", vec![says(5, &[("http.url", "http://url.local:8005/x")])]);
+    bench.send("vague", vec![says(6, &[("server.address", "vague.local")])]);
+    for (id, service) in [(7, "a"), (8, "b")] {
+        bench.send(service, vec![says(id, &[("http.host", "balancer.local:80")])]);
+    }
+    bench.pass(5 * SECONDS);
+    let addresses = bench.newest("watchfire_node_address");
+    let addresses: Vec<_> = addresses.iter().map(|(l, _)| (l.value("node"), l.value("address"))).collect();
+    let expected = [
+        ("header", "header.local:8004"),
+        ("older", "older.local:8003"),
+        ("plain", "shop.local:443"),
+        ("stable", "stable.local:8001"),
+        ("url", "url.local:8005"),
+    ];
+    assert_eq!(addresses, expected, "an address that several say is nobody's");
+}

@@ -3,10 +3,12 @@
 pub(crate) mod board;
 pub(crate) mod edges;
 pub(crate) mod enclosing;
+pub(crate) mod failure;
 pub mod histogram;
 pub(crate) mod join;
 pub(crate) mod layers;
 pub(crate) mod operations;
+pub(crate) mod own_place;
 pub(crate) mod peer;
 pub(crate) mod peer_attributes;
 pub(crate) mod publish;

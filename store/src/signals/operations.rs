@@ -78,6 +78,13 @@ impl OperationState {
         self.roots += u64::from(root);
     }
 
+    /// Whether this span is one of the few that are looked at closer, for what all of them say.
+    #[inline]
+    pub fn is_looked_at(&self) -> bool {
+        const EVERY: u64 = 64;
+        self.spans % EVERY == 1
+    }
+
     /// Whether it is what its service does by itself, as opposed to a part of something else.
     pub fn begins_traces(&self) -> bool {
         !matches!(self.identity.kind, SpanKind::Server | SpanKind::Consumer) && self.roots * 2 > self.spans

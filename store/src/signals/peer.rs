@@ -1,6 +1,7 @@
 //! The other end of a call, as the caller's attributes name it: databases, caches, queues and external services that send no spans themselves.
 
 use super::OVERFLOW;
+use super::own_place::OwnPlace;
 use super::peer_attributes::PeerAttributes;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -112,6 +113,17 @@ impl Peer {
     }
 }
 
+/// `host:port`, or the host alone where the port is zero.
+fn address(host: &[u8], port: u32) -> Arc<str> {
+    let text = String::from_utf8_lossy(host);
+    match (port, text.contains(':')) {
+        (0, _) => Arc::from(&*text),
+        _ if text.is_empty() => Arc::from(""),
+        (port, true) => Arc::from(format!("[{text}]:{port}")),
+        (port, false) => Arc::from(format!("{text}:{port}")),
+    }
+}
+
 /// Peers by what was said about them; bounded, everything beyond is one peer named `__overflow__`.
 pub(crate) struct Peers {
     limit: usize,
@@ -121,6 +133,8 @@ pub(crate) struct Peers {
     overflowed: Option<u32>,
     /// A peer was found to be a service since this was last asked.
     learned: Cell<bool>,
+    /// Where services answer, as they say themselves.
+    own: HashMap<Arc<str>, u32>,
     /// Names that are said of several databases or caches since this was last asked, and what the first of those is called by now.
     shared: HashMap<Arc<str>, Arc<str>>,
 }
@@ -134,6 +148,7 @@ impl Peers {
             hasher: FixedState::default(),
             overflowed: None,
             learned: Cell::new(false),
+            own: HashMap::new(),
             shared: HashMap::new(),
         }
     }
@@ -151,6 +166,23 @@ impl Peers {
             peer.answers.set(if known == NOBODY { service } else { SEVERAL });
             self.learned.set(true);
         }
+    }
+
+    /// A service was called at this place, by its own word.
+    #[cold]
+    pub fn answers_at(&mut self, place: &OwnPlace<'_>, service: u32) {
+        if place.host.is_empty() || place.port == 0 {
+            return;
+        }
+        let address = address(place.host, place.port);
+        let full = self.own.len() >= self.limit;
+        match self.own.get_mut(&address) {
+            Some(known) if *known == service || *known == SEVERAL => return,
+            Some(known) => *known = SEVERAL,
+            None if full => return,
+            None => drop(self.own.insert(address, service)),
+        }
+        self.learned.set(true);
     }
 
     /// What was published to this peer came through that queue; returns the queue.
@@ -172,9 +204,10 @@ impl Peers {
         self.learned.replace(false).then(addresses)
     }
 
-    /// Where services answer, as those who call them were told: address and service. An address behind which several answer is nobody's own.
+    /// Where services answer, as they say themselves and as those who call them were told: address and service. An address behind which several answer
+    /// is nobody's own.
     pub fn places(&self) -> HashMap<Arc<str>, u32> {
-        let mut places: HashMap<&Arc<str>, u32> = HashMap::new();
+        let mut places: HashMap<&Arc<str>, u32> = self.own.iter().map(|(address, service)| (address, *service)).collect();
         let called = |p: &&Peer| p.configured && matches!(p.protocol, Protocol::Call | Protocol::Http | Protocol::Grpc);
         for peer in self.peers.iter().filter(called).filter(|p| !p.address.is_empty()) {
             let service = peer.answers.get();
@@ -269,14 +302,11 @@ impl Peers {
                 (self.peers.len() - 1) as u32
             });
         }
-        let at = |address: &[u8], port: u32| {
-            let text = String::from_utf8_lossy(address);
-            if port == 0 || text.is_empty() { Arc::from(&*text) } else { Arc::from(format!("{text}:{port}")) }
-        };
         let of_store = matches!(protocol, Protocol::Database | Protocol::Cache);
-        let (name, place_told) = (at(base, if of_store { 0 } else { port }), attributes.place());
+        let (name, place_told) = (address(base, if of_store { 0 } else { port }), attributes.place());
         let of_url = place_told.0.is_empty() && protocol == Protocol::Http;
-        let address = if of_url { attributes.place_of_url() } else { at(place_told.0, place_told.1) };
+        let (host, place_port) = if of_url { attributes.place_of_url() } else { place_told };
+        let address = address(host, place_port);
         let system = attributes.system();
         let system = Arc::from(&*String::from_utf8_lossy(&system[..system.len().min(LONGEST)]));
         let stated = attributes.states_service();

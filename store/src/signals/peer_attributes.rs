@@ -1,8 +1,8 @@
 //! What the attributes of a span say about the other end of its call, under their stable and their older names.
 
+use super::failure;
 use super::peer::{LONGEST, Protocol};
 use crate::spans::wire::{self, AnyText, Wire};
-use std::sync::Arc;
 use watchfire_model::{AttributeValue, SpanKind, SpanView};
 
 const SQS: &[u8] = b"aws_sqs";
@@ -28,6 +28,8 @@ pub(crate) struct PeerAttributes<'a> {
     rpc_system: &'a [u8],
     error: &'a [u8],
     port: u32,
+    /// Of HTTP.
+    status: u32,
     /// Messages that one span is about, where it says so.
     messages: Option<u32>,
     http: bool,
@@ -89,6 +91,7 @@ impl<'a> PeerAttributes<'a> {
             14 if key == b"db.system.name" => &mut self.db_system,
             15 if key == b"rpc.system.name" => &mut self.rpc_system,
             16 if key == b"messaging.system" => &mut self.messaging_system,
+            16 if key == b"http.status_code" => return self.status = failure::status(any()),
             17 if key == b"service.peer.name" => &mut self.service,
             17 if key == b"bullmq.queue.name" => {
                 self.messaging_system = b"bullmq";
@@ -100,6 +103,7 @@ impl<'a> PeerAttributes<'a> {
             20 if key == b"network.peer.address" => &mut self.socket_address,
             21 if key == b"messaging.destination" && self.destination.is_empty() => &mut self.destination,
             24 if key == b"messaging.operation.type" => &mut self.operation,
+            25 if key == b"http.response.status_code" => return self.status = failure::status(any()),
             26 if key == b"messaging.destination.name" => &mut self.destination,
             29 if key == b"messaging.batch.message_count" => return self.messages = Some(messages(any())),
             30 if key == b"messaging.destination.template" => &mut self.template,
@@ -135,10 +139,10 @@ impl<'a> PeerAttributes<'a> {
         }
     }
 
-    /// Whether it says what went wrong, as the conventions ask of an operation that failed and of no other.
+    /// Whether it says what went wrong, as the conventions ask of an operation that failed and of no other, or that the server failed.
     #[inline]
     pub fn states_error(&self) -> bool {
-        !self.error.is_empty()
+        !self.error.is_empty() || self.status >= failure::SERVER_ERROR
     }
 
     #[inline]
@@ -243,16 +247,15 @@ impl<'a> PeerAttributes<'a> {
         if !destination.is_empty() {
             return (destination, 0);
         }
-        let port = if matches!(self.port, 80 | 443) { 0 } else { self.port };
-        let (address, _) = self.place();
-        if !address.is_empty() && address != self.socket_address {
-            return (address, port);
-        }
-        let of_url = host(self.url);
-        if !of_url.is_empty() {
-            return (of_url, 0);
-        }
-        if self.socket_address.is_empty() { (self.rpc_service(), 0) } else { (self.socket_address, port) }
+        let told = [self.address, self.old_address].into_iter().find(|address| !address.is_empty()).unwrap_or_default();
+        // What is told may be no more than the socket knows; the URL says what was asked for. Where no socket came about, both must come to one name.
+        let ((host, port), socket) = (authority(self.url), (self.socket_address, self.port));
+        let (name, port) = match (told.is_empty(), host.is_empty()) {
+            (_, false) if told.is_empty() || told == self.socket_address => (host, port),
+            (false, _) => (told, self.port),
+            (true, _) => socket,
+        };
+        if name.is_empty() { (self.rpc_service(), 0) } else { (name, if matches!(port, 80 | 443) { 0 } else { port }) }
     }
 
     pub(super) fn states_service(&self) -> bool {
@@ -265,15 +268,10 @@ impl<'a> PeerAttributes<'a> {
     }
 
     /// Where the URL of a call leads to, with the port that its scheme stands for.
-    pub(super) fn place_of_url(&self) -> Arc<str> {
-        let authority = host(self.url);
-        let text = String::from_utf8_lossy(&authority[..authority.len().min(LONGEST)]);
-        let port = [(&b"http://"[..], 80), (b"https://", 443)].into_iter().find(|(scheme, _)| self.url.starts_with(scheme));
-        let stated = text.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-        match port {
-            Some((_, port)) if !stated && !text.is_empty() => format!("{text}:{port}").into(),
-            _ => Arc::from(&*text),
-        }
+    pub(super) fn place_of_url(&self) -> (&'a [u8], u32) {
+        let (host, port) = authority(self.url);
+        let of_scheme = [(&b"http://"[..], 80), (b"https://", 443)].into_iter().find(|(scheme, _)| self.url.starts_with(scheme));
+        (&host[..host.len().min(LONGEST)], if port == 0 { of_scheme.map_or(0, |(_, port)| port) } else { port })
     }
 
     /// Where the peer is: address and port, zero where that is not known.
@@ -320,11 +318,19 @@ fn number(any: &[u8]) -> Option<u32> {
     }
 }
 
-/// Host and port of a URL.
-fn host(url: &[u8]) -> &[u8] {
-    let Some(scheme) = url.windows(3).take(12).position(|w| w == b"://") else { return &[] };
+/// Host and port of a URL; zero where it states no port.
+pub(super) fn authority(url: &[u8]) -> (&[u8], u32) {
+    let Some(scheme) = url.windows(3).take(12).position(|w| w == b"://") else { return (&[], 0) };
     let authority = url[scheme + 3..].split(|b| matches!(b, b'/' | b'?' | b'#')).next().unwrap_or_default();
-    authority.rsplit(|b| *b == b'@').next().unwrap_or_default()
+    host_and_port(authority.rsplit(|b| *b == b'@').next().unwrap_or_default())
+}
+
+/// The parts of `host:port`, `host`, `[::1]:port` or `[::1]`; zero where there is no port.
+pub(super) fn host_and_port(place: &[u8]) -> (&[u8], u32) {
+    let port = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u16>().ok();
+    let stated = place.iter().rposition(|b| *b == b':').and_then(|colon| Some((&place[..colon], port(&place[colon + 1..])?)));
+    let (host, port) = stated.map_or((place, 0), |(host, port)| (host, u32::from(port)));
+    (host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host), port)
 }
 
 fn is_cache(system: &[u8]) -> bool {

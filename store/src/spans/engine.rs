@@ -17,23 +17,24 @@ use crate::signals::SignalSettings;
 use crate::signals::board::Board;
 use crate::signals::edges::Edges;
 use crate::signals::enclosing::{Enclosing, Nesting};
+use crate::signals::failure;
 use crate::signals::join::Join;
 use crate::signals::layers::Layers;
 use crate::signals::operations::Operations;
+use crate::signals::own_place::OwnPlace;
 use crate::signals::peer::{NOBODY, Peers, Protocol};
 use crate::signals::peer_attributes::PeerAttributes;
 use crate::signals::repeats::Repeats;
 use crate::signals::sampling;
 use crate::signals::services::{Identity, Services};
 use crate::signals::stated::StatedLately;
-use crate::spans::wire::{self, Wire};
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{
-    AttributeValue, Counter, Meter, OriginId, ResourceView, SeriesId, SeriesSink, SpanKind, SpanStatus, SpanView, SpanVisitor, Timestamp,
-    UNKNOWN_SERVICE, Value,
+    Counter, Meter, OriginId, ResourceView, SeriesId, SeriesSink, SpanKind, SpanStatus, SpanView, SpanVisitor, Timestamp, UNKNOWN_SERVICE,
+    Value,
 };
 
 /// Resources and scopes found by their bytes.
@@ -222,31 +223,6 @@ impl SpanEngine {
         (start, 0, MENDED)
     }
 
-    /// Whether a server span has an HTTP status of 400 or more.
-    fn http_failed(span: &SpanView<'_>) -> bool {
-        wire::Fields::new(span.attribute_fields()).any(|field| {
-            let (9, Wire::Bytes(message)) = field else { return false };
-            let (key, value) = wire::key_value(message);
-            matches!(key, b"http.response.status_code" | b"http.status_code")
-                && match wire::scalar(value) {
-                    AttributeValue::Int(code) => code >= 400,
-                    AttributeValue::Str(code) => code.parse::<u16>().is_ok_and(|code| code >= 400),
-                    _ => false,
-                }
-        })
-    }
-
-    /// What a span of BullMQ says of its job, which it has no status for: an event.
-    fn job_failed(span: &SpanView<'_>) -> bool {
-        let happened = |names: [&[u8]; 2]| {
-            wire::Fields::new(span.body).any(|field| {
-                let (11, Wire::Bytes(event)) = field else { return false };
-                wire::Fields::new(event).any(|field| matches!(field, (2, Wire::Bytes(name)) if names.contains(&name)))
-            })
-        };
-        happened([b"job failed", b"exception"]) && !happened([b"job completed"; 2])
-    }
-
     /// Bytes of the tables beside the spans themselves.
     pub fn table_bytes(&self) -> usize {
         self.join.bytes()
@@ -309,10 +285,10 @@ impl SpanVisitor for SpanEngine {
         service.seen.spans += 1;
         service.seen.weighted += weight;
         let (start, duration, mended) = self.mend(span);
-        let service = self.services.get(self.service);
         let mut failed = span.status == SpanStatus::Error;
-        if service.http_4xx_is_error && span.kind == SpanKind::Server && !failed {
-            failed = Self::http_failed(span);
+        if span.kind == SpanKind::Server && span.status == SpanStatus::Unset {
+            let least = if self.services.get(self.service).http_4xx_is_error { 400 } else { failure::SERVER_ERROR };
+            failed = failure::answered_badly(span, least);
         }
         let (mut peer, mut protocol, mut reports, mut batch) = (NOBODY, Protocol::Call, false, None);
         let (mut names_queue, mut fetches) = (false, false);
@@ -320,7 +296,7 @@ impl SpanVisitor for SpanEngine {
         if matches!(kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
             let state = self.operations.get_mut(operation);
             let call = self.stated.of(span, kind, &mut self.peers, &mut state.novelty, state.spans);
-            failed |= span.status == SpanStatus::Unset && (call.error || call.bullmq && Self::job_failed(span));
+            failed |= span.status == SpanStatus::Unset && (call.error || call.bullmq && failure::job_failed(span));
             (protocol, batch, fetches, names_queue) = (call.protocol, call.batch, call.fetches, call.names_queue);
             // What is sent was published by the spans that created it, to which this one is linked.
             reports = kind == SpanKind::Client && call.sends && !span.links.is_empty();
@@ -339,6 +315,10 @@ impl SpanVisitor for SpanEngine {
         }
         let state = self.operations.get_mut(operation);
         state.seen(span.parent_id.is_zero());
+        if span.kind == SpanKind::Server && state.is_looked_at() {
+            self.peers.answers_at(&OwnPlace::read(span), self.service);
+        }
+        let state = self.operations.get_mut(operation);
         if state.local.0 != self.open.epoch {
             state.local = (self.open.epoch, self.open.add_operation(&state.identity));
         }
