@@ -39,12 +39,13 @@ struct Flow {
     seconds_before: Option<f64>,
 }
 
-const REQUESTS: &str = "sum by (client, server) (rate(traces_service_graph_request_total[1m]))";
-const BEFORE: &str = "max_over_time(sum by (client, server) (rate(traces_service_graph_request_total[2m]))[10m:1m])";
-const FAILURES: &str = "sum by (client, server) (rate(traces_service_graph_request_failed_total[1m]))";
-const WORST: &str = "max_over_time((sum by (client, server) (rate(traces_service_graph_request_failed_total[1m])) / sum by (client, server) (rate(traces_service_graph_request_total[1m])))[5m:15s])";
-const SECONDS: &str = "sum by (client, server) (rate(traces_service_graph_request_client_seconds_sum[1m])) / sum by (client, server) (rate(traces_service_graph_request_client_seconds_count[1m]))";
-const SECONDS_BEFORE: &str = "sum by (client, server) (rate(traces_service_graph_request_client_seconds_sum[10m] offset 2m)) / sum by (client, server) (rate(traces_service_graph_request_client_seconds_count[10m] offset 2m))";
+/// Calls, not messages: that a consumer takes no more of them its producer does not decide.
+const REQUESTS: &str = "sum by (client, server) (rate(traces_service_graph_request_total{connection_type!=\"messaging_system\"}[1m]))";
+const BEFORE: &str = "max_over_time(sum by (client, server) (rate(traces_service_graph_request_total{connection_type!=\"messaging_system\"}[2m]))[10m:1m])";
+const FAILURES: &str = "sum by (client, server) (rate(traces_service_graph_request_failed_total{connection_type!=\"messaging_system\"}[1m]))";
+const WORST: &str = "max_over_time((sum by (client, server) (rate(traces_service_graph_request_failed_total{connection_type!=\"messaging_system\"}[1m])) / sum by (client, server) (rate(traces_service_graph_request_total{connection_type!=\"messaging_system\"}[1m])))[5m:15s])";
+const SECONDS: &str = "sum by (client, server) (rate(traces_service_graph_request_client_seconds_sum{connection_type!=\"messaging_system\"}[1m])) / sum by (client, server) (rate(traces_service_graph_request_client_seconds_count{connection_type!=\"messaging_system\"}[1m]))";
+const SECONDS_BEFORE: &str = "sum by (client, server) (rate(traces_service_graph_request_client_seconds_sum{connection_type!=\"messaging_system\"}[10m] offset 2m)) / sum by (client, server) (rate(traces_service_graph_request_client_seconds_count{connection_type!=\"messaging_system\"}[10m] offset 2m))";
 /// Requests and messages that a service works on, or where it has none, the work that it begins by itself: now, and before.
 const WORK: [[&str; 2]; 2] = [
     [

@@ -15,10 +15,15 @@ fn edge_script(script: Script<'_>) -> Vec<Vec<BreakerRow>> {
 }
 
 fn edge_script_of(callee: &str, script: Script<'_>, work: Work<'_>) -> Vec<Vec<BreakerRow>> {
+    edge_script_through("", callee, script, work)
+}
+
+fn edge_script_through(connection: &str, callee: &str, script: Script<'_>, work: Work<'_>) -> Vec<Vec<BreakerRow>> {
     let store = MemorySeries::new();
     let mut engine = DialectEngine::built_in().expect("good files");
     let promql = Engine::default();
-    let series = |name: &str| Labels::from_pairs([(METRIC_NAME, name), ("client", "web"), ("server", callee)]);
+    let series =
+        |name: &str| Labels::from_pairs([(METRIC_NAME, name), ("client", "web"), ("server", callee), ("connection_type", connection)]);
     let operation = |metric: &str, kind: &str, name: &str| {
         let kind = format!("SPAN_KIND_{kind}");
         Labels::from_pairs([(METRIC_NAME, metric), ("service_name", "web"), ("span_kind", &kind), ("span_name", name)])
@@ -75,6 +80,9 @@ fn a_breaker_nobody_exports_is_deduced_from_spans() {
     assert!(slow_failures.iter().all(Vec::is_empty), "failing is not open");
     let itself = edge_script_of("web", &[(40, 10.0, 0.0, 0.1), (12, 10.0, 0.9, 2.0), (20, 0.0, 0.0, 0.0)], STEADY);
     assert!(itself.iter().all(Vec::is_empty), "a service that retries its own work has no breaker before itself");
+    let consumer =
+        edge_script_through("messaging_system", "mailer", &[(40, 10.0, 0.0, 0.1), (12, 10.0, 0.9, 2.0), (20, 0.0, 0.0, 0.0)], STEADY);
+    assert!(consumer.iter().all(Vec::is_empty), "that a consumer takes no more messages its producer does not decide");
     let quiet = edge_script(&[(40, 10.0, 0.0, 0.1), (20, 0.5, 0.0, 0.1)]);
     assert!(quiet.iter().all(Vec::is_empty), "less traffic is not open");
 }
