@@ -41,8 +41,10 @@ struct Flow {
 
 /// Calls, not messages: that a consumer takes no more of them its producer does not decide.
 const REQUESTS: &str = "sum by (client, server) (rate(traces_service_graph_request_total{connection_type!=\"messaging_system\"}[1m]))";
-const BEFORE: &str = "max_over_time(sum by (client, server) (rate(traces_service_graph_request_total{connection_type!=\"messaging_system\"}[2m]))[10m:1m])";
-const FAILURES: &str = "sum by (client, server) (rate(traces_service_graph_request_failed_total{connection_type!=\"messaging_system\"}[1m]))";
+const BEFORE: &str =
+    "max_over_time(sum by (client, server) (rate(traces_service_graph_request_total{connection_type!=\"messaging_system\"}[2m]))[10m:1m])";
+const FAILURES: &str =
+    "sum by (client, server) (rate(traces_service_graph_request_failed_total{connection_type!=\"messaging_system\"}[1m]))";
 const WORST: &str = "max_over_time((sum by (client, server) (rate(traces_service_graph_request_failed_total{connection_type!=\"messaging_system\"}[1m])) / sum by (client, server) (rate(traces_service_graph_request_total{connection_type!=\"messaging_system\"}[1m])))[5m:15s])";
 const SECONDS: &str = "sum by (client, server) (rate(traces_service_graph_request_client_seconds_sum{connection_type!=\"messaging_system\"}[1m])) / sum by (client, server) (rate(traces_service_graph_request_client_seconds_count{connection_type!=\"messaging_system\"}[1m]))";
 const SECONDS_BEFORE: &str = "sum by (client, server) (rate(traces_service_graph_request_client_seconds_sum{connection_type!=\"messaging_system\"}[10m] offset 2m)) / sum by (client, server) (rate(traces_service_graph_request_client_seconds_count{connection_type!=\"messaging_system\"}[10m] offset 2m))";

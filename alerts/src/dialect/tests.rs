@@ -323,6 +323,29 @@ fn task_queues() {
     );
 }
 
+/// Whether the counters count is up to the worker: where they do not, a worker that is busy would seem to do nothing.
+#[test]
+fn what_bullmq_does_not_count_is_not_known() {
+    let scrape = |i: u64, counted: u64, kept: u64| {
+        let counts = format!(
+            "bullmq_job_count{{queue=\"q\",state=\"waiting\"}} 0\nbullmq_job_count{{queue=\"q\",state=\"completed\"}} {}\nbullmq_job_count{{queue=\"q\",state=\"failed\"}} {}\n",
+            9 * i * kept,
+            i * kept
+        );
+        counts
+            + &format!(
+                "bullmq_job_completed_total{{queue=\"q\"}} {}\nbullmq_job_failed_total{{queue=\"q\"}} {}\n",
+                18 * i * counted,
+                2 * i * counted
+            )
+    };
+    let out = |counted: u64, kept: u64| {
+        let texts: Vec<String> = (0..21).map(|i| scrape(i, counted, kept)).collect();
+        rows(&texts.iter().map(String::as_str).collect::<Vec<_>>()).queues[0].out_rate.map(|rate| (rate * 15.0).round())
+    };
+    assert_eq!((out(1, 1), out(0, 1), out(0, 0)), (Some(20.0), Some(10.0), None));
+}
+
 #[test]
 fn cloud_queues_and_nats() {
     let nats = |leader: &str, server: &str, pending: u32| {
