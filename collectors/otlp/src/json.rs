@@ -37,7 +37,8 @@ pub fn to_protobuf(json: &[u8], signal: Signal, limits: &Limits) -> Result<Vec<u
             &lossy
         }
     };
-    let text = mend_surrogates(text);
+    // Some editors and runtimes begin every file with a mark of its encoding, which is no JSON (RFC 8259, 8.1: it may be ignored).
+    let text = mend_surrogates(text.strip_prefix('\u{feff}').unwrap_or(text));
     let items = Cell::new(0);
     let mut out = Vec::with_capacity(text.len() / 2);
     let mut deserializer = serde_json::Deserializer::from_str(&text);

@@ -50,7 +50,8 @@ impl Signal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     Decode(Signal, String),
-    MediaType(String),
+    /// What came, and what is taken.
+    MediaType(String, &'static str),
     Encoding(String),
     /// Too long, before or after decompression.
     Bytes(usize),
@@ -87,9 +88,7 @@ impl Refusal {
             Refusal::Decode(signal, why) => {
                 format!("cannot decode {} request: {}", signal.adjective(), harmless_limited(why, 2 * QUOTED))
             }
-            Refusal::MediaType(x) => {
-                format!("unsupported media type \"{}\"; use application/x-protobuf or application/json", harmless_limited(x, QUOTED))
-            }
+            Refusal::MediaType(x, taken) => format!("unsupported media type \"{}\"; use {taken}", harmless_limited(x, QUOTED)),
             Refusal::Encoding(x) => {
                 format!("unsupported encoding \"{}\"; use identity, gzip or zstd", harmless_limited(x, QUOTED))
             }
@@ -111,7 +110,7 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Refusal::Decode(..) => StatusCode::BAD_REQUEST,
-            Refusal::MediaType(_) | Refusal::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::MediaType(..) | Refusal::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::Bytes(_) | Refusal::Items(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::InFlight => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Memory | Refusal::Shutdown => StatusCode::SERVICE_UNAVAILABLE,
@@ -125,7 +124,7 @@ impl Refusal {
     /// Retryable and not retryable never share a code (OTLP specification, failures).
     pub fn code(&self) -> Code {
         match self {
-            Refusal::Decode(..) | Refusal::MediaType(_) => Code::InvalidArgument,
+            Refusal::Decode(..) | Refusal::MediaType(..) => Code::InvalidArgument,
             Refusal::Encoding(_) | Refusal::Method | Refusal::Path => Code::Unimplemented,
             Refusal::Bytes(_) | Refusal::Items(_) => Code::ResourceExhausted,
             Refusal::Memory | Refusal::InFlight | Refusal::Shutdown => Code::Unavailable,
@@ -150,7 +149,7 @@ impl Refusal {
         const HTTP: &str = "watchfire_http_rejected_total";
         match self {
             Refusal::Decode(..) => (REJECTED, "decode"),
-            Refusal::MediaType(_) => (REJECTED, "media_type"),
+            Refusal::MediaType(..) => (REJECTED, "media_type"),
             Refusal::Encoding(_) => (REJECTED, "encoding"),
             Refusal::Bytes(_) => (REJECTED, "bytes"),
             Refusal::Items(_) => (REJECTED, "items"),
@@ -185,7 +184,7 @@ mod tests {
                 (REJECTED, "decode"),
             ),
             (
-                Refusal::MediaType("text/plain".into()),
+                Refusal::MediaType("text/plain".into(), "application/x-protobuf or application/json"),
                 415,
                 Code::InvalidArgument,
                 None,
@@ -233,7 +232,7 @@ mod tests {
 
     #[test]
     fn text_of_senders_is_quoted_short_and_harmless() {
-        let text = Refusal::MediaType(format!("\u{1b}[31m{}", "x".repeat(1000))).text();
+        let text = Refusal::MediaType(format!("\u{1b}[31m{}", "x".repeat(1000)), "application/grpc").text();
         assert!(text.len() < 250 && !text.contains('\u{1b}'), "{text}");
         let text = Refusal::Decode(Signal::Logs, "y".repeat(5000)).text();
         assert!(text.len() <= 250, "{}", text.len());

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 
 use crate::encoding::{Encoding, LONG};
+use crate::grpc;
 use crate::intake::Intake;
 use crate::json;
 use crate::refusal::{Refusal, Signal};
@@ -22,14 +23,13 @@ pub(crate) enum Media {
 impl Media {
     /// From the `Content-Type`, parameters aside.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let value = headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes())).unwrap_or_default();
-        let essence = value.split(';').next().unwrap_or_default().trim();
+        let essence = essence(headers);
         if essence.eq_ignore_ascii_case("application/x-protobuf") {
             Ok(Media::Protobuf)
         } else if essence.eq_ignore_ascii_case("application/json") {
             Ok(Media::Json)
         } else {
-            Err(Refusal::MediaType(essence.to_owned()))
+            Err(Refusal::MediaType(essence, "application/x-protobuf or application/json"))
         }
     }
 
@@ -39,6 +39,12 @@ impl Media {
             Media::Json => "application/json",
         }
     }
+}
+
+/// The `Content-Type`, parameters aside.
+fn essence(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).map(|v| String::from_utf8_lossy(v.as_bytes())).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_owned()
 }
 
 fn signal_of(path: &str) -> Option<Signal> {
@@ -56,6 +62,8 @@ pub(crate) async fn serve(intake: &Arc<Intake>, request: Request<Body>) -> Respo
     let answer_in = media.clone().unwrap_or(Media::Json);
     let signal = signal_of(request.uri().path());
     let taken = match signal {
+        // gRPC with another content type (gRPC over HTTP/2: 415).
+        None if grpc::Method::of(request.uri().path()).is_some() => Err(Refusal::MediaType(essence(request.headers()), "application/grpc")),
         None => Err(Refusal::Path),
         Some(_) if request.method() != Method::POST => Err(Refusal::Method),
         Some(signal) => match media {

@@ -152,6 +152,8 @@ async fn http_takes_json_as_the_specification_shows_it() {
         "status":{"code":2},"droppedEventsCount":null}]}],"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"my.service"}}]}}]}"#;
     let answer = fixture.post("/v1/traces", &[("content-type", "application/json; charset=utf-8")], json).await;
     assert_eq!((answer.status, answer.header("content-type"), &answer.body[..]), (200, "application/json", &b"{}"[..]));
+    let marked = fixture.post_json("/v1/traces", "\u{feff}{}").await;
+    assert_eq!(marked.status, 200, "a byte order mark is no part of the text");
     let seen = fixture.spans(1).await;
     assert_eq!((seen[0].service.as_str(), seen[0].name.as_str(), seen[0].attributes), ("my.service", "I'm a server span", 1));
     let span = opentelemetry_proto::tonic::trace::v1::Span::decode(&seen[0].body[..]).expect("a span");

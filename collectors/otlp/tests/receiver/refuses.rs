@@ -106,7 +106,8 @@ async fn a_grpc_call_is_a_post_with_one_message_in_protobuf() {
     // Their answers would not be understood.
     for other in ["application/grpc-web", "application/grpc-web+proto", "application/grpc+json", "application/grpcx"] {
         let answer = fixture.post(TRACE_EXPORT, &[("content-type", other)], frame("d")).await;
-        assert_eq!((answer.status, answer.message().as_str()), (404, "unknown path"), "{other}");
+        let expected = format!("unsupported media type \"{other}\"; use application/grpc");
+        assert_eq!((answer.status, answer.message()), (415, expected));
     }
     for good in ["application/grpc+proto", "application/grpc; charset=utf-8"] {
         let answer = fixture.post(TRACE_EXPORT, &[("content-type", good)], frame(good)).await;
