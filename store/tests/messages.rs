@@ -142,6 +142,18 @@ fn a_queue_of_bullmq_has_a_name_of_its_own_kind() {
 }
 
 /// As of SQS, which hands out ten messages at once: each is processed within the span that fetched them.
+/// The instrumentation of Celery names the queue, and not what it is a queue of.
+#[test]
+fn a_queue_of_celery_is_told_by_its_attributes() {
+    let mut bench = Bench::new();
+    let task = |span: Span, action: &str| span.with(text("celery.action", action)).with(text("messaging.destination", "mails"));
+    bench.send("shop", vec![task(span(1, 1, 0, "apply_async/send", PRODUCER), "apply_async")]);
+    bench.send("mailer", vec![task(span(1, 2, 1, "run/send", CONSUMER), "run")]);
+    bench.pass(15 * SECONDS);
+    let systems: Vec<_> = bench.newest("watchfire_message_deliveries_total").iter().map(|(l, _)| l.value("system").to_owned()).collect();
+    assert_eq!(systems, ["celery"]);
+}
+
 #[test]
 fn all_messages_that_were_fetched_together_come_out_of_their_queue() {
     let mut bench = Bench::new();

@@ -85,6 +85,7 @@ impl<'a> PeerAttributes<'a> {
             11 if key == b"server.port" => return self.port = port(value, any),
             12 if key == b"peer.service" => &mut self.old_service,
             12 if key == b"db.namespace" => &mut self.db_namespace,
+            13 if key == b"celery.action" && self.messaging_system.is_empty() => return self.messaging_system = b"celery",
             13 if key == b"net.peer.name" => &mut self.old_address,
             13 if key == b"net.peer.port" => return self.port = port(value, any),
             14 if key == b"server.address" => &mut self.address,
