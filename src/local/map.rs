@@ -135,7 +135,7 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
         let Some(node) = nodes.get_mut(&name) else { continue };
         for check in checks {
             match check.state {
-                HealthState::Unhealthy | HealthState::Degraded => node.why.insert(0, format!("{} {}", check.check, check.detail)),
+                HealthState::Unhealthy | HealthState::Degraded => node.why.insert(0, format!("{}: {}", check.check, check.detail)),
                 HealthState::Healthy if node.state == HealthState::Unknown => node.state = HealthState::Healthy,
                 HealthState::Healthy | HealthState::Unknown => continue,
             }

@@ -33,7 +33,7 @@ pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubl
 
     for check in context.checks.iter().filter(|c| c.service == row.name) {
         if check.state == HealthState::Unhealthy {
-            say(&mut why, HealthState::Unhealthy, format!("{} {}", check.check, check.detail));
+            say(&mut why, HealthState::Unhealthy, format!("{}: {}", check.check, check.detail));
         } else if check.state == HealthState::Degraded {
             let bad: Vec<&str> = check.dependencies.iter().filter(|d| d.state > HealthState::Unknown).map(|d| d.name.as_str()).collect();
             let text = if bad.is_empty() { check.detail.clone() } else { format!("{} down", bad.join(", ")) };
