@@ -44,6 +44,7 @@ use context::Context;
 use lens::{Lens, QueryCache};
 use overall::Overall;
 use parking_lot::Mutex;
+use placed::Placed;
 use sanitized::Sanitized;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -181,17 +182,16 @@ impl LocalSource {
     /// What probes said, each under the name of the service that it asks.
     fn checks(&self, lens: &Lens<'_>, at: Option<Timestamp>) -> Result<Vec<CheckReport>, ReadError> {
         let mut checks = self.checks_at(at).unwrap_or_default();
-        let names = self.placed(lens, &checks)?;
+        if checks.is_empty() {
+            return Ok(checks);
+        }
+        let placed = Placed::look(lens)?;
         for check in &mut checks {
-            if let Some(service) = names.get(&check.service) {
-                check.service.clone_from(service);
+            if let Some(service) = placed.asked(check, &|name| self.declared.has_service(name)) {
+                check.service = service.to_owned();
             }
         }
         Ok(checks)
-    }
-
-    fn placed(&self, lens: &Lens<'_>, checks: &[CheckReport]) -> Result<BTreeMap<String, String>, ReadError> {
-        placed::placed(lens, checks, &|name| self.declared.services.iter().any(|s| s.name == name))
     }
 
     /// What probes said, newest of each; `None` where that is not known any more.
@@ -278,10 +278,12 @@ impl LocalSource {
         };
         let reports = self.checks_at(at);
         let mut health = health::health(&lens, reports.as_deref(), targets)?;
-        let names = self.placed(&lens, reports.as_deref().unwrap_or_default())?;
+        let placed = Placed::look(&lens)?;
+        let asked = |report: &CheckReport| Some((report.service.clone(), placed.asked(report, &|name| self.declared.has_service(name))?));
+        let names: BTreeMap<String, &str> = reports.as_deref().unwrap_or_default().iter().filter_map(asked).collect();
         for check in &mut health.checks {
             if let Some(service) = names.get(&check.service) {
-                check.service.clone_from(service);
+                check.service = (*service).to_owned();
             }
         }
         if at.is_none() {

@@ -6,6 +6,23 @@ pub fn same_address(one: &str, other: &str) -> bool {
     same_host(host, other_host) && (port == other_port || port.is_none() || other_port.is_none())
 }
 
+/// The service at an address: the only node that is known there, of nodes with their addresses. Where there are several, as behind a balancer, or where
+/// the one is no service, it is nobody's.
+pub fn service_at<'a>(
+    nodes: impl IntoIterator<Item = (&'a str, &'a str)>,
+    is_there: impl Fn(&str) -> bool,
+    is_service: impl Fn(&str) -> bool,
+) -> Option<&'a str> {
+    let mut there = nodes.into_iter().filter(|(_, address)| is_there(address)).map(|(node, _)| node);
+    let node = there.next().filter(|node| is_service(node))?;
+    there.all(|other| other == node).then_some(node)
+}
+
+/// Whether a name is `host:port`, as targets are called that nobody gave a name.
+pub fn is_address(name: &str) -> bool {
+    host_and_port(name).1.is_some()
+}
+
 /// The parts of `host:port`, `host`, `[::1]:port` or `::1`.
 pub(crate) fn host_and_port(address: &str) -> (&str, Option<u16>) {
     let bare = |host: &str| host.contains(':') && !host.starts_with('[');

@@ -40,7 +40,7 @@ mod span;
 mod time;
 mod topology;
 
-pub use address::same_address;
+pub use address::{is_address, same_address, service_at};
 pub use causes::causes;
 pub use clock::{Clock, ClockReading, HandClock, SteadyWall};
 pub use duration::{DurationError, format_duration, parse_duration};

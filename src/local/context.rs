@@ -61,6 +61,12 @@ pub struct DeclaredService {
     pub namespace: Option<String>,
 }
 
+impl Declared {
+    pub fn has_service(&self, name: &str) -> bool {
+        self.services.iter().any(|service| service.name == name)
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct DeclaredQueue {
     pub name: String,

@@ -409,7 +409,7 @@ mod tests {
         let (engine, cache) = (Engine::default(), QueryCache::default());
         let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
         let (declared, last_seen) = (Declared::default(), BTreeMap::new());
-        for (state, why) in [(HealthState::Unhealthy, &["tcp cannot connect".to_owned()][..]), (HealthState::Healthy, &[])] {
+        for (state, why) in [(HealthState::Unhealthy, &["tcp: cannot connect".to_owned()][..]), (HealthState::Healthy, &[])] {
             let checks = [check("db:5432", state)];
             let context = Context { declared: &declared, checks: &checks, alerts: &[], breakers: &[], last_seen: &last_seen };
             let map = map(&lens, &context, &services, &[]).expect("readable");

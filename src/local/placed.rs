@@ -1,37 +1,50 @@
-//! Checks that have an address for a name, and the services that answer there: a probe given as a URL is of whom callers reach under that URL.
+//! What has an address for a name, and the services that answer there: a probe given as a URL, and a scrape target without a name, are of the service
+//! that is called under that address.
 
 use super::lens::Lens;
-use std::collections::{BTreeMap, BTreeSet};
-use watchfire_model::CheckReport;
+use std::collections::BTreeSet;
 use watchfire_model::reading::ReadError;
+use watchfire_model::{CheckReport, Labels, is_address, same_address, service_at};
 
-/// Names of checks that are nobody's, and the service that is meant: the only node that is known under the address that is asked.
-///
-/// # Errors
-/// When the store cannot be queried.
-pub fn placed(lens: &Lens<'_>, checks: &[CheckReport], is_declared: &dyn Fn(&str) -> bool) -> Result<BTreeMap<String, String>, ReadError> {
-    if checks.is_empty() {
-        return Ok(BTreeMap::new());
+/// Services and nodes with their addresses, at the moment of a lens.
+pub struct Placed {
+    services: BTreeSet<String>,
+    addresses: Vec<Labels>,
+}
+
+impl Placed {
+    /// # Errors
+    /// When the store cannot be queried.
+    pub fn look(lens: &Lens<'_>) -> Result<Self, ReadError> {
+        let services = lens.by("service_name", "group by (service_name) (watchfire_service_info)")?.into_keys().collect();
+        let addresses = lens.vector("group by (node, address) (watchfire_node_address)")?.into_iter().map(|(labels, _)| labels).collect();
+        Ok(Placed { services, addresses })
     }
-    let services = lens.by("service_name", "group by (service_name) (watchfire_service_info)")?;
-    let addresses = lens.vector("group by (node, address) (watchfire_node_address)")?;
-    let mut nodes: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for check in checks.iter().filter(|c| !services.contains_key(&c.service) && !is_declared(&c.service)) {
-        let there = addresses.iter().filter(|(labels, _)| check.is_of(labels.value("address"))).map(|(labels, _)| labels.value("node"));
-        nodes.entry(&check.service).or_default().extend(there);
+
+    /// The service that a check asks whose name is nobody's.
+    pub fn asked(&self, check: &CheckReport, is_declared: &dyn Fn(&str) -> bool) -> Option<&str> {
+        if is_declared(&check.service) { None } else { self.at(&check.service, |address| check.is_of(address)) }
     }
-    let only = |(name, nodes): (&str, BTreeSet<&str>)| {
-        let node = nodes.first().filter(|node| nodes.len() == 1 && services.contains_key(**node))?;
-        Some((name.to_owned(), (*node).to_owned()))
-    };
-    Ok(nodes.into_iter().filter_map(only).collect())
+
+    /// The service that is meant by an address.
+    pub fn named(&self, name: &str) -> Option<&str> {
+        if is_address(name) { self.at(name, |address| is_address(address) && same_address(address, name)) } else { None }
+    }
+
+    fn at(&self, name: &str, is_there: impl Fn(&str) -> bool) -> Option<&str> {
+        if self.services.contains(name) {
+            return None;
+        }
+        let nodes = self.addresses.iter().map(|labels| (labels.value("node"), labels.value("address")));
+        service_at(nodes, is_there, |node| self.services.contains(node))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
     use super::*;
-    use watchfire_model::{HealthState, Labels, Timestamp, Value};
+    use watchfire_model::{HealthState, Timestamp, Value};
     use watchfire_promql::Engine;
     use watchfire_testkit::MemorySource;
 
@@ -69,7 +82,10 @@ mod tests {
         ];
         let (engine, cache) = (Engine::default(), QueryCache::default());
         let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
-        let names = placed(&lens, &checks, &|name| name == "mail").expect("readable");
-        assert_eq!(names, BTreeMap::from([("10.0.0.5:8003".to_owned(), "orders".to_owned())]));
+        let placed = Placed::look(&lens).expect("readable");
+        let names: Vec<_> = checks.iter().map(|check| placed.asked(check, &|name| name == "mail")).collect();
+        assert_eq!(names, [Some("orders"), None, None, None, None, None]);
+        let named = ["10.0.0.5:8003", "10.0.0.5", "lb:80", "10.0.0.5:6379", "orders", "elsewhere:1"].map(|name| placed.named(name));
+        assert_eq!(named, [Some("orders"), None, None, None, None, None]);
     }
 }

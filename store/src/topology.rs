@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::{CheckReport, Dependency, HealthState, Relation, Selector, SeriesSource, TimeRange, Timestamp};
+use watchfire_model::{CheckReport, Dependency, HealthState, Relation, Selector, SeriesSource, TimeRange, Timestamp, service_at};
 
 /// What counts as now: edges with calls in this time, and their failures in it.
 const RECENT: Duration = Duration::from_secs(300);
@@ -123,10 +123,8 @@ pub(crate) fn unhealthy(checks: &Checks, board: &Board) -> Vec<(String, String)>
 
 /// The service that a check asks, where the check has another name, which is nobody's: the only node that is known under that address.
 pub(crate) fn asked<'a>(check: &CheckReport, board: &'a Board) -> Option<&'a str> {
-    let mut services = board.places.iter().filter(|place| check.is_of(&place.address)).map(|place| &*place.service);
-    let service = services.next().filter(|service| *service != check.service)?;
-    let others = services.any(|other| other != service)
-        || board.services.iter().any(|seen| *seen.name == *check.service)
-        || board.edges.iter().any(|edge| edge.addresses.iter().any(|address| check.is_of(address)));
-    (!others).then_some(service)
+    let is_service = |name: &str| board.services.iter().any(|seen| *seen.name == *name);
+    let places = board.places.iter().map(|place| (&*place.service, &*place.address));
+    let silent = board.edges.iter().flat_map(|edge| edge.addresses.iter().map(|address| (&*edge.server, &**address)));
+    if is_service(&check.service) { None } else { service_at(places.chain(silent), |address| check.is_of(address), is_service) }
 }
