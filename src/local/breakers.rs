@@ -2,7 +2,6 @@
 
 use super::context::Declared;
 use super::lens::Lens;
-use super::placed::Placed;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use watchfire_alerts::CLOSED_AGAIN;
@@ -18,16 +17,11 @@ const STEP: Duration = Duration::from_secs(5);
 /// When the store cannot be queried.
 pub fn breakers(lens: &Lens<'_>, declared: &Declared) -> Result<Breakers, ReadError> {
     let mut out: BTreeMap<(String, String), Breaker> = BTreeMap::new();
-    let placed = Placed::look(lens)?;
-    let service = |labels: &Labels| {
-        let name = labels.value("service");
-        placed.named(name).filter(|_| !declared.has_service(name)).unwrap_or(name).to_owned()
-    };
-    let key = |labels: &Labels| (service(labels), labels.value("breaker").to_owned());
+    let key = |labels: &Labels| (labels.value("service").to_owned(), labels.value("breaker").to_owned());
     for (labels, value) in lens.vector("watchfire_breaker_state")? {
         let inferred = labels.value("inferred") == "true";
         let entry = out.entry(key(&labels)).or_insert_with(|| Breaker {
-            service: service(&labels),
+            service: labels.value("service").to_owned(),
             breaker: labels.value("breaker").to_owned(),
             inferred: true,
             state: "unknown".to_owned(),
@@ -42,7 +36,7 @@ pub fn breakers(lens: &Lens<'_>, declared: &Declared) -> Result<Breakers, ReadEr
     }
     for (labels, _) in lens.vector("watchfire_breaker_unknown")? {
         let entry = out.entry(key(&labels)).or_insert_with(|| Breaker {
-            service: service(&labels),
+            service: labels.value("service").to_owned(),
             breaker: labels.value("breaker").to_owned(),
             state: "unknown".to_owned(),
             source: labels.get("dialect").map(str::to_owned),
@@ -241,28 +235,6 @@ mod tests {
         let found = breakers(&lens, &Declared::default()).expect("readable").breakers.remove(0);
         assert_eq!((found.state.as_str(), found.since), ("unknown", Some(after(60))));
         assert_eq!(found.evidence, ["its exporter says MAINT, which is neither open nor closed"]);
-    }
-
-    #[test]
-    fn a_breaker_of_a_target_without_a_name_is_of_the_service_that_is_called_there() {
-        use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
-        use watchfire_model::Value;
-        use watchfire_promql::Engine;
-        use watchfire_testkit::MemorySource;
-        let (mut source, at) = (MemorySource::new(), Timestamp(1_772_334_000_000));
-        let mut say = |metric: &str, pairs: &[(&str, &str)], value: f64| {
-            let labels = Labels::from_pairs([("__name__", metric)].into_iter().chain(pairs.iter().copied()));
-            source.push(&labels, at, Value::Float(value));
-        };
-        say("watchfire_service_info", &[("service_name", "web")], 1.0);
-        say("watchfire_node_address", &[("node", "web"), ("address", "127.0.0.1:8000")], 1.0);
-        say("watchfire_breaker_state", &[("service", "localhost:8000"), ("breaker", "pay"), ("dialect", "opossum")], 2.0);
-        say("watchfire_breaker_state", &[("service", "localhost:9000"), ("breaker", "pay")], 0.0);
-        let (engine, cache) = (Engine::default(), QueryCache::default());
-        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
-        let found = breakers(&lens, &Declared::default()).expect("readable").breakers;
-        let found: Vec<_> = found.iter().map(|b| (b.service.as_str(), b.state.as_str())).collect();
-        assert_eq!(found, [("web", "open"), ("localhost:9000", "closed")]);
     }
 
     #[test]

@@ -52,11 +52,11 @@ const SECONDS_BEFORE: &str = "sum by (client, server) (rate(traces_service_graph
 const WORK: [[&str; 2]; 2] = [
     [
         "sum by (service_name, span_name) (rate(traces_span_metrics_calls_total{span_kind=~\"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER\"}[1m]))",
-        "sum by (service_name, span_name) (rate(traces_span_metrics_calls_total{span_kind=~\"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER\"}[5m] offset 2m))",
+        "max_over_time(sum by (service_name, span_name) (rate(traces_span_metrics_calls_total{span_kind=~\"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER\"}[2m]))[10m:1m])",
     ],
     [
         "sum by (service_name, span_name) (rate(traces_span_metrics_calls_total{span_kind=\"SPAN_KIND_INTERNAL\"}[1m]) and on (service_name, span_name) watchfire_root_operation_info{span_kind=\"SPAN_KIND_INTERNAL\"})",
-        "sum by (service_name, span_name) (rate(traces_span_metrics_calls_total{span_kind=\"SPAN_KIND_INTERNAL\"}[5m] offset 2m) and on (service_name, span_name) watchfire_root_operation_info{span_kind=\"SPAN_KIND_INTERNAL\"})",
+        "max_over_time(sum by (service_name, span_name) (rate(traces_span_metrics_calls_total{span_kind=\"SPAN_KIND_INTERNAL\"}[2m]) and on (service_name, span_name) watchfire_root_operation_info{span_kind=\"SPAN_KIND_INTERNAL\"})[10m:1m])",
     ],
 ];
 

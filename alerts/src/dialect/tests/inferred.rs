@@ -100,6 +100,14 @@ fn calls_that_end_with_what_makes_them_say_nothing_of_a_breaker() {
     assert!(!ever_open(&[("SERVER", "GET /", &[10.0]), ("SERVER", "POST /pay", &[9.0, 9.0, 0.0])]), "nobody pays at night");
     assert!(!ever_open(&[("INTERNAL", "sync", &[2.0, 2.0, 0.0])]), "the job is over");
 
+    // What began a minute ago has ended as well; over five minutes it seems too seldom to have made the calls.
+    let young = edge_script_of(
+        "pay",
+        &[(8, 1.0, 1.0, 0.1), (12, 0.0, 0.0, 0.0)],
+        &[("SERVER", "GET /", &[10.0]), ("SERVER", "GET /pay", &[1.0, 0.0])],
+    );
+    assert!(young.iter().flatten().all(|row| row.state != State::Open), "{young:?}");
+
     // Open, then the caller is scaled down: nothing is known until it calls again.
     let script: Script<'_> = &[(40, 10.0, 0.0, 0.1), (12, 10.0, 0.9, 2.0), (12, 0.0, 0.0, 0.0), (12, 0.0, 0.0, 0.0), (40, 10.0, 0.0, 0.1)];
     let seen = edge_script_of("pay", script, &[("SERVER", "GET /", &[10.0, 10.0, 10.0, 0.0, 10.0])]);
