@@ -1,10 +1,9 @@
-//! What has an address for a name, and the services that answer there: a probe given as a URL, and a scrape target without a name, are of the service
-//! that is called under that address.
+//! Checks that have an address for a name, and the services that answer there: a probe given as a URL is of the service that is called under it.
 
 use super::lens::Lens;
 use std::collections::BTreeSet;
 use watchfire_model::reading::ReadError;
-use watchfire_model::{CheckReport, Labels, is_address, same_address, service_at};
+use watchfire_model::{CheckReport, Labels, service_at};
 
 /// Services and nodes with their addresses, at the moment of a lens.
 pub struct Placed {
@@ -23,20 +22,11 @@ impl Placed {
 
     /// The service that a check asks whose name is nobody's.
     pub fn asked(&self, check: &CheckReport, is_declared: &dyn Fn(&str) -> bool) -> Option<&str> {
-        if is_declared(&check.service) { None } else { self.at(&check.service, |address| check.is_of(address)) }
-    }
-
-    /// The service that is meant by an address.
-    pub fn named(&self, name: &str) -> Option<&str> {
-        if is_address(name) { self.at(name, |address| is_address(address) && same_address(address, name)) } else { None }
-    }
-
-    fn at(&self, name: &str, is_there: impl Fn(&str) -> bool) -> Option<&str> {
-        if self.services.contains(name) {
+        if is_declared(&check.service) || self.services.contains(&check.service) {
             return None;
         }
         let nodes = self.addresses.iter().map(|labels| (labels.value("node"), labels.value("address")));
-        service_at(nodes, is_there, |node| self.services.contains(node))
+        service_at(nodes, |address| check.is_of(address), |node| self.services.contains(node))
     }
 }
 
@@ -85,7 +75,5 @@ mod tests {
         let placed = Placed::look(&lens).expect("readable");
         let names: Vec<_> = checks.iter().map(|check| placed.asked(check, &|name| name == "mail")).collect();
         assert_eq!(names, [Some("orders"), None, None, None, None, None]);
-        let named = ["10.0.0.5:8003", "10.0.0.5", "lb:80", "10.0.0.5:6379", "orders", "elsewhere:1"].map(|name| placed.named(name));
-        assert_eq!(named, [Some("orders"), None, None, None, None, None]);
     }
 }

@@ -128,7 +128,10 @@ async fn a_database_on_the_map_is_as_unwell_as_the_probe_at_its_address() {
     let map = watchfire
         .until("/api/watchfire/v1/map", "the database is down", |map| node(map, "stock_db").is_some_and(|n| n["state"] == "unhealthy"))
         .await;
-    assert!(node(&map, "stock_db").is_some_and(|n| n["why"][0].as_str().is_some_and(|why| why.starts_with("tcp: cannot connect"))), "{map}");
+    assert!(
+        node(&map, "stock_db").is_some_and(|n| n["why"][0].as_str().is_some_and(|why| why.starts_with("tcp: cannot connect"))),
+        "{map}"
+    );
     assert_eq!(node(&map, address), None, "its address is no node beside it");
 }
 

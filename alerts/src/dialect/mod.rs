@@ -11,6 +11,7 @@ mod dead_letters;
 mod events;
 mod file;
 mod infer;
+mod place;
 mod propose;
 mod queue;
 mod rows;
@@ -28,6 +29,7 @@ use breaker::Memory;
 pub(crate) use file::State;
 use file::{Origin, RateQuery};
 use infer::Inferred;
+use place::Places;
 use regex::Regex;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -136,10 +138,12 @@ impl DialectEngine {
         let mut breakers: BTreeMap<(String, String), BreakerRow> = BTreeMap::new();
         let mut queues: BTreeMap<(String, String, Option<String>), QueueRow> = BTreeMap::new();
         let mut servers: BTreeMap<(String, String), ServerRow> = BTreeMap::new();
+        let places = Places::default();
         for (d, dialect) in self.dialects.iter().enumerate() {
             for (b, source) in dialect.breakers.iter().enumerate() {
                 let memory = self.memories.entry((d, b)).or_default();
-                for row in breaker::read(source, &dialect.name, &look, memory) {
+                for mut row in breaker::read(source, &dialect.name, &look, memory) {
+                    row.service = places.service(row.service, &look);
                     // A breaker that nobody else knows is shown even where its state is not known.
                     breakers.entry((row.service.clone(), row.breaker.clone())).or_insert(row);
                 }

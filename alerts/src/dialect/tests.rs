@@ -323,6 +323,15 @@ fn task_queues() {
     );
 }
 
+#[test]
+fn the_breaker_of_a_target_without_a_name_is_of_the_service_that_is_called_there() {
+    let exported = "# HELP circuit_breaker_state 0=closed 1=half-open 2=open\ncircuit_breaker_state{service=\"localhost:8000\",breaker=\"pay\"} 2\ncircuit_breaker_state{service=\"lb:80\",breaker=\"pay\"} 0\n";
+    let known = "watchfire_service_info{service_name=\"web\"} 1\nwatchfire_service_info{service_name=\"api\"} 1\nwatchfire_node_address{node=\"web\",address=\"127.0.0.1:8000\"} 1\nwatchfire_node_address{node=\"web\",address=\"lb:80\"} 1\nwatchfire_node_address{node=\"api\",address=\"lb:80\"} 1\n";
+    let services = |text: &str| rows(&[text]).breakers.into_iter().map(|row| row.service).collect::<Vec<_>>();
+    assert_eq!(services(&format!("{exported}{known}")), ["lb:80", "web"]);
+    assert_eq!(services(exported), ["lb:80", "localhost:8000"]);
+}
+
 /// Whether the counters count is up to the worker: where they do not, a worker that is busy would seem to do nothing.
 #[test]
 fn what_bullmq_does_not_count_is_not_known() {
