@@ -286,17 +286,15 @@ impl SpanVisitor for SpanEngine {
         service.seen.weighted += weight;
         let (start, duration, mended) = self.mend(span);
         let mut failed = span.status == SpanStatus::Error;
-        if span.kind == SpanKind::Server && span.status == SpanStatus::Unset {
-            let least = if self.services.get(self.service).http_4xx_is_error { 400 } else { failure::SERVER_ERROR };
-            failed = failure::answered_badly(span, least);
-        }
+        let least = if self.services.get(self.service).http_4xx_is_error { 400 } else { failure::SERVER_ERROR };
         let (mut peer, mut protocol, mut reports, mut batch) = (NOBODY, Protocol::Call, false, None);
         let (mut names_queue, mut fetches) = (false, false);
         let mut joins = if part { SpanKind::Internal } else { kind };
-        if matches!(kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
+        let unset = span.status == SpanStatus::Unset;
+        if matches!(kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) || kind == SpanKind::Server && unset {
             let state = self.operations.get_mut(operation);
-            let call = self.stated.of(span, kind, &mut self.peers, &mut state.novelty, state.spans);
-            failed |= span.status == SpanStatus::Unset && (call.error || call.bullmq && failure::job_failed(span));
+            let call = self.stated.of(span, kind, least, &mut self.peers, &mut state.novelty, state.spans);
+            failed |= unset && (call.error || call.bullmq && failure::job_failed(span));
             (protocol, batch, fetches, names_queue) = (call.protocol, call.batch, call.fetches, call.names_queue);
             // What is sent was published by the spans that created it, to which this one is linked.
             reports = kind == SpanKind::Client && call.sends && !span.links.is_empty();
