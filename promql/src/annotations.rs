@@ -118,15 +118,19 @@ impl Note<'_> {
     }
 }
 
-/// Most notes of each kind that are kept.
-const LIMIT: usize = 10;
+/// Most notes of each kind that are told.
+const TOLD: usize = 10;
+
+/// Most notes of each kind that are told apart: there can be one for every value of a long query.
+const KEPT: usize = 1000;
 
 /// Collects notes during one evaluation.
 #[derive(Debug, Default)]
 pub struct Notes {
     query: String,
-    /// (is a warning, text with position)
-    found: RefCell<BTreeSet<(bool, String)>>,
+    /// Texts with their positions.
+    warnings: RefCell<BTreeSet<String>>,
+    infos: RefCell<BTreeSet<String>>,
 }
 
 impl Notes {
@@ -136,22 +140,40 @@ impl Notes {
 
     pub fn add(&self, note: &Note<'_>, span: Span) {
         let (warning, text) = note.text();
-        let (line, column) = position(&self.query, span.start as usize);
-        self.found.borrow_mut().insert((warning, format!("{text} ({line}:{column})")));
+        let mut kept = if warning { self.warnings.borrow_mut() } else { self.infos.borrow_mut() };
+        if kept.len() < KEPT {
+            let (line, column) = position(&self.query, span.start as usize);
+            kept.insert(format!("{text} ({line}:{column})"));
+        }
     }
 
     /// Warnings and infos, each sorted and cut at ten.
     pub fn into_texts(self) -> (Vec<String>, Vec<String>) {
-        let (warnings, infos): (Vec<_>, Vec<_>) = self.found.into_inner().into_iter().partition(|(warning, _)| *warning);
-        (limited(warnings, "warning"), limited(infos, "info"))
+        (limited(self.warnings.into_inner(), "warning"), limited(self.infos.into_inner(), "info"))
     }
 }
 
-fn limited(notes: Vec<(bool, String)>, kind: &str) -> Vec<String> {
-    let omitted = notes.len().saturating_sub(LIMIT);
-    let mut texts: Vec<String> = notes.into_iter().take(LIMIT).map(|(_, text)| text).collect();
+fn limited(notes: BTreeSet<String>, kind: &str) -> Vec<String> {
+    let omitted = notes.len().saturating_sub(TOLD);
+    let at_least = if notes.len() == KEPT { "at least " } else { "" };
+    let mut texts: Vec<String> = notes.into_iter().take(TOLD).collect();
     if omitted > 0 {
-        texts.push(format!("{omitted} more {kind} annotations omitted"));
+        texts.push(format!("{at_least}{omitted} more {kind} annotations omitted"));
     }
     texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_for_every_value_is_a_thousand_of_them_and_hides_no_other_kind() {
+        let notes = Notes::new("x");
+        (0..10_000).for_each(|i| notes.add(&Note::InvalidQuantile(f64::from(i)), Span::default()));
+        notes.add(&Note::QuantileNan("x"), Span::default());
+        let (warnings, infos) = notes.into_texts();
+        assert_eq!((warnings.len(), infos.len()), (11, 1));
+        assert_eq!(warnings[10], "at least 990 more warning annotations omitted");
+    }
 }

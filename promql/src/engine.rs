@@ -4,7 +4,7 @@ use crate::annotations::Notes;
 use crate::ast::{Expr, ValueType};
 use crate::error::EvalError;
 use crate::eval::block::{Block, may_collide, without_reserved};
-use crate::eval::{Budget, Context, Evaluator, Outcome, Steps, Val};
+use crate::eval::{Budget, Context, Evaluator, FARTHEST, Outcome, Steps, Val};
 use crate::functions::over_time::Cell;
 use crate::parser::QueryTimes;
 use crate::plans::Plans;
@@ -25,6 +25,8 @@ pub struct EngineOptions {
     pub timeout: Duration,
     /// Step of subqueries that name none.
     pub subquery_step: Duration,
+    /// Longest label value that a function may make, in bytes: nested ones would make of a short one as much text as there is memory.
+    pub label_bytes: usize,
 }
 
 impl Default for EngineOptions {
@@ -34,6 +36,7 @@ impl Default for EngineOptions {
             max_samples: 5_000_000,
             timeout: Duration::from_secs(10),
             subquery_step: Duration::from_secs(60),
+            label_bytes: 16 * 1024,
         }
     }
 }
@@ -89,8 +92,9 @@ impl Engine {
         at: Timestamp,
         control: Control<'_>,
     ) -> Result<Evaluation, EvalError> {
-        let steps = Steps { start: at.0, interval: 1, count: 1 };
-        self.run(query, source, steps, at.0, false, control, |evaluator, expr| {
+        let start = reachable(at);
+        let steps = Steps { start, interval: 1, count: 1 };
+        self.run(query, source, steps, start, false, control, |evaluator, expr| {
             if expr.value_type() == ValueType::Matrix {
                 return Ok(QueryValue::Matrix(evaluator.matrix(expr)?));
             }
@@ -136,7 +140,7 @@ impl Engine {
                 value_type.documented()
             )));
         }
-        let interval = i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
+        let interval = millis(step);
         if end < start {
             return Err(EvalError::BadRequest("end timestamp must not be before start time".to_owned()));
         }
@@ -145,19 +149,15 @@ impl Engine {
                 "zero or negative query resolution step widths are not accepted. Try a positive integer".to_owned(),
             ));
         }
-        let count = ((end.0.saturating_sub(start.0)) / interval) as usize + 1;
+        let (start, end) = (reachable(start), reachable(end));
+        let count = ((end - start) / interval) as usize + 1;
         if count > self.options.max_samples {
             return Err(EvalError::TooManySamples { limit: self.options.max_samples });
         }
-        let steps = Steps { start: start.0, interval, count };
-        self.run(query, source, steps, end.0, true, control, |evaluator, expr| {
+        let steps = Steps { start, interval, count };
+        self.run(query, source, steps, end, true, control, |evaluator, expr| {
             let block = match evaluator.eval(expr)? {
-                Val::Scalar(values) => {
-                    let mut block = evaluator.block();
-                    block.push(crate::eval::block::Meta { labels: watchfire_model::Labels::empty(), drop_name: false });
-                    block.floats = values;
-                    block
-                }
+                Val::Scalar(values) => evaluator.one_series(values),
                 Val::Vector(block) => block,
                 Val::Text(_) => return Err(EvalError::execution("strings have no range form")),
             };
@@ -190,7 +190,6 @@ impl Engine {
         control: Control<'_>,
         evaluate: &dyn Fn(&Evaluator<'_>, &Expr) -> Outcome<QueryValue>,
     ) -> Result<Evaluation, EvalError> {
-        let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX / 4);
         let step_seconds = if is_range { steps.interval as f64 / 1000.0 } else { 0.0 };
         let times = QueryTimes { step: step_seconds, range: (end - steps.start) as f64 / 1000.0 };
         let context = Context {
@@ -198,6 +197,7 @@ impl Engine {
             plans: &self.plans,
             lookback: millis(control.lookback.filter(|own| !own.is_zero()).unwrap_or(self.options.lookback)),
             subquery_step: millis(self.options.subquery_step).max(1),
+            label_bytes: self.options.label_bytes,
             notes: Notes::new(query.text()),
             budget: Budget::new(self.options.max_samples, control.interrupt),
             times,
@@ -212,6 +212,15 @@ impl Engine {
         let (warnings, infos) = context.notes.into_texts();
         Ok(Evaluation { value: value?, warnings, infos, peak_samples })
     }
+}
+
+/// Milliseconds, as far as time reaches here.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(FARTHEST).min(FARTHEST)
+}
+
+fn reachable(at: Timestamp) -> i64 {
+    at.0.clamp(-FARTHEST, FARTHEST)
 }
 
 /// The labels a series leaves the engine with.

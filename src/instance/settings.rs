@@ -47,7 +47,13 @@ pub fn otlp_limits(config: &Config) -> watchfire_otlp::Limits {
 /// What a query may cost.
 pub fn engine_options(config: &Config) -> EngineOptions {
     let limits = &config.limits.query;
-    EngineOptions { lookback: limits.lookback, max_samples: limits.samples, timeout: limits.timeout, ..EngineOptions::default() }
+    EngineOptions {
+        lookback: limits.lookback,
+        max_samples: limits.samples,
+        timeout: limits.timeout,
+        label_bytes: limits.label.bytes() as usize,
+        ..EngineOptions::default()
+    }
 }
 
 /// How long and how deep the text of a query may be.

@@ -189,6 +189,7 @@ pub struct QueryLimits {
     pub lookback: Duration,
     pub text: ByteSize,
     pub depth: usize,
+    pub label: ByteSize,
     pub points: usize,
     pub parallel: usize,
 }
@@ -201,6 +202,7 @@ impl Default for QueryLimits {
             lookback: Duration::from_secs(300),
             text: ByteSize::kibibytes(16),
             depth: 100,
+            label: ByteSize::kibibytes(16),
             points: 11_000,
             parallel: 2,
         }

@@ -1,7 +1,7 @@
 //! Aggregations that make one value of a group: `sum`, `avg`, `min`, `max`, `count`, `group`, `stddev`, `stdvar`, `quantile`, `count_values`.
 
 use super::block::{Block, Meta};
-use super::{Evaluator, Outcome};
+use super::{Evaluator, Outcome, Scalars};
 use crate::annotations::{Note, Operation};
 use crate::ast::{Aggregate, AggregateOp, Expr};
 use crate::error::EvalError;
@@ -111,7 +111,7 @@ impl Evaluator<'_> {
         }
         let parameter = match &aggregate.param {
             Some(param) => self.eval_scalar(param)?,
-            None => Vec::new(),
+            None => Scalars::default(),
         };
         if let Some(param) = &aggregate.param {
             for q in parameter.iter().filter(|q| !(0.0..=1.0).contains(*q)) {

@@ -22,7 +22,7 @@ impl Evaluator<'_> {
         let rhs = self.eval(&binary.rhs)?;
         match (lhs, rhs) {
             (Val::Scalar(l), Val::Scalar(r)) => {
-                Ok(Val::Scalar(l.into_iter().zip(r).map(|(l, r)| scalar_result(binary.op, l, r)).collect()))
+                self.scalars(l.iter().zip(r.iter()).map(|(l, r)| scalar_result(binary.op, *l, *r)).collect())
             }
             (Val::Vector(v), Val::Scalar(s)) => self.vector_scalar(binary, v, &s, false, span).map(Val::Vector),
             (Val::Scalar(s), Val::Vector(v)) => self.vector_scalar(binary, v, &s, true, span).map(Val::Vector),

@@ -167,11 +167,17 @@ impl Block {
     }
 }
 
-/// A histogram weighs as many samples as its memory would hold.
+/// What is not a sample weighs as many samples as its memory would hold.
+const BYTES_PER_SAMPLE: usize = 16;
+
 pub fn histogram_size(h: &NativeHistogram) -> usize {
     (120 + 8
         * (h.positive_buckets.len() + h.negative_buckets.len() + h.custom_values.len() + h.positive_spans.len() + h.negative_spans.len()))
-        / 16
+        / BYTES_PER_SAMPLE
+}
+
+pub fn text_size(bytes: usize) -> usize {
+    bytes / BYTES_PER_SAMPLE
 }
 
 /// Whether a set has a name, and whether it has a type or unit. Reserved labels sort first.

@@ -17,7 +17,7 @@ impl Evaluator<'_> {
     pub fn call(&self, call: &Call) -> Outcome<Val> {
         let arg = |i: usize| &call.args[i];
         let count = self.steps.count;
-        let constant = |value: f64| Ok(Val::Scalar(vec![value; count]));
+        let constant = |value: f64| self.scalars(vec![value; count]);
         match call.function.kind {
             Kind::OverTime(function) => self.range_call(call, Some(function)).map(Val::Vector),
             Kind::AbsentOverTime => self.range_call(call, None).map(Val::Vector),
@@ -25,7 +25,7 @@ impl Evaluator<'_> {
             Kind::Date(part) => {
                 if call.args.is_empty() {
                     let mut block = self.block();
-                    let row = block.push(Meta { labels: Labels::empty(), drop_name: false });
+                    let row = self.push_row(&mut block, Meta { labels: Labels::empty(), drop_name: false })?;
                     for step in 0..count {
                         block.set(row, step, Cell::Float(date::part(part, self.steps.at(step).div_euclid(1000) as f64)));
                     }
@@ -46,9 +46,9 @@ impl Evaluator<'_> {
                 self.clamp(arg(0), &low, &vec![f64::INFINITY; count])
             }
             Kind::Round => {
-                let nearest = if call.args.len() > 1 { self.eval_scalar(arg(1))? } else { vec![1.0; count] };
+                let nearest = if call.args.len() > 1 { Some(self.eval_scalar(arg(1))?) } else { None };
                 self.map_floats(arg(0), |step, v| {
-                    let inverse = 1.0 / nearest[step];
+                    let inverse = 1.0 / nearest.as_ref().map_or(1.0, |nearest| nearest[step]);
                     Some((v * inverse + 0.5).floor() / inverse)
                 })
             }
@@ -58,16 +58,13 @@ impl Evaluator<'_> {
                     let mut floats = (0..block.len()).filter_map(|series| block.float(series, step));
                     floats.next().filter(|_| floats.next().is_none()).unwrap_or(f64::NAN)
                 };
-                Ok(Val::Scalar((0..count).map(value).collect()))
+                self.scalars((0..count).map(value).collect())
             }
             Kind::Vector => {
                 let values = self.eval_scalar(arg(0))?;
-                let mut block = self.block();
-                block.push(Meta { labels: Labels::empty(), drop_name: false });
-                block.floats = values;
-                Ok(Val::Vector(block))
+                Ok(Val::Vector(self.one_series(values)))
             }
-            Kind::Time => Ok(Val::Scalar((0..count).map(|step| self.steps.at(step) as f64 / 1000.0).collect())),
+            Kind::Time => self.scalars((0..count).map(|step| self.steps.at(step) as f64 / 1000.0).collect()),
             Kind::Pi => constant(std::f64::consts::PI),
             Kind::QueryStep => constant(self.ctx.times.step),
             Kind::QueryRange => constant(self.ctx.times.range),
@@ -76,21 +73,13 @@ impl Evaluator<'_> {
             Kind::MinOf | Kind::MaxOf => {
                 let (a, b) = (self.eval_scalar(arg(0))?, self.eval_scalar(arg(1))?);
                 let pick = if matches!(call.function.kind, Kind::MinOf) { go_min } else { go_max };
-                Ok(Val::Scalar(a.into_iter().zip(b).map(|(a, b)| pick(a, b)).collect()))
+                self.scalars(a.iter().zip(b.iter()).map(|(a, b)| pick(*a, *b)).collect())
             }
             Kind::Timestamp => self.timestamp(arg(0)),
             Kind::StartTimestamp => self.start_timestamp(arg(0)),
             Kind::Absent => {
                 let found = self.eval_vector(arg(0))?;
-                let mut block = self.block();
-                let row = block.push(Meta { labels: super::ranges::absent_labels(arg(0)), drop_name: false });
-                for step in 0..count {
-                    if !(0..found.len()).any(|series| found.is_present(series, step)) {
-                        block.set(row, step, Cell::Float(1.0));
-                    }
-                }
-                block.retain_present();
-                Ok(Val::Vector(block))
+                self.where_absent(&found, arg(0)).map(Val::Vector)
             }
             Kind::HistogramAvg => self.map_histograms(arg(0), |h| h.sum / h.count),
             Kind::HistogramCount => self.map_histograms(arg(0), |h| h.count),

@@ -9,7 +9,7 @@ use crate::error::EvalError;
 use crate::functions::over_time::Cell;
 use crate::histogram::quantile::{ClassicBucket, NanEffect, classic_fraction, classic_quantile, native_fraction, native_quantile};
 use crate::number::format_open_metrics;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use watchfire_model::{Labels, METRIC_NAME, NativeHistogram};
 
 /// Series of the argument that make up one histogram: native ones by themselves, classic ones by their labels without `le`.
@@ -31,7 +31,7 @@ impl Evaluator<'_> {
         let quantiles = self.eval_scalar(&call.args[0])?;
         self.note_quantiles(&quantiles, call.args[0].span());
         let input = self.eval_vector(&call.args[1])?;
-        let question = QuantileQuestion { evaluator: self, quantiles, span: call.args[1].span() };
+        let question = QuantileQuestion { evaluator: self, quantiles: &quantiles, span: call.args[1].span() };
         let groups = self.histogram_groups(&input, call.args[1].span());
         let mut out = self.block();
         self.ask(&input, &groups, call.args[1].span(), &question, &mut out, |labels| labels.clone())?;
@@ -52,15 +52,12 @@ impl Evaluator<'_> {
         let mut out = self.block();
         for quantiles in questions {
             // The label needs one value: the quantile of the first step stands for constant ones, others get a row per value.
-            let mut values: Vec<f64> = Vec::new();
-            for q in &quantiles {
-                if !values.iter().any(|v| v.to_bits() == q.to_bits()) {
-                    values.push(*q);
-                }
-            }
-            for value in values {
-                let only = quantiles.iter().map(|q| if q.to_bits() == value.to_bits() { *q } else { super::block::ABSENT }).collect();
-                let question = QuantileQuestion { evaluator: self, quantiles: only, span };
+            let mut seen = HashSet::new();
+            for value in quantiles.iter().copied().filter(|q| seen.insert(q.to_bits())) {
+                self.ctx.budget.tick(1 + quantiles.len() / 64)?;
+                let only: Vec<f64> =
+                    quantiles.iter().map(|q| if q.to_bits() == value.to_bits() { *q } else { super::block::ABSENT }).collect();
+                let question = QuantileQuestion { evaluator: self, quantiles: &only, span };
                 let text = format_open_metrics(value);
                 self.ask(&input, &groups, span, &question, &mut out, |labels| {
                     let mut builder = labels.to_builder();
@@ -75,7 +72,7 @@ impl Evaluator<'_> {
     pub fn histogram_fraction(&self, call: &Call) -> Outcome<Block> {
         let (lower, upper) = (self.eval_scalar(&call.args[0])?, self.eval_scalar(&call.args[1])?);
         let input = self.eval_vector(&call.args[2])?;
-        let question = FractionQuestion { evaluator: self, lower, upper, span: call.args[2].span() };
+        let question = FractionQuestion { evaluator: self, lower: &lower, upper: &upper, span: call.args[2].span() };
         let groups = self.histogram_groups(&input, call.args[2].span());
         let mut out = self.block();
         self.ask(&input, &groups, call.args[2].span(), &question, &mut out, |labels| labels.clone())?;
@@ -186,7 +183,7 @@ impl Evaluator<'_> {
 
 struct QuantileQuestion<'a> {
     evaluator: &'a Evaluator<'a>,
-    quantiles: Vec<f64>,
+    quantiles: &'a [f64],
     span: Span,
 }
 
@@ -221,8 +218,8 @@ impl Question for QuantileQuestion<'_> {
 
 struct FractionQuestion<'a> {
     evaluator: &'a Evaluator<'a>,
-    lower: Vec<f64>,
-    upper: Vec<f64>,
+    lower: &'a [f64],
+    upper: &'a [f64],
     span: Span,
 }
 

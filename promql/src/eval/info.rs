@@ -2,7 +2,7 @@
 //! Follows Prometheus `promql/info.go`.
 
 use super::block::{Block, Meta};
-use super::{Evaluator, Outcome};
+use super::{Evaluator, Lease, Outcome};
 use crate::ast::{At, Call, Expr, Modifiers};
 use crate::error::EvalError;
 use std::collections::HashMap;
@@ -34,7 +34,8 @@ impl Evaluator<'_> {
         // Info metrics themselves are passed through.
         let is_info = |meta: &Meta| wanted.names.iter().all(|m| m.matches(&meta.labels));
         let identified = base.series.iter().any(|m| !is_info(m) && !identity(&m.labels).is_empty());
-        let series = if identified { self.info_series(&wanted, &times)? } else { Vec::new() };
+        let mut lease = self.ctx.budget.lease();
+        let series = if identified { self.info_series(&wanted, &times, &mut lease)? } else { Vec::new() };
         let mut by_identity: HashMap<Labels, Vec<usize>> = HashMap::new();
         for (index, info) in series.iter().enumerate() {
             by_identity.entry(identity(&info.labels)).or_default().push(index);
@@ -46,7 +47,7 @@ impl Evaluator<'_> {
             let candidates = if is_info(meta) { None } else { by_identity.get(&identity(&meta.labels)) };
             let mut enriched: HashMap<Vec<usize>, Rc<Labels>> = HashMap::new();
             for (step, time) in times.iter().enumerate() {
-                self.ctx.budget.tick(1)?;
+                self.ctx.budget.tick(1 + candidates.map_or(0, Vec::len) / 8)?;
                 let Some(cell) = base.cell(row, step) else { continue };
                 let labels = if is_info(meta) {
                     meta.labels.clone()
@@ -115,18 +116,19 @@ impl Evaluator<'_> {
         }
     }
 
-    fn info_series(&self, wanted: &Wanted, times: &[i64]) -> Outcome<Vec<InfoSeries>> {
+    fn info_series(&self, wanted: &Wanted, times: &[i64], lease: &mut Lease) -> Outcome<Vec<InfoSeries>> {
         let first = times.iter().min().copied().unwrap_or(0) - self.ctx.lookback;
         let last = times.iter().max().copied().unwrap_or(0);
         let selector = Selector(wanted.names.iter().chain(&wanted.data).cloned().collect());
         let mut out = Vec::new();
         let mut failure = None;
         self.ctx.source.select(&selector, TimeRange::new(Timestamp(first), Timestamp(last)), &mut |view| {
-            if let Err(error) = self.ctx.budget.tick(1 + view.times.len() / 16) {
-                failure = Some(error);
+            if failure.is_some() || identity(view.labels).is_empty() {
                 return;
             }
-            if identity(view.labels).is_empty() {
+            let samples = view.times.len();
+            if let Err(error) = self.ctx.budget.tick(1 + samples / 16).and_then(|()| self.ctx.budget.hold(lease, samples)) {
+                failure = Some(error);
                 return;
             }
             let histogram = |i: usize| view.histograms.get(i).and_then(Option::as_ref);
@@ -205,13 +207,13 @@ fn enrich<'a>(base: &Labels, wanted: &Wanted, infos: impl Iterator<Item = &'a La
                 return Err(EvalError::execution(format!("conflicting label: {}", label.name)));
             }
             if base.get(&label.name).is_none() {
-                added.set(&label.name, &label.value);
+                added.set_shared(label.name.clone(), label.value.clone());
             }
         }
     }
     let mut builder = base.to_builder();
     for label in added.build().iter() {
-        builder.set(&label.name, &label.value);
+        builder.set_shared(label.name.clone(), label.value.clone());
     }
     Ok(builder.build())
 }

@@ -1,7 +1,7 @@
 //! `label_replace` and `label_join`.
 
-use super::block::{Block, Meta};
-use super::{Evaluator, Outcome};
+use super::block::{Block, Meta, text_size};
+use super::{Evaluator, Lease, Outcome};
 use crate::ast::{Call, Expr};
 use crate::error::EvalError;
 use crate::parser::quote::is_utf8;
@@ -29,8 +29,11 @@ impl Evaluator<'_> {
         let mut block = self.eval_vector(&call.args[0])?;
         for meta in &mut block.series {
             let value = meta.labels.value(source).to_owned();
+            // Every reference can bring the whole value.
+            let most = replacement.len().saturating_add(replacement.matches('$').count().saturating_mul(value.len()));
+            self.ctx.budget.hold(&mut self.ctx.budget.lease(), text_size(most))?;
             if let Some(text) = expand(&regex, &value, replacement) {
-                set_label(meta, target, &text);
+                self.set_label(meta, target, &text, &mut block.lease)?;
             }
         }
         merge(self, block)
@@ -46,9 +49,30 @@ impl Evaluator<'_> {
         let mut block = self.eval_vector(&call.args[0])?;
         for meta in &mut block.series {
             let text = sources.iter().map(|source| meta.labels.value(source)).collect::<Vec<_>>().join(separator);
-            set_label(meta, target, &text);
+            self.set_label(meta, target, &text, &mut block.lease)?;
         }
         merge(self, block)
+    }
+
+    /// Gives a series a label; each has its own, so that its text is held as samples are.
+    fn set_label(&self, meta: &mut Meta, name: &str, value: &str, lease: &mut Lease) -> Outcome<()> {
+        self.ctx.budget.tick(1 + value.len() / 1024)?;
+        if value.len() > self.ctx.label_bytes {
+            return Err(EvalError::execution(format!(
+                "label value of {} bytes for {name:?}, longer than the limit of {}",
+                value.len(),
+                self.ctx.label_bytes
+            )));
+        }
+        self.ctx.budget.hold(lease, text_size(value.len()))?;
+        let mut builder = meta.labels.to_builder();
+        builder.set(name, value);
+        meta.labels = builder.build();
+        // A name that was given explicitly stays.
+        if name == METRIC_NAME {
+            meta.drop_name = false;
+        }
+        Ok(())
     }
 }
 
@@ -57,16 +81,6 @@ fn check_name(name: &str, role: &str, function: &str) -> Outcome<()> {
         return Err(EvalError::execution(format!("invalid {role} label name in {function}(): {name}")));
     }
     Ok(())
-}
-
-fn set_label(meta: &mut Meta, name: &str, value: &str) {
-    let mut builder = meta.labels.to_builder();
-    builder.set(name, value);
-    meta.labels = builder.build();
-    // A name that was given explicitly stays.
-    if name == METRIC_NAME {
-        meta.drop_name = false;
-    }
 }
 
 /// The replacement text with `$1` and `${name}` filled in, by Go's rules: the longest name wins, unknown groups are empty.

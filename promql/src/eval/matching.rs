@@ -260,8 +260,8 @@ fn result_labels(matching: &Matching, many: &Labels, one: &Labels) -> Labels {
         }
     }
     for name in &matching.include {
-        match one.get(name) {
-            Some(value) => builder.set(name, value),
+        match one.iter().find(|label| &*label.name == name) {
+            Some(label) => builder.set_shared(label.name.clone(), label.value.clone()),
             None => builder.remove(name),
         };
     }

@@ -30,8 +30,9 @@ use crate::parser::QueryTimes;
 use crate::plans::Plans;
 use block::{Block, Meta};
 use std::cell::Cell;
+use std::ops::Deref;
 use std::rc::Rc;
-use watchfire_model::SeriesSource;
+use watchfire_model::{Labels, SeriesSource};
 
 pub type Outcome<T> = Result<T, EvalError>;
 
@@ -64,6 +65,10 @@ pub const CELLS_PER_SAMPLE: usize = 4;
 
 /// Ticks between two looks at the interrupt.
 const TICKS: usize = 256;
+
+/// Times farther from the epoch than this (milliseconds; 73 million years) are taken for it: offsets, ranges and a lookback can be added without
+/// leaving 64 bits, and no sample is out there.
+pub const FARTHEST: i64 = i64::MAX / 4;
 
 impl<'a> Budget<'a> {
     pub fn new(limit: usize, interrupt: Option<&'a (dyn Fn() -> Option<Interrupt> + Sync)>) -> Self {
@@ -113,6 +118,7 @@ pub struct Context<'a> {
     pub source: &'a dyn SeriesSource,
     pub plans: &'a Plans,
     pub lookback: i64,
+    pub label_bytes: usize,
     pub subquery_step: i64,
     pub notes: Notes,
     pub budget: Budget<'a>,
@@ -142,9 +148,35 @@ impl Steps {
 
 /// A value at every step.
 pub enum Val {
-    Scalar(Vec<f64>),
+    Scalar(Scalars),
     Vector(Block),
     Text(String),
+}
+
+impl Val {
+    /// Numbers there is room for, which is the work of making them.
+    fn places(&self) -> usize {
+        match self {
+            Val::Scalar(values) => values.len(),
+            Val::Vector(block) => block.floats.len(),
+            Val::Text(_) => 1,
+        }
+    }
+}
+
+/// A number at every step.
+#[derive(Default)]
+pub struct Scalars {
+    values: Vec<f64>,
+    lease: Lease,
+}
+
+impl Deref for Scalars {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        &self.values
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -160,9 +192,8 @@ impl<'a> Evaluator<'a> {
         if self.steps.count > 1 && !matches!(expr, Expr::Number { .. } | Expr::Text { .. }) && is_invariant(expr) {
             let once = Evaluator { steps: Steps { count: 1, ..self.steps }, ..*self };
             return Ok(match once.eval_node(expr)? {
-                Val::Scalar(values) => Val::Scalar(vec![values[0]; self.steps.count]),
-                Val::Vector(block) => {
-                    let mut block = block;
+                Val::Scalar(values) => self.scalars(vec![values[0]; self.steps.count])?,
+                Val::Vector(mut block) => {
                     let more = block.samples() * (self.steps.count - 1);
                     self.ctx.budget.hold(&mut block.lease, more)?;
                     Val::Vector(block.broadcast(self.steps.count))
@@ -174,13 +205,12 @@ impl<'a> Evaluator<'a> {
     }
 
     fn eval_node(&self, expr: &Expr) -> Outcome<Val> {
-        self.ctx.budget.tick(1)?;
-        match expr {
-            Expr::Number { value, .. } => Ok(Val::Scalar(vec![*value; self.steps.count])),
-            Expr::Text { value, .. } => Ok(Val::Text(value.clone())),
-            Expr::Paren { expr, .. } => self.eval(expr),
-            Expr::Unary { negative, expr, .. } => self.unary(*negative, expr),
-            Expr::Vector(selector) => self.select_vector(selector).map(Val::Vector),
+        let value = match expr {
+            Expr::Number { value, .. } => self.scalars(vec![*value; self.steps.count])?,
+            Expr::Text { value, .. } => Val::Text(value.clone()),
+            Expr::Paren { expr, .. } => self.eval(expr)?,
+            Expr::Unary { negative, expr, .. } => self.unary(*negative, expr)?,
+            Expr::Vector(selector) => Val::Vector(self.select_vector(selector)?),
             Expr::Call(call) => {
                 let counts_only = match call.function.kind {
                     Kind::HistogramCount | Kind::HistogramSum | Kind::HistogramAvg => true,
@@ -188,12 +218,23 @@ impl<'a> Evaluator<'a> {
                     Kind::HistogramStddev | Kind::HistogramStdvar => false,
                     _ => self.counts_only,
                 };
-                Evaluator { counts_only, ..*self }.call(call)
+                Evaluator { counts_only, ..*self }.call(call)?
             }
-            Expr::Aggregate(aggregate) => self.aggregate(aggregate).map(Val::Vector),
-            Expr::Binary(binary) => Evaluator { counts_only: false, ..*self }.binary(binary, expr.span()),
-            Expr::Matrix(_) | Expr::Subquery(_) => Err(EvalError::execution("a range vector can only be an argument of a function")),
-        }
+            Expr::Aggregate(aggregate) => Val::Vector(self.aggregate(aggregate)?),
+            Expr::Binary(binary) => Evaluator { counts_only: false, ..*self }.binary(binary, expr.span())?,
+            Expr::Matrix(_) | Expr::Subquery(_) => {
+                return Err(EvalError::execution("a range vector can only be an argument of a function"));
+            }
+        };
+        self.ctx.budget.tick(1 + value.places() / 64)?;
+        Ok(value)
+    }
+
+    /// A number at every step, accounted for.
+    pub fn scalars(&self, values: Vec<f64>) -> Outcome<Val> {
+        let mut lease = self.ctx.budget.lease();
+        self.ctx.budget.hold(&mut lease, values.len())?;
+        Ok(Val::Scalar(Scalars { values, lease }))
     }
 
     pub fn eval_vector(&self, expr: &Expr) -> Outcome<Block> {
@@ -203,7 +244,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    pub fn eval_scalar(&self, expr: &Expr) -> Outcome<Vec<f64>> {
+    pub fn eval_scalar(&self, expr: &Expr) -> Outcome<Scalars> {
         match self.eval(expr)? {
             Val::Scalar(values) => Ok(values),
             _ => Err(EvalError::execution("expected a scalar")),
@@ -212,6 +253,14 @@ impl<'a> Evaluator<'a> {
 
     pub fn block(&self) -> Block {
         Block::new(self.steps.count, self.ctx.budget.lease())
+    }
+
+    /// A vector of one series without labels, as `vector()` makes of a scalar.
+    pub fn one_series(&self, scalars: Scalars) -> Block {
+        let mut block = Block::new(scalars.len(), scalars.lease);
+        block.series.push(Meta { labels: Labels::empty(), drop_name: false });
+        block.floats = scalars.values;
+        block
     }
 
     /// What an almost empty row counts as.
@@ -231,7 +280,10 @@ impl<'a> Evaluator<'a> {
             return Ok(value);
         }
         Ok(match value {
-            Val::Scalar(values) => Val::Scalar(values.into_iter().map(|v| -v).collect()),
+            Val::Scalar(mut scalars) => {
+                scalars.values.iter_mut().for_each(|v| *v = -*v);
+                Val::Scalar(scalars)
+            }
             Val::Vector(mut block) => {
                 for v in &mut block.floats {
                     if !watchfire_model::is_stale(*v) {
@@ -257,7 +309,7 @@ impl<'a> Evaluator<'a> {
             None => 0,
         };
         let at = modifiers.at.map(|at| match at {
-            At::Time(t) => t,
+            At::Time(t) => t.clamp(-FARTHEST, FARTHEST),
             At::Start => self.ctx.start,
             At::End => self.ctx.end,
         });

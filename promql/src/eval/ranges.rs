@@ -1,7 +1,7 @@
 //! Functions of windows, over selectors and over subqueries: all steps of a series in one pass.
 
 use super::block::{Block, Meta};
-use super::{Evaluator, Outcome, Steps};
+use super::{Evaluator, Outcome, Scalars, Steps};
 use crate::annotations::Note;
 use crate::ast::{Call, Expr, MatrixSelector, Span, Subquery};
 use crate::error::EvalError;
@@ -43,7 +43,7 @@ impl Windows {
 /// A function of windows with the arguments it has at each step.
 struct Job<'a> {
     function: Option<OverTime>,
-    scalars: Vec<Vec<f64>>,
+    scalars: Vec<Scalars>,
     windows: Windows,
     span: Span,
     block: Block,
@@ -116,7 +116,7 @@ impl Evaluator<'_> {
             _ => {}
         }
         if function.is_none() {
-            return Ok(self.absent_block(&job.block, call));
+            return self.where_absent(&job.block, &call.args[0]);
         }
         Ok(job.block)
     }
@@ -188,16 +188,17 @@ impl Evaluator<'_> {
         }
     }
 
-    fn absent_block(&self, found: &Block, call: &Call) -> Block {
+    /// The one series of `absent` and `absent_over_time`: 1 where nothing was found.
+    pub fn where_absent(&self, found: &Block, sought: &Expr) -> Outcome<Block> {
         let mut block = self.block();
-        let row = block.push(Meta { labels: absent_labels(&call.args[0]), drop_name: false });
+        let row = self.push_row(&mut block, Meta { labels: absent_labels(sought), drop_name: false })?;
         for step in 0..self.steps.count {
             if !(0..found.len()).any(|series| found.is_present(series, step)) {
                 block.set(row, step, Cell::Float(1.0));
             }
         }
         block.retain_present();
-        block
+        Ok(block)
     }
 
     /// Evaluates a subquery's expression on its own grid.
@@ -305,7 +306,7 @@ fn check_modifier(name: &str, function: Option<OverTime>, windows: &Windows) -> 
 }
 
 /// Labels that an absent series would have had: those matched exactly once and by equality.
-pub fn absent_labels(expr: &Expr) -> Labels {
+fn absent_labels(expr: &Expr) -> Labels {
     let matchers = match expr {
         Expr::Vector(v) => &v.matchers,
         Expr::Matrix(m) => &m.vector.matchers,
