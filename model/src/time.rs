@@ -38,6 +38,11 @@ impl Timestamp {
         Timestamp(self.0.saturating_sub(i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// The newest whole multiple of `step` milliseconds that is not later.
+    pub fn floor(self, step: i64) -> Self {
+        Timestamp(self.0.div_euclid(step).saturating_mul(step))
+    }
+
     /// Time passed since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -344,7 +344,8 @@ pub(crate) fn nothing_received(status: &Status) -> bool {
         && i.samples_per_second.unwrap_or(0.0) == 0.0
         && i.logs_held == Some(0)
         && i.checks == 0
-        && i.targets_up + i.targets_down == 0
+        && i.targets_up == 0
+        && i.targets_down == 0
 }
 
 /// Effects that the screen itself carries out are not among those handed out.

@@ -95,7 +95,7 @@ pub(crate) fn lines(canvas: &mut Canvas<'_>, lines: &[Line<'_>], axes: &Axes) {
     for row in 0..plot_height {
         canvas.dot(LABEL - 1 + 1, row, '│', faint);
     }
-    let duration = (axes.end.millis() - axes.start.millis()).max(1) as f64;
+    let duration = axes.end.since(axes.start).as_secs_f64().max(0.001);
     let mut plot = canvas.part(LABEL + 1, 0, plot_width, plot_height);
     if let Some(threshold) = axes.threshold {
         let row = level(threshold, low, high, f64::from(plot_height));
@@ -113,7 +113,7 @@ pub(crate) fn lines(canvas: &mut Canvas<'_>, lines: &[Line<'_>], axes: &Axes) {
                 last = None;
                 continue;
             };
-            let x = (at.millis() - axes.start.millis()) as f64 / duration * f64::from(ink.columns() - 1);
+            let x = (at.seconds() - axes.start.seconds()) / duration * f64::from(ink.columns() - 1);
             let y = level(value, low, high, f64::from(ink.rows()));
             if x < 0.0 || x > f64::from(ink.columns()) {
                 last = None;

@@ -3,8 +3,8 @@
 use crate::canvas::safe;
 use crate::number;
 use crate::zone::Zone;
-use std::collections::BTreeMap;
-use watchfire_model::reading::{Alert, AlertState, Alerts, Breakers, Services, Status};
+use std::collections::{BTreeMap, BTreeSet};
+use watchfire_model::reading::{Alert, AlertState, Alerts, Breaker, Breakers, Services, Status};
 use watchfire_model::{HealthState, Reading, Timestamp};
 
 const LINE: usize = 400;
@@ -74,7 +74,7 @@ impl Log {
     fn breakers(&mut self, breakers: &Breakers) -> Vec<String> {
         let mut news = Vec::new();
         for breaker in &breakers.breakers {
-            let key = format!("{} {}", breaker.service, breaker.breaker);
+            let key = breaker_key(breaker);
             let before = self.breakers.insert(key.clone(), breaker.state.clone());
             if before.as_ref() == Some(&breaker.state) || (before.is_none() && breaker.state == "closed") {
                 continue;
@@ -82,19 +82,30 @@ impl Log {
             let inferred = if breaker.inferred { ", inferred from spans" } else { "" };
             news.push(format!("breaker {key} {}{inferred}", breaker.state));
         }
+        let known: BTreeSet<String> = breakers.breakers.iter().map(breaker_key).collect();
+        self.breakers.retain(|key, _| known.contains(key));
         news
     }
 
     fn alerts(&mut self, alerts: &Alerts) -> Vec<String> {
         let mut news = Vec::new();
         for alert in &alerts.alerts {
-            let key = if alert.fingerprint.is_empty() { format!("{} {:?}", alert.name, alert.labels) } else { alert.fingerprint.clone() };
-            if self.alerts.insert(key, alert.state) != Some(alert.state) {
+            if self.alerts.insert(alert_key(alert), alert.state) != Some(alert.state) {
                 news.push(alert_line(alert));
             }
         }
+        let known: BTreeSet<String> = alerts.alerts.iter().map(alert_key).collect();
+        self.alerts.retain(|key, _| known.contains(key));
         news
     }
+}
+
+fn breaker_key(breaker: &Breaker) -> String {
+    format!("{} {}", breaker.service, breaker.breaker)
+}
+
+fn alert_key(alert: &Alert) -> String {
+    if alert.fingerprint.is_empty() { format!("{} {:?}", alert.name, alert.labels) } else { alert.fingerprint.clone() }
 }
 
 fn alert_line(alert: &Alert) -> String {
@@ -131,5 +142,22 @@ mod tests {
         let lines = log.lines(&reading(HealthState::Unhealthy), now);
         assert_eq!(lines, ["03:12:44 UTC  service social␛[2J unhealthy: breaker open, – calls, – errors, p95 –"]);
         assert!(log.lines(&reading(HealthState::Unhealthy), now).is_empty());
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten() {
+        let mut log = Log::default();
+        let now = Timestamp::from_millis(0);
+        for pod in 0..100 {
+            let breaker = Breaker { service: format!("pod-{pod}"), state: "open".into(), ..Breaker::default() };
+            assert_eq!(log.lines(&Reading::Breakers(Breakers { breakers: vec![breaker] }), now).len(), 1);
+            let alert = serde_json::from_value(serde_json::json!({
+                "name": "Down", "state": "firing", "severity": "warning", "labels": {"pod": pod.to_string()}, "annotations": {},
+                "active_at": null, "cause": null, "notified": false,
+            }));
+            let alert = alert.expect("an alert");
+            assert_eq!(log.lines(&Reading::Alerts(Alerts { alerts: vec![alert], ..Alerts::default() }), now).len(), 1);
+        }
+        assert_eq!((log.breakers.len(), log.alerts.len()), (1, 1));
     }
 }

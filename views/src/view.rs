@@ -45,6 +45,12 @@ pub(crate) struct Ask {
 }
 
 impl Cx<'_> {
+    /// The last `length` milliseconds. The end is a whole step, so that the question stays the same for a while.
+    pub(crate) fn last(&self, length: i64, step: i64) -> (Timestamp, Timestamp) {
+        let end = self.now.floor(step);
+        (Timestamp::from_millis(end.millis().saturating_sub(length)), end)
+    }
+
     /// The first of the growing `ranges` that holds all that can be known, up to the one at `usual`: a chart of an hour is mostly empty
     /// when watchfire has run for a minute.
     pub(crate) fn fitting_range(&self, seconds: impl Iterator<Item = i64>, usual: usize) -> usize {

@@ -11,7 +11,7 @@ use ratatui::layout::Rect;
 use serde_json::Value;
 use std::num::NonZeroU16;
 use unicode_width::UnicodeWidthStr;
-use watchfire_model::{Reading, Request};
+use watchfire_model::{Reading, Request, Timestamp};
 use watchfire_views::{App, Event, Glyphs, Options};
 
 const VIEWS: &str = "1234567890Lc";
@@ -73,6 +73,21 @@ fn feed(app: &mut App, texts: &[String]) {
                 app.receive(&request, Ok(reading));
             }
         }
+    }
+}
+
+/// Puts another figure of its kind in place of every `each`th one.
+fn distort(value: &mut Value, (whole, broken): (i64, f64), each: usize, next: &mut usize) {
+    match value {
+        Value::Number(figure) => {
+            *next += 1;
+            if next.is_multiple_of(each) {
+                *value = if figure.is_f64() { broken.into() } else { whole.into() };
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|v| distort(v, (whole, broken), each, next)),
+        Value::Object(fields) => fields.values_mut().for_each(|v| distort(v, (whole, broken), each, next)),
+        _ => {}
     }
 }
 
@@ -139,6 +154,36 @@ proptest! {
                 prop_assert_eq!(shown, symbol, "at {},{}", x, y);
                 x += (symbol.width() as u16).max(1);
             }
+        }
+    }
+
+    /// Counts and moments at the ends of what their types hold, and figures beyond every scale.
+    #[test]
+    fn no_figures_make_it_panic(
+        whole in proptest::sample::select(vec![0, 1, -1, 65_535, 65_536, i64::from(u32::MAX) + 1, i64::MAX, i64::MIN]),
+        broken in proptest::sample::select(vec![0.0, -1.0, 1e-300, 5e-324, 1e18, 1e308, -1e308]),
+        each in 1usize..8,
+        now in proptest::sample::select(vec![NOW, Timestamp::MIN, Timestamp::MAX]),
+    ) {
+        let mut app = App::new(Options::default()).expect("built-in theme and keymap");
+        app.handle(Event::Tick(now));
+        let mut next = 0;
+        for view in VIEWS.chars() {
+            press(&mut app, KeyCode::Char(view));
+            for inner in [KeyCode::Null, KeyCode::Enter, KeyCode::Enter] {
+                press(&mut app, inner);
+                for request in app.wants() {
+                    let Ok(reading) = fixture::answer(&request, Situation::Incident) else { continue };
+                    let mut value = serde_json::to_value(&reading).expect("a reading is JSON");
+                    distort(&mut value, (whole, broken), each, &mut next);
+                    // Where a figure of that kind cannot stand, the reading is as it was.
+                    app.receive(&request, Ok(serde_json::from_value(value).unwrap_or(reading)));
+                }
+                for (width, height) in [(40, 10), (200, 50)] {
+                    app.frame_text(width, height);
+                }
+            }
+            press(&mut app, KeyCode::Esc);
         }
     }
 

@@ -8,10 +8,11 @@ use crate::prompt::Purpose;
 use crate::view::{Out, Place};
 use crate::views::ViewId;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use std::time::Duration;
 use watchfire_model::Timestamp;
 
 /// How long a message stays in place of the key strip.
-const MESSAGE_MS: i64 = 6000;
+const MESSAGE: Duration = Duration::from_secs(6);
 
 impl App {
     /// Takes an event in and says what the program around must do.
@@ -53,7 +54,7 @@ impl App {
             self.dirty = true;
         }
         self.wall = now;
-        if self.message.as_ref().is_some_and(|(_, _, since)| now.millis() - since.millis() > MESSAGE_MS) {
+        if self.message.as_ref().is_some_and(|(_, _, since)| now.since(*since) > MESSAGE) {
             self.message = None;
             self.dirty = true;
         }

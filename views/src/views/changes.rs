@@ -128,9 +128,8 @@ fn from_to(pen: &mut crate::canvas::Pen<'_, '_>, change: &Change) {
 
 impl View for Changes {
     fn wants(&self, cx: &Cx<'_>) -> Vec<Request> {
-        // A whole minute, so that the question stays the same for a while.
-        let since = cx.now.saturating_sub(Duration::from_secs(self.seconds)).millis();
-        vec![Request::Changes { since: watchfire_model::Timestamp::from_millis(since - since.rem_euclid(60_000)) }]
+        let (since, _) = cx.last(self.seconds as i64 * 1000, 60_000);
+        vec![Request::Changes { since }]
     }
 
     fn open(&mut self, subject: Option<&str>) {

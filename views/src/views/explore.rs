@@ -71,12 +71,11 @@ impl Explore {
         self.range.unwrap_or_else(|| cx.fitting_range(RANGES.into_iter(), USUAL))
     }
 
-    /// Ends are whole steps, so that the question stays the same for a while.
     fn span(&self, cx: &Cx<'_>) -> (Timestamp, Timestamp, i64) {
         let length = RANGES[self.range(cx)] * 1000;
         let step = (length / POINTS / 5000).max(1) * 5000;
-        let end = cx.now.millis() - cx.now.millis().rem_euclid(step);
-        (Timestamp::from_millis(end - length), Timestamp::from_millis(end), step)
+        let (start, end) = cx.last(length, step);
+        (start, end, step)
     }
 
     fn shown<'a>(&self, result: &'a QueryResult, cx: &Cx<'_>) -> Vec<&'a QuerySeries> {
@@ -328,7 +327,7 @@ impl View for Explore {
         }
         if self.show != Show::Chart {
             let end = match &slot.request {
-                Some(Request::QueryRange { end, step_ms, .. }) => Timestamp::from_millis(end.millis() - step_ms),
+                Some(Request::QueryRange { end, step_ms, .. }) => Timestamp::from_millis(end.millis().saturating_sub(*step_ms)),
                 _ => Timestamp::MIN,
             };
             self.table(&series, end, &mut canvas.part(0, y, width, height.saturating_sub(y + listed)));

@@ -114,8 +114,10 @@ impl View for Health {
 
     fn letter(&mut self, letter: char, cx: &Cx<'_>) -> bool {
         match self.shown(cx) {
+            Mode::Checks => self.checks.letter(letter),
             Mode::Targets => self.targets.letter(letter),
-            _ => self.checks.letter(letter),
+            Mode::Proposed => self.proposed.letter(letter),
+            Mode::Matrix => false,
         }
     }
 

@@ -20,7 +20,6 @@ pub(crate) struct Service {
     position: usize,
     offset: usize,
     page: usize,
-    lines: usize,
 }
 
 impl Service {
@@ -130,7 +129,6 @@ impl View for Service {
             canvas.text(3, HEAD as u16 + 1, canvas.width(), "nothing is known about this service yet", dim);
             return;
         }
-        self.lines = lines.len();
         self.land(&lines, true);
         let (width, height) = (canvas.width(), canvas.height());
         let rows = usize::from(height).saturating_sub(HEAD);
@@ -148,10 +146,6 @@ impl View for Service {
                 row.patch(0, 0, width, 1, style);
             }
         }
-    }
-
-    fn tally(&self, _: &Cx<'_>) -> String {
-        String::new()
     }
 }
 

@@ -325,7 +325,7 @@ fn explain(canvas: &mut Canvas<'_>, row: &Objective) {
 /// How much is held, where that is less than the objective's window.
 fn held(row: &Objective) -> Option<String> {
     let (held, window) = (row.budget_held_seconds?, row.budget_window_seconds?);
-    (held < window).then(|| number::span_short(std::time::Duration::from_secs_f64(held)))
+    (held < window).then(|| number::span_short(std::time::Duration::from_secs_f64(held.clamp(0.0, 1e12))))
 }
 
 fn rows<'a>(cx: &Cx<'a>) -> &'a [Objective] {

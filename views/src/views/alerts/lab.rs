@@ -53,12 +53,11 @@ impl Lab {
         self.range.unwrap_or_else(|| cx.fitting_range(RANGES.into_iter().map(|ms| ms / 1000), USUAL))
     }
 
-    /// Ends are whole steps, so that the question stays the same for a while.
     fn span(&self, cx: &Cx<'_>) -> (Timestamp, Timestamp, i64) {
         let length = RANGES[self.range(cx)];
         let step = (length / POINTS / 15_000).max(1) * 15_000;
-        let end = cx.now.millis() - cx.now.millis().rem_euclid(step);
-        (Timestamp::from_millis(end - length), Timestamp::from_millis(end), step)
+        let (start, end) = cx.last(length, step);
+        (start, end, step)
     }
 
     pub(super) fn wants(&self, cx: &Cx<'_>) -> Vec<Request> {
@@ -238,8 +237,8 @@ fn bars(canvas: &mut Canvas<'_>, episodes: &[Episode], start: Timestamp, end: Ti
     let width = canvas.width().saturating_sub(left);
     let dim = canvas.style(Role::Dim);
     canvas.right(0, 0, 7, "fires", dim);
-    let length = (end.millis() - start.millis()).max(1);
-    let column = |at: Timestamp| ((at.millis() - start.millis()).clamp(0, length) * i64::from(width.saturating_sub(1)) / length) as u16;
+    let length = end.since(start).as_secs_f64().max(1.0);
+    let column = |at: Timestamp| ((at.since(start).as_secs_f64() / length).min(1.0) * f64::from(width.saturating_sub(1))) as u16;
     for episode in episodes {
         let last = episode.ended_at.unwrap_or(end);
         let fired = episode.fired_at.map(column);

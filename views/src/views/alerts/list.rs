@@ -6,6 +6,7 @@ use crate::look::{Role, severity_glyph, severity_state};
 use crate::number;
 use crate::table::window;
 use crate::view::Cx;
+use std::collections::HashMap;
 use watchfire_model::reading::{Alert, AlertState, Alerts as Reading};
 
 /// One line of the list.
@@ -40,13 +41,16 @@ pub(super) fn arrange(reading: &Reading, cx: &Cx<'_>, history: bool) -> Vec<Line
     let explained_by = |child: &Alert, parent: &Alert| {
         child.state != AlertState::Resolved
             && parent.state != AlertState::Resolved
-            && child.cause.as_ref().is_some_and(|c| c.alert == parent.name && (c.service.is_empty() || c.service == subject(parent)))
+            && child.cause.as_ref().is_some_and(|c| c.service.is_empty() || c.service == subject(parent))
     };
+    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+    for i in &order {
+        by_name.entry(&alerts[*i].name).or_default().push(*i);
+    }
     let mut parent: Vec<Option<usize>> = vec![None; alerts.len()];
     for i in &order {
-        if alerts[*i].cause.is_some() {
-            parent[*i] = order.iter().copied().find(|p| p != i && explained_by(&alerts[*i], &alerts[*p]));
-        }
+        let named = alerts[*i].cause.as_ref().and_then(|c| by_name.get(c.alert.as_str()));
+        parent[*i] = named.into_iter().flatten().copied().find(|p| p != i && explained_by(&alerts[*i], &alerts[*p]));
     }
     // A cause may itself be explained; what stands at the end of the chain is the cause of all.
     let root = |mut i: usize| {
@@ -58,12 +62,12 @@ pub(super) fn arrange(reading: &Reading, cx: &Cx<'_>, history: bool) -> Vec<Line
         }
         i
     };
-    let roots: Vec<usize> = order.iter().map(|i| root(*i)).collect();
+    let mut beneath: HashMap<usize, Vec<usize>> = HashMap::new();
+    for i in &order {
+        beneath.entry(root(*i)).or_default().push(*i);
+    }
     let mut lines = Vec::new();
-    for (i, own_root) in order.iter().zip(&roots) {
-        if i != own_root {
-            continue;
-        }
+    for i in order.iter().filter(|i| root(**i) == **i) {
         lines.push(Line::Alert { index: *i, child: None });
         let alert = &alerts[*i];
         if alert.state == AlertState::Firing {
@@ -72,17 +76,14 @@ pub(super) fn arrange(reading: &Reading, cx: &Cx<'_>, history: bool) -> Vec<Line
                 lines.push(Line::Note(*i, Note::Evidence));
             }
         }
-        let children: Vec<usize> = order.iter().zip(&roots).filter(|(c, r)| *r == i && *c != i).map(|(c, _)| *c).collect();
+        let children: Vec<usize> = beneath.remove(i).into_iter().flatten().filter(|c| c != i).collect();
         for (n, child) in children.iter().enumerate() {
             lines.push(Line::Alert { index: *child, child: Some(n + 1 == children.len()) });
         }
     }
     // Chains that run in a circle have no end; they are shown all the same.
-    for (i, own_root) in order.iter().zip(&roots) {
-        if parent[*own_root].is_some() && !lines.iter().any(|l| matches!(l, Line::Alert { index, .. } if index == i)) {
-            lines.push(Line::Alert { index: *i, child: None });
-        }
-    }
+    let circling = order.iter().filter(|i| beneath.contains_key(&root(**i)));
+    lines.extend(circling.map(|index| Line::Alert { index: *index, child: None }));
     lines
 }
 
@@ -192,6 +193,64 @@ fn note_line(canvas: &mut Canvas<'_>, alert: &Alert, note: Note) {
                 pen.put(&format!("{} trace{plural}  ", evidence.trace_ids.len()), Role::Text);
             }
             pen.put(evidence.top_operation.as_deref().unwrap_or(""), Role::Text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Filter;
+    use crate::readings::Readings;
+    use serde_json::json;
+    use std::collections::BTreeSet;
+    use watchfire_model::Timestamp;
+
+    /// Lines of alerts that are each explained by the one named beside them; children are indented.
+    fn lines(causes: &[(&str, &str)]) -> Vec<String> {
+        let alert = |(name, cause): &(&str, &str)| -> Alert {
+            let cause = (!cause.is_empty()).then(|| json!({"alert": cause, "service": "", "reason": ""}));
+            let alert = json!({
+                "name": name, "state": "pending", "severity": "warning", "labels": {"service": name}, "annotations": {},
+                "active_at": null, "cause": cause, "notified": false,
+            });
+            serde_json::from_value(alert).expect("an alert")
+        };
+        let reading = Reading { alerts: causes.iter().map(alert).collect(), ..Reading::default() };
+        let (readings, filter, marks) = (Readings::default(), Filter::default(), BTreeSet::new());
+        let cx = Cx {
+            readings: &readings,
+            now: Timestamp::default(),
+            at: None,
+            zone: crate::zone::Zone::default(),
+            filter: &filter,
+            filter_stamp: 0,
+            faults_only: false,
+            marks: &marks,
+        };
+        let shown = |line: &Line| match line {
+            Line::Alert { index, child } => format!("{}{}", if child.is_some() { " " } else { "" }, reading.alerts[*index].name),
+            Line::Note(..) => unreachable!("nothing fires"),
+        };
+        arrange(&reading, &cx, false).iter().map(shown).collect()
+    }
+
+    #[test]
+    fn what_is_explained_stands_beneath_the_end_of_its_chain() {
+        assert_eq!(lines(&[("db", ""), ("web", "orders"), ("orders", "db"), ("mail", "")]), ["db", " web", " orders", "mail"]);
+        assert_eq!(lines(&[("web", "gone")]), ["web"], "what explains it does not fire any more");
+    }
+
+    #[test]
+    fn alerts_that_explain_each_other_are_all_shown_once() {
+        for circle in [
+            &[("a", "b"), ("b", "a")][..],
+            &[("a", "b"), ("b", "c"), ("c", "a")],
+            &[("a", "b"), ("b", "c"), ("c", "d"), ("d", "b"), ("e", "")],
+        ] {
+            let mut shown: Vec<String> = lines(circle).iter().map(|l| l.trim().to_owned()).collect();
+            shown.sort();
+            assert_eq!(shown, circle.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>());
         }
     }
 }

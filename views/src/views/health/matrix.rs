@@ -45,11 +45,19 @@ impl Matrix {
             let cells = health.checks.iter().filter(|c| c.check == name).map(|c| display_width(&matrix_cell(c)));
             cells.chain([display_width(name)]).max().unwrap_or(0).min(16) as u16
         };
-        let columns: Vec<(&str, u16)> = names.iter().map(|n| (*n, widest(n))).collect();
+        // Place and width of those that there is room for.
+        let mut columns: Vec<(&str, u16, u16)> = Vec::new();
         let mut x = left + 3;
-        for (name, width) in &columns {
-            canvas.text(x, 0, *width, name, heading);
+        for name in names {
+            if x >= canvas.width() {
+                break;
+            }
+            let width = widest(name);
+            columns.push((name, x, width));
             x += width + 2;
+        }
+        for (name, x, width) in &columns {
+            canvas.text(*x, 0, *width, name, heading);
         }
         canvas.text(1, 0, left, "SERVICE", heading);
         let height = usize::from(canvas.height().saturating_sub(1));
@@ -59,17 +67,15 @@ impl Matrix {
         for (line, (row, service)) in services.iter().enumerate().skip(self.offset).take(height).enumerate() {
             let y = line as u16 + 1;
             canvas.text(1, y, left, service, text);
-            let mut x = left + 3;
-            for (name, width) in &columns {
+            for (name, x, width) in &columns {
                 let check = health.checks.iter().find(|c| c.service == *service && c.check == *name);
                 match check {
                     Some(check) => {
                         let style = canvas.style(check.state.into());
-                        canvas.text(x, y, *width, &matrix_cell(check), style);
+                        canvas.text(*x, y, *width, &matrix_cell(check), style);
                     }
-                    None => canvas.dot(x, y, '·', heading),
+                    None => canvas.dot(*x, y, '·', heading),
                 }
-                x += width + 2;
             }
             if row == self.selected {
                 let (style, width) = (canvas.style(Role::Selected), canvas.width());
