@@ -222,16 +222,15 @@ impl LocalSource {
     /// Changes of the last quarter of an hour. They look at ninety moments of several hundred series, so they are looked up seldom, and at
     /// whole moments: at the cursor the answer is the one that was given then.
     fn recent_changes(&self, lens: &Lens<'_>, at: Option<Timestamp>) -> Result<Vec<Change>, ReadError> {
-        let mut known = self.changes.lock();
-        let moment = Timestamp::from_millis(lens.at.millis() - lens.at.millis().rem_euclid(CHANGES_EVERY));
-        if let Some((_, changes)) = known.as_ref().filter(|(taken, _)| *taken == moment) {
+        let moment = lens.at.floor(CHANGES_EVERY);
+        if let Some((_, changes)) = self.changes.lock().as_ref().filter(|(taken, _)| *taken == moment) {
             return Ok(changes.clone());
         }
         let lens = Lens { at: moment, ..*lens };
         let mut changes = changes::changes(&lens, moment.saturating_sub(RECENT))?;
         changes.truncate(MAX_RECENT);
         if at.is_none() {
-            *known = Some((moment, changes.clone()));
+            *self.changes.lock() = Some((moment, changes.clone()));
         }
         Ok(changes)
     }
@@ -294,13 +293,14 @@ impl LocalSource {
 
     /// Spans are opened for them, and they change seldom.
     fn proposals(&self, lens: &Lens<'_>, checks: &[Check]) -> Result<Vec<ProposedProbe>, ReadError> {
-        let mut known = self.proposed.lock();
         let probed: BTreeSet<&str> = checks.iter().map(|c| c.service.as_str()).collect();
-        match known.as_mut().filter(|(taken, _)| lens.at.since(*taken) < PROPOSALS_EVERY) {
-            Some((_, proposed)) => proposed.retain(|p| !probed.contains(p.service.as_str())),
-            None => *known = Some((lens.at, proposals::proposals(&self.store, lens, &probed)?)),
+        if let Some((_, proposed)) = self.proposed.lock().as_mut().filter(|(taken, _)| lens.at.since(*taken) < PROPOSALS_EVERY) {
+            proposed.retain(|p| !probed.contains(p.service.as_str()));
+            return Ok(proposed.clone());
         }
-        Ok(known.as_ref().map(|(_, proposed)| proposed.clone()).unwrap_or_default())
+        let proposed = proposals::proposals(&self.store, lens, &probed)?;
+        *self.proposed.lock() = Some((lens.at, proposed.clone()));
+        Ok(proposed)
     }
 
     fn cached_services(&self, at: Option<Timestamp>) -> Result<Services, ReadError> {
@@ -402,9 +402,8 @@ impl Source for LocalSource {
         }
         self.sanitized.look(&reading);
         let mut cached = self.cached.lock();
-        if cached.len() >= MAX_CACHED {
-            cached.retain(|_, (taken, _)| now.since(*taken) < FRESH);
-        }
+        // A large trace that nobody is given any more must not wait for the place of others.
+        cached.retain(|_, (taken, _)| now.since(*taken) < FRESH);
         if cached.len() < MAX_CACHED {
             cached.insert(key, (now, reading.clone()));
         }

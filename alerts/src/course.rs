@@ -32,7 +32,7 @@ pub struct Courses(parking_lot::Mutex<HashMap<(String, Timestamp), Course>>);
 impl Courses {
     /// Gives alerts the course of what they measure up to `at`, the first ones first. One whose expression is not known has none.
     pub fn fill(&self, engine: &Engine, source: &dyn SeriesSource, clock: &dyn Clock, at: Timestamp, alerts: &mut [Alert]) {
-        let end = Timestamp::from_millis(at.millis() - at.millis().rem_euclid(PACE));
+        let end = at.floor(PACE);
         let until = clock.read().awake + BUDGET;
         let expired = || (clock.read().awake > until).then_some(Interrupt::Timeout);
         // Locked throughout: whoever asks meanwhile asks for the same.

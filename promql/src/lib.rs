@@ -39,5 +39,6 @@ pub use error::{EvalError, ParseError};
 pub use histogram::{ApiBucket, api_buckets, quantile_of};
 pub use number::{format_decimal, format_float, format_general};
 pub use parser::guard::ExpressionLimits;
+pub use parser::quote::go_quote as quote;
 pub use query::Query;
 pub use value::{Evaluation, QueryValue, VectorSample};

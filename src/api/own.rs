@@ -2,6 +2,7 @@
 
 use super::envelope::{ApiError, body_response, json_response};
 use super::params::Params;
+use super::prometheus::check_points;
 use super::{Answer, Api};
 use crate::wire;
 use axum::body::Bytes;
@@ -13,8 +14,8 @@ use serde_json::json;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::reading::{Command, ReadError, Silence};
-use watchfire_model::{Timestamp, parse_duration};
+use watchfire_model::reading::{Alert, AlertState, Command, ReadError, Silence};
+use watchfire_model::{Request, Timestamp, parse_duration};
 
 /// `GET /api/watchfire/v1/<path>?at=`
 pub async fn read(State(api): State<Arc<Api>>, Path(_): Path<String>, uri: Uri, headers: HeaderMap) -> Answer {
@@ -23,6 +24,9 @@ pub async fn read(State(api): State<Arc<Api>>, Path(_): Path<String>, uri: Uri, 
     // The raw path: names inside it are still percent-encoded.
     let path = uri.path().strip_prefix(wire::PREFIX).unwrap_or_default().trim_end_matches('/').to_owned();
     let request = wire::from_path(&path, &params).ok_or_else(|| ApiError::not_found("unknown path"))??;
+    if let Request::QueryRange { start, end, step_ms, .. } = &request {
+        check_points(&api, *start, *end, *step_ms)?;
+    }
     let reading = api.reading(request, at).await?;
     // Writing out a trace of many spans takes longer than this thread may be held up.
     let (json, tag) = tokio::task::spawn_blocking(move || {
@@ -199,7 +203,7 @@ pub async fn acknowledge(State(api): State<Arc<Api>>, body: Bytes) -> Answer {
     let by = wanted.by.unwrap_or_else(|| "api".to_owned());
     let fingerprints = match (wanted.fingerprint, wanted.alert) {
         (Some(fingerprint), _) => vec![fingerprint],
-        (None, Some(name)) => api.board.read().alerts.iter().filter(|a| a.name == name).map(|a| a.fingerprint.clone()).collect(),
+        (None, Some(name)) => active(&api.board.read().alerts, &name),
         (None, None) => return Err(ApiError::bad_data("name an alert by fingerprint or by alert")),
     };
     if fingerprints.is_empty() {
@@ -210,6 +214,12 @@ pub async fn acknowledge(State(api): State<Arc<Api>>, body: Bytes) -> Answer {
         last = Some(execute(api.clone(), Command::Acknowledge { fingerprint, by: by.clone(), until }).await?);
     }
     last.ok_or_else(|| ApiError::not_found("no such alert is active"))
+}
+
+/// Fingerprints of the alerts of that name which have not ended.
+fn active(alerts: &[Alert], name: &str) -> Vec<String> {
+    let active = alerts.iter().filter(|a| a.name == name && a.state != AlertState::Resolved);
+    active.map(|a| a.fingerprint.clone()).collect()
 }
 
 /// `POST /api/watchfire/v1/commands`
@@ -225,4 +235,23 @@ async fn execute(api: Arc<Api>, command: Command) -> Answer {
         .map_err(|e| ReadError::BadRequest(format!("command failed: {e}")))??;
     let id = done.rsplit(' ').next().unwrap_or_default().to_owned();
     Ok(json_response(StatusCode::OK, &json!({"status": "success", "message": done, "silenceID": id})))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_acknowledges_by_name_means_what_has_not_ended() {
+        let alert = |fingerprint: &str, state: &str| -> Alert {
+            serde_json::from_value(json!({
+                "name": "A", "state": state, "severity": "warning", "labels": {}, "annotations": {}, "active_at": null, "cause": null,
+                "notified": false, "fingerprint": fingerprint,
+            }))
+            .expect("an alert")
+        };
+        let alerts = [alert("1", "firing"), alert("2", "resolved"), alert("3", "pending")];
+        assert_eq!(active(&alerts, "A"), ["1", "3"]);
+        assert!(active(&alerts, "B").is_empty());
+    }
 }

@@ -127,14 +127,7 @@ pub async fn query_range(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderM
         if step < Duration::from_millis(1) {
             return Err(ApiError::bad_data(ZERO_STEP));
         }
-        // So that a screen is never asked to draw them.
-        if (end.millis().saturating_sub(start.millis()) / step.as_millis() as i64) as usize > api.max_points {
-            api.refused_query("points");
-            return Err(ApiError::bad_data(format!(
-                "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)",
-                thousands(api.max_points)
-            )));
-        }
+        check_points(api, start, end, step.as_millis() as i64)?;
         let limit = params.number("limit")?;
         let began = Instant::now();
         let query = parse(api, params.query())?;
@@ -147,6 +140,21 @@ pub async fn query_range(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderM
         Ok(answer(outcome, limit, watch.filter(|_| params.get("stats").is_some())))
     })
     .await
+}
+
+/// Refuses more points than anybody can draw. `step` is in milliseconds, at least one.
+///
+/// # Errors
+/// When each series of the answer could have more than `limits.query.points`.
+pub fn check_points(api: &Api, start: Timestamp, end: Timestamp, step: i64) -> Result<(), ApiError> {
+    if end.millis().saturating_sub(start.millis()) / step.max(1) <= api.max_points as i64 {
+        return Ok(());
+    }
+    api.refused_query("points");
+    Err(ApiError::bad_data(format!(
+        "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)",
+        thousands(api.max_points)
+    )))
 }
 
 /// `11,000`

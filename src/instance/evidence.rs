@@ -7,7 +7,7 @@ use watchfire_alerts::cause::subject;
 use watchfire_alerts::{EvidenceRequest, EvidenceSource};
 use watchfire_model::reading::Alert;
 use watchfire_model::{Evidence, HealthState, SeriesSource, TimeRange, Timestamp, Topology};
-use watchfire_promql::Engine;
+use watchfire_promql::{Engine, quote};
 use watchfire_store::{Example, Store};
 
 /// Traces named in a notice.
@@ -141,7 +141,7 @@ fn asks_how_long(expression: &str) -> bool {
 fn one_of(names: &[String]) -> String {
     let special = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '/' | ' ');
     let literal = |name: &String| name.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect::<String>();
-    format!("{:?}", names.iter().map(literal).collect::<Vec<_>>().join("|"))
+    quote(&names.iter().map(literal).collect::<Vec<_>>().join("|"))
 }
 
 impl EvidenceSource for StoreEvidence {

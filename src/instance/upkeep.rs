@@ -40,6 +40,8 @@ pub async fn watch_overall(source: Arc<LocalSource>, meter: Meter, cancel: Cance
 /// Lets go of what is older than the retention, whether or not anything comes in.
 pub async fn maintain(store: Arc<Store>, clock: Arc<dyn Clock>, cancel: CancellationToken) {
     let mut ticks = tokio::time::interval(MAINTAIN_EVERY);
+    // After a stall once is enough.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,

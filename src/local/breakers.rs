@@ -59,7 +59,7 @@ pub fn breakers(lens: &Lens<'_>, declared: &Declared) -> Result<Breakers, ReadEr
         }
     }
     // Looks at moments that stay the same from reading to reading, so that a change keeps the time it was first shown with.
-    let steady = Lens { at: Timestamp(lens.at.millis() - lens.at.millis().rem_euclid(STEP.as_millis() as i64)), ..*lens };
+    let steady = Lens { at: lens.at.floor(STEP.as_millis() as i64), ..*lens };
     for (labels, column) in steady.columns("max by (service, breaker) (watchfire_breaker_state)", HISTORY, STEP)? {
         if let Some(entry) = out.get_mut(&key(&labels)) {
             let (start, _) = steady.grid(HISTORY, STEP);

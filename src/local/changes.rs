@@ -13,6 +13,8 @@ const FINE_COLUMNS: u32 = 735;
 /// Moments are whole multiples of this, the rhythm of rules and signals, so that a change has one time wherever it is shown. The fine
 /// columns of an hour are as wide.
 const RHYTHM: Duration = Duration::from_secs(5);
+/// Nothing is held for longer than this; who asks since the beginning of time means all of it.
+const LONGEST: Duration = Duration::from_secs(3653 * 86_400);
 /// An error share is worth a line when it crosses this.
 const ERROR_SHARE: f64 = 0.05;
 
@@ -21,7 +23,7 @@ const ERROR_SHARE: f64 = 0.05;
 /// # Errors
 /// When the store cannot be queried.
 pub fn changes(lens: &Lens<'_>, since: Timestamp) -> Result<Vec<Change>, ReadError> {
-    let back = lens.at.since(since).max(Duration::from_secs(60));
+    let back = lens.at.since(since).clamp(Duration::from_secs(60), LONGEST);
     let lens = &whole(lens);
     let step = rhythmic(back / COLUMNS);
     let mut out = Vec::new();
@@ -64,8 +66,7 @@ fn rhythmic(step: Duration) -> Duration {
 
 /// The lens at a whole multiple of the rhythm. A coarser one would hold back what is new.
 fn whole<'a>(lens: &Lens<'a>) -> Lens<'a> {
-    let step = RHYTHM.as_millis() as i64;
-    Lens { at: Timestamp::from_millis(lens.at.millis() - lens.at.millis().rem_euclid(step)), ..*lens }
+    Lens { at: lens.at.floor(RHYTHM.as_millis() as i64), ..*lens }
 }
 
 fn at(lens: &Lens<'_>, back: Duration, step: Duration, index: usize) -> Timestamp {
@@ -251,9 +252,22 @@ mod tests {
     fn seen(source: &MemorySource, at: Timestamp) -> Vec<(i64, String, String)> {
         let (engine, cache) = (Engine::default(), QueryCache::default());
         let lens = Lens { engine: &engine, source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
-        let since = at.saturating_sub(Duration::from_secs(3600)).millis();
-        let changes = changes(&lens, Timestamp::from_millis(since - since.rem_euclid(60_000))).expect("readable");
+        let since = at.saturating_sub(Duration::from_secs(3600));
+        let changes = changes(&lens, since.floor(60_000)).expect("readable");
         changes.into_iter().map(|c| (c.at.millis(), c.subject, c.to)).collect()
+    }
+
+    #[test]
+    fn who_asks_since_the_beginning_of_time_or_at_its_ends_is_answered() {
+        let (engine, cache, mut source) = (Engine::default(), QueryCache::default(), MemorySource::new());
+        let labels = Labels::from_pairs([("__name__", "watchfire_breaker_state"), ("service", "a"), ("breaker", "b")]);
+        source.push(&labels, Timestamp(0), Value::Float(2.0));
+        for at in [Timestamp(1_772_334_000_000), Timestamp::MIN, Timestamp::MAX] {
+            let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+            for since in [Timestamp::MIN, Timestamp(0), Timestamp::MAX] {
+                assert_eq!(changes(&lens, since).expect("readable"), []);
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::lens::Lens;
 use std::collections::BTreeMap;
 use watchfire_model::reading::{CollectorFigures, ReadError};
+use watchfire_promql::quote;
 use watchfire_scrape::collector::figures;
 
 const OWN_METRICS: &str = r#"sum by (__name__, instance) ({__name__=~"otelcol_(receiver|processor|exporter|process)_.+", instance!=""})"#;
@@ -30,7 +31,7 @@ pub fn collectors(lens: &Lens<'_>) -> Result<BTreeMap<String, CollectorFigures>,
         let mut figures = figures(samples.iter().map(|(name, value)| (name.as_str(), *value)));
         for (metric, _) in samples.iter().filter(|(_, value)| *value > 0.0) {
             let Some((_, word)) = LOSSES.iter().find(|(part, _)| metric.contains(part)) else { continue };
-            let lost = lens.number(&format!("sum(increase({metric}{{instance={instance:?}}}[5m]))"))?;
+            let lost = lens.number(&format!("sum(increase({metric}{{instance={}}}[5m]))", quote(&instance)))?;
             if let Some(lost) = lost.filter(|l| *l >= 0.5) {
                 *figures.recent_losses.entry((*word).to_owned()).or_insert(0.0) += lost;
             }

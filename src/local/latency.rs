@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use watchfire_model::reading::{Latency, LatencyQuery, ReadError};
 use watchfire_model::{NativeHistogram, Timestamp};
-use watchfire_promql::quantile_of;
+use watchfire_promql::{quantile_of, quote};
 
 /// Rows of the heatmap: four per decade from 100 µs to 100 s, as 1, 1.8, 3.2, 5.6.
 const ROWS_PER_DECADE: i32 = 4;
@@ -45,7 +45,7 @@ pub fn latency(lens: &Lens<'_>, query: &LatencyQuery) -> Result<Latency, ReadErr
     };
     let services: BTreeMap<String, f64> = lens.by("service_name", "count by (service_name) (traces_span_metrics_calls_total{job=\"\"})")?;
     let sampling = match &query.service {
-        Some(service) => lens.number(&format!("min(watchfire_sampling_ratio{{service_name={service:?}}})"))?,
+        Some(service) => lens.number(&format!("min(watchfire_sampling_ratio{{service_name={}}})", quote(service)))?,
         None => lens.number("min(watchfire_sampling_ratio)")?,
     };
     Ok(Latency {
@@ -66,10 +66,10 @@ pub fn latency(lens: &Lens<'_>, query: &LatencyQuery) -> Result<Latency, ReadErr
 fn filter(query: &LatencyQuery) -> String {
     let mut parts = vec![r#"job="""#.to_owned(), r#"span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER""#.to_owned()];
     if let Some(service) = &query.service {
-        parts.push(format!("service_name={service:?}"));
+        parts.push(format!("service_name={}", quote(service)));
     }
     if let Some(operation) = &query.operation {
-        parts.push(format!("span_name={operation:?}"));
+        parts.push(format!("span_name={}", quote(operation)));
         parts.remove(1);
     }
     parts.join(",")
@@ -106,8 +106,21 @@ fn spread(histogram: &NativeHistogram, bounds: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
     use super::*;
     use watchfire_model::BucketSpan;
+
+    #[test]
+    fn every_name_can_be_asked_for() {
+        // Letters that Rust and PromQL escape in ways of their own.
+        let strange = "caf\u{e9}\u{200b}\u{a0}\u{7}\0\"\\'".to_owned();
+        let (engine, cache) = (watchfire_promql::Engine::default(), QueryCache::default());
+        let source = watchfire_testkit::MemorySource::new();
+        let at = Timestamp(1_772_334_000_000);
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let query = LatencyQuery { service: Some(strange.clone()), operation: Some(strange), ..LatencyQuery::default() };
+        latency(&lens, &query).expect("it parses");
+    }
 
     #[test]
     fn a_histogram_keeps_its_count_when_it_is_spread_over_rows() {

@@ -77,7 +77,7 @@ impl Lens<'_> {
     }
 
     /// Ends a query that people wait for, as the HTTP API does.
-    fn in_time(&self) -> impl Fn() -> Option<Interrupt> + Sync + use<> {
+    pub fn in_time(&self) -> impl Fn() -> Option<Interrupt> + Sync + use<> {
         let deadline = Instant::now() + self.engine.options().timeout;
         move || (Instant::now() >= deadline).then_some(Interrupt::Timeout)
     }
@@ -208,17 +208,17 @@ impl Lens<'_> {
     pub fn grid(&self, back: Duration, step: Duration) -> (Timestamp, usize) {
         let step_ms = step.as_millis().max(1);
         let steps = (back.as_millis() / step_ms).max(1) as usize;
-        let start = Timestamp(self.at.millis() - (steps as i64 - 1) * step_ms as i64);
+        let start = self.at.saturating_sub(step * (steps as u32 - 1));
         (start, steps)
     }
 }
 
-fn within(interrupt: &(dyn Fn() -> Option<Interrupt> + Sync)) -> Control<'_> {
+pub fn within(interrupt: &(dyn Fn() -> Option<Interrupt> + Sync)) -> Control<'_> {
     Control { interrupt: Some(interrupt), ..Control::default() }
 }
 
 fn slot(start: Timestamp, t: Timestamp, step: Duration, count: usize) -> Option<usize> {
-    let offset = t.millis() - start.millis();
+    let offset = t.millis().saturating_sub(start.millis());
     let index = usize::try_from(offset / step.as_millis().max(1) as i64).ok()?;
     (index < count).then_some(index)
 }

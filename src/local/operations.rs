@@ -5,16 +5,18 @@ use super::services::{READY_MADE, latencies};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use watchfire_model::reading::{OperationRow, ReadError};
+use watchfire_promql::quote;
 
 /// The operations of a service, the busiest first.
 ///
 /// # Errors
 /// When the store cannot be queried.
 pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, ReadError> {
-    let own = format!(r#"job="",service_name={service:?}"#);
+    let service = quote(service);
+    let own = format!(r#"job="",service_name={service}"#);
     let window = lens.window_text();
     let histogram = format!("sum by (span_name, span_kind) (rate(traces_span_metrics_duration_seconds{{{own}}}[{window}]))");
-    let ratio = lens.number(&format!("min(watchfire_sampling_ratio{{service_name={service:?}}})"))?;
+    let ratio = lens.number(&format!("min(watchfire_sampling_ratio{{service_name={service}}})"))?;
     let ratio = ratio.filter(|r| *r > 0.0 && *r < 1.0).unwrap_or(1.0);
     let mut rows = operation_rows(lens, &format!("traces_span_metrics_calls_total{{{own}}}"), lens.window, &[histogram], 1.0)?;
     for row in &mut rows {
@@ -26,7 +28,7 @@ pub fn operations(lens: &Lens<'_>, service: &str) -> Result<Vec<OperationRow>, R
     // No spans of it come here: what a collector or Tempo derived from them.
     let scraped = lens.scrape_window_text();
     for (label, calls, latency, unit) in READY_MADE {
-        let filter = format!(r#"job!="",{label}={service:?}"#);
+        let filter = format!(r#"job!="",{label}={service}"#);
         let histograms = latencies("span_name, span_kind", latency, &filter, &scraped);
         let rows = operation_rows(lens, &format!("{calls}{{{filter}}}"), lens.scrape_window, &histograms, unit)?;
         if rows.iter().any(|r| r.p50_seconds.is_some()) {

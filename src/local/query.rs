@@ -1,6 +1,7 @@
 //! Questions in PromQL: instant and over a range, with what leads from their values to traces; a rule tried on the past; the words to ask with.
 
 use super::LocalSource;
+use super::lens::within;
 use std::time::Duration;
 use watchfire_model::reading::{Backtest, BacktestQuery, QueryExemplar, QueryResult, QuerySeries, ReadError, Vocabulary};
 use watchfire_model::{Labels, MatchOp, Matcher, Selector, SeriesData, SeriesSource, TimeRange, Timestamp, Value};
@@ -39,7 +40,9 @@ impl LocalSource {
     }
 
     pub(super) fn backtest(&self, query: &BacktestQuery) -> Result<Backtest, ReadError> {
-        watchfire_alerts::backtest_query(&self.engine, query, self.store.as_ref()).map_err(ReadError::BadRequest)
+        let lens = self.lens(query.end);
+        let interrupt = lens.in_time();
+        watchfire_alerts::backtest_query(&self.engine, query, self.store.as_ref(), within(&interrupt)).map_err(ReadError::BadRequest)
     }
 
     pub(super) fn vocabulary(&self) -> Result<Vocabulary, ReadError> {

@@ -3,6 +3,7 @@
 use super::lens::Lens;
 use std::collections::BTreeMap;
 use watchfire_model::reading::ReadError;
+use watchfire_promql::quote;
 
 /// What OpenTelemetry's gauges tell of: a process, and the machine it runs on.
 const GAUGES: [(&str, &str); 6] = [
@@ -57,7 +58,7 @@ fn busiest(metric: &str, of: &str, service: Option<&str>) -> String {
 
 /// One service, or all that have a name.
 fn matcher(of: &str, service: Option<&str>) -> String {
-    service.map_or_else(|| format!(r#"{of}!="""#), |name| format!("{of}={name:?}"))
+    service.map_or_else(|| format!(r#"{of}!="""#), |name| format!("{of}={}", quote(name)))
 }
 
 /// Every share there may be with the label that names its service and the expression for it.
@@ -65,7 +66,7 @@ fn shares(lens: &Lens<'_>, service: Option<&str>) -> impl Iterator<Item = (&'sta
     let (matcher, window) = (matcher("job", service), lens.scrape_window_text());
     let gauges = GAUGES.iter().flat_map(move |(what, metric)| OF.map(|of| (*what, of, busiest(metric, of, service))));
     let scraped = SCRAPED.iter().map(move |(what, expression)| {
-        (*what, "job", format!("max by (job) ({})", expression.replace("SERVICE", &matcher).replace("WINDOW", &window)))
+        (*what, "job", format!("max by (job) ({})", expression.replace("WINDOW", &window).replace("SERVICE", &matcher)))
     });
     gauges.chain(scraped)
 }

@@ -16,12 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::reading::{AlertState, Backtest, BacktestQuery, Episode};
 use watchfire_model::{Labels, STALE_NAN, SeriesData, SeriesSource, Timestamp, Value};
-use watchfire_promql::{Engine, Query, QueryValue};
+use watchfire_promql::{Control, Engine, Query, QueryValue};
 use watchfire_template::TemplateLimits;
 use watchfire_template::rule::{TemplateContext, expand};
 
 /// Evaluations done at once; the life of alerts goes on from one piece to the next.
 const PIECE: i64 = 10_000;
+/// Evaluations that one expression is tried on: a week at every second, and more.
+const MOST_EVALUATIONS: i64 = 1_000_000;
 /// Episodes reported; beyond it only the pages are counted.
 const MAX_EPISODES: usize = 10_000;
 
@@ -50,7 +52,7 @@ pub fn backtest(engine: &Engine, groups: &[RuleGroup], source: &dyn SeriesSource
     for Turn { rule: i, unseen } in order::turns(&rules.iter().map(|(_, r)| *r).collect::<Vec<_>>()) {
         let (group, rule) = rules[i];
         let step = period.step.or(group.interval).unwrap_or(Duration::from_secs(15));
-        let run = Run { engine, source: &layered, start: period.start, end: period.end, step };
+        let run = Run { engine, source: &layered, start: period.start, end: period.end, step, control: Control::default() };
         let backtest = match &rule.kind {
             RuleKind::Recording => run
                 .record(rule, group.limit, &layered)
@@ -71,14 +73,18 @@ pub fn backtest(engine: &Engine, groups: &[RuleGroup], source: &dyn SeriesSource
     out.into_iter().flatten().collect()
 }
 
-/// Tries one expression on the past, as the rule lab asks.
+/// Tries one expression on the past, as the rule lab asks, for as long as `control` lets it.
 ///
 /// # Errors
-/// When the expression does not parse or the times make no sense.
-pub fn backtest_query(engine: &Engine, query: &BacktestQuery, source: &dyn SeriesSource) -> Result<Backtest, String> {
+/// When the expression does not parse, the times make no sense, or there are more of them than anybody waits for.
+pub fn backtest_query(engine: &Engine, query: &BacktestQuery, source: &dyn SeriesSource, control: Control<'_>) -> Result<Backtest, String> {
     let parsed = Query::parse(&query.expression).map_err(|e| e.to_string())?;
     if query.end < query.start || query.step_ms <= 0 {
         return Err("a backtest needs start <= end and a positive step".to_owned());
+    }
+    let evaluations = query.end.millis().saturating_sub(query.start.millis()) / query.step_ms;
+    if evaluations >= MOST_EVALUATIONS {
+        return Err(format!("a backtest of more than {MOST_EVALUATIONS} evaluations; take a longer step or a shorter time"));
     }
     let seconds = |s: f64| Duration::try_from_secs_f64(s).map_err(|_| format!("{s} seconds is no duration"));
     let alerting =
@@ -92,7 +98,7 @@ pub fn backtest_query(engine: &Engine, query: &BacktestQuery, source: &dyn Serie
         line: 0,
     };
     let step = Duration::from_millis(query.step_ms.unsigned_abs());
-    let mut backtest = Run { engine, source, start: query.start, end: query.end, step }.alert(&rule, &alerting, 0, None);
+    let mut backtest = Run { engine, source, start: query.start, end: query.end, step, control }.alert(&rule, &alerting, 0, None);
     for episode in &mut backtest.episodes {
         let mut labels = episode.labels.to_builder();
         labels.remove("alertname");
@@ -107,6 +113,7 @@ struct Run<'a> {
     start: Timestamp,
     end: Timestamp,
     step: Duration,
+    control: Control<'a>,
 }
 
 /// One alert on its way through the columns.
@@ -133,7 +140,7 @@ impl Run<'_> {
     }
 
     fn range(&self, query: &Query, (first, last): (Timestamp, Timestamp)) -> Result<(Vec<SeriesData>, Vec<String>), String> {
-        let evaluation = self.engine.range(query, self.source, first, last, self.step).map_err(|e| e.to_string())?;
+        let evaluation = self.engine.range_with(query, self.source, (first, last, self.step), self.control).map_err(|e| e.to_string())?;
         match evaluation.value {
             QueryValue::Matrix(series) => Ok((series, evaluation.warnings)),
             _ => Err("rule result is not a vector or scalar".to_owned()),

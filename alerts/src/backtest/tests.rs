@@ -3,6 +3,7 @@ use crate::memory::MemorySeries;
 use crate::rule_file::RuleFile;
 use crate::state::{Absence, Instance, RuleState, step};
 use proptest::prelude::*;
+use watchfire_promql::Interrupt;
 
 fn period(minutes: i64) -> Period {
     Period { start: Timestamp(0), end: Timestamp(minutes * 60_000), step: Some(Duration::from_secs(15)) }
@@ -93,11 +94,18 @@ fn the_rule_lab_asks_by_expression() {
         step_ms: 15_000,
         ..BacktestQuery::default()
     };
-    let result = backtest_query(&Engine::default(), &query, &store).expect("runs");
+    let result = backtest_query(&Engine::default(), &query, &store, Control::default()).expect("runs");
     assert_eq!((result.pages, result.episodes[0].ended_at), (1, None));
     assert_eq!(result.episodes[0].labels, Labels::from_pairs([("service", "api"), ("__name__", "x")]).without_name());
-    let bad = BacktestQuery { expression: "x >".to_owned(), ..query };
-    assert!(backtest_query(&Engine::default(), &bad, &store).is_err());
+    let bad = BacktestQuery { expression: "x >".to_owned(), ..query.clone() };
+    assert!(backtest_query(&Engine::default(), &bad, &store, Control::default()).is_err());
+    // All of time at every millisecond, which would take as long.
+    let endless = BacktestQuery { start: Timestamp::MIN, end: Timestamp::MAX, step_ms: 1, ..query.clone() };
+    let error = backtest_query(&Engine::default(), &endless, &store, Control::default()).expect_err("endless");
+    assert!(error.contains("1000000 evaluations"), "{error}");
+    let late = || Some(Interrupt::Timeout);
+    let result = backtest_query(&Engine::default(), &query, &store, Control { interrupt: Some(&late), ..Control::default() });
+    assert!(result.expect("runs").warnings[0].contains("timed out"));
 }
 
 #[test]
@@ -122,7 +130,7 @@ proptest! {
             end: Timestamp((values.len() as i64 - 1) * 15_000),
             step_ms: 15_000,
         };
-        let result = backtest_query(&Engine::default(), &query, &store).expect("runs");
+        let result = backtest_query(&Engine::default(), &query, &store, Control::default()).expect("runs");
         let alerting = Alerting { hold: Duration::from_secs(hold * 15), keep_firing_for: Duration::from_secs(keep * 15), annotations: Vec::new() };
         let mut state = RuleState::new();
         let (mut fired, mut ended) = (Vec::new(), Vec::new());
