@@ -32,6 +32,8 @@ mod sanitized;
 mod saturation;
 mod services;
 mod state;
+#[cfg(test)]
+mod tests;
 mod unanswered;
 
 pub use collectors::service_name as collector_service;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use watchfire_health::{CheckSettings, ProberHandle};
-use watchfire_model::{Clock, Counter, Gauge, Meter, harmless_limited};
+use watchfire_model::{Clock, Counter, Gauge, Meter, glob, harmless_limited};
 use watchfire_notifiers::{DispatcherHandle, Settings};
 use watchfire_scrape::{Job, ScraperHandle};
 use watchfire_serve::Certificates;
@@ -19,8 +19,9 @@ use watchfire_serve::Certificates;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Keys that a reload puts into force; all others need a restart.
-const RELOADED: [&str; 20] = [
+const RELOADED: [&str; 21] = [
     "rules",
+    "services.*.url",
     "scrape",
     "probe",
     "collector",
@@ -215,7 +216,7 @@ fn restart_needed(before: &str, now: &str) -> Vec<String> {
     let (before, now) = (of(before), of(now));
     let key = |line: &String| line.split(" = ").next().unwrap_or_default().to_owned();
     let mut keys: Vec<String> = before.symmetric_difference(&now).map(key).collect();
-    let below = |key: &str, all: &str| key.strip_prefix(all).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    let below = |key: &str, all: &str| glob(all, key) || key.strip_prefix(all).is_some_and(|rest| rest.starts_with(['.', '[']));
     keys.retain(|k| KEPT.contains(&k.as_str()) || !RELOADED.iter().any(|all| below(k, all)));
     keys.sort();
     keys.dedup();
@@ -228,9 +229,9 @@ mod tests {
 
     #[test]
     fn only_what_is_not_reloaded_needs_a_restart() {
-        let before = "api = \"127.0.0.1:1\"\nrules = [\"a\"]\nlimits.store.series = 5\nsecurity.tls_key = \"a\"\nscrape = [\"http://a\"]\nplatform_host = \"a\"\nlimits.probe.parallel = 1\n";
-        let now = "api = \"127.0.0.1:2\"\nrules = [\"b\"]\nlimits.store.series = 5\nsecurity.tls_key = \"b\"\ndelivery.external_url = \"http://x\"\nscrape[0].urls = [\"http://a\"]\nlimits.scrape.interval = \"5s\"\nplatform_host = \"b\"\nlimits.probe.parallel = 2\n";
-        assert_eq!(restart_needed(before, now), ["api", "limits.probe.parallel"]);
+        let before = "api = \"127.0.0.1:1\"\nrules = [\"a\"]\nlimits.store.series = 5\nsecurity.tls_key = \"a\"\nscrape = [\"http://a\"]\nplatform_host = \"a\"\nlimits.probe.parallel = 1\nservices.a.url = \"http://a\"\nservices.a.owner = \"x\"\n";
+        let now = "api = \"127.0.0.1:2\"\nrules = [\"b\"]\nlimits.store.series = 5\nsecurity.tls_key = \"b\"\ndelivery.external_url = \"http://x\"\nscrape[0].urls = [\"http://a\"]\nlimits.scrape.interval = \"5s\"\nplatform_host = \"b\"\nlimits.probe.parallel = 2\nservices.a.url = \"http://b\"\nservices.a.owner = \"y\"\n";
+        assert_eq!(restart_needed(before, now), ["api", "limits.probe.parallel", "services.a.owner"]);
         assert_eq!(restart_needed(now, now), Vec::<String>::new());
     }
 }

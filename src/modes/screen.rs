@@ -49,11 +49,17 @@ pub enum Wake {
     Quit,
 }
 
+/// Answers that the screens have not taken in: while the terminal takes no frame, as behind a stalled line, nothing more is read.
+const MOST_UNSEEN: usize = 16;
+
 /// What the reader thread is to ask next.
+#[derive(Default)]
 struct Questions {
     wants: Vec<Request>,
     at: Option<Timestamp>,
     changed: bool,
+    /// Answers on their way.
+    unseen: usize,
     stop: bool,
 }
 
@@ -71,7 +77,8 @@ pub fn show(
 ) -> anyhow::Result<()> {
     let guard = TerminalGuard::take(mouse)?;
     let (send, receive) = wakes;
-    let questions = Arc::new((Mutex::new(Questions { wants: app.wants(), at: app.at(), changed: true, stop: false }), Condvar::new()));
+    let questions =
+        Arc::new((Mutex::new(Questions { wants: app.wants(), at: app.at(), changed: true, ..Questions::default() }), Condvar::new()));
     let stop_input = Arc::new(AtomicBool::new(false));
     let input = spawn_input(send.clone(), stop_input.clone());
     // The reader may be inside a slow read of another machine and is not waited for.
@@ -192,9 +199,12 @@ impl Shown<'_> {
                 }
                 return Ok(terminal_event(&mut self.app, event));
             }
-            // An answer about another time than the cursor's comes too late.
-            Wake::Answer(_, at, _) if at != self.app.at() => {}
-            Wake::Answer(request, _, answer) => {
+            Wake::Answer(request, at, answer) => {
+                self.seen();
+                // About another time than the cursor's it comes too late.
+                if at != self.app.at() {
+                    return Ok(Vec::new());
+                }
                 if let Some(index) = self.awaited.iter().position(|wanted| *wanted == request) {
                     self.awaited.swap_remove(index);
                     self.pressed = true;
@@ -212,6 +222,15 @@ impl Shown<'_> {
             Wake::Quit => self.quit = true,
         }
         Ok(Vec::new())
+    }
+
+    /// An answer is taken in; the reader may be waiting for that.
+    fn seen(&self) {
+        let mut held = self.questions.0.lock();
+        if held.unseen >= MOST_UNSEEN {
+            self.questions.1.notify_all();
+        }
+        held.unseen = held.unseen.saturating_sub(1);
     }
 
     fn tick(&mut self) -> Vec<Effect> {
@@ -337,6 +356,9 @@ fn spawn_reader(source: Arc<dyn Source>, questions: Arc<(Mutex<Questions>, Condv
                 if !held.changed && !held.stop {
                     questions.1.wait_for(&mut held, READ_EVERY);
                 }
+                while held.unseen >= MOST_UNSEEN && !held.stop {
+                    questions.1.wait(&mut held);
+                }
                 if held.stop {
                     return;
                 }
@@ -355,6 +377,7 @@ fn spawn_reader(source: Arc<dyn Source>, questions: Arc<(Mutex<Questions>, Condv
                 if matches!(answer, Err(ReadError::Disconnected(_))) {
                     continue;
                 }
+                questions.0.lock().unseen += 1;
                 if send.send(Wake::Answer(request, at, answer)).is_err() {
                     return;
                 }
@@ -402,4 +425,40 @@ fn failpoint(place: &str) {
 /// A channel for everything that wakes the loop; notifiers and signals get clones of the sender.
 pub fn wakes() -> (Sender<Wake>, Receiver<Wake>) {
     channel()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Always;
+
+    impl Source for Always {
+        fn read(&self, _: &Request, _: Option<Timestamp>) -> Result<Reading, ReadError> {
+            Err(ReadError::Timeout)
+        }
+    }
+
+    #[test]
+    fn answers_do_not_pile_up_while_no_frame_is_taken() {
+        let questions = Arc::new((Mutex::new(Questions { wants: vec![Request::Status], ..Questions::default() }), Condvar::new()));
+        let (send, receive) = channel();
+        let reader = spawn_reader(Arc::new(Always), questions.clone(), send);
+        for _ in 0..10 * MOST_UNSEEN {
+            questions.0.lock().changed = true;
+            questions.1.notify_all();
+            // Until it has taken the question up, or waits to be heard.
+            while questions.0.lock().changed && questions.0.lock().unseen < MOST_UNSEEN {
+                std::thread::yield_now();
+            }
+        }
+        let heard: Vec<_> = (0..MOST_UNSEEN).map(|_| receive.recv_timeout(Duration::from_secs(5))).collect();
+        assert!(heard.iter().all(Result::is_ok) && receive.try_recv().is_err());
+        questions.0.lock().unseen = 0;
+        questions.1.notify_all();
+        assert!(receive.recv_timeout(Duration::from_secs(5)).is_ok(), "it goes on");
+        questions.0.lock().stop = true;
+        questions.1.notify_all();
+        reader.join().expect("it ends");
+    }
 }
