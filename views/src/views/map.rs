@@ -316,7 +316,9 @@ impl View for Map {
             let (px, py) = (i32::from(x) + self.window.x, i32::from(y) + self.window.y);
             self.layout.as_ref().and_then(|(t, layout)| {
                 let tall = if t.zoom == Zoom::Boxes { 3 } else { 1 };
-                layout.places.iter().position(|(nx, ny)| (*ny..ny + tall).contains(&py) && (*nx..nx + 20).contains(&px))
+                let hit = layout.places.iter().position(|(nx, ny)| (*ny..ny + tall).contains(&py) && (*nx..nx + 20).contains(&px));
+                // By name: the map may have changed since it was drawn.
+                hit.and_then(|n| self.shown.find(t.names.get(n)?))
             })
         } else {
             usize::from(y).checked_sub(1).and_then(|line| self.rows.get(self.offset + line)).map(|r| r.node)

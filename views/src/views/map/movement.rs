@@ -14,6 +14,10 @@ impl Map {
     }
 
     pub(super) fn move_in_drawing(&mut self, action: Action) -> bool {
+        // The map may have changed since it was drawn.
+        if let Some(zoom) = self.layout.as_ref().map(|(t, _)| t.zoom) {
+            self.layout(zoom);
+        }
         let (Some(node), Some((_, layout))) = (self.node(), &self.layout) else { return self.move_in_tree(action) };
         let (x, y) = layout.places[node];
         let near = |candidates: &mut dyn Iterator<Item = usize>| {
