@@ -170,6 +170,14 @@ pub trait SeriesSource: Send + Sync {
     /// When a limit or the transport stands in the way; nothing partial is an answer then.
     fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError>;
 
+    /// Visits the labels of every matching series that has at least one sample in `range`. Who does not look at samples need not have them unpacked.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    fn select_labels(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(&Labels)) -> Result<(), SourceError> {
+        self.select(selector, range, &mut |view| visit(view.labels))
+    }
+
     /// True when samples may know when their counting began; only then is [`select_with_starts`](Self::select_with_starts) asked.
     fn has_start_times(&self) -> bool {
         false
@@ -201,9 +209,11 @@ pub trait SeriesSource: Send + Sync {
         let all = [Selector::default()];
         let mut names = BTreeSet::new();
         for selector in if selectors.is_empty() { &all } else { selectors } {
-            self.select(selector, range, &mut |view| {
-                for label in view.labels.iter().filter(|l| !names.contains(&*l.name)).collect::<Vec<_>>() {
-                    names.insert(label.name.to_string());
+            self.select_labels(selector, range, &mut |labels| {
+                for label in labels.iter() {
+                    if !names.contains(&*label.name) {
+                        names.insert(label.name.to_string());
+                    }
                 }
             })?;
         }
@@ -218,8 +228,8 @@ pub trait SeriesSource: Send + Sync {
         let all = [Selector(vec![Matcher::present(name)])];
         let mut values = BTreeSet::new();
         for selector in if selectors.is_empty() { &all } else { selectors } {
-            self.select(selector, range, &mut |view| {
-                if let Some(value) = view.labels.get(name).filter(|v| !values.contains(*v)) {
+            self.select_labels(selector, range, &mut |labels| {
+                if let Some(value) = labels.get(name).filter(|v| !values.contains(*v)) {
                     values.insert(value.to_owned());
                 }
             })?;

@@ -195,9 +195,9 @@ pub async fn series(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, b
         let mut found = BTreeSet::new();
         for selector in &selectors {
             api.source
-                .select(selector, range, &mut |view| {
+                .select_labels(selector, range, &mut |labels| {
                     if found.len() <= limit {
-                        found.insert(view.labels.clone());
+                        found.insert(labels.clone());
                     }
                 })
                 .map_err(|e| ApiError::execution(e.to_string()))?;

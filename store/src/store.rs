@@ -243,6 +243,10 @@ impl SeriesSource for Store {
         self.series.select(selector, range, visit)
     }
 
+    fn select_labels(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(&Labels)) -> Result<(), SourceError> {
+        self.series.select_labels(selector, range, visit)
+    }
+
     fn generation(&self) -> Option<u64> {
         self.series.generation()
     }

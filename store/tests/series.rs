@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 use watchfire_model::{
     Appended, CounterResetHint, Exemplar, HandClock, Labels, METRIC_NAME, MatchOp, Matcher, Metadata, Meter, MetricKind, NativeHistogram,
-    OwnSeries, STALE_NAN, Selector, SeriesSink, SeriesSource, TimeRange, Timestamp, TraceId, Value, is_stale,
+    OwnSeries, STALE_NAN, Selector, SeriesSink, SeriesSource, SeriesView, TimeRange, Timestamp, TraceId, Value, is_stale,
 };
 use watchfire_store::{Store, StoreLimits};
 
@@ -92,6 +93,10 @@ proptest! {
                 .map(|(l, s)| (l.clone(), s.iter().filter(|(t, _)| range.contains(Timestamp(**t))).map(|(t, v)| (*t, *v)).collect::<Vec<_>>()))
                 .filter(|(_, s)| !s.is_empty())
                 .collect();
+            let mut without_samples = Vec::new();
+            store.select_labels(&Selector::metric("m"), range, &mut |labels| without_samples.push(labels.to_string())).expect("answer");
+            without_samples.sort();
+            prop_assert_eq!(without_samples, expected.keys().cloned().collect::<Vec<_>>());
             prop_assert_eq!(read(&store, &Selector::metric("m"), range), expected);
         }
     }
@@ -126,6 +131,43 @@ proptest! {
         }
         prop_assert_eq!(read(&store, &Selector::default(), all()).len(), known.len());
     }
+}
+
+#[test]
+fn a_writer_does_not_wait_for_the_end_of_a_long_look() {
+    const SERIES: usize = 4000;
+    let (store, _) = store(StoreLimits::default());
+    let origin = store.origin("o");
+    let id = |i: usize| store.series(origin, &labels("m", &[("i", &i.to_string())]), MetricKind::Gauge).expect("below the limit");
+    let ids: Vec<_> = (0..SERIES).map(id).collect();
+    let row: Vec<_> = ids.iter().map(|id| (*id, Value::Float(1.0))).collect();
+    for at in 0..600 {
+        store.append(origin, Timestamp(START + at), Timestamp(START), &row);
+    }
+    let (begun, written) = (Barrier::new(2), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            begun.wait();
+            store.append(origin, Timestamp(START + 1000), Timestamp(START), &row);
+            written.store(true, Ordering::SeqCst);
+        });
+        let mut visited = 0;
+        let mut look = |_: SeriesView<'_>| {
+            visited += 1;
+            if visited == 1 {
+                begun.wait();
+            }
+            // Time for the writer to come and wait.
+            std::thread::yield_now();
+            // Whoever was let in is done soon; who was not waits for this look to end.
+            let patience = Instant::now() + Duration::from_secs(10);
+            while visited == SERIES && !written.load(Ordering::SeqCst) {
+                assert!(Instant::now() < patience, "the writer waits for all of it");
+                std::thread::yield_now();
+            }
+        };
+        store.select(&Selector::metric("m"), all(), &mut look).expect("the live store always answers");
+    });
 }
 
 #[test]

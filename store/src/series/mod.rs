@@ -1,9 +1,10 @@
 //! Series: columns over shared timestamps, found through an index.
 //!
 //! Locks: the index has one, each origin has one. A writer holds the lock of its own origin for one row. A reader holds the index for one lookup,
-//! then one origin at a time while its series are visited, never two locks at once. So a slow query delays at most the writer whose series it is
-//! looking at, by one selector visit, and a scrape of one target never waits for the scrape of another. Samples are not snapshotted: copying columns for every
-//! query would cost more than the microseconds a writer may wait. In return a visitor must not call back into the store.
+//! then one origin at a time while its series are visited, never two locks at once; after every million samples it lets a writer of that origin in.
+//! So a slow query delays at most the writer whose series it is looking at, by the visit of a million samples, and a scrape of one target never waits
+//! for the scrape of another. Samples are not snapshotted: copying columns for every query would cost more than the writer waits. In return a visitor
+//! must not call back into the store.
 
 mod chunk;
 mod column;

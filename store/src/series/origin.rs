@@ -156,19 +156,27 @@ impl Origin {
         self.recount();
     }
 
-    /// Shows the samples of one column inside `range`, if there are any.
-    pub fn visit(&self, index: u32, id: SeriesId, range: TimeRange, scratch: &mut Scratch, visit: &mut dyn FnMut(SeriesView<'_>)) {
-        let Some(column) = self.columns.get(index as usize).and_then(Option::as_ref).filter(|c| c.id == id && !c.is_empty()) else {
-            return;
-        };
+    /// A column, its times inside `range`, and the place of the first of them in it; `None` where there are none.
+    fn within(&self, index: u32, id: SeriesId, range: TimeRange) -> Option<(&Column, &[Timestamp], usize)> {
+        let column = self.columns.get(index as usize)?.as_ref().filter(|c| c.id == id && !c.is_empty())?;
         let offset = (column.base - self.first_row) as usize;
         let times = &self.times[offset..offset + column.len()];
         let from = times.partition_point(|t| *t <= range.start);
         let to = times.partition_point(|t| *t <= range.end);
-        if from >= to {
-            return;
-        }
-        let times = &times[from..to];
+        (from < to).then(|| (column, &times[from..to], from))
+    }
+
+    /// The labels of one column, if it has a sample inside `range`.
+    pub fn labels_within(&self, index: u32, id: SeriesId, range: TimeRange, scratch: &mut Scratch) -> Option<&Labels> {
+        let (column, times, from) = self.within(index, id, range)?;
+        let held = !column.has_gaps() || column.rows(from, from + times.len(), &mut scratch.unpacked).0.iter().any(|v| !is_gap(*v));
+        held.then_some(&column.labels)
+    }
+
+    /// Shows the samples of one column inside `range`, if there are any.
+    pub fn visit(&self, index: u32, id: SeriesId, range: TimeRange, scratch: &mut Scratch, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        let Some((column, times, from)) = self.within(index, id, range) else { return };
+        let to = from + times.len();
         let rising = column.is_rising(from);
         let (values, histograms) = column.rows(from, to, &mut scratch.unpacked);
         if !column.has_gaps() || !values.iter().any(|v| is_gap(*v)) {

@@ -3,6 +3,7 @@
 use super::SeriesBook;
 use super::index::Home;
 use super::origin::Scratch;
+use parking_lot::RwLockReadGuard;
 use std::sync::Arc;
 use watchfire_model::{Exemplar, Labels, Metadata, Selector, SeriesId, SeriesSource, SeriesView, SourceError, TimeRange};
 
@@ -31,15 +32,39 @@ impl SeriesBook {
     }
 }
 
+/// Samples shown to a visitor before a writer that waits has its turn. Rules look at fewer; what looks at more takes long enough to hold up a scrape.
+const TURN: usize = 1_000_000;
+
 impl SeriesSource for SeriesBook {
     fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError> {
         let list = self.list(selector);
         let mut scratch = Scratch::default();
         for group in list.chunk_by(|a, b| a.0.origin == b.0.origin) {
             let Some(cell) = self.origin_cell(group[0].0.origin) else { continue };
-            let origin = cell.read();
+            let mut origin = cell.read();
+            let mut shown = 0;
             for (home, id) in group {
-                origin.visit(home.column, *id, range, &mut scratch, visit);
+                origin.visit(home.column, *id, range, &mut scratch, &mut |view| {
+                    shown += view.times.len();
+                    visit(view);
+                });
+                if shown >= TURN {
+                    shown = 0;
+                    RwLockReadGuard::bump(&mut origin);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn select_labels(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(&Labels)) -> Result<(), SourceError> {
+        let list = self.list(selector);
+        let mut scratch = Scratch::default();
+        for group in list.chunk_by(|a, b| a.0.origin == b.0.origin) {
+            let Some(cell) = self.origin_cell(group[0].0.origin) else { continue };
+            let origin = cell.read();
+            for labels in group.iter().filter_map(|(home, id)| origin.labels_within(home.column, *id, range, &mut scratch)) {
+                visit(labels);
             }
         }
         Ok(())
