@@ -61,6 +61,6 @@ pub use series::{
     SourceError,
 };
 pub use service_name::{ServiceName, UNKNOWN_SERVICE};
-pub use span::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, TraceId};
+pub use span::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, TraceId, ids_in};
 pub use time::{Nanos, TimeRange, Timestamp};
 pub use topology::{Dependency, Relation, Topology};

@@ -17,7 +17,7 @@ macro_rules! hex_id {
         impl $type {
             /// From hexadecimal text, upper or lower case.
             pub fn parse(text: &str) -> Option<Self> {
-                if text.len() != 2 * $bytes || !text.is_ascii() {
+                if text.len() != 2 * $bytes || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
                     return None;
                 }
                 let mut id = [0; $bytes];
@@ -217,4 +217,51 @@ pub trait SpanVisitor: Send {
     fn end_of_request(&mut self, received: crate::Timestamp);
     /// Called by the owner thread at least every 250 ms, between requests: publish what is due.
     fn tick(&mut self, now: crate::Timestamp);
+}
+/// The trace and span ids in what somebody copied: a UUID, a `traceparent`, the address of a trace elsewhere, `trace_id=...` of a log line.
+/// Trace ids first; those of which the zeros in front were left out are filled up.
+pub fn ids_in(text: &str) -> Vec<String> {
+    let is_hex = |part: &str| part.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut ids: Vec<String> = Vec::new();
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
+        let parts: Vec<&str> = word.split('-').collect();
+        let joined = word.replace('-', "");
+        if parts.iter().map(|p| p.len()).eq([8, 4, 4, 4, 12]) && is_hex(&joined) {
+            ids.push(joined);
+            continue;
+        }
+        let parts = parts.into_iter().map(|part| part.strip_prefix("0x").unwrap_or(part));
+        ids.extend(parts.filter(|part| (16..=32).contains(&part.len()) && is_hex(part)).map(|part| match part.len() {
+            16 => part.to_owned(),
+            _ => format!("{part:0>32}"),
+        }));
+    }
+    ids.sort_by_key(|id| std::cmp::Reverse(id.len()));
+    ids
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_in_what_people_copy() {
+        const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+        for text in [
+            "4bf92f35-77b3-4da6-a3ce-929d0e0e4736",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "https://jaeger.example/trace/4bf92f3577b34da6a3ce929d0e0e4736?uiFind=00f067aa0ba902b7",
+            "level=error trace_id=4bf92f3577b34da6a3ce929d0e0e4736 msg=\"no\"",
+            "\"4bf92f3577b34da6a3ce929d0e0e4736\",",
+            "0x4bf92f3577b34da6a3ce929d0e0e4736",
+        ] {
+            assert_eq!(ids_in(text).first().map(String::as_str), Some(ID), "{text}");
+        }
+        assert_eq!(ids_in("span 00f067aa0ba902b7"), ["00f067aa0ba902b7"]);
+        assert_eq!(ids_in("/trace/f92f3577b34da6a3ce929d0e0e4736"), ["00f92f3577b34da6a3ce929d0e0e4736"]);
+        assert_eq!(ids_in("request 12345 of order-service-decade failed"), [] as [String; 0]);
+        assert_eq!(TraceId::parse(&"+a".repeat(16)), None);
+    }
 }

@@ -75,12 +75,18 @@ impl StoreEvidence {
     }
 
     /// Traces since the alert began: of a rule about time the slowest; of others those that fail, in the services or, where these send nothing
-    /// any more, in who calls them. What is merely slow shows no cause of another rule.
+    /// any more, in who calls them. What is merely slow shows no cause of another rule. Of rules of severity security those that were refused,
+    /// there or where their callers were.
     fn traces(&self, request: &EvidenceRequest<'_>, services: &[String]) -> Vec<String> {
         // What made the rule's condition true is as old as what its rates look at.
         let since = request.active_at.saturating_sub(RATE_WINDOW);
         let examples = |services: &[String], which| self.store.example_traces(services, which, since, EXAMPLES);
-        let first = if asks_how_long(request.expression) { Example::Slow } else { Example::Error };
+        let security = request.labels.value("severity") == "security";
+        let (first, beyond) = match (security, asks_how_long(request.expression)) {
+            (true, _) => (Example::Refused, Example::Refused),
+            (false, true) => (Example::Slow, Example::Error),
+            (false, false) => (Example::Error, Example::Error),
+        };
         let found = examples(services, first);
         if !found.is_empty() {
             return found;
@@ -88,7 +94,7 @@ impl StoreEvidence {
         let about = |name: &str| services.iter().any(|s| s == name) || request.service == Some(name);
         let callers =
             self.store.observed_edges().into_iter().filter(|e| about(&e.server)).map(|e| e.client.to_string()).collect::<Vec<_>>();
-        examples(&callers, Example::Error)
+        examples(&callers, beyond)
     }
 
     /// The operation with most failing calls, as `POST /pay: 18 % of 42/s fail`.

@@ -36,7 +36,8 @@ impl LocalSource {
                 .filter(|q| q.producers.iter().chain(&q.consumer_services).any(|s| s == name))
                 .collect(),
             alerts: about,
-            top_errors: self.store.top_errors(name),
+            top_errors: self.store.top_errors(name, lens.at),
+            refusals: self.store.refusals(name, lens.at),
             logs: self.store.logs(&LogQuery { service: Some(name.to_owned()), limit: Some(20), ..Default::default() }, at).logs,
             resources: saturation::resources(&lens, name)?,
             collector: collectors::collectors(&lens)?.remove(name),

@@ -45,6 +45,7 @@ impl Sanitized {
                 self.checks(&page.checks);
                 page.logs.iter().for_each(|line| self.log(line));
                 page.top_errors.iter().for_each(|(message, _)| self.note("status", message));
+                page.refusals.iter().for_each(|r| self.note("span_name", &r.operation));
             }
             Reading::Map(map) => map.nodes.iter().for_each(|n| self.note("service", &n.name)),
             Reading::Traces(traces) => traces.traces.iter().for_each(|t| {

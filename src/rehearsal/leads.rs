@@ -9,8 +9,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use watchfire_config::load_platform;
-use watchfire_model::Timestamp;
-use watchfire_model::reading::{Alert, AlertState, Reading, Request, Source};
+use watchfire_model::{Severity, Timestamp};
+use watchfire_model::reading::attribute::Scalar;
+use watchfire_model::reading::{Alert, AlertState, Reading, Request, Source, Span};
 use watchfire_views::Event;
 
 /// Evidence is that of an alert that has fired for so long.
@@ -39,9 +40,19 @@ fn followed(source: &LocalSource, alert: &Alert, now: Timestamp) -> Result<Strin
     if view.is_empty() || refused || empty.is_some() {
         return Err(format!("leads nowhere:\n{text}"));
     }
+    let security = alert.severity == Severity::Security;
     let trace = app.wants().into_iter().find(|r| matches!(r, Request::Trace { .. }));
-    let Some(trace) = trace else { return Ok(view) };
+    let Some(trace) = trace else {
+        return if security { Err(format!("leads to no refused request:\n{text}")) } else { Ok(view) };
+    };
     let Ok(Reading::Trace(trace)) = source.read(&trace, None) else { return Err(format!("its trace is not held:\n{text}")) };
+    if security {
+        let answers = ["401", "403", "429", "UNAUTHENTICATED", "PERMISSION_DENIED"];
+        let refused = trace.spans.iter().any(|s: &Span| {
+            s.attributes.iter().any(|(name, value)| name.ends_with("status_code") && answers.contains(&Scalar::to_string(value).as_str()))
+        });
+        return if refused { Ok("a refused request".to_owned()) } else { Err(format!("its trace was not refused:\n{text}")) };
+    }
     let failed = trace.spans.iter().filter(|s| s.status == "error").count();
     let asks_how_long = ["histogram_quantile", "duration", "latenc"].iter().any(|word| alert.expression.contains(word));
     match (failed, asks_how_long) {

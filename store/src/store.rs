@@ -3,7 +3,7 @@
 use crate::StoreLimits;
 use crate::checks::Checks;
 use crate::logs::LogRing;
-use crate::reads::errors::{Example, examples, top_errors};
+use crate::reads::errors::{Example, examples, refusals, top_errors};
 use crate::reads::{explain, search, tree};
 use crate::series::SeriesBook;
 use crate::signals::SignalSettings;
@@ -15,10 +15,10 @@ use crate::spans::held::{Held, SegmentSink};
 use crate::topology::{LiveGraph, unhealthy};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use watchfire_model::reading::{ExplainQuery, Explanation, LogQuery, Logs, Trace, TraceQuery, Traces};
+use watchfire_model::reading::{ExplainQuery, Explanation, LogQuery, Logs, Refusal, Trace, TraceQuery, Traces};
 use watchfire_model::{
     Appended, CheckReport, Clock, Dependency, Exemplar, Labels, LogRecord, LogSink, Metadata, Meter, MetricKind, OriginId, OwnSeries,
-    ProbeSink, Selector, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Topology, TraceId, Value,
+    ProbeSink, Selector, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Topology, TraceId, Value, ids_in,
 };
 
 /// Live telemetry: series, spans, logs, checks. Shared; every method may be called from any thread.
@@ -109,11 +109,13 @@ impl Store {
             return None;
         }
         let segments = self.held.read();
-        let id = tree::resolve(&segments, text).or_else(|| self.logs.trace_of(text).map(|id| u128::from_be_bytes(id.0)))?;
-        let mut trace = tree::trace(&segments, id, self.limits.spans_per_trace, self.limits.trace_text)?;
+        let read = |id| tree::trace(&segments, id, self.limits.spans_per_trace, self.limits.trace_text);
+        let meant = tree::resolve(&segments, text).or_else(|| self.logs.trace_of(text).map(|id| u128::from_be_bytes(id.0)));
+        // What is not known as it stands may hold an id; a correlation id may look like one.
+        let mut trace = meant.and_then(read).or_else(|| ids_in(text).iter().find_map(|id| tree::resolve(&segments, id).and_then(read)))?;
         let of_trace = LogQuery { trace_id: Some(trace.trace_id.clone()), limit: Some(1000), ..LogQuery::default() };
         trace.logs = self.logs.read(&of_trace, None).logs;
-        trace.pinned = self.held.pinned.lock().has(id);
+        trace.pinned = TraceId::parse(&trace.trace_id).is_some_and(|id| self.held.pinned.lock().has(u128::from_be_bytes(id.0)));
         Some(trace)
     }
 
@@ -132,9 +134,14 @@ impl Store {
         self.logs.read(query, at)
     }
 
-    /// Messages of the newest failing spans of a service with their count, most frequent first.
-    pub fn top_errors(&self, service: &str) -> Vec<(String, u64)> {
-        top_errors(&self.held.read(), service)
+    /// Messages of the failing spans of a service within the quarter of an hour before a moment, with their count, most frequent first.
+    pub fn top_errors(&self, service: &str, until: Timestamp) -> Vec<(String, u64)> {
+        top_errors(&self.held.read(), service, until)
+    }
+
+    /// How often a service refused which calls, among the newest that it answered in the quarter of an hour before a moment, most frequent first.
+    pub fn refusals(&self, service: &str, until: Timestamp) -> Vec<Refusal> {
+        refusals(&self.held.read(), service, until)
     }
 
     /// Ids of traces that show the trouble of any of some services since a moment.

@@ -89,6 +89,11 @@ fn a_trace_is_opened_by_any_id_that_a_person_may_hold() {
         assert_eq!(trace.trace_id, hex(id), "{text}");
         assert_eq!(trace.logs.len(), 1);
     }
+    let hex = hex(id);
+    let uuid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-").to_uppercase();
+    for text in [uuid, format!("00-{hex}-1234567800000000-01"), format!("https://jaeger.example/trace/{hex}?x=1"), format!("trace_id={hex}")] {
+        assert_eq!(bench.store.trace(&text).map(|t| t.trace_id), Some(hex.clone()), "{text}");
+    }
     for text in ["", "  ", "ffff", "req-43"] {
         assert!(bench.store.trace(text).is_none(), "{text}");
     }
@@ -382,7 +387,7 @@ fn errors_are_summed_up_by_what_they_say_and_examples_are_at_hand() {
     spans.push(span(8, 1, 0, "op", SERVER).takes(5000));
     bench.send("svc", spans);
     bench.pass(SECOND);
-    let errors = bench.store.top_errors("svc");
+    let errors = bench.store.top_errors("svc", bench.now);
     assert_eq!(errors, [("timed out".to_owned(), 5), ("HTTP 503".to_owned(), 1), ("IoError: refused".to_owned(), 1)]);
     let of = |which, since, limit| bench.store.example_traces(&["svc".to_owned(), "other".to_owned()], which, since, limit);
     assert_eq!(of(Example::Slow, Timestamp::MIN, 1), [hex(8)]);
@@ -390,6 +395,30 @@ fn errors_are_summed_up_by_what_they_say_and_examples_are_at_hand() {
     assert_eq!(of(Example::Error, Timestamp::MIN, 1), [hex(3)]);
     assert_eq!(of(Example::Error, Timestamp::MIN, 50).len(), 7);
     assert_eq!(of(Example::Error, Timestamp::MAX, 50), [] as [String; 0]);
+}
+
+#[test]
+fn refused_calls_are_counted_by_what_was_answered_and_lead_to_their_traces() {
+    let mut bench = Bench::new();
+    let login = |i: u128, status: i64| span(i, 1, 0, "POST /login", SERVER).with(int("http.response.status_code", status));
+    let mut spans: Vec<_> = (1..=3u128).map(|i| login(i, 401)).collect();
+    spans.push(login(4, 200));
+    spans.push(login(5, 404));
+    spans.push(span(6, 1, 0, "Check", SERVER).with(int("rpc.grpc.status_code", 7)));
+    // What the service counts as failed is among its errors, and its own calls are somebody else's answers.
+    spans.push(login(7, 401).fails("refused"));
+    spans.push(span(8, 1, 0, "GET /keys", CLIENT).with(text("http.response.status_code", "403")));
+    bench.send("gateway", spans);
+    bench.pass(SECOND);
+    let counted: Vec<_> = bench.store.refusals("gateway", bench.now).into_iter().map(|r| (r.count, r.answer, r.operation)).collect();
+    assert_eq!(counted, [(3, "HTTP 401".to_owned(), "POST /login".to_owned()), (1, "gRPC PERMISSION_DENIED".to_owned(), "Check".to_owned())]);
+    assert_eq!(bench.store.refusals("gateway", Timestamp(START - 1000)), []);
+    assert_eq!(bench.store.refusals("other", bench.now), []);
+    let of = |since| bench.store.example_traces(&["gateway".to_owned()], Example::Refused, since, 50);
+    let mut found = of(Timestamp::MIN);
+    found.sort();
+    assert_eq!(found, [1, 2, 3, 6, 7, 8].map(hex));
+    assert_eq!(of(Timestamp::MAX), [] as [String; 0]);
 }
 
 #[test]

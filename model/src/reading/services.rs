@@ -68,12 +68,27 @@ pub struct ServicePage {
     pub breakers: Vec<Breaker>,
     pub queues: Vec<Queue>,
     pub alerts: Vec<Alert>,
-    /// Error messages of recent failing spans with their count.
+    /// Error messages of failing spans of the last fifteen minutes with their count.
     pub top_errors: Vec<(String, u64)>,
+    /// Calls that it refused, among its newest thousand of the last fifteen minutes.
+    pub refusals: Vec<Refusal>,
     pub logs: Vec<LogLine>,
     pub resources: Vec<(String, f64)>,
     /// Its own figures, where the service is an OpenTelemetry collector.
     pub collector: Option<CollectorFigures>,
+}
+
+/// Calls that were refused for who makes them, or for how often: no failure of the service, and what an attack looks like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Refusal {
+    pub operation: String,
+    /// `HTTP 401`, `gRPC PERMISSION_DENIED`.
+    pub answer: String,
+    /// The attribute that says so, by which traces are found.
+    pub attribute: String,
+    pub value: String,
+    pub count: u64,
 }
 
 /// What an OpenTelemetry collector says of itself: items since it started, over all signals.

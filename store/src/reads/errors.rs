@@ -5,33 +5,81 @@ use crate::spans::segment::{Segment, SpanRow};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
+use watchfire_model::reading::Refusal;
 use watchfire_model::reading::attribute::Scalar;
-use watchfire_model::{Timestamp, TraceId};
+use watchfire_model::{SpanKind, Timestamp, TraceId};
 
-/// Failing spans whose message is read, newest first.
+/// Spans whose body is read, newest first.
 const LOOKED_AT: usize = 1000;
+/// What is older says nothing of now.
+const LATELY: Duration = Duration::from_secs(15 * 60);
 const SHOWN: usize = 10;
+/// As semantic conventions name it, and as they did.
+const HTTP_STATUS: [&str; 2] = ["http.response.status_code", "http.status_code"];
 const MESSAGE: usize = 200;
 
-/// Messages of the newest failing spans of a service with their count, most frequent first.
-pub(crate) fn top_errors(segments: &[Arc<Segment>], service: &str) -> Vec<(String, u64)> {
+/// Messages of the failing spans of a service that ended lately before `until`, with their count, most frequent first.
+pub(crate) fn top_errors(segments: &[Arc<Segment>], service: &str, until: Timestamp) -> Vec<(String, u64)> {
     let mut counts: HashMap<String, u64, FixedState> = HashMap::default();
+    newest(segments, |r| r.failed() && r.service() == service && lately(r, until), |row, body| {
+        *counts.entry(message(body, row)).or_default() += 1;
+    });
+    most_frequent(counts.into_iter().collect())
+}
+
+/// Calls to a service that it refused, and does not count as failed, among the newest that ended lately before `until`.
+pub(crate) fn refusals(segments: &[Arc<Segment>], service: &str, until: Timestamp) -> Vec<Refusal> {
+    let mut counts: HashMap<Refusal, u64, FixedState> = HashMap::default();
+    let called = |r: &SpanRow<'_>| r.kind() == SpanKind::Server && r.service() == service;
+    newest(segments, |r| called(r) && !r.failed() && lately(r, until), |row, body| {
+        if let Some((attribute, value, answer)) = refused(body) {
+            let operation = row.operation().name.to_string();
+            *counts.entry(Refusal { operation, answer, attribute: attribute.to_owned(), value, count: 0 }).or_default() += 1;
+        }
+    });
+    most_frequent(counts.into_iter().collect()).into_iter().map(|(refusal, count)| Refusal { count, ..refusal }).collect()
+}
+
+fn most_frequent<K: Ord>(mut all: Vec<(K, u64)>) -> Vec<(K, u64)> {
+    all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    all.truncate(SHOWN);
+    all
+}
+
+fn lately(row: &SpanRow<'_>, until: Timestamp) -> bool {
+    let nanos = |at: Timestamp| u64::try_from(at.millis()).unwrap_or(0).saturating_mul(1_000_000);
+    row.start().saturating_add(row.duration()) <= nanos(until) && row.start() >= nanos(until.saturating_sub(LATELY))
+}
+
+/// Reads the newest spans that are wanted, at most [`LOOKED_AT`].
+fn newest(segments: &[Arc<Segment>], wanted: impl Fn(&SpanRow<'_>) -> bool, mut visit: impl FnMut(&SpanRow<'_>, &Body)) {
     let mut left = LOOKED_AT;
     for segment in segments.iter().rev() {
-        let failing: Vec<usize> = segment.rows().rev().filter(|r| r.failed() && r.service() == service).map(|r| r.row).take(left).collect();
-        left -= failing.len();
-        segment.bodies(failing.into_iter().rev(), |row, bytes| {
-            *counts.entry(message(&Body::decode(bytes), &segment.row(row))).or_default() += 1;
+        let rows: Vec<usize> = segment.rows().rev().filter(|r| wanted(r)).map(|r| r.row).take(left).collect();
+        left -= rows.len();
+        segment.bodies(rows.into_iter().rev(), |row, bytes| {
+            visit(&segment.row(row), &Body::decode(bytes));
             true
         });
         if left == 0 {
             break;
         }
     }
-    let mut all: Vec<_> = counts.into_iter().collect();
-    all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    all.truncate(SHOWN);
-    all
+}
+
+/// How a call was refused for who makes it, or for how often: the attribute that says so, its value, and that in words.
+fn refused(body: &Body) -> Option<(&'static str, String, String)> {
+    // PERMISSION_DENIED, RESOURCE_EXHAUSTED and UNAUTHENTICATED, as numbers or in words.
+    const GRPC: [(&str, &str); 3] = [("7", "PERMISSION_DENIED"), ("8", "RESOURCE_EXHAUSTED"), ("16", "UNAUTHENTICATED")];
+    let one_of = |names: &[&'static str]| names.iter().find_map(|name| Some((*name, body.attributes.get(*name)?.to_string())));
+    if let Some((name, code)) = one_of(&HTTP_STATUS).filter(|(_, code)| matches!(code.as_str(), "401" | "403" | "407" | "429")) {
+        let answer = format!("HTTP {code}");
+        return Some((name, code, answer));
+    }
+    let (name, code) = one_of(&["rpc.status_code", "rpc.response.status_code", "rpc.grpc.status_code"])?;
+    let (_, word) = GRPC.iter().find(|(number, word)| code == *number || code == *word)?;
+    Some((name, code, format!("gRPC {word}")))
 }
 
 fn message(body: &Body, row: &SpanRow<'_>) -> String {
@@ -47,10 +95,7 @@ fn message(body: &Body, row: &SpanRow<'_>) -> String {
     });
     let stated = Some(body.status_message.clone()).filter(|m| !m.is_empty());
     let kind = || text(body.attributes.get("error.type"));
-    let code = || {
-        let code = body.attributes.get("http.response.status_code").or_else(|| body.attributes.get("http.status_code"));
-        text(code).map(|c| format!("HTTP {c}"))
-    };
+    let code = || HTTP_STATUS.iter().find_map(|name| text(body.attributes.get(*name))).map(|code| format!("HTTP {code}"));
     let words = stated.or(of_exception).or_else(kind).or_else(code).unwrap_or_else(|| format!("{} failed", row.operation().name));
     words.chars().take(MESSAGE).collect()
 }
@@ -62,6 +107,8 @@ pub enum Example {
     Error,
     /// The slowest recent ones through the service.
     Slow,
+    /// The newest with a span of the service that was refused: as HTTP's 401 and 429 are.
+    Refused,
 }
 
 /// Ids of traces that show the trouble of any of some services since a moment, best example first.
@@ -70,7 +117,15 @@ pub(crate) fn examples(segments: &[Arc<Segment>], services: &[String], which: Ex
     // Duration, start, trace.
     let mut found: Vec<(u64, u64, u128)> = Vec::new();
     let mut looked = 0;
-    for segment in segments.iter().rev() {
+    if which == Example::Refused {
+        let of_services = |r: &SpanRow<'_>| services.iter().any(|s| s == r.service()) && r.start() >= since;
+        newest(segments, of_services, |row, body| {
+            if refused(body).is_some() {
+                found.push((0, row.start(), row.trace()));
+            }
+        });
+    }
+    for segment in segments.iter().rev().filter(|_| which != Example::Refused) {
         let wanted: Vec<bool> = segment.operations.iter().map(|o| services.iter().any(|s| **s == *o.service)).collect();
         let of_services = |r: &SpanRow<'_>| wanted[segment.columns.operations[r.row] as usize] && r.start() >= since;
         for row in segment.rows().rev().filter(of_services) {

@@ -264,10 +264,10 @@ fn draw(canvas: &mut Canvas<'_>, what: &What<'_>, preset: bool) {
             canvas.right(x + 8, 0, 7, &number::percent(edge.error_ratio), error);
             canvas.right(x + 23, 0, 8, &number::percentile(edge.p95_seconds, edge.sample_count, edge.sampling_ratio), text);
         }
-        What::Error(count, message) => {
-            let tone = canvas.style(Role::Unhealthy);
+        What::Count(count, tone, what) => {
+            let tone = canvas.style(*tone);
             canvas.right(1, 0, 8, &number::count(*count as f64), tone);
-            canvas.pen(11, 0).put(message, Role::Text);
+            canvas.pen(11, 0).put(what, Role::Text);
         }
         What::Text { glyph, tone, name, word, detail } => {
             let names = if width >= 110 { 32 } else { 24 };

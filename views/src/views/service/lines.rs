@@ -44,7 +44,8 @@ pub(super) enum What<'a> {
     /// With the share of traces that are kept, where that is not all of them.
     Operation(&'a OperationRow, Option<f64>),
     Edge(&'a Edge, bool),
-    Error(u64, &'a str),
+    /// How often something was so, and what.
+    Count(u64, Role, String),
     Text {
         glyph: &'static str,
         tone: Role,
@@ -102,6 +103,16 @@ pub(super) fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
         }
     });
     section("BREAKERS", &[], breakers.collect());
+    let errors = page
+        .top_errors
+        .iter()
+        .map(|(message, count)| Line { what: What::Count(*count, Role::Unhealthy, message.clone()), target: traces(name, "error".to_owned()) });
+    section("ERRORS, 15 MIN", &[], errors.collect());
+    let refusals = page.refusals.iter().map(|r| Line {
+        what: What::Count(r.count, Role::Degraded, format!("{}  {}", r.answer, r.operation)),
+        target: traces(name, format!("operation={:?} {}={:?}", r.operation, r.attribute, r.value)),
+    });
+    section("REFUSED, AMONG THE NEWEST CALLS", &[], refusals.collect());
     let operations = page
         .operations
         .iter()
@@ -132,11 +143,6 @@ pub(super) fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
         target: to(ViewId::Health, format!("{} {}", c.service, c.check)),
     });
     section("CHECKS", &[], checks.collect());
-    let errors = page
-        .top_errors
-        .iter()
-        .map(|(message, count)| Line { what: What::Error(*count, message), target: traces(name, "error".to_owned()) });
-    section("ERRORS", &[], errors.collect());
     let logs = page.logs.iter().rev().take(20).map(|l| Line {
         what: What::Text {
             glyph: " ",
