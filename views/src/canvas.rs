@@ -115,7 +115,6 @@ impl<'a> Canvas<'a> {
         used as u16
     }
 
-    /// As [`Canvas::text`], flush with the right end of the `width` columns.
     /// A name that in a narrow column loses its middle, where names differ at their end: a queue and its dead letters.
     pub(crate) fn name(&mut self, x: u16, y: u16, width: u16, name: &str, style: Style) -> u16 {
         let columns = usize::from(width);
@@ -128,6 +127,7 @@ impl<'a> Canvas<'a> {
         self.text(x, y, width, &format!("{head}{ellipsis}{end}"), style)
     }
 
+    /// As [`Canvas::text`], flush with the right end of the `width` columns.
     pub(crate) fn right(&mut self, x: u16, y: u16, width: u16, text: &str, style: Style) {
         let used = display_width(text).min(usize::from(width)) as u16;
         self.text(x + width - used, y, used, text, style);

@@ -175,10 +175,10 @@ fn cell(canvas: &mut Canvas<'_>, row: &Breaker, column: usize, x: u16, width: u1
     match column {
         0 => {
             canvas.text(x, 0, 1, glyph, style);
-            canvas.text(x + 2, 0, width.saturating_sub(2), &row.breaker, text);
+            canvas.name(x + 2, 0, width.saturating_sub(2), &row.breaker, text);
         }
         1 => {
-            canvas.text(x, 0, width, &row.service, text);
+            canvas.name(x, 0, width, &row.service, text);
         }
         2 => {
             let word = match row.state.as_str() {
