@@ -72,7 +72,7 @@ pub(super) fn arrange(reading: &Reading, cx: &Cx<'_>, history: bool) -> Vec<Line
         let alert = &alerts[*i];
         if alert.state == AlertState::Firing {
             lines.push(Line::Note(*i, Note::Summary));
-            if alert.evidence.as_ref().is_some_and(|e| !e.trace_ids.is_empty() || !e.surroundings.is_empty()) {
+            if alert.evidence.as_ref().is_some_and(|e| !e.trace_ids.is_empty() || e.top_operation.is_some()) {
                 lines.push(Line::Note(*i, Note::Evidence));
             }
         }

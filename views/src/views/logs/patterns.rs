@@ -52,9 +52,10 @@ impl Logs {
 
 /// The filter that finds the lines of a template.
 fn lines_of(template: &str) -> String {
-    let pieces: Vec<String> = template.split(WILD).map(regex::escape).collect();
+    // Between two words of a template there may be anything that parts words, new lines too.
+    let pieces: Vec<String> = template.split(WILD).map(|piece| regex::escape(piece).replace(' ', r"\s+")).collect();
     // A quote would end the value.
-    format!("body~\"^{}\"", pieces.join(".*").replace('"', "."))
+    format!("body~\"(?s)^\\s*{}\"", pieces.join(".*").replace('"', "."))
 }
 
 fn patterns<'a>(cx: &Cx<'a>) -> &'a [(String, u64)] {
@@ -74,6 +75,7 @@ mod tests {
             ("user <*> logged in from <*>", "user ana logged in from 10.0.0.1", "user ana logged out"),
             ("said \"<*>\" (twice) <*>", "said \"no\" (twice) again", "said no twice"),
             ("a+b?", "a+b?", "aab"),
+            ("Traceback <*> in <*>", "  Traceback (most recent\n\t call last)\n  in main", "Traceback"),
         ] {
             let filter = Filter::parse(&lines_of(template), &["body"]).expect("a filter");
             assert!(filter.accepts(&line(good)) && !filter.accepts(&line(bad)), "{template}");
