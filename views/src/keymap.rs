@@ -92,6 +92,17 @@ impl Chord {
     }
 }
 
+impl Chord {
+    /// In letters alone: the signs of [`fmt::Display`] are keys of their own where a terminal has no others, `<` for `↵`.
+    fn spelled(self) -> String {
+        match NAMED.iter().find(|(_, code)| *code == self.code) {
+            Some((name, _)) if self.modifiers.contains(KeyModifiers::SHIFT) => format!("shift-{name}"),
+            Some((name, _)) if self.modifiers.is_empty() => (*name).to_owned(),
+            _ => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Chord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (modifier, name) in [(KeyModifiers::CONTROL, "^"), (KeyModifiers::ALT, "alt-"), (KeyModifiers::SHIFT, "⇧")] {
@@ -132,6 +143,8 @@ pub enum KeymapError {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keymap {
     tables: BTreeMap<String, Vec<(Chord, Option<Action>)>>,
+    /// Keys are shown in letters alone.
+    pub(crate) spelled: bool,
 }
 
 impl Keymap {
@@ -189,7 +202,7 @@ impl Keymap {
             .filter_map(|table| self.tables.get(*table))
             .flatten()
             .filter(|(chord, a)| *a == Some(action) && self.action(view, *chord) == Some(action))
-            .map(|(chord, _)| chord.to_string())
+            .map(|(chord, _)| if self.spelled { chord.spelled() } else { chord.to_string() })
             .collect();
         keys.sort_by_key(|k| (k.chars().count(), k.clone()));
         keys.dedup();

@@ -175,6 +175,9 @@ fn the_ascii_ladder_is_ascii() {
         let text = svg::text_from_buffer(buffer);
         assert!(text.is_ascii(), "{name}: {:?}", text.chars().find(|c| !c.is_ascii()));
         assert!(!text.contains('?') || !text.contains("??"), "{name} has a sign without a counterpart:\n{text}");
+        // `<` leaps back; no other key may look like it.
+        let strip = text.lines().rfind(|line| line.contains("help")).unwrap_or_default();
+        assert!(!strip.contains(" < "), "{name}: a key looks like another: {strip}");
     });
 }
 
