@@ -5,6 +5,10 @@ use watchfire_model::Timestamp;
 
 pub(crate) const UNKNOWN: &str = "–";
 
+pub(crate) fn spans(count: usize) -> String {
+    format!("{count} span{}", if count == 1 { "" } else { "s" })
+}
+
 /// Three significant digits of a number of at least zero, with k, M, G above a thousand.
 pub(crate) fn digits(value: f64) -> String {
     if !value.is_finite() {
