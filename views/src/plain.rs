@@ -4,10 +4,13 @@ use crate::canvas::safe;
 use crate::number;
 use crate::zone::Zone;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use watchfire_model::reading::{Alert, AlertState, Alerts, Breaker, Breakers, Services, Status};
 use watchfire_model::{HealthState, Reading, Timestamp};
 
 const LINE: usize = 400;
+/// What began longer ago is said with its time.
+const FRESH: Duration = Duration::from_secs(30);
 
 /// Remembers what was said, and says only what is new.
 #[derive(Debug, Default)]
@@ -32,7 +35,7 @@ impl Log {
             Reading::Status(status) => self.status(status),
             Reading::Services(services) => self.services(services),
             Reading::Breakers(breakers) => self.breakers(breakers),
-            Reading::Alerts(alerts) => self.alerts(alerts),
+            Reading::Alerts(alerts) => self.alerts(alerts, now),
             _ => Vec::new(),
         };
         let zone = self.zone;
@@ -43,7 +46,8 @@ impl Log {
         let mut news = Vec::new();
         if self.overall.replace(status.overall) != Some(status.overall) {
             let firing: usize = status.firing.values().sum();
-            news.push(format!("overall {}, {} services, {firing} alerts firing", status.overall.word(), status.services));
+            let simulated = if status.simulated { ", simulated" } else { "" };
+            news.push(format!("overall {}{simulated}, {} services, {firing} alerts firing", status.overall.word(), status.services));
         }
         news.extend(status.banners.iter().filter(|b| !self.banners.contains(b)).map(|b| format!("notice: {b}")));
         self.banners.clone_from(&status.banners);
@@ -58,14 +62,13 @@ impl Log {
                 continue;
             }
             let why = if row.why.is_empty() { String::new() } else { format!(": {}", row.why.join("; ")) };
-            news.push(format!(
-                "service {} {}{why}, {} calls, {} errors, p95 {}",
-                row.name,
-                row.state.word(),
-                number::rate(row.rate),
-                number::percent_sign(row.error_ratio),
-                number::latency_known(row.p95_seconds)
-            ));
+            // A dash for what is not known is no word that anybody hears.
+            let figures = [
+                row.rate.map(|_| format!(", {} calls", number::rate(row.rate))),
+                row.error_ratio.filter(|_| !why.contains("% errors")).map(|_| format!(", {} errors", number::percent_sign(row.error_ratio))),
+                row.p95_seconds.map(|_| format!(", p95 {}", number::latency_known(row.p95_seconds))),
+            ];
+            news.push(format!("service {} {}{why}{}", row.name, row.state.word(), figures.into_iter().flatten().collect::<String>()));
         }
         self.services.retain(|name, _| services.services.iter().any(|row| row.name == *name));
         news
@@ -87,12 +90,18 @@ impl Log {
         news
     }
 
-    fn alerts(&mut self, alerts: &Alerts) -> Vec<String> {
+    fn alerts(&mut self, alerts: &Alerts, now: Timestamp) -> Vec<String> {
         let mut news = Vec::new();
         for alert in &alerts.alerts {
-            if self.alerts.insert(alert_key(alert), alert.state) != Some(alert.state) {
-                news.push(alert_line(alert));
+            let before = self.alerts.insert(alert_key(alert), alert.state);
+            // What was over before anybody listened is no news.
+            if before == Some(alert.state) || (before.is_none() && alert.state == AlertState::Resolved) {
+                continue;
             }
+            // Who begins to listen hears since when it fires.
+            let since = alert.state_since().filter(|since| before.is_none() && now.since(*since) >= FRESH);
+            let since = since.map_or_else(String::new, |since| format!(" since {}", self.zone.clock(since)));
+            news.push(alert_line(alert, &since));
         }
         let known: BTreeSet<String> = alerts.alerts.iter().map(alert_key).collect();
         self.alerts.retain(|key, _| known.contains(key));
@@ -108,7 +117,7 @@ fn alert_key(alert: &Alert) -> String {
     if alert.fingerprint.is_empty() { format!("{} {:?}", alert.name, alert.labels) } else { alert.fingerprint.clone() }
 }
 
-fn alert_line(alert: &Alert) -> String {
+fn alert_line(alert: &Alert, since: &str) -> String {
     let state = match alert.state {
         AlertState::Firing => "firing",
         AlertState::Pending => "pending",
@@ -116,13 +125,23 @@ fn alert_line(alert: &Alert) -> String {
     };
     let service = ["service", "service_name", "queue", "job"].iter().map(|l| alert.labels.value(l)).find(|v| !v.is_empty());
     let on = service.map_or_else(String::new, |s| format!(" on {s}"));
+    if alert.state == AlertState::Resolved {
+        // What its rule said while it fired is no longer so.
+        let lasted = alert.fired_at.zip(alert.resolved_at).map(|(fired, resolved)| number::span(resolved.since(fired)));
+        let after = lasted.map_or_else(String::new, |lasted| format!(" after {lasted}"));
+        return format!("alert {} {state}{after}, {}{on}", alert.name, alert.severity);
+    }
     let cause = alert
         .cause
         .as_ref()
-        .map_or_else(String::new, |c| format!(", caused by {}", if c.alert.is_empty() { &c.service } else { &c.alert }));
+        .map_or_else(String::new, |c| match (c.alert.as_str(), c.service.as_str()) {
+            ("", service) => format!(", caused by {service}"),
+            (alert, "") => format!(", caused by {alert}"),
+            (alert, service) => format!(", caused by {alert} on {service}"),
+        });
     let summary = alert.annotations.value("summary");
     let summary = if summary.is_empty() { String::new() } else { format!(": {summary}") };
-    format!("alert {} {state}, {}{on}{cause}{summary}", alert.name, alert.severity)
+    format!("alert {} {state}{since}, {}{on}{cause}{summary}", alert.name, alert.severity)
 }
 
 #[cfg(test)]
@@ -140,7 +159,7 @@ mod tests {
         };
         assert!(log.lines(&reading(HealthState::Healthy), now).is_empty());
         let lines = log.lines(&reading(HealthState::Unhealthy), now);
-        assert_eq!(lines, ["03:12:44 UTC  service social␛[2J unhealthy: breaker open, – calls, – errors, p95 –"]);
+        assert_eq!(lines, ["03:12:44 UTC  service social␛[2J unhealthy: breaker open"]);
         assert!(log.lines(&reading(HealthState::Unhealthy), now).is_empty());
     }
 
