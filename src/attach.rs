@@ -144,24 +144,7 @@ impl RemoteSource {
             if status.is_success() {
                 return Ok(Answer { body: Some(body), tag });
             }
-            if status == StatusCode::UNAUTHORIZED {
-                let what = if self.token.is_some() { "refuses the token" } else { "wants a token" };
-                return Err(ReadError::BadRequest(format!(
-                    "{} {what}: set WATCHFIRE_TOKEN to its security.token and attach again",
-                    self.name
-                )));
-            }
-            let message = serde_json::from_slice::<serde_json::Value>(&body)
-                .ok()
-                .and_then(|json| json["error"].as_str().map(str::to_owned))
-                .unwrap_or_else(|| format!("{} answered {status}", self.name));
-            Err(match status.as_u16() {
-                403 => ReadError::BadRequest(format!("{} refuses this caller: {message}", self.name)),
-                404 => ReadError::NotFound(message),
-                422 => ReadError::TooHeavy(message),
-                503 => ReadError::Timeout,
-                _ => ReadError::BadRequest(message),
-            })
+            Err(refusal(&self.name, status, self.token.is_some(), &body))
         })
     }
 
@@ -290,6 +273,25 @@ impl CommandSink for RemoteSource {
     }
 }
 
+/// Why another instance does not answer a question, in words that say what to do.
+fn refusal(name: &str, status: StatusCode, with_token: bool, body: &[u8]) -> ReadError {
+    if status == StatusCode::UNAUTHORIZED {
+        let what = if with_token { "refuses the token" } else { "wants a token" };
+        return ReadError::BadRequest(format!("{name} {what}: set WATCHFIRE_TOKEN to its security.token and attach again"));
+    }
+    let message = serde_json::from_slice::<serde_json::Value>(body)
+        .ok()
+        .and_then(|json| json["error"].as_str().map(str::to_owned))
+        .unwrap_or_else(|| format!("{name} answered {status}"));
+    match status.as_u16() {
+        403 => ReadError::BadRequest(format!("{name} refuses this caller: {message}")),
+        404 => ReadError::NotFound(message),
+        422 => ReadError::TooHeavy(message),
+        503 => ReadError::Timeout,
+        _ => ReadError::BadRequest(message),
+    }
+}
+
 /// The sentence in an answer to a command; the rest of it is for scripts.
 fn said(body: &[u8]) -> String {
     let message = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|json| json["message"].as_str().map(str::to_owned));
@@ -304,5 +306,18 @@ mod tests {
     fn an_answer_to_a_command_is_a_sentence() {
         assert_eq!(said(br#"{"message":"acknowledged by ana: 857a","silenceID":"857a","status":"success"}"#), "acknowledged by ana: 857a");
         assert_eq!(said(b"done"), "done");
+    }
+
+    #[test]
+    fn a_refused_caller_reads_who_refuses_why_and_what_to_do() {
+        let said = |status, with_token, body: &[u8]| refusal("http://ops:9499", status, with_token, body).to_string();
+        let refused = said(StatusCode::FORBIDDEN, false, br#"{"status":"error","error":"this host is not allowed; add it to security.allowed_hosts"}"#);
+        assert!(refused.contains("http://ops:9499 refuses this caller: this host is not allowed; add it to"), "{refused}");
+        assert!(said(StatusCode::FORBIDDEN, false, b"<html>no</html>").contains("refuses this caller: http://ops:9499 answered 403 Forbidden"));
+        for (with_token, what) in [(true, "refuses the token"), (false, "wants a token")] {
+            let refused = said(StatusCode::UNAUTHORIZED, with_token, b"");
+            assert!(refused.contains(&format!("http://ops:9499 {what}: set WATCHFIRE_TOKEN to its security.token and attach again")), "{refused}");
+        }
+        assert_eq!(refusal("x", StatusCode::SERVICE_UNAVAILABLE, false, b""), ReadError::Timeout);
     }
 }
