@@ -112,6 +112,10 @@ pub struct App {
     expressions: Vec<String>,
     /// Problems of all views are read while someone jumps between them.
     hunting: bool,
+    /// Changes are read to jump to the one before or the next.
+    seeking: Option<bool>,
+    /// When what changed, as was known when the time cursor left now; a reading of then knows only what came before. `None` where nobody asked.
+    ahead: Option<Vec<Timestamp>>,
     /// What the screen shows of another time than it says, until it has been read.
     awaited: Vec<Kind>,
     stamps: u64,
@@ -126,7 +130,8 @@ impl App {
     /// When the theme or the keymap cannot be used.
     pub fn new(options: Options) -> Result<App, OptionError> {
         let look = Look::load(&options.theme, &options.themes, options.color, options.glyphs)?.in_zone(options.zone);
-        let keymap = Keymap::load(options.keymap.as_deref())?;
+        let mut keymap = Keymap::load(options.keymap.as_deref())?;
+        keymap.spelled = options.glyphs == Glyphs::Ascii;
         Ok(App {
             theme: options.theme.clone(),
             look,
@@ -146,6 +151,8 @@ impl App {
             filters: Vec::new(),
             expressions: Vec::new(),
             hunting: false,
+            seeking: None,
+            ahead: None,
             awaited: Vec::new(),
             stamps: 0,
             size: (80, 24),
@@ -164,6 +171,9 @@ impl App {
         wants.insert(first, Request::Status);
         if self.hunting {
             wants.extend([Request::Services, Request::Alerts, Request::Breakers, Request::Queues, Request::Health]);
+        }
+        if self.seeking.is_some() {
+            wants.push(Request::Services);
         }
         match &self.mode {
             Mode::Prompt(_) => wants.push(Request::Vocabulary),

@@ -143,6 +143,16 @@ impl Readings {
         }
     }
 
+    /// Forgets what could not be read where something else of its kind is asked for now.
+    pub(crate) fn ask(&mut self, wants: &[Request]) {
+        for kind in wants.iter().map(Kind::of) {
+            let slot = &mut self.slots[kind as usize];
+            if slot.reading.is_none() && slot.error.is_some() && !wants.iter().any(|request| slot.request.as_ref() == Some(request)) {
+                self.clear(kind as usize);
+            }
+        }
+    }
+
     /// Forgets answers that belong to another point in time.
     pub(crate) fn forget(&mut self, kind: Kind) {
         self.clear(kind as usize);

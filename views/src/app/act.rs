@@ -18,6 +18,7 @@ impl App {
         if action == Action::Copy && self.first_minute() {
             return self.copy_snippet();
         }
+        self.hunting &= matches!(action, Action::NextProblem | Action::PreviousProblem);
         let opened = ViewId::opened_by(action);
         // A view may know better than its service where `t` should lead.
         if opened.is_none_or(|(_, takes_service)| takes_service) {

@@ -9,7 +9,7 @@ use crate::view::{Out, Place};
 use crate::views::ViewId;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use std::time::Duration;
-use watchfire_model::Timestamp;
+use watchfire_model::{Timestamp, ids_in};
 
 /// How long a message stays in place of the key strip.
 const MESSAGE: Duration = Duration::from_secs(6);
@@ -17,6 +17,13 @@ const MESSAGE: Duration = Duration::from_secs(6);
 impl App {
     /// Takes an event in and says what the program around must do.
     pub fn handle(&mut self, event: Event) -> Effects {
+        let effects = self.take_in(event);
+        let wants = self.wants();
+        self.readings.ask(&wants);
+        effects
+    }
+
+    fn take_in(&mut self, event: Event) -> Effects {
         match event {
             Event::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
             Event::Key(key) => {
@@ -36,7 +43,7 @@ impl App {
             }
             Event::Tick(now) => {
                 self.tick(now);
-                Vec::new()
+                self.seek_on()
             }
             Event::Done(result) => {
                 match result {
@@ -107,8 +114,12 @@ impl App {
             }
             // An id pasted anywhere opens its trace.
             _ => {
-                let id: String = text.trim().chars().take(200).collect();
-                if id.is_empty() || id.chars().any(|c| c.is_whitespace() || c.is_control()) {
+                let mut id: String = text.trim().chars().take(200).collect();
+                let is_word = |text: &str| !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+                if !is_word(&id) {
+                    id = ids_in(text).into_iter().next().unwrap_or_default();
+                }
+                if id.is_empty() {
                     self.say("paste an id to open its trace; text goes into / or :", true);
                     return Vec::new();
                 }

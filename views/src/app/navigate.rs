@@ -114,6 +114,9 @@ impl App {
             self.say("live already", false);
             return Vec::new();
         }
+        if self.at.is_none() {
+            self.ahead = self.changes();
+        }
         self.at = at;
         self.thaw();
         // What changed is asked relative to the cursor, so it is another question now.
@@ -125,20 +128,45 @@ impl App {
         vec![Effect::Refresh]
     }
 
+    /// When what changed, as far as readings on screen tell; `None` where none does.
+    fn changes(&self) -> Option<Vec<Timestamp>> {
+        let listed = self.readings.services().map(|s| s.changes.as_slice());
+        let recent = self.readings.changes().map(|c| c.changes.as_slice());
+        let known = listed.is_some() || recent.is_some();
+        known.then(|| listed.into_iter().chain(recent).flatten().map(|c| c.at).collect())
+    }
+
     /// To the newest change before the cursor, or the first one after it.
     pub(crate) fn seek_change(&mut self, forward: bool) -> Effects {
         let now = self.shown_time();
-        let listed = self.readings.services().map(|s| s.changes.as_slice()).unwrap_or_default();
-        let recent = self.readings.changes().map(|c| c.changes.as_slice()).unwrap_or_default();
-        let times = listed.iter().chain(recent).map(|c| c.at);
+        let Some(mut times) = self.changes() else {
+            self.seeking = Some(forward);
+            self.say("reading what changed …", false);
+            return vec![Effect::Refresh];
+        };
+        self.seeking = None;
+        times.extend(self.ahead.iter().flatten());
+        let times = times.into_iter();
         let target = if forward { times.filter(|t| *t > now).min() } else { times.filter(|t| *t < now).max() };
         match target {
             Some(at) => self.set_time(Some(at)),
+            None if forward && self.at.is_some() && self.ahead.is_none() => {
+                self.say("what changed after this has not been read; End is now, and from there { goes back change by change", false);
+                Vec::new()
+            }
             None if forward => self.set_time(None),
             None => {
                 self.say("no change known before this; c lists changes over a longer time", false);
                 Vec::new()
             }
+        }
+    }
+
+    /// Goes on with a jump once what it needs has been read.
+    pub(crate) fn seek_on(&mut self) -> Effects {
+        match self.seeking {
+            Some(forward) if self.readings.services().is_some() => self.seek_change(forward),
+            _ => Vec::new(),
         }
     }
 

@@ -10,9 +10,9 @@ mod traces;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use fixture::screen::Screen;
 use fixture::{NOW, Situation, answer, app};
-use watchfire_model::reading::{Health, Map, NodeKind};
+use watchfire_model::reading::{AlertState, Health, Map, NodeKind};
 use watchfire_model::{Reading, Request, Timestamp};
-use watchfire_views::{Effect, Event, Options};
+use watchfire_views::{Effect, Event, Options, plain};
 
 #[test]
 fn simulated_rows_are_never_shown_without_their_mark() {
@@ -154,8 +154,12 @@ fn one_time_cursor_for_every_view() {
     screen.keys("<end>").shows("● live");
     assert_eq!(screen.app.at(), None);
     screen.keys("1{").shows("‖ at 03:10:31 UTC").keys("{").shows("‖ at 03:10:04 UTC").keys("}").shows("‖ at 03:10:31 UTC");
+    screen.keys("}").shows("● live").keys("{").shows("‖ at 03:10:31 UTC");
     screen.keys(">").shows("● live");
     assert!(screen.asked(&Effect::Refresh));
+    // In a view that lists no changes they are read first.
+    let mut screen = Screen::incident();
+    screen.keys("5:at -1m<enter>{").event(Event::Tick(NOW)).shows("‖ at 03:10:31 UTC").keys("{").event(Event::Tick(NOW)).shows("‖ at 03:10:04 UTC");
 }
 
 #[test]
@@ -216,6 +220,25 @@ fn what_changed_leads_to_what_changed() {
 }
 
 #[test]
+fn the_plain_log_says_once_what_is_so_and_nothing_that_was_over() {
+    let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("no alerts") };
+    alerts.alerts.retain(|a| a.state == AlertState::Firing && !a.annotations.value("summary").is_empty());
+    alerts.alerts.truncate(2);
+    let (first, over) = (0, 1);
+    alerts.alerts[over].state = AlertState::Resolved;
+    let mut log = plain::Log::default();
+    let summary = alerts.alerts[first].annotations.value("summary").to_owned();
+    alerts.alerts[first].fired_at = Some(Timestamp::from_millis(NOW.millis() - 192_000));
+    let said = log.lines(&Reading::Alerts(alerts.clone()), NOW);
+    assert!(matches!(&said[..], [line] if line.contains(" firing since 03:09:32, ") && line.contains(&summary)), "{said:#?}");
+    assert_eq!(log.lines(&Reading::Alerts(alerts.clone()), NOW), [] as [String; 0]);
+    alerts.alerts[first].state = AlertState::Resolved;
+    alerts.alerts[first].resolved_at = Some(NOW);
+    let said = log.lines(&Reading::Alerts(alerts), NOW);
+    assert!(matches!(&said[..], [line] if line.contains(" resolved after 3m12s, ") && !line.contains(&summary)), "{said:#?}");
+}
+
+#[test]
 fn rows_of_a_services_page_open_what_they_are_about() {
     let mut screen = Screen::incident();
     screen.keys("<enter>").shows("OPERATIONS");
@@ -225,9 +248,16 @@ fn rows_of_a_services_page_open_what_they_are_about() {
         screen.keys("j");
     }
     screen.keys("g");
-    while !screen.keys("j<enter>").text().contains("Traces social-service") {
-        screen.keys("<esc>");
-    }
+    let down_to = |screen: &mut Screen, target: &str| {
+        let found = (0..20).any(|_| screen.keys("j<enter>").text().contains(target) || screen.keys("<esc>").text().is_empty());
+        assert!(found, "no row leads to {target}");
+    };
+    // Refused requests lead to the traces that say so.
+    down_to(&mut screen, "/ operation=\"POST /api/users/login\"");
+    let refused = [("http.response.status_code".to_owned(), "401".to_owned())];
+    assert!(screen.app.wants().iter().any(|r| matches!(r, Request::Traces(query) if query.attributes == refused)), "{:?}", screen.app.wants());
+    screen.keys("<esc>");
+    down_to(&mut screen, "/ operation=\"POST /api/content/posts\"");
     // An operation below the root is the source's to find.
     screen.shows("/ operation=").hides("nothing matches").shows("POST /api/content/posts");
 }
