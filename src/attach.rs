@@ -311,12 +311,21 @@ mod tests {
     #[test]
     fn a_refused_caller_reads_who_refuses_why_and_what_to_do() {
         let said = |status, with_token, body: &[u8]| refusal("http://ops:9499", status, with_token, body).to_string();
-        let refused = said(StatusCode::FORBIDDEN, false, br#"{"status":"error","error":"this host is not allowed; add it to security.allowed_hosts"}"#);
+        let refused = said(
+            StatusCode::FORBIDDEN,
+            false,
+            br#"{"status":"error","error":"this host is not allowed; add it to security.allowed_hosts"}"#,
+        );
         assert!(refused.contains("http://ops:9499 refuses this caller: this host is not allowed; add it to"), "{refused}");
-        assert!(said(StatusCode::FORBIDDEN, false, b"<html>no</html>").contains("refuses this caller: http://ops:9499 answered 403 Forbidden"));
+        assert!(
+            said(StatusCode::FORBIDDEN, false, b"<html>no</html>").contains("refuses this caller: http://ops:9499 answered 403 Forbidden")
+        );
         for (with_token, what) in [(true, "refuses the token"), (false, "wants a token")] {
             let refused = said(StatusCode::UNAUTHORIZED, with_token, b"");
-            assert!(refused.contains(&format!("http://ops:9499 {what}: set WATCHFIRE_TOKEN to its security.token and attach again")), "{refused}");
+            assert!(
+                refused.contains(&format!("http://ops:9499 {what}: set WATCHFIRE_TOKEN to its security.token and attach again")),
+                "{refused}"
+            );
         }
         assert_eq!(refusal("x", StatusCode::SERVICE_UNAVAILABLE, false, b""), ReadError::Timeout);
     }

@@ -240,7 +240,6 @@ pub fn ids_in(text: &str) -> Vec<String> {
     ids
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

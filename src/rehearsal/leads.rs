@@ -9,9 +9,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use watchfire_config::load_platform;
-use watchfire_model::{Severity, Timestamp};
 use watchfire_model::reading::attribute::Scalar;
 use watchfire_model::reading::{Alert, AlertState, Reading, Request, Source, Span};
+use watchfire_model::{Severity, Timestamp};
 use watchfire_views::Event;
 
 /// Evidence is that of an alert that has fired for so long.

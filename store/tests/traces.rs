@@ -91,7 +91,9 @@ fn a_trace_is_opened_by_any_id_that_a_person_may_hold() {
     }
     let hex = hex(id);
     let uuid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-").to_uppercase();
-    for text in [uuid, format!("00-{hex}-1234567800000000-01"), format!("https://jaeger.example/trace/{hex}?x=1"), format!("trace_id={hex}")] {
+    for text in
+        [uuid, format!("00-{hex}-1234567800000000-01"), format!("https://jaeger.example/trace/{hex}?x=1"), format!("trace_id={hex}")]
+    {
         assert_eq!(bench.store.trace(&text).map(|t| t.trace_id), Some(hex.clone()), "{text}");
     }
     for text in ["", "  ", "ffff", "req-43"] {
@@ -411,7 +413,10 @@ fn refused_calls_are_counted_by_what_was_answered_and_lead_to_their_traces() {
     bench.send("gateway", spans);
     bench.pass(SECOND);
     let counted: Vec<_> = bench.store.refusals("gateway", bench.now).into_iter().map(|r| (r.count, r.answer, r.operation)).collect();
-    assert_eq!(counted, [(3, "HTTP 401".to_owned(), "POST /login".to_owned()), (1, "gRPC PERMISSION_DENIED".to_owned(), "Check".to_owned())]);
+    assert_eq!(
+        counted,
+        [(3, "HTTP 401".to_owned(), "POST /login".to_owned()), (1, "gRPC PERMISSION_DENIED".to_owned(), "Check".to_owned())]
+    );
     assert_eq!(bench.store.refusals("gateway", Timestamp(START - 1000)), []);
     assert_eq!(bench.store.refusals("other", bench.now), []);
     let of = |since| bench.store.example_traces(&["gateway".to_owned()], Example::Refused, since, 50);

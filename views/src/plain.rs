@@ -65,7 +65,9 @@ impl Log {
             // A dash for what is not known is no word that anybody hears.
             let figures = [
                 row.rate.map(|_| format!(", {} calls", number::rate(row.rate))),
-                row.error_ratio.filter(|_| !why.contains("% errors")).map(|_| format!(", {} errors", number::percent_sign(row.error_ratio))),
+                row.error_ratio
+                    .filter(|_| !why.contains("% errors"))
+                    .map(|_| format!(", {} errors", number::percent_sign(row.error_ratio))),
                 row.p95_seconds.map(|_| format!(", p95 {}", number::latency_known(row.p95_seconds))),
             ];
             news.push(format!("service {} {}{why}{}", row.name, row.state.word(), figures.into_iter().flatten().collect::<String>()));
@@ -131,14 +133,11 @@ fn alert_line(alert: &Alert, since: &str) -> String {
         let after = lasted.map_or_else(String::new, |lasted| format!(" after {lasted}"));
         return format!("alert {} {state}{after}, {}{on}", alert.name, alert.severity);
     }
-    let cause = alert
-        .cause
-        .as_ref()
-        .map_or_else(String::new, |c| match (c.alert.as_str(), c.service.as_str()) {
-            ("", service) => format!(", caused by {service}"),
-            (alert, "") => format!(", caused by {alert}"),
-            (alert, service) => format!(", caused by {alert} on {service}"),
-        });
+    let cause = alert.cause.as_ref().map_or_else(String::new, |c| match (c.alert.as_str(), c.service.as_str()) {
+        ("", service) => format!(", caused by {service}"),
+        (alert, "") => format!(", caused by {alert}"),
+        (alert, service) => format!(", caused by {alert} on {service}"),
+    });
     let summary = alert.annotations.value("summary");
     let summary = if summary.is_empty() { String::new() } else { format!(": {summary}") };
     format!("alert {} {state}{since}, {}{on}{cause}{summary}", alert.name, alert.severity)

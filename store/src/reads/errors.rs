@@ -22,9 +22,13 @@ const MESSAGE: usize = 200;
 /// Messages of the failing spans of a service that ended lately before `until`, with their count, most frequent first.
 pub(crate) fn top_errors(segments: &[Arc<Segment>], service: &str, until: Timestamp) -> Vec<(String, u64)> {
     let mut counts: HashMap<String, u64, FixedState> = HashMap::default();
-    newest(segments, |r| r.failed() && r.service() == service && lately(r, until), |row, body| {
-        *counts.entry(message(body, row)).or_default() += 1;
-    });
+    newest(
+        segments,
+        |r| r.failed() && r.service() == service && lately(r, until),
+        |row, body| {
+            *counts.entry(message(body, row)).or_default() += 1;
+        },
+    );
     most_frequent(counts.into_iter().collect())
 }
 
@@ -32,12 +36,16 @@ pub(crate) fn top_errors(segments: &[Arc<Segment>], service: &str, until: Timest
 pub(crate) fn refusals(segments: &[Arc<Segment>], service: &str, until: Timestamp) -> Vec<Refusal> {
     let mut counts: HashMap<Refusal, u64, FixedState> = HashMap::default();
     let called = |r: &SpanRow<'_>| r.kind() == SpanKind::Server && r.service() == service;
-    newest(segments, |r| called(r) && !r.failed() && lately(r, until), |row, body| {
-        if let Some((attribute, value, answer)) = refused(body) {
-            let operation = row.operation().name.to_string();
-            *counts.entry(Refusal { operation, answer, attribute: attribute.to_owned(), value, count: 0 }).or_default() += 1;
-        }
-    });
+    newest(
+        segments,
+        |r| called(r) && !r.failed() && lately(r, until),
+        |row, body| {
+            if let Some((attribute, value, answer)) = refused(body) {
+                let operation = row.operation().name.to_string();
+                *counts.entry(Refusal { operation, answer, attribute: attribute.to_owned(), value, count: 0 }).or_default() += 1;
+            }
+        },
+    );
     most_frequent(counts.into_iter().collect()).into_iter().map(|(refusal, count)| Refusal { count, ..refusal }).collect()
 }
 

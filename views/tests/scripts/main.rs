@@ -159,7 +159,13 @@ fn one_time_cursor_for_every_view() {
     assert!(screen.asked(&Effect::Refresh));
     // In a view that lists no changes they are read first.
     let mut screen = Screen::incident();
-    screen.keys("5:at -1m<enter>{").event(Event::Tick(NOW)).shows("‖ at 03:10:31 UTC").keys("{").event(Event::Tick(NOW)).shows("‖ at 03:10:04 UTC");
+    screen
+        .keys("5:at -1m<enter>{")
+        .event(Event::Tick(NOW))
+        .shows("‖ at 03:10:31 UTC")
+        .keys("{")
+        .event(Event::Tick(NOW))
+        .shows("‖ at 03:10:04 UTC");
 }
 
 #[test]
@@ -223,9 +229,11 @@ fn what_changed_leads_to_what_changed() {
 fn the_plain_log_says_once_what_is_so_and_nothing_that_was_over() {
     let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("no alerts") };
     alerts.alerts.retain(|a| a.state == AlertState::Firing && !a.annotations.value("summary").is_empty());
-    alerts.alerts.truncate(2);
-    let (first, over) = (0, 1);
-    alerts.alerts[over].state = AlertState::Resolved;
+    alerts.alerts.truncate(1);
+    let mut over = alerts.alerts[0].clone();
+    (over.name, over.fingerprint, over.state) = ("Over".into(), "over".into(), AlertState::Resolved);
+    alerts.alerts.push(over);
+    let first = 0;
     let mut log = plain::Log::default();
     let summary = alerts.alerts[first].annotations.value("summary").to_owned();
     alerts.alerts[first].fired_at = Some(Timestamp::from_millis(NOW.millis() - 192_000));
@@ -248,15 +256,31 @@ fn rows_of_a_services_page_open_what_they_are_about() {
         screen.keys("j");
     }
     screen.keys("g");
+    let on_page = |screen: &mut Screen| screen.text().lines().nth(2).is_some_and(|l| l.trim_end().ends_with("Service social-service"));
     let down_to = |screen: &mut Screen, target: &str| {
-        let found = (0..20).any(|_| screen.keys("j<enter>").text().contains(target) || screen.keys("<esc>").text().is_empty());
-        assert!(found, "no row leads to {target}");
+        for _ in 0..20 {
+            if screen.keys("j<enter>").text().contains(target) {
+                return;
+            }
+            for _ in 0..3 {
+                if !on_page(screen) {
+                    screen.keys("<esc>");
+                }
+            }
+        }
+        panic!("no row leads to {target}:\n{}", screen.text());
     };
     // Refused requests lead to the traces that say so.
     down_to(&mut screen, "/ operation=\"POST /api/users/login\"");
     let refused = [("http.response.status_code".to_owned(), "401".to_owned())];
-    assert!(screen.app.wants().iter().any(|r| matches!(r, Request::Traces(query) if query.attributes == refused)), "{:?}", screen.app.wants());
-    screen.keys("<esc>");
+    assert!(
+        screen.app.wants().iter().any(|r| matches!(r, Request::Traces(query) if query.attributes == refused)),
+        "{:?}",
+        screen.app.wants()
+    );
+    // Back is first out of the filter, then out of the view.
+    screen.keys("<esc><esc>");
+    assert!(on_page(&mut screen), "{}", screen.text());
     down_to(&mut screen, "/ operation=\"POST /api/content/posts\"");
     // An operation below the root is the source's to find.
     screen.shows("/ operation=").hides("nothing matches").shows("POST /api/content/posts");

@@ -51,7 +51,8 @@ pub(super) fn breaker(edge: &Edge) -> String {
 
 fn mermaid(shown: &Shown) -> String {
     // Quotes end a label, and `#` begins an entity, as `&` does for what draws it.
-    let label = |text: &str| name(text).replace('#', "#35;").replace('&', "#amp;").replace('"', "#quot;").replace('<', "#lt;").replace('>', "#gt;");
+    let label =
+        |text: &str| name(text).replace('#', "#35;").replace('&', "#amp;").replace('"', "#quot;").replace('<', "#lt;").replace('>', "#gt;");
     let mut out = String::from("flowchart LR\n");
     for (i, node) in shown.nodes.iter().enumerate() {
         let (open, close) = match node.kind {

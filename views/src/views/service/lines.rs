@@ -103,10 +103,10 @@ pub(super) fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
         }
     });
     section("BREAKERS", &[], breakers.collect());
-    let errors = page
-        .top_errors
-        .iter()
-        .map(|(message, count)| Line { what: What::Count(*count, Role::Unhealthy, message.clone()), target: traces(name, "error".to_owned()) });
+    let errors = page.top_errors.iter().map(|(message, count)| Line {
+        what: What::Count(*count, Role::Unhealthy, message.clone()),
+        target: traces(name, "error".to_owned()),
+    });
     section("ERRORS, 15 MIN", &[], errors.collect());
     let refusals = page.refusals.iter().map(|r| Line {
         what: What::Count(r.count, Role::Degraded, format!("{}  {}", r.answer, r.operation)),

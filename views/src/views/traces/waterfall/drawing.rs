@@ -1,11 +1,11 @@
 //! The waterfall on screen: title, tree, bars, and the selected span in two lines.
 
-use crate::views::traces::fall::{Fall, Row};
 use super::{Waterfall, holds};
 use crate::canvas::{Canvas, display_width};
 use crate::look::Role;
 use crate::number;
 use crate::table::window;
+use crate::views::traces::fall::{Fall, Row};
 use watchfire_model::reading::{Span, Trace};
 
 /// Deeper levels are drawn at this depth.
