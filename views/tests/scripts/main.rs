@@ -3,6 +3,7 @@
 mod alerts;
 #[path = "../fixture/mod.rs"]
 mod fixture;
+mod plain_log;
 mod said;
 mod sweep;
 mod traces;
@@ -10,9 +11,9 @@ mod traces;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use fixture::screen::Screen;
 use fixture::{NOW, Situation, answer, app};
-use watchfire_model::reading::{AlertState, Health, Map, NodeKind};
+use watchfire_model::reading::{Health, Map, NodeKind};
 use watchfire_model::{Reading, Request, Timestamp};
-use watchfire_views::{Effect, Event, Options, plain};
+use watchfire_views::{Effect, Event, Options};
 
 #[test]
 fn simulated_rows_are_never_shown_without_their_mark() {
@@ -223,67 +224,6 @@ fn what_changed_leads_to_what_changed() {
     screen.keys(&"j".repeat(row("breaker"))).keys("<enter>").shows("calls of social-service to facebook are cut off").keys("<esc>");
     // The time cursor goes to the change under the cursor, not to the newest.
     screen.keys("{").shows("‖ at 03:10:31 UTC");
-}
-
-#[test]
-fn the_plain_log_says_once_what_is_so_and_nothing_that_was_over() {
-    let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("no alerts") };
-    alerts.alerts.retain(|a| a.state == AlertState::Firing && !a.annotations.value("summary").is_empty());
-    alerts.alerts.truncate(1);
-    let mut over = alerts.alerts[0].clone();
-    (over.name, over.fingerprint, over.state) = ("Over".into(), "over".into(), AlertState::Resolved);
-    alerts.alerts.push(over);
-    let first = 0;
-    let mut log = plain::Log::default();
-    let summary = alerts.alerts[first].annotations.value("summary").to_owned();
-    alerts.alerts[first].fired_at = Some(Timestamp::from_millis(NOW.millis() - 192_000));
-    let said = log.lines(&Reading::Alerts(alerts.clone()), NOW);
-    assert!(matches!(&said[..], [line] if line.contains(" firing since 03:09:32, ") && line.contains(&summary)), "{said:#?}");
-    assert_eq!(log.lines(&Reading::Alerts(alerts.clone()), NOW), [] as [String; 0]);
-    alerts.alerts[first].state = AlertState::Resolved;
-    alerts.alerts[first].resolved_at = Some(NOW);
-    let said = log.lines(&Reading::Alerts(alerts), NOW);
-    assert!(matches!(&said[..], [line] if line.contains(" resolved after 3m12s, ") && !line.contains(&summary)), "{said:#?}");
-}
-
-#[test]
-fn rows_of_a_services_page_open_what_they_are_about() {
-    let mut screen = Screen::incident();
-    screen.keys("<enter>").shows("OPERATIONS");
-    let lines: Vec<String> = screen.text().lines().map(str::to_owned).collect();
-    assert!(lines.iter().any(|l| l.contains("OPERATIONS")), "{lines:#?}");
-    for _ in 0..30 {
-        screen.keys("j");
-    }
-    screen.keys("g");
-    let on_page = |screen: &mut Screen| screen.text().lines().nth(2).is_some_and(|l| l.trim_end().ends_with("Service social-service"));
-    let down_to = |screen: &mut Screen, target: &str| {
-        for _ in 0..20 {
-            if screen.keys("j<enter>").text().contains(target) {
-                return;
-            }
-            for _ in 0..3 {
-                if !on_page(screen) {
-                    screen.keys("<esc>");
-                }
-            }
-        }
-        panic!("no row leads to {target}:\n{}", screen.text());
-    };
-    // Refused requests lead to the traces that say so.
-    down_to(&mut screen, "/ operation=\"POST /api/users/login\"");
-    let refused = [("http.response.status_code".to_owned(), "401".to_owned())];
-    assert!(
-        screen.app.wants().iter().any(|r| matches!(r, Request::Traces(query) if query.attributes == refused)),
-        "{:?}",
-        screen.app.wants()
-    );
-    // Back is first out of the filter, then out of the view.
-    screen.keys("<esc><esc>");
-    assert!(on_page(&mut screen), "{}", screen.text());
-    down_to(&mut screen, "/ operation=\"POST /api/content/posts\"");
-    // An operation below the root is the source's to find.
-    screen.shows("/ operation=").hides("nothing matches").shows("POST /api/content/posts");
 }
 
 #[test]

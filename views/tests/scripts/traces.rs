@@ -122,3 +122,43 @@ fn a_value_in_explore_leads_to_its_trace() {
     // Without an exemplar, the traces that the series counts.
     screen.keys("0<esc><enter>jt").shows("Traces content-service");
 }
+
+#[test]
+fn rows_of_a_services_page_open_what_they_are_about() {
+    let mut screen = Screen::incident();
+    screen.keys("<enter>").shows("OPERATIONS");
+    let lines: Vec<String> = screen.text().lines().map(str::to_owned).collect();
+    assert!(lines.iter().any(|l| l.contains("OPERATIONS")), "{lines:#?}");
+    for _ in 0..30 {
+        screen.keys("j");
+    }
+    screen.keys("g");
+    let on_page = |screen: &mut Screen| screen.text().lines().nth(2).is_some_and(|l| l.trim_end().ends_with("Service social-service"));
+    let down_to = |screen: &mut Screen, target: &str| {
+        for _ in 0..20 {
+            if screen.keys("j<enter>").text().contains(target) {
+                return;
+            }
+            for _ in 0..3 {
+                if !on_page(screen) {
+                    screen.keys("<esc>");
+                }
+            }
+        }
+        panic!("no row leads to {target}:\n{}", screen.text());
+    };
+    // Refused requests lead to the traces that say so.
+    down_to(&mut screen, "/ operation=\"POST /api/users/login\"");
+    let refused = [("http.response.status_code".to_owned(), "401".to_owned())];
+    assert!(
+        screen.app.wants().iter().any(|r| matches!(r, Request::Traces(query) if query.attributes == refused)),
+        "{:?}",
+        screen.app.wants()
+    );
+    // Back is first out of the filter, then out of the view.
+    screen.keys("<esc><esc>");
+    assert!(on_page(&mut screen), "{}", screen.text());
+    down_to(&mut screen, "/ operation=\"POST /api/content/posts\"");
+    // An operation below the root is the source's to find.
+    screen.shows("/ operation=").hides("nothing matches").shows("POST /api/content/posts");
+}
