@@ -39,7 +39,7 @@ use watchfire_model::reading::{CommandSink, ReadError, Source};
 use watchfire_model::{Clock, Labels, Meter, Reading, Request as ReadingRequest, SeriesSource, Timestamp};
 use watchfire_notifiers::DispatcherHandle;
 use watchfire_otlp::RemoteWrite;
-use watchfire_promql::{Engine, ExpressionLimits};
+use watchfire_promql::Engine;
 
 type Answer = Result<Response, envelope::ApiError>;
 
@@ -59,7 +59,6 @@ pub struct Api {
     pub query_timeout: Duration,
     /// Points per series of a range query.
     pub max_points: usize,
-    pub expression_limits: ExpressionLimits,
     /// `/api/v1/targets`, as the scraper sees its targets.
     pub targets: Box<dyn Fn() -> Json + Send + Sync>,
     /// The effective configuration as text, secrets left out.

@@ -201,7 +201,6 @@ impl Instance {
             query_slots: Arc::new(Semaphore::new(config.limits.query.parallel)),
             query_timeout: config.limits.query.timeout,
             max_points: config.limits.query.points,
-            expression_limits: settings::expression_limits(config),
             targets: Box::new(move || facts::target_lists(&scraper)),
             config_text: plan.loaded.show(),
             flags: plan.flag_values(),

@@ -2,11 +2,12 @@
 
 use crate::annotations::Notes;
 use crate::ast::{Expr, ValueType};
-use crate::error::EvalError;
+use crate::error::{EvalError, ParseError};
 use crate::eval::block::{Block, may_collide, without_reserved};
 use crate::eval::{Budget, Context, Evaluator, FARTHEST, Outcome, Steps, Val};
 use crate::functions::over_time::Cell;
 use crate::parser::QueryTimes;
+use crate::parser::guard::ExpressionLimits;
 use crate::plans::Plans;
 use crate::query::{Query, on_enough_stack};
 use crate::value::{Evaluation, QueryValue, VectorSample};
@@ -27,6 +28,8 @@ pub struct EngineOptions {
     pub subquery_step: Duration,
     /// Longest label value that a function may make, in bytes: nested ones would make of a short one as much text as there is memory.
     pub label_bytes: usize,
+    /// How long and how deep the text of a query may be.
+    pub expression: ExpressionLimits,
 }
 
 impl Default for EngineOptions {
@@ -37,6 +40,7 @@ impl Default for EngineOptions {
             timeout: Duration::from_secs(10),
             subquery_step: Duration::from_secs(60),
             label_bytes: 16 * 1024,
+            expression: ExpressionLimits::default(),
         }
     }
 }
@@ -71,6 +75,14 @@ impl Engine {
 
     pub fn options(&self) -> &EngineOptions {
         &self.options
+    }
+
+    /// Parses the text of a query within this engine's limits.
+    ///
+    /// # Errors
+    /// As [`Query::parse`].
+    pub fn parse(&self, text: &str) -> Result<Query, ParseError> {
+        Query::parse_within(text, self.options.expression)
     }
 
     /// The value of a query at one time.

@@ -39,7 +39,7 @@ pub async fn federate(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap)
         let now = api.clock.now();
         let range = TimeRange::new(now.saturating_sub(api.engine.options().lookback), now);
         let mut newest = Newest::new();
-        for selector in &selectors(&params)? {
+        for selector in &selectors(api, &params)? {
             api.source
                 .select(selector, range, &mut |view| {
                     // Native histograms have no text.

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watchfire_model::{Selector, TimeRange, Timestamp};
-use watchfire_promql::{Control, EvalError, Evaluation, Expr, Interrupt, Query};
+use watchfire_promql::{Control, Engine, EvalError, Evaluation, Expr, Interrupt, Query};
 
 /// Runs a query on a blocking thread, at most a few at a time, so that people never starve rules or ingest.
 pub async fn blocking<T: Send + 'static>(
@@ -50,7 +50,7 @@ pub fn evaluation_error(api: &Api, error: EvalError) -> ApiError {
 }
 
 pub fn parse(api: &Api, text: &str) -> Result<Query, ApiError> {
-    Query::parse_within(text, api.expression_limits).map_err(|e| {
+    api.engine.parse(text).map_err(|e| {
         api.refused_query("parse");
         ApiError::bad_data(format!("invalid parameter \"query\": {e}"))
     })
@@ -63,8 +63,8 @@ fn deadline(api: &Api, params: &Params) -> Result<Instant, ApiError> {
 }
 
 /// A series selector and nothing else.
-pub fn parse_selector(text: &str) -> Result<Selector, String> {
-    let query = Query::parse(text).map_err(|e| e.to_string())?;
+pub fn parse_selector(engine: &Engine, text: &str) -> Result<Selector, String> {
+    let query = engine.parse(text).map_err(|e| e.to_string())?;
     match (query.expr(), query.selectors().pop()) {
         (Expr::Vector(v), Some(selector)) if v.modifiers.offset.is_none() && v.modifiers.at.is_none() && !v.smoothed => Ok(selector),
         (Expr::Vector(_), _) => Err("expected a series selector, got one with a modifier".to_owned()),
@@ -168,10 +168,10 @@ fn thousands(n: usize) -> String {
 const ZERO_STEP: &str =
     "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer";
 
-pub fn selectors(params: &Params) -> Result<Vec<Selector>, ApiError> {
+pub fn selectors(api: &Api, params: &Params) -> Result<Vec<Selector>, ApiError> {
     params
         .all("match[]")
-        .map(|text| parse_selector(text).map_err(|e| ApiError::bad_data(format!("invalid parameter \"match[]\": {e}"))))
+        .map(|text| parse_selector(&api.engine, text).map_err(|e| ApiError::bad_data(format!("invalid parameter \"match[]\": {e}"))))
         .collect()
 }
 
@@ -186,7 +186,7 @@ fn range(params: &Params) -> Result<TimeRange, ApiError> {
 pub async fn series(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
     let params = Params::read(&uri, &headers, &body)?;
     blocking(&api, move |api| {
-        let selectors = selectors(&params)?;
+        let selectors = selectors(api, &params)?;
         if selectors.is_empty() {
             return Err(ApiError::bad_data("no match[] parameter provided"));
         }
@@ -211,7 +211,7 @@ pub async fn series(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, b
 pub async fn labels(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
     let params = Params::read(&uri, &headers, &body)?;
     blocking(&api, move |api| {
-        let names = api.source.label_names(&selectors(&params)?, range(&params)?).map_err(|e| ApiError::execution(e.to_string()))?;
+        let names = api.source.label_names(&selectors(api, &params)?, range(&params)?).map_err(|e| ApiError::execution(e.to_string()))?;
         let limit = params.number("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
         Ok(limited(names.into_iter().map(Json::from).collect(), limit))
     })
@@ -225,7 +225,7 @@ pub async fn label_values(State(api): State<Arc<Api>>, Path(name): Path<String>,
         .ok_or_else(|| ApiError::bad_data(format!("invalid label name: {:?}", watchfire_model::harmless_limited(&name, 100))))?;
     blocking(&api, move |api| {
         let values =
-            api.source.label_values(&name, &selectors(&params)?, range(&params)?).map_err(|e| ApiError::execution(e.to_string()))?;
+            api.source.label_values(&name, &selectors(api, &params)?, range(&params)?).map_err(|e| ApiError::execution(e.to_string()))?;
         let limit = params.number("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
         Ok(limited(values.into_iter().map(Json::from).collect(), limit))
     })
@@ -338,9 +338,9 @@ mod tests {
 
     #[test]
     fn a_list_of_series_is_asked_for_with_a_plain_selector() {
-        assert_eq!(parse_selector("up{job=\"a\"}").map(|s| s.0.len()), Ok(2));
+        assert_eq!(parse_selector(&Engine::default(), "up{job=\"a\"}").map(|s| s.0.len()), Ok(2));
         for bad in ["up offset 5m", "up @ 5", "up @ start()", "up smoothed", "up[5m]", "sum(up)", "1", "{}", ""] {
-            assert!(parse_selector(bad).is_err(), "{bad}");
+            assert!(parse_selector(&Engine::default(), bad).is_err(), "{bad}");
         }
     }
 

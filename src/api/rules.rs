@@ -34,7 +34,8 @@ pub async fn rules(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) ->
     let groups: Vec<&str> = params.all("rule_group[]").collect();
     let files: Vec<&str> = params.all("file[]").collect();
     let exclude_alerts = params.get("exclude_alerts") == Some("true");
-    let matchers: Vec<Selector> = params.all("match[]").map(|m| parse_selector(m).map_err(ApiError::bad_data)).collect::<Result<_, _>>()?;
+    let matchers: Vec<Selector> =
+        params.all("match[]").map(|m| parse_selector(&api.engine, m).map_err(ApiError::bad_data)).collect::<Result<_, _>>()?;
     let conclusion = api.board.read();
     let mut out = Vec::new();
     for group in conclusion.groups_json() {

@@ -52,7 +52,9 @@ pub async fn targets_metadata(State(api): State<Arc<Api>>, uri: Uri, headers: He
     let params = Params::read(&uri, &headers, &Bytes::new())?;
     blocking(&api, move |api| {
         let wanted = match params.get("match_target").filter(|t| !t.is_empty()) {
-            Some(text) => parse_selector(text).map_err(|e| ApiError::bad_data(format!("invalid parameter \"match_target\": {e}")))?,
+            Some(text) => {
+                parse_selector(&api.engine, text).map_err(|e| ApiError::bad_data(format!("invalid parameter \"match_target\": {e}")))?
+            }
             None => Selector(Vec::new()),
         };
         let only = params.get("metric").filter(|m| !m.is_empty());

@@ -60,7 +60,7 @@ impl StoreEvidence {
         if !consumers.is_empty() {
             return consumers;
         }
-        let Ok(query) = self.cache.parse(request.expression) else { return Vec::new() };
+        let Ok(query) = self.cache.parse(&self.engine, request.expression) else { return Vec::new() };
         let lately = TimeRange::new(request.now.saturating_sub(SCRAPE_WINDOW), request.now);
         let mut read = BTreeSet::new();
         for selector in query.selectors() {

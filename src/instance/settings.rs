@@ -52,14 +52,9 @@ pub fn engine_options(config: &Config) -> EngineOptions {
         max_samples: limits.samples,
         timeout: limits.timeout,
         label_bytes: limits.label.bytes() as usize,
+        expression: ExpressionLimits { bytes: limits.text.bytes() as usize, depth: limits.depth, ..ExpressionLimits::default() },
         ..EngineOptions::default()
     }
-}
-
-/// How long and how deep the text of a query may be.
-pub fn expression_limits(config: &Config) -> ExpressionLimits {
-    let limits = &config.limits.query;
-    ExpressionLimits { bytes: limits.text.bytes() as usize, depth: limits.depth, ..ExpressionLimits::default() }
 }
 
 /// What the preset and the configuration know about sampling and about 4xx answers.

@@ -17,12 +17,12 @@ const MAX_CACHED_QUERIES: usize = 512;
 impl QueryCache {
     /// # Errors
     /// When the expression does not parse; the message carries the position.
-    pub fn parse(&self, expression: &str) -> Result<Arc<Query>, ReadError> {
+    pub fn parse(&self, engine: &Engine, expression: &str) -> Result<Arc<Query>, ReadError> {
         let mut cached = self.0.lock();
         if let Some(query) = cached.get(expression) {
             return Ok(query.clone());
         }
-        let query = Arc::new(Query::parse(expression).map_err(|e| ReadError::BadRequest(e.to_string()))?);
+        let query = Arc::new(engine.parse(expression).map_err(|e| ReadError::BadRequest(e.to_string()))?);
         if cached.len() >= MAX_CACHED_QUERIES {
             cached.clear();
         }
@@ -71,7 +71,7 @@ impl Lens<'_> {
     /// # Errors
     /// When the expression is wrong, too heavy, or takes longer than a query may.
     pub fn evaluate(&self, expression: &str) -> Result<Evaluation, ReadError> {
-        let query = self.cache.parse(expression)?;
+        let query = self.cache.parse(self.engine, expression)?;
         let interrupt = self.in_time();
         self.engine.instant_with(&query, self.source, self.at, within(&interrupt)).map_err(read_error)
     }
@@ -85,7 +85,7 @@ impl Lens<'_> {
     /// # Errors
     /// As [`evaluate`](Self::evaluate).
     pub fn evaluate_range(&self, expression: &str, start: Timestamp, end: Timestamp, step: Duration) -> Result<Evaluation, ReadError> {
-        let query = self.cache.parse(expression)?;
+        let query = self.cache.parse(self.engine, expression)?;
         let interrupt = self.in_time();
         self.engine.range_with(&query, self.source, (start, end, step), within(&interrupt)).map_err(read_error)
     }
@@ -235,7 +235,7 @@ pub fn read_error(error: EvalError) -> ReadError {
 mod tests {
     use super::*;
     use watchfire_alerts::MemorySeries;
-    use watchfire_promql::EngineOptions;
+    use watchfire_promql::{EngineOptions, ExpressionLimits};
 
     #[test]
     fn the_window_of_scrapes_is_never_longer_than_what_is_known_and_settles() {
@@ -252,6 +252,15 @@ mod tests {
         let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
         assert!(matches!(lens.evaluate("1"), Err(ReadError::Timeout)));
         assert!(matches!(lens.evaluate_range("1", at, at, Duration::from_secs(1)), Err(ReadError::Timeout)));
+    }
+
+    #[test]
+    fn what_a_query_may_be_long_holds_for_readings_too() {
+        let expression = ExpressionLimits { bytes: 8, ..ExpressionLimits::default() };
+        let engine = Engine::new(EngineOptions { expression, ..EngineOptions::default() });
+        let cache = QueryCache::default();
+        assert!(cache.parse(&engine, "up").is_ok());
+        assert!(matches!(cache.parse(&engine, "vector(1) + vector(2)"), Err(ReadError::BadRequest(_))));
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn budget(lens: &Lens<'_>, declared: &Declared) -> Option<Budget> {
     let allowed = declared.objective.map(|o| 1.0 - o).filter(|a| *a > 0.0)?;
     let window = watchfire_model::format_duration(declared.window);
     let spent = ratio(lens, declared, &window)? / allowed;
-    let query = lens.cache.parse(&declared.total.replace("$window", &window)).ok()?;
+    let query = lens.cache.parse(lens.engine, &declared.total.replace("$window", &window)).ok()?;
     // Samples have their own rhythm: one from just before the window shows that the window is whole.
     let range = TimeRange::new(lens.at.saturating_sub(declared.window + Duration::from_secs(300)), lens.at);
     let mut oldest: Option<Timestamp> = None;

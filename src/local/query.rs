@@ -18,7 +18,7 @@ impl LocalSource {
 
     pub(super) fn query_range(&self, expression: &str, start: Timestamp, end: Timestamp, step: Duration) -> Result<QueryResult, ReadError> {
         let evaluation = self.lens(end).evaluate_range(expression, start, end, step)?;
-        let query = self.queries.parse(expression)?;
+        let query = self.queries.parse(&self.engine, expression)?;
         let exemplars = self.exemplars(&query, TimeRange::new(start, end));
         Ok(QueryResult { exemplars, ..result(evaluation.value, evaluation.warnings, evaluation.infos) })
     }

@@ -2,6 +2,7 @@
 
 mod grammar;
 
+pub(crate) use grammar::quoted;
 use grammar::{Parser, tokens};
 use regex::Regex;
 use std::borrow::Cow;
@@ -178,8 +179,16 @@ fn accepts(node: &Node, row: &dyn Fields) -> bool {
             // Attributes are not on the row: the source has looked for them.
             None => field.contains('.'),
             Some(Field::Flag(flag)) => {
-                let wanted = matches!(text.as_str(), "true" | "yes" | "1");
-                (flag == wanted) == (*comparison == Comparison::Equal)
+                let wanted = match pattern {
+                    Some(pattern) => pattern.is_match(if flag { "true" } else { "false" }),
+                    None => flag == matches!(text.as_str(), "true" | "yes" | "1"),
+                };
+                match comparison {
+                    Comparison::Equal | Comparison::Matches => wanted,
+                    Comparison::NotEqual | Comparison::NotMatches => !wanted,
+                    // A flag is not more or less than anything.
+                    _ => false,
+                }
             }
             Some(Field::Number(value)) => {
                 let (Some(value), Some(wanted)) = (value, *number) else { return *comparison == Comparison::NotEqual };
@@ -267,8 +276,13 @@ mod tests {
             ("rate>1", false),
             ("rate!=1", true),
             ("\"post /feed\"", true),
+            ("service~\"^\\w+-service$\"", true),
             ("error=true", true),
             ("error=false", false),
+            ("error!=false", true),
+            ("error~true", true),
+            ("error!~true", false),
+            ("error>0", false),
         ] {
             assert_eq!(holds(text), expected, "{text}");
         }
@@ -291,6 +305,15 @@ mod tests {
         }
         assert!(Filter::parse(&"(".repeat(300), &[]).is_err());
         assert!(Filter::parse(&"!".repeat(200), &[]).is_err());
+    }
+
+    #[test]
+    fn what_is_quoted_is_one_value_whatever_is_in_it() {
+        for text in ["GET /a b", "say \"hi\"", "\\", "\\\"", "C:\\temp\\", "a)b (c", "", "\u{7f}ü\n"] {
+            let filter = Filter::parse(&format!("service={} error", quoted(text)), &["service", "error"]).expect(text);
+            assert_eq!(filter.equal("service"), Some(text));
+            assert!(filter.has_word("error"));
+        }
     }
 
     #[test]

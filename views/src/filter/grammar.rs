@@ -90,11 +90,23 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
     Ok(out)
 }
 
-/// One word, quoted or not. A field ends at a comparison, a value only at a blank or a parenthesis.
+/// The text as one value, whatever is in it.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// One word, quoted or not. Within quotes a backslash makes an ordinary letter of a quote or of another
+/// backslash; before others it is one itself, as in a pattern. A field ends at a comparison, a value only at a blank or a parenthesis.
 fn piece(text: &str, is_field: bool) -> Result<(String, &str), String> {
     if let Some(quoted) = text.strip_prefix('"') {
-        let end = quoted.find('"').ok_or("a quote that does not end")?;
-        return Ok((quoted[..end].to_owned(), &quoted[end + 1..]));
+        let (mut piece, mut letters) = (String::new(), quoted.chars());
+        loop {
+            match letters.next().ok_or("a quote that does not end")? {
+                '"' => return Ok((piece, letters.as_str())),
+                '\\' if letters.as_str().starts_with(['"', '\\']) => piece.extend(letters.next()),
+                letter => piece.push(letter),
+            }
+        }
     }
     let ends = |c: char| c.is_whitespace() || matches!(c, ')') || (is_field && matches!(c, '(' | '=' | '!' | '~' | '<' | '>'));
     let end = text.find(ends).unwrap_or(text.len());

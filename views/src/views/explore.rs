@@ -7,6 +7,7 @@ use crate::action::Action;
 use crate::canvas::{Canvas, wrap};
 use crate::chart::{Axes, Line, lines};
 use crate::effect::Effect;
+use crate::filter::quoted;
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
@@ -109,7 +110,7 @@ impl Explore {
         let labels = &shown.get(self.series)?.labels;
         let service = ["service_name", "service", "server", "client"].iter().find_map(|name| labels.get(name))?;
         let mut filter = Vec::new();
-        filter.extend(labels.get("span_name").map(|name| format!("operation={name:?}")));
+        filter.extend(labels.get("span_name").map(|name| format!("operation={}", quoted(name))));
         filter.extend(labels.get("status_code").filter(|code| *code == "STATUS_CODE_ERROR").map(|_| "error".to_owned()));
         Some((Some(service.to_owned()), filter.join(" ")))
     }

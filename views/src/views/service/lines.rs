@@ -1,5 +1,6 @@
 //! What stands on the page, line by line, and where each line leads.
 
+use crate::filter::quoted;
 use crate::look::{Role, breaker_look, severity_glyph, severity_state, state_glyph};
 use crate::number;
 use crate::view::Cx;
@@ -110,13 +111,13 @@ pub(super) fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
     section("ERRORS, 15 MIN", &[], errors.collect());
     let refusals = page.refusals.iter().map(|r| Line {
         what: What::Count(r.count, Role::Degraded, format!("{}  {}", r.answer, r.operation)),
-        target: traces(name, format!("operation={:?} {}={:?}", r.operation, r.attribute, r.value)),
+        target: traces(name, format!("operation={} {}={}", quoted(&r.operation), r.attribute, quoted(&r.value))),
     });
     section("REFUSED, AMONG THE NEWEST CALLS", &[], refusals.collect());
-    let operations = page
-        .operations
-        .iter()
-        .map(|o| Line { what: What::Operation(o, page.service.sampling_ratio), target: traces(name, format!("operation={:?}", o.name)) });
+    let operations = page.operations.iter().map(|o| Line {
+        what: What::Operation(o, page.service.sampling_ratio),
+        target: traces(name, format!("operation={}", quoted(&o.name))),
+    });
     section("OPERATIONS", FIGURES, operations.collect());
     let edge = |e: &'a Edge, caller: bool| Line { what: What::Edge(e, caller), target: end_of(e, caller) };
     section("CALLED BY", EDGE_FIGURES, page.callers.iter().map(|e| edge(e, true)).collect());
