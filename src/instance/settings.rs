@@ -59,7 +59,16 @@ pub fn engine_options(config: &Config) -> EngineOptions {
 
 /// What the preset and the configuration know about sampling and about 4xx answers.
 pub fn signals(plan: &Plan) -> SignalSettings {
-    let mut settings = SignalSettings::default();
+    let limits = &plan.config.limits.signals;
+    let mut settings = SignalSettings {
+        services: limits.services,
+        operations: limits.operations,
+        operations_per_service: limits.operations_per_service,
+        edges: limits.edges,
+        peers: limits.peers,
+        classic_histograms: limits.classic_histograms,
+        ..SignalSettings::default()
+    };
     if let Some(platform) = &plan.platform {
         for service in &platform.services {
             let ratio = platform.sampling(service);

@@ -258,6 +258,23 @@ fn names_beyond_the_bound_fold_into_one() {
     assert_eq!(trace.spans.iter().filter(|s| s.name == "GET /user/99").count(), 1, "the true name is kept with the span");
 }
 
+#[test]
+fn beyond_a_number_of_histograms_only_the_native_form_is_published() {
+    const BUCKETS: &str = "traces_span_metrics_duration_seconds_bucket";
+    let mut bench = Bench::with(StoreLimits::default(), SignalSettings { classic_histograms: 3, ..SignalSettings::default() });
+    bench.send("app", (0..10).map(|i| span(1, i + 1, 0, &format!("op {i}"), SERVER)).collect());
+    bench.pass(2 * SECONDS);
+    let natives = |bench: &Bench| bench.newest("traces_span_metrics_duration_seconds").len();
+    assert_eq!((natives(&bench), bench.newest(BUCKETS).len()), (10, 3 * 25));
+    assert_eq!(bench.newest("traces_span_metrics_duration_seconds_count").len(), 10);
+    assert_eq!(bench.meter.counter("watchfire_series_refused_total", &[("reason", "classic_buckets")]).get(), 7 * 25);
+    // Those that end leave their place to others.
+    bench.pass(1000 * SECONDS);
+    bench.send("app", (0..2).map(|i| span(2, i + 1, 0, &format!("new {i}"), SERVER)).collect());
+    bench.pass(2 * SECONDS);
+    assert!(bench.newest(BUCKETS).iter().filter(|(l, _)| l.value("span_name").starts_with("new")).count() == 2 * 25);
+}
+
 use std::ops::Add;
 
 #[test]

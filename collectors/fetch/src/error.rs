@@ -13,6 +13,8 @@ pub enum FetchError {
     Tls(String),
     #[error("redirect refused: {0}")]
     Redirect(String),
+    #[error("the answer is not HTTP/1.1: write https:// if the server speaks TLS; HTTP/2 without TLS is not asked for")]
+    Protocol,
     #[error("request failed: {0}")]
     Exchange(String),
 }
@@ -25,6 +27,7 @@ impl FetchError {
             FetchError::Connect(_) => "connect",
             FetchError::Tls(_) => "tls",
             FetchError::Redirect(_) => "redirect",
+            FetchError::Protocol => "protocol",
             FetchError::Exchange(_) => "exchange",
         }
     }
@@ -39,6 +42,10 @@ impl FetchError {
             }
         }
         let cause = causes(error).last().map(ToString::to_string).unwrap_or_default();
+        // The client's words for the first bytes of a server that speaks TLS, or HTTP/2 and nothing older.
+        if cause.starts_with("invalid HTTP version") {
+            return FetchError::Protocol;
+        }
         if error.is_connect() { FetchError::Connect(cause) } else { FetchError::Exchange(cause) }
     }
 }

@@ -119,7 +119,7 @@ impl Probe {
         }
         let answer = match fetcher.send(&order).await {
             Ok(answer) => answer,
-            Err(e @ FetchError::Redirect(_)) => return Outcome::misconfigured(e).into(),
+            Err(e @ (FetchError::Redirect(_) | FetchError::Protocol)) => return Outcome::misconfigured(e).into(),
             Err(e) => return Outcome::unhealthy(e.reason(), e.to_string()).into(),
         };
         let status = answer.status().as_u16();

@@ -269,6 +269,22 @@ async fn a_server_that_greets_no_more_is_not_well() {
 }
 
 #[tokio::test]
+async fn who_speaks_another_protocol_is_asked_wrongly_and_not_ill() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rig = Rig::start(vec![check(&format!("http://{}/health", listener.local_addr().unwrap()))]);
+    // What a server of HTTP/2 alone begins with: an empty SETTINGS frame.
+    let server = async {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, &[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        }
+    };
+    let report = tokio::select! { report = rig.until("a report", |_| true) => report, () = server => unreachable!() };
+    assert_eq!(report.state, Unknown);
+    assert!(report.detail.contains("the answer is not HTTP/1.1"), "{}", report.detail);
+}
+
+#[tokio::test]
 async fn grpc_health_is_asked_by_service() {
     let (reporter, service) = tonic_health::server::health_reporter();
     reporter.set_service_status("cart", tonic_health::ServingStatus::Serving).await;

@@ -11,6 +11,7 @@ use std::time::Duration;
 pub struct Limits {
     pub otlp: OtlpLimits,
     pub store: StoreLimits,
+    pub signals: SignalLimits,
     pub scrape: ScrapeLimits,
     pub probe: ProbeLimits,
     pub rules: RuleLimits,
@@ -175,6 +176,26 @@ impl Default for RuleLimits {
             cause_wait: Duration::from_secs(60),
             cause_wait_critical: Duration::from_secs(30),
         }
+    }
+}
+
+/// `[limits.signals]`: what is told apart among what is derived from spans. Everything beyond is counted under the name `__overflow__`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SignalLimits {
+    pub services: usize,
+    pub operations: usize,
+    pub operations_per_service: usize,
+    pub edges: usize,
+    /// Databases, queues and other peers that send no spans themselves.
+    pub peers: usize,
+    /// Histograms that are published as classic buckets beside the native form, 25 series each; those beyond are native only.
+    pub classic_histograms: usize,
+}
+
+impl Default for SignalLimits {
+    fn default() -> Self {
+        SignalLimits { services: 2000, operations: 2000, operations_per_service: 300, edges: 5000, peers: 2000, classic_histograms: 2000 }
     }
 }
 

@@ -41,8 +41,10 @@ pub struct SignalSettings {
     /// Operations (service, span name, kind) told apart. Default 2,000, and 300 for each service.
     pub operations: usize,
     pub operations_per_service: usize,
-    /// Edges told apart. Default 2,000.
+    /// Edges told apart. Default 5,000.
     pub edges: usize,
+    /// Histograms of operations and edges that are published as classic buckets beside the native form. Default 2,000, which are 50,000 series.
+    pub classic_histograms: usize,
     /// Peers without spans of their own told apart. Default 2,000.
     pub peers: usize,
     /// Silence after which an operation or edge is no longer published. Default 15 min, as the collector's service graph.
@@ -63,7 +65,8 @@ impl Default for SignalSettings {
             services: 2000,
             operations: 2000,
             operations_per_service: 300,
-            edges: 2000,
+            edges: 5000,
+            classic_histograms: 2000,
             peers: 2000,
             idle: Duration::from_secs(900),
             coarse_after: Duration::from_secs(900),

@@ -25,6 +25,9 @@ pub(crate) struct Published {
     again: Option<Timestamp>,
 }
 
+/// Series of a histogram that are not buckets.
+const BEFORE_BUCKETS: usize = 3;
+
 /// How long a refused series waits before it asks again, milliseconds.
 const ASK_AGAIN: i64 = 30_000;
 
@@ -38,12 +41,23 @@ pub(crate) struct Row<'a> {
     row: &'a mut Vec<(SeriesId, Value)>,
     zeros: Vec<(SeriesId, Value)>,
     no_labels: Labels,
+    /// Histograms that may still be published in the classic way too.
+    pub classic_left: usize,
+    /// Bucket series of histograms that began without them.
+    pub buckets_left_out: u64,
 }
 
 impl<'a> Row<'a> {
-    pub fn new(sink: &'a dyn SeriesSink, origin: OriginId, at: Timestamp, zero_at: Timestamp, row: &'a mut Vec<(SeriesId, Value)>) -> Self {
+    pub fn new(
+        sink: &'a dyn SeriesSink,
+        origin: OriginId,
+        at: Timestamp,
+        zero_at: Timestamp,
+        row: &'a mut Vec<(SeriesId, Value)>,
+        classic_left: usize,
+    ) -> Self {
         row.clear();
-        Row { sink, origin, at, zero_at, row, zeros: Vec::new(), no_labels: Labels::empty() }
+        Row { sink, origin, at, zero_at, row, zeros: Vec::new(), no_labels: Labels::empty(), classic_left, buckets_left_out: 0 }
     }
 
     fn register(&mut self, published: &mut Published, series: impl Iterator<Item = (Labels, MetricKind)>) -> bool {
@@ -91,12 +105,15 @@ impl<'a> Row<'a> {
         self.row.push((published.ids[0], Value::Float(value)));
     }
 
-    /// A histogram under its own name natively, and under `_bucket`, `_sum`, `_count` in the classic way. `labels` gives the set for a metric name.
+    /// A histogram under its own name natively, and under `_bucket`, `_sum`, `_count` in the classic way. `labels` gives the set for a metric name. The
+    /// buckets are two dozen series that say less than the native one: beyond a number of histograms they are left out, so that on a large platform
+    /// every operation and edge is there.
     pub fn histogram(&mut self, published: &mut Published, name: &str, histogram: &Histogram, labels: impl Fn(&str) -> Labels) {
         if published.ids.is_empty() {
             let base = labels(name);
             let suffixed = |suffix: &str| labels(&format!("{name}{suffix}"));
-            let buckets: Vec<Labels> = {
+            let classic = self.classic_left > 0;
+            let buckets: Vec<Labels> = if classic {
                 let bucket = suffixed("_bucket");
                 let with = |le: &str| {
                     let mut builder = bucket.to_builder();
@@ -104,10 +121,17 @@ impl<'a> Row<'a> {
                     builder.build()
                 };
                 CLASSIC_BOUNDS.iter().map(|bound| with(&bound_text(*bound))).chain([with("+Inf")]).collect()
+            } else {
+                Vec::new()
             };
             let all = [base, suffixed("_sum"), suffixed("_count")].into_iter().chain(buckets).map(|l| (l, MetricKind::Histogram));
             if !self.register(published, all) {
                 return;
+            }
+            if classic {
+                self.classic_left -= 1;
+            } else {
+                self.buckets_left_out += CLASSIC_BOUNDS.len() as u64 + 1;
             }
             if !std::mem::take(&mut published.goes_on) {
                 self.zeros.push((published.ids[0], Value::Histogram(Histogram::new().native())));
@@ -125,14 +149,14 @@ impl<'a> Row<'a> {
         self.row.push((ids[0], Value::Histogram(native)));
         self.row.push((ids[1], Value::Float(histogram.sum_seconds())));
         self.row.push((ids[2], Value::Float(histogram.count())));
-        self.row.extend(ids[3..].iter().copied().zip(histogram.classic().map(Value::Float)));
+        self.row.extend(ids[BEFORE_BUCKETS..].iter().copied().zip(histogram.classic().map(Value::Float)));
     }
 
     /// Has the bucket of a call's duration point at its trace.
     pub fn example(&mut self, published: &Published, example: CallExample) {
         let seconds = example.nanos as f64 / 1e9;
         let bucket = CLASSIC_BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(CLASSIC_BOUNDS.len());
-        let Some(id) = published.ids.get(3 + bucket) else { return };
+        let Some(id) = published.ids.get(BEFORE_BUCKETS + bucket).or(published.ids.first()) else { return };
         let exemplar = Exemplar {
             at: self.at,
             value: seconds,
@@ -145,6 +169,7 @@ impl<'a> Row<'a> {
 
     /// Ends the series.
     pub fn end(&mut self, published: &mut Published) {
+        self.classic_left += usize::from(published.ids.len() > BEFORE_BUCKETS);
         self.row.extend(published.ids.drain(..).map(|id| (id, Value::Float(STALE_NAN))));
         published.native = None;
     }

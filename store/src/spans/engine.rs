@@ -57,6 +57,7 @@ pub(super) struct Counters {
     pub(super) expired_client: Counter,
     pub(super) expired_server: Counter,
     pub(super) received: Counter,
+    pub(super) buckets_left_out: Counter,
 }
 
 /// Receives spans from the walk and owns everything derived from them until it is published.
@@ -108,6 +109,8 @@ pub struct SpanEngine {
     /// There is something readers have not been shown.
     pub(super) changed: bool,
     pub(super) published_at: Option<Timestamp>,
+    /// Histograms that may still be published in the classic way too.
+    pub(super) classic_left: usize,
     pub(super) swept_at: Timestamp,
     pub(super) row: Vec<(SeriesId, Value)>,
     pub(super) counters: Counters,
@@ -161,6 +164,7 @@ impl SpanEngine {
             snapshot_at: Timestamp::MIN,
             changed: false,
             published_at: None,
+            classic_left: settings.classic_histograms,
             swept_at: Timestamp::MIN,
             row: Vec::new(),
             counters: Counters {
@@ -170,6 +174,7 @@ impl SpanEngine {
                 expired_client: unmatched("server_missing"),
                 expired_server: unmatched("client_missing"),
                 received: meter.counter("watchfire_spans_total", &[]),
+                buckets_left_out: meter.counter("watchfire_series_refused_total", &[("reason", "classic_buckets")]),
             },
             user: "user".into(),
             nothing: "".into(),

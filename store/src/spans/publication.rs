@@ -80,7 +80,7 @@ impl SpanEngine {
         self.operations.judge_slowness();
         let series = self.series.clone();
         let mut buffer = std::mem::take(&mut self.row);
-        let mut row = Row::new(&*series, self.origin, now, zero_at, &mut buffer);
+        let mut row = Row::new(&*series, self.origin, now, zero_at, &mut buffer, self.classic_left);
         // First what ends: a series takes one sample per row.
         if now.0.saturating_sub(self.swept_at.0) >= SWEEP_MILLIS {
             self.swept_at = now;
@@ -142,6 +142,8 @@ impl SpanEngine {
             publish_delivery(&mut row, state);
         }
         self.publish_services(&mut row, now);
+        self.classic_left = row.classic_left;
+        self.counters.buckets_left_out.add(row.buckets_left_out);
         row.send(now);
         self.row = buffer;
         self.operations.fresh = false;
