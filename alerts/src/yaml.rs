@@ -108,7 +108,14 @@ pub(crate) fn parse(text: &str) -> Result<(Node, bool), YamlError> {
             message: format!("file is {} bytes; at most {MAX_BYTES} are read: split it", text.len()),
         });
     }
-    let settings = options! { emit_comments: false, flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
+    // The last two as libyaml has them, whose reading promtool compares annotations by.
+    let settings = options! {
+        emit_comments: false,
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+        block_scalar_eof_without_line_feed: true,
+        bom_inside_document_as_content: true,
+    };
     let mut builder = Builder::default();
     let mut documents = 0;
     for next in Parser::new_from_str_with_options(text, settings) {
@@ -315,6 +322,25 @@ mod tests {
             ("--1", None),
         ] {
             assert_eq!(parse(text)?.0.number(), number, "{text}");
+        }
+        Ok(())
+    }
+
+    /// As promtool reads them: rule files in use have such descriptions.
+    #[test]
+    fn texts_in_quotes_go_on_at_any_indentation() -> Result<(), YamlError> {
+        for text in ["a:\n  b: \"one\n  two\"\n", "a:\n  b: 'one\ntwo'\n", "a:\n  b: \"one\n\ttwo\"\n"] {
+            let Kind::Mapping(entries) = parse(text)?.0.kind else { panic!("not a map") };
+            let Kind::Mapping(inner) = &entries[0].1.kind else { panic!("not a map") };
+            assert_eq!(inner[0].1.text(), Some("one two"), "{text}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_block_that_ends_with_the_file_gets_no_line_of_its_own() -> Result<(), YamlError> {
+        for (text, value) in [("|\n  up", "up"), ("|\n  up\n", "up\n"), (">\n  a\n  b", "a b")] {
+            assert_eq!(parse(text)?.0.text(), Some(value), "{text}");
         }
         Ok(())
     }
