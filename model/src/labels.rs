@@ -54,6 +54,11 @@ impl Labels {
         self.value(METRIC_NAME)
     }
 
+    /// The labels that begin with two underscores, the metric's name among them. They stand together, behind those with a capital.
+    pub fn reserved(&self) -> impl Iterator<Item = &Label> {
+        self.pairs.iter().skip_while(|l| &*l.name < "__").take_while(|l| l.name.starts_with("__"))
+    }
+
     pub fn iter(&self) -> std::slice::Iter<'_, Label> {
         self.pairs.iter()
     }
@@ -76,7 +81,7 @@ impl Labels {
     }
 
     pub fn without_name(&self) -> Labels {
-        // The name sorts before ordinary labels: what is left is sorted already and needs one allocation.
+        // The name sorts before most labels: what is left is sorted already and needs one allocation.
         if let Some((first, rest)) = self.pairs.split_first()
             && &*first.name == METRIC_NAME
         {

@@ -180,10 +180,10 @@ pub fn text_size(bytes: usize) -> usize {
     bytes / BYTES_PER_SAMPLE
 }
 
-/// Whether a set has a name, and whether it has a type or unit. Reserved labels sort first.
+/// Whether a set has a name, and whether it has a type or unit.
 fn reserved(labels: &Labels) -> (bool, bool) {
     let mut found = (false, false);
-    for label in labels.iter().take_while(|l| l.name.starts_with("__")) {
+    for label in labels.reserved() {
         match &*label.name {
             METRIC_NAME => found.0 = true,
             "__type__" | "__unit__" => found.1 = true,

@@ -283,8 +283,7 @@ impl Evaluator<'_> {
 
 /// True when a metric does not look like a counter, by its type or else by its name.
 pub fn is_suspect(labels: &Labels) -> bool {
-    // Reserved labels sort first.
-    let reserved = |name: &str| labels.iter().take_while(|l| l.name.starts_with("__")).find(|l| &*l.name == name).map(|l| &*l.value);
+    let reserved = |name: &str| labels.reserved().find(|l| &*l.name == name).map(|l| &*l.value);
     let name = reserved(METRIC_NAME).unwrap_or("");
     match reserved("__type__") {
         _ if name.is_empty() => false,
