@@ -168,7 +168,8 @@ impl Evaluator<'_> {
             return Ok(());
         }
         self.ctx.budget.hold(&mut job.block.lease, samples.max(self.row_weight()))?;
-        if matches!(function, Some(OverTime::Rate | OverTime::Increase))
+        if !name_dropped
+            && matches!(function, Some(OverTime::Rate | OverTime::Increase))
             && job.block.row(row).iter().any(|v| !watchfire_model::is_stale(*v))
         {
             self.note_non_counter(labels, job.span);
