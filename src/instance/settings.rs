@@ -53,6 +53,7 @@ pub fn engine_options(config: &Config) -> EngineOptions {
         timeout: limits.timeout,
         label_bytes: limits.label.bytes() as usize,
         expression: ExpressionLimits { bytes: limits.text.bytes() as usize, depth: limits.depth, ..ExpressionLimits::default() },
+        subquery_step: config.evaluation_interval,
         ..EngineOptions::default()
     }
 }
@@ -114,5 +115,12 @@ mod tests {
         let mut config = Config::default();
         config.limits.query.timeout = Duration::from_secs(90);
         assert_eq!(engine_options(&config).timeout, Duration::from_secs(90));
+    }
+
+    /// As Prometheus documents it.
+    #[test]
+    fn a_subquery_that_names_no_step_has_that_of_rules() {
+        let config = Config { evaluation_interval: Duration::from_secs(20), ..Config::default() };
+        assert_eq!(engine_options(&config).subquery_step, Duration::from_secs(20));
     }
 }
