@@ -263,19 +263,29 @@ pub enum RulesCommand {
     Check {
         /// Rule files; standard input where none is given.
         files: Vec<PathBuf>,
+        /// What is looked for beside errors.
+        #[arg(long, value_enum, default_value_t = LintChecks::DuplicateRules)]
+        lint: LintChecks,
+        /// Lint problems make the exit code 3.
         #[arg(long)]
         lint_fatal: bool,
+        /// Fields that Prometheus does not know are let through.
+        #[arg(long)]
+        ignore_unknown_fields: bool,
     },
     /// Run unit tests in promtool's format; exit 0 passed, 1 failed.
     Test {
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// Only tests whose name matches.
+        /// Only tests whose name matches (repeatable).
         #[arg(long, value_name = "REGEX")]
-        run: Option<String>,
+        run: Vec<String>,
         /// Write a JUnit report there.
         #[arg(long, value_name = "FILE")]
         junit: Option<PathBuf>,
+        /// Fields that Prometheus does not know are let through.
+        #[arg(long)]
+        ignore_unknown_fields: bool,
     },
     /// What the rules would have done: pending, firing, resolved, and how many pages.
     Backtest {
@@ -295,6 +305,13 @@ pub enum RulesCommand {
         #[arg(long, short, value_enum, default_value_t = StatusOutput::Table)]
         output: StatusOutput,
     },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LintChecks {
+    All,
+    DuplicateRules,
+    None,
 }
 
 #[derive(Debug, Subcommand)]

@@ -117,6 +117,16 @@ mod tests {
     }
 
     #[test]
+    fn an_object_for_kubernetes_is_named_as_what_it_is() {
+        let text = "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata: {name: x}\nspec:\n  groups: []\n";
+        let verdict = one(text, CheckOptions::default());
+        assert_eq!(verdict.exit_code, 1);
+        assert!(verdict.stderr.contains("r.yml: 2:1: this is a Kubernetes object of kind PrometheusRule"), "{}", verdict.stderr);
+        assert!(verdict.stderr.contains("yq .spec") && !verdict.stderr.contains("metadata"), "{}", verdict.stderr);
+        assert_eq!(one(text, CheckOptions { ignore_unknown_fields: true, ..CheckOptions::default() }).exit_code, 0);
+    }
+
+    #[test]
     fn an_annotation_that_only_looks_like_recover_is_a_warning() {
         let text = "groups:\n- name: g\n  rules:\n  - {alert: A, expr: up, annotations: {recover: restart the pod}}\n";
         let file = RuleFile::parse("r.yml", text).expect("valid for Prometheus");

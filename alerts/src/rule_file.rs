@@ -171,6 +171,13 @@ impl Reader<'_> {
         if matches!(root.kind, Kind::Null) {
             return Vec::new();
         }
+        if !self.ignore_unknown_keys
+            && let Some((at, kind)) = kubernetes_object(root)
+        {
+            let part = if kind == "PrometheusRule" { "; what it has under spec is one: write that into a file (yq .spec)" } else { "" };
+            self.fail(at.error(format!("this is a Kubernetes object of kind {kind}, not a rule file, which starts with groups{part}")));
+            return Vec::new();
+        }
         let mut groups: Vec<RuleGroup> = Vec::new();
         for (_, _, value) in self.fields(root, &FILE_KEYS, "the rule file").unwrap_or_default() {
             for node in self.list(value, "groups") {
@@ -335,6 +342,14 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// The key and the text of `kind`, where the file is for kubectl.
+fn kubernetes_object(root: &Node) -> Option<(&Node, &str)> {
+    let Kind::Mapping(entries) = &root.kind else { return None };
+    let find = |name: &str| entries.iter().find(|(key, _)| key.text() == Some(name));
+    let (key, kind) = find("apiVersion").and(find("kind"))?;
+    Some((key, kind.text()?))
 }
 
 fn entry<'n>(map: &'n Node, name: &str) -> Option<&'n Node> {

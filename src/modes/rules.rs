@@ -1,24 +1,33 @@
 //! `watchfire rules`: check, test and backtest rule files with promtool's verdicts.
 
 use crate::attach::RemoteSource;
-use crate::cli::{RulesCommand, StatusOutput};
+use crate::cli::{LintChecks, RulesCommand, StatusOutput};
 use crate::clock::SystemClock;
 use crate::exit;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use watchfire_alerts::{CheckOptions, DiskFiles, Period, RuleFile, RuleFiles, RuleGroup, TestOptions, TestOutcome, Verdict};
+use watchfire_alerts::{CheckOptions, DiskFiles, Lint, Period, RuleFile, RuleFiles, RuleGroup, TestOptions, TestOutcome, Verdict};
 use watchfire_config::files::{GENERATED, RECORDED, read_text, text};
 use watchfire_model::reading::{Backtest, BacktestQuery, Reading, Request, Source};
 use watchfire_model::{Clock, Timestamp, format_duration, parse_duration};
-use watchfire_promql::Engine;
+use watchfire_promql::{Engine, EngineOptions};
 
 /// # Errors
 /// When files cannot be read, or the instance cannot be reached.
 pub fn rules(command: &RulesCommand) -> anyhow::Result<ExitCode> {
     match command {
-        RulesCommand::Check { files, lint_fatal } => check(files, *lint_fatal),
-        RulesCommand::Test { files, run, junit } => test(files, run.as_deref(), junit.as_deref()),
+        RulesCommand::Check { files, lint, lint_fatal, ignore_unknown_fields } => {
+            // Repeated rules are all that there is to look for in a rule file.
+            let lint = if matches!(lint, LintChecks::None) { Lint::None } else { Lint::DuplicateRules };
+            let options = CheckOptions { lint, lint_fatal: *lint_fatal, ignore_unknown_fields: *ignore_unknown_fields };
+            Ok(conclude(&watchfire_alerts::check(&contents(files), options)))
+        }
+        RulesCommand::Test { files, run, junit, ignore_unknown_fields } => {
+            let run =
+                run.iter().map(|r| watchfire_model::go_regex(r)).collect::<Result<_, _>>().map_err(|e| anyhow::anyhow!("--run: {e}"))?;
+            test(files, &TestOptions { run, ignore_unknown_fields: *ignore_unknown_fields }, junit.as_deref())
+        }
         RulesCommand::Backtest { files, since, from, step, instance, output } => {
             let back = parse_duration(since).map_err(|e| anyhow::anyhow!("--since: {e}; write 6h or 30m"))?;
             let step = parse_duration(step).map_err(|e| anyhow::anyhow!("--step: {e}; write 15s or 1m"))?;
@@ -47,18 +56,11 @@ fn conclude(verdict: &Verdict) -> ExitCode {
     ExitCode::from(verdict.exit_code)
 }
 
-fn check(files: &[PathBuf], lint_fatal: bool) -> anyhow::Result<ExitCode> {
-    let options = CheckOptions { lint_fatal, ..CheckOptions::default() };
-    Ok(conclude(&watchfire_alerts::check(&contents(files), options)))
-}
-
-fn test(files: &[PathBuf], run: Option<&str>, junit: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let run = run.map(watchfire_model::go_regex).transpose().map_err(|e| anyhow::anyhow!("--run: {e}"))?;
-    let options = TestOptions { run: run.into_iter().collect(), ..TestOptions::default() };
+fn test(files: &[PathBuf], options: &TestOptions, junit: Option<&Path>) -> anyhow::Result<ExitCode> {
     let beside: Vec<DiskFiles> = files.iter().map(|path| DiskFiles::beside(path)).collect();
     let inputs: Vec<(String, Result<String, String>, &dyn RuleFiles)> =
         contents(files).into_iter().zip(&beside).map(|((name, text), files)| (name, text, files as &dyn RuleFiles)).collect();
-    let (verdict, outcomes) = watchfire_alerts::test(&inputs, &options);
+    let (verdict, outcomes) = watchfire_alerts::test(&inputs, options);
     if let Some(path) = junit {
         std::fs::write(path, report(&outcomes)).map_err(|e| anyhow::anyhow!("cannot write {}: {e}", path.display()))?;
     }
@@ -107,7 +109,8 @@ fn backtest(
             let (first, end) = source.span().ok_or_else(|| anyhow::anyhow!("{} holds no samples", path.display()))?;
             let start = first.max(end.saturating_sub(back));
             let period = Period { start, end, step: Some(step) };
-            let results = watchfire_alerts::backtest(&Engine::default(), &groups, &source, period);
+            let engine = Engine::new(EngineOptions { subquery_step: step, ..EngineOptions::default() });
+            let results = watchfire_alerts::backtest(&engine, &groups, &source, period);
             results.into_iter().map(|r| (r.rule, r.backtest)).collect()
         }
         None => remote(&groups, back, step, url)?,

@@ -76,6 +76,27 @@ fn tests_are_chosen_by_an_expression_as_go_reads_it() {
     }
 }
 
+#[test]
+fn what_else_promtool_lets_through_is_let_through_on_request() {
+    let home = TempDir::new().expect("a temporary directory");
+    let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).expect("written");
+    write("twice.yml", "groups:\n- name: g\n  rules:\n  - {record: a, expr: b}\n  - {record: a, expr: c}\n");
+    write("more.yml", "owner: me\ngroups:\n- name: g\n  partial_response_strategy: abort\n  rules: []\n");
+    write("t.yml", "owner: me\nrule_files: [more.yml]\ntests: [{name: a}, {name: b, team: c}]\n");
+    for (arguments, code) in [
+        (&["check", "--lint-fatal", "twice.yml"][..], 3),
+        (&["check", "--lint-fatal", "--lint=all", "twice.yml"], 3),
+        (&["check", "--lint-fatal", "--lint=none", "twice.yml"], 0),
+        (&["check", "more.yml"], 1),
+        (&["check", "--ignore-unknown-fields", "more.yml"], 0),
+        (&["test", "t.yml"], 1),
+        (&["test", "--ignore-unknown-fields", "--run", "a", "--run", "b", "t.yml"], 0),
+    ] {
+        let output = watchfire(&[&["rules"], arguments].concat(), home.path());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", said(&output));
+    }
+}
+
 /// The files of the guide, written as it says.
 fn shop() -> TempDir {
     let home = TempDir::new().expect("a temporary directory");
