@@ -287,6 +287,7 @@ fn refusal(name: &str, status: StatusCode, with_token: bool, body: &[u8]) -> Rea
         403 => ReadError::BadRequest(format!("{name} refuses this caller: {message}")),
         404 => ReadError::NotFound(message),
         422 => ReadError::TooHeavy(message),
+        500 => ReadError::Failed(message),
         503 => ReadError::Timeout,
         _ => ReadError::BadRequest(message),
     }

@@ -115,12 +115,14 @@ pub enum ReadError {
     Timeout,
     /// The other side is gone.
     Disconnected(String),
+    /// The question is right, and whoever answers it is in trouble.
+    Failed(String),
 }
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ReadError::BadRequest(why) | ReadError::NotFound(why) | ReadError::TooHeavy(why) => f.write_str(why),
+            ReadError::BadRequest(why) | ReadError::NotFound(why) | ReadError::TooHeavy(why) | ReadError::Failed(why) => f.write_str(why),
             ReadError::Timeout => f.write_str("timed out"),
             ReadError::Disconnected(why) => write!(f, "disconnected: {why}"),
         }

@@ -60,6 +60,7 @@ impl From<watchfire_model::reading::ReadError> for ApiError {
             ReadError::TooHeavy(m) => ApiError::execution(m),
             ReadError::Timeout => ApiError::timeout(),
             ReadError::Disconnected(m) => ApiError::unavailable(m),
+            ReadError::Failed(m) => ApiError::internal(m),
         }
     }
 }

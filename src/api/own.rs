@@ -232,7 +232,7 @@ pub async fn command(State(api): State<Arc<Api>>, body: Bytes) -> Answer {
 async fn execute(api: Arc<Api>, command: Command) -> Answer {
     let done = tokio::task::spawn_blocking(move || api.commands.execute(&command))
         .await
-        .map_err(|e| ReadError::BadRequest(format!("command failed: {e}")))??;
+        .map_err(|e| ReadError::Failed(format!("command failed: {e}")))??;
     let id = done.rsplit(' ').next().unwrap_or_default().to_owned();
     Ok(json_response(StatusCode::OK, &json!({"status": "success", "message": done, "silenceID": id})))
 }

@@ -5,7 +5,7 @@ use crate::board::Board;
 use std::sync::Arc;
 use watchfire_model::reading::{Alert, AlertState, Command, CommandSink, ReadError};
 use watchfire_model::{TraceId, harmless_limited};
-use watchfire_notifiers::DispatcherHandle;
+use watchfire_notifiers::{DispatcherHandle, Undecided};
 use watchfire_store::Store;
 
 /// Performs commands in this process.
@@ -16,18 +16,25 @@ pub struct LocalCommands {
     pub reloader: Arc<Reloader>,
 }
 
+fn undecided(why: Undecided) -> ReadError {
+    match why {
+        Undecided::Refused(why) => ReadError::BadRequest(why),
+        Undecided::NotDurable(why) => ReadError::Failed(why),
+    }
+}
+
 impl CommandSink for LocalCommands {
     fn execute(&self, command: &Command) -> Result<String, ReadError> {
         let refused = |e: String| ReadError::BadRequest(e);
         match command {
             Command::Silence(silence) => {
-                let id = self.dispatcher.silence(silence.clone()).map_err(|e| refused(e.to_string()))?;
+                let id = self.dispatcher.silence(silence.clone()).map_err(undecided)?;
                 let length = watchfire_model::format_duration(silence.ends_at.since(silence.starts_at));
                 // The id stands last: who calls the API finds it there.
                 Ok(format!("silenced for {length}, silence {id}"))
             }
             Command::ExpireSilence { id } => {
-                self.dispatcher.expire(id).map_err(|e| refused(e.to_string()))?;
+                self.dispatcher.expire(id).map_err(undecided)?;
                 Ok(format!("silence ended: {id}"))
             }
             Command::Acknowledge { fingerprint, by, until } => {
@@ -36,7 +43,7 @@ impl CommandSink for LocalCommands {
                 if !self.board.read().alerts.iter().any(active) {
                     return Err(ReadError::NotFound(format!("no alert {} is active", harmless_limited(fingerprint, 100))));
                 }
-                self.dispatcher.acknowledge(fingerprint, by, *until).map_err(|e| refused(e.to_string()))?;
+                self.dispatcher.acknowledge(fingerprint, by, *until).map_err(undecided)?;
                 Ok(format!("acknowledged by {by}: {fingerprint}"))
             }
             Command::PinTrace { id } => {

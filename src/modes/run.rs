@@ -137,6 +137,8 @@ impl Signals {
     /// When the system grants no handler.
     pub fn listen(runtime: &tokio::runtime::Runtime) -> std::io::Result<Self> {
         let _inside = runtime.enter();
+        // Once it is listened for, a file that reaches its limit (`ulimit -f`) is an error of writing, as a full disk is, and no end.
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         Ok(Signals { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, hup: signal(SignalKind::hangup())? })
     }
 }

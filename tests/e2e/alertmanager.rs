@@ -147,6 +147,26 @@ async fn amtool_makes_changes_and_ends_silences() {
     assert!(amtool(&["alert", "query"]).contains("One"));
 }
 
+/// The limit of `ulimit -f` is met with a signal that ends who does not expect it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silence_that_the_disk_does_not_take_holds_and_is_no_fault_of_who_asked() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let it = instance().await;
+    let limit = Rlimit { current: Some(64 << 10), maximum: None };
+    prlimit(Pid::from_raw(it.watchfire.pid().cast_signed()), Resource::Fsize, limit).expect("a limit");
+    let mut wordy = silence("One", false, "2036-01-01T00:00:00Z");
+    wordy["comment"] = "x".repeat(8 << 10).into();
+    let mut answers = Vec::new();
+    while answers.len() < 20 && answers.last().is_none_or(|(status, _)| *status == 200) {
+        answers.push(it.post(wordy.clone()).await);
+    }
+    let (status, why) = answers.pop().expect("one at least");
+    assert_eq!(status, 500, "{why}");
+    assert!(why.to_string().contains("holds for now and would be lost in a crash"), "{why}");
+    assert_eq!(it.silences("").await.len(), answers.len() + 1);
+    assert_eq!(it.alerts("silenced=false").await, ["Two"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn alerts_name_what_inhibits_them() {
     let files = TempDir::new().expect("a directory");

@@ -29,7 +29,9 @@ mod settings;
 pub mod wording;
 
 pub use channels::terminal::{Multiplexer, Protocol, TerminalKind, TerminalSink, sequence as terminal_sequence};
-pub use dispatcher::{Dispatcher, DispatcherHandle, PathReport, Rehearsal, Said, StartError, TickRecord, check, probe_paths, test_paths};
+pub use dispatcher::{
+    Dispatcher, DispatcherHandle, PathReport, Rehearsal, Said, StartError, TickRecord, Undecided, check, probe_paths, test_paths,
+};
 pub use journal::{Acknowledgement, DeadLetter, Faults, JournalError, Recovered};
 pub use secret::SecretSource;
 pub use settings::{ChannelSettings, Limits, PersonChannel, PersonSettings, ReceiverSettings, RouteSettings, Settings, TeamSettings};

@@ -2,7 +2,7 @@
 
 use super::path::{self, PathStatus};
 use super::plan::PathTraits;
-use super::shared::{Current, PathState, Shared, Table};
+use super::shared::{Current, PathState, Shared, Table, Undecided};
 use super::trial::{PathReport, test_all};
 use super::{Anchor, Now, summary};
 use crate::channels;
@@ -270,7 +270,7 @@ impl DispatcherHandle {
     ///
     /// # Errors
     /// When a matcher or the times are refused, there are too many silences, or it could not be made durable.
-    pub fn silence(&self, mut silence: Silence) -> Result<String, String> {
+    pub fn silence(&self, mut silence: Silence) -> Result<String, Undecided> {
         ActiveSilence::new(silence.clone())?;
         if silence.id.is_empty() {
             let number = self.shared.silences.fetch_add(1, Ordering::Relaxed).to_string();
@@ -286,7 +286,8 @@ impl DispatcherHandle {
         if is_one_too_many {
             return Err(format!(
                 "{most} silences are held (delivery.limits.silences); change one of them, or wait for ended ones to be forgotten"
-            ));
+            )
+            .into());
         }
         self.shared.decided(Change::Silence(silence), "the silence").map(|()| id)
     }
@@ -295,7 +296,7 @@ impl DispatcherHandle {
     ///
     /// # Errors
     /// When there is none of that id, or its end could not be made durable.
-    pub fn expire(&self, id: &str) -> Result<(), String> {
+    pub fn expire(&self, id: &str) -> Result<(), Undecided> {
         let now = self.shared.clock.now();
         let mut silence = self
             .shared
@@ -307,7 +308,7 @@ impl DispatcherHandle {
             .map(|s| s.silence.clone())
             .ok_or_else(|| format!("there is no silence {id:?}"))?;
         if silence.ends_at <= now {
-            return Err(format!("silence {id:?} has ended already"));
+            return Err(format!("silence {id:?} has ended already").into());
         }
         silence.starts_at = silence.starts_at.min(Timestamp(now.millis() - 1));
         silence.ends_at = now;
@@ -318,10 +319,10 @@ impl DispatcherHandle {
     ///
     /// # Errors
     /// When `until` has passed, or it could not be made durable.
-    pub fn acknowledge(&self, fingerprint: &str, by: &str, until: Option<Timestamp>) -> Result<(), String> {
+    pub fn acknowledge(&self, fingerprint: &str, by: &str, until: Option<Timestamp>) -> Result<(), Undecided> {
         let at = self.shared.clock.now();
         if until.is_some_and(|until| until <= at) {
-            return Err("the acknowledgement would have ended already".to_owned());
+            return Err("the acknowledgement would have ended already".to_owned().into());
         }
         let acknowledgement = Acknowledgement { fingerprint: fingerprint.to_owned(), by: by.to_owned(), at, until };
         self.shared.decided(Change::Acknowledge(acknowledgement), "the acknowledgement")
@@ -331,7 +332,7 @@ impl DispatcherHandle {
     ///
     /// # Errors
     /// When it could not be made durable.
-    pub fn unacknowledge(&self, fingerprint: &str) -> Result<(), String> {
+    pub fn unacknowledge(&self, fingerprint: &str) -> Result<(), Undecided> {
         self.shared.decided(Change::Unacknowledge { fingerprint: fingerprint.to_owned() }, "the end of the acknowledgement")
     }
 

@@ -105,7 +105,7 @@ impl Shared {
     }
 
     /// Commits a person's decision; success means it is on disk, or that there is no disk to be on.
-    pub fn decided(&self, change: Change, what: &str) -> Result<(), String> {
+    pub fn decided(&self, change: Change, what: &str) -> Result<(), Undecided> {
         if self.journal.commit(AlertStates::default(), vec![change]) {
             return Ok(());
         }
@@ -113,6 +113,20 @@ impl Shared {
             return Ok(());
         }
         let trouble = self.journal.trouble().unwrap_or_default();
-        Err(format!("{what} holds for now and would be lost in a crash: {trouble}"))
+        Err(Undecided::NotDurable(format!("{what} holds for now and would be lost in a crash: {trouble}")))
+    }
+}
+
+/// Why a person's decision was not made, or may not last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undecided {
+    Refused(String),
+    /// It is made, and not on disk.
+    NotDurable(String),
+}
+
+impl From<String> for Undecided {
+    fn from(why: String) -> Self {
+        Undecided::Refused(why)
     }
 }
