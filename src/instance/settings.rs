@@ -54,7 +54,6 @@ pub fn engine_options(config: &Config) -> EngineOptions {
         label_bytes: limits.label.bytes() as usize,
         expression: ExpressionLimits { bytes: limits.text.bytes() as usize, depth: limits.depth, ..ExpressionLimits::default() },
         subquery_step: config.evaluation_interval,
-        ..EngineOptions::default()
     }
 }
 
