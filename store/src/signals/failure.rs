@@ -10,31 +10,28 @@ pub(crate) const SERVER_ERROR: u32 = 500;
 /// Whether what a server span says of its answer is a failure: a kind of error, or an HTTP status from `least` on. A client that was answered with
 /// 4xx did something wrong itself (semantic conventions 1.44, HTTP spans).
 pub(crate) fn answered_badly(span: &SpanView<'_>, least: u32) -> bool {
-    wire::Fields::new(span.attribute_fields()).any(|field| {
-        let (9, Wire::Bytes(message)) = field else { return false };
-        let (key, value) = wire::key_value(message);
-        match key.len() {
+    let mut badly = false;
+    wire::each_attribute(span.attribute_fields(), |key, value| {
+        badly |= match key.len() {
             25 if key == b"http.response.status_code" => status(value) >= least,
             16 if key == b"http.status_code" => status(value) >= least,
-            10 if key == b"error.type" => is_text(value, |text| !text.is_empty()),
+            10 if key == b"error.type" => value.text().is_some_and(|text| !text.is_empty()),
             // Micrometer's name for it.
-            7 if key == b"outcome" => is_text(value, |text| text == b"SERVER_ERROR"),
+            7 if key == b"outcome" => value.text() == Some(b"SERVER_ERROR"),
             _ => false,
-        }
-    })
+        };
+    });
+    badly
 }
 
 /// An HTTP status as a number or as text; zero where it is neither.
-pub(crate) fn status(value: &[u8]) -> u32 {
-    match wire::scalar(value) {
+#[inline]
+pub(crate) fn status(value: wire::AttributeAt<'_>) -> u32 {
+    value.small_number().unwrap_or_else(|| match wire::scalar(value.any()) {
         AttributeValue::Int(code) => u32::try_from(code).unwrap_or(0),
         AttributeValue::Str(code) => code.parse().unwrap_or(0),
         _ => 0,
-    }
-}
-
-fn is_text(value: &[u8], told: impl Fn(&[u8]) -> bool) -> bool {
-    matches!(wire::text(value), wire::AnyText::Text(text) if told(text))
+    })
 }
 
 /// What a span of BullMQ says of its job, which it has no status for: an event.

@@ -2,7 +2,7 @@
 
 use super::failure;
 use super::peer::{LONGEST, Protocol};
-use crate::spans::wire::{self, AnyText, Wire};
+use crate::spans::wire;
 use watchfire_model::{AttributeValue, SpanKind, SpanView};
 
 const SQS: &[u8] = b"aws_sqs";
@@ -39,38 +39,11 @@ impl<'a> PeerAttributes<'a> {
     /// Reads the few attributes that matter, under their stable and their older names (OpenTelemetry semantic conventions 1.44 and before 1.21). Into
     /// what is empty, because 200 bytes would be copied if it were returned.
     pub fn read(&mut self, span: &SpanView<'a>) {
-        let mut rest = span.attribute_fields();
-        while !rest.is_empty() {
-            let message = match rest {
-                // One byte of tag and one of length, as nearly every attribute has.
-                [0x4a, length @ 0..0x80, content @ ..] => {
-                    let Some((message, after)) = content.split_at_checked(usize::from(*length)) else { return };
-                    rest = after;
-                    message
-                }
-                _ => {
-                    let mut fields = wire::Fields::new(rest);
-                    let Some(field) = fields.next() else { return };
-                    rest = fields.rest();
-                    let (9, Wire::Bytes(message)) = field else { continue };
-                    message
-                }
-            };
-            // A key that matters is shorter than 128 bytes, and nearly every encoder writes it first.
-            if let [0x0a, length, rest @ ..] = message {
-                let Some((key, rest)) = rest.split_at_checked(*length as usize) else { continue };
-                self.take(key, rest, || wire::any_value(rest));
-            } else {
-                // From JSON, whose members have no order.
-                let (key, value) = wire::key_value(message);
-                self.take(key, &[], || value);
-            }
-        }
+        wire::each_attribute(span.attribute_fields(), |key, value| self.take(key, value));
     }
 
-    /// `value` is what follows the key, `any` finds the value in it.
     #[inline]
-    fn take(&mut self, key: &[u8], value: &'a [u8], any: impl FnOnce() -> &'a [u8]) {
+    fn take(&mut self, key: &[u8], value: wire::AttributeAt<'a>) {
         // By length first: most keys are none of these, and most are told by their length alone.
         let slot = match key.len() {
             7 if key == b"db.name" && self.db_namespace.is_empty() => &mut self.db_namespace,
@@ -82,17 +55,17 @@ impl<'a> PeerAttributes<'a> {
             11 if key == b"rpc.service" => &mut self.rpc_service,
             11 if key == b"net.peer.ip" && self.socket_address.is_empty() => &mut self.socket_address,
             11 if key == b"http.method" => return self.http = true,
-            11 if key == b"server.port" => return self.port = port(value, any),
+            11 if key == b"server.port" => return self.port = port(value),
             12 if key == b"peer.service" => &mut self.old_service,
             12 if key == b"db.namespace" => &mut self.db_namespace,
             13 if key == b"celery.action" && self.messaging_system.is_empty() => return self.messaging_system = b"celery",
             13 if key == b"net.peer.name" => &mut self.old_address,
-            13 if key == b"net.peer.port" => return self.port = port(value, any),
+            13 if key == b"net.peer.port" => return self.port = port(value),
             14 if key == b"server.address" => &mut self.address,
             14 if key == b"db.system.name" => &mut self.db_system,
             15 if key == b"rpc.system.name" => &mut self.rpc_system,
             16 if key == b"messaging.system" => &mut self.messaging_system,
-            16 if key == b"http.status_code" => return self.status = failure::status(any()),
+            16 if key == b"http.status_code" => return self.status = failure::status(value),
             17 if key == b"service.peer.name" => &mut self.service,
             17 if key == b"bullmq.queue.name" => {
                 self.messaging_system = b"bullmq";
@@ -104,21 +77,15 @@ impl<'a> PeerAttributes<'a> {
             20 if key == b"network.peer.address" => &mut self.socket_address,
             21 if key == b"messaging.destination" && self.destination.is_empty() => &mut self.destination,
             24 if key == b"messaging.operation.type" => &mut self.operation,
-            25 if key == b"http.response.status_code" => return self.status = failure::status(any()),
+            25 if key == b"http.response.status_code" => return self.status = failure::status(value),
             26 if key == b"messaging.destination.name" => &mut self.destination,
-            29 if key == b"messaging.batch.message_count" => return self.messages = Some(messages(any())),
+            29 if key == b"messaging.batch.message_count" => return self.messages = Some(messages(value.any())),
             30 if key == b"messaging.destination.template" => &mut self.template,
             30 if key == b"messaging.rabbitmq.routing_key" => &mut self.routing_key,
             42 if key == b"messaging.rabbitmq.destination.routing_key" => &mut self.routing_key,
             _ => return,
         };
-        // The usual form of a text value: field 2 holding field 1, both shorter than 128 bytes.
-        if let [0x12, outer, 0x0a, inner, text @ ..] = value
-            && usize::from(*outer) == text.len() + 2
-            && usize::from(*inner) == text.len()
-        {
-            *slot = text;
-        } else if let AnyText::Text(text) = wire::text(any()) {
+        if let Some(text) = value.text() {
             *slot = text;
         }
     }
@@ -296,15 +263,8 @@ impl<'a> PeerAttributes<'a> {
 }
 
 #[inline]
-fn port<'a>(value: &[u8], any: impl FnOnce() -> &'a [u8]) -> u32 {
-    // The usual form of a port: field 2 of three or four bytes holding field 3, a varint of two or three.
-    match *value {
-        [0x12, 3, 0x18, low @ 0x80..=0xff, high @ 0..=0x7f] => u32::from(low & 0x7f) | u32::from(high) << 7,
-        [0x12, 4, 0x18, low @ 0x80..=0xff, middle @ 0x80..=0xff, high @ 0..=3] => {
-            u32::from(low & 0x7f) | u32::from(middle & 0x7f) << 7 | u32::from(high) << 14
-        }
-        _ => number(any()).filter(|port| *port < 65_536).unwrap_or(0),
-    }
+fn port(value: wire::AttributeAt<'_>) -> u32 {
+    value.small_number().unwrap_or_else(|| number(value.any()).filter(|port| *port < 65_536).unwrap_or(0))
 }
 
 /// Messages of a batch. One span that claims more than ten thousand is not believed beyond that.

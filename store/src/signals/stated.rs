@@ -1,13 +1,12 @@
 //! What attributes state of a call, and a memory of it: calls of one operation mostly state the same, byte for byte.
 
-use super::failure;
 use super::peer::{NOBODY, Peers, Protocol};
 use super::peer_attributes::PeerAttributes;
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
 use watchfire_model::{SpanKind, SpanView};
 
-/// What the attributes of a span state of its call.
+/// What the attributes of a CLIENT, PRODUCER or CONSUMER span state of its call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Stated {
     /// Whom it went to; [`NOBODY`] where it does not go to anyone or does not say to whom.
@@ -32,24 +31,7 @@ pub(crate) struct Stated {
 }
 
 impl Stated {
-    const NOTHING: Stated = Stated {
-        peer: NOBODY,
-        protocol: Protocol::Call,
-        batch: None,
-        error: false,
-        bullmq: false,
-        sends: false,
-        consumes: false,
-        fetches: false,
-        names_queue: false,
-        empty: false,
-    };
-
-    /// Of a server span only whether it was answered with an HTTP status from `least` on, or by another error.
-    fn read(span: &SpanView<'_>, kind: SpanKind, least: u32, peers: &mut Peers) -> Stated {
-        if kind == SpanKind::Server {
-            return Stated { error: failure::answered_badly(span, least), ..Stated::NOTHING };
-        }
+    fn read(span: &SpanView<'_>, kind: SpanKind, peers: &mut Peers) -> Stated {
         let mut attributes = PeerAttributes::default();
         attributes.read(span);
         let consumer = kind == SpanKind::Consumer;
@@ -76,12 +58,12 @@ impl Stated {
     }
 }
 
-/// Entries of the memory (48 KiB).
-const ENTRIES: usize = 1024;
+/// Entries of the memory (160 KiB).
+const ENTRIES: usize = 4096;
 /// Bytes of attributes beyond which reading them, which passes over long values, costs less than looking at each of their bytes.
 const LONGEST: usize = 768;
 
-/// What calls stated lately, by all bytes of their attributes. Those are compared by a seeded hash of 64 bits alone: two of the thousand that are
+/// What calls stated lately, by all bytes of their attributes. Those are compared by a seeded hash of 64 bits alone: two of the thousands that are
 /// remembered would have to agree in it by chance.
 pub(crate) struct StatedLately {
     entries: Box<[Option<(u64, Stated)>]>,
@@ -117,15 +99,15 @@ impl StatedLately {
         size_of_val(&*self.entries)
     }
 
-    /// What the span states; a server has failed from the HTTP status `least` on, and `calls` counts those of its operation.
+    /// What the span states; `calls` counts those of its operation.
     #[inline]
-    pub fn of(&mut self, span: &SpanView<'_>, kind: SpanKind, least: u32, peers: &mut Peers, novelty: &mut Novelty, calls: u64) -> Stated {
+    pub fn of(&mut self, span: &SpanView<'_>, kind: SpanKind, peers: &mut Peers, novelty: &mut Novelty, calls: u64) -> Stated {
         let attributes = span.attribute_fields();
         // What a consumer states depends on its name, its links and its parent too.
         if kind == SpanKind::Consumer || attributes.len() > LONGEST || !novelty.pays(calls) {
-            return Stated::read(span, kind, least, peers);
+            return Stated::read(span, kind, peers);
         }
-        let hash = self.hasher.hash_one((kind as u32 | least << 8, attributes));
+        let hash = self.hasher.hash_one((kind, attributes));
         let entry = &mut self.entries[hash as usize % ENTRIES];
         match entry {
             Some((known, stated)) if *known == hash => {
@@ -134,7 +116,7 @@ impl StatedLately {
             }
             _ => {
                 novelty.see(false);
-                let stated = Stated::read(span, kind, least, peers);
+                let stated = Stated::read(span, kind, peers);
                 *entry = Some((hash, stated));
                 stated
             }
@@ -180,7 +162,7 @@ mod tests {
         }
     }
 
-    const KINDS: [SpanKind; 4] = [SpanKind::Client, SpanKind::Producer, SpanKind::Consumer, SpanKind::Server];
+    const KINDS: [SpanKind; 3] = [SpanKind::Client, SpanKind::Producer, SpanKind::Consumer];
     const PAIRS: [(&str, &str); 14] = [
         ("server.address", "pay.example"),
         ("server.address", "bank.example"),
@@ -201,15 +183,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_remembered_is_what_reading_would_find(
-            calls in prop::collection::vec((0usize..4, prop::collection::vec(0usize..14, 0..4), prop::bool::ANY), 1..80),
+            calls in prop::collection::vec((0usize..3, prop::collection::vec(0usize..14, 0..4)), 1..80),
         ) {
             let (mut peers, mut lately, mut novelty) = (Peers::new(100), StatedLately::new(), Novelty::default());
-            for (i, (kind, attributes, strict)) in calls.iter().enumerate() {
+            for (i, (kind, attributes)) in calls.iter().enumerate() {
                 let body = body(&attributes.iter().map(|pair| PAIRS[*pair]).collect::<Vec<_>>());
                 let span = span(KINDS[*kind], &body);
-                let least = if *strict { 400 } else { 500 };
-                let stated = lately.of(&span, KINDS[*kind], least, &mut peers, &mut novelty, i as u64);
-                prop_assert_eq!(stated, Stated::read(&span, KINDS[*kind], least, &mut peers));
+                let stated = lately.of(&span, KINDS[*kind], &mut peers, &mut novelty, i as u64);
+                prop_assert_eq!(stated, Stated::read(&span, KINDS[*kind], &mut peers));
             }
         }
     }
@@ -219,7 +200,7 @@ mod tests {
         let (mut peers, mut lately, mut novelty) = (Peers::new(100), StatedLately::new(), Novelty::default());
         for (i, path) in calls.enumerate() {
             let body = body(&[("url.full", &path)]);
-            lately.of(&span(SpanKind::Client, &body), SpanKind::Client, 500, &mut peers, &mut novelty, i as u64);
+            lately.of(&span(SpanKind::Client, &body), SpanKind::Client, &mut peers, &mut novelty, i as u64);
         }
         (lately.entries.iter().flatten().count(), novelty)
     }

@@ -291,14 +291,17 @@ impl SpanVisitor for SpanEngine {
         service.seen.weighted += weight;
         let (start, duration, mended) = self.mend(span);
         let mut failed = span.status == SpanStatus::Error;
-        let least = if self.services.get(self.service).http_4xx_is_error { 400 } else { failure::SERVER_ERROR };
+        let unset = span.status == SpanStatus::Unset;
+        if unset && span.kind == SpanKind::Server {
+            let least = if self.services.get(self.service).http_4xx_is_error { 400 } else { failure::SERVER_ERROR };
+            failed = failure::answered_badly(span, least);
+        }
         let (mut peer, mut protocol, mut reports, mut batch) = (NOBODY, Protocol::Call, false, None);
         let (mut names_queue, mut fetches) = (false, false);
         let mut joins = if part { SpanKind::Internal } else { kind };
-        let unset = span.status == SpanStatus::Unset;
-        if matches!(kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) || kind == SpanKind::Server && unset {
+        if matches!(kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
             let state = self.operations.get_mut(operation);
-            let call = self.stated.of(span, kind, least, &mut self.peers, &mut state.novelty, state.spans);
+            let call = self.stated.of(span, kind, &mut self.peers, &mut state.novelty, state.spans);
             failed |= unset && (call.error || call.bullmq && failure::job_failed(span));
             (protocol, batch, fetches, names_queue) = (call.protocol, call.batch, call.fetches, call.names_queue);
             // What is sent was published by the spans that created it, to which this one is linked.

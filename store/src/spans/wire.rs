@@ -117,6 +117,84 @@ pub fn any_value(rest: &[u8]) -> &[u8] {
     }
 }
 
+/// Where the value of an attribute is.
+#[derive(Clone, Copy)]
+pub enum AttributeAt<'a> {
+    /// In what follows the key, as nearly every encoder writes it.
+    Behind(&'a [u8]),
+    /// Found: from JSON, whose members have no order.
+    Value(&'a [u8]),
+}
+
+impl<'a> AttributeAt<'a> {
+    /// The encoded `AnyValue`.
+    pub fn any(self) -> &'a [u8] {
+        match self {
+            AttributeAt::Behind(rest) => any_value(rest),
+            AttributeAt::Value(value) => value,
+        }
+    }
+
+    /// Its text, if it is one.
+    #[inline]
+    pub fn text(self) -> Option<&'a [u8]> {
+        // The usual form: field 2 holding field 1, both shorter than 128 bytes.
+        if let AttributeAt::Behind([0x12, outer, 0x0a, inner, text @ ..]) = self
+            && usize::from(*outer) == text.len() + 2
+            && usize::from(*inner) == text.len()
+        {
+            return Some(text);
+        }
+        match text(self.any()) {
+            AnyText::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A number from 128 to 65,535 in the usual form: field 2 of three or four bytes holding field 3, a varint of two or three.
+    #[inline]
+    pub fn small_number(self) -> Option<u32> {
+        match self {
+            AttributeAt::Behind(&[0x12, 3, 0x18, low @ 0x80..=0xff, high @ 0..=0x7f]) => Some(u32::from(low & 0x7f) | u32::from(high) << 7),
+            AttributeAt::Behind(&[0x12, 4, 0x18, low @ 0x80..=0xff, middle @ 0x80..=0xff, high @ 0..=3]) => {
+                Some(u32::from(low & 0x7f) | u32::from(middle & 0x7f) << 7 | u32::from(high) << 14)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Calls `take` with the key of each attribute among the fields of a span, and where its value is. In place, because every second span comes here.
+#[inline(always)]
+pub fn each_attribute<'a>(fields: &'a [u8], mut take: impl FnMut(&'a [u8], AttributeAt<'a>)) {
+    let mut rest = fields;
+    while !rest.is_empty() {
+        let message = match rest {
+            // One byte of tag and one of length, as nearly every attribute has.
+            [0x4a, length @ 0..0x80, content @ ..] => {
+                let Some((message, after)) = content.split_at_checked(usize::from(*length)) else { return };
+                rest = after;
+                message
+            }
+            _ => {
+                let mut fields = Fields::new(rest);
+                let Some(field) = fields.next() else { return };
+                rest = fields.rest();
+                let (9, Wire::Bytes(message)) = field else { continue };
+                message
+            }
+        };
+        // A key that matters is shorter than 128 bytes.
+        if let [0x0a, length, rest @ ..] = message {
+            let Some((key, rest)) = rest.split_at_checked(*length as usize) else { continue };
+            take(key, AttributeAt::Behind(rest));
+        } else {
+            let (key, value) = key_value(message);
+            take(key, AttributeAt::Value(value));
+        }
+    }
+}
+
 /// Appends a varint.
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
