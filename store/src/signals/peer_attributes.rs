@@ -39,7 +39,7 @@ impl<'a> PeerAttributes<'a> {
     /// Reads the few attributes that matter, under their stable and their older names (OpenTelemetry semantic conventions 1.44 and before 1.21). Into
     /// what is empty, because 200 bytes would be copied if it were returned.
     pub fn read(&mut self, span: &SpanView<'a>) {
-        wire::each_attribute(span.attribute_fields(), |key, value| self.take(key, value));
+        wire::each_attribute(span.attribute_fields(), |_| true, |key, value| self.take(key, value));
     }
 
     #[inline]
