@@ -1,8 +1,9 @@
 //! From a figure to the failing span.
 
 use super::fixture::screen::Screen;
-use watchfire_model::Request;
-use watchfire_model::reading::Command;
+use super::fixture::{Situation, answer};
+use watchfire_model::{Reading, Request};
+use watchfire_model::reading::{Command, Trace};
 use watchfire_views::{Effect, Event};
 
 #[test]
@@ -70,6 +71,18 @@ fn traces_fold_search_pin_and_compare() {
     screen.shows("no trace, span or correlation id 0af7651916cd43dd8448eb211c80319c is held");
     screen.event(Event::Paste("nothing to open".into())).shows("✖ paste an id to open its trace");
     screen.shows("i asks for another id").hides("span  h fold").keys("i").shows("trace, span or correlation id");
+}
+
+#[test]
+fn any_number_of_spans_may_be_left_out_of_a_trace() {
+    let mut screen = Screen::incident();
+    screen.keys("3<enter>").shows("POST /api/content/posts");
+    for request in screen.app.wants().into_iter().filter(|r| matches!(r, Request::Trace { .. })) {
+        let Ok(Reading::Trace(trace)) = answer(&request, Situation::Incident) else { panic!("a trace") };
+        let trace = Trace { omitted: usize::MAX, ..Trace::clone(&trace) };
+        screen.app.receive(&request, Ok(Reading::Trace(trace.into())));
+    }
+    screen.shows(&format!("of {} spans", usize::MAX));
 }
 
 #[test]
