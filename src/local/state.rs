@@ -1,13 +1,12 @@
 //! The state of a service and the reasons for it, from what probes, breakers, alerts and its own calls say.
 
 use super::context::Context;
+use super::lens::RATE_WINDOW;
 use super::metrics_only::METRICS_ONLY;
 use std::time::Duration;
 use watchfire_model::reading::{Alert, AlertState, ServiceRow, errors_reason};
 use watchfire_model::{HealthState, Severity, Timestamp};
 
-/// Quiet for longer than this and the service's state is not known any more.
-const SILENCE: Duration = Duration::from_secs(5 * 60);
 const ERRORS_WORTH_A_WORD: f64 = 0.01;
 /// Fewer failed calls than this, in a minute, may be anything.
 pub const FAILURES_THAT_COUNT: f64 = 3.0;
@@ -78,8 +77,8 @@ pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubl
         }
     }
     let silent_for = row.last_seen.map(|t| now.since(t));
-    let has_spans = silent_for.is_some_and(|d| d <= SILENCE);
-    if has_spans {
+    // Without figures, and with nothing heard for as long as figures look back, nobody knows how it is.
+    if row.rate.is_some() || silent_for.is_some_and(|d| d <= RATE_WINDOW) {
         state = HealthState::Healthy;
     }
     if let Some(worst) = why.iter().map(|(level, _)| *level).max().filter(|w| *w > HealthState::Healthy) {
@@ -156,6 +155,18 @@ mod tests {
         let context = Context { declared: &declared, checks, alerts, breakers: &[], last_seen: &last_seen };
         judge(&mut row, NOW, &context, Vec::new());
         (row.state, row.why)
+    }
+
+    #[test]
+    fn what_no_figure_speaks_of_is_not_healthy_for_longer_than_figures_look_back() {
+        let quiet = |seconds: i64, rate| {
+            let row = ServiceRow { rate, error_ratio: None, last_seen: Some(Timestamp(NOW.0 - seconds * 1_000)), ..row(0.0, 0.0) };
+            judged(row, &[], &[])
+        };
+        // Just begun: a rate takes two samples.
+        assert_eq!(quiet(5, None), (HealthState::Healthy, vec![]));
+        assert_eq!(quiet(70, None), (HealthState::Unknown, vec!["no telemetry for 1m10s".to_owned()]));
+        assert_eq!(quiet(62, Some(0.1)), (HealthState::Healthy, vec![]), "what came last is still counted");
     }
 
     #[test]
