@@ -80,8 +80,13 @@ pub struct Instance {
     _door: Option<Door>,
 }
 
-/// How long the whole stop may take before it is given up.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How long requests may take to end, and what is owed to be sent, before either is given up.
+pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// The same where the terminal is gone: whoever closed it starts again at once, and needs the state directory for it.
+pub const STOP_AT_ONCE: Duration = Duration::from_millis(250);
+
+/// A task that was told to end.
+const TASK_WITHIN: Duration = Duration::from_secs(2);
 
 /// Readings computed at once, however many terminals ask.
 const READINGS_AT_ONCE: usize = 4;
@@ -283,8 +288,9 @@ impl Instance {
         tokio::task::spawn_blocking(move || reloader.reload()).await.map_err(|e| e.to_string())?
     }
 
-    /// Stops intake, judges once more, drains notifications, ends everything.
-    pub async fn stop(mut self) {
+    /// Stops intake, judges once more, drains notifications, ends everything. What is durable is on disk already, so that no step need take
+    /// longer than `within`.
+    pub async fn stop(mut self, within: Duration) {
         self.api.stopping.store(true, Ordering::Relaxed);
         self.intake.cancel();
         let receivers = self.receivers.take();
@@ -296,16 +302,16 @@ impl Instance {
             }
             evaluator.stop();
         });
-        if tokio::time::timeout(STOP_WITHIN, joined).await.is_err() {
+        if tokio::time::timeout(within, joined).await.is_err() {
             tracing::warn!("a receiver did not end in time");
         }
         self.drain.cancel();
-        if tokio::time::timeout(STOP_WITHIN, self.dispatcher.drained()).await.is_err() {
+        if tokio::time::timeout(within, self.dispatcher.drained()).await.is_err() {
             tracing::warn!("notifications were still owed at the end; they are kept and sent after the next start");
         }
         self.everything.cancel();
         for task in self.tasks {
-            if tokio::time::timeout(Duration::from_secs(2), task).await.is_err() {
+            if tokio::time::timeout(within.min(TASK_WITHIN), task).await.is_err() {
                 tracing::debug!("a task did not end in time");
             }
         }

@@ -3,7 +3,7 @@
 use crate::attach::RemoteSource;
 use crate::cli::{CheckArgs, CheckOutput};
 use crate::exit::{self, Verdict};
-use crate::instance::Instance;
+use crate::instance::{Instance, STOP_WITHIN};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -86,7 +86,7 @@ fn judge(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<
         None => e.into(),
     })?;
     if let Some(instance) = instance {
-        runtime.block_on(instance.stop());
+        runtime.block_on(instance.stop(STOP_WITHIN));
     }
     let verdict = verdict(&seen);
     exit::print(&match args.output {

@@ -5,7 +5,7 @@ use crate::appearance;
 use crate::cli::{RunFlags, ScreenFlags};
 use crate::clock::SystemClock;
 use crate::exit;
-use crate::instance::{Instance, Plan};
+use crate::instance::{Instance, Plan, STOP_AT_ONCE, STOP_WITHIN};
 use crate::logging;
 use crate::terminal;
 use std::io::Write;
@@ -72,14 +72,14 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
             screen::listen_for_job_control(&runtime, wakes.0.clone())?;
             spawn_signals(&runtime, wakes.0.clone(), &instance, for_duration)?;
             let shown = screen::show(app, mouse, instance.source(), instance.commands(), wakes, &SystemClock);
-            runtime.block_on(instance.stop());
+            runtime.block_on(instance.stop(if terminal::hung_up() { STOP_AT_ONCE } else { STOP_WITHIN }));
             shown?;
         }
         None if flags.plain && !headless => {
             let signals = Signals::listen(&runtime)?;
             exit::print(&format!("{}\n", instance.listening_text()));
             print_plain(instance.source().as_ref(), &runtime, signals, zone, for_duration);
-            runtime.block_on(instance.stop());
+            runtime.block_on(instance.stop(STOP_WITHIN));
         }
         None => {
             let signals = Signals::listen(&runtime)?;
@@ -87,7 +87,7 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
             writeln!(out, "{}", instance.ready_line()).and_then(|()| out.flush())?;
             drop(out);
             runtime.block_on(wait_headless(&instance, signals, for_duration));
-            runtime.block_on(instance.stop());
+            runtime.block_on(instance.stop(STOP_WITHIN));
         }
     }
     // Blocking reads that still run belong to nobody any more.

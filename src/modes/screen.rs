@@ -114,9 +114,10 @@ pub fn show(
     // Whoever waits for keys only sees the end when something comes, and a change of size is something.
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::WINCH);
     // On a terminal that is gone crossterm reads without end, and only the end of the process ends that.
-    if !hung_up() {
-        let _ = input.join();
+    if hung_up() {
+        return Ok(());
     }
+    let _ = input.join();
     outcome
 }
 

@@ -1,8 +1,11 @@
 //! The screens in a pseudo-terminal: alive within seconds, driven by keys, and the terminal given back on every way out.
 
 use crate::instance::Watchfire;
-use crate::screen::{PATIENCE, Screen, emulator, modes};
+use crate::screen::{Screen, emulator, modes};
 use portable_pty::PtySize;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::Duration;
 use tempfile::TempDir;
 
 impl Screen {
@@ -185,12 +188,16 @@ fn a_closed_window_ends_the_program() {
     for redirected in ["", " 2>/dev/null"] {
         let script = format!("exec \"$0\" --otlp-grpc 127.0.0.1:0 --otlp-http 127.0.0.1:0 --api 127.0.0.1:0 --notify none{redirected}");
         let mut screen = Screen::start_program(80, 24, "sh", &["-c", &script, env!("CARGO_BIN_EXE_watchfire")], &[]);
-        screen.until("the first screen", |s| s.contains("watchfire"));
+        let first = screen.until("the first screen", |s| s.contains("OTEL_EXPORTER_OTLP_ENDPOINT=http://"));
+        // Somebody who never ends what they send would be waited for at any other end.
+        let (_, address) = first.split_once("OTEL_EXPORTER_OTLP_ENDPOINT=http://").expect("an address");
+        let mut unfinished = TcpStream::connect(address.split_whitespace().next().expect("an address")).expect("connected");
+        unfinished.write_all(b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n").expect("sent");
         let Screen { mut child, master, writer, bytes, .. } = screen;
         drop((master, writer, bytes));
         let (ended, end) = std::sync::mpsc::channel();
         std::thread::spawn(move || ended.send(child.wait().is_ok()));
-        assert_eq!(end.recv_timeout(PATIENCE), Ok(true), "it ends with its terminal{redirected}");
+        assert_eq!(end.recv_timeout(Duration::from_secs(6)), Ok(true), "it ends with its terminal{redirected}");
     }
 }
 
