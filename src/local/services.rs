@@ -291,7 +291,10 @@ mod tests {
         let rows = services(&lens, &context).expect("readable").services;
         let states: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.state, row.why.join(", "))).collect();
         let failing = "100 % of calls to it fail".to_owned();
-        assert_eq!(states, [("mail", HealthState::Unhealthy, failing), ("idle", HealthState::Unknown, "no telemetry for 2m00s".to_owned())]);
+        assert_eq!(
+            states,
+            [("mail", HealthState::Unhealthy, failing), ("idle", HealthState::Unknown, "no telemetry for 2m00s".to_owned())]
+        );
     }
 
     #[test]

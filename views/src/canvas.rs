@@ -19,6 +19,11 @@ pub(crate) fn safe(text: &str, limit: usize) -> Cow<'_, str> {
     watchfire_model::harmless_limited(text, limit)
 }
 
+/// A name that is nothing but blanks as `␠` for each, the way control characters are shown: nobody could see or point at it.
+pub(crate) fn visible(name: &str) -> Cow<'_, str> {
+    if name.chars().all(char::is_whitespace) { name.chars().map(|_| '\u{2420}').collect() } else { Cow::Borrowed(name) }
+}
+
 /// A rectangle of the frame with coordinates of its own. Writing outside of it is cut, never an error.
 pub(crate) struct Canvas<'a> {
     buffer: &'a mut Buffer,
@@ -117,9 +122,10 @@ impl<'a> Canvas<'a> {
 
     /// A name that in a narrow column loses its middle, where names differ at their end: a queue and its dead letters.
     pub(crate) fn name(&mut self, x: u16, y: u16, width: u16, name: &str, style: Style) -> u16 {
+        let name = visible(name);
         let columns = usize::from(width);
         if !(5..=NARROW_NAME).contains(&width) || !name.is_ascii() || name.len() <= columns {
-            return self.text(x, y, width, name, style);
+            return self.text(x, y, width, &name, style);
         }
         let tail = (columns - 1).div_ceil(3);
         let ellipsis = if self.look.glyphs == Glyphs::Ascii { '>' } else { '…' };

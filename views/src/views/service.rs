@@ -3,7 +3,7 @@
 mod lines;
 
 use crate::action::Action;
-use crate::canvas::{Canvas, Pen, display_width};
+use crate::canvas::{Canvas, Pen, display_width, visible};
 use crate::look::{Role, breaker_look, error_role, is_tripped, state_glyph};
 use crate::number;
 use crate::readings::Kind;
@@ -155,7 +155,11 @@ const HEAD: usize = 4;
 fn head(page: &ServicePage, now: Timestamp, canvas: &mut Canvas<'_>) {
     let row = &page.service;
     let mut pen = canvas.pen(1, 0);
-    pen.put(state_glyph(row.state), row.state.into()).gap(1).put(&row.name, Role::Strong).gap(2).put(row.state.word(), row.state.into());
+    pen.put(state_glyph(row.state), row.state.into())
+        .gap(1)
+        .put(&visible(&row.name), Role::Strong)
+        .gap(2)
+        .put(row.state.word(), row.state.into());
     pen.gap(2).put(&row.why.join(" · "), Role::Text);
     // A collector makes no calls of its own; it has other figures.
     match page.collector.as_ref().filter(|_| row.rate.is_none()) {

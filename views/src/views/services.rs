@@ -1,7 +1,7 @@
 //! Services: rate, errors and latency of each, and in words what is wrong.
 
 use crate::action::Action;
-use crate::canvas::{Canvas, display_width};
+use crate::canvas::{Canvas, display_width, visible};
 use crate::chart::sparkline;
 use crate::filter::{Field, Fields};
 use crate::look::{Role, error_role, state_glyph};
@@ -233,7 +233,7 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
             let style = canvas.style(row.state.into());
             canvas.text(x, 0, 1, state_glyph(row.state), style);
             let name = if row.state == HealthState::Unhealthy { canvas.style(Role::Strong) } else { text };
-            canvas.text(x + 2, 0, width.saturating_sub(2), &row.name, name);
+            canvas.text(x + 2, 0, width.saturating_sub(2), &visible(&row.name), name);
         }
         RATE => canvas.right(x, 0, width, &number::rate(row.rate), text),
         ERRORS => {
@@ -275,7 +275,7 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
 /// The selected service with what its row has no room for.
 fn in_full(canvas: &mut Canvas<'_>, row: &ServiceRow) {
     let mut pen = canvas.pen(1, 0);
-    pen.put(&row.name, Role::Strong).gap(2);
+    pen.put(&visible(&row.name), Role::Strong).gap(2);
     let why = if row.why.is_empty() { row.state.word().to_owned() } else { row.why.join(" · ") };
     pen.put(&why, row.state.into()).gap(2);
     let mut words: Vec<String> = Vec::new();

@@ -26,6 +26,15 @@ fn a_source_that_refuses_says_what_it_refuses_and_what_to_do() {
 }
 
 #[test]
+fn a_service_whose_name_is_a_blank_can_be_seen() {
+    let mut screen = Screen::incident();
+    let Ok(Reading::Services(mut reading)) = answer(&Request::Services, Situation::Incident) else { panic!("services") };
+    reading.services[0].name = " ".into();
+    screen.app.receive(&Request::Services, Ok(Reading::Services(reading)));
+    screen.shows(" \u{2420} ");
+}
+
+#[test]
 fn a_window_that_is_too_small_says_so_in_whole_words() {
     let mut screen = Screen::incident();
     let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -2,8 +2,8 @@
 
 use super::fixture::screen::Screen;
 use super::fixture::{Situation, answer};
-use watchfire_model::{Reading, Request};
 use watchfire_model::reading::{Command, Trace};
+use watchfire_model::{Reading, Request};
 use watchfire_views::{Effect, Event};
 
 #[test]

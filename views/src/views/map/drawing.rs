@@ -3,7 +3,7 @@
 use super::export::figures;
 use super::shown::Shown;
 use super::tree::kind_mark;
-use crate::canvas::{Canvas, display_width};
+use crate::canvas::{Canvas, display_width, visible};
 use crate::layout::{Graph, Layout, layered};
 use crate::look::{Role, breaker_look, error_role, is_tripped, state_glyph};
 use crate::number;
@@ -327,7 +327,7 @@ fn label(node: &Node) -> String {
     let name: String = if display_width(&node.name) > NAME {
         format!("{}…", crate::canvas::safe(&node.name, NAME - 1).trim_end_matches('…'))
     } else {
-        node.name.clone()
+        visible(&node.name).into_owned()
     };
     let mut text = format!("{} {name}", state_glyph(node.state));
     let kind = if node.kind == NodeKind::External { "ext" } else { kind_mark(node.kind) };

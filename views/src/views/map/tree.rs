@@ -1,7 +1,7 @@
 //! The map as a tree of calls: one line per edge, readable at 80 columns and by screen readers.
 
 use super::shown::Shown;
-use crate::canvas::{Canvas, display_width};
+use crate::canvas::{Canvas, display_width, visible};
 use crate::filter::Filter;
 use crate::look::{Role, breaker_look, error_role, is_tripped, state_glyph};
 use crate::number;
@@ -126,7 +126,7 @@ pub(super) fn draw(
         };
         let style = part.style(role);
         let room = figures_x.saturating_sub(left + 1);
-        let used = part.text(left, 0, room, &node.name, style);
+        let used = part.text(left, 0, room, &visible(&node.name), style);
         let mark = mark(node, row.again);
         let dim = part.style(Role::Dim);
         part.text(left + used + 1, 0, room.saturating_sub(used + 1), &mark, dim);

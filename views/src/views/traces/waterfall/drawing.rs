@@ -47,7 +47,9 @@ impl Waterfall {
         pen.put(&number::latency((self.fall.end - self.fall.start).max(0.0)), Role::Text).gap(3);
         match trace.omitted {
             0 => pen.put(&number::spans(trace.spans.len()), Role::Text).gap(3),
-            omitted => pen.put(&format!("{} of {} spans", trace.spans.len(), trace.spans.len().saturating_add(omitted)), Role::Degraded).gap(3),
+            omitted => {
+                pen.put(&format!("{} of {} spans", trace.spans.len(), trace.spans.len().saturating_add(omitted)), Role::Degraded).gap(3)
+            }
         };
         if self.fall.errors > 0 {
             pen.put(&format!("{} error{}", self.fall.errors, if self.fall.errors == 1 { "" } else { "s" }), Role::Unhealthy).gap(3);
