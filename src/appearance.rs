@@ -33,7 +33,10 @@ pub fn options(flags: &ScreenFlags, ui: &Ui) -> anyhow::Result<Options> {
     };
     let keymap = match ui.keymap.as_str() {
         "" => None,
-        path => Some(read_text(Path::new(path), BY_HAND).map_err(|e| anyhow::anyhow!("cannot read keymap {path}: {e}"))?),
+        path => {
+            let text = read_text(Path::new(path), BY_HAND).map_err(|e| anyhow::anyhow!("cannot read keymap {path}: {e}"))?;
+            Some((path.to_owned(), text))
+        }
     };
     Ok(Options {
         theme,

@@ -34,8 +34,8 @@ pub struct Options {
     pub glyphs: Glyphs,
     /// Whether wheel and clicks are used.
     pub mouse: bool,
-    /// TOML text of a keymap laid over the default one.
-    pub keymap: Option<String>,
+    /// A keymap laid over the default one: file and TOML text.
+    pub keymap: Option<(String, String)>,
     /// Who acknowledges and silences.
     pub user: String,
     /// What times of day are written in and read from.
@@ -130,7 +130,7 @@ impl App {
     /// When the theme or the keymap cannot be used.
     pub fn new(options: Options) -> Result<App, OptionError> {
         let look = Look::load(&options.theme, &options.themes, options.color, options.glyphs)?.in_zone(options.zone);
-        let mut keymap = Keymap::load(options.keymap.as_deref())?;
+        let mut keymap = Keymap::load(options.keymap.as_ref().map(|(file, text)| (&**file, &**text)))?;
         keymap.spelled = options.glyphs == Glyphs::Ascii;
         Ok(App {
             theme: options.theme.clone(),

@@ -5,6 +5,7 @@ use crate::views::ViewId;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::collections::BTreeMap;
 use std::fmt;
+use toml::Spanned;
 
 const DEFAULT: &str = include_str!("../../assets/keymap.toml");
 const EVERYWHERE: &str = "everywhere";
@@ -127,16 +128,16 @@ impl fmt::Display for Chord {
 /// Why a keymap cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum KeymapError {
-    #[error("keymap: {0}")]
-    Unreadable(String),
-    #[error("keymap: there is no view `{table}`; tables are everywhere, {views}")]
-    Table { table: String, views: String },
-    #[error("keymap, [{table}]: \"{key}\" is bound twice, in another spelling too; keep one of them")]
-    Twice { table: String, key: String },
-    #[error("keymap, [{table}]: `{key}` is not a key; write a character, a name such as page-up, or ctrl-x")]
-    Key { table: String, key: String },
-    #[error("keymap, [{table}] \"{key}\": there is no action `{action}`{hint}")]
-    Action { table: String, key: String, action: String, hint: String },
+    #[error("{place}: {why}")]
+    Unreadable { place: String, why: String },
+    #[error("{file}: there is no view `{table}`; tables are everywhere, {views}")]
+    Table { file: String, table: String, views: String },
+    #[error("{place}, [{table}]: \"{key}\" is bound twice, in another spelling too; keep one of them")]
+    Twice { place: String, table: String, key: String },
+    #[error("{place}, [{table}]: `{key}` is not a key; write a character, a name such as page-up, or ctrl-x")]
+    Key { place: String, table: String, key: String },
+    #[error("{place}, [{table}] \"{key}\": there is no action `{action}`{hint}")]
+    Action { place: String, table: String, key: String, action: String, hint: String },
 }
 
 /// Keys by view; what a view does not bind, `[everywhere]` does.
@@ -148,35 +149,41 @@ pub(crate) struct Keymap {
 }
 
 impl Keymap {
-    /// The default keys with the user's laid over them.
-    pub(crate) fn load(user: Option<&str>) -> Result<Keymap, KeymapError> {
+    /// The default keys with the user's, a file and its text, laid over them.
+    pub(crate) fn load(user: Option<(&str, &str)>) -> Result<Keymap, KeymapError> {
         let mut keymap = Keymap::default();
-        keymap.lay(DEFAULT)?;
-        if let Some(text) = user {
-            keymap.lay(text)?;
+        keymap.lay("the default keymap", DEFAULT)?;
+        if let Some((file, text)) = user {
+            keymap.lay(file, text)?;
         }
         Ok(keymap)
     }
 
-    fn lay(&mut self, text: &str) -> Result<(), KeymapError> {
-        let tables: BTreeMap<String, BTreeMap<String, String>> =
-            toml::from_str(text).map_err(|e| KeymapError::Unreadable(e.message().to_owned()))?;
+    fn lay(&mut self, file: &str, text: &str) -> Result<(), KeymapError> {
+        let line = |at: usize| format!("{file}:{}", 1 + text.bytes().take(at).filter(|b| *b == b'\n').count());
+        let tables: BTreeMap<String, BTreeMap<String, Spanned<String>>> = toml::from_str(text).map_err(|e| KeymapError::Unreadable {
+            place: e.span().map_or_else(|| file.to_owned(), |span| line(span.start)),
+            why: e.message().to_owned(),
+        })?;
         for (table, keys) in tables {
             if table != EVERYWHERE && ViewId::from_name(&table).is_none() {
                 let views = ViewId::ALL.iter().map(|view| view.name()).collect::<Vec<_>>().join(", ");
-                return Err(KeymapError::Table { table, views });
+                return Err(KeymapError::Table { file: file.to_owned(), table, views });
             }
             let rows = self.tables.entry(table.clone()).or_default();
             let mut here = Vec::new();
             for (key, action) in keys {
-                let chord = Chord::parse(&key).ok_or_else(|| KeymapError::Key { table: table.clone(), key: key.clone() })?;
+                let place = || line(action.span().start);
+                let chord =
+                    Chord::parse(&key).ok_or_else(|| KeymapError::Key { place: place(), table: table.clone(), key: key.clone() })?;
                 if here.contains(&chord) {
-                    return Err(KeymapError::Twice { table, key });
+                    return Err(KeymapError::Twice { place: place(), table, key });
                 }
                 here.push(chord);
-                let action = match action.as_str() {
+                let action = match action.get_ref().as_str() {
                     "none" => None,
                     name => Some(Action::from_name(name).ok_or_else(|| KeymapError::Action {
+                        place: place(),
                         table: table.clone(),
                         key: key.clone(),
                         action: name.to_owned(),
@@ -248,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_user_lays_keys_over_the_default() {
-        let keymap = Keymap::load(Some("[everywhere]\n\"Q\" = \"force_quit\"\n\"c\" = \"none\"\n")).expect("a valid keymap");
+        let keymap = Keymap::load(Some(("keys.toml", "[everywhere]\n\"Q\" = \"force_quit\"\n\"c\" = \"none\"\n"))).expect("a valid keymap");
         assert_eq!(keymap.action("map", key(KeyCode::Char('Q'), KeyModifiers::SHIFT)), Some(Action::ForceQuit));
         assert_eq!(keymap.action("map", key(KeyCode::Char('c'), KeyModifiers::NONE)), None);
         assert!(keymap.keys("map", Action::Changes).is_empty());
@@ -256,19 +263,22 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let error = Keymap::load(Some("[everywhere]\n\"Q\" = \"force_qit\"")).unwrap_err();
-        assert!(error.to_string().contains("did you mean `force_quit`?"), "{error}");
-        let error = Keymap::load(Some("[map]\n\"page-upp\" = \"quit\"")).unwrap_err();
+        let error = Keymap::load(Some(("keys.toml", "[everywhere]\n\"Q\" = \"force_qit\""))).unwrap_err();
+        let told = "keys.toml:2, [everywhere] \"Q\": there is no action `force_qit`; did you mean `force_quit`?";
+        assert_eq!(error.to_string(), told);
+        let error = Keymap::load(Some(("keys.toml", "[map]\n\n\"Q\" = 5"))).unwrap_err();
+        assert!(error.to_string().starts_with("keys.toml:3: "), "{error}");
+        let error = Keymap::load(Some(("keys.toml", "[map]\n\"page-upp\" = \"quit\""))).unwrap_err();
         assert!(error.to_string().contains("`page-upp` is not a key"), "{error}");
-        let error = Keymap::load(Some("[Map]\n\"Q\" = \"quit\"")).unwrap_err();
+        let error = Keymap::load(Some(("keys.toml", "[Map]\n\"Q\" = \"quit\""))).unwrap_err();
         assert!(error.to_string().contains("no view `Map`") && error.to_string().contains("map"), "{error}");
-        let error = Keymap::load(Some("[map]\n\"Q\" = \"quit\"\n\"shift-q\" = \"help\"")).unwrap_err();
+        let error = Keymap::load(Some(("keys.toml", "[map]\n\"Q\" = \"quit\"\n\"shift-q\" = \"help\""))).unwrap_err();
         assert!(error.to_string().contains("bound twice"), "{error}");
     }
 
     #[test]
     fn a_key_is_found_however_its_shift_is_written() {
-        let keymap = Keymap::load(Some("[map]\n\"shift-w\" = \"quit\"\n\"ctrl-X\" = \"help\"")).expect("a valid keymap");
+        let keymap = Keymap::load(Some(("keys.toml", "[map]\n\"shift-w\" = \"quit\"\n\"ctrl-X\" = \"help\""))).expect("a valid keymap");
         assert_eq!(keymap.action("map", key(KeyCode::Char('W'), KeyModifiers::SHIFT)), Some(Action::Quit));
         assert_eq!(keymap.action("map", key(KeyCode::Char('x'), KeyModifiers::CONTROL)), Some(Action::Help));
     }

@@ -363,8 +363,10 @@ fn the_palette_finds_actions_by_a_few_letters() {
     screen.keys("<c-p>ai-serv<enter>").shows("Service ai-service");
     // By name too, and also where no key is left.
     let keymap = "[everywhere]\n\"q\" = \"none\"\n\"ctrl-c\" = \"none\"\n".to_owned();
-    let mut screen =
-        Screen { app: fixture::app(Situation::Incident, Options { keymap: Some(keymap), ..Options::default() }), effects: Vec::new() };
+    let mut screen = Screen {
+        app: fixture::app(Situation::Incident, Options { keymap: Some(("keys.toml".into(), keymap)), ..Options::default() }),
+        effects: Vec::new(),
+    };
     screen.keys("<c-c>q");
     assert!(!screen.asked(&Effect::Quit));
     screen.keys("<c-p>force_quit<enter>");
@@ -438,7 +440,8 @@ fn suspend_and_interrupt_are_asked_of_the_program() {
 
 #[test]
 fn keys_can_be_remapped_and_help_knows() {
-    let options = Options { keymap: Some("[everywhere]\n\"Q\" = \"queues\"\n\"5\" = \"none\"\n".into()), ..Options::default() };
+    let options =
+        Options { keymap: Some(("keys.toml".into(), "[everywhere]\n\"Q\" = \"queues\"\n\"5\" = \"none\"\n".into())), ..Options::default() };
     let mut screen = Screen { app: fixture::app(Situation::Incident, options), effects: Vec::new() };
     screen.keys("5").hides("OLDEST").keys("Q").shows("OLDEST").keys("?").shows("open queues");
     assert!(screen.text().lines().any(|l| l.contains("Q ") && l.contains("open queues")));
