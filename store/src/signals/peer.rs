@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use watchfire_model::reading::{NodeKind, at_place};
@@ -113,15 +114,23 @@ impl Peer {
     }
 }
 
-/// `host:port`, or the host alone where the port is zero.
-fn address(host: &[u8], port: u32) -> Arc<str> {
+/// `host:port`, or the host alone where the port is zero. Into what is kept for it, because some spans in hundred are asked for their own.
+fn write_address(out: &mut String, host: &[u8], port: u32) {
+    out.clear();
     let text = String::from_utf8_lossy(host);
-    match (port, text.contains(':')) {
-        (0, _) => Arc::from(&*text),
-        _ if text.is_empty() => Arc::from(""),
-        (port, true) => Arc::from(format!("[{text}]:{port}")),
-        (port, false) => Arc::from(format!("{text}:{port}")),
-    }
+    let written = match (port, text.contains(':')) {
+        (0, _) => write!(out, "{text}"),
+        _ if text.is_empty() => Ok(()),
+        (port, true) => write!(out, "[{text}]:{port}"),
+        (port, false) => write!(out, "{text}:{port}"),
+    };
+    written.expect("a string takes whatever is written");
+}
+
+fn address(host: &[u8], port: u32) -> Arc<str> {
+    let mut address = String::new();
+    write_address(&mut address, host, port);
+    address.into()
 }
 
 /// Peers by what was said about them; bounded, everything beyond is one peer named `__overflow__`.
@@ -135,6 +144,8 @@ pub(crate) struct Peers {
     learned: Cell<bool>,
     /// Where services answer, as they say themselves.
     own: HashMap<Arc<str>, u32>,
+    /// Room to write an address in.
+    address: String,
     /// Names that are said of several databases or caches since this was last asked, and what the first of those is called by now.
     shared: HashMap<Arc<str>, Arc<str>>,
 }
@@ -149,6 +160,7 @@ impl Peers {
             overflowed: None,
             learned: Cell::new(false),
             own: HashMap::new(),
+            address: String::new(),
             shared: HashMap::new(),
         }
     }
@@ -174,13 +186,13 @@ impl Peers {
         if place.host.is_empty() || place.port == 0 {
             return;
         }
-        let address = address(place.host, place.port);
+        write_address(&mut self.address, place.host, place.port);
         let full = self.own.len() >= self.limit;
-        match self.own.get_mut(&address) {
+        match self.own.get_mut(&*self.address) {
             Some(known) if *known == service || *known == SEVERAL => return,
             Some(known) => *known = SEVERAL,
             None if full => return,
-            None => drop(self.own.insert(address, service)),
+            None => drop(self.own.insert(self.address.as_str().into(), service)),
         }
         self.learned.set(true);
     }
