@@ -36,7 +36,7 @@ impl Guide {
             return format!("scenario {name} is over");
         }
         if at >= ends {
-            return format!("{name}: the fault has ended; watch the alerts resolve (8)");
+            return format!("{name}: the fault has ended; alerts resolve (8; H lists resolved ones)");
         }
         // One sentence at a time, short enough to be read whole at 80 columns: what happens, then where to look.
         let sentences: Vec<&str> = look_for.split_inclusive(". ").map(str::trim).filter(|s| !s.is_empty()).collect();
