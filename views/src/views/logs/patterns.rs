@@ -3,6 +3,7 @@
 use super::Logs;
 use crate::action::Action;
 use crate::canvas::Canvas;
+use crate::filter::quoted;
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
@@ -54,8 +55,7 @@ impl Logs {
 fn lines_of(template: &str) -> String {
     // Between two words of a template there may be anything that parts words, new lines too.
     let pieces: Vec<String> = template.split(WILD).map(|piece| regex::escape(piece).replace(' ', r"\s+")).collect();
-    // A quote would end the value.
-    format!("body~\"(?s)^\\s*{}\"", pieces.join(".*").replace('"', "."))
+    format!("body~{}", quoted(&format!(r"(?s)^\s*{}", pieces.join(".*"))))
 }
 
 fn patterns<'a>(cx: &Cx<'a>) -> &'a [(String, u64)] {
@@ -75,6 +75,7 @@ mod tests {
             ("user <*> logged in from <*>", "user ana logged in from 10.0.0.1", "user ana logged out"),
             ("said \"<*>\" (twice) <*>", "said \"no\" (twice) again", "said no twice"),
             ("a+b?", "a+b?", "aab"),
+            (r"open C:\temp\<*> failed", r"open C:\temp\a.log failed", "open C:/temp/a.log failed"),
             ("Traceback <*> in <*>", "  Traceback (most recent\n\t call last)\n  in main", "Traceback"),
         ] {
             let filter = Filter::parse(&lines_of(template), &["body"]).expect("a filter");
