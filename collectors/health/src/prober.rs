@@ -242,7 +242,7 @@ pub(crate) fn report(
     latency: Duration,
     at: Timestamp,
 ) -> CheckReport {
-    let answered = !matches!(finding.outcome.reason, "timeout" | "connect" | "resolve" | "tls" | "exchange" | "redirect");
+    let answered = !matches!(finding.outcome.reason, "timeout" | "connect" | "resolve" | "tls" | "exchange");
     CheckReport {
         service,
         check,
