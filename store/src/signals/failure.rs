@@ -10,16 +10,30 @@ pub(crate) const SERVER_ERROR: u32 = 500;
 /// Whether what a server span says of its answer is a failure: a kind of error, or an HTTP status from `least` on. A client that was answered with
 /// 4xx did something wrong itself (semantic conventions 1.44, HTTP spans).
 pub(crate) fn answered_badly(span: &SpanView<'_>, least: u32) -> bool {
-    /// The lengths of the keys that tell it: nearly every other attribute is passed over by them.
-    const LENGTHS: u32 = 1 << 7 | 1 << 10 | 1 << 16 | 1 << 25;
     let mut badly = false;
-    let wanted = |length| length < 32 && LENGTHS >> length & 1 != 0;
-    wire::each_attribute(span.attribute_fields(), wanted, |key, value| badly |= is_bad(key, value, least));
+    wire::each_attribute(span.attribute_fields(), |sign| SIGNS >> sign & 1 != 0, |key, value| badly |= is_bad(key, value, least));
     badly
 }
 
-#[inline(never)]
+/// The keys that tell it.
+const KEYS: [&[u8]; 4] = [b"error.type", b"http.response.status_code", b"http.status_code", b"outcome"];
+
+/// A bit for the [`wire::sign`] of each of the keys: nearly every other attribute is passed over by them.
+const SIGNS: u64 = {
+    let (mut signs, mut i) = (0, 0);
+    while i < KEYS.len() {
+        signs |= 1 << wire::sign(KEYS[i].len(), KEYS[i][0]);
+        i += 1;
+    }
+    signs
+};
+
+#[inline]
 fn is_bad(key: &[u8], value: wire::AttributeAt<'_>, least: u32) -> bool {
+    // The status of nearly every answer, and no failure under any key.
+    if value.small_number().is_some_and(|number| number < least) {
+        return false;
+    }
     match key {
         b"http.response.status_code" | b"http.status_code" => status(value) >= least,
         b"error.type" => value.text().is_some_and(|text| !text.is_empty()),

@@ -100,7 +100,7 @@ fn usual(rest: &[u8]) -> Option<Usual> {
     let (length, key_length) = (2 + (head >> 8 & 0x7f) as usize, (head >> 24) as usize);
     let field = rest.get(..length)?;
     // ... and tag of the value, its length, tag within it, and the length of a text or the first byte of a number.
-    let value = u32::from_le_bytes(*field.get(4 + key_length..)?.first_chunk()?);
+    let value = u32::from_le_bytes(field.get(4 + key_length..8 + key_length)?.try_into().ok()?);
     let value_length = (length - key_length - 6) as u32;
     if value == 0x000a_0012 + (value_length << 8) + ((value_length - 2) << 24) {
         return Some(Usual { length, number: 0 });
