@@ -53,10 +53,12 @@ pub const SCRAPE_WINDOW: Duration = Duration::from_secs(300);
 /// The shortest window with two publications of derived series in it.
 pub const SHORTEST_WINDOW: Duration = Duration::from_secs(5);
 
-/// The window of rates when spans have come for `known`. A second more than that: a window that is just as old as the first span leaves out the zero
-/// which its counter began with, and so the whole first batch of a sender.
+/// The window of rates when spans have come for `known`. Longer than that by what lies between two publications: the zero that a counter begins with
+/// stands where the one before its first span was, and a window without it leaves out the whole first batch of a sender.
 pub fn rate_window(known: Duration) -> Duration {
-    known.saturating_add(Duration::from_secs(1)).clamp(SHORTEST_WINDOW, RATE_WINDOW)
+    // Two seconds, and one that whole seconds cut off.
+    const BEFORE: Duration = Duration::from_secs(3);
+    known.saturating_add(BEFORE).clamp(SHORTEST_WINDOW, RATE_WINDOW)
 }
 
 /// The window of rates of scraped series in a run that has lasted for `known`. Beyond a minute it grows in steps, so that the same questions are
@@ -268,13 +270,14 @@ mod tests {
         let first = Timestamp(1_700_000_000_000);
         let source = MemorySeries::new();
         let calls = Labels::from_pairs([("__name__", "calls_total")]);
-        // A counter begins with a zero, is counted to sixty at once, and is published every two seconds from then on.
-        source.push(&calls, first, Value::Float(0.0));
+        // A counter begins with a zero, is counted to sixty at once, and is published every two seconds from then on. At worst the
+        // publication before the first span is two seconds old.
+        source.push(&calls, first.saturating_sub(Duration::from_secs(2)), Value::Float(0.0));
         for second in 0..60 {
             source.push(&calls, first.saturating_add(Duration::from_millis(500 + 2000 * second)), Value::Float(60.0));
         }
         let (engine, cache) = (Engine::new(EngineOptions::default()), QueryCache::default());
-        for known in (600..59_000).step_by(100).map(Duration::from_millis) {
+        for known in (600..57_000).step_by(100).map(Duration::from_millis) {
             let window = rate_window(known);
             let at = first.saturating_add(known);
             let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window, scrape_window: window };

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::graphql;
 use super::lens::Lens;
 use super::metrics_only;
-use super::state::judge;
+use super::state::{judge, short_duration};
 use super::unanswered::unanswered;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -53,6 +53,7 @@ impl Red {
 /// When the store cannot be queried.
 pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, ReadError> {
     let mut red = red(lens)?;
+    let quiet = quiet(lens, context, &mut red)?;
     // Whose spans came within the window of these rates is known better by them, at rest too.
     let silent = |name: &str| context.last_seen.get(name).is_none_or(|seen| lens.at.since(*seen) > lens.scrape_window);
     metrics_only::fill(lens, &mut red, &silent)?;
@@ -108,6 +109,9 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
             ..ServiceRow::default()
         };
         let mut troubles: Vec<_> = failing.get(name).cloned().into_iter().map(degraded).collect();
+        if let Some(seen) = quiet.get(name).and_then(|name| context.last_seen.get(name)) {
+            troubles.push((HealthState::Healthy, format!("quiet, last call {} ago", short_duration(lens.at.since(*seen)))));
+        }
         // Who answers some calls tells itself how those end.
         troubles.extend(unanswered.get(name).filter(|_| row.rate.is_none()).cloned());
         if let Some(figures) = collectors.get(name) {
@@ -129,19 +133,11 @@ fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
     let mut out = BTreeMap::new();
     // Own spans first: what callers wait for, then what the service starts by itself.
     for (kinds, only) in [(SERVED, ""), (STARTED, BEGUN), (STARTED, "")] {
-        let window = lens.window_text();
-        collect(
-            lens,
-            &mut out,
-            "service_name",
-            "spans",
-            &format!(r#"rate(traces_span_metrics_calls_total{{job="",{kinds}}}[{window}]) {only}"#),
-            &[format!(r#"sum by (service_name) (rate(traces_span_metrics_duration_seconds{{job="",{kinds}}}[{window}]) {only})"#)],
-            false,
-        )?;
+        own(lens, &mut out, kinds, only, (lens.window, &lens.window_text()))?;
     }
     // Ready-made series of a collector or of Tempo fill in services that send no spans here; they never add to those that do.
     // Dialects with percentiles go first: the same counter may come with buckets in either unit.
+    // Scraped series have a sample every 15 s or so; a minute of them can hold a single one.
     for (with_percentiles, kinds) in [(true, SERVED), (true, STARTED), (false, SERVED), (false, STARTED)] {
         for (label, calls, latency, unit) in READY_MADE {
             let window = lens.scrape_window_text();
@@ -149,8 +145,7 @@ fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
             collect(
                 lens,
                 &mut out,
-                label,
-                "span metrics",
+                (label, "span metrics", lens.scrape_window),
                 &format!(r#"rate({calls}{{job!="",{kinds}}}[{window}])"#),
                 &latencies(label, latency, &format!(r#"job!="",{kinds}"#), &window),
                 with_percentiles,
@@ -165,6 +160,39 @@ fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
     Ok(out)
 }
 
+/// From own spans: what they say of one kind of calls over a window.
+fn own(lens: &Lens<'_>, out: &mut BTreeMap<String, Red>, kinds: &str, only: &str, window: (Duration, &str)) -> Result<(), ReadError> {
+    let calls = format!(r#"rate(traces_span_metrics_calls_total{{job="",{kinds}}}[{}]) {only}"#, window.1);
+    let latency = format!(r#"sum by (service_name) (rate(traces_span_metrics_duration_seconds{{job="",{kinds}}}[{}]) {only})"#, window.1);
+    collect(lens, out, ("service_name", "spans", window.0), &calls, &[latency], false)
+}
+
+/// As many calls as this do not all stay away by chance: once in 150 times.
+const CALLS_THAT_COME: f64 = 5.0;
+
+/// Who is called less than once a minute has figures of the longer window, and is as well as those say: a minute without a call is nothing unusual there.
+/// Whose calls came so often that some of them had to come since the last one has fallen silent instead. Returns the quiet ones.
+fn quiet(lens: &Lens<'_>, context: &Context<'_>, known: &mut BTreeMap<String, Red>) -> Result<BTreeSet<String>, ReadError> {
+    let (short, long) = (lens.window, lens.scrape_window);
+    let heard = |name: &str| context.last_seen.get(name).map(|seen| lens.at.since(*seen)).filter(|silence| *silence < long);
+    let mut out = BTreeMap::new();
+    if short < long && context.last_seen.keys().any(|name| !known.contains_key(name) && heard(name).is_some()) {
+        for (kinds, only) in [(SERVED, ""), (STARTED, BEGUN), (STARTED, "")] {
+            own(lens, &mut out, kinds, only, (long, &lens.scrape_window_text()))?;
+        }
+    }
+    out.retain(|name, red: &mut Red| {
+        let Some(silence) = heard(name).filter(|_| !known.contains_key(name)) else { return false };
+        // No call is in the short window, whenever exactly the last one was.
+        let silence = silence.max(short).as_secs_f64();
+        let talking = (long.as_secs_f64() - silence).max(1.0);
+        red.rate * long.as_secs_f64() / talking * silence < CALLS_THAT_COME
+    });
+    let names = out.keys().cloned().collect();
+    known.extend(out);
+    Ok(names)
+}
+
 /// Rates of a ready-made latency in both of its forms, by labels. Two jobs that say the same count once, but for native histograms: there is no greatest
 /// of them, and said twice they have the same percentiles.
 pub(super) fn latencies(by: &str, latency: &str, filter: &str, window: &str) -> [String; 2] {
@@ -177,14 +205,11 @@ pub(super) fn latencies(by: &str, latency: &str, filter: &str, window: &str) -> 
 fn collect(
     lens: &Lens<'_>,
     out: &mut BTreeMap<String, Red>,
-    label: &str,
-    source: &'static str,
+    (label, source, window): (&str, &'static str, Duration),
     calls: &str,
     histograms: &[String],
     percentiles_required: bool,
 ) -> Result<(), ReadError> {
-    // Scraped series have a sample every 15 s or so; a minute of them can hold a single one.
-    let window = if source == "spans" { lens.window } else { lens.scrape_window };
     // Two jobs that derive the same series from the same spans say it twice; the fuller one is believed.
     let rates = lens.vector(&format!("max by ({label}, status_code) (sum by (job, {label}, status_code) ({calls}))"))?;
     if rates.is_empty() {
@@ -295,6 +320,44 @@ mod tests {
             states,
             [("mail", HealthState::Unhealthy, failing), ("idle", HealthState::Unknown, "no telemetry for 2m00s".to_owned())]
         );
+    }
+
+    #[test]
+    fn who_is_called_rarely_is_quiet_and_who_was_called_often_has_fallen_silent() {
+        let mut source = MemorySource::new();
+        // Seconds of each call; counters begin with a zero and are published every ten seconds.
+        let mut put = |service: &str, calls: &dyn Fn(i64) -> i64| {
+            let labels = Labels::from_pairs([
+                ("__name__", "traces_span_metrics_calls_total"),
+                ("service_name", service),
+                ("span_kind", "SPAN_KIND_SERVER"),
+                ("status_code", "STATUS_CODE_UNSET"),
+            ]);
+            (0..=60).for_each(|step| source.push(&labels, Timestamp(BEGIN + step * 10_000), Value::Float(calls(step * 10) as f64)));
+        };
+        // Every two minutes, and ten times a second until two minutes ago.
+        put("rare", &|second| (second + 30) / 120);
+        put("gone", &|second| second.min(480) * 10);
+        let (engine, cache, at) = (Engine::default(), QueryCache::default(), Timestamp(BEGIN + 600_000));
+        let mut lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let seen = |second: i64| Timestamp(BEGIN + second * 1_000);
+        let mut last_seen = BTreeMap::from([("rare".to_owned(), seen(570)), ("gone".to_owned(), seen(480))]);
+        let mut read = |lens: &Lens<'_>, rare: i64| {
+            last_seen.insert("rare".to_owned(), seen(rare));
+            let context = Context { declared: &Declared::default(), checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+            services(lens, &context).expect("readable").services
+        };
+        let of = |rows: &[ServiceRow], name: &str| {
+            let row = rows.iter().find(|r| r.name == name).expect("a row");
+            (row.state, row.why.join(", "), row.rate.is_some())
+        };
+        let rows = read(&lens, 570);
+        assert_eq!(of(&rows, "rare"), (HealthState::Healthy, String::new(), true), "called within the minute");
+        assert_eq!(of(&rows, "gone"), (HealthState::Unknown, "no telemetry for 2m00s".to_owned(), false));
+        // A moment later nothing has changed for who is called every two minutes.
+        lens.at = Timestamp(BEGIN + 540_000);
+        let rows = read(&lens, 450);
+        assert_eq!(of(&rows, "rare"), (HealthState::Healthy, "quiet, last call 1m30s ago".to_owned(), true));
     }
 
     #[test]
