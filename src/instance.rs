@@ -288,6 +288,11 @@ impl Instance {
         tokio::task::spawn_blocking(move || reloader.reload()).await.map_err(|e| e.to_string())?
     }
 
+    /// Notifications still to be sent.
+    pub fn owed(&self) -> usize {
+        self.dispatcher.owed()
+    }
+
     /// Stops intake, judges once more, drains notifications, ends everything. What is durable is on disk already, so that no step need take
     /// longer than `within`.
     pub async fn stop(mut self, within: Duration) {

@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod doctor;
 mod exports;
+mod leaving;
 mod notify;
 pub mod query;
 mod rules;

@@ -36,8 +36,11 @@ impl<W: Write> Backend for ScreenBackend<W> {
         self.0.hide_cursor()
     }
 
+    /// Called when the screens end, and the terminal's guard does the same: where that fails the terminal is gone, and ratatui would say so on
+    /// standard error.
     fn show_cursor(&mut self) -> io::Result<()> {
-        self.0.show_cursor()
+        let _ = self.0.show_cursor();
+        Ok(())
     }
 
     fn get_cursor_position(&mut self) -> io::Result<Position> {

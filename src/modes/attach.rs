@@ -34,8 +34,8 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
     // A broken configuration is the other side's business; here it only costs the looks.
     let ui = Config::load(None, environment.clone(), []).map_or_else(|_| Ui::default(), |loaded| loaded.config.ui);
     if args.screen.plain {
-        let signals = super::run::Signals::listen(&runtime)?;
-        super::run::print_plain(remote.as_ref(), &runtime, signals, appearance::zone(&ui.timezone)?, None);
+        let mut signals = super::run::Signals::listen(&runtime)?;
+        super::run::print_plain(remote.as_ref(), &runtime, &mut signals, appearance::zone(&ui.timezone)?, None);
         runtime.shutdown_timeout(std::time::Duration::from_millis(200));
         return Ok(ExitCode::SUCCESS);
     }

@@ -1,5 +1,6 @@
 //! `watchfire` and `watchfire run`: collect, evaluate, and show or stay silent.
 
+use super::leaving;
 use super::screen::{self, Wake};
 use crate::appearance;
 use crate::cli::{RunFlags, ScreenFlags};
@@ -12,6 +13,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use watchfire_model::reading::Source;
 use watchfire_model::{Clock, Request};
 use watchfire_views::{App, Zone, plain};
@@ -70,16 +72,21 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
     match app {
         Some((mouse, app)) => {
             screen::listen_for_job_control(&runtime, wakes.0.clone())?;
-            spawn_signals(&runtime, wakes.0.clone(), &instance, for_duration)?;
+            let left = CancellationToken::new();
+            spawn_signals(&runtime, wakes.0.clone(), &instance, for_duration, left.clone())?;
             let shown = screen::show(app, mouse, instance.source(), instance.commands(), wakes, &SystemClock);
-            runtime.block_on(instance.stop(if terminal::hung_up() { STOP_AT_ONCE } else { STOP_WITHIN }));
+            left.cancel();
+            leaving::leave(&runtime, instance);
             shown?;
         }
         None if flags.plain && !headless => {
-            let signals = Signals::listen(&runtime)?;
+            let mut signals = Signals::listen(&runtime)?;
             exit::print(&format!("{}\n", instance.listening_text()));
-            print_plain(instance.source().as_ref(), &runtime, signals, zone, for_duration);
-            runtime.block_on(instance.stop(STOP_WITHIN));
+            let hung_up = print_plain(instance.source().as_ref(), &runtime, &mut signals, zone, for_duration);
+            runtime.block_on(async {
+                signals.end_at_once_on_another();
+                instance.stop(if hung_up { STOP_AT_ONCE } else { STOP_WITHIN }).await;
+            });
         }
         None => {
             let signals = Signals::listen(&runtime)?;
@@ -101,6 +108,7 @@ fn spawn_signals(
     wake: std::sync::mpsc::Sender<Wake>,
     instance: &Instance,
     for_duration: Option<Duration>,
+    left: CancellationToken,
 ) -> std::io::Result<()> {
     let cancelled = instance.cancelled();
     let mut signals = Signals::listen(runtime)?;
@@ -111,15 +119,10 @@ fn spawn_signals(
             _ = signals.hup.recv() => {}
             () = elapsed(for_duration) => {}
             () = cancelled.cancelled() => {}
+            () = left.cancelled() => {}
         }
         let _ = wake.send(Wake::Quit);
-        // What is queued is being drained now; who asks again does not want to wait for it.
-        tokio::select! {
-            _ = signals.term.recv() => {}
-            _ = signals.int.recv() => {}
-        }
-        terminal::give_back();
-        std::process::exit(1);
+        signals.another().await;
     });
     Ok(())
 }
@@ -141,6 +144,21 @@ impl Signals {
         let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         Ok(Signals { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, hup: signal(SignalKind::hangup())? })
     }
+
+    /// What is queued is being drained now; who asks again does not want to wait for it. What is durable is on disk already.
+    async fn another(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+        terminal::give_back();
+        std::process::exit(1);
+    }
+
+    fn end_at_once_on_another(mut self) {
+        tracing::info!("stopping: draining what is queued; a second signal ends at once");
+        tokio::spawn(async move { self.another().await });
+    }
 }
 
 async fn elapsed(after: Option<Duration>) {
@@ -151,40 +169,32 @@ async fn elapsed(after: Option<Duration>) {
 }
 
 /// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads rules and notification settings.
-async fn wait_headless(instance: &Instance, signals: Signals, for_duration: Option<Duration>) {
-    let Signals { mut term, mut int, mut hup } = signals;
+async fn wait_headless(instance: &Instance, mut signals: Signals, for_duration: Option<Duration>) {
     let over = elapsed(for_duration);
     tokio::pin!(over);
     loop {
         tokio::select! {
-            _ = term.recv() => break,
-            _ = int.recv() => break,
+            _ = signals.term.recv() => break,
+            _ = signals.int.recv() => break,
             () = &mut over => break,
-            _ = hup.recv() => match instance.reload().await {
+            _ = signals.hup.recv() => match instance.reload().await {
                 Ok(done) => tracing::info!("{done}"),
                 Err(error) => tracing::error!("not reloaded, what was loaded before stays: {error}"),
             },
         }
     }
-    tracing::info!("stopping: draining what is queued; a second signal ends at once");
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-        // What is durable is on disk already.
-        std::process::exit(1);
-    });
+    signals.end_at_once_on_another();
 }
 
-/// One line per event, for screen readers and pipes, until one of the signals comes or `for_duration` is over.
+/// One line per event, for screen readers and pipes, until one of the signals comes or `for_duration` is over. True when it was SIGHUP: whoever
+/// read the lines is gone.
 pub fn print_plain(
     source: &dyn Source,
     runtime: &tokio::runtime::Runtime,
-    mut signals: Signals,
+    signals: &mut Signals,
     zone: Zone,
     for_duration: Option<Duration>,
-) {
+) -> bool {
     let mut log = plain::Log::in_zone(zone);
     let end = for_duration.map(|d| Instant::now() + d);
     loop {
@@ -198,14 +208,15 @@ pub fn print_plain(
         let left = end.map_or(Duration::from_secs(1), |e| e.saturating_duration_since(Instant::now()).min(Duration::from_secs(1)));
         let stopped = runtime.block_on(async {
             tokio::select! {
-                _ = signals.int.recv() => true,
-                _ = signals.term.recv() => true,
-                _ = signals.hup.recv() => true,
-                () = tokio::time::sleep(left) => false,
+                _ = signals.int.recv() => Some(false),
+                _ = signals.term.recv() => Some(false),
+                _ = signals.hup.recv() => Some(true),
+                () = tokio::time::sleep(left) => None,
             }
         });
-        if stopped || end.is_some_and(|e| Instant::now() >= e) {
-            return;
+        let over = end.is_some_and(|e| Instant::now() >= e);
+        if let Some(hung_up) = stopped.or(over.then_some(false)) {
+            return hung_up;
         }
     }
 }
@@ -236,10 +247,10 @@ mod tests {
         let (ended, end) = channel();
         std::thread::spawn(move || {
             let runtime = crate::modes::runtime().expect("a runtime");
-            let signals = Signals::listen(&runtime).expect("listeners");
-            print_plain(&Interrupting(AtomicU32::new(0)), &runtime, signals, Zone::default(), None);
-            ended.send(()).expect("the test waits");
+            let mut signals = Signals::listen(&runtime).expect("listeners");
+            let hung_up = print_plain(&Interrupting(AtomicU32::new(0)), &runtime, &mut signals, Zone::default(), None);
+            ended.send(hung_up).expect("the test waits");
         });
-        end.recv_timeout(Duration::from_secs(20)).expect("it ends");
+        assert_eq!(end.recv_timeout(Duration::from_secs(20)), Ok(false), "it ends, and the reader is there still");
     }
 }
