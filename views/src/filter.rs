@@ -7,6 +7,11 @@ use grammar::{Parser, tokens};
 use regex::Regex;
 use std::borrow::Cow;
 
+/// Among the fields of a view: attributes of its rows, by name.
+pub(crate) const ATTRIBUTES: &str = "attribute.name";
+/// Among the fields of a view: attributes that rows do not have and the source looks for, each beside other conditions.
+pub(crate) const SOUGHT_ATTRIBUTES: &str = "attribute.name=value";
+
 /// What a row says about itself.
 pub(crate) enum Field<'a> {
     Text(Cow<'a, str>),
@@ -107,11 +112,11 @@ impl Filter {
         find(&self.root, field)
     }
 
-    /// What is left to be asked of rows when the source has answered `field=value` at the top already.
+    /// What is left to be asked of rows when the source has answered `field=value` and [`attributes`](Self::attributes) at the top already.
     pub(crate) fn without(&self, fields: &[&str]) -> Filter {
         fn rest(node: &Node, fields: &[&str]) -> Node {
             match node {
-                Node::Test { field, comparison: Comparison::Equal, .. } if fields.contains(&field.as_str()) => Node::All,
+                Node::Test { field, comparison: Comparison::Equal, .. } if fields.contains(&field.as_str()) || field.contains('.') => Node::All,
                 Node::And(a, b) => Node::And(Box::new(rest(a, fields)), Box::new(rest(b, fields))),
                 other => other.clone(),
             }
@@ -176,8 +181,8 @@ fn accepts(node: &Node, row: &dyn Fields) -> bool {
             _ => row.words().iter().any(|text| contains(text, word)),
         },
         Node::Test { field, comparison, text, number, pattern } => match row.field(field) {
-            // Attributes are not on the row: the source has looked for them.
-            None => field.contains('.'),
+            // A row without it has nothing that could be compared.
+            None => matches!(comparison, Comparison::NotEqual | Comparison::NotMatches),
             Some(Field::Flag(flag)) => {
                 let wanted = match pattern {
                     Some(pattern) => pattern.is_match(if flag { "true" } else { "false" }),
@@ -305,6 +310,23 @@ mod tests {
         }
         assert!(Filter::parse(&"(".repeat(300), &[]).is_err());
         assert!(Filter::parse(&"!".repeat(200), &[]).is_err());
+    }
+
+    #[test]
+    fn a_field_with_dots_is_one_of_a_view_that_has_such_fields() {
+        let error = |text: &str, known: &[&str]| Filter::parse(text, known).err().unwrap_or_default();
+        assert!(error("a.b=c", &["service"]).contains("no field `a.b` here"), "or every row would pass");
+        assert!(error("a.b=c", &["service", "label.NAME"]).contains("no field `a.b` here"));
+        assert_eq!(error("label.b=c a.b!~c", &["label.NAME", ATTRIBUTES]), "");
+        // Where the source looks for them, it can do no more than that.
+        for text in ["a.b!=c", "a.b~c", "a.b>5", "error or a.b=c", "!a.b=c", "!(error a.b=c)"] {
+            assert!(error(text, &["error", SOUGHT_ATTRIBUTES]).contains("attribute.name=value"), "{text}");
+        }
+        assert_eq!(error("a.b=c (error x.y=z)", &["error", SOUGHT_ATTRIBUTES]), "");
+        // A row without the attribute is not one that has the value.
+        for (text, expected) in [("a.b=c", false), ("a.b!=c", true), ("a.b~c", false), ("!a.b=c", true), ("a.b>5", false)] {
+            assert_eq!(Filter::parse(text, &[ATTRIBUTES]).expect(text).accepts(&Row), expected, "{text}");
+        }
     }
 
     #[test]

@@ -65,9 +65,9 @@ impl Sort<'_> {
 
     fn is_unknown(&self) -> bool {
         match self {
-            Sort::Number(value) => value.is_none(),
+            Sort::Number(value) => value.is_none_or(f64::is_nan),
             Sort::Text(text) => text.is_empty(),
-            Sort::State(_) => false,
+            Sort::State(state) => *state == HealthState::Unknown,
         }
     }
 
@@ -293,7 +293,7 @@ impl<R: Rows> Table<R> {
             for (column, x, column_width) in &self.fitted {
                 cell(&mut part, row, *column, *x, *column_width);
             }
-            if !cx.marks.is_empty() && cx.marks.contains(R::key(row).as_ref()) {
+            if !cx.marks.is_empty() && cx.marks.iter().any(|mark| *mark == R::key(row)) {
                 part.dot(0, 0, '»', marked_style);
                 part.patch(0, 0, width, 1, marked_style);
             }
@@ -317,8 +317,10 @@ impl<R: Rows> Table<R> {
                 Some((c, false)) if c == *column => "▴",
                 _ => "",
             };
-            let title = format!("{}{arrow}", definition.title);
-            let used = display_width(&title).min(usize::from(*width)) as u16;
+            // The order is told even where the title fills its column.
+            let room = usize::from(*width).saturating_sub(display_width(arrow));
+            let title: String = definition.title.chars().take(room).chain(arrow.chars()).collect();
+            let used = display_width(&title) as u16;
             let left = if definition.right { x + width - used } else { *x };
             canvas.text(left, 0, *width, &title, style);
             if let Some(offset) = definition.sort.and_then(|s| definition.title.chars().position(|c| c == s))
@@ -338,6 +340,9 @@ mod tests {
     fn what_is_not_known_comes_last_in_both_directions() {
         for descending in [false, true] {
             assert_eq!(Sort::Number(None).compare(&Sort::Number(Some(1.0)), descending), Ordering::Greater);
+            assert_eq!(Sort::Number(Some(f64::NAN)).compare(&Sort::Number(Some(1.0)), descending), Ordering::Greater);
+            let (unknown, fine) = (Sort::State(HealthState::Unknown), Sort::State(HealthState::Healthy));
+            assert_eq!(unknown.compare(&fine, descending), Ordering::Greater);
             assert_eq!(Sort::Text("").compare(&Sort::Text("a"), descending), Ordering::Greater);
         }
         assert_eq!(Sort::Number(Some(2.0)).compare(&Sort::Number(Some(1.0)), true), Ordering::Less);

@@ -1,6 +1,6 @@
 //! From text to conditions: tokens, precedence, and what is wrong with what somebody typed.
 
-use super::{Comparison, Node};
+use super::{ATTRIBUTES, Comparison, Node, SOUGHT_ATTRIBUTES};
 use regex::RegexBuilder;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +14,8 @@ pub(super) enum Token {
     Word(String),
     Test(String, Comparison, String),
 }
+
+const ONLY_SOUGHT: &str = "attributes are looked for as attribute.name=value, beside other terms and not within `or` or `!`";
 
 const SIGNS: [(&str, Comparison); 9] = [
     ("!=", Comparison::NotEqual),
@@ -118,11 +120,13 @@ pub(super) struct Parser<'a> {
     at: usize,
     known: &'a [&'a str],
     depth: usize,
+    /// Terms read so far that the source looks for, which holds only for what must be there in any case.
+    sought: usize,
 }
 
 impl<'a> Parser<'a> {
     pub(super) fn new(tokens: &'a [Token], known: &'a [&'a str]) -> Self {
-        Parser { tokens, at: 0, known, depth: 0 }
+        Parser { tokens, at: 0, known, depth: 0, sought: 0 }
     }
 
     /// All of the tokens, as one condition.
@@ -135,10 +139,12 @@ impl<'a> Parser<'a> {
     }
 
     fn either(&mut self) -> Result<Node, String> {
+        let sought = self.sought;
         let mut left = self.both()?;
         while self.tokens.get(self.at) == Some(&Token::Or) {
             self.at += 1;
             left = Node::Or(Box::new(left), Box::new(self.both()?));
+            self.none_sought_since(sought)?;
         }
         Ok(left)
     }
@@ -163,7 +169,12 @@ impl<'a> Parser<'a> {
         let token = self.tokens.get(self.at).ok_or("something is missing at the end")?;
         self.at += 1;
         let node = match token {
-            Token::Not => Node::Not(Box::new(self.one()?)),
+            Token::Not => {
+                let sought = self.sought;
+                let inner = self.one()?;
+                self.none_sought_since(sought)?;
+                Node::Not(Box::new(inner))
+            }
             Token::Open => {
                 let inner = self.either()?;
                 if self.tokens.get(self.at) != Some(&Token::Close) {
@@ -181,9 +192,25 @@ impl<'a> Parser<'a> {
         Ok(node)
     }
 
-    fn test(&self, field: &str, comparison: Comparison, text: &str) -> Result<Node, String> {
-        if !self.known.contains(&field) && !field.contains('.') {
-            return Err(format!("no field `{field}` here; there are {}", self.known.join(", ")));
+    fn none_sought_since(&self, sought: usize) -> Result<(), String> {
+        if self.sought > sought { Err(ONLY_SOUGHT.to_owned()) } else { Ok(()) }
+    }
+
+    /// Whether the view has that field, by its name or as one of a family: `label.NAME` is every `label.x`.
+    fn knows(&self, field: &str) -> bool {
+        let family = |known: &&str| known.strip_suffix("NAME").is_some_and(|family| field.len() > family.len() && field.starts_with(family));
+        self.known.contains(&field) || self.known.iter().any(family) || field.contains('.') && self.known.contains(&ATTRIBUTES)
+    }
+
+    fn test(&mut self, field: &str, comparison: Comparison, text: &str) -> Result<Node, String> {
+        if !self.knows(field) {
+            if !field.contains('.') || !self.known.contains(&SOUGHT_ATTRIBUTES) {
+                return Err(format!("no field `{field}` here; there are {}", self.known.join(", ")));
+            }
+            if comparison != Comparison::Equal {
+                return Err(ONLY_SOUGHT.to_owned());
+            }
+            self.sought += 1;
         }
         let pattern = match comparison {
             Comparison::Matches | Comparison::NotMatches => Some(
