@@ -19,7 +19,6 @@ use crate::zone::Zone;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use std::collections::BTreeSet;
 use watchfire_model::reading::{ReadError, Status};
 use watchfire_model::{Reading, Request, Timestamp};
 
@@ -72,7 +71,7 @@ pub(crate) struct Setting {
     pub(crate) filter: Filter,
     pub(crate) stamp: u64,
     pub(crate) faults_only: bool,
-    pub(crate) marks: BTreeSet<String>,
+    pub(crate) marks: Vec<String>,
 }
 
 /// Readings that arrived while the screen is frozen.
@@ -87,7 +86,8 @@ pub(crate) enum Mode {
     Normal,
     Prompt(Prompt),
     Palette(Palette),
-    Help { scroll: u16 },
+    /// The first line shown.
+    Help { scroll: usize },
 }
 
 /// The whole screen and its state.
@@ -280,11 +280,11 @@ impl App {
             None if welcome => crate::shell::welcome_strip(&mut strip, &parts),
             None => crate::shell::strip(&mut strip, &parts, &view.hints(&cx), &view.tally(&cx)),
         }
-        match &self.mode {
+        match &mut self.mode {
             Mode::Normal => {}
             Mode::Prompt(prompt) => prompt.draw(&mut canvas),
             Mode::Palette(palette) => palette.draw(&mut canvas),
-            Mode::Help { scroll } => crate::shell::help(&mut canvas, &parts, view.fields(), *scroll),
+            Mode::Help { scroll } => crate::shell::help(&mut canvas, &parts, view.fields(), scroll),
         }
     }
 

@@ -270,7 +270,8 @@ pub(crate) fn tabs(canvas: &mut Canvas<'_>, parts: &Parts<'_>) -> Vec<(u16, u16,
 pub(crate) fn crumbs(parts: &Parts<'_>, inner: &[String]) -> Vec<String> {
     let name = |place: &Place| match &place.subject {
         Some(subject) => match subject.split_once(':') {
-            // The trace itself says which it is.
+            // Where one is, the trace itself says which it is.
+            Some(("id", id)) if place != parts.place => format!("trace {}", id.chars().take(8).collect::<String>()),
             Some(("id", _)) => place.view.title().to_owned(),
             _ => format!("{} {subject}", place.view.title()),
         },

@@ -8,7 +8,6 @@ use crate::look::Role;
 use crate::readings::{Kind, Readings};
 use crate::views::ViewId;
 use crate::zone::Zone;
-use std::collections::BTreeSet;
 use watchfire_model::reading::ReadError;
 use watchfire_model::{Request, Timestamp};
 
@@ -24,7 +23,8 @@ pub(crate) struct Cx<'a> {
     /// Grows whenever the filter changes.
     pub(crate) filter_stamp: u64,
     pub(crate) faults_only: bool,
-    pub(crate) marks: &'a BTreeSet<String>,
+    /// Rows that are marked, the latest last.
+    pub(crate) marks: &'a [String],
 }
 
 /// Where one is: a view, and what it is about.

@@ -172,8 +172,13 @@ impl App {
         }
         if let Some(key) = out.mark {
             let marks = &mut self.settings[self.place.view as usize].marks;
-            if !marks.remove(&key) {
-                marks.insert(key);
+            match marks.iter().position(|mark| *mark == key) {
+                Some(index) => drop(marks.remove(index)),
+                None => marks.push(key),
+            }
+            // Two are compared; a mark that nobody sees any more makes room for the next one.
+            if marks.len() > 2 {
+                marks.remove(0);
             }
         }
         if let Some(ask) = out.ask {

@@ -5,6 +5,7 @@ use crate::action::Action;
 use crate::effect::{Effect, Event};
 use crate::keymap::Chord;
 use crate::prompt::Purpose;
+use crate::table::moved;
 use crate::view::{Out, Place};
 use crate::views::ViewId;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
@@ -73,12 +74,15 @@ impl App {
             Mode::Prompt(_) => return self.prompt_key(key),
             Mode::Palette(_) => return self.palette_key(key),
             Mode::Help { scroll } if !force => {
-                match key.code {
-                    KeyCode::Down | KeyCode::Char('j') => *scroll = scroll.saturating_add(1).min(500),
-                    KeyCode::Up | KeyCode::Char('k') => *scroll = scroll.saturating_sub(1),
-                    KeyCode::PageDown | KeyCode::Char(' ') => *scroll = scroll.saturating_add(10).min(500),
-                    KeyCode::PageUp => *scroll = scroll.saturating_sub(10),
-                    _ => self.mode = Mode::Normal,
+                let page = usize::from(self.size.1.saturating_sub(3));
+                let action = match key.code {
+                    KeyCode::Char(' ') => Some(Action::PageDown),
+                    _ => self.keymap.action(self.place.view.name(), Chord::of(key)),
+                };
+                // Drawing knows where the last line is.
+                match action.and_then(|action| moved(action, *scroll, page, usize::MAX)) {
+                    Some(to) => *scroll = to,
+                    None => self.mode = Mode::Normal,
                 }
                 return Vec::new();
             }
@@ -129,15 +133,22 @@ impl App {
     }
 
     fn mouse(&mut self, mouse: MouseEvent) -> Effects {
+        let action = match (&mut self.mode, mouse.kind) {
+            (_, MouseEventKind::ScrollUp) => Action::Up,
+            (_, MouseEventKind::ScrollDown) => Action::Down,
+            (Mode::Normal, MouseEventKind::Down(MouseButton::Left)) => return self.click(mouse.column, mouse.row),
+            _ => return Vec::new(),
+        };
+        self.dirty = true;
+        let down = action == Action::Down;
+        match &mut self.mode {
+            Mode::Help { scroll } => *scroll = if down { scroll.saturating_add(3) } else { scroll.saturating_sub(3) },
+            Mode::Palette(palette) => palette.step(down),
+            _ => {}
+        }
         if !matches!(self.mode, Mode::Normal) {
             return Vec::new();
         }
-        let action = match mouse.kind {
-            MouseEventKind::ScrollUp => Action::Up,
-            MouseEventKind::ScrollDown => Action::Down,
-            MouseEventKind::Down(MouseButton::Left) => return self.click(mouse.column, mouse.row),
-            _ => return Vec::new(),
-        };
         let mut effects = Vec::new();
         for _ in 0..3 {
             effects.extend(self.act(action));

@@ -13,7 +13,7 @@ enum Row {
     Blank,
 }
 
-pub(crate) fn help(canvas: &mut Canvas<'_>, parts: &Parts<'_>, fields: &[&str], scroll: u16) {
+pub(crate) fn help(canvas: &mut Canvas<'_>, parts: &Parts<'_>, fields: &[&str], scroll: &mut usize) {
     let (width, height) = (canvas.width().min(150), canvas.height());
     let left = (canvas.width() - width) / 2;
     let mut part = canvas.part(left, 0, width, height);
@@ -28,11 +28,11 @@ pub(crate) fn help(canvas: &mut Canvas<'_>, parts: &Parts<'_>, fields: &[&str], 
     let visible = usize::from(inner.height());
     let per_column = rows.len().div_ceil(usize::from(columns));
     let furthest = per_column.saturating_sub(visible.saturating_sub(1));
-    let scroll = usize::from(scroll).min(furthest);
+    *scroll = (*scroll).min(furthest);
     for column in 0..columns {
         let start = usize::from(column) * per_column;
         let end = (start + per_column).min(rows.len());
-        for (line, row) in rows[start.min(rows.len())..end].iter().skip(scroll).take(visible).enumerate() {
+        for (line, row) in rows[start.min(rows.len())..end].iter().skip(*scroll).take(visible).enumerate() {
             let mut line = inner.part(column * column_width, line as u16, column_width.saturating_sub(1), 1);
             match row {
                 Row::Title(text) => {

@@ -307,16 +307,17 @@ impl View for Alerts {
         true
     }
 
-    fn click(&mut self, _: u16, y: u16, cx: &Cx<'_>, _: &mut Out) -> bool {
-        if matches!(self.level, Level::List) && y > 0 {
-            let position = self.offset + usize::from(y) - 1;
-            if position < self.lines.len() {
-                self.position = position;
-                self.remember(cx);
-                return true;
-            }
+    fn click(&mut self, _: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
+        let Some(line) = usize::from(y).checked_sub(1).filter(|_| matches!(self.level, Level::List)) else { return false };
+        let position = self.offset + line;
+        if position >= self.lines.len() {
+            return false;
         }
-        false
+        let before = self.selected(cx).map(identity);
+        self.position = position;
+        self.remember(cx);
+        // As in every list: what is selected already opens.
+        before.is_some() && before == self.selected(cx).map(identity) && self.update(Action::Open, cx, out)
     }
 
     fn answer(&mut self, topic: &'static str, text: &str, cx: &Cx<'_>, out: &mut Out) {

@@ -40,6 +40,8 @@ pub(crate) struct Explore {
     history: Vec<String>,
     /// The series that was selected last; below it stand its exemplars.
     series: usize,
+    /// Which row the last frame put on which line.
+    drawn: Vec<(u16, usize)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +62,7 @@ impl Default for Explore {
             page: 10,
             history: Vec::new(),
             series: 0,
+            drawn: Vec::new(),
         }
     }
 }
@@ -201,6 +204,15 @@ impl View for Explore {
         true
     }
 
+    fn click(&mut self, _: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
+        let Some(hit) = self.drawn.iter().find(|(line, _)| *line == y).map(|(_, row)| *row) else { return false };
+        let again = std::mem::replace(&mut self.position, hit) == hit;
+        if !self.expression.is_empty() && self.result(cx).is_some_and(|result| hit < self.shown(result, cx).len()) {
+            self.series = hit;
+        }
+        again && self.update(Action::Open, cx, out)
+    }
+
     fn answer(&mut self, topic: &'static str, text: &str, _: &Cx<'_>, _: &mut Out) {
         if topic == "expression" {
             self.ask(text);
@@ -266,6 +278,7 @@ impl View for Explore {
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
         let (width, height) = (canvas.width(), canvas.height());
+        self.drawn.clear();
         if self.expression.is_empty() {
             return self.examples(canvas);
         }
@@ -332,9 +345,14 @@ impl View for Explore {
                 _ => Timestamp::MIN,
             };
             self.table(&series, end, &mut canvas.part(0, y, width, height.saturating_sub(y + listed)));
+            for (line, _) in &mut self.drawn {
+                *line += y;
+            }
         }
         if listed > 0 {
             let chosen = self.position.checked_sub(series.len());
+            let first = height.saturating_sub(listed) + 1;
+            self.drawn.extend((0..exemplars.len()).map(|i| (first + i as u16, series.len() + i)));
             exemplar_rows(&exemplars, chosen, &mut canvas.part(0, height.saturating_sub(listed), width, listed));
         }
     }
@@ -388,6 +406,7 @@ impl Explore {
         self.page = rows.max(1);
         self.offset = window(self.position.min(series.len() - 1), self.offset, rows, series.len());
         for (line, (i, s)) in series.iter().enumerate().skip(self.offset).take(rows).enumerate() {
+            self.drawn.push((line as u16 + 1, i));
             let mut row = canvas.part(0, line as u16 + 1, width, 1);
             let tone = row.style(if i == self.position { Role::Series2 } else { Role::series(i) });
             row.dot(1, 0, '█', tone);

@@ -5,7 +5,7 @@ mod patterns;
 use crate::action::Action;
 use crate::canvas::{Canvas, wrap};
 use crate::effect::Effect;
-use crate::filter::{Field, Fields};
+use crate::filter::{ATTRIBUTES, Field, Fields};
 use crate::look::Role;
 use crate::readings::Kind;
 use crate::table::{moved, window};
@@ -13,6 +13,7 @@ use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
 use crate::zone::Zone;
 use std::borrow::Cow;
+use std::ops::Range;
 use watchfire_model::Request;
 use watchfire_model::reading::{LogLine, LogQuery};
 
@@ -42,6 +43,8 @@ pub(crate) struct Logs {
     held: Option<(f64, String)>,
     offset: usize,
     page: usize,
+    /// Which line or template the last frame put where.
+    drawn: Vec<(Range<u16>, usize)>,
 }
 
 impl Default for Logs {
@@ -62,6 +65,7 @@ impl Default for Logs {
             held: None,
             offset: 0,
             page: 10,
+            drawn: Vec::new(),
         }
     }
 }
@@ -153,7 +157,7 @@ impl View for Logs {
     }
 
     fn fields(&self) -> &'static [&'static str] {
-        &["service", "severity", "level", "body", "message", "trace", "error"]
+        &["service", "severity", "level", "body", "message", "trace", "error", ATTRIBUTES]
     }
 
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
@@ -197,16 +201,16 @@ impl View for Logs {
         true
     }
 
-    fn click(&mut self, _: u16, y: u16, cx: &Cx<'_>, _: &mut Out) -> bool {
+    fn click(&mut self, _: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
         self.refresh(cx);
-        if self.patterns {
-            self.pattern = usize::from(y.saturating_sub(1));
-            return true;
+        let Some(hit) = self.drawn.iter().find(|(lines, _)| lines.contains(&y)).map(|(_, row)| *row) else { return false };
+        let selected = if self.patterns { &mut self.pattern } else { &mut self.position };
+        let again = std::mem::replace(selected, hit) == hit;
+        if !self.patterns {
+            self.follow = false;
+            self.hold(cx);
         }
-        self.position = (self.offset + usize::from(y)).min(self.order.len().saturating_sub(1));
-        self.follow = false;
-        self.hold(cx);
-        true
+        again && self.update(Action::Open, cx, out)
     }
 
     fn back(&mut self) -> bool {
@@ -272,6 +276,7 @@ impl View for Logs {
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
         self.refresh(cx);
+        self.drawn.clear();
         if self.patterns {
             return self.draw_patterns(cx, canvas);
         }
@@ -290,6 +295,7 @@ impl View for Logs {
         } else {
             self.offset = window(self.position, self.offset, usize::from(rows), self.order.len());
             for (y, position) in (self.offset..self.order.len()).take(usize::from(rows)).enumerate() {
+                self.drawn.push((y as u16..y as u16 + 1, position));
                 let mut part = canvas.part(0, y as u16, width, 1);
                 let line = &lines[self.order[position]];
                 let x = head(&mut part, line);
@@ -318,6 +324,7 @@ impl Logs {
             let pieces = wrap(&line.body, width.saturating_sub(38), 6);
             let tall = pieces.len().max(1) as u16;
             let top = bottom.saturating_sub(tall);
+            self.drawn.push((top..bottom, position));
             let x = head(&mut canvas.part(0, top, width, 1), line);
             // The topmost line may begin above the screen; it must not run into the one below it.
             let role = if self.hits[position] { Role::Text } else { Role::Faint };

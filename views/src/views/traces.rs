@@ -9,10 +9,10 @@ mod waterfall;
 use crate::action::Action;
 use crate::canvas::Canvas;
 use crate::effect::Effect;
-use crate::filter::Filter;
+use crate::filter::{Filter, SOUGHT_ATTRIBUTES};
 use crate::number;
 use crate::readings::Kind;
-use crate::table::Table;
+use crate::table::{Table, moved};
 use crate::view::{Ask, Cx, Out, View, blank};
 use compare::Compare;
 use list::{Kinds, rows};
@@ -124,29 +124,17 @@ impl View for Traces {
     }
 
     fn fields(&self) -> &'static [&'static str] {
-        &["service", "root", "operation", "op", "trace", "id", "dur", "spans", "errors", "error", "pinned"]
+        &["service", "root", "operation", "op", "trace", "id", "dur", "spans", "errors", "error", "pinned", SOUGHT_ATTRIBUTES]
     }
 
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let trace = self.trace(cx);
         match &mut self.level {
             Level::List => return self.update_list(action, cx, out),
-            Level::Compare(compare) => {
-                match action {
-                    Action::Up => compare.scroll = compare.scroll.saturating_sub(1),
-                    Action::Down => compare.scroll += 1,
-                    Action::PageUp => compare.scroll = compare.scroll.saturating_sub(10),
-                    Action::PageDown => compare.scroll += 10,
-                    _ => return false,
-                }
-                return true;
-            }
-            Level::Span => match action {
-                Action::Up => self.scroll = self.scroll.saturating_sub(1),
-                Action::Down => self.scroll += 1,
-                Action::PageUp => self.scroll = self.scroll.saturating_sub(10),
-                Action::PageDown => self.scroll += 10,
-                _ => return false,
+            Level::Compare(compare) => return compare.scroll(action),
+            Level::Span => match moved(action, self.scroll, self.rows.1.saturating_sub(self.scroll), self.rows.0) {
+                Some(to) => self.scroll = to,
+                None => return false,
             },
             Level::Waterfall if trace.is_none() => match action {
                 Action::Edit | Action::Filter => out.ask = Some(list::by_id()),
@@ -171,12 +159,9 @@ impl View for Traces {
                 }
                 Action::Pin => out.effects.push(Effect::Command(Command::PinTrace { id: self.id.clone() })),
                 Action::Mark => out.mark = trace.map(|t| t.trace_id.clone()),
-                Action::Compare => match (list::marked(cx), trace) {
-                    (Some(left), Some(right)) if *left != right.trace_id => {
-                        self.level = Level::Compare(Compare::of(left.clone(), right.trace_id.clone(), true));
-                        out.effects.push(Effect::Refresh);
-                    }
-                    _ => out.refuse("mark another trace with x first, then d compares this one with it"),
+                Action::Compare => match trace.and_then(|t| Some((t, cx.marks.iter().rfind(|mark| **mark != t.trace_id)?))) {
+                    Some((right, left)) => self.compare(left, &right.trace_id, true, out),
+                    None => out.refuse("mark another trace with x first, then d compares this one with it"),
                 },
                 action => return self.waterfall.update(action),
             },
@@ -258,7 +243,10 @@ impl View for Traces {
                 (Action::Mark, "mark"),
                 (Action::Pin, "pin"),
             ],
-            Level::List => vec![(Action::Open, "open"), (Action::Compare, "compare with marked"), (Action::Mark, "mark")],
+            Level::List => {
+                let compare = if cx.marks.len() == 2 { "compare the marked" } else { "compare with marked" };
+                vec![(Action::Open, "open"), (Action::Compare, compare), (Action::Mark, "mark")]
+            }
             Level::Waterfall => {
                 let Some(trace) = self.trace(cx) else { return vec![(Action::Edit, "by id"), (Action::Back, "back")] };
                 let mut hints = vec![(Action::Open, "span"), (Action::Left, "fold")];
@@ -345,7 +333,13 @@ impl View for Traces {
                 if let Some(trace) = cx.readings.trace() {
                     compare.take(trace);
                 }
-                compare.render(canvas);
+                match compare.missing().filter(|_| cx.readings.slot(Kind::Trace).error.is_some()) {
+                    Some(id) => {
+                        let advice = "it may have gone to make room; p keeps a trace. Esc goes back";
+                        blank(canvas, cx, Kind::Trace, &format!("reading trace {id} …"), advice);
+                    }
+                    None => compare.render(canvas),
+                }
             }
             Level::Waterfall | Level::Span => {
                 let Some(trace) = self.trace(cx) else {

@@ -203,7 +203,6 @@ mod tests {
     use crate::filter::Filter;
     use crate::readings::Readings;
     use serde_json::json;
-    use std::collections::BTreeSet;
     use watchfire_model::Timestamp;
 
     /// Lines of alerts that are each explained by the one named beside them; children are indented.
@@ -217,7 +216,7 @@ mod tests {
             serde_json::from_value(alert).expect("an alert")
         };
         let reading = Reading { alerts: causes.iter().map(alert).collect(), ..Reading::default() };
-        let (readings, filter, marks) = (Readings::default(), Filter::default(), BTreeSet::new());
+        let (readings, filter, marks) = (Readings::default(), Filter::default(), Vec::new());
         let cx = Cx {
             readings: &readings,
             now: Timestamp::default(),

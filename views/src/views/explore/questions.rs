@@ -29,6 +29,7 @@ impl Explore {
         self.position = self.position.min(EXAMPLES.len() + self.before().count() - 1);
         let width = canvas.width();
         for (i, (what, expression)) in EXAMPLES.iter().enumerate() {
+            self.drawn.push((i as u16 + 2, i));
             let mut row = canvas.part(0, i as u16 + 2, width, 1);
             row.pen(2, 0).column(30, what, Role::Text).put(expression, Role::Dim);
             if i == self.position {
@@ -36,16 +37,19 @@ impl Explore {
                 row.patch(0, 0, width, 1, style);
             }
         }
+        let mut rows = Vec::new();
         for (i, line) in self.before().enumerate() {
             let y = EXAMPLES.len() as u16 + 4 + i as u16;
             if i == 0 {
                 canvas.pen(1, y - 1).put("asked before", Role::Heading);
             }
+            rows.push((y, EXAMPLES.len() + i));
             canvas.pen(2, y).put(line, Role::Dim);
             if self.position == EXAMPLES.len() + i {
                 let style = canvas.style(Role::Selected);
                 canvas.patch(0, y, width, 1, style);
             }
         }
+        self.drawn.extend(rows);
     }
 }

@@ -41,6 +41,7 @@ impl Logs {
         let first = window(self.pattern, 0, rows, patterns.len());
         for (line, (i, (template, count))) in patterns.iter().enumerate().skip(first).take(rows).enumerate() {
             let (dim, text, y) = (canvas.style(Role::Dim), canvas.style(Role::Text), line as u16 + 1);
+            self.drawn.push((y..y + 1, i));
             canvas.right(1, y, 8, &number::count(*count as f64), dim);
             canvas.text(11, y, width.saturating_sub(12), template, text);
             if i == self.pattern {

@@ -1,8 +1,10 @@
 //! Two traces side by side: which operations took longer, came more often, fail or are missing.
 
+use crate::action::Action;
 use crate::canvas::Canvas;
 use crate::look::Role;
 use crate::number;
+use crate::table::moved;
 use std::collections::BTreeMap;
 use watchfire_model::reading::Trace;
 
@@ -30,7 +32,7 @@ pub(super) struct Compare {
     /// The right one was open; it is what one goes back to.
     pub(super) within: bool,
     sides: [Option<Side>; 2],
-    pub(super) scroll: usize,
+    scroll: usize,
     /// Rows, and how many end on screen.
     rows: (usize, usize),
 }
@@ -73,6 +75,14 @@ impl Compare {
         self.sides[side] = Some(Side { totals, began, seconds: (end - began).max(0.0), root });
     }
 
+    /// Whether the key was one that moves.
+    pub(super) fn scroll(&mut self, action: Action) -> bool {
+        let page = self.rows.1.saturating_sub(self.scroll);
+        let to = moved(action, self.scroll, page, self.rows.0);
+        self.scroll = to.unwrap_or(self.scroll);
+        to.is_some()
+    }
+
     pub(super) fn tally(&self) -> String {
         let (rows, shown) = self.rows;
         if shown < rows { format!("to line {shown} of {rows}, j k scroll") } else { format!("{rows} operations") }
@@ -92,7 +102,11 @@ impl Compare {
         keys.dedup();
         let none = Total::default();
         let mut rows: Vec<_> = keys.into_iter().map(|k| (k, a.totals.get(k).unwrap_or(&none), b.totals.get(k).unwrap_or(&none))).collect();
-        rows.sort_by(|(_, a, b), (_, c, d)| (d.seconds - c.seconds).abs().total_cmp(&(b.seconds - a.seconds).abs()));
+        // What fails in one of them only comes first: it often takes no time at all.
+        let fails = |a: &Total, b: &Total| a.errors != b.errors;
+        rows.sort_by(|(_, a, b), (_, c, d)| {
+            fails(c, d).cmp(&fails(a, b)).then_with(|| (d.seconds - c.seconds).abs().total_cmp(&(b.seconds - a.seconds).abs()))
+        });
         let width = canvas.width();
         let names = width.saturating_sub(FIGURES.iter().map(|(_, w)| w).sum::<u16>() + 2);
         let (heading, text) = (canvas.style(Role::Heading), canvas.style(Role::Text));

@@ -113,16 +113,19 @@ impl Traces {
                 }
             }
             Action::Mark => out.mark = selected,
-            Action::Compare => match (marked(cx), selected) {
-                (Some(left), Some(right)) if *left != right => {
-                    self.level = Level::Compare(Compare::of(left.clone(), right, false));
-                    out.effects.push(Effect::Refresh);
-                }
+            Action::Compare => match (cx.marks, selected) {
+                ([left, right], _) => self.compare(left, right, false, out),
+                ([left], Some(right)) if *left != right => self.compare(left, &right, false, out),
                 _ => out.refuse("mark one trace with x, then compare another one with it"),
             },
             action => return self.table.update(action, rows),
         }
         true
+    }
+
+    pub(super) fn compare(&mut self, left: &str, right: &str, within: bool, out: &mut Out) {
+        self.level = Level::Compare(Compare::of(left.to_owned(), right.to_owned(), within));
+        out.effects.push(Effect::Refresh);
     }
 
     pub(super) fn draw_list(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
@@ -188,11 +191,6 @@ pub(super) fn rows<'a>(cx: &Cx<'a>) -> &'a [TraceRow] {
 /// A count in four places.
 fn short(count: usize) -> String {
     if count < 1000 { count.to_string() } else { format!("{}k", count / 1000) }
-}
-
-/// The trace to compare with.
-pub(super) fn marked<'a>(cx: &Cx<'a>) -> Option<&'a String> {
-    cx.marks.iter().next()
 }
 
 pub(super) fn by_id() -> Ask {
