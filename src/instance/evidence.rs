@@ -110,7 +110,9 @@ impl StoreEvidence {
         let (labels, errors) = failing.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, v)| *v > 0.0)?;
         let all = by_operation("").into_iter().find(|(l, _)| *l == labels).map_or(errors, |(_, v)| v);
         let whose = if services.len() > 1 { format!("{} ", labels.value("service_name")) } else { String::new() };
-        Some(format!("{whose}{}: {:.0} % of {all:.1}/s fail", labels.value("span_name"), errors / all * 100.0))
+        // Of who is called once a minute too, a rate is no zero.
+        let decimals = if all < 1.0 { 2 } else { 1 };
+        Some(format!("{whose}{}: {:.0} % of {all:.decimals$}/s fail", labels.value("span_name"), errors / all * 100.0))
     }
 
     fn surroundings(&self, lens: &Lens<'_>, services: &[String]) -> Vec<String> {

@@ -1,9 +1,10 @@
 //! The end of a run with screens: what it waits for is said, and who does not want to wait says so again.
 
+use crate::exit;
 use crate::instance::{Instance, STOP_AT_ONCE, STOP_WITHIN};
 use crate::terminal;
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -59,9 +60,8 @@ impl Keys {
     /// Says what is waited for, where somebody sees it, and listens for a key.
     fn listen(text: &str) -> Keys {
         let keys = Keys { asked: Arc::default(), over: Arc::default() };
-        let mut out = std::io::stderr();
-        // With standard error gone there is nobody left to tell.
-        let _ = writeln!(out, "{text}");
+        // Where the screens were: standard error may be a file.
+        exit::print(&format!("{text}\n"));
         if std::io::stdin().is_terminal() && crossterm::terminal::enable_raw_mode().is_ok() {
             let (asked, over) = (keys.asked.clone(), keys.over.clone());
             std::thread::spawn(move || {

@@ -4,7 +4,7 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-/// Templates told apart; the words of a line that are looked at; share of equal words that makes two lines alike.
+/// Templates told apart; the words of a line that are looked at; share of a template's words that a line has to have, leaving out those that differ.
 const TEMPLATES: usize = 1000;
 const WORDS: usize = 64;
 const ALIKE: f64 = 0.5;
@@ -38,9 +38,11 @@ impl Patterns {
         let members = self.groups.entry(group).or_default();
         let mut best: Option<(usize, usize)> = None;
         for member in members.iter() {
-            let same = self.templates[*member].words.iter().zip(&taken).filter(|(a, b)| ***a == ***b && &***a != WILD).count();
-            let wild = self.templates[*member].words.iter().filter(|w| &***w == WILD).count();
-            let alike = (same + wild.min(taken.len() / 2)) as f64 / taken.len() as f64;
+            let words = &self.templates[*member].words;
+            let same = words.iter().zip(&taken).filter(|(a, b)| ***a == ***b && &***a != WILD).count();
+            // What differs anyway makes nothing alike: a failure is not the success that has as many values.
+            let kept = words.iter().filter(|w| &***w != WILD).count();
+            let alike = if kept == 0 { 1.0 } else { same as f64 / kept as f64 };
             if alike >= ALIKE && best.is_none_or(|(score, _)| same > score) {
                 best = Some((same, *member));
             }
@@ -97,6 +99,18 @@ mod tests {
                 ("shutting down".to_owned(), 1)
             ]
         );
+    }
+
+    #[test]
+    fn a_failure_is_not_the_success_with_as_many_values() {
+        let mut patterns = Patterns::default();
+        for i in 0..10 {
+            patterns.add(&format!("GET /posts/{i} 200 in {i} ms"));
+            patterns.add(&format!("GET /users/{i} 500: content-service answered 500"));
+            patterns.add(&format!("{i} {i}"));
+        }
+        let told = ["<*> <*>", "GET <*> <*> content-service answered <*>", "GET <*> <*> in <*> ms"];
+        assert_eq!(patterns.top(10), told.map(|template| (template.to_owned(), 10)));
     }
 
     #[test]
