@@ -20,7 +20,7 @@ pub use alerts::{Alert, AlertState, Alerts, Silence};
 pub use backtest::{Backtest, BacktestQuery, Episode};
 pub use breakers::{Breaker, Breakers};
 pub use health::{Check, DependencyState, Health, ProposedProbe, Target};
-pub use latency::{ExplainQuery, Explanation, Finding, Latency, LatencyQuery};
+pub use latency::{ExplainQuery, Explanation, Finding, FindingSign, Latency, LatencyQuery};
 pub use logs::{LogLine, LogQuery, Logs};
 pub use map::{Edge, Map, Node, NodeKind, at_place, beside_namesake, own_name, without_place};
 pub use query::{QueryExemplar, QueryResult, QuerySeries, Vocabulary};

@@ -6,6 +6,7 @@ mod build;
 mod walk;
 
 use build::*;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 use std::time::{Duration, Instant};
 use watchfire_model::reading::{ExplainQuery, LogQuery, TraceQuery};
@@ -321,6 +322,35 @@ fn explain_names_what_the_slow_spans_have_in_common() {
     assert!(explanation.findings.iter().all(|f| f.attribute != "request.id"), "identifiers explain nothing");
     assert_eq!(explanation.example_traces.len(), 5);
     assert_eq!(bench.store.explain(&ExplainQuery { service: Some("nobody".into()), ..query }).selected, 0);
+}
+
+#[test]
+fn a_large_number_explains_whatever_it_is_exactly_and_failures_are_not_explained_by_their_outcome() {
+    let mut bench = Bench::new();
+    let spans = (0..2000u128).map(|i| {
+        // Carts of more than 40 of 50 items are slow and fail, and every such call of two thirds says so in its status.
+        let items = (i * 7 % 50) as i64 + 1;
+        let bad = items > 40;
+        let code = if bad && i % 3 > 0 { 500 } else { 200 };
+        let span = span(i + 1, 1, 0, "POST /cart", SERVER).takes(if bad { 900 } else { 20 });
+        let span = if bad { span.fails("too large") } else { span };
+        let worth =
+            KeyValue { key: "cart.value".into(), value: value(any_value::Value::DoubleValue(items as f64 * 1.5)), ..KeyValue::default() };
+        span.with(int("cart.items", items)).with(int("http.response.status_code", code)).with(worth)
+    });
+    for chunk in spans.collect::<Vec<_>>().chunks(500) {
+        bench.send("cart", chunk.to_vec());
+    }
+    bench.pass(SECOND);
+    let base = ExplainQuery { start: Timestamp(START - 1000), end: Timestamp(START + 60_000), ..ExplainQuery::default() };
+    let told = |query: ExplainQuery| {
+        let findings = bench.store.explain(&query).findings;
+        findings.iter().map(|f| format!("{} {} {}", f.attribute, f.sign.text(), f.value)).collect::<Vec<_>>()
+    };
+    let slow = told(ExplainQuery { min_duration_ms: Some(500.0), ..base.clone() });
+    assert_eq!(slow[..2], ["cart.items >= 40", "cart.value >= 60"], "{slow:?}");
+    let failing = told(ExplainQuery { errors_only: true, ..base });
+    assert_eq!(failing, ["cart.items >= 40", "cart.value >= 60", "http.response.status_code = 500"]);
 }
 
 #[test]

@@ -62,9 +62,32 @@ pub struct Explanation {
 #[serde(default)]
 pub struct Finding {
     pub attribute: String,
+    pub sign: FindingSign,
     pub value: String,
     /// Share of the selected spans that have it, 0 to 1.
     pub share_selected: f64,
     pub share_others: f64,
     pub score: f64,
+}
+
+/// How an attribute stands to the value of a finding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FindingSign {
+    #[default]
+    #[serde(rename = "=")]
+    Equal,
+    #[serde(rename = ">=")]
+    AtLeast,
+    #[serde(rename = "<")]
+    Below,
+}
+
+impl FindingSign {
+    pub fn text(self) -> &'static str {
+        match self {
+            FindingSign::Equal => "=",
+            FindingSign::AtLeast => ">=",
+            FindingSign::Below => "<",
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! What the slow or failing spans have in common: attributes that are over-represented in a selection against all other spans of the same time.
 
+use super::magnitudes::Magnitudes;
 use crate::spans::segment::{Segment, SpanRow};
 use crate::spans::wire::{AnyText, Fields, Wire, key_value, scalar, text};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::sync::Arc;
-use watchfire_model::reading::{ExplainQuery, Explanation, Finding};
+use watchfire_model::reading::{ExplainQuery, Explanation, Finding, FindingSign};
 use watchfire_model::{AttributeValue, TraceId};
 
 /// Spans of each side whose attributes are counted; beyond, every n-th is. Findings are shares, so a sample of this size is off by less than one percent.
@@ -24,6 +25,8 @@ type Values = HashMap<Vec<u8>, (u32, u32), FixedState>;
 #[derive(Default)]
 struct Counts {
     by_key: HashMap<Vec<u8>, Values, FixedState>,
+    /// Of attributes that are numbers.
+    magnitudes: HashMap<Vec<u8>, Magnitudes, FixedState>,
     pairs: usize,
     key: Vec<u8>,
     value: Vec<u8>,
@@ -55,6 +58,18 @@ impl Counts {
         self.add(selected);
     }
 
+    fn number(&mut self, key: &[u8], number: f64, selected: bool) {
+        let spare = self.pairs < PAIRS;
+        if !self.magnitudes.contains_key(key) {
+            if self.magnitudes.len() >= KEYS {
+                return;
+            }
+            self.magnitudes.insert(key.to_vec(), Magnitudes::default());
+        }
+        let fresh = self.magnitudes.get_mut(key).is_some_and(|magnitudes| magnitudes.add(number, selected, spare));
+        self.pairs += usize::from(fresh);
+    }
+
     fn attributes(&mut self, message: &[u8], number: u32, selected: bool) {
         for field in Fields::new(message) {
             let (n, Wire::Bytes(item)) = field else { continue };
@@ -64,9 +79,12 @@ impl Counts {
             let (key, any) = key_value(item);
             match scalar(any) {
                 AttributeValue::Str(text) => self.put(key, text.as_bytes(), selected),
-                AttributeValue::Int(i) => self.put(key, i.to_string().as_bytes(), selected),
+                AttributeValue::Int(i) => {
+                    self.put(key, i.to_string().as_bytes(), selected);
+                    self.number(key, i as f64, selected);
+                }
                 AttributeValue::Bool(b) => self.put(key, if b { b"true" } else { b"false" }, selected),
-                AttributeValue::Double(_) => {}
+                AttributeValue::Double(d) => self.number(key, d, selected),
                 AttributeValue::Other => {
                     if let AnyText::Text(bytes) = text(any) {
                         self.put(key, bytes, selected);
@@ -123,7 +141,7 @@ pub(crate) fn explain(segments: &[Arc<Segment>], query: &ExplainQuery) -> Explan
     Explanation {
         selected: selected.len() as u64,
         others: others.len() as u64,
-        findings: findings(&counts, sampled_selected.len(), sampled_others.len()),
+        findings: findings(&counts, sampled_selected.len(), sampled_others.len(), query.errors_only),
         example_traces: longest.iter().map(|id| TraceId(id.to_be_bytes()).to_string()).collect(),
     }
 }
@@ -156,33 +174,67 @@ fn count(segments: &[Arc<Segment>], rows: &[(u32, u32)], selected: bool, counts:
     }
 }
 
-fn findings(counts: &Counts, selected: usize, others: usize) -> Vec<Finding> {
+/// What says how a call ended. Among failures that is what was selected and not what they come from.
+const OUTCOMES: [&str; 8] = [
+    "http.response.status_code",
+    "http.status_code",
+    "rpc.grpc.status_code",
+    "rpc.response.status_code",
+    "grpc.status_code",
+    "error.type",
+    "exception.type",
+    "otel.status_code",
+];
+
+fn findings(counts: &Counts, selected: usize, others: usize, failures: bool) -> Vec<Finding> {
     if selected == 0 {
         return Vec::new();
     }
-    let mut all = Vec::new();
-    for (key, values) in counts.by_key.iter().filter(|(_, values)| values.len() <= VALUES) {
-        for (value, (in_selected, in_others)) in values {
-            let share_selected = f64::from(*in_selected) / selected as f64;
-            let share_others = if others == 0 { 0.0 } else { f64::from(*in_others) / others as f64 };
-            let difference = share_selected - share_others;
-            // Two proportions, pooled: how many standard errors they are apart. Chance alone reaches three among many attributes.
-            let (n, m) = (selected as f64, others as f64);
-            let pooled = (f64::from(*in_selected) + f64::from(*in_others)) / (n + m);
-            let error = (pooled * (1.0 - pooled) * (1.0 / n + if m > 0.0 { 1.0 / m } else { 0.0 })).sqrt();
-            let significant = others == 0 || error == 0.0 || difference / error >= 3.0;
-            if difference > 0.02 && significant {
-                all.push(Finding {
-                    attribute: String::from_utf8_lossy(key).into_owned(),
-                    value: String::from_utf8_lossy(value).into_owned(),
-                    share_selected,
-                    share_others,
-                    score: difference * share_selected.sqrt(),
-                });
-            }
+    // What is over-represented, if by more than chance.
+    let finding = |key: &[u8], sign, value: String, (in_selected, in_others): (u32, u32)| {
+        let share_selected = f64::from(in_selected) / selected as f64;
+        let share_others = if others == 0 { 0.0 } else { f64::from(in_others) / others as f64 };
+        let difference = share_selected - share_others;
+        // Two proportions, pooled: how many standard errors they are apart. Chance alone reaches three among many attributes.
+        let (n, m) = (selected as f64, others as f64);
+        let pooled = (f64::from(in_selected) + f64::from(in_others)) / (n + m);
+        let error = (pooled * (1.0 - pooled) * (1.0 / n + if m > 0.0 { 1.0 / m } else { 0.0 })).sqrt();
+        let significant = others == 0 || error == 0.0 || difference / error >= 3.0;
+        (difference > 0.02 && significant).then(|| Finding {
+            attribute: String::from_utf8_lossy(key).into_owned(),
+            sign,
+            value,
+            share_selected,
+            share_others,
+            score: difference * share_selected.sqrt(),
+        })
+    };
+    let score = |found: Option<&Finding>| found.map_or(0.0, |f| f.score);
+    let by_score = |a: &Finding, b: &Finding| b.score.total_cmp(&a.score);
+    let of_values = |key: &[u8]| {
+        let values = counts.by_key.get(key).filter(|values| values.len() <= VALUES);
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let found = values.into_iter().flatten().filter_map(|(value, count)| finding(key, FindingSign::Equal, text(value), *count));
+        found.collect::<Vec<_>>()
+    };
+    let mut all: Vec<Finding> =
+        counts.by_key.keys().filter(|key| !counts.magnitudes.contains_key(*key)).flat_map(|key| of_values(key)).collect();
+    for (key, magnitudes) in &counts.magnitudes {
+        let values = of_values(key);
+        let parts = magnitudes.parts().into_iter().filter_map(|(sign, border, count)| finding(key, sign, border.to_string(), count));
+        let part = parts.min_by(|a, b| by_score(a, b));
+        let best = values.iter().min_by(|a, b| by_score(a, b));
+        // A single value says more than the part it is in, unless several of them stand behind that.
+        match part {
+            Some(part) if part.score > 1.1 * score(best) => all.push(part),
+            _ => all.extend(values),
         }
     }
-    all.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| (&a.attribute, &a.value).cmp(&(&b.attribute, &b.value))));
+    let restates = |f: &Finding| failures && OUTCOMES.contains(&f.attribute.as_str());
+    all.sort_by(|a, b| {
+        let told = restates(a).cmp(&restates(b));
+        told.then_with(|| by_score(a, b)).then_with(|| (&a.attribute, &a.value).cmp(&(&b.attribute, &b.value)))
+    });
     all.truncate(SHOWN);
     all
 }

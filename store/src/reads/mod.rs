@@ -3,5 +3,6 @@
 pub(crate) mod detail;
 pub(crate) mod errors;
 pub(crate) mod explain;
+mod magnitudes;
 pub(crate) mod search;
 pub(crate) mod tree;

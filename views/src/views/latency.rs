@@ -10,6 +10,7 @@ use crate::effect::Effect;
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
+use crate::table::moved;
 use crate::view::{Ask, Cx, Out, View, blank};
 use crate::views::ViewId;
 use distribution::{histogram, percentile_lines};
@@ -18,6 +19,8 @@ use std::time::Duration;
 use watchfire_model::Request;
 use watchfire_model::reading::{ExplainQuery, Latency as Reading, LatencyQuery};
 
+/// What a page of findings or operations is.
+const PAGE: usize = 10;
 const RANGES: [u64; 6] = [300, 900, 3600, 10_800, 21_600, 86_400];
 /// A quarter of an hour, unless somebody asks for another range.
 const USUAL: usize = 1;
@@ -171,10 +174,18 @@ impl View for Latency {
                     }
                     return true;
                 }
-                Action::Up => self.scroll = self.scroll.saturating_sub(1),
-                Action::Down => self.scroll += 1,
-                _ => return false,
+                // What is drawn ends at the last finding.
+                action => match moved(action, self.scroll, PAGE, usize::MAX) {
+                    Some(to) => self.scroll = to,
+                    None => return false,
+                },
             }
+            return true;
+        }
+        if self.mode == Mode::Operations
+            && let Some(to) = moved(action, self.scroll, PAGE, reading.operations.len().saturating_sub(1))
+        {
+            self.scroll = to;
             return true;
         }
         match action {
@@ -207,10 +218,6 @@ impl View for Latency {
                 out.effects.push(Effect::Refresh);
             }
             Action::Open => self.explain(reading, false, out),
-            Action::Up if self.mode == Mode::Operations => self.scroll = self.scroll.saturating_sub(1),
-            Action::Down if self.mode == Mode::Operations => {
-                self.scroll = (self.scroll + 1).min(reading.operations.len().saturating_sub(1))
-            }
             // Slower is further up.
             Action::Up => self.cursor.1 = (self.cursor.1 + 1).min(rows - 1),
             Action::Down => self.cursor.1 = self.cursor.1.saturating_sub(1),

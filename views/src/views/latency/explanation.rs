@@ -44,7 +44,7 @@ pub(super) fn findings(explanation: &Explanation, of: &str, scroll: &mut usize, 
         let strong = finding.score >= 0.5;
         let (role, tone) = if strong { (Role::Strong, Role::Unhealthy) } else { (Role::Text, Role::Dim) };
         let (style, dim) = (canvas.style(role), canvas.style(Role::Dim));
-        canvas.text(1, y, names, &format!("{} = {}", finding.attribute, finding.value), style);
+        canvas.text(1, y, names, &format!("{} {} {}", finding.attribute, finding.sign.text(), finding.value), style);
         canvas.right(names + 2, y, 8, &number::percent_sign(Some(finding.share_selected)), style);
         canvas.right(names + 12, y, 7, &number::percent_sign(Some(finding.share_others)), dim);
         crate::chart::meter(canvas, names + 21, y, bar.min(40), finding.share_selected, tone);
