@@ -87,7 +87,9 @@ pub(crate) enum Mode {
     Prompt(Prompt),
     Palette(Palette),
     /// The first line shown.
-    Help { scroll: usize },
+    Help {
+        scroll: usize,
+    },
 }
 
 /// The whole screen and its state.

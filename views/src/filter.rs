@@ -116,7 +116,9 @@ impl Filter {
     pub(crate) fn without(&self, fields: &[&str]) -> Filter {
         fn rest(node: &Node, fields: &[&str]) -> Node {
             match node {
-                Node::Test { field, comparison: Comparison::Equal, .. } if fields.contains(&field.as_str()) || field.contains('.') => Node::All,
+                Node::Test { field, comparison: Comparison::Equal, .. } if fields.contains(&field.as_str()) || field.contains('.') => {
+                    Node::All
+                }
                 Node::And(a, b) => Node::And(Box::new(rest(a, fields)), Box::new(rest(b, fields))),
                 other => other.clone(),
             }

@@ -198,7 +198,8 @@ impl<'a> Parser<'a> {
 
     /// Whether the view has that field, by its name or as one of a family: `label.NAME` is every `label.x`.
     fn knows(&self, field: &str) -> bool {
-        let family = |known: &&str| known.strip_suffix("NAME").is_some_and(|family| field.len() > family.len() && field.starts_with(family));
+        let family =
+            |known: &&str| known.strip_suffix("NAME").is_some_and(|family| field.len() > family.len() && field.starts_with(family));
         self.known.contains(&field) || self.known.iter().any(family) || field.contains('.') && self.known.contains(&ATTRIBUTES)
     }
 

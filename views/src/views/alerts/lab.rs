@@ -7,11 +7,14 @@ use crate::effect::Effect;
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
+use crate::table::moved;
 use crate::view::{Ask, Cx, Out};
 use std::time::Duration;
 use watchfire_model::reading::{Alert, BacktestQuery, Episode};
 use watchfire_model::{Request, Timestamp, format_duration, parse_duration};
 
+/// What a page of episodes is.
+const PAGE: usize = 10;
 const RANGES: [i64; 6] = [900_000, 3_600_000, 6 * 3_600_000, 24 * 3_600_000, 3 * 86_400_000, 7 * 86_400_000];
 /// Six hours, unless somebody asks for another range.
 const USUAL: usize = 2;
@@ -107,9 +110,11 @@ impl Lab {
                 self.expression,
                 format_duration(self.hold)
             ))),
-            Action::Up => self.scroll = self.scroll.saturating_sub(1),
-            Action::Down => self.scroll += 1,
-            _ => return false,
+            // What is drawn ends at the last episode.
+            action => match moved(action, self.scroll, PAGE, usize::MAX) {
+                Some(to) => self.scroll = to,
+                None => return false,
+            },
         }
         true
     }

@@ -33,8 +33,43 @@ pub(super) fn lead(alert: &Alert) -> Lead {
         let check = if label("check").is_empty() { String::new() } else { format!("{service} {}", label("check")) };
         return to(ViewId::Health, check, "health");
     }
-    if !service.is_empty() {
+    // The page of a service tells of its calls; what else a rule measures only its own series show.
+    if !service.is_empty() && (reads("traces_") || reads("watchfire_")) {
         return to(ViewId::Service, service.to_owned(), "service");
     }
     to(ViewId::Explore, alert.expression.clone(), "explore")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_alert_without_traces_leads_to_the_view_that_shows_what_its_rule_measures() {
+        for (expression, labels, view, subject) in [
+            (
+                "sum by (service_name) (rate(traces_span_metrics_calls_total[1m])) > 9",
+                json!({"service_name": "web"}),
+                ViewId::Service,
+                "web",
+            ),
+            (
+                "max by (job) (replication_lag_seconds) > 30",
+                json!({"job": "cms"}),
+                ViewId::Explore,
+                "max by (job) (replication_lag_seconds) > 30",
+            ),
+            ("up == 0", json!({"job": "cms"}), ViewId::Health, ""),
+            ("watchfire_queue_depth > 9", json!({"queue": "mail"}), ViewId::Queues, "mail"),
+            ("watchfire_breaker_state == 2", json!({"service": "web", "breaker": "pay"}), ViewId::Breakers, "web → pay"),
+        ] {
+            let alert = json!({
+                "name": "A", "state": "firing", "severity": "warning", "labels": labels, "annotations": {}, "expression": expression,
+                "active_at": null, "cause": null, "notified": false,
+            });
+            let lead = lead(&serde_json::from_value(alert).expect("an alert"));
+            assert_eq!((lead.view, lead.subject.as_deref().unwrap_or("")), (view, subject), "{expression}");
+        }
+    }
 }
