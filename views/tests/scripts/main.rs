@@ -3,6 +3,7 @@
 mod alerts;
 #[path = "../fixture/mod.rs"]
 mod fixture;
+mod mouse;
 mod plain_log;
 mod said;
 mod sweep;
@@ -372,19 +373,6 @@ fn the_palette_finds_actions_by_a_few_letters() {
     screen.keys("<c-p>force_quit<enter>");
     assert!(screen.asked(&Effect::Quit), "{}", screen.text());
     screen.keys("2<c-p>rulelab").shows("no action of that name");
-}
-
-#[test]
-fn sorting_by_letter_click_and_wheel() {
-    let mut screen = Screen::incident();
-    let first = |screen: &mut Screen| screen.text().lines().nth(3).map(str::to_owned).unwrap_or_default();
-    screen.keys("R").shows("RATE▾");
-    assert!(first(&mut screen).contains("api-gateway"));
-    screen.keys("R").shows("RATE▴").keys("R").hides("RATE▴");
-    let mouse = |kind, column, row| Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
-    screen.event(mouse(MouseEventKind::Down(MouseButton::Left), 3, 2)).shows("SERVICE▴");
-    screen.event(mouse(MouseEventKind::ScrollDown, 3, 5));
-    screen.event(mouse(MouseEventKind::Down(MouseButton::Left), 40, 1)).shows("OLDEST");
 }
 
 #[test]

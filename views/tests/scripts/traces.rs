@@ -74,6 +74,28 @@ fn traces_fold_search_pin_and_compare() {
 }
 
 #[test]
+fn the_two_traces_marked_last_are_compared() {
+    let mut screen = Screen::incident();
+    let compared = |screen: &mut Screen| {
+        let text = screen.text();
+        let id = |side: &str| {
+            text.lines().find(|l| l.starts_with(&format!(" {side}  "))).and_then(|l| l.split_whitespace().last()).map(str::to_owned)
+        };
+        (id("A"), id("B"))
+    };
+    // The cursor stands on the one marked last, whichever of their ids is the smaller.
+    let first = compared(screen.keys("3xjxd"));
+    assert!(first.0.is_some() && first.1.is_some() && first.0 != first.1, "{}", screen.text());
+    assert_eq!(compared(Screen::incident().keys("3jxkxd")), (first.1.clone(), first.0));
+    // One that is marked beyond two takes the place of the oldest mark.
+    let unheld = "b2d92f3577b34da6a3ce929d0e0e4702";
+    screen.keys("<esc>jxdy").shows(&format!("{unheld} is held"));
+    let left = first.1.unwrap_or_default();
+    let compared = |e: &Effect| matches!(e, Effect::Copy(pair) if pair.starts_with(left.trim_end_matches('…')) && pair.ends_with(unheld));
+    assert!(screen.effects.iter().any(compared), "{left} is not compared with it: {:?}", screen.effects);
+}
+
+#[test]
 fn any_number_of_spans_may_be_left_out_of_a_trace() {
     let mut screen = Screen::incident();
     screen.keys("3<enter>").shows("POST /api/content/posts");
