@@ -362,6 +362,45 @@ fn label_names_values_metadata_and_exemplars_are_found() {
 }
 
 #[test]
+fn an_exemplar_is_held_once_however_many_come_with_each_scrape() {
+    let (store, _) = store(StoreLimits::default());
+    let origin = store.origin("o");
+    let series: Vec<_> = (0..200)
+        .map(|i| store.series(origin, &labels("m_bucket", &[("le", &i.to_string())]), MetricKind::Counter).expect("below the limit"))
+        .collect();
+    for _scrape in 0..3 {
+        for (i, id) in series.iter().enumerate() {
+            let trace_id = Some(TraceId([i as u8; 16]));
+            store.exemplar(*id, Exemplar { at: Timestamp(START), value: 1.0, trace_id, span_id: None, labels: Labels::empty() });
+        }
+    }
+    let found = store.exemplars(&Selector::metric("m_bucket"), all());
+    assert_eq!(found.iter().map(|(_, exemplars)| exemplars.len()).sum::<usize>(), 200);
+}
+
+#[test]
+fn what_is_remembered_of_selectors_is_counted_and_bounded() {
+    let limits = StoreLimits { memory_bytes: 64 << 20, ..StoreLimits::default() };
+    let (store, _) = store(limits.clone());
+    let origin = store.origin("o");
+    for i in 0..5_000 {
+        store.series(origin, &labels("m", &[("i", &i.to_string())]), MetricKind::Gauge).expect("below the limit");
+    }
+    let before = store.usage().series_bytes as usize;
+    let ask = |n: usize| {
+        let matcher = Matcher::new("i", MatchOp::NotEqual, &format!("none {n}")).expect("a matcher");
+        let of_metric = Matcher::new(METRIC_NAME, MatchOp::Equal, "m").expect("a matcher");
+        store.select(&Selector(vec![of_metric, matcher]), all(), &mut |_| {}).expect("answers");
+    };
+    ask(0);
+    let one = store.usage().series_bytes as usize - before;
+    assert!(one >= 5_000 * 12, "{one} bytes for a list of 5,000 series");
+    (1..1000).for_each(ask);
+    let all = store.usage().series_bytes as usize - before;
+    assert!(all > one && all <= limits.series_bytes() / 16, "{all} bytes for the lists of a thousand questions");
+}
+
+#[test]
 fn an_hour_of_a_counter_takes_little_more_than_a_kilobyte() {
     let (store, _) = store(StoreLimits::default());
     let origin = store.origin("target");

@@ -1,18 +1,33 @@
 //! A bounded ring of samples that point at traces.
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use watchfire_model::{Exemplar, SeriesId, TimeRange};
+use watchfire_model::{Exemplar, SeriesId, TimeRange, Timestamp, TraceId};
+
+/// What tells exemplars apart. The same one comes with every scrape until the target has a newer one.
+type Identity = (SeriesId, Timestamp, Option<TraceId>);
+
+fn identity((series, exemplar): &(SeriesId, Exemplar)) -> Identity {
+    (*series, exemplar.at, exemplar.trace_id)
+}
+
+#[derive(Default)]
+struct Ring {
+    held: VecDeque<(SeriesId, Exemplar)>,
+    known: HashSet<Identity, FixedState>,
+}
 
 pub(crate) struct Exemplars {
     limit: usize,
-    ring: Mutex<VecDeque<(SeriesId, Exemplar)>>,
+    ring: Mutex<Ring>,
     bytes: AtomicUsize,
 }
 
 fn size(exemplar: &Exemplar) -> usize {
-    size_of::<(SeriesId, Exemplar)>() + exemplar.labels.text_bytes() + 48 * exemplar.labels.len()
+    size_of::<(SeriesId, Exemplar)>() + size_of::<Identity>() + exemplar.labels.text_bytes() + 48 * exemplar.labels.len()
 }
 
 impl Exemplars {
@@ -21,17 +36,18 @@ impl Exemplars {
     }
 
     pub fn push(&self, series: SeriesId, exemplar: Exemplar) {
-        let mut ring = self.ring.lock();
-        // The same exemplar comes with every scrape until the target has a newer one.
-        if ring.iter().rev().take(64).any(|(id, held)| *id == series && held.at == exemplar.at && held.trace_id == exemplar.trace_id) {
+        let Ring { held, known } = &mut *self.ring.lock();
+        let new = (series, exemplar);
+        if !known.insert(identity(&new)) {
             return;
         }
-        let mut bytes = self.bytes.load(Ordering::Relaxed) + size(&exemplar);
-        ring.push_back((series, exemplar));
-        while ring.len() > self.limit
-            && let Some((_, gone)) = ring.pop_front()
+        let mut bytes = self.bytes.load(Ordering::Relaxed) + size(&new.1);
+        held.push_back(new);
+        while held.len() > self.limit
+            && let Some(gone) = held.pop_front()
         {
-            bytes = bytes.saturating_sub(size(&gone));
+            known.remove(&identity(&gone));
+            bytes = bytes.saturating_sub(size(&gone.1));
         }
         self.bytes.store(bytes, Ordering::Relaxed);
     }
@@ -43,7 +59,7 @@ impl Exemplars {
     /// Those of `ids` (ascending) within `range`, oldest first.
     pub fn of(&self, ids: &[SeriesId], range: TimeRange) -> Vec<(SeriesId, Exemplar)> {
         let ring = self.ring.lock();
-        let mut found: Vec<_> = ring.iter().filter(|(id, e)| range.contains(e.at) && ids.binary_search(id).is_ok()).cloned().collect();
+        let mut found: Vec<_> = ring.held.iter().filter(|(id, e)| range.contains(e.at) && ids.binary_search(id).is_ok()).cloned().collect();
         found.sort_by_key(|(id, e)| (*id, e.at));
         found
     }

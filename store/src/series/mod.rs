@@ -22,19 +22,18 @@ use hashbrown::HashMap;
 use index::{Home, Index};
 use origin::Origin;
 use parking_lot::{Mutex, RwLock};
+use select::Lists;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 use watchfire_model::{
-    Appended, Counter, Exemplar, Labels, MAX_AHEAD, Metadata, Meter, MetricKind, OriginId, OwnSeries, Selector, SeriesId, SeriesSink,
+    Appended, Counter, Exemplar, Labels, MAX_AHEAD, Metadata, Meter, MetricKind, OriginId, OwnSeries, SeriesId, SeriesSink,
     Timestamp, Value,
 };
 
 /// Dead series whose labels are remembered, so that a writer that cached the id can come back.
 const REMEMBERED: usize = 10_000;
-
-type Lists = HashMap<Selector, (u64, Arc<[(Home, SeriesId)]>), FixedState>;
 
 #[derive(Debug, Default)]
 struct Remembered {
@@ -116,7 +115,7 @@ impl SeriesBook {
 
     pub fn bytes(&self) -> usize {
         let held = self.counted.load(Ordering::Relaxed).saturating_add_signed(self.grown.load(Ordering::Relaxed));
-        held + self.index.read().bytes() + self.exemplars.bytes()
+        held + self.index.read().bytes() + self.exemplars.bytes() + self.lists.read().bytes()
     }
 
     fn origin_cell(&self, origin: u32) -> Option<Arc<RwLock<Origin>>> {

@@ -3,31 +3,68 @@
 use super::SeriesBook;
 use super::index::Home;
 use super::origin::Scratch;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use parking_lot::RwLockReadGuard;
 use std::sync::Arc;
 use watchfire_model::{Exemplar, Labels, Metadata, Selector, SeriesId, SeriesSource, SeriesView, SourceError, TimeRange};
 
-/// Selectors whose id lists are remembered. Rules and dashboards use far fewer; past this the lists are dropped and built again.
+/// Selectors whose id lists are remembered. Rules and dashboards use far fewer; past this the lists are dropped and built again, and so they are where
+/// they take more than this part of the memory of series.
 const LISTS: usize = 1024;
+const LISTS_PART: usize = 16;
+
+/// Id lists of selectors, and for which state of the index they stand.
+#[derive(Default)]
+pub(super) struct Lists {
+    by_selector: HashMap<Selector, (u64, Arc<[(Home, SeriesId)]>), FixedState>,
+    bytes: usize,
+}
+
+/// Bytes of a list, and of the selector that it is found by, roughly.
+fn list_bytes(list: &[(Home, SeriesId)]) -> usize {
+    size_of_val(list) + 256
+}
+
+impl Lists {
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn get(&self, selector: &Selector, stamp: u64) -> Option<Arc<[(Home, SeriesId)]>> {
+        self.by_selector.get(selector).filter(|(of, _)| *of == stamp).map(|(_, list)| list.clone())
+    }
+
+    fn remember(&mut self, selector: &Selector, stamp: u64, list: &Arc<[(Home, SeriesId)]>, most: usize) {
+        self.bytes += list_bytes(list);
+        if let Some((_, old)) = self.by_selector.remove(selector) {
+            self.bytes -= list_bytes(&old);
+        }
+        if self.by_selector.len() >= LISTS || self.bytes > most {
+            self.by_selector.clear();
+            self.bytes = list_bytes(list);
+        }
+        // One that is too long by itself is made each time.
+        if self.bytes > most {
+            self.bytes = 0;
+            return;
+        }
+        self.by_selector.insert(selector.clone(), (stamp, list.clone()));
+    }
+}
 
 impl SeriesBook {
     /// The series a selector means, by home. Remembered until a series of that metric (or any, where the selector names none) appears or goes.
     fn list(&self, selector: &Selector) -> Arc<[(Home, SeriesId)]> {
         let index = self.index.read();
         let stamp = index.stamp(selector);
-        if let Some((of, list)) = self.lists.read().get(selector)
-            && *of == stamp
-        {
-            return list.clone();
+        if let Some(list) = self.lists.read().get(selector, stamp) {
+            return list;
         }
         let mut list: Vec<(Home, SeriesId)> = index.matching(selector).into_iter().filter_map(|id| Some((index.home(id)?, id))).collect();
         list.sort_unstable();
         let list: Arc<[_]> = list.into();
-        let mut lists = self.lists.write();
-        if lists.len() >= LISTS {
-            lists.clear();
-        }
-        lists.insert(selector.clone(), (stamp, list.clone()));
+        self.lists.write().remember(selector, stamp, &list, self.limits.series_bytes() / LISTS_PART);
         list
     }
 }
