@@ -38,6 +38,12 @@ impl Simulation {
         self.sim.executor.run_until(until);
     }
 
+    /// Moves what is to come to a later wall-clock time, as if the simulation had begun that much later.
+    pub fn postpone(&mut self, by: Duration) {
+        let epoch = &mut self.sim.world().timeline.epoch;
+        *epoch = epoch.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX));
+    }
+
     /// Spans and logs of one service (by its place in the platform file) that have happened by now and were not taken before.
     pub fn take_exports(&mut self, service: usize) -> Vec<Export> {
         let until = self.now().div_f64(self.speed);

@@ -11,6 +11,10 @@ use watchfire_model::Timestamp;
 
 /// How far the simulation is advanced at a time while nobody asks.
 const STEP: Duration = Duration::from_millis(50);
+/// Simulated time that is gone through before it is seen whether somebody asks, or has had enough.
+const SLICE: Duration = Duration::from_millis(250);
+/// Who is this far behind, in real time, will not catch up: at this speed the simulation costs more than there is.
+const LATE: Duration = Duration::from_secs(2);
 /// The first batch leaves early, so that something is to be seen at once.
 const FIRST_BATCH: Duration = Duration::from_millis(350);
 const BATCH: Duration = Duration::from_secs(1);
@@ -20,7 +24,8 @@ const METRICS: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct DemoOptions {
     pub seed: u64,
-    /// Simulated seconds per second. Rates and waits between requests speed up; each request takes as long as it takes.
+    /// Simulated seconds per second. Rates and waits between requests speed up; each request takes as long as it takes. What the machine cannot
+    /// keep up with goes slower.
     pub speed: f64,
     pub scenario: Option<Scenario>,
     /// Overrides the platform's sampling ratios.
@@ -147,6 +152,7 @@ impl Thread {
         let DemoOptions { seed, speed, ref scenario, sampling, duration, .. } = self.options;
         let mut simulation = Simulation::new(&self.platform, seed, scenario.as_ref(), sampling, self.epoch, speed);
         let started = Instant::now();
+        let mut pace = Pace { started, speed, lost: Duration::ZERO };
         let services = self.platform.services.len();
         // Services export in turn, not all in one moment.
         let stagger = |period: Duration, service: usize| period.mul_f64(service as f64 / services as f64);
@@ -157,7 +163,7 @@ impl Thread {
             if duration.is_some_and(|limit| wall >= limit) {
                 break;
             }
-            simulation.run_until(wall.mul_f64(speed));
+            let behind = pace.keep(&mut simulation);
             for service in 0..services {
                 if simulation.is_down(service) {
                     continue;
@@ -172,11 +178,11 @@ impl Thread {
                     self.exporter.send(simulation.metrics_export(service));
                 }
             }
-            let mut wait = STEP;
+            let mut wait = if behind { Duration::ZERO } else { STEP };
             loop {
                 match questions.recv_timeout(wait) {
                     Ok(question) => {
-                        simulation.run_until(started.elapsed().mul_f64(speed));
+                        pace.keep(&mut simulation);
                         answer(&mut simulation, question);
                         wait = Duration::ZERO;
                     }
@@ -186,6 +192,32 @@ impl Thread {
             }
         }
         self.stop.cancel();
+    }
+}
+
+/// Moves a simulation along with the real time.
+struct Pace {
+    started: Instant,
+    speed: f64,
+    /// Real time that the simulation was too slow for.
+    lost: Duration,
+}
+
+impl Pace {
+    /// Catches up with the present, for one step's time at most: who asks meanwhile has an answer soon. Whether it is still behind.
+    fn keep(&mut self, simulation: &mut Simulation) -> bool {
+        let begun = Instant::now();
+        let target = begun.duration_since(self.started).saturating_sub(self.lost);
+        let target = Duration::try_from_secs_f64(target.as_secs_f64() * self.speed).unwrap_or(Duration::MAX);
+        while simulation.now() < target && begun.elapsed() < STEP {
+            simulation.run_until(target.min(simulation.now() + SLICE));
+        }
+        let behind = target.saturating_sub(simulation.now()).div_f64(self.speed);
+        if behind > LATE {
+            simulation.postpone(behind);
+            self.lost += behind;
+        }
+        !behind.is_zero()
     }
 }
 

@@ -188,3 +188,17 @@ fn names(request: &ExportTraceServiceRequest) -> Vec<String> {
         })
         .collect()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_speed_that_no_machine_keeps_up_with_the_platform_still_answers_and_stops() -> Result<(), Box<dyn std::error::Error>> {
+    let platform = load_platform("clientnest").map_err(|e| format!("{e:?}"))?;
+    let running = Simulator::start(&platform, DemoOptions { speed: 1e6, ..DemoOptions::default() }).await?;
+    let url = running.scrape_targets[0].url.clone();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let (status, _) = tokio::time::timeout(Duration::from_secs(10), get(&url)).await.map_err(|_| "no answer")??;
+        assert_eq!(status, 200);
+    }
+    tokio::time::timeout(Duration::from_secs(10), running.stop()).await.map_err(|_| "it does not stop")?;
+    Ok(())
+}
