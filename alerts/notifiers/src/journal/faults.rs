@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 /// Places, in the order a notice passes them.
-pub const POINTS: [&str; 11] = [
+pub const POINTS: [&str; 12] = [
     "commit",
     "queued",
     "append",
@@ -14,6 +14,7 @@ pub const POINTS: [&str; 11] = [
     "synced",
     "compact-write",
     "compact-rename",
+    "compact-renamed",
     "compact-remove",
     "send",
     "mark-sent",

@@ -222,7 +222,8 @@ impl SegmentLog {
         file.sync_all()?;
         self.faults.at("compact-rename")?;
         self.directory.rename(&temporary, &name)?;
-        self.directory.sync()?;
+        // Whether the new file or the older one is found after a crash is not known until then, so neither is gone on with.
+        self.faults.at("compact-renamed").and_then(|()| self.directory.sync()).inspect_err(|_| self.file = None)?;
         self.segment = number;
         self.sequence = sequence;
         self.length = length;

@@ -410,3 +410,35 @@ fn on_a_small_disk() {
     assert!(held(&recovered) == written.into_iter().collect());
     println!("small disk: done");
 }
+
+#[test]
+fn beside_a_file_that_was_renamed_and_may_not_last_nothing_is_appended() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let broken = Arc::new(AtomicBool::new(true));
+    let fails = broken.clone();
+    let faults = Faults::hook(move |point| match point {
+        "compact-renamed" if fails.load(Ordering::Relaxed) => Err(std::io::Error::other("no sync")),
+        _ => Ok(()),
+    });
+    let seen = || {
+        let mut seen: Vec<u8> = Vec::new();
+        let state = StateDirectory::open(&path).unwrap();
+        SegmentLog::open(state, NOW, Faults::default(), &mut |payload| seen.extend(payload)).unwrap();
+        seen
+    };
+    let (mut log, _) = SegmentLog::open(StateDirectory::open(&path).unwrap(), NOW, faults, &mut |_| {}).unwrap();
+    log.append([&b"1"[..], b"2"]).unwrap();
+    let whole = |records: &[u8]| records.iter().map(|r| vec![*r]).collect::<Vec<_>>().into_iter();
+    assert!(log.rewrite(whole(b"12")).is_err());
+    // Which of the two files a crash would leave is not known: what is appended to the older one could be followed by what is older still.
+    let appended = log.append([&b"3"[..]]).is_ok();
+    drop(log);
+    assert_eq!(seen().last(), Some(if appended { &b'3' } else { &b'2' }));
+    broken.store(false, Ordering::Relaxed);
+    let (mut log, _) = SegmentLog::open(StateDirectory::open(&path).unwrap(), NOW, Faults::default(), &mut |_| {}).unwrap();
+    log.rewrite(whole(b"123")).unwrap();
+    log.append([&b"4"[..]]).unwrap();
+    drop(log);
+    assert_eq!(seen(), b"1234");
+}
