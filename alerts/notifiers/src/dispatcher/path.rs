@@ -136,13 +136,10 @@ fn look(path: &Arc<PathState>, now: Timestamp) {
 async fn settle(shared: &Shared, path: &PathState, drops: Vec<String>, silenced: Vec<(String, u64)>) {
     let counter = shared.meter.counter("watchfire_notifications_dropped_total", &[("path", &path.traits.name), ("reason", "silenced")]);
     {
-        let mut status = path.status.lock();
-        status.counted_silences.retain(|entry| silenced.contains(entry));
-        for entry in silenced {
-            if status.counted_silences.insert(entry) {
-                counter.add(1);
-            }
-        }
+        let counted = &mut path.status.lock().counted_silences;
+        let silenced: BTreeSet<_> = silenced.into_iter().collect();
+        counter.add(silenced.difference(counted).count() as u64);
+        *counted = silenced;
     }
     if !drops.is_empty() {
         shared.journal.commit_async(vec![Change::Dropped { path: path.traits.name.clone(), fingerprints: drops }]).await;
