@@ -10,6 +10,17 @@ use watchfire_model::{Metadata, MetricKind, SeriesId};
 
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// Families of one target. Once there are so many, all are forgotten after the scrape and learned anew with the next one: a target that names others
+/// every time must not fill the memory. Those beyond have no type in that scrape.
+const MAX_FAMILIES: usize = 20_000;
+
+#[derive(Default)]
+struct Family {
+    metadata: Metadata,
+    /// Noted as changed in this scrape.
+    changed: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Comment,
@@ -49,9 +60,9 @@ pub struct SeriesCache {
     pub(crate) live: usize,
     /// Live series of a target this one continues, to be ended or taken over by its first scrape.
     pub(crate) inherited: Vec<SeriesId>,
-    families: HashMap<String, Metadata>,
+    families: HashMap<String, Family>,
     pub(crate) texts: Texts,
-    pub(crate) changed_families: Vec<String>,
+    changed_families: Vec<String>,
 }
 
 impl SeriesCache {
@@ -126,15 +137,20 @@ impl SeriesCache {
         self.follow(entry);
     }
 
-    /// Forgets entries not met in this epoch once they are the greater part.
+    /// Forgets entries not met in this epoch once they are the greater part, and families with what was said of them where there are too many.
     pub(crate) fn shrink(&mut self) {
-        let kept = self.entries.iter().filter(|e| e.seen == self.epoch).count();
-        if self.entries.len() - kept <= kept + 64 {
+        let too_many = self.families.len() >= MAX_FAMILIES;
+        if too_many {
+            self.families = HashMap::default();
+        }
+        let stays = |entry: &Entry| entry.seen == self.epoch && !(too_many && entry.kind == Kind::Comment);
+        let kept = self.entries.iter().filter(|e| stays(e)).count();
+        if self.entries.len() - kept <= kept + 64 && !too_many {
             return;
         }
         let mut renamed = vec![NONE; self.entries.len()];
         let mut fresh = SeriesCache::new();
-        for (old, entry) in self.entries.iter().enumerate().filter(|(_, e)| e.seen == self.epoch) {
+        for (old, entry) in self.entries.iter().enumerate().filter(|(_, e)| stays(e)) {
             let new = fresh.insert(self.text(entry), entry.kind, entry.id);
             renamed[old] = new;
             let (start, length) = (fresh.entries[new as usize].start, entry.length);
@@ -149,8 +165,10 @@ impl SeriesCache {
         self.previous = NONE;
     }
 
-    /// Forgets every line; families stay.
+    /// Forgets every line and every family.
     pub(crate) fn clear(&mut self) {
+        self.families = HashMap::default();
+        self.changed_families = Vec::new();
         self.arena = Vec::new();
         self.entries = Vec::new();
         self.index = HashTable::new();
@@ -163,27 +181,47 @@ impl SeriesCache {
         self.entries.iter().filter(|e| e.live).map(|e| e.id).chain(self.inherited.iter().copied())
     }
 
+    /// Whether the failed scrapes of a target left more behind than its good ones did.
+    pub(crate) fn is_littered(&self, lived: usize) -> bool {
+        self.entries.len() > 4 * lived + 4096 || self.families.len() >= MAX_FAMILIES
+    }
+
     pub(crate) fn describe(&mut self, family: &str, change: impl FnOnce(&mut Metadata) -> bool) {
-        let changed = match self.families.get_mut(family) {
-            Some(metadata) => change(metadata),
-            None => change(self.families.entry(family.to_owned()).or_default()),
-        };
-        if changed && !self.changed_families.iter().any(|f| f == family) {
+        if !self.families.contains_key(family) {
+            if self.families.len() >= MAX_FAMILIES {
+                return;
+            }
+            self.families.insert(family.to_owned(), Family::default());
+        }
+        let Some(known) = self.families.get_mut(family) else { return };
+        if change(&mut known.metadata) && !std::mem::replace(&mut known.changed, true) {
             self.changed_families.push(family.to_owned());
         }
     }
 
-    pub(crate) fn family(&self, name: &str) -> Option<&Metadata> {
-        self.families.get(name)
+    #[cfg(test)]
+    pub(crate) fn families(&self) -> usize {
+        self.families.len()
+    }
+
+    /// Families that changed since this was asked last.
+    pub(crate) fn take_changed(&mut self) -> Vec<(String, Metadata)> {
+        let names = std::mem::take(&mut self.changed_families);
+        let changed = names.into_iter().filter_map(|name| {
+            let known = self.families.get_mut(&name)?;
+            known.changed = false;
+            Some((name, known.metadata.clone()))
+        });
+        changed.collect()
     }
 
     /// The type of the family a sample belongs to, by its name or its name without the suffix of its type.
     pub(crate) fn kind_of(&self, name: &str) -> MetricKind {
         if let Some(family) = self.families.get(name) {
-            return family.kind;
+            return family.metadata.kind;
         }
         let suffixes = ["_bucket", "_count", "_sum", "_total", "_info", "_gcount", "_gsum"];
-        suffixes.iter().find_map(|s| self.families.get(name.strip_suffix(s)?)).map_or(MetricKind::Unknown, |f| f.kind)
+        suffixes.iter().find_map(|s| self.families.get(name.strip_suffix(s)?)).map_or(MetricKind::Unknown, |f| f.metadata.kind)
     }
 }
 

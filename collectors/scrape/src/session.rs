@@ -101,10 +101,8 @@ impl<'a> Session<'a> {
             exemplar.at = time.map_or(at, |time| Timestamp(time).saturating_add(carried));
             self.sink.exemplar(id, exemplar);
         }
-        for family in std::mem::take(&mut self.cache.changed_families) {
-            if let Some(metadata) = self.cache.family(&family) {
-                self.sink.describe(&family, metadata.clone());
-            }
+        for (family, metadata) in self.cache.take_changed() {
+            self.sink.describe(&family, metadata);
         }
         self.cache.shrink();
         total
@@ -121,7 +119,7 @@ impl<'a> Session<'a> {
         self.cache.live = 0;
         self.cache.inherited = Vec::new();
         // A target that fails with new lines every time must not fill the memory.
-        if self.cache.entries.len() > 4 * lived + 4096 {
+        if self.cache.is_littered(lived) {
             self.cache.clear();
         }
         self.sink.append(self.rules.origin, at, now, &row)

@@ -178,6 +178,24 @@ fn a_steady_page_means_the_same_at_every_scrape() {
 }
 
 #[test]
+fn a_target_that_names_other_families_at_every_scrape_fills_no_memory() {
+    let mut target = Target::new();
+    for round in 0..5 {
+        let named: String = (0..9_000).map(|i| format!("# TYPE f{round}_{i} gauge\n")).collect();
+        for format in [Format::Text, Format::OpenMetrics] {
+            let page = format!(
+                "{named}# TYPE h histogram\nh_bucket{{le=\"1\",r=\"{round}\"}} 1\nh_bucket{{le=\"+Inf\"}} 1\nh_sum 1\nh_count 1\n# EOF\n"
+            );
+            assert_eq!(target.scrape(format, page.as_bytes()).map(|c| c.scraped), Ok(4));
+        }
+        // A page that breaks off leaves no more behind.
+        assert!(target.scrape(Format::Text, format!("{}x", named.replace('f', "broken")).as_bytes()).is_err());
+    }
+    assert!(target.cache.families() <= 20_000, "{} families", target.cache.families());
+    assert_eq!(target.values("h_bucket{le=\"1.0\", r=\"4\"}").len(), 3, "the type of what it always names is known");
+}
+
+#[test]
 fn a_name_that_begins_another_is_not_mistaken_for_it() {
     let mut target = Target::new();
     target.scrape(Format::Text, b"a 1\nab 2\n").unwrap();
