@@ -77,3 +77,57 @@ fn a_run_whose_clock_was_ahead_leaves_no_alert_that_starts_in_the_future() {
     world.pass(15);
     assert_eq!(told(&world.round(&[("api", 0.0), ("web", 0.5)])), [("web".to_owned(), NoticeState::Firing)]);
 }
+
+#[test]
+fn alerts_go_on_after_a_restart_where_they_stood() {
+    let mut world = World::new(ERRORS);
+    let mut records = Vec::new();
+    for _ in 0..3 {
+        world.round(&[("api", 0.5), ("slow", if world.now() > world.start { 0.5 } else { 0.0 })]);
+        records = world.evaluator.records();
+        world.pass(15);
+    }
+    let before: Vec<_> = world.evaluator.board().iter().map(|a| (a.labels.clone(), a.state, a.active_at, a.fired_at)).collect();
+    assert_eq!(before.len(), 2);
+    let text = serde_json::to_string(&records).expect("writes");
+    let records: Vec<AlertRecord> = serde_json::from_str(&text).expect("reads");
+
+    // Ten minutes down; the store is empty afterwards.
+    world.pass(600);
+    let store = Arc::new(MemorySeries::new());
+    world.store = store.clone();
+    world.evaluator = World::evaluator(ERRORS, EvaluatorSettings::default(), &world.clock, &store, &world.topology, &world.meter);
+    world.evaluator.restore(records);
+    let outcome = world.evaluator.tick();
+    assert!(outcome.notices.is_empty(), "no data is not recovery: {:?}", outcome.notices);
+    let after: Vec<_> = world.evaluator.board().iter().map(|a| (a.labels.clone(), a.state, a.active_at, a.fired_at)).collect();
+    assert_eq!(before, after);
+    assert!(world.evaluator.board().iter().all(|a| a.unconfirmed), "and nothing says that they still hold");
+    // The pending one had fifteen of its thirty seconds behind it; the outage does not count.
+    world.pass(15);
+    let outcome = world.round(&[("api", 0.5), ("slow", 0.5)]);
+    assert_eq!(told(&outcome), [("slow".to_owned(), NoticeState::Firing)], "and the firing one is not told again");
+    assert!(world.evaluator.board().iter().all(|a| !a.unconfirmed));
+    world.pass(15);
+    let outcome = world.round(&[("api", 0.0), ("slow", 0.5)]);
+    assert_eq!(told(&outcome), [("api".to_owned(), NoticeState::Resolved)], "data that are back end it at once");
+}
+
+#[test]
+fn pending_alerts_do_not_outlive_a_long_outage_and_firing_ones_do() {
+    let mut world = World::new(ERRORS);
+    world.round(&[("api", 0.5), ("web", 0.0)]);
+    world.pass(30);
+    world.round(&[("api", 0.5), ("web", 0.5)]);
+    let records = world.evaluator.records();
+    world.pass(7200);
+    world.store = Arc::new(MemorySeries::new());
+    let settings = EvaluatorSettings::default();
+    world.evaluator = World::evaluator(ERRORS, settings, &world.clock, &world.store, &world.topology, &world.meter);
+    world.evaluator.restore(records);
+    let states: Vec<_> = world.evaluator.board().iter().map(|a| (a.labels.value("service").to_owned(), a.state)).collect();
+    assert_eq!(states, [("api".to_owned(), AlertState::Firing)]);
+    assert_eq!(world.evaluator.tick().removed.len(), 1);
+    assert_eq!(world.idle(19).0, 0);
+    assert_eq!(world.idle(1), (1, 1), "data that never come back end it after a while");
+}
