@@ -311,9 +311,10 @@ pub fn to_schema(h: &mut NativeHistogram, schema: i32) {
     h.schema = schema;
 }
 
-/// Bounds both lists have, ascending.
+/// Bounds both lists have; all are ascending.
 pub fn common_bounds(a: &[f64], b: &[f64]) -> Vec<f64> {
-    a.iter().copied().filter(|bound| b.contains(bound)).collect()
+    let is_in_both = |bound: &f64| b.get(b.partition_point(|other| other < bound)) == Some(bound);
+    a.iter().copied().filter(is_in_both).collect()
 }
 
 /// Custom buckets under fewer bounds.
