@@ -70,6 +70,25 @@ fn histograms_that_are_derived_from_spans_count_in_full() {
 }
 
 #[test]
+fn what_senders_say_of_themselves_counts_as_memory_and_goes_with_their_spans() {
+    let limits = StoreLimits { memory_bytes: 32 << 20, ..StoreLimits::default() };
+    let mut bench = Bench::with(limits, SignalSettings::default());
+    for sender in 0..1000u128 {
+        let of_sender = |id: u64| span(sender, id, 0, "op", SERVER);
+        let mut sent = resource_spans("svc", vec![of_sender(1), of_sender(2).fails("once in a while")]);
+        let resource = sent.resource.as_mut().expect("a resource");
+        resource.attributes.push(text("process.command_args", &format!("{sender:064}").repeat(1000)));
+        bench.request(vec![sent]);
+    }
+    bench.engine.settle();
+    let usage = bench.store.usage();
+    // 64 kB for each of a thousand senders do not fit.
+    assert!(usage.spans_evicted > 1000 && usage.span_bytes <= (32 << 20) / 2, "{usage:?}");
+    // Of some only the span that failed is left.
+    assert!(usage.spans_held > 200 && usage.span_bytes >= usage.spans_held * 30_000, "{usage:?}");
+}
+
+#[test]
 fn spans_make_room_for_series_logs_and_tables_and_nothing_is_refused() {
     let limits = StoreLimits { memory_bytes: 16 << 20, ..StoreLimits::default() };
     let mut bench = Bench::with(limits, SignalSettings::default());

@@ -5,6 +5,7 @@ use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, 
 use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use watchfire_model::SpanView;
 
 /// Bytes after which a block is closed.
@@ -72,18 +73,22 @@ pub(crate) struct Block {
     /// First row within the segment.
     pub first: u32,
     body: ArcSwap<Body>,
+    /// Bytes that are counted for it; none once it was let go.
+    counted: AtomicUsize,
 }
 
 impl Block {
     pub fn new(first: u32, bytes: Vec<u8>) -> Self {
-        Block { first, body: ArcSwap::from_pointee(Body::Plain(bytes)) }
+        let block = Block { first, body: ArcSwap::from_pointee(Body::Plain(bytes)), counted: AtomicUsize::new(0) };
+        block.counted.store(block.bytes(), Ordering::Relaxed);
+        block
     }
 
-    /// Compresses in place; readers see the old form until it is done. Returns the bytes saved. The buffer goes to `spare` if nobody reads it.
+    /// Compresses in place; readers see the old form until it is done. Returns the bytes that count no more. The buffer goes to `spare` if nobody
+    /// reads it.
     pub fn pack(&self, spare: &Spare) -> usize {
         let body = self.body.load_full();
         let Body::Plain(bytes) = &*body else { return 0 };
-        let held = self.bytes();
         let kept = match packed(bytes) {
             Some(packed) => Body::Packed(packed, bytes.len()),
             None => Body::Plain(bytes.as_slice().to_vec()),
@@ -92,7 +97,15 @@ impl Block {
         if let Ok(Body::Plain(buffer)) = Arc::try_unwrap(body) {
             spare.give(buffer);
         }
-        held.saturating_sub(self.bytes())
+        let packed = self.bytes();
+        // Its segment may have gone meanwhile, and all that was counted for it with it.
+        let counted = self.counted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |counted| (counted > packed).then_some(packed));
+        counted.map_or(0, |counted| counted - packed)
+    }
+
+    /// Lets go of what is counted for it: so many bytes.
+    pub fn let_go(&self) -> usize {
+        self.counted.swap(0, Ordering::Relaxed)
     }
 
     /// The bodies as one run of bytes.

@@ -40,6 +40,8 @@ use watchfire_model::{
 /// Resources and scopes found by their bytes.
 const RESOURCES: usize = 10_000;
 const SCOPES: usize = 10_000;
+/// Part of the memory for spans that each of the two may take.
+const INTERNED_PART: usize = 32;
 /// Size of the join (4.5 MiB, 131,072 halves) and of the memory of spans seen lately (1 MiB, 262,144 spans).
 const JOIN_BITS: u32 = 15;
 const REPEAT_BITS: u32 = 14;
@@ -97,6 +99,8 @@ pub struct SpanEngine {
     pub(super) notable: Vec<u128>,
 
     pub(super) resource: Arc<Resource>,
+    /// Bytes of it, and of the scope, that no segment counts yet.
+    pub(super) uncounted: usize,
     pub(super) service: u32,
     pub(super) scope: Arc<Scope>,
     pub(super) no_scope: Arc<Scope>,
@@ -147,8 +151,8 @@ impl SpanEngine {
             layers: Layers::default(),
             nesting: Nesting::default(),
             repeats: Repeats::new(REPEAT_BITS),
-            resources: Interned::new(RESOURCES),
-            scopes: Interned::new(SCOPES),
+            resources: Interned::new(RESOURCES, held.span_bytes() / INTERNED_PART),
+            scopes: Interned::new(SCOPES, held.span_bytes() / INTERNED_PART),
             open: Open::new(),
             sealed: VecDeque::new(),
             pending: Vec::with_capacity(BATCH),
@@ -156,6 +160,7 @@ impl SpanEngine {
             scope_key: Vec::new(),
             notable: Vec::new(),
             resource,
+            uncounted: 0,
             service,
             scope: Arc::default(),
             no_scope: Arc::default(),
@@ -213,6 +218,7 @@ impl SpanEngine {
     fn place_resource(&mut self) {
         if self.places.0 != self.open.epoch {
             self.places = (self.open.epoch, self.open.add_resource(&self.resource), self.open.add_scope(&self.scope));
+            self.open.own_bytes += std::mem::take(&mut self.uncounted);
         }
     }
 
@@ -236,6 +242,8 @@ impl SpanEngine {
             + self.layers.bytes()
             + self.nesting.bytes()
             + self.repeats.bytes()
+            + self.resources.bytes()
+            + self.scopes.bytes()
             + self.open.bodies.capacity()
     }
 }
@@ -253,8 +261,10 @@ impl SpanVisitor for SpanEngine {
         }
         seen.simulated = identity.simulated;
         let service = seen.name.clone();
-        self.resource =
-            self.resources.get(resource.raw, || Resource { raw: resource.raw.into(), service, version: identity.version.into() });
+        let make = || Resource { raw: resource.raw.into(), service, version: identity.version.into() };
+        let (resource, new) = self.resources.get(resource.raw, make);
+        self.uncounted = if new { resource.raw.len() } else { 0 };
+        self.resource = resource;
         // Spans without a scope of their own must not inherit that of the resource before.
         self.scope = self.no_scope.clone();
         self.places.0 = 0;
@@ -266,7 +276,9 @@ impl SpanVisitor for SpanEngine {
         self.scope_key.push(0);
         self.scope_key.extend_from_slice(version.as_bytes());
         let key = &self.scope_key;
-        self.scope = self.scopes.get(key, || Scope::new(name, version, key));
+        let (scope, new) = self.scopes.get(key, || Scope::new(name, version, key));
+        self.uncounted += if new { 2 * key.len() } else { 0 };
+        self.scope = scope;
         self.places.0 = 0;
     }
 

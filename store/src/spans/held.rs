@@ -20,11 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use watchfire_model::{Counter, Meter};
 
-/// Receives segments when they are sealed: the seam to history on disk. Called on the ingest thread; must not block.
-pub trait SegmentSink: Send + Sync {
-    fn sealed(&self, segment: &Arc<Segment>);
-}
-
 /// A set that forgets its oldest members.
 #[derive(Debug)]
 pub(crate) struct Recent {
@@ -88,7 +83,6 @@ pub(crate) struct Held {
     rescued: Mutex<Rescued>,
     pub notable: Mutex<Recent>,
     pub pinned: Mutex<Recent>,
-    pub sink: Mutex<Option<Arc<dyn SegmentSink>>>,
     evicted_ordinary: Counter,
     evicted_notable: Counter,
     evicted_pinned: Counter,
@@ -109,7 +103,6 @@ impl Held {
             rescued: Mutex::default(),
             notable: Mutex::new(Recent::new(limits.notable)),
             pinned: Mutex::new(Recent::new(limits.pinned)),
-            sink: Mutex::new(None),
             evicted_ordinary: evicted("ordinary"),
             evicted_notable: evicted("error_or_slow"),
             evicted_pinned: evicted("pinned"),
@@ -126,6 +119,11 @@ impl Held {
         self.bytes.load(Ordering::Relaxed) + rescued.notable_bytes + rescued.pinned_bytes
     }
 
+    /// Their part of the memory.
+    pub fn span_bytes(&self) -> usize {
+        self.limits.span_bytes()
+    }
+
     pub fn retention(&self) -> std::time::Duration {
         self.limits.retention
     }
@@ -135,8 +133,13 @@ impl Held {
     }
 
     pub fn saved(&self, bytes: usize) {
-        // Saturating: a block may be counted packed when its segment went before the packing was done.
-        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| Some(held.saturating_sub(bytes)));
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// A live segment goes.
+    pub fn lets_go(&self, segment: &Segment) {
+        self.live.fetch_sub(segment.len() as u64, Ordering::Relaxed);
+        self.saved(segment.column_bytes() + segment.blocks.iter().map(|block| block.let_go()).sum::<usize>());
     }
 
     pub fn spans(&self) -> u64 {
@@ -223,5 +226,24 @@ impl Held {
             self.rescued_spans.fetch_sub(oldest.len() as u64, Ordering::Relaxed);
             self.evicted_pinned.add(oldest.len() as u64);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::block::Block;
+    use super::*;
+
+    #[test]
+    fn a_segment_that_goes_before_it_is_packed_takes_no_more_along_than_was_counted_for_it() {
+        let held = Held::new(&StoreLimits::default(), &Meter::new());
+        let block = Arc::new(Block::new(0, vec![7; 100_000]));
+        let segment = Segment::of_block(block.clone());
+        held.grew(1_000);
+        held.grew(block.bytes() + segment.column_bytes());
+        held.live.fetch_add(segment.len() as u64, Ordering::Relaxed);
+        held.lets_go(&segment);
+        held.saved(block.pack(&held.spare));
+        assert_eq!(held.bytes(), 1_000);
     }
 }

@@ -71,33 +71,101 @@ impl Keyed for Scope {
     }
 }
 
-/// A set of shared values. Values nobody else holds are dropped when the set is full.
+/// A set of shared values, bounded by number and bytes. Values nobody else holds are dropped when the set is full.
 pub(crate) struct Interned<T> {
     limit: usize,
+    most_bytes: usize,
     table: HashTable<Arc<T>>,
+    bytes: usize,
+    /// New values that come without a place before it is looked for what nobody holds any more: a look at all of them must not be the price of each.
+    wait: usize,
     hasher: FixedState,
 }
 
+/// Bytes of a value: its key twice, roughly, and what holds it.
+fn size(value: &impl Keyed) -> usize {
+    value.key().len() + 128
+}
+
 impl<T: Keyed> Interned<T> {
-    pub fn new(limit: usize) -> Self {
-        Interned { limit, table: HashTable::new(), hasher: FixedState::default() }
+    pub fn new(limit: usize, most_bytes: usize) -> Self {
+        Interned { limit, most_bytes, table: HashTable::new(), bytes: 0, wait: 0, hasher: FixedState::default() }
     }
 
-    /// The value with this key, made by `make` if it is new.
-    pub fn get(&mut self, key: &[u8], make: impl FnOnce() -> T) -> Arc<T> {
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The value with this key, made by `make` if it is new, and whether it is.
+    pub fn get(&mut self, key: &[u8], make: impl FnOnce() -> T) -> (Arc<T>, bool) {
         let hash = self.hasher.hash_one(key);
         if let Some(found) = self.table.find(hash, |held| held.key() == key) {
-            return found.clone();
-        }
-        if self.table.len() >= self.limit {
-            self.table.retain(|held| Arc::strong_count(held) > 1);
+            return (found.clone(), false);
         }
         let made = Arc::new(make());
+        if !self.has_room(&*made) {
+            self.make_room();
+        }
         // Still full of values in use: the new one lives as long as its segment and is not found again. Correct, only not shared.
-        if self.table.len() < self.limit {
+        if self.has_room(&*made) {
             let hasher = &self.hasher;
+            self.bytes += size(&*made);
             self.table.insert_unique(hash, made.clone(), |held| hasher.hash_one(held.key()));
         }
-        made
+        (made, true)
+    }
+
+    fn has_room(&self, value: &T) -> bool {
+        self.table.len() < self.limit && self.bytes + size(value) <= self.most_bytes
+    }
+
+    fn make_room(&mut self) {
+        if self.wait > 0 {
+            self.wait -= 1;
+            return;
+        }
+        let (before, mut bytes) = (self.table.len(), 0);
+        self.table.retain(|held| {
+            let used = Arc::strong_count(held) > 1;
+            bytes += if used { size(&**held) } else { 0 };
+            used
+        });
+        self.bytes = bytes;
+        self.wait = (before / 4).saturating_sub(before - self.table.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(n: usize) -> Scope {
+        let key = format!("{n:0100}");
+        Scope::new("", "", key.as_bytes())
+    }
+
+    fn get(table: &mut Interned<Scope>, n: usize) -> (Arc<Scope>, bool) {
+        let made = scope(n);
+        table.get(made.key(), || scope(n))
+    }
+
+    #[test]
+    fn what_nobody_holds_makes_room_and_what_finds_none_is_not_shared() {
+        let mut table = Interned::new(100, 1 << 20);
+        let held: Vec<_> = (0..100).map(|n| get(&mut table, n).0).collect();
+        assert!((0..100).all(|n| !get(&mut table, n).1));
+        assert!((0..2).all(|_| get(&mut table, 100).1), "there is no room for it");
+        drop(held);
+        let new = (101..200).map(|n| get(&mut table, n)).last().map(|(last, _)| last);
+        assert!(new.is_some() && !get(&mut table, 199).1 && get(&mut table, 0).1);
+    }
+
+    #[test]
+    fn bytes_are_bounded_too() {
+        let mut table = Interned::new(10_000, 10_000);
+        let held: Vec<_> = (0..100).map(|n| get(&mut table, n).0).collect();
+        assert!(table.bytes() > 5_000 && table.bytes() <= 10_000);
+        assert!(!get(&mut table, 0).1 && get(&mut table, 99).1);
+        drop(held);
     }
 }

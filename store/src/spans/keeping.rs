@@ -3,7 +3,6 @@
 use super::engine::SpanEngine;
 use super::held::Snapshot;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// At most four snapshots a second, and new operations are published after half a second.
 const SNAPSHOT_MILLIS: i64 = 250;
@@ -19,11 +18,7 @@ impl SpanEngine {
             self.sealer.pack(block);
         }
         let segment = Arc::new(self.open.seal(self.now));
-        let columns = segment.bytes() - segment.blocks.iter().map(|b| b.bytes()).sum::<usize>();
-        self.held.grew(columns);
-        if let Some(sink) = &*self.held.sink.lock() {
-            sink.sealed(&segment);
-        }
+        self.held.grew(segment.column_bytes());
         self.sealed.push_back(segment);
     }
 
@@ -34,8 +29,7 @@ impl SpanEngine {
             && let Some(oldest) = self.sealed.pop_front()
         {
             changed = true;
-            self.held.live.fetch_sub(oldest.len() as u64, Ordering::Relaxed);
-            self.held.saved(oldest.bytes());
+            self.held.lets_go(&oldest);
             self.sealer.evict(oldest);
         }
         if self.sealed.is_empty() && self.held.over_budget() {
@@ -46,8 +40,7 @@ impl SpanEngine {
             && let Some(oldest) = self.sealed.pop_front()
         {
             changed = true;
-            self.held.live.fetch_sub(oldest.len() as u64, Ordering::Relaxed);
-            self.held.saved(oldest.bytes());
+            self.held.lets_go(&oldest);
             self.held.evicted_age.add(oldest.len() as u64);
         }
         if changed {

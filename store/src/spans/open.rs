@@ -31,6 +31,8 @@ pub(crate) struct Open {
     operations: Vec<Arc<Operation>>,
     resources: Vec<Arc<Resource>>,
     scopes: Vec<Arc<Scope>>,
+    /// Bytes of resources and scopes that came first with this segment.
+    pub own_bytes: usize,
     /// Counts segments; dictionary places of an older segment are void.
     pub epoch: u32,
     received: Option<(Timestamp, Timestamp)>,
@@ -47,6 +49,7 @@ impl Open {
             operations: Vec::new(),
             resources: Vec::new(),
             scopes: Vec::new(),
+            own_bytes: 0,
             epoch: 1,
             received: None,
         }
@@ -89,7 +92,7 @@ impl Open {
 
     pub fn is_full(&self) -> bool {
         self.rows.len() >= SEGMENT_ROWS
-            || self.block_bytes + self.bodies.len() >= SEGMENT_BYTES
+            || self.block_bytes + self.bodies.len() + self.own_bytes >= SEGMENT_BYTES
             || self.resources.len() >= 60_000
             || self.scopes.len() >= 60_000
     }
@@ -106,6 +109,7 @@ impl Open {
             resources: self.resources.as_slice().into(),
             scopes: self.scopes.as_slice().into(),
             blocks: blocks.into(),
+            own_bytes: self.own_bytes,
             received: self.received.unwrap_or((now, now)),
         }
     }
@@ -120,6 +124,7 @@ impl Open {
         self.operations.clear();
         self.resources.clear();
         self.scopes.clear();
+        self.own_bytes = 0;
         self.epoch = self.epoch.wrapping_add(1).max(1);
         self.received = None;
         segment

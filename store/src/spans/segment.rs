@@ -4,7 +4,7 @@ use super::block::{BLOCK_BYTES, Block, Spare};
 use super::intern::{Operation, Resource, Scope};
 use super::open::Row;
 use std::sync::Arc;
-use watchfire_model::{SpanId, SpanKind, SpanStatus, Timestamp, TraceId};
+use watchfire_model::{SpanId, SpanKind, SpanStatus, Timestamp};
 
 /// Rows after which a segment is sealed.
 pub(crate) const SEGMENT_ROWS: usize = 8192;
@@ -93,14 +93,16 @@ impl Columns {
     }
 }
 
-/// Sealed spans. What history would write to disk, and what every reading of spans goes through.
+/// Sealed spans: what every reading of spans goes through.
 #[derive(Debug)]
-pub struct Segment {
+pub(crate) struct Segment {
     pub(crate) columns: Columns,
     pub(crate) operations: Box<[Arc<Operation>]>,
     pub(crate) resources: Box<[Arc<Resource>]>,
     pub(crate) scopes: Box<[Arc<Scope>]>,
     pub(crate) blocks: Box<[Arc<Block>]>,
+    /// Bytes of resources and scopes that no segment before this one had.
+    pub(crate) own_bytes: usize,
     /// When the first and the last span arrived.
     pub(crate) received: (Timestamp, Timestamp),
 }
@@ -111,21 +113,17 @@ impl Segment {
         self.columns.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// When the first and the last span arrived.
-    pub fn received(&self) -> (Timestamp, Timestamp) {
-        self.received
-    }
-
-    /// Bytes held; resources shared with other segments are not counted.
+    /// Bytes held; resources that other segments had before are theirs.
     pub fn bytes(&self) -> usize {
+        self.column_bytes() + self.blocks.iter().map(|b| b.bytes()).sum::<usize>()
+    }
+
+    /// Bytes beside those of the blocks.
+    pub(crate) fn column_bytes(&self) -> usize {
         size_of::<Self>()
             + self.len() * ROW_BYTES
-            + 8 * (self.operations.len() + self.resources.len() + self.scopes.len())
-            + self.blocks.iter().map(|b| 8 + b.bytes()).sum::<usize>()
+            + self.own_bytes
+            + 8 * (self.operations.len() + self.resources.len() + self.scopes.len() + self.blocks.len())
     }
 
     /// The span of one row, without its body.
@@ -169,7 +167,10 @@ impl Segment {
         if keep.is_empty() {
             return None;
         }
-        let columns = self.columns.picked(keep);
+        let mut columns = self.columns.picked(keep);
+        let operations = used(&mut columns.operations, &self.operations);
+        let resources = used(&mut columns.resources, &self.resources);
+        let scopes = used(&mut columns.scopes, &self.scopes);
         let mut blocks = Vec::new();
         let mut bytes = spare.take();
         let (mut first, mut done) = (0u32, 0u32);
@@ -194,19 +195,49 @@ impl Segment {
             blocks.push(Arc::new(block));
         }
         Some(Segment {
+            own_bytes: self.own_bytes.min(resources.iter().map(|r| r.raw.len()).sum()),
             columns,
-            operations: self.operations.clone(),
-            resources: self.resources.clone(),
-            scopes: self.scopes.clone(),
+            operations,
+            resources,
+            scopes,
             blocks: blocks.into(),
             received: self.received,
         })
     }
+
+    #[cfg(test)]
+    pub(crate) fn of_block(block: Arc<Block>) -> Self {
+        let columns = Columns::default();
+        let blocks = [block].into();
+        Segment {
+            columns,
+            operations: [].into(),
+            resources: [].into(),
+            scopes: [].into(),
+            blocks,
+            own_bytes: 0,
+            received: Default::default(),
+        }
+    }
+}
+
+/// The part of a dictionary that a column of places in it uses, to which the places then point.
+fn used<T>(places: &mut [u16], all: &[Arc<T>]) -> Box<[Arc<T>]> {
+    let mut kept = Vec::new();
+    let mut renamed: Vec<Option<u16>> = vec![None; all.len()];
+    for place in places {
+        let held = usize::from(*place);
+        *place = *renamed[held].get_or_insert_with(|| {
+            kept.push(all[held].clone());
+            (kept.len() - 1) as u16
+        });
+    }
+    kept.into()
 }
 
 /// One span, as far as the columns know it.
 #[derive(Clone, Copy, Debug)]
-pub struct SpanRow<'a> {
+pub(crate) struct SpanRow<'a> {
     pub(crate) segment: &'a Segment,
     pub(crate) row: usize,
 }
@@ -214,10 +245,6 @@ pub struct SpanRow<'a> {
 impl<'a> SpanRow<'a> {
     pub(crate) fn trace(&self) -> u128 {
         self.segment.columns.trace_ids[self.row]
-    }
-
-    pub fn trace_id(&self) -> TraceId {
-        TraceId(self.trace().to_be_bytes())
     }
 
     pub fn span_id(&self) -> SpanId {
