@@ -13,11 +13,9 @@ const LIMIT: usize = 100;
 const MOST: usize = 10_000;
 /// Spans looked at for one question, newest first. The answer's `searched` says how many traces that were.
 const SPANS: usize = 2_000_000;
-/// Bodies decoded for one question about attributes.
-const BODIES: usize = 300_000;
 /// Services named per trace.
 const SERVICES: usize = 16;
-/// A trace whose newest span is this much older than all that follows has been seen whole, nanoseconds.
+/// A trace of which so many segments in a row, counted from the newest, hold no span has been seen whole.
 const SETTLED_SEGMENTS: usize = 8;
 
 #[derive(Default)]
@@ -140,7 +138,6 @@ fn rows_with_attributes(
             r.start() >= from && r.start() <= until && wanted.as_ref().is_none_or(|w| w[segment.columns.operations[r.row] as usize])
         })
         .map(|r| r.row)
-        .take(BODIES)
         .collect();
     let mut rows = HashSet::default();
     segment.bodies(candidates, |row, body| {

@@ -28,8 +28,8 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 use watchfire_model::{
-    Appended, Counter, Exemplar, Labels, MAX_AHEAD, Metadata, Meter, MetricKind, OriginId, OwnSeries, SeriesId, SeriesSink,
-    Timestamp, Value,
+    Appended, Counter, Exemplar, Labels, MAX_AHEAD, Metadata, Meter, MetricKind, OriginId, OwnSeries, SeriesId, SeriesSink, Timestamp,
+    Value,
 };
 
 /// Dead series whose labels are remembered, so that a writer that cached the id can come back.

@@ -14,10 +14,13 @@ use watchfire_model::{Exemplar, Labels, Metadata, Selector, SeriesId, SeriesSour
 const LISTS: usize = 1024;
 const LISTS_PART: usize = 16;
 
+/// The series that a selector means, by home.
+type List = Arc<[(Home, SeriesId)]>;
+
 /// Id lists of selectors, and for which state of the index they stand.
 #[derive(Default)]
 pub(super) struct Lists {
-    by_selector: HashMap<Selector, (u64, Arc<[(Home, SeriesId)]>), FixedState>,
+    by_selector: HashMap<Selector, (u64, List), FixedState>,
     bytes: usize,
 }
 
@@ -31,11 +34,11 @@ impl Lists {
         self.bytes
     }
 
-    fn get(&self, selector: &Selector, stamp: u64) -> Option<Arc<[(Home, SeriesId)]>> {
+    fn get(&self, selector: &Selector, stamp: u64) -> Option<List> {
         self.by_selector.get(selector).filter(|(of, _)| *of == stamp).map(|(_, list)| list.clone())
     }
 
-    fn remember(&mut self, selector: &Selector, stamp: u64, list: &Arc<[(Home, SeriesId)]>, most: usize) {
+    fn remember(&mut self, selector: &Selector, stamp: u64, list: &List, most: usize) {
         self.bytes += list_bytes(list);
         if let Some((_, old)) = self.by_selector.remove(selector) {
             self.bytes -= list_bytes(&old);
@@ -55,7 +58,7 @@ impl Lists {
 
 impl SeriesBook {
     /// The series a selector means, by home. Remembered until a series of that metric (or any, where the selector names none) appears or goes.
-    fn list(&self, selector: &Selector) -> Arc<[(Home, SeriesId)]> {
+    fn list(&self, selector: &Selector) -> List {
         let index = self.index.read();
         let stamp = index.stamp(selector);
         if let Some(list) = self.lists.read().get(selector, stamp) {
@@ -63,7 +66,7 @@ impl SeriesBook {
         }
         let mut list: Vec<(Home, SeriesId)> = index.matching(selector).into_iter().filter_map(|id| Some((index.home(id)?, id))).collect();
         list.sort_unstable();
-        let list: Arc<[_]> = list.into();
+        let list: List = list.into();
         self.lists.write().remember(selector, stamp, &list, self.limits.series_bytes() / LISTS_PART);
         list
     }
