@@ -1,11 +1,10 @@
 //! Functions of instant vectors and scalars.
 
-use super::block::Meta;
+use super::block::{Block, Meta};
 use super::select::Take;
 use super::{Evaluator, Outcome, Val};
 use crate::annotations::Note;
 use crate::ast::{Call, Expr};
-use crate::error::EvalError;
 use crate::functions::over_time::Cell;
 use crate::functions::{Kind, date};
 use crate::histogram::buckets::{ascending, uses_custom_buckets};
@@ -159,11 +158,7 @@ impl Evaluator<'_> {
 
     fn sort(&self, call: &Call, descending: bool) -> Outcome<Val> {
         let block = self.eval_vector(&call.args[0])?.floats_only();
-        if self.ctx.is_range {
-            self.ctx.notes.add(&Note::SortInRange, call.span);
-            return Ok(Val::Vector(block));
-        }
-        self.reorder(block, |block, a, b| by_value(block.floats[a], block.floats[b], descending))
+        self.reorder(call, block, |block, a, b| by_value(block.floats[a], block.floats[b], descending))
     }
 
     fn sort_by_label(&self, call: &Call, descending: bool) -> Outcome<Val> {
@@ -175,11 +170,7 @@ impl Evaluator<'_> {
             })
             .collect();
         let block = self.eval_vector(&call.args[0])?;
-        if self.ctx.is_range {
-            self.ctx.notes.add(&Note::SortInRange, call.span);
-            return Ok(Val::Vector(block));
-        }
-        self.reorder(block, |block, a, b| {
+        self.reorder(call, block, |block, a, b| {
             let (a, b) = (&block.series[a].labels, &block.series[b].labels);
             let order = names
                 .iter()
@@ -190,9 +181,11 @@ impl Evaluator<'_> {
         })
     }
 
-    fn reorder(&self, block: super::block::Block, order: impl Fn(&super::block::Block, usize, usize) -> Ordering) -> Outcome<Val> {
-        if block.steps != 1 {
-            return Err(EvalError::execution("sorting needs an instant query"));
+    /// Several steps have no common order, be they of a range query or of a subquery: there the order stays, and a note says so.
+    fn reorder(&self, call: &Call, block: Block, order: impl Fn(&Block, usize, usize) -> Ordering) -> Outcome<Val> {
+        if self.ctx.is_range || block.steps != 1 {
+            self.ctx.notes.add(&Note::SortInRange, call.span);
+            return Ok(Val::Vector(block));
         }
         let mut rows: Vec<usize> = (0..block.len()).collect();
         rows.sort_by(|a, b| order(&block, *a, *b));
