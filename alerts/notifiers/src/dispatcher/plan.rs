@@ -78,9 +78,17 @@ struct Group<'a> {
     firing: Vec<&'a Cell>,
     first: Option<Timestamp>,
     flushed: Option<Timestamp>,
+    told: Vec<Told<'a>>,
     repeat: Option<Timestamp>,
     timing: Timing,
     severity: Option<Severity>,
+}
+
+/// An alert that has been told as it stands, and may be told again.
+struct Told<'a> {
+    cell: &'a Cell,
+    route: usize,
+    timing: Timing,
 }
 
 /// Plans for one path. `failed` is the group whose last attempt failed: others that are due go first. `draining` ignores all waiting.
@@ -159,19 +167,29 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
             wanted.insert(fingerprint, cell.notice.revision);
             continue;
         }
-        let Some(at) = repeat_at(path, cell, timing) else { continue };
         // A receiver that forgets takes an alert it does not hear of for resolved.
-        let left_alone = || acknowledged || silenced || (at <= now.steady && (muted() || routing.inhibited(&cell.notice, state)));
-        if path.habits.resend.is_none() && left_alone() {
-            continue;
-        }
-        group.repeat = Some(group.repeat.map_or(at, |repeat| repeat.min(at)));
-        if at <= now.steady {
-            group.pending.push(cell);
-            group.severity = group.severity.max(Some(cell.notice.severity));
-            wanted.insert(fingerprint, cell.notice.revision);
+        if path.habits.resend.is_some() || !(acknowledged || silenced) {
+            group.told.push(Told { cell, route, timing });
         }
     }
+    for group in groups.values_mut() {
+        for Told { cell, route, timing } in std::mem::take(&mut group.told) {
+            // A message tells of its whole group, so the next is counted from it for all of them.
+            let since = if path.habits.immediate { cell.sent_at } else { group.flushed };
+            let Some(at) = since.and_then(|since| repeat_at(path, cell, since, timing)) else { continue };
+            let muted = || routing.muted(route, &path.receiver, cell.notice.severity, now.wall);
+            if path.habits.resend.is_none() && at <= now.steady && (muted() || routing.inhibited(&cell.notice, state)) {
+                continue;
+            }
+            group.repeat = Some(group.repeat.map_or(at, |repeat| repeat.min(at)));
+            if at <= now.steady {
+                group.pending.push(cell);
+                group.severity = group.severity.max(Some(cell.notice.severity));
+                wanted.insert(&cell.notice.fingerprint, cell.notice.revision);
+            }
+        }
+    }
+    let quiet = |cell: &Cell| state.silenced_by(&cell.notice.labels, now.wall).is_some() || routing.inhibited(&cell.notice, state);
     // What may be under way already is finished first, unchanged, as long as it still holds.
     let mut under_way: Vec<&Composed> = state
         .composed
@@ -205,7 +223,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
     let resumed = under_way.first().filter(|c| failed != Some(c.group_key.as_str()) || ready.is_empty());
     plan.due = match resumed {
         Some(composed) => Some(resume(composed, cells, &groups, path)),
-        None => pick(ready, &taken, path, failed).or_else(|| note(state, path)),
+        None => pick(ready, &taken, path, failed, &quiet).or_else(|| note(state, path)),
     };
     plan
 }
@@ -230,9 +248,8 @@ fn timing(path: &PathTraits, routing: &Routing, route: usize) -> Timing {
     if path.habits.immediate { Timing { group_wait: Duration::ZERO, group_interval: Duration::ZERO, ..timing } } else { timing }
 }
 
-/// When a message about this alert is due again although nothing changed.
-fn repeat_at(path: &PathTraits, cell: &Cell, timing: Timing) -> Option<Timestamp> {
-    let sent = cell.sent_at?;
+/// When a message about this alert is due again although nothing changed since the one of `sent`.
+fn repeat_at(path: &PathTraits, cell: &Cell, sent: Timestamp, timing: Timing) -> Option<Timestamp> {
     if cell.is_owed() || cell.sent_state != Some(cell.notice.state) {
         return None;
     }
@@ -263,7 +280,13 @@ fn resume(composed: &Composed, cells: &BTreeMap<String, Cell>, groups: &BTreeMap
     }
 }
 
-fn pick(mut ready: Vec<(&str, &Group<'_>)>, taken: &BTreeSet<&str>, path: &PathTraits, failed: Option<&str>) -> Option<Due> {
+fn pick(
+    mut ready: Vec<(&str, &Group<'_>)>,
+    taken: &BTreeSet<&str>,
+    path: &PathTraits,
+    failed: Option<&str>,
+    quiet: &dyn Fn(&Cell) -> bool,
+) -> Option<Due> {
     if ready.is_empty() {
         return None;
     }
@@ -282,9 +305,9 @@ fn pick(mut ready: Vec<(&str, &Group<'_>)>, taken: &BTreeSet<&str>, path: &PathT
     let context = if storm || path.habits.immediate {
         Vec::new()
     } else {
-        let rest = groups[0].1.firing.iter().map(|c| c.notice.fingerprint.as_str()).filter(|f| !chosen.contains(f));
+        let rest = groups[0].1.firing.iter().filter(|c| !chosen.contains(c.notice.fingerprint.as_str()) && !quiet(c));
         // The whole group, as Alertmanager tells it, as far as one message goes.
-        let mut context: Vec<String> = rest.map(str::to_owned).collect();
+        let mut context: Vec<String> = rest.map(|c| c.notice.fingerprint.clone()).collect();
         let room = path.habits.most.saturating_sub(members.len());
         left_out += context.len().saturating_sub(room);
         context.truncate(room);

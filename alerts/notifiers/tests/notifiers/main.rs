@@ -14,6 +14,7 @@ mod limits;
 mod receiver;
 mod rehearsal;
 mod reload;
+mod repeats;
 mod retries;
 mod routing;
 mod sms;
