@@ -39,6 +39,7 @@ mod service_name;
 mod span;
 mod time;
 mod topology;
+mod yaml;
 
 pub use address::{is_address, same_address, service_at};
 pub use causes::causes;
@@ -64,3 +65,4 @@ pub use service_name::{ServiceName, UNKNOWN_SERVICE};
 pub use span::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, TraceId, ids_in};
 pub use time::{Nanos, TimeRange, Timestamp};
 pub use topology::{Dependency, Relation, Topology};
+pub use yaml::first_yaml_document;

@@ -91,11 +91,12 @@ impl Job {
     /// # Errors
     /// When the text is no YAML, has the wrong shape, or a job cannot run.
     pub fn from_prometheus_yaml(text: &str, folder: &Path) -> Result<Imported, ImportError> {
+        let (text, further) = watchfire_model::first_yaml_document(text);
         let root: Value = serde_saphyr::from_str(text).map_err(|e| ImportError::Yaml(e.to_string()))?;
         // Where this does not fit, the reading of each job below says why, and of which.
         let mut written = serde_saphyr::from_str::<Written>(text).unwrap_or_default().scrape_configs.into_iter();
         let Value::Object(mut root) = root else { return Err(ImportError::Shape("the file".to_owned())) };
-        let mut ignored = Vec::new();
+        let mut ignored: Vec<String> = further.map(|line| format!("the document that begins in line {line}")).into_iter().collect();
         let mut global = match root.remove("global") {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(map)) => map,
@@ -213,6 +214,13 @@ fn flatten_headers(headers: Map<String, Value>, place: &str, ignored: &mut Vec<S
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn of_two_documents_the_first_is_read_as_prometheus_does() {
+        let text = "scrape_configs:\n- job_name: a\n  static_configs: [{targets: ['a:1']}]\n---\nscrape_configs:\n- job_name: b\n";
+        let imported = Job::from_prometheus_yaml(text, Path::new("/")).unwrap();
+        assert_eq!((imported.jobs.len(), &imported.ignored[..]), (1, &["the document that begins in line 4".to_owned()][..]));
+    }
 
     #[test]
     fn a_prometheus_file_becomes_jobs_and_names_what_is_left_aside() {

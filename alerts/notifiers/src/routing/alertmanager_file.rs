@@ -40,6 +40,7 @@ pub fn load(text: &str, directory: Option<&Path>) -> Result<(Routing, Unfit), St
     if text.len() > FILE_BYTES {
         return Err(format!("longer than {} MiB", FILE_BYTES >> 20));
     }
+    let (text, _) = watchfire_model::first_yaml_document(text);
     let file: File = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
     let mut routing = Routing::default();
     for interval in file.mute_time_intervals.into_iter().chain(file.time_intervals) {

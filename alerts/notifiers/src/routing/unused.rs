@@ -106,8 +106,10 @@ const UNUSED_GLOBAL: [&str; 8] = [
 
 /// One sentence for each setting that has no effect here, with its line. A file that does not parse has none.
 pub fn unused(text: &str, unfit: &Unfit) -> Vec<String> {
+    let (text, further) = watchfire_model::first_yaml_document(text);
     let Ok(places) = serde_saphyr::from_str::<Places>(text) else { return Vec::new() };
     let mut out = Vec::new();
+    out.extend(further.map(|line| (line as u64, "a further document begins; only the first is read".to_owned())));
     let templates = places.templates.map_or(1, |t| t.defined.line());
     out.extend(unfit.files.iter().map(|sentence| (templates, sentence.clone())));
     let unheard = places.global.iter().filter(|(key, _)| UNUSED_GLOBAL.contains(&key.as_str()));
@@ -176,6 +178,12 @@ mod tests {
             (&routing.receivers[0].ignored[..], routing.receivers[0].channels.len()),
             (&["pagerduty with service_key".to_owned()][..], 1)
         );
-        assert_eq!(unused("route: {receiver: a}\nreceivers: [{name: a}]\n", &Unfit::default()), Vec::<String>::new());
+        let plain = "route: {receiver: a}\nreceivers: [{name: a}]\n";
+        assert_eq!(unused(plain, &Unfit::default()), Vec::<String>::new());
+        // Alertmanager reads the first of two documents.
+        let two = format!("{plain}---\nreceivers: [{{name: b}}]\n");
+        let (routing, unfit) = super::super::alertmanager_file::load(&two, Some(empty)).expect("reads");
+        assert_eq!(routing.receivers.len(), 1);
+        assert_eq!(unused(&two, &unfit), ["line 3: a further document begins; only the first is read"]);
     }
 }
