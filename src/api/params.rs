@@ -96,6 +96,18 @@ impl Params {
         self.get(name).map(read).transpose()
     }
 
+    /// Whether something is asked for, in the words of Go's `strconv.ParseBool`.
+    ///
+    /// # Errors
+    /// When it is none of them.
+    pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            None | Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+            Some(other) => Err(invalid(name, other, "true or false")),
+        }
+    }
+
     pub fn float(&self, name: &str) -> Option<f64> {
         self.get(name)?.parse().ok()
     }
@@ -143,6 +155,17 @@ mod tests {
         for bad in ["", "yesterday", "NaN", "1e300", "-292273086-05-16T16:47:07Z"] {
             assert_eq!(parse_time(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn flags_are_read_as_go_reads_them() {
+        let flag = |query: &'static str| {
+            let uri = Uri::from_static(query);
+            Params::read(&uri, &HeaderMap::new(), &Bytes::new()).and_then(|params| params.flag("exclude_alerts")).ok()
+        };
+        assert_eq!(flag("/x"), Some(false));
+        assert_eq!([flag("/x?exclude_alerts=true"), flag("/x?exclude_alerts=1")], [Some(true); 2]);
+        assert_eq!((flag("/x?exclude_alerts=f"), flag("/x?exclude_alerts=yes")), (Some(false), None));
     }
 
     #[test]

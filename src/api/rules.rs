@@ -33,7 +33,7 @@ pub async fn rules(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) ->
     let names: Vec<&str> = params.all("rule_name[]").collect();
     let groups: Vec<&str> = params.all("rule_group[]").collect();
     let files: Vec<&str> = params.all("file[]").collect();
-    let exclude_alerts = params.get("exclude_alerts") == Some("true");
+    let exclude_alerts = params.flag("exclude_alerts")?;
     let matchers: Vec<Selector> =
         params.all("match[]").map(|m| parse_selector(&api.engine, m).map_err(ApiError::bad_data)).collect::<Result<_, _>>()?;
     let conclusion = api.board.read();
@@ -61,7 +61,11 @@ pub async fn rules(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) ->
         }
         out.push(group);
     }
-    page(out, params.number("group_limit")?.filter(|l| *l > 0), params.get("group_next_token"))
+    let limit = params.number("group_limit")?;
+    if limit == Some(0) {
+        return Err(ApiError::bad_data("invalid parameter \"group_limit\": group_limit needs to be greater than 0"));
+    }
+    page(out, limit, params.get("group_next_token"))
 }
 
 /// As many groups as asked for, from the one that the token of the answer before names.
