@@ -40,6 +40,7 @@ pub(super) fn decide(
     now: Moment,
 ) -> Vec<Verdict> {
     let mut verdicts = vec![Verdict::Nothing; candidates.len()];
+    let before = standings.to_vec();
     let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (i, candidate) in candidates.iter().enumerate().filter(|(_, c)| c.firing) {
         let over = |since: Moment| now.since(since) >= settings.hold_of(candidate.severity);
@@ -49,14 +50,16 @@ pub(super) fn decide(
             (None, Standing::Held { since, lingering: true }) if !over(since) => {}
             (None, _) => verdicts[i] = Verdict::Notify(candidate.severity),
             (Some(explanation), standing) => match firm(explanation, candidates) && !unspoken.contains(&i) {
-                true => {
-                    if !matches!(standing, Standing::Notified | Standing::Explained { firm: true }) {
-                        verdicts[i] = Verdict::Explain;
-                    }
-                    if standing != Standing::Notified {
+                true => match (standing, silent_since(explanation, &before)) {
+                    (Standing::Notified, _) | (Standing::Held { lingering: true, .. }, Some(_)) => {}
+                    (Standing::Explained { .. }, Some(since)) => standings[i] = Standing::Held { since, lingering: true },
+                    (standing, _) => {
+                        if standing != (Standing::Explained { firm: true }) {
+                            verdicts[i] = Verdict::Explain;
+                        }
                         standings[i] = Standing::Explained { firm: true };
                     }
-                }
+                },
                 false => {
                     if matches!(standing, Standing::Unsettled | Standing::Explained { firm: true }) {
                         standings[i] = Standing::Held { since: now, lingering: false };
@@ -81,6 +84,18 @@ pub(super) fn decide(
 /// An explanation is firm when its root is an alert that fires, and so speaks for itself where anybody hears it.
 pub(super) fn firm(explanation: &Explanation, candidates: &[Candidate]) -> bool {
     matches!(explanation.root, Root::Alert(index) if candidates[index].firing)
+}
+
+/// Since when nobody speaks: an alert that is given the time to follow its own cause says nothing of those that it explains, and if it follows,
+/// their time has passed meanwhile.
+fn silent_since(explanation: &Explanation, standings: &[Standing]) -> Option<Moment> {
+    match explanation.root {
+        Root::Alert(index) => match standings[index] {
+            Standing::Held { since, lingering: true } => Some(since),
+            _ => None,
+        },
+        Root::Probe { .. } | Root::Edge { .. } => None,
+    }
 }
 
 fn group_key(root: &Root) -> String {

@@ -73,3 +73,19 @@ fn who_speaks_for_all_is_somebody_who_is_heard() {
     }
     assert_eq!(spoken.into_iter().map(|(_, service, _)| service).collect::<Vec<_>>(), ["api"]);
 }
+
+/// Each that follows the cause late must not buy the next one its whole time again: since the cause has ended, nobody is told of anything.
+#[test]
+fn victims_that_end_one_after_another_keep_the_last_one_no_longer_quiet() {
+    let rules = RULES.replace("critical", "warning");
+    let mut world = World::new(&rules);
+    line(&world, &["web".to_owned(), "api".to_owned(), "db".to_owned()]);
+    let mut heard = Vec::new();
+    for round in 0..16_u64 {
+        let fails = |until: u64| if round < until { 0.5 } else { 0.0 };
+        let outcome = world.round(&[("db", fails(2)), ("api", fails(5)), ("web", 0.5)]);
+        heard.extend(pages(&outcome).into_iter().map(|(_, service, _)| (round * 15, service)));
+        world.pass(15);
+    }
+    assert_eq!(heard, [(0, "db".to_owned()), (90, "web".to_owned())], "a minute after the database recovered");
+}
