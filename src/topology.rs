@@ -78,7 +78,7 @@ mod tests {
                                {"key": "server.port", "value": {"intValue": "5432"}}],
             }]}],
         }]});
-        let query = json_to_protobuf(query.to_string().as_bytes(), Signal::Traces, &Limits::default()).expect("valid");
+        let query = json_to_protobuf(query.to_string().as_bytes(), Signal::Traces, &Limits::default()).expect("valid").protobuf;
         assert!(receiver.traces(&query, start).expect("taken").rejected.is_empty());
         receiver.tick(start.saturating_add(Duration::from_secs(3)));
         store.probe(CheckReport {

@@ -97,7 +97,7 @@ impl Wire {
         };
         let mut body = export.body()?;
         if export.transport == Transport::HttpJson {
-            body = json_to_protobuf(&body, signal, &Limits::default()).map_err(|e| anyhow::anyhow!("{}: {e:?}", export.service))?;
+            body = json_to_protobuf(&body, signal, &Limits::default()).map_err(|e| anyhow::anyhow!("{}: {e:?}", export.service))?.protobuf;
         }
         let taken = match signal {
             Signal::Traces => self.receiver.traces(&body, now),

@@ -91,9 +91,15 @@ impl Intake {
         refusal
     }
 
-    /// Takes in one protobuf request.
-    pub(crate) async fn take(self: &Arc<Self>, signal: Signal, bytes: Bytes, reservation: Reservation) -> Result<Outcome, Refusal> {
-        let receipt = match signal {
+    /// Takes in one protobuf request; `lost` is what it had before it became one.
+    pub(crate) async fn take(
+        self: &Arc<Self>,
+        signal: Signal,
+        bytes: Bytes,
+        lost: Receipt,
+        reservation: Reservation,
+    ) -> Result<Outcome, Refusal> {
+        let mut receipt = match signal {
             Signal::Traces => self.traces(bytes, reservation)?,
             Signal::Metrics | Signal::Logs if bytes.len() > LONG => {
                 let intake = self.clone();
@@ -102,6 +108,8 @@ impl Intake {
             }
             Signal::Metrics | Signal::Logs => self.decoded(signal, &bytes, reservation)?,
         };
+        receipt.rejected.extend(lost.rejected);
+        receipt.warnings.extend(lost.warnings);
         Ok(self.account(signal, &receipt))
     }
 

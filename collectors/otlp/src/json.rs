@@ -1,28 +1,38 @@
 //! OTLP/JSON to protobuf, driven by the message tables: one parse, no tree in between, elements counted as they come.
 //!
 //! Lenient where the specification allows it (ids in any case, 64-bit integers as strings or numbers, `null` for absent, unknown keys ignored)
-//! and strict where it must be (enums are integers, keys are lowerCamelCase).
+//! and strict where it must be (enums are integers, keys are lowerCamelCase). A value of the wrong type or range costs the element that it
+//! stands in and no more: its attribute, event or link, else its span, data point or log record.
 
 use crate::inspect::nests;
 use crate::limits::Limits;
 use crate::refusal::{Refusal, Signal};
 use crate::repair::TOO_DEEP;
 use crate::schema::{self, Field, Kind, Message};
+use crate::surrogates::mend_surrogates;
 use crate::value::from_base64;
 use crate::wire::{FIXED32, FIXED64, VARINT, put_bytes, put_message, put_tag, put_varint};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
+use watchfire_model::Receipt;
 
 /// The `string_value` field of `AnyValue`.
 const STRING_VALUE: u32 = 1;
 
+/// An OTLP/JSON request in its protobuf form.
+#[derive(Debug)]
+pub struct Translated {
+    pub protobuf: Vec<u8>,
+    /// What was left out: spans, data points and log records as rejected, what was lost within those that stay as a warning.
+    pub lost: Receipt,
+}
+
 /// Translates one OTLP/JSON request into its protobuf form.
 ///
 /// # Errors
-/// When it is not JSON, not OTLP/JSON, or has too many elements.
-pub fn to_protobuf(json: &[u8], signal: Signal, limits: &Limits) -> Result<Vec<u8>, Refusal> {
+/// When it is not JSON, not OTLP/JSON down to the lists of spans, metrics and log records, or has too many elements.
+pub fn to_protobuf(json: &[u8], signal: Signal, limits: &Limits) -> Result<Translated, Refusal> {
     let message = match signal {
         Signal::Traces => &schema::TRACES,
         Signal::Metrics => &schema::METRICS,
@@ -39,57 +49,63 @@ pub fn to_protobuf(json: &[u8], signal: Signal, limits: &Limits) -> Result<Vec<u
     };
     // Some editors and runtimes begin every file with a mark of its encoding, which is no JSON (RFC 8259, 8.1: it may be ignored).
     let text = mend_surrogates(text.strip_prefix('\u{feff}').unwrap_or(text));
-    let items = Cell::new(0);
+    let account = Account::default();
     let mut out = Vec::with_capacity(text.len() / 2);
     let mut deserializer = serde_json::Deserializer::from_str(&text);
     // Depth is bounded here, by the number of arrays and maps in a value; what is deeper is skipped without recursion.
     deserializer.disable_recursion_limit();
-    let context = Context { items: &items, limits };
+    let context = Context { account: &account, limits };
     let parsed = Body { message, depth: 0, context, out: &mut out }.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    match parsed {
-        Ok(()) => Ok(out),
-        Err(_) if items.get() > limits.max_items => Err(Refusal::too_many(limits)),
-        Err(error) => Err(Refusal::Decode(signal, error.to_string())),
+    if account.elements.get() > limits.max_items {
+        return Err(Refusal::too_many(limits));
     }
-}
-
-/// Half of a character, which JavaScript writes as `\ud83d` where it cut a text between the two, becomes U+FFFD like other broken text.
-fn mend_surrogates(text: &str) -> Cow<'_, str> {
-    let bytes = text.as_bytes();
-    // Backslashes stand only in strings, each with what it escapes.
-    let half = |at: usize| {
-        let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        let code = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-        (0xd800..0xe000).contains(&code).then_some(code)
-    };
-    let mut mended: Option<String> = None;
-    let (mut at, mut copied) = (0, 0);
-    while let Some(step) = memchr::memchr(b'\\', &bytes[at..]) {
-        at += step;
-        match (half(at), half(at + 6)) {
-            (None, _) => at += 2,
-            (Some(..0xdc00), Some(0xdc00..)) => at += 12,
-            (Some(_), _) => {
-                let mended = mended.get_or_insert_with(|| String::with_capacity(text.len()));
-                mended.push_str(&text[copied..at]);
-                mended.push_str("\\ufffd");
-                at += 6;
-                copied = at;
-            }
-        }
-        at = at.min(bytes.len());
-    }
-    match mended {
-        Some(mended) => Cow::Owned(mended + &text[copied..]),
-        None => Cow::Borrowed(text),
+    // What is wrong outside of every element that could be left out.
+    let wrong = account.wrong.take();
+    match (parsed, wrong) {
+        (Ok(()), None) => Ok(Translated { protobuf: out, lost: account.receipt() }),
+        (Err(error), _) => Err(Refusal::Decode(signal, error.to_string())),
+        (Ok(()), Some(wrong)) => Err(Refusal::Decode(signal, wrong)),
     }
 }
 
 #[derive(Clone, Copy)]
 struct Context<'a> {
-    /// Elements of repeated message fields so far.
-    items: &'a Cell<usize>,
+    account: &'a Account,
     limits: &'a Limits,
+}
+
+/// What has been met so far.
+#[derive(Default)]
+struct Account {
+    /// Elements of repeated message fields.
+    elements: Cell<usize>,
+    /// Spans, data points and log records, and how many of them were left out.
+    items: Cell<u64>,
+    rejected: Cell<u64>,
+    /// Attributes, events and the like that were left out of items that stay.
+    repaired: Cell<u64>,
+    /// The first wrong value of the element at hand, which is read to its end all the same.
+    wrong: RefCell<Option<String>>,
+}
+
+impl Account {
+    fn wrong(&self, message: String) {
+        self.wrong.borrow_mut().get_or_insert(message);
+    }
+
+    fn receipt(&self) -> Receipt {
+        let counted = |count: u64| if count == 0 { vec![] } else { vec![("wrong type or range", count)] };
+        Receipt { accepted: 0, rejected: counted(self.rejected.get()), warnings: counted(self.repaired.get()) }
+    }
+}
+
+/// The elements that others are grouped by. Where they are not what they must be, it is not OTLP/JSON.
+fn groups(field: &Field) -> bool {
+    matches!(field.json, "resourceSpans" | "resourceMetrics" | "resourceLogs" | "scopeSpans" | "scopeMetrics" | "scopeLogs")
+}
+
+fn is_item(field: &Field) -> bool {
+    matches!(field.json, "spans" | "dataPoints" | "logRecords")
 }
 
 /// The fields of one message, appended to `out`.
@@ -99,6 +115,13 @@ struct Body<'a, 'o> {
     depth: usize,
     context: Context<'a>,
     out: &'o mut Vec<u8>,
+}
+
+impl Body<'_, '_> {
+    fn wrong<E: Error>(&self, what: &str) -> Result<(), E> {
+        self.context.account.wrong(format!("an object belongs where {what} is"));
+        Ok(())
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
@@ -118,6 +141,31 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        self.wrong("a boolean")
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        self.wrong("a number")
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
+        self.wrong("a number")
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        self.wrong("a number")
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
+        self.wrong("a string")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        self.wrong("an array")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -169,11 +217,11 @@ impl Content<'_, '_> {
         matches!(self.field.kind, Kind::Messages(_) | Kind::Texts | Kind::Fixed64s | Kind::Doubles | Kind::Varints)
     }
 
-    fn wrong<E: Error>(&self, what: &str) -> E {
-        E::custom(format_args!("\"{}\" cannot be {what}", self.field.json))
+    fn wrong(&self, what: &str) {
+        self.context.account.wrong(format!("\"{}\" cannot be {what}", self.field.json));
     }
 
-    fn integer<E: Error>(self, value: i128) -> Result<(), E> {
+    fn integer(self, value: i128) {
         let number = self.field.number;
         let fits = |low: i128, high: i128| (low..=high).contains(&value);
         let (signed, unsigned) = (i128::from(i64::MIN), i128::from(u64::MAX));
@@ -201,9 +249,8 @@ impl Content<'_, '_> {
                 self.out.extend_from_slice(&(value as u32).to_le_bytes());
             }
             Kind::Double | Kind::Doubles => self.double(value as f64),
-            _ => return Err(self.wrong(&format!("the number {value}"))),
+            _ => self.wrong(&format!("the number {value}")),
         }
-        Ok(())
     }
 
     fn double(self, value: f64) {
@@ -244,32 +291,33 @@ impl<'de> Visitor<'de> for Content<'_, '_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        if !matches!(self.field.kind, Kind::Bool) {
-            return Err(self.wrong("a boolean"));
+        if matches!(self.field.kind, Kind::Bool) {
+            put_tag(self.out, self.field.number, VARINT);
+            self.out.push(u8::from(value));
+        } else {
+            self.wrong("a boolean");
         }
-        put_tag(self.out, self.field.number, VARINT);
-        self.out.push(u8::from(value));
         Ok(())
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.integer(i128::from(value))
+        self.integer(i128::from(value));
+        Ok(())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.integer(i128::from(value))
+        self.integer(i128::from(value));
+        Ok(())
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
         match self.field.kind {
-            Kind::Double | Kind::Doubles => {
-                self.double(value);
-                Ok(())
-            }
+            Kind::Double | Kind::Doubles => self.double(value),
             // `1e9` is an integer too.
             _ if value.fract() == 0.0 && value.abs() < 2f64.powi(64) => self.integer(value as i128),
-            _ => Err(self.wrong(&format!("the number {value}"))),
+            _ => self.wrong(&format!("the number {value}")),
         }
+        Ok(())
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
@@ -280,42 +328,46 @@ impl<'de> Visitor<'de> for Content<'_, '_> {
                 let id = from_hex(text).unwrap_or_else(|| vec![0]);
                 put_bytes(self.out, self.field.number, &id);
             }
-            Kind::Base64 => {
-                let bytes = from_base64(text).ok_or_else(|| self.wrong("text that is not base64"))?;
-                put_bytes(self.out, self.field.number, &bytes);
-            }
+            Kind::Base64 => match from_base64(text) {
+                Some(bytes) => put_bytes(self.out, self.field.number, &bytes),
+                None => self.wrong("text that is not base64"),
+            },
             Kind::Double | Kind::Doubles => match text {
                 "NaN" => self.double(f64::NAN),
                 "Infinity" => self.double(f64::INFINITY),
                 "-Infinity" => self.double(f64::NEG_INFINITY),
                 _ => match text.parse() {
                     Ok(value) => self.double(value),
-                    Err(_) => return Err(self.wrong("text that is not a number")),
+                    Err(_) => self.wrong("text that is not a number"),
                 },
             },
             // Names of enums are not valid in OTLP/JSON, and do not parse.
             Kind::Varint | Kind::Varints | Kind::Zigzag | Kind::Fixed64 | Kind::Fixed64s | Kind::Signed64 | Kind::Fixed32 => {
-                return match text.parse::<i128>() {
+                match text.parse::<i128>() {
                     Ok(value) => self.integer(value),
-                    Err(_) => Err(self.wrong("text that is not an integer")),
-                };
+                    Err(_) => self.wrong("text that is not an integer"),
+                }
             }
-            Kind::Bool | Kind::Message(_) | Kind::Messages(_) => return Err(self.wrong("a string")),
+            Kind::Bool | Kind::Message(_) | Kind::Messages(_) => self.wrong("a string"),
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         if !self.repeated() {
-            return Err(self.wrong("an array"));
+            self.wrong("an array");
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(());
         }
         let (field, depth, context) = (self.field, self.depth, self.context);
         while seq.next_element_seed(Element { field, depth, context, out: &mut *self.out })?.is_some() {}
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, _map: A) -> Result<(), A::Error> {
-        Err(self.wrong("an object"))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        self.wrong("an object");
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(())
     }
 }
 
@@ -332,16 +384,32 @@ impl<'de> DeserializeSeed<'de> for Element<'_, '_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let Element { field, depth, context, out } = self;
-        match field.kind {
-            Kind::Messages(inner) => {
-                context.items.set(context.items.get() + 1);
-                if context.items.get() > context.limits.max_items {
-                    return Err(D::Error::custom("too many elements"));
-                }
-                put_message(out, field.number, |out| Body { message: inner, depth, context, out }.deserialize(deserializer))
-            }
-            _ => deserializer.deserialize_any(Content { field, depth, context, out }),
+        let Kind::Messages(inner) = field.kind else {
+            return deserializer.deserialize_any(Content { field, depth, context, out });
+        };
+        let Context { account, limits } = context;
+        account.elements.set(account.elements.get() + 1);
+        if account.elements.get() > limits.max_items {
+            return Err(D::Error::custom("too many elements"));
         }
+        let (start, items, rejected) = (out.len(), account.items.get(), account.rejected.get());
+        account.items.set(items + u64::from(is_item(field)));
+        // What is wrong around this element must not be taken for its own.
+        let around = account.wrong.take();
+        put_message(out, field.number, |out| Body { message: inner, depth, context, out }.deserialize(deserializer))?;
+        let own = account.wrong.replace(around);
+        match own {
+            Some(wrong) if groups(field) => account.wrong(wrong),
+            Some(_) => {
+                out.truncate(start);
+                match account.items.get() - items {
+                    0 => account.repaired.set(account.repaired.get() + 1),
+                    lost => account.rejected.set(rejected + lost),
+                }
+            }
+            None => {}
+        }
+        Ok(())
     }
 }
 
@@ -349,39 +417,4 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |b: u8| char::from(b).to_digit(16);
     let pairs = text.as_bytes().chunks(2);
     pairs.map(|pair| Some((digit(pair[0])? << 4 | digit(*pair.get(1)?)?) as u8)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_a_character_costs_itself() {
-        for (json, mended) in [
-            (r#""a""#, r#""a""#),
-            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
-            (r#""cut \ud83d""#, r#""cut \ufffd""#),
-            (r#""\uDE00 and \ud83dx""#, r#""\ufffd and \ufffdx""#),
-            (r#""\ud83d\ud83d\ude00\ude00""#, r#""\ufffd\ud83d\ude00\ufffd""#),
-            (r#""\\ud83d \"\\""#, r#""\\ud83d \"\\""#),
-            (r#""\ud83"#, r#""\ud83"#),
-            (r#""é\ud8"#, r#""é\ud8"#),
-            (r#""\"#, r#""\"#),
-        ] {
-            assert_eq!(mend_surrogates(json), mended);
-        }
-        let request = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"cut \ud83d"}]}]}]}"#;
-        let protobuf = to_protobuf(request.as_bytes(), Signal::Traces, &Limits::default()).expect("read");
-        assert!(String::from_utf8_lossy(&protobuf).contains("cut \u{fffd}"));
-    }
-
-    #[test]
-    fn an_integer_that_does_not_fit_is_refused_instead_of_wrapped() {
-        let read = |value: &str| {
-            let json = format!(r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"n","value":{{"intValue":{value}}}}}]}}}}]}}"#);
-            to_protobuf(json.as_bytes(), Signal::Traces, &Limits::default()).is_ok()
-        };
-        assert!(read("\"9223372036854775807\"") && read("\"-9223372036854775808\"") && read("9223372036854775807"));
-        assert!(!read("\"9223372036854775808\"") && !read("9223372036854775808") && !read("1e19"));
-    }
 }

@@ -29,6 +29,8 @@ mod ingest;
 mod inspect;
 mod intake;
 mod json;
+#[cfg(test)]
+mod json_tests;
 mod limits;
 mod logs;
 mod metrics;
@@ -38,13 +40,14 @@ pub mod remote_write;
 mod repair;
 mod schema;
 mod status;
+mod surrogates;
 pub mod traces;
 mod value;
 mod wire;
 
 pub use direct::Direct;
 pub use grpc::RawCodec;
-pub use json::to_protobuf as json_to_protobuf;
+pub use json::{Translated, to_protobuf as json_to_protobuf};
 pub use limits::Limits;
 pub use receiver::{Running, Settings, StartError, start};
 pub use refusal::{Refusal, Signal};

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use tonic::codec::CompressionEncoding;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
+use watchfire_model::Receipt;
 
 /// The unary method behind a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +133,7 @@ impl UnaryService<Bytes> for Call {
                 Err(refusal) => return Err(status_of(&intake.count(signal, refusal))),
             };
             let Some(signal) = signal else { return health(&bytes) };
-            match intake.take(signal, bytes, reservation).await {
+            match intake.take(signal, bytes, Receipt::default(), reservation).await {
                 Ok(outcome) => Ok(tonic::Response::new(Bytes::from(response_protobuf(&outcome)))),
                 Err(refusal) => Err(status_of(&intake.count(Some(signal), refusal))),
             }

@@ -12,6 +12,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use std::sync::Arc;
+use watchfire_model::Receipt;
 
 /// How a request is written, and hence its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +83,8 @@ async fn export(intake: &Arc<Intake>, signal: Signal, media: Media, request: Req
     let encoding = Encoding::of(request.headers())?;
     let mut reservation = intake.budget.open();
     let raw = body::read(request.into_body(), signal, &intake.limits, &mut reservation).await?;
-    let (bytes, reservation) = if encoding == Encoding::Identity && media == Media::Protobuf {
-        (raw, reservation)
+    let (bytes, lost, reservation) = if encoding == Encoding::Identity && media == Media::Protobuf {
+        (raw, Receipt::default(), reservation)
     } else if raw.len() <= LONG {
         unpack(raw, signal, media, encoding, &intake.limits, reservation)?
     } else {
@@ -91,14 +92,14 @@ async fn export(intake: &Arc<Intake>, signal: Signal, media: Media, request: Req
         let unpacking = tokio::task::spawn_blocking(move || unpack(raw, signal, media, encoding, &intake.limits, reservation));
         unpacking.await.map_err(|_| Refusal::Internal("the decoder panicked".to_owned()))??
     };
-    let outcome = intake.take(signal, bytes, reservation).await?;
+    let outcome = intake.take(signal, bytes, lost, reservation).await?;
     Ok(match media {
         Media::Protobuf => response_protobuf(&outcome),
         Media::Json => response_json(signal, &outcome),
     })
 }
 
-/// From the body as sent to a protobuf request.
+/// From the body as sent to a protobuf request, and what was lost on the way.
 fn unpack(
     raw: Bytes,
     signal: Signal,
@@ -106,14 +107,14 @@ fn unpack(
     encoding: Encoding,
     limits: &crate::Limits,
     mut reservation: crate::budget::Reservation,
-) -> Result<(Bytes, crate::budget::Reservation), Refusal> {
+) -> Result<(Bytes, Receipt, crate::budget::Reservation), Refusal> {
     let inflated = encoding.inflate(raw, signal, limits, &mut reservation)?;
     if media == Media::Protobuf {
-        return Ok((inflated, reservation));
+        return Ok((inflated, Receipt::default(), reservation));
     }
-    let message = json::to_protobuf(&inflated, signal, limits)?;
+    let json::Translated { protobuf, lost } = json::to_protobuf(&inflated, signal, limits)?;
     drop(inflated);
-    if reservation.fit(message.len()) { Ok((Bytes::from(message), reservation)) } else { Err(Refusal::InFlight) }
+    if reservation.fit(protobuf.len()) { Ok((Bytes::from(protobuf), lost, reservation)) } else { Err(Refusal::InFlight) }
 }
 
 /// A refusal as OTLP/HTTP tells it: `google.rpc.Status` in the type of the request.

@@ -40,7 +40,7 @@ async fn what_cannot_be_decoded_is_400_in_the_type_of_the_request_and_stores_not
         ("/v1/traces", "trace", ""),
         ("/v1/traces", "trace", "[]"),
         ("/v1/traces", "trace", r#"{"resourceSpans":{}}"#),
-        ("/v1/traces", "trace", r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"kind":"SPAN_KIND_SERVER"}]}]}]}"#),
+        ("/v1/traces", "trace", r#"{"resourceSpans":[{"scopeSpans":[{"spans":{}}]}]}"#),
         ("/v1/logs", "logs", "null,"),
         ("/v1/metrics", "metrics", r#"{"resourceMetrics":[1]}"#),
     ] {
@@ -246,8 +246,15 @@ async fn bad_items_cost_only_themselves() {
     let expected = r#"{"partialSuccess":{"errorMessage":"rejected 1 of 1 spans: 1 trace id not 16 bytes","rejectedSpans":"1"}}"#;
     assert_eq!((answer.status, std::str::from_utf8(&answer.body)), (200, Ok(expected)));
     assert_eq!((fixture.rejected("traces", "zero_trace_id"), fixture.rejected("traces", "span_id_not_8_bytes")), (4, 2));
+    let json = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174",
+        "name":"timeless","startTimeUnixNano":-1},{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b175","name":"timed",
+        "attributes":[{"key":"n","value":{"intValue":"many"}}]}]}]}]}"#;
+    let answer = fixture.post_json("/v1/traces", json).await;
+    let expected = r#"{"partialSuccess":{"errorMessage":"rejected 1 of 2 spans: 1 wrong type or range; repaired: 1 wrong type or range","rejectedSpans":"1"}}"#;
+    assert_eq!((answer.status, std::str::from_utf8(&answer.body)), (200, Ok(expected)));
+    assert_eq!(fixture.rejected("traces", "wrong_type_or_range"), 1);
     let names: Vec<String> = fixture.stop().await.into_iter().map(|s| s.name).collect();
-    assert_eq!(names, ["good", "good with a bad parent", "good", "good with a bad parent"]);
+    assert_eq!(names, ["good", "good with a bad parent", "good", "good with a bad parent", "timed"]);
 }
 
 /// Replaces every occurrence of a text by bytes of the same length.
