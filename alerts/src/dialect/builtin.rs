@@ -9,7 +9,7 @@ macro_rules! dialects {
 }
 
 /// Name and text of each file.
-pub(super) const FILES: [(&str, &str); 22] = dialects![
+pub(super) const FILES: [(&str, &str); 25] = dialects![
     "resilience4j",
     "polly",
     "opossum",
@@ -19,6 +19,7 @@ pub(super) const FILES: [(&str, &str); 22] = dialects![
     "dapr",
     "kong",
     "haproxy",
+    "proxies",
     "rabbitmq",
     "kafka",
     "redis",
@@ -26,10 +27,12 @@ pub(super) const FILES: [(&str, &str); 22] = dialects![
     "bullmq",
     "sidekiq",
     "nats",
+    "beanstalkd",
     "sqs",
     "pubsub",
     "otelcol",
     "exporters",
+    "pools",
     "homemade",
     "generic_queue",
 ];

@@ -416,10 +416,10 @@ fn server(raw: RawServer, system: &str) -> Result<ServerSource, String> {
         return Err("a server needs `address` (host and port) or `service` (a name)".to_owned());
     }
     let up = query(&raw.up)?;
-    let metric = up.metric_names().into_iter().find(|name| name.ends_with("up"));
+    let metric = up.metric_names().into_iter().find(|name| name.ends_with("up") || name.ends_with("success"));
     Ok(ServerSource {
         system: raw.system.unwrap_or_else(|| system.to_owned()),
-        metric: metric.ok_or_else(|| format!("{}: names no metric that ends in `up`", raw.up))?,
+        metric: metric.ok_or_else(|| format!("{}: names no metric that ends in `up` or `success`", raw.up))?,
         up,
         service: formats(&raw.service),
         address: formats(&raw.address),

@@ -45,6 +45,11 @@ const SERVICE_LABELS: [&str; 6] = ["service", "service_name", "application", "ap
 const QUEUE_WORDS: [&str; 8] = ["queue", "backlog", "lag", "pending", "enqueued", "undelivered", "unacked", "waiting"];
 const BREAKER_WORDS: [&str; 3] = ["breaker", "circuit", "fuse"];
 
+/// Words of settings and of sizes, which are no count of what waits.
+const OTHER_MEASURES: [&str; 8] = ["max", "min", "limit", "capacity", "bytes", "settings", "variables", "ratio"];
+/// What speaks of waiting and is none of a platform's: kernels' and databases' innards, and connections that are kept open.
+const OTHERS: [&str; 4] = ["node_", "mysql_global_", "nginx_connections_waiting", "nginxplus_connections_"];
+
 /// One proposal per metric that looks like a queue or a breaker, in name order.
 pub fn propose(series: &[ObservedSeries]) -> Vec<Proposal> {
     let mut metrics: BTreeMap<&str, Vec<&ObservedSeries>> = BTreeMap::new();
@@ -137,6 +142,11 @@ fn queue(metric: &str, series: &[&ObservedSeries]) -> Option<Proposal> {
     let words = words(metric);
     let named = QUEUE_WORDS.iter().any(|w| words.contains(*w) || words.contains(&format!("{w}s")));
     if !named || metric.ends_with("_total") || metric.ends_with("_bucket") || metric.ends_with("_sum") || metric.ends_with("_count") {
+        return None;
+    }
+    // How far the slowest partition is behind is a depth.
+    let other = |word: &&str| words.contains(*word) && !(words.contains("lag") && ["max", "min"].contains(word));
+    if OTHER_MEASURES.iter().any(|word| other(word)) || OTHERS.iter().any(|known| metric.starts_with(known)) {
         return None;
     }
     let have = labels_of(series);

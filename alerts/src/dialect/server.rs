@@ -118,8 +118,8 @@ impl Told {
         let ServerRow { service, check, url, exporter, .. } = &self.row;
         let detail = match self.state {
             HealthState::Healthy => String::new(),
-            HealthState::Unknown => format!("nothing is heard of {check} from the exporter at {exporter}"),
-            HealthState::Degraded | HealthState::Unhealthy => format!("the exporter at {exporter} does not reach it"),
+            HealthState::Unknown => format!("nothing is heard of {check} of {exporter}"),
+            HealthState::Degraded | HealthState::Unhealthy => format!("not reached, says {check} of {exporter}"),
         };
         CheckReport {
             service: service.clone(),

@@ -8,6 +8,8 @@ use watchfire_model::Value;
 
 mod inferred;
 mod operated;
+mod pools;
+mod proposed;
 mod servers;
 
 const START: Timestamp = Timestamp(1_700_000_000_000);
@@ -400,39 +402,6 @@ fn rows_become_the_unified_series() {
     let (labels, depth) = value("watchfire_queue_depth").expect("a depth");
     assert_eq!((labels.value("queue"), labels.value("system"), depth), ("q", "celery", 5.0));
     assert!(value("watchfire_queue_oldest_seconds").is_none(), "what is not known has no series");
-}
-
-#[test]
-fn a_mapping_is_proposed_for_series_nobody_knows() {
-    let one = |text: &str, help: &str, value: f64| {
-        let labels = read_openmetrics(&format!("{text} {value}\n"), START).expect("reads");
-        let mut found = Labels::empty();
-        let all = TimeRange { start: Timestamp(0), end: Timestamp::MAX };
-        labels.select(&Selector::default(), all, &mut |s| found = s.labels.clone()).expect("selects");
-        ObservedSeries { labels: found, help: help.to_owned(), value }
-    };
-    let proposals = propose(&[
-        one("acme_outbox_backlog{topic=\"mail\"}", "", 5.0),
-        one("acme_breaker{dependency=\"db\",phase=\"open\"}", "", 1.0),
-        one("acme_breaker{dependency=\"db\",phase=\"closed\"}", "", 0.0),
-        one("acme_fuse_state{name=\"x\"}", "0 = closed, 1 = open", 1.0),
-        one("acme_fuse_status{name=\"x\"}", "", 1.0),
-        one("process_cpu_seconds_total{}", "", 1.0),
-    ]);
-    let metrics: Vec<_> = proposals.iter().map(|p| (p.metric.as_str(), p.kind)).collect();
-    assert_eq!(
-        metrics,
-        [("acme_breaker", "breaker"), ("acme_fuse_state", "breaker"), ("acme_fuse_status", "breaker"), ("acme_outbox_backlog", "queue")]
-    );
-    assert!(proposals[0].toml.contains("kind = \"one_hot\", label = \"phase\""));
-    assert!(proposals[2].toml.contains("fill in"), "an unknown number is never guessed");
-    for proposal in &proposals {
-        Dialect::parse("proposed", &proposal.toml).unwrap_or_else(|e| panic!("{e}\n{}", proposal.toml));
-    }
-    let (store, at) = scraped(&["acme_outbox_backlog{topic=\"mail\"} 5\n"]);
-    let own = Dialect::parse("own", &proposals[3].toml).expect("reads");
-    let found = DialectEngine::with_own(vec![own]).expect("good files").evaluate(&Engine::default(), &*store, at);
-    assert_eq!((found.queues[0].queue.as_str(), found.queues[0].depth), ("mail", Some(5.0)));
 }
 
 #[test]

@@ -84,11 +84,37 @@ fn an_exporter_is_a_check_and_its_silence_is_not_known() {
     }
     let expected = [
         (Some(HealthState::Healthy), "0 ".to_owned()),
-        (Some(HealthState::Unhealthy), "0 the exporter at cache:9121 does not reach it".to_owned()),
-        (Some(HealthState::Unhealthy), "15 the exporter at cache:9121 does not reach it".to_owned()),
-        (Some(HealthState::Unknown), "0 nothing is heard of redis_up from the exporter at cache:9121".to_owned()),
-        (Some(HealthState::Unknown), "15 nothing is heard of redis_up from the exporter at cache:9121".to_owned()),
+        (Some(HealthState::Unhealthy), "0 not reached, says redis_up of cache:9121".to_owned()),
+        (Some(HealthState::Unhealthy), "15 not reached, says redis_up of cache:9121".to_owned()),
+        (Some(HealthState::Unknown), "0 nothing is heard of redis_up of cache:9121".to_owned()),
+        (Some(HealthState::Unknown), "15 nothing is heard of redis_up of cache:9121".to_owned()),
         (None, "cache:6379 redis_up".to_owned()),
     ];
     assert_eq!(*heard.0.lock(), expected);
+}
+
+#[test]
+fn a_probe_of_others_is_a_check_of_what_it_asks() {
+    let found = servers(&[r#"
+probe_success{instance="https://shop.example/health"} 0
+probe_success{instance="https://shop.example/cart"} 1
+probe_success{instance="http://10.0.0.7:8080/"} 1
+probe_success{instance="10.0.0.8:6379"} 1
+probe_success{instance="10.0.0.9",service="gateway"} 0
+"#]);
+    let expected = [
+        server("10.0.0.7:8080", "probe_success", "http://10.0.0.7:8080", true),
+        server("10.0.0.8:6379", "probe_success", "probe://10.0.0.8:6379", true),
+        server("gateway", "probe_success", "probe://10.0.0.9", false),
+        server("shop.example", "probe_success", "http://shop.example", false),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for one in expected {
+        assert!(found.contains(&one), "{one:?} of {found:#?}");
+    }
+    // What watchfire itself has asked is a check already.
+    let (store, at) = scraped(&[]);
+    let own = Labels::from_pairs([("__name__", "probe_success"), ("service", "shop"), ("check", "health")]);
+    store.push(&own, at, Value::Float(0.0));
+    assert_eq!(DialectEngine::built_in().expect("good files").evaluate(&Engine::default(), &*store, at).servers, []);
 }
