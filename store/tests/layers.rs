@@ -36,7 +36,7 @@ const QUERY: Attributes<'_> = &[("db.system.name", "postgresql"), ("db.namespace
 
 #[test]
 fn one_call_that_two_spans_tell_of_is_counted_once() {
-    let cases: [Case<'_>; 8] = [
+    let cases: [Case<'_>; 9] = [
         (
             "a client of an API over HTTP",
             &[("server.address", "api.example.com"), ("server.port", "443")],
@@ -59,6 +59,17 @@ fn one_call_that_two_spans_tell_of_is_counted_once() {
             &[("orders", 20.0), ("redis", 20.0)],
         ),
         ("a fetch of messages", &[("messaging.system", "aws_sqs"), ("messaging.operation.type", "receive")], HTTP_TO_API, &[]),
+        (
+            "a fetch that says so by its method",
+            &[
+                ("messaging.system", "aws.sqs"),
+                ("messaging.destination", "jobs"),
+                ("rpc.system", "aws-api"),
+                ("rpc.method", "ReceiveMessage"),
+            ],
+            HTTP_TO_API,
+            &[],
+        ),
         ("calls of an unnamed step", &[], HTTP_TO_API, &[("api.example.com", 20.0)]),
     ];
     for (what, outer, inner, expected) in cases {

@@ -345,3 +345,33 @@ fn producers_that_say_the_routing_key_as_well_mean_the_exchange_that_consumers_s
     let waiting: Vec<_> = edges(&bench).into_iter().filter(|edge| edge.contains("virtual_node")).collect();
     assert_eq!(waiting, ["shop -> events [virtual_node] 1"]);
 }
+
+/// SDKs of AWS name the queue in every call about it, and some say by the method alone what that does.
+#[test]
+fn who_fetches_from_sqs_publishes_nothing_there() {
+    let mut bench = Bench::new();
+    let call = |id: u64, method: &str| {
+        let span = span(id.into(), 1, 0, "SQS", CLIENT).with(text("messaging.system", "aws.sqs"));
+        let span = span.with(text("messaging.destination", "orders"));
+        span.with(text("rpc.system", "aws-api")).with(text("rpc.method", method))
+    };
+    bench.send("shop", vec![call(1, "SendMessage"), call(2, "SQS/SendMessageBatch"), call(3, "GetQueueAttributes")]);
+    bench.send("mailer", vec![call(4, "ReceiveMessage"), call(5, "DeleteMessage"), call(6, "SQS/ChangeMessageVisibility")]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), ["shop -> orders [virtual_node] 2"]);
+}
+
+/// Sidekiq's instrumentation can be told to name its Redis so.
+#[test]
+fn queues_of_one_broker_are_told_apart_though_the_broker_is_stated() {
+    let mut bench = Bench::new();
+    let told = |id: u64, queue: &str, kind: i32| {
+        let span = span(id.into(), if kind == PRODUCER { 1 } else { 2 }, u64::from(kind == CONSUMER), "job", kind);
+        let span = span.with(text("messaging.system", "sidekiq")).with(text("peer.service", "sidekiq-redis"));
+        span.with(text("messaging.destination", queue))
+    };
+    bench.send("shop", vec![told(1, "mails", PRODUCER), told(2, "reports", PRODUCER)]);
+    bench.send("jobs", vec![told(1, "mails", CONSUMER), told(2, "reports", CONSUMER)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(deliveries(&bench), ["shop -> mails [sidekiq] -> jobs 1", "shop -> reports [sidekiq] -> jobs 1"]);
+}

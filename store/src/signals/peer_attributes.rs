@@ -121,7 +121,16 @@ impl<'a> PeerAttributes<'a> {
     /// Whether the call fetches messages or says what became of them. Such a client publishes nothing, and no other service answers it.
     #[inline]
     pub fn consumes(&self) -> bool {
-        matches!(self.operation, b"receive" | b"settle")
+        matches!(self.operation, b"receive" | b"settle") || self.is_aws_call_about_queue()
+    }
+
+    /// SDKs of AWS name the queue in every call that has to do with it, and not all state an operation: those of Python say what they do by the method alone.
+    #[inline]
+    fn is_aws_call_about_queue(&self) -> bool {
+        const HAND_OVER: [&[u8]; 3] = [b"Send", b"Publish", b"Put"];
+        let unsaid = self.operation.is_empty() && self.rpc_system == b"aws-api" && !self.destination.is_empty();
+        let method = self.rpc_method.rsplit(|b| *b == b'/').next().unwrap_or_default();
+        unsaid && !method.is_empty() && !HAND_OVER.iter().any(|verb| method.starts_with(verb))
     }
 
     /// Whether an internal span is a query: it names a system, and where that is.
@@ -135,7 +144,8 @@ impl<'a> PeerAttributes<'a> {
     /// Whether what is called within the span is the broker, and not what messages are worked on with.
     #[inline]
     pub fn fetches(&self, kind: SpanKind) -> bool {
-        self.operation == b"receive" && (kind == SpanKind::Client || self.messaging_system == SQS)
+        let receives = self.operation == b"receive" && (kind == SpanKind::Client || self.messaging_system == SQS);
+        receives || kind == SpanKind::Client && self.is_aws_call_about_queue()
     }
 
     /// Whether the call hands over messages, each of which may have a span of its own that created it.
@@ -198,9 +208,14 @@ impl<'a> PeerAttributes<'a> {
         }
     }
 
-    /// The peer's name by precedence, with a port where the name is an address: stated service, database, destination, address, RPC service.
+    /// The peer's name by precedence, with a port where the name is an address: the destination of messages, stated service, database, address, RPC
+    /// service. What a messaging client states as its service is the broker, in which the destination is one queue among others.
     #[inline]
     pub(super) fn name(&self, protocol: Protocol) -> (&'a [u8], u32) {
+        let destination = self.destination();
+        if protocol == Protocol::Messaging && !destination.is_empty() {
+            return (destination, 0);
+        }
         for stated in [self.service, self.old_service] {
             if !stated.is_empty() {
                 return (stated, 0);
@@ -211,7 +226,6 @@ impl<'a> PeerAttributes<'a> {
             let numbered = self.db_namespace.iter().all(u8::is_ascii_digit);
             return (if numbered && !self.db_system.is_empty() { self.db_system } else { self.db_namespace }, 0);
         }
-        let destination = self.destination();
         if !destination.is_empty() {
             return (destination, 0);
         }
@@ -226,6 +240,7 @@ impl<'a> PeerAttributes<'a> {
         if name.is_empty() { (self.rpc_service(), 0) } else { (name, if matches!(port, 80 | 443) { 0 } else { port }) }
     }
 
+    /// Whether the name of a peer is that of a service.
     pub(super) fn states_service(&self) -> bool {
         !self.service.is_empty() || !self.old_service.is_empty()
     }
