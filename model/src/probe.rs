@@ -69,6 +69,32 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
+    /// What is spoken where it asks: the scheme of its URL, which is the system where an exporter's word is the check.
+    pub fn scheme(&self) -> &str {
+        self.url.split_once("://").map_or("", |(scheme, _)| scheme)
+    }
+
+    /// Whether what it asks may be a service. Whom it only connects to, and a server that an exporter stands beside, is what services depend on.
+    pub fn asks_service(&self) -> bool {
+        const DEPENDENCIES: [&str; 14] = [
+            "tcp",
+            "probe",
+            "dns",
+            "redis",
+            "memcached",
+            "postgresql",
+            "pgbouncer",
+            "mysql",
+            "proxysql",
+            "mongodb",
+            "mssql",
+            "oracle",
+            "elasticsearch",
+            "rabbitmq",
+        ];
+        !DEPENDENCIES.contains(&self.scheme())
+    }
+
     /// Whether it asks at this address (`host:port`, or a host where the port is not known), as callers name it.
     pub fn is_of(&self, address: &str) -> bool {
         let Some((scheme, rest)) = self.url.split_once("://") else { return false };

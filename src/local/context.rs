@@ -1,7 +1,7 @@
 //! What a reading needs besides the series: what is declared, what the probes said last, which alerts are active.
 
 use std::collections::BTreeMap;
-use watchfire_model::reading::{Alert, Breaker, NodeKind, without_place};
+use watchfire_model::reading::{Alert, Breaker, NodeKind, ServiceRow, without_place};
 use watchfire_model::{CheckReport, Timestamp};
 
 /// What a preset or a configuration says there is. Empty without one: then everything is discovered.
@@ -101,6 +101,13 @@ impl<'a> Context<'a> {
 
     pub fn is_declared(&self, name: &str) -> bool {
         self.service(name).is_some()
+    }
+
+    /// Whether a row is of something that nothing is known of but what checks say, none of which asks a service.
+    pub fn is_dependency(&self, row: &ServiceRow) -> bool {
+        let known = row.declared || row.last_seen.is_some() || row.rate.is_some() || row.source.is_some();
+        let mut checks = self.checks.iter().filter(|c| c.service == row.name).peekable();
+        !known && checks.peek().is_some() && checks.all(|c| !c.asks_service())
     }
 
     pub fn namespace(&self, name: &str) -> Option<String> {

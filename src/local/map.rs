@@ -83,7 +83,7 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
             continue;
         }
         traffic.sampling_ratio = sampling(&client, &server);
-        if let Some(kind) = node_kind(&server, &connection, services) {
+        if let Some(kind) = node_kind(&server, &connection, services, context) {
             kinds.entry(server.clone()).or_insert(kind);
         }
         add(&mut edges, edge(&client, &server, &connection, &traffic, &kinds, context));
@@ -102,7 +102,7 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
         put_on_edge(breaker, &mut edges);
     }
 
-    let probed = probed(lens, context)?;
+    let mut probed = probed(lens, context)?;
     let folded = |row: &ServiceRow| {
         let known = row.declared || row.last_seen.is_some() || row.rate.is_some();
         !known
@@ -110,7 +110,7 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
             && probed.values().flatten().any(|c| c.service == row.name)
     };
     let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
-    for row in services.iter().filter(|row| !folded(row)) {
+    for row in services.iter().filter(|row| !folded(row) && !context.is_dependency(row)) {
         nodes.insert(row.name.clone(), service_node(row, context));
     }
     for (name, kind) in context.declared_nodes() {
@@ -130,6 +130,17 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
                 absorb(node, edge);
             }
         }
+    }
+    let placed =
+        |check: &CheckReport, probed: &BTreeMap<String, Vec<&CheckReport>>| probed.values().flatten().any(|c| std::ptr::eq(*c, check));
+    for check in context.checks.iter().filter(|c| !c.asks_service()) {
+        let node = nodes.get(&check.service);
+        if node.is_some_and(|node| node.kind == NodeKind::Service) || placed(check, &probed) {
+            continue;
+        }
+        let name = check.service.clone();
+        nodes.entry(name.clone()).or_insert_with(|| Node { name: name.clone(), kind: kind_by_scheme(check.scheme()), ..Node::default() });
+        probed.entry(name).or_default().push(check);
     }
     for (name, checks) in probed {
         let Some(node) = nodes.get_mut(&name) else { continue };
@@ -340,8 +351,16 @@ fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<Connected, Traffic>, ReadError> {
 
 const CACHES: [&str; 6] = ["redis", "memcached", "valkey", "keydb", "hazelcast", "cache"];
 
-fn node_kind(server: &str, connection: &str, services: &[ServiceRow]) -> Option<NodeKind> {
-    if services.iter().any(|s| s.name == server) {
+fn kind_by_scheme(scheme: &str) -> NodeKind {
+    match scheme {
+        "postgresql" | "pgbouncer" | "mysql" | "proxysql" | "mongodb" | "mssql" | "oracle" | "elasticsearch" => NodeKind::Database,
+        scheme if CACHES.contains(&scheme) => NodeKind::Cache,
+        _ => NodeKind::External,
+    }
+}
+
+fn node_kind(server: &str, connection: &str, services: &[ServiceRow], context: &Context<'_>) -> Option<NodeKind> {
+    if services.iter().any(|s| s.name == server && !context.is_dependency(s)) {
         return Some(NodeKind::Service);
     }
     let lower = server.to_ascii_lowercase();
@@ -370,80 +389,4 @@ fn edge_kind(connection: &str, server: Option<NodeKind>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::context::Declared;
-    use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
-    use super::*;
-    use watchfire_model::{Timestamp, Value};
-    use watchfire_promql::Engine;
-    use watchfire_testkit::MemorySource;
-
-    /// Spans name a database by what is in it, and a probe by its address.
-    #[test]
-    fn a_database_is_as_well_as_the_probe_at_its_address() {
-        let mut source = MemorySource::new();
-        let at = Timestamp(1_772_334_000_000);
-        for (metric, pairs) in [
-            ("traces_service_graph_request_total", &[("client", "shop"), ("server", "orders"), ("connection_type", "database")][..]),
-            ("watchfire_node_info", &[("node", "orders"), ("kind", "database"), ("system", "postgresql")]),
-            ("watchfire_node_address", &[("node", "orders"), ("address", "db:5432")]),
-        ] {
-            let labels = Labels::from_pairs([("__name__", metric)].into_iter().chain(pairs.iter().copied()));
-            [Timestamp(at.0 - 30_000), at].into_iter().for_each(|at| source.push(&labels, at, Value::Float(1.0)));
-        }
-        let check = |service: &str, state: HealthState| CheckReport {
-            service: service.into(),
-            check: "tcp".into(),
-            url: "tcp://db:5432".into(),
-            state,
-            success: state == HealthState::Healthy,
-            latency: None,
-            detail: "cannot connect".into(),
-            dependencies: Vec::new(),
-            at,
-            since: at,
-            certificate_expires: None,
-        };
-        let row = |name: &str| ServiceRow { name: name.into(), ..ServiceRow::default() };
-        let services = [row("db:5432"), ServiceRow { last_seen: Some(at), ..row("shop") }];
-        let (engine, cache) = (Engine::default(), QueryCache::default());
-        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
-        let (declared, last_seen) = (Declared::default(), BTreeMap::new());
-        for (state, why) in [(HealthState::Unhealthy, &["tcp: cannot connect".to_owned()][..]), (HealthState::Healthy, &[])] {
-            let checks = [check("db:5432", state)];
-            let context = Context { declared: &declared, checks: &checks, alerts: &[], breakers: &[], last_seen: &last_seen };
-            let map = map(&lens, &context, &services, &[]).expect("readable");
-            let nodes: Vec<_> = map.nodes.iter().map(|n| n.name.as_str()).collect();
-            assert_eq!(nodes, ["orders", "shop"], "the address is no node of its own");
-            assert_eq!((map.nodes[0].state, &map.nodes[0].why[..]), (state, why));
-        }
-    }
-
-    #[test]
-    fn a_breaker_scraped_by_address_is_that_of_the_only_one_who_calls_what_it_protects() {
-        let edge = |client: &str, server: &str| {
-            ((client.to_owned(), server.to_owned()), Edge { client: client.into(), server: server.into(), ..Edge::default() })
-        };
-        let mut edges = BTreeMap::from([edge("shop", "payment"), edge("shop", "stock"), edge("web", "stock")]);
-        let open = |service: &str, breaker: &str| Breaker {
-            service: service.into(),
-            breaker: breaker.into(),
-            state: "open".into(),
-            ..Breaker::default()
-        };
-        for (service, breaker) in [("10.0.0.1:9102/actuator/prometheus", "payment"), ("10.0.0.1:9102", "stock"), ("web", "payment")] {
-            put_on_edge(&open(service, breaker), &mut edges);
-        }
-        let on: Vec<_> = edges.values().filter(|e| e.breaker.is_some()).map(|e| (e.client.as_str(), e.server.as_str())).collect();
-        assert_eq!(on, [("shop", "payment")]);
-    }
-
-    #[test]
-    fn a_database_that_is_called_like_a_topic_is_still_a_database() {
-        assert_eq!(edge_kind("database", Some(NodeKind::Queue)), "database");
-        assert_eq!(edge_kind("database", Some(NodeKind::Cache)), "cache");
-        assert_eq!(edge_kind("virtual_node", Some(NodeKind::Queue)), "messaging");
-        assert_eq!(edge_kind("virtual_node", Some(NodeKind::Database)), "database");
-        assert_eq!(edge_kind("", None), "call");
-    }
-}
+mod tests;

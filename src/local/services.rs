@@ -123,7 +123,10 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
             }
         }
         judge(&mut row, lens.at, context, troubles);
-        rows.push(row);
+        // What services depend on is on the map and among the checks. Here it is while something is wrong with it.
+        if row.state > HealthState::Unknown || !context.is_dependency(&row) {
+            rows.push(row);
+        }
     }
     rows.sort_by(|a, b| b.state.cmp(&a.state).then_with(|| b.rate.unwrap_or(-1.0).total_cmp(&a.rate.unwrap_or(-1.0))));
     Ok(Services { services: rows, changes: Vec::new() })

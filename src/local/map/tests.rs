@@ -1,0 +1,125 @@
+//! Nodes and edges out of series and checks.
+
+use super::*;
+use crate::local::context::Declared;
+use crate::local::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
+use watchfire_model::{Timestamp, Value};
+use watchfire_promql::Engine;
+use watchfire_testkit::MemorySource;
+
+/// Spans name a database by what is in it, and a probe by its address.
+#[test]
+fn a_database_is_as_well_as_the_probe_at_its_address() {
+    let mut source = MemorySource::new();
+    let at = Timestamp(1_772_334_000_000);
+    for (metric, pairs) in [
+        ("traces_service_graph_request_total", &[("client", "shop"), ("server", "orders"), ("connection_type", "database")][..]),
+        ("watchfire_node_info", &[("node", "orders"), ("kind", "database"), ("system", "postgresql")]),
+        ("watchfire_node_address", &[("node", "orders"), ("address", "db:5432")]),
+    ] {
+        let labels = Labels::from_pairs([("__name__", metric)].into_iter().chain(pairs.iter().copied()));
+        [Timestamp(at.0 - 30_000), at].into_iter().for_each(|at| source.push(&labels, at, Value::Float(1.0)));
+    }
+    let check = |service: &str, state: HealthState| CheckReport {
+        service: service.into(),
+        check: "tcp".into(),
+        url: "tcp://db:5432".into(),
+        state,
+        success: state == HealthState::Healthy,
+        latency: None,
+        detail: "cannot connect".into(),
+        dependencies: Vec::new(),
+        at,
+        since: at,
+        certificate_expires: None,
+    };
+    let row = |name: &str| ServiceRow { name: name.into(), ..ServiceRow::default() };
+    let services = [row("db:5432"), ServiceRow { last_seen: Some(at), ..row("shop") }];
+    let (engine, cache) = (Engine::default(), QueryCache::default());
+    let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+    let (declared, last_seen) = (Declared::default(), BTreeMap::new());
+    for (state, why) in [(HealthState::Unhealthy, &["tcp: cannot connect".to_owned()][..]), (HealthState::Healthy, &[])] {
+        let checks = [check("db:5432", state)];
+        let context = Context { declared: &declared, checks: &checks, alerts: &[], breakers: &[], last_seen: &last_seen };
+        let map = map(&lens, &context, &services, &[]).expect("readable");
+        let nodes: Vec<_> = map.nodes.iter().map(|n| n.name.as_str()).collect();
+        assert_eq!(nodes, ["orders", "shop"], "the address is no node of its own");
+        assert_eq!((map.nodes[0].state, &map.nodes[0].why[..]), (state, why));
+    }
+}
+
+/// What only a probe or an exporter knows is nobody's service, whether anybody calls it or not.
+#[test]
+fn what_is_only_connected_to_is_no_service() {
+    let mut source = MemorySource::new();
+    let at = Timestamp(1_772_334_000_000);
+    let edge = [("client", "shop"), ("server", "legacy:9000"), ("connection_type", "virtual_node")];
+    let labels = Labels::from_pairs([("__name__", "traces_service_graph_request_total")].into_iter().chain(edge));
+    [Timestamp(at.0 - 30_000), at].into_iter().for_each(|at| source.push(&labels, at, Value::Float(1.0)));
+    let check = |service: &str, url: &str, state: HealthState| CheckReport {
+        service: service.into(),
+        check: "c".into(),
+        url: url.into(),
+        state,
+        success: state == HealthState::Healthy,
+        latency: None,
+        detail: "refused".into(),
+        dependencies: Vec::new(),
+        at,
+        since: at,
+        certificate_expires: None,
+    };
+    let checks = [
+        check("legacy:9000", "tcp://legacy:9000", HealthState::Unhealthy),
+        check("db:5432", "postgresql://db:5432", HealthState::Healthy),
+        check("queue:4222", "tcp://queue:4222", HealthState::Unhealthy),
+        check("web", "http://web/health", HealthState::Healthy),
+    ];
+    let (engine, cache) = (Engine::default(), QueryCache::default());
+    let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+    let (declared, last_seen) = (Declared::default(), BTreeMap::from([("shop".to_owned(), at)]));
+    let context = Context { declared: &declared, checks: &checks, alerts: &[], breakers: &[], last_seen: &last_seen };
+    let services = crate::local::services::services(&lens, &context).expect("readable").services;
+    let mut names: Vec<_> = services.iter().map(|s| s.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["legacy:9000", "queue:4222", "shop", "web"], "a healthy dependency is no row, and a broken one is");
+    let map = map(&lens, &context, &services, &[]).expect("readable");
+    let nodes: Vec<_> = map.nodes.iter().map(|n| (n.name.as_str(), n.kind, n.state)).collect();
+    let expected = [
+        ("db:5432", NodeKind::Database, HealthState::Healthy),
+        ("legacy:9000", NodeKind::External, HealthState::Unhealthy),
+        ("queue:4222", NodeKind::External, HealthState::Unhealthy),
+        ("shop", NodeKind::Service, HealthState::Healthy),
+        ("web", NodeKind::Service, HealthState::Healthy),
+    ];
+    assert_eq!(nodes, expected);
+    assert_eq!(map.edges[0].kind, "external");
+}
+
+#[test]
+fn a_breaker_scraped_by_address_is_that_of_the_only_one_who_calls_what_it_protects() {
+    let edge = |client: &str, server: &str| {
+        ((client.to_owned(), server.to_owned()), Edge { client: client.into(), server: server.into(), ..Edge::default() })
+    };
+    let mut edges = BTreeMap::from([edge("shop", "payment"), edge("shop", "stock"), edge("web", "stock")]);
+    let open = |service: &str, breaker: &str| Breaker {
+        service: service.into(),
+        breaker: breaker.into(),
+        state: "open".into(),
+        ..Breaker::default()
+    };
+    for (service, breaker) in [("10.0.0.1:9102/actuator/prometheus", "payment"), ("10.0.0.1:9102", "stock"), ("web", "payment")] {
+        put_on_edge(&open(service, breaker), &mut edges);
+    }
+    let on: Vec<_> = edges.values().filter(|e| e.breaker.is_some()).map(|e| (e.client.as_str(), e.server.as_str())).collect();
+    assert_eq!(on, [("shop", "payment")]);
+}
+
+#[test]
+fn a_database_that_is_called_like_a_topic_is_still_a_database() {
+    assert_eq!(edge_kind("database", Some(NodeKind::Queue)), "database");
+    assert_eq!(edge_kind("database", Some(NodeKind::Cache)), "cache");
+    assert_eq!(edge_kind("virtual_node", Some(NodeKind::Queue)), "messaging");
+    assert_eq!(edge_kind("virtual_node", Some(NodeKind::Database)), "database");
+    assert_eq!(edge_kind("", None), "call");
+}
