@@ -357,8 +357,13 @@ fn who_fetches_from_sqs_publishes_nothing_there() {
     };
     bench.send("shop", vec![call(1, "SendMessage"), call(2, "SQS/SendMessageBatch"), call(3, "GetQueueAttributes")]);
     bench.send("mailer", vec![call(4, "ReceiveMessage"), call(5, "DeleteMessage"), call(6, "SQS/ChangeMessageVisibility")]);
+    let of_all =
+        span(7, 1, 0, "SNS.ListTopics", CLIENT).with(text("messaging.system", "aws.sns")).with(text("server.address", "aws.example"));
+    bench.send("shop", vec![of_all.with(text("rpc.system", "aws-api")).with(text("rpc.method", "ListTopics"))]);
     bench.pass(15 * SECONDS);
-    assert_eq!(edges(&bench), ["shop -> orders [virtual_node] 2"]);
+    assert_eq!(edges(&bench), ["shop -> aws.example [virtual_node] 1", "shop -> orders [virtual_node] 2"]);
+    let queues: Vec<_> = bench.newest("watchfire_node_info").into_iter().filter(|(labels, _)| labels.value("kind") == "queue").collect();
+    assert!(queues.iter().all(|(labels, _)| labels.value("node") == "orders"), "{queues:?}");
 }
 
 /// Sidekiq's instrumentation can be told to name its Redis so.

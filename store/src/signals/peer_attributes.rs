@@ -96,7 +96,7 @@ impl<'a> PeerAttributes<'a> {
             Protocol::Messaging
         } else if !self.db_system.is_empty() || !self.db_namespace.is_empty() {
             if is_cache(self.db_system) { Protocol::Cache } else { Protocol::Database }
-        } else if kind == SpanKind::Producer || !self.messaging_system.is_empty() || !self.destination.is_empty() {
+        } else if kind == SpanKind::Producer || !self.destination.is_empty() || !self.messaging_system.is_empty() && !self.is_aws() {
             Protocol::Messaging
         } else if !self.rpc_system.is_empty() || !self.rpc_service.is_empty() {
             Protocol::Grpc
@@ -124,11 +124,17 @@ impl<'a> PeerAttributes<'a> {
         matches!(self.operation, b"receive" | b"settle") || self.is_aws_call_about_queue()
     }
 
+    /// A call to AWS that names no queue, as one that makes or lists them, is a call like those to its other services.
+    #[inline]
+    fn is_aws(&self) -> bool {
+        self.rpc_system == b"aws-api"
+    }
+
     /// SDKs of AWS name the queue in every call that has to do with it, and not all state an operation: those of Python say what they do by the method alone.
     #[inline]
     fn is_aws_call_about_queue(&self) -> bool {
         const HAND_OVER: [&[u8]; 3] = [b"Send", b"Publish", b"Put"];
-        let unsaid = self.operation.is_empty() && self.rpc_system == b"aws-api" && !self.destination.is_empty();
+        let unsaid = self.operation.is_empty() && self.is_aws() && !self.destination.is_empty();
         let method = self.rpc_method.rsplit(|b| *b == b'/').next().unwrap_or_default();
         unsaid && !method.is_empty() && !HAND_OVER.iter().any(|verb| method.starts_with(verb))
     }
