@@ -146,7 +146,7 @@ fn queue(metric: &str, series: &[&ObservedSeries]) -> Option<Proposal> {
     }
     // How far the slowest partition is behind is a depth.
     let other = |word: &&str| words.contains(*word) && !(words.contains("lag") && ["max", "min"].contains(word));
-    if OTHER_MEASURES.iter().any(|word| other(word)) || OTHERS.iter().any(|known| metric.starts_with(known)) {
+    if OTHER_MEASURES.iter().any(other) || OTHERS.iter().any(|known| metric.starts_with(known)) {
         return None;
     }
     let have = labels_of(series);
