@@ -5,7 +5,7 @@
 //! - [`Store`]: the whole; takes samples, logs and probe results, answers queries, searches and questions about traces.
 //! - [`SpanEngine`]: the receiving end of the trace walk, owned by one thread. Derives RED, edges and sampling while it stores.
 //! - [`StoreLimits`], [`SignalSettings`]: every bound, every choice.
-
+//! - [`Segment`]: some thousand sealed spans as columns; a [`SegmentSink`] is offered each of them.
 //! - [`Histogram`]: latencies in 32 buckets per octave, published without loss as a native histogram.
 //!
 //! Invariants
@@ -39,5 +39,5 @@ pub use signals::peer::Protocol;
 pub use signals::sampling::weight as sampling_weight;
 pub use signals::services::ServiceSeen;
 pub use signals::{OVERFLOW, SignalSettings};
-pub use spans::{Operation, Resource, Scope, SpanEngine, wire};
+pub use spans::{Operation, Resource, Scope, Segment, SegmentSink, SpanEngine, SpanRow, wire};
 pub use store::{Store, Usage};

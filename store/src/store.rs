@@ -11,7 +11,7 @@ use crate::signals::board::Board;
 use crate::signals::edges::ObservedEdge;
 use crate::signals::services::ServiceSeen;
 use crate::spans::SpanEngine;
-use crate::spans::held::Held;
+use crate::spans::held::{Held, SegmentSink};
 use crate::topology::{LiveGraph, unhealthy};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -78,6 +78,11 @@ impl Store {
     pub fn span_engine(&self, settings: SignalSettings) -> SpanEngine {
         let (series, logs, held) = (self.series.clone(), self.logs.clone(), self.held.clone());
         SpanEngine::new(settings, self.clock.now(), series, logs, held, self.board.clone(), &self.meter)
+    }
+
+    /// Names who is offered sealed segments; replaces the one before.
+    pub fn set_segment_sink(&self, sink: Arc<dyn SegmentSink>) {
+        *self.held.sink.lock() = Some(sink);
     }
 
     pub fn limits(&self) -> &StoreLimits {

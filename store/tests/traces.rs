@@ -6,10 +6,11 @@ mod build;
 mod walk;
 
 use build::*;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use watchfire_model::reading::{LogQuery, TraceQuery};
 use watchfire_model::{CheckReport, HealthState, LogRecord, LogSeverity, LogSink, ProbeSink, SpanId, Timestamp, Topology, TraceId};
-use watchfire_store::{SignalSettings, StoreLimits};
+use watchfire_store::{Segment, SegmentSink, SignalSettings, StoreLimits};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -361,4 +362,39 @@ fn checks_become_series_and_what_is_not_known_has_no_value() {
     bench.store.forget("api", "health");
     assert!(bench.store.checks().is_empty());
     assert!(watchfire_model::is_stale(bench.value("probe_success", &[]).expect("an end")));
+}
+
+/// What history would be offered.
+#[derive(Default)]
+struct Offered(Mutex<Vec<Arc<Segment>>>);
+
+impl SegmentSink for Offered {
+    fn sealed(&self, segment: &Arc<Segment>) {
+        self.0.lock().expect("not poisoned").push(segment.clone());
+    }
+}
+
+#[test]
+fn a_sink_is_offered_every_span_once_in_sealed_segments() {
+    let mut bench = Bench::new();
+    let offered = Arc::new(Offered::default());
+    bench.store.set_segment_sink(offered.clone());
+    // More than one segment holds.
+    const SPANS: u128 = 10_000;
+    for first in (1..=SPANS).step_by(500) {
+        bench.send("cart", (first..first + 500).map(|i| span(i, 1, 0, "GET /cart", SERVER)).collect());
+    }
+    bench.engine.seal();
+    let segments = offered.0.lock().expect("not poisoned");
+    let ids: Vec<u128> = segments.iter().flat_map(|segment| segment.rows().map(|row| u128::from_be_bytes(row.trace_id().0))).collect();
+    assert!(segments.len() > 1 && segments.iter().all(|segment| !segment.is_empty()));
+    assert_eq!(ids, (1..=SPANS).collect::<Vec<_>>());
+    let mut bodies = 0;
+    for segment in segments.iter() {
+        segment.bodies(0..segment.len(), |_, body| {
+            bodies += u128::from(!body.is_empty());
+            true
+        });
+    }
+    assert_eq!(bodies, SPANS);
 }

@@ -20,6 +20,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use watchfire_model::{Counter, Meter};
 
+/// Receives segments when they are sealed: the seam to history on disk, which nothing takes yet. Called on the ingest thread; must not block.
+pub trait SegmentSink: Send + Sync {
+    fn sealed(&self, segment: &Arc<Segment>);
+}
+
 /// A set that forgets its oldest members.
 #[derive(Debug)]
 pub(crate) struct Recent {
@@ -83,6 +88,7 @@ pub(crate) struct Held {
     rescued: Mutex<Rescued>,
     pub notable: Mutex<Recent>,
     pub pinned: Mutex<Recent>,
+    pub sink: Mutex<Option<Arc<dyn SegmentSink>>>,
     evicted_ordinary: Counter,
     evicted_notable: Counter,
     evicted_pinned: Counter,
@@ -103,6 +109,7 @@ impl Held {
             rescued: Mutex::default(),
             notable: Mutex::new(Recent::new(limits.notable)),
             pinned: Mutex::new(Recent::new(limits.pinned)),
+            sink: Mutex::new(None),
             evicted_ordinary: evicted("ordinary"),
             evicted_notable: evicted("error_or_slow"),
             evicted_pinned: evicted("pinned"),

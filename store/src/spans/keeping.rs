@@ -19,6 +19,9 @@ impl SpanEngine {
         }
         let segment = Arc::new(self.open.seal(self.now));
         self.held.grew(segment.column_bytes());
+        if let Some(sink) = &*self.held.sink.lock() {
+            sink.sealed(&segment);
+        }
         self.sealed.push_back(segment);
     }
 

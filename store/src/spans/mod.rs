@@ -13,4 +13,6 @@ pub(crate) mod segment;
 pub mod wire;
 
 pub use engine::SpanEngine;
+pub use held::SegmentSink;
 pub use intern::{Operation, Resource, Scope};
+pub use segment::{Segment, SpanRow};

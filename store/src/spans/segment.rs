@@ -4,7 +4,7 @@ use super::block::{BLOCK_BYTES, Block, Spare};
 use super::intern::{Operation, Resource, Scope};
 use super::open::Row;
 use std::sync::Arc;
-use watchfire_model::{SpanId, SpanKind, SpanStatus, Timestamp};
+use watchfire_model::{SpanId, SpanKind, SpanStatus, Timestamp, TraceId};
 
 /// Rows after which a segment is sealed.
 pub(crate) const SEGMENT_ROWS: usize = 8192;
@@ -93,9 +93,9 @@ impl Columns {
     }
 }
 
-/// Sealed spans: what every reading of spans goes through.
+/// Sealed spans: what every reading of spans goes through, and what history would write to disk.
 #[derive(Debug)]
-pub(crate) struct Segment {
+pub struct Segment {
     pub(crate) columns: Columns,
     pub(crate) operations: Box<[Arc<Operation>]>,
     pub(crate) resources: Box<[Arc<Resource>]>,
@@ -111,6 +111,10 @@ impl Segment {
     /// Number of spans.
     pub fn len(&self) -> usize {
         self.columns.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Bytes held; resources that other segments had before are theirs.
@@ -237,7 +241,7 @@ fn used<T>(places: &mut [u16], all: &[Arc<T>]) -> Box<[Arc<T>]> {
 
 /// One span, as far as the columns know it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SpanRow<'a> {
+pub struct SpanRow<'a> {
     pub(crate) segment: &'a Segment,
     pub(crate) row: usize,
 }
@@ -245,6 +249,10 @@ pub(crate) struct SpanRow<'a> {
 impl<'a> SpanRow<'a> {
     pub(crate) fn trace(&self) -> u128 {
         self.segment.columns.trace_ids[self.row]
+    }
+
+    pub fn trace_id(&self) -> TraceId {
+        TraceId(self.trace().to_be_bytes())
     }
 
     pub fn span_id(&self) -> SpanId {
