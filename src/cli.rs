@@ -151,9 +151,9 @@ pub enum When {
 
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// clientnest, mediacms, commerce, playnite, sunday, or a directory with a platform.toml.
-    #[arg(id = "demo_platform", value_name = "PLATFORM", default_value = "clientnest")]
-    pub platform: String,
+    /// clientnest, mediacms, commerce, playnite, sunday, or a directory with a platform.toml; `--platform` says the same [default: clientnest]
+    #[arg(id = "demo_platform", value_name = "PLATFORM", conflicts_with = "platform")]
+    named: Option<String>,
     /// Inject this fault; --list names them.
     #[arg(long, value_name = "NAME")]
     pub scenario: Option<String>,
@@ -175,6 +175,13 @@ pub struct DemoArgs {
     pub seed: u64,
     #[command(flatten)]
     pub run: RunFlags,
+}
+
+impl DemoArgs {
+    /// The platform that is simulated.
+    pub fn platform(&self) -> &str {
+        self.named.as_deref().or(self.run.platform.as_deref()).unwrap_or("clientnest")
+    }
 }
 
 #[derive(Args, Clone, Debug)]
@@ -370,6 +377,18 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_demo_is_of_the_platform_that_is_named_either_way() {
+        let platform = |line: &str| match Cli::try_parse_from(line.split(' ')).map(|cli| cli.command) {
+            Ok(Some(Command::Demo(args))) => Some(args.platform().to_owned()),
+            _ => None,
+        };
+        assert_eq!(platform("watchfire demo").as_deref(), Some("clientnest"));
+        assert_eq!(platform("watchfire demo playnite").as_deref(), Some("playnite"));
+        assert_eq!(platform("watchfire demo --platform playnite").as_deref(), Some("playnite"));
+        assert_eq!(platform("watchfire demo sunday --platform playnite"), None);
     }
 
     #[test]

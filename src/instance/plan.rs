@@ -74,13 +74,13 @@ impl Plan {
     pub fn demo(args: &DemoArgs) -> anyhow::Result<Plan> {
         let loaded = load(&args.run)?;
         let config = loaded.config.clone();
-        let platform = platform(&args.platform)?;
+        let platform = platform(args.platform())?;
         if let Some(name) = &args.scenario
             && platform.scenario(name).is_none()
         {
             let names: Vec<&str> = platform.scenarios.iter().map(|s| s.name.as_str()).collect();
             let near = watchfire_config::nearest(name, names.iter().copied()).map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-            bail!("{} has no scenario {name:?}{near}\n`watchfire demo {} --list` names them", platform.title, args.platform);
+            bail!("{} has no scenario {name:?}{near}\n`watchfire demo {} --list` names them", platform.title, args.platform());
         }
         if !(args.speed.is_finite() && args.speed > 0.0 && args.speed <= 1000.0) {
             bail!("--speed {}: use a number above 0, at most 1000", args.speed);

@@ -12,7 +12,7 @@ use watchfire_model::{format_duration, parse_duration};
 /// When the platform or the scenario is not known, or a port cannot be had.
 pub fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     if args.list {
-        exit::print(&list(&args.platform)?);
+        exit::print(&list(args.platform())?);
         return Ok(ExitCode::SUCCESS);
     }
     let for_duration = match &args.for_duration {

@@ -382,7 +382,7 @@ fn a_sink_is_offered_every_span_once_in_sealed_segments() {
     // More than one segment holds.
     const SPANS: u128 = 10_000;
     for first in (1..=SPANS).step_by(500) {
-        bench.send("cart", (first..first + 500).map(|i| span(i, 1, 0, "GET /cart", SERVER)).collect());
+        bench.send("cart", (first..first + 500).map(|i| span(i, 1, 0, "GET /cart", SERVER).with(text("http.route", "/cart"))).collect());
     }
     bench.engine.seal();
     let segments = offered.0.lock().expect("not poisoned");
