@@ -167,7 +167,7 @@ pub struct DemoArgs {
     /// Stop after this long.
     #[arg(long = "for", value_name = "D")]
     pub for_duration: Option<String>,
-    /// Simulated seconds per second.
+    /// Simulated seconds per second; a machine that cannot keep up goes slower.
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     pub speed: f64,
     /// Same seed, same traffic.

@@ -16,12 +16,13 @@ const SAID_AFTER: Duration = Duration::from_millis(400);
 /// How often the thread that waits for keys looks whether the end has come without one.
 const KEYS_PATIENCE: Duration = Duration::from_millis(100);
 
-/// Stops `instance` once the screens are gone, and ends the process at once when somebody asks for that.
-pub fn leave(runtime: &tokio::runtime::Runtime, instance: Instance) {
+/// Stops `instance` once the screens are gone, and ends the process at once when somebody asks for that. `durable`: what is owed
+/// survives it.
+pub fn leave(runtime: &tokio::runtime::Runtime, instance: Instance, durable: bool) {
     if terminal::hung_up() {
         return runtime.block_on(instance.stop(STOP_AT_ONCE));
     }
-    let text = waits_for(instance.owed());
+    let text = waits_for(instance.owed(), durable);
     runtime.block_on(async {
         let stopped = instance.stop(STOP_WITHIN);
         tokio::pin!(stopped);
@@ -40,14 +41,18 @@ pub fn leave(runtime: &tokio::runtime::Runtime, instance: Instance) {
 }
 
 /// In words: why the shell is not back yet, and what to do about it.
-fn waits_for(owed: usize) -> String {
+fn waits_for(owed: usize, durable: bool) -> String {
     let what = match owed {
-        0 => "requests that are under way end".to_owned(),
-        1 => "1 notification is still to be sent".to_owned(),
-        n => format!("{n} notifications are still to be sent"),
+        0 => "requests under way to end".to_owned(),
+        1 => "1 notification to be sent".to_owned(),
+        n => format!("{n} notifications to be sent"),
     };
-    let kept = if owed > 0 { "; what is not sent by then goes out after the next start" } else { "" };
-    format!("watchfire ends: {what}, for at most {} s{kept}. q or Ctrl-C ends it now", STOP_WITHIN.as_secs())
+    let rest = match (owed, durable) {
+        (0, _) => "",
+        (_, true) => "; what is not sent by then goes out after the next start",
+        (_, false) => "; what is not sent by then is forgotten",
+    };
+    format!("watchfire waits for {what}, {} s at most{rest}. q or Ctrl-C ends it now", STOP_WITHIN.as_secs())
 }
 
 /// Keys while there are no screens any more.
@@ -97,8 +102,16 @@ mod tests {
 
     #[test]
     fn who_waits_is_told_for_what_and_how_to_end_it() {
-        assert!(waits_for(0).contains("under way") && !waits_for(0).contains("next start"));
-        assert!(waits_for(1).contains("1 notification is") && waits_for(3).contains("3 notifications are"));
-        assert!([0, 1, 3].iter().all(|owed| waits_for(*owed).contains("10 s") && waits_for(*owed).ends_with("q or Ctrl-C ends it now")));
+        let end = ", 10 s at most. q or Ctrl-C ends it now";
+        assert_eq!(waits_for(0, true), format!("watchfire waits for requests under way to end{end}"));
+        for (owed, durable, words) in [
+            (1, true, ["1 notification to be sent", "goes out after the next start"]),
+            (3, true, ["3 notifications to be sent", "goes out after the next start"]),
+            // As in a demo.
+            (3, false, ["3 notifications to be sent", "is forgotten"]),
+        ] {
+            let text = waits_for(owed, durable);
+            assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        }
     }
 }

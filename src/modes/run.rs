@@ -68,6 +68,7 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
     let zone = appearance::zone(&plan.config.ui.timezone)?;
     let runtime = super::runtime()?;
     let wakes = screen::wakes();
+    let durable = plan.durable;
     let instance = runtime.block_on(Instance::start(plan, screens.then(|| wakes.0.clone())))?;
     match app {
         Some((mouse, app)) => {
@@ -76,7 +77,7 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
             spawn_signals(&runtime, wakes.0.clone(), &instance, for_duration, left.clone())?;
             let shown = screen::show(app, mouse, instance.source(), instance.commands(), wakes, &SystemClock);
             left.cancel();
-            leaving::leave(&runtime, instance);
+            leaving::leave(&runtime, instance, durable);
             shown?;
         }
         None if flags.plain && !headless => {

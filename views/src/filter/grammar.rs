@@ -15,7 +15,7 @@ pub(super) enum Token {
     Test(String, Comparison, String),
 }
 
-const ONLY_SOUGHT: &str = "attributes are looked for as attribute.name=value, beside other terms and not within `or` or `!`";
+const ONLY_SOUGHT: &str = "attributes: only attribute.name=value, and not within `or` or `!`";
 
 const SIGNS: [(&str, Comparison); 9] = [
     ("!=", Comparison::NotEqual),

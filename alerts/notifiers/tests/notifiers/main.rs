@@ -3,6 +3,7 @@
 mod channels;
 mod clocks;
 mod crash;
+mod day;
 mod delivery;
 mod desktop;
 mod giving_up;

@@ -1,51 +1,26 @@
 //! A message tells of a whole group, and repeats it as a whole, as in Alertmanager: on a clock moved by hand.
 
-use crate::notice;
+use crate::day::{Day, moment};
 use serde_json::Value;
-use std::time::Duration;
-use watchfire_model::{Labels, Notice, NoticeState, NoticeState::*, Timestamp};
-use watchfire_notifiers::{Rehearsal, Settings};
+use watchfire_model::NoticeState::*;
 
 const FILE: &str = "route: {receiver: ops, group_by: [service], group_wait: 10s, group_interval: 1m, repeat_interval: 1h}\n\
     receivers: [{name: ops, webhook_configs: [{url: 'http://127.0.0.1:1/'}]}]\n\
     inhibit_rules: [{source_matchers: [alertname=Root], target_matchers: [alertname=Victim]}]\n";
 
-struct Day {
-    delivery: Rehearsal,
-    _file: tempfile::NamedTempFile,
-}
-
-impl Day {
-    fn new() -> Day {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), FILE).unwrap();
-        let settings = Settings { alertmanager_config: Some(file.path().to_owned()), ..Settings::default() };
-        Day { delivery: Rehearsal::new(&settings).unwrap(), _file: file }
-    }
-
-    fn change(&mut self, name: &str, state: NoticeState, second: u64) {
-        let labels = Labels::from_pairs([("alertname", name), ("service", "a")]);
-        self.delivery.take(Notice { labels, ..notice(name, second + 1, state) }, moment(second));
-    }
-
-    /// Every message up to that second: when, its status, and the alerts that it lists.
-    fn told(&mut self, from: u64, to: u64) -> Vec<(u64, String, Vec<String>)> {
-        let mut told = Vec::new();
-        for second in from..=to {
-            for text in self.delivery.send(moment(second)).into_iter().flat_map(|said| said.texts) {
-                let body: Value = serde_json::from_str(&text).unwrap();
-                let alerts = body["alerts"].as_array().unwrap().iter();
-                let mut names: Vec<String> = alerts.map(|a| a["labels"]["alertname"].as_str().unwrap().to_owned()).collect();
-                names.sort();
-                told.push((second, body["status"].as_str().unwrap().to_owned(), names));
-            }
+/// Every message up to that second: when, its status, and the alerts that it lists.
+fn messages(day: &mut Day, from: u64, to: u64) -> Vec<(u64, String, Vec<String>)> {
+    let mut told = Vec::new();
+    for second in from..=to {
+        for text in day.delivery.send(moment(second)).into_iter().flat_map(|said| said.texts) {
+            let body: Value = serde_json::from_str(&text).unwrap();
+            let alerts = body["alerts"].as_array().unwrap().iter();
+            let mut names: Vec<String> = alerts.map(|a| a["labels"]["alertname"].as_str().unwrap().to_owned()).collect();
+            names.sort();
+            told.push((second, body["status"].as_str().unwrap().to_owned(), names));
         }
-        told
     }
-}
-
-fn moment(second: u64) -> Timestamp {
-    Timestamp(1_772_334_661_000).saturating_add(Duration::from_secs(second))
+    told
 }
 
 fn message(second: u64, status: &str, names: &[&str]) -> (u64, String, Vec<String>) {
@@ -54,13 +29,13 @@ fn message(second: u64, status: &str, names: &[&str]) -> (u64, String, Vec<Strin
 
 #[test]
 fn a_group_is_repeated_once_however_many_alerts_joined_it_one_after_another() {
-    let mut day = Day::new();
-    day.change("A", Firing, 0);
-    let mut told = day.told(0, 599);
-    day.change("B", Firing, 600);
-    told.extend(day.told(600, 1199));
-    day.change("C", Firing, 1200);
-    told.extend(day.told(1200, 8500));
+    let mut day = Day::of(FILE);
+    day.change("A", "warning", Firing, 0);
+    let mut told = messages(&mut day, 0, 599);
+    day.change("B", "warning", Firing, 600);
+    told.extend(messages(&mut day, 600, 1199));
+    day.change("C", "warning", Firing, 1200);
+    told.extend(messages(&mut day, 1200, 8500));
     let all = ["A", "B", "C"];
     let expected = [
         message(10, "firing", &["A"]),
@@ -74,12 +49,12 @@ fn a_group_is_repeated_once_however_many_alerts_joined_it_one_after_another() {
 
 #[test]
 fn what_is_inhibited_is_not_listed_beside_what_inhibits_it() {
-    let mut day = Day::new();
-    day.change("Victim", Firing, 0);
-    assert_eq!(day.told(0, 99), [message(10, "firing", &["Victim"])]);
-    day.change("Root", Firing, 100);
-    assert_eq!(day.told(100, 3799), [message(110, "firing", &["Root"]), message(3710, "firing", &["Root"])]);
-    day.change("Root", Resolved, 3800);
-    let told = day.told(3800, 7500);
+    let mut day = Day::of(FILE);
+    day.change("Victim", "warning", Firing, 0);
+    assert_eq!(messages(&mut day, 0, 99), [message(10, "firing", &["Victim"])]);
+    day.change("Root", "warning", Firing, 100);
+    assert_eq!(messages(&mut day, 100, 3799), [message(110, "firing", &["Root"]), message(3710, "firing", &["Root"])]);
+    day.change("Root", "warning", Resolved, 3800);
+    let told = messages(&mut day, 3800, 7500);
     assert_eq!(told, [message(3810, "firing", &["Root", "Victim"]), message(7410, "firing", &["Victim"])]);
 }
