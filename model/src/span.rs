@@ -3,6 +3,7 @@
 use crate::Nanos;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::num::NonZeroU64;
 
 /// Sixteen bytes, never all zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -177,6 +178,9 @@ pub struct SpanView<'a> {
     pub body: &'a [u8],
     /// Bytes at the beginning of `body` that hold nothing but ids, name, kind and times, which are told above; zero where they come in an unusual order.
     pub head: u32,
+    /// A number for what follows them, where it is known: spans with the same number have the same bytes from `head` on, for as long as the process lives.
+    /// Only given where `head` is, and where nothing but attributes, status and flags follows.
+    pub residual: Option<NonZeroU64>,
     /// `(start, end)` offsets into `body`: from the first attribute's tag to the end of the last. Both zero where there is none.
     pub attributes: (u32, u32),
     /// Linked (trace, span) pairs, as many as the limits of the walk allow.

@@ -1,5 +1,8 @@
 //! A plain walk over a trace request, for tests and benchmarks of the engine alone. The receiver's own walk (with its limits and repairs) lives in collectors/otlp.
 
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use watchfire_model::{AttributeValue, Nanos, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, Timestamp, TraceId};
 use watchfire_store::wire::{Fields, Wire, attribute};
 
@@ -11,7 +14,12 @@ fn id<const N: usize>(bytes: &[u8]) -> [u8; N] {
 #[derive(Default)]
 pub struct Walk {
     links: Vec<(TraceId, SpanId)>,
+    /// Residuals so far, and the number of each.
+    residuals: HashMap<Vec<u8>, Option<NonZeroU64>>,
 }
+
+/// Numbers of residuals are given once in a process.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Walk {
     pub fn request(&mut self, request: &[u8], visitor: &mut impl SpanVisitor, received: Timestamp) {
@@ -115,6 +123,14 @@ impl Walk {
                 head = at;
             }
         }
+        let rest = body.get(head..).unwrap_or_default();
+        let numbered = head > 0 && Fields::new(rest).all(|(number, _)| matches!(number, 9 | 15 | 16));
+        let residual = if numbered {
+            let number = || NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed));
+            *self.residuals.entry(rest.to_vec()).or_insert_with(number)
+        } else {
+            None
+        };
         visitor.span(&SpanView {
             trace_id: TraceId(trace_id),
             span_id: SpanId(span_id),
@@ -128,6 +144,7 @@ impl Walk {
             trace_state,
             body,
             head: head as u32,
+            residual,
             attributes: attributes.unwrap_or_default(),
             links: &self.links,
         });

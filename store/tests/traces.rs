@@ -6,11 +6,14 @@ mod build;
 mod walk;
 
 use build::*;
+use opentelemetry_proto::tonic::trace::v1::TracesData;
+use prost::Message;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use watchfire_model::reading::{LogQuery, TraceQuery};
 use watchfire_model::{CheckReport, HealthState, LogRecord, LogSeverity, LogSink, ProbeSink, SpanId, Timestamp, Topology, TraceId};
-use watchfire_store::{Segment, SegmentSink, SignalSettings, StoreLimits};
+use watchfire_model::{ResourceView, SpanView, SpanVisitor};
+use watchfire_store::{Segment, SegmentSink, SignalSettings, SpanEngine, StoreLimits};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -397,4 +400,85 @@ fn a_sink_is_offered_every_span_once_in_sealed_segments() {
         });
     }
     assert_eq!(bodies, SPANS);
+}
+
+/// Shows every span without the number of its residual.
+struct Unnumbered<'a>(&'a mut SpanEngine);
+
+impl SpanVisitor for Unnumbered<'_> {
+    fn resource(&mut self, resource: &ResourceView<'_>) {
+        self.0.resource(resource);
+    }
+    fn scope(&mut self, name: &str, version: &str) {
+        self.0.scope(name, version);
+    }
+    fn span(&mut self, span: &SpanView<'_>) {
+        self.0.span(&SpanView { residual: None, ..*span });
+    }
+    fn end_of_request(&mut self, received: Timestamp) {
+        self.0.end_of_request(received);
+    }
+    fn tick(&mut self, now: Timestamp) {
+        self.0.tick(now);
+    }
+}
+
+#[test]
+fn what_is_known_of_a_residual_changes_nothing_that_is_kept_or_counted() {
+    let (mut numbered, mut unnumbered) = (Bench::new(), Bench::new());
+    let mut kept = Vec::new();
+    for (bench, known) in [(&mut numbered, true), (&mut unnumbered, false)] {
+        let offered = Arc::new(Offered::default());
+        bench.store.set_segment_sink(offered.clone());
+        let mut walk = walk::Walk::default();
+        for request in 0..60u64 {
+            let spans = (0..200u64).map(|i| {
+                let n = request * 200 + i;
+                let kind = [SERVER, CLIENT, PRODUCER, CONSUMER, INTERNAL][(n % 5) as usize];
+                let mut span = span(u128::from(n / 4 + 1), n + 1, n, "work", kind);
+                // Few residuals, which repeat within a block and from one to the next, and now and then one of its own.
+                let own = if n.is_multiple_of(17) { n } else { n % 7 };
+                span = span
+                    .with(text("server.address", &format!("pay-{}.example", n % 3)))
+                    .with(text("session.id", &format!("{own:040}")))
+                    .with(int("http.response.status_code", if n % 11 == 0 { 503 } else { 200 }));
+                span.trace_state = if n % 13 == 0 { "ot=th:8".into() } else { String::new() };
+                span
+            });
+            let data = TracesData { resource_spans: vec![resource_spans("cart", spans.collect())] }.encode_to_vec();
+            let now = Timestamp(START + request as i64 * 100);
+            if known { walk.request(&data, &mut bench.engine, now) } else { walk.request(&data, &mut Unnumbered(&mut bench.engine), now) }
+        }
+        bench.engine.seal();
+        bench.pass(SECOND);
+        let segments = offered.0.lock().expect("not poisoned");
+        let mut rows = Vec::new();
+        for segment in segments.iter() {
+            let from = rows.len();
+            segment.bodies(0..segment.len(), |row, body| {
+                let row = segment.row(row);
+                rows.push((row.trace_id(), row.span_id(), row.kind(), row.failed(), body.to_vec()));
+                true
+            });
+            // Who reads but a few of them reads the same.
+            segment.bodies((0..segment.len()).step_by(7), |row, body| {
+                assert_eq!(body, rows[from + row].4);
+                true
+            });
+        }
+        let bytes: usize = segments.iter().map(|segment| segment.bytes()).sum();
+        let counted = ["traces_span_metrics_calls_total", "traces_service_graph_request_total"].map(|metric| {
+            let mut all: Vec<String> = bench.newest(metric).iter().map(|series| format!("{series:?}")).collect();
+            all.sort();
+            all
+        });
+        kept.push((rows, counted, bytes));
+    }
+    assert_eq!(kept[0].0.len(), kept[1].0.len());
+    for (numbered, unnumbered) in kept[0].0.iter().zip(&kept[1].0) {
+        assert_eq!(numbered, unnumbered);
+    }
+    assert_eq!(kept[0].1, kept[1].1);
+    assert!(kept[0].1.iter().all(|series| !series.is_empty()));
+    assert!(kept[0].2 < kept[1].2, "less is held: {} against {} bytes", kept[0].2, kept[1].2);
 }

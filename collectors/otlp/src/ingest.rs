@@ -1,7 +1,7 @@
 //! The owner thread of the span side: one thread, one visitor, no locks. Receivers parse and hand over; the thread shows and ticks.
 
 use crate::budget::{Budget, Reservation};
-use crate::traces::Parsed;
+use crate::traces::{Parsed, Residuals};
 use bytes::Bytes;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,15 +31,21 @@ pub(crate) struct Pool(Arc<Mutex<Spare>>);
 #[derive(Debug, Default)]
 struct Spare {
     buffers: Vec<Parsed>,
+    /// As many as there were requests being read at the same time, which is no more than there are threads.
+    residuals: Vec<Residuals>,
     bytes: usize,
 }
 
 impl Pool {
-    pub(crate) fn take(&self) -> Parsed {
+    pub(crate) fn take(&self) -> (Parsed, Residuals) {
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let parsed = spare.buffers.pop().unwrap_or_default();
         spare.bytes -= parsed.heap_bytes();
-        parsed
+        (parsed, spare.residuals.pop().unwrap_or_default())
+    }
+
+    pub(crate) fn give_residuals(&self, residuals: Residuals) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).residuals.push(residuals);
     }
 
     pub(crate) fn give(&self, parsed: Parsed) {

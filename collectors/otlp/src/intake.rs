@@ -114,8 +114,9 @@ impl Intake {
     }
 
     fn traces(&self, bytes: Bytes, mut reservation: Reservation) -> Result<Receipt, Refusal> {
-        let mut parsed = self.queue.pool.take();
-        let result = parsed.parse(&bytes, &self.limits);
+        let (mut parsed, mut residuals) = self.queue.pool.take();
+        let result = parsed.parse(&bytes, &self.limits, &mut residuals);
+        self.queue.pool.give_residuals(residuals);
         if let Err(refusal) = result {
             self.queue.pool.give(parsed);
             return Err(refusal);

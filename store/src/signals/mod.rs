@@ -13,6 +13,7 @@ pub(crate) mod peer;
 pub(crate) mod peer_attributes;
 pub(crate) mod publish;
 pub(crate) mod repeats;
+pub(crate) mod residuals;
 pub mod sampling;
 pub(crate) mod services;
 pub(crate) mod stated;

@@ -3,7 +3,6 @@
 use super::histogram::Histogram;
 use super::publish::Published;
 use super::services::Services;
-use super::stated::Novelty;
 use super::{OVERFLOW, SignalSettings};
 use crate::spans::intern::{Operation, bounded};
 use foldhash::fast::FixedState;
@@ -56,7 +55,6 @@ pub(crate) struct OperationState {
     pub spans: u64,
     roots: u64,
     pub root: Published,
-    pub novelty: Novelty,
 }
 
 pub(crate) struct Operations {
@@ -213,7 +211,6 @@ impl Operations {
             spans: 0,
             roots: 0,
             root: Published::default(),
-            novelty: Novelty::default(),
         });
         match self.free.pop() {
             Some(id) => {

@@ -349,6 +349,7 @@ mod tests {
             trace_state: "",
             body: &body,
             head: 0,
+            residual: None,
             attributes: (0, body.len() as u32),
             links: &[],
         });

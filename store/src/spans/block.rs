@@ -1,5 +1,6 @@
 //! Span bodies, up to 256 KiB of them one after the other, compressed once the block is full.
 
+use super::wire::{Fields, put_varint};
 use arc_swap::ArcSwap;
 use lz4_flex::block::{CompressTable, compress_into_with_table, decompress_into, get_maximum_output_size};
 use parking_lot::Mutex;
@@ -67,7 +68,8 @@ enum Body {
     Packed(Box<[u8]>, usize),
 }
 
-/// Bodies of consecutive rows of a segment: each a varint length and the bytes.
+/// Bodies of consecutive rows of a segment. Each is a varint and the bytes of which it is twice the length; or, where it is odd, half of it is where in
+/// the block the record with the same bytes begins.
 #[derive(Debug)]
 pub(crate) struct Block {
     /// First row within the segment.
@@ -163,17 +165,24 @@ impl Bodies {
 
     /// The bodies in row order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = self.bytes();
+        let all = self.bytes();
+        let mut at = 0;
         std::iter::from_fn(move || {
-            let (length, used) = length(rest)?;
-            let body = rest.get(used..used + length)?;
-            rest = &rest[used + length..];
+            let (head, used) = varint(all.get(at..)?)?;
+            at += used;
+            if head & 1 == 1 {
+                let first = all.get(head / 2..)?;
+                let (head, used) = varint(first)?;
+                return first.get(used..used + head / 2);
+            }
+            let body = all.get(at..at + head / 2)?;
+            at += body.len();
             Some(body)
         })
     }
 }
 
-fn length(bytes: &[u8]) -> Option<(usize, usize)> {
+fn varint(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0usize;
     for (i, byte) in bytes.iter().take(5).enumerate() {
         value |= ((byte & 0x7f) as usize) << (7 * i);
@@ -184,14 +193,33 @@ fn length(bytes: &[u8]) -> Option<(usize, usize)> {
     None
 }
 
+/// Where a residual stands: number of the block, and where in it its record begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    block: u32,
+    at: u32,
+}
+
+/// Appends a whole body.
+pub(crate) fn put_whole(out: &mut Vec<u8>, body: &[u8]) {
+    put_varint(out, (body.len() as u64) << 1);
+    out.extend_from_slice(body);
+}
+
 /// Appends what the columns do not already say about a span. Ids, times and, where `named`, name and kind are left out: ids do not compress.
-/// Bodies come bounded: limits are the walk's.
+/// What is left is its residual; where `written` tells that this block has it, the place is put instead. Bodies come bounded: limits are the walk's.
 #[inline]
-pub(crate) fn put_body(out: &mut Vec<u8>, span: &SpanView<'_>, named: bool) {
+pub(crate) fn put_body(out: &mut Vec<u8>, block: u32, span: &SpanView<'_>, named: bool, written: &mut Option<Written>) {
     match span.body.get(span.head as usize..) {
-        Some(rest) if named && span.head > 0 => {
-            super::wire::put_varint(out, rest.len() as u64);
-            out.extend_from_slice(rest);
+        Some(residual) if named && span.head > 0 => {
+            if let Some(known) = written
+                && known.block == block
+            {
+                put_varint(out, u64::from(known.at) << 1 | 1);
+                return;
+            }
+            *written = Some(Written { block, at: out.len() as u32 });
+            put_whole(out, residual);
         }
         _ => put_picked(out, span, named),
     }
@@ -205,7 +233,7 @@ fn put_picked(out: &mut Vec<u8>, span: &SpanView<'_>, named: bool) {
     let end = if span.attributes.1 == 0 { body.len() } else { span.attributes.0 as usize };
     let mut head = [(0usize, 0usize); 8];
     let mut heads = 0;
-    let mut fields = super::wire::Fields::new(body);
+    let mut fields = Fields::new(body);
     let mut at = 0;
     let mut kept = 0;
     while at < end && heads < head.len() {
@@ -221,7 +249,7 @@ fn put_picked(out: &mut Vec<u8>, span: &SpanView<'_>, named: bool) {
         }
         at = next;
     }
-    super::wire::put_varint(out, (kept + body.len() - at) as u64);
+    put_varint(out, ((kept + body.len() - at) as u64) << 1);
     for (from, to) in &head[..heads] {
         out.extend_from_slice(&body[*from..*to]);
     }

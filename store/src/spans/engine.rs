@@ -4,7 +4,6 @@
 //! worked off together (`batch.rs`), and now and then sealed, shown and evicted (`keeping.rs`) or published (`publication.rs`).
 
 use super::batch::{Pending, hashes};
-use super::block::put_body;
 use super::held::Held;
 use super::intern::{Interned, Resource, Scope};
 use super::open::{Open, Row};
@@ -25,9 +24,10 @@ use crate::signals::own_place::OwnPlace;
 use crate::signals::peer::{NOBODY, Peers, Protocol};
 use crate::signals::peer_attributes::PeerAttributes;
 use crate::signals::repeats::Repeats;
+use crate::signals::residuals::Residuals;
 use crate::signals::sampling;
 use crate::signals::services::{Identity, Services};
-use crate::signals::stated::StatedLately;
+use crate::signals::stated::Stated;
 use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub struct SpanEngine {
     /// How many services there were at the last publication.
     pub(super) services_published: usize,
     pub(super) peers: Peers,
-    pub(super) stated: StatedLately,
+    pub(super) residuals: Residuals,
     pub(super) join: Join,
     pub(super) enclosing: Enclosing,
     pub(super) layers: Layers,
@@ -145,7 +145,7 @@ impl SpanEngine {
             addresses: BTreeMap::new(),
             services_published: 0,
             peers: Peers::new(settings.peers),
-            stated: StatedLately::new(),
+            residuals: Residuals::new(),
             join: Join::new(JOIN_BITS),
             enclosing: Enclosing::default(),
             layers: Layers::default(),
@@ -237,7 +237,7 @@ impl SpanEngine {
     /// Bytes of the tables beside the spans themselves.
     pub fn table_bytes(&self) -> usize {
         self.join.bytes()
-            + self.stated.bytes()
+            + self.residuals.bytes()
             + self.enclosing.bytes()
             + self.layers.bytes()
             + self.nesting.bytes()
@@ -302,18 +302,22 @@ impl SpanVisitor for SpanEngine {
         service.seen.spans += 1;
         service.seen.weighted += weight;
         let (start, duration, mended) = self.mend(span);
+        let residual = self.residuals.of(span.residual);
         let mut failed = span.status == SpanStatus::Error;
         let unset = span.status == SpanStatus::Unset;
         if unset && span.kind == SpanKind::Server {
             let least = if self.services.get(self.service).http_4xx_is_error { 400 } else { failure::SERVER_ERROR };
-            failed = failure::answered_badly(span, least);
+            failed = residual.answered_badly(span, least);
         }
         let (mut peer, mut protocol, mut reports, mut batch) = (NOBODY, Protocol::Call, false, None);
         let (mut names_queue, mut fetches) = (false, false);
         let mut joins = if part { SpanKind::Internal } else { kind };
         if matches!(kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
-            let state = self.operations.get_mut(operation);
-            let call = self.stated.of(span, kind, &mut self.peers, &mut state.novelty, state.spans);
+            // What a consumer states depends on its name, its links and its parent too.
+            let call = match kind {
+                SpanKind::Consumer => Stated::read(span, kind, &mut self.peers),
+                _ => residual.stated(span, kind, &mut self.peers),
+            };
             failed |= unset && (call.error || call.bullmq && failure::job_failed(span));
             (protocol, batch, fetches, names_queue) = (call.protocol, call.batch, call.fetches, call.names_queue);
             // What is sent was published by the spans that created it, to which this one is linked.
@@ -356,7 +360,7 @@ impl SpanVisitor for SpanEngine {
         self.repeats.read_ahead(seen_as);
         self.join.read_ahead(joins_as);
         self.open.rows.push(row);
-        put_body(&mut self.open.bodies, span, named);
+        self.open.put_body(span, named, &mut residual.written);
         let from = self.links.len() as u32;
         if joins == SpanKind::Consumer || reports {
             self.links.extend(span.links.iter().map(|(t, s)| (u128::from_be_bytes(t.0), u64::from_be_bytes(s.0))));

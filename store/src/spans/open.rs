@@ -1,10 +1,10 @@
 //! The segment that is being written.
 
-use super::block::{BLOCK_BYTES, Block, Spare};
+use super::block::{self, BLOCK_BYTES, Block, Spare, Written};
 use super::intern::{Operation, Resource, Scope};
 use super::segment::{Columns, SEGMENT_BYTES, SEGMENT_ROWS, Segment};
 use std::sync::Arc;
-use watchfire_model::Timestamp;
+use watchfire_model::{SpanView, Timestamp};
 
 /// One span as the hot path writes it: one cache line, one bounds check. Columns are made of it when readers get a copy.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Open {
     pub bodies: Vec<u8>,
     /// First row of that block.
     block_first: u32,
+    /// Counts blocks: what was written into another is nowhere in this one.
+    block_number: u32,
     blocks: Vec<Arc<Block>>,
     block_bytes: usize,
     operations: Vec<Arc<Operation>>,
@@ -44,6 +46,7 @@ impl Open {
             rows: Vec::with_capacity(SEGMENT_ROWS + 4096),
             bodies: Vec::with_capacity(super::block::BUFFER_BYTES),
             block_first: 0,
+            block_number: 0,
             blocks: Vec::new(),
             block_bytes: 0,
             operations: Vec::new(),
@@ -70,6 +73,12 @@ impl Open {
         (self.scopes.len() - 1) as u16
     }
 
+    /// Appends the body of the row that was pushed last; `written` is where its residual is known to stand.
+    #[inline]
+    pub fn put_body(&mut self, span: &SpanView<'_>, named: bool, written: &mut Option<Written>) {
+        block::put_body(&mut self.bodies, self.block_number, span, named, written);
+    }
+
     pub fn received(&mut self, at: Timestamp) {
         self.received = match self.received {
             None => Some((at, at)),
@@ -86,6 +95,7 @@ impl Open {
         let full = std::mem::replace(&mut self.bodies, spare.take());
         let block = Arc::new(Block::new(self.block_first, full));
         self.block_first = self.rows.len() as u32;
+        self.block_number = self.block_number.wrapping_add(1);
         self.blocks.push(block.clone());
         Some(block)
     }

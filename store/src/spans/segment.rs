@@ -1,6 +1,6 @@
 //! Some thousand spans as columns, with their own small dictionaries: complete in itself, never changed once sealed.
 
-use super::block::{BLOCK_BYTES, Block, Spare};
+use super::block::{BLOCK_BYTES, Block, Spare, put_whole};
 use super::intern::{Operation, Resource, Scope};
 use super::open::Row;
 use std::sync::Arc;
@@ -179,8 +179,7 @@ impl Segment {
         let mut bytes = spare.take();
         let (mut first, mut done) = (0u32, 0u32);
         self.bodies(keep.iter().copied(), |_, body| {
-            super::wire::put_varint(&mut bytes, body.len() as u64);
-            bytes.extend_from_slice(body);
+            put_whole(&mut bytes, body);
             done += 1;
             if bytes.len() >= BLOCK_BYTES {
                 let block = Block::new(first, std::mem::take(&mut bytes));

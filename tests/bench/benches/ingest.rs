@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use watchfire_bench::batches::{SPANS, Variety, encoded};
 use watchfire_model::{HandClock, Meter, ResourceView, SpanView, SpanVisitor, Timestamp};
 use watchfire_otlp::Limits;
-use watchfire_otlp::traces::Parsed;
+use watchfire_otlp::traces::{Parsed, Residuals};
 use watchfire_store::{SignalSettings, SpanEngine, Store, StoreLimits};
 
 #[global_allocator]
@@ -46,7 +46,7 @@ fn cpu() -> Duration {
 fn in_turn(variety: Variety) {
     let data = data(variety);
     let mut engine = engine(&data);
-    let (mut parsed, limits) = (Parsed::default(), Limits::default());
+    let (mut parsed, mut residuals, limits) = (Parsed::default(), Residuals::default(), Limits::default());
     let begun = Instant::now();
     let mut copy: Vec<u8> = Vec::with_capacity(1 << 20);
     let mut next = 0;
@@ -67,7 +67,7 @@ fn in_turn(variety: Variety) {
                     }
                     1 => drop(black_box(ExportTraceServiceRequest::decode(&bytes[..]).expect("encoded by prost"))),
                     _ => {
-                        parsed.parse(&bytes, &limits).expect("well formed");
+                        parsed.parse(&bytes, &limits, &mut residuals).expect("well formed");
                         let now = Timestamp(START + 2 * BATCHES as i64 + begun.elapsed().as_millis() as i64);
                         if leg == 2 { parsed.visit(&bytes, now, &mut Nobody) } else { parsed.visit(&bytes, now, &mut engine) }
                     }
@@ -104,9 +104,9 @@ fn engine(data: &[Vec<u8>]) -> SpanEngine {
     let limits = StoreLimits { memory_bytes: 48 << 20, ..StoreLimits::default() };
     let store = Store::new(limits, Meter::new(), Arc::new(HandClock::at(Timestamp(START))));
     let mut engine = store.span_engine(SignalSettings::default());
-    let (mut parsed, limits) = (Parsed::default(), Limits::default());
+    let (mut parsed, mut residuals, limits) = (Parsed::default(), Residuals::default(), Limits::default());
     for (i, request) in data.iter().cycle().take(2 * data.len()).enumerate() {
-        parsed.parse(request, &limits).expect("well formed");
+        parsed.parse(request, &limits, &mut residuals).expect("well formed");
         parsed.visit(request, Timestamp(START + i as i64), &mut engine);
     }
     engine.settle();
@@ -157,9 +157,9 @@ impl SpanVisitor for Nobody {
 
 #[divan::bench(args = [Variety::Ordinary, Variety::High], sample_count = 500)]
 fn walk_alone(bencher: Bencher<'_, '_>, variety: Variety) {
-    let (mut parsed, limits) = (Parsed::default(), Limits::default());
+    let (mut parsed, mut residuals, limits) = (Parsed::default(), Residuals::default(), Limits::default());
     rotate(bencher, &data(variety), |bytes| {
-        parsed.parse(bytes, &limits).expect("well formed");
+        parsed.parse(bytes, &limits, &mut residuals).expect("well formed");
         parsed.visit(bytes, Timestamp(START), &mut Nobody);
     });
 }
@@ -170,11 +170,11 @@ fn walk_alone(bencher: Bencher<'_, '_>, variety: Variety) {
 fn walk_columns_red_residual_join(bencher: Bencher<'_, '_>, variety: Variety) {
     let data = data(variety);
     let mut engine = engine(&data);
-    let (mut parsed, limits) = (Parsed::default(), Limits::default());
+    let (mut parsed, mut residuals, limits) = (Parsed::default(), Residuals::default(), Limits::default());
     let begun = Instant::now();
     rotate(bencher, &data, |bytes| {
         let now = START + 2 * BATCHES as i64 + begun.elapsed().as_millis() as i64;
-        parsed.parse(bytes, &limits).expect("well formed");
+        parsed.parse(bytes, &limits, &mut residuals).expect("well formed");
         parsed.visit(bytes, Timestamp(now), &mut engine);
     });
 }

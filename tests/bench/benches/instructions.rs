@@ -11,7 +11,7 @@ use std::sync::Arc;
 use watchfire_bench::batches::{SPANS, Variety, encoded};
 use watchfire_model::{HandClock, Meter, Timestamp};
 use watchfire_otlp::Limits;
-use watchfire_otlp::traces::Parsed;
+use watchfire_otlp::traces::{Parsed, Residuals};
 use watchfire_store::{SignalSettings, SpanEngine, Store, StoreLimits};
 
 #[global_allocator]
@@ -29,7 +29,12 @@ fn main() {
     let variety = if arguments.get(2).is_some_and(|v| v == "high") { Variety::High } else { Variety::Ordinary };
     let data = encoded((WARM + requests).min(1024) as u64, variety, START as u64 * 1_000_000);
     let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(HandClock::at(Timestamp(START))));
-    let mut legs = Legs { engine: store.span_engine(SignalSettings::default()), parsed: Parsed::default(), limits: Limits::default() };
+    let mut legs = Legs {
+        engine: store.span_engine(SignalSettings::default()),
+        parsed: Parsed::default(),
+        residuals: Residuals::default(),
+        limits: Limits::default(),
+    };
     legs.run(leg, &data, 0..WARM);
     let begun = std::time::Instant::now();
     measured(&mut legs, leg, &data, WARM..WARM + requests);
@@ -46,6 +51,7 @@ fn measured(legs: &mut Legs, leg: &str, data: &[Vec<u8>], requests: Range<usize>
 struct Legs {
     engine: SpanEngine,
     parsed: Parsed,
+    residuals: Residuals,
     limits: Limits,
 }
 
@@ -55,11 +61,11 @@ impl Legs {
             let request = black_box(&data[i % data.len()][..]);
             match leg {
                 "engine" => {
-                    self.parsed.parse(request, &self.limits).expect("well formed");
+                    self.parsed.parse(request, &self.limits, &mut self.residuals).expect("well formed");
                     self.parsed.visit(request, Timestamp(START + 10 * i as i64), &mut self.engine);
                 }
                 "prost" => drop(black_box(ExportTraceServiceRequest::decode(request).expect("encoded by prost"))),
-                "walk" => self.parsed.parse(request, &self.limits).expect("well formed"),
+                "walk" => self.parsed.parse(request, &self.limits, &mut self.residuals).expect("well formed"),
                 _ => {}
             }
         }

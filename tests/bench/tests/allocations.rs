@@ -8,7 +8,7 @@ use std::sync::Arc;
 use watchfire_bench::batches::{SPANS, Variety, encoded};
 use watchfire_model::{HandClock, Meter, SpanVisitor, Timestamp};
 use watchfire_otlp::Limits;
-use watchfire_otlp::traces::Parsed;
+use watchfire_otlp::traces::{Parsed, Residuals};
 use watchfire_store::{SignalSettings, Store, StoreLimits};
 
 struct Counting;
@@ -43,13 +43,13 @@ fn at_most_one_allocation_in_twenty_spans() {
     let data = encoded(500, Variety::Ordinary, START as u64 * 1_000_000);
     let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(HandClock::at(Timestamp(START))));
     let mut engine = store.span_engine(SignalSettings::default());
-    let (mut parsed, limits) = (Parsed::default(), Limits::default());
+    let (mut parsed, mut residuals, limits) = (Parsed::default(), Residuals::default(), Limits::default());
     // A request of 512 spans every 25 ms: 20,000 spans a second, with the ticks that belong to it.
     let mut now = START;
     let mut run = |requests: &[Vec<u8>], engine: &mut watchfire_store::SpanEngine| {
         for request in requests {
             now += 25;
-            parsed.parse(request, &limits).expect("well formed");
+            parsed.parse(request, &limits, &mut residuals).expect("well formed");
             parsed.visit(request, Timestamp(now), engine);
             if now % 250 == 0 {
                 engine.tick(Timestamp(now));

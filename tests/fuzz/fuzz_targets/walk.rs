@@ -5,8 +5,14 @@
 use libfuzzer_sys::fuzz_target;
 use opentelemetry_proto::tonic::trace::v1::{Span, TracesData};
 use prost::Message;
+use std::cell::RefCell;
 use watchfire_model::{ResourceView, SpanView, SpanVisitor, Timestamp};
-use watchfire_otlp::{Limits, walk};
+use watchfire_otlp::Limits;
+use watchfire_otlp::traces::{Parsed, Residuals};
+
+thread_local! {
+    static RESIDUALS: RefCell<Residuals> = RefCell::default();
+}
 
 #[derive(Default)]
 struct Seen {
@@ -35,7 +41,10 @@ impl SpanVisitor for Seen {
 
 fuzz_target!(|bytes: &[u8]| {
     let mut seen = Seen::default();
-    let receipt = walk(bytes, &Limits::default(), Timestamp(0), &mut seen);
+    let mut parsed = Parsed::default();
+    // With the residuals of all inputs before it: what was read of them must not show.
+    let read = RESIDUALS.with_borrow_mut(|residuals| parsed.parse(bytes, &Limits::default(), residuals));
+    let receipt = read.map(|()| parsed.visit(bytes, Timestamp(0), &mut seen)).map(|()| parsed.receipt());
     assert_eq!(receipt.is_ok(), seen.ended);
     match (TracesData::decode(bytes), receipt) {
         (Ok(data), Ok(receipt)) => {

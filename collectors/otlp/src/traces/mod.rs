@@ -2,10 +2,12 @@
 
 mod attributes;
 mod parse;
+mod residual;
 mod span;
 mod visit;
 
 pub use parse::{Dropped, Parsed};
+pub use residual::Residuals;
 
 use crate::limits::Limits;
 use crate::refusal::Refusal;
@@ -17,7 +19,7 @@ use watchfire_model::{Receipt, SpanVisitor, Timestamp};
 /// When the request is refused as a whole; then the visitor has seen nothing.
 pub fn walk<V: SpanVisitor + ?Sized>(bytes: &[u8], limits: &Limits, received: Timestamp, visitor: &mut V) -> Result<Receipt, Refusal> {
     let mut parsed = Parsed::default();
-    parsed.parse(bytes, limits)?;
+    parsed.parse(bytes, limits, &mut Residuals::default())?;
     parsed.visit(bytes, received, visitor);
     Ok(parsed.receipt())
 }

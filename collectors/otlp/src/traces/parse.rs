@@ -1,5 +1,6 @@
 //! From bytes to columns of ranges. Fields may come in any order: a resource after its spans is still their resource.
 
+use super::residual::Residuals;
 use super::span::{Span, parse_span};
 use crate::inspect::{Findings, Stop, inspect};
 use crate::limits::Limits;
@@ -91,16 +92,17 @@ impl Parsed {
         self.dropped = Dropped::default();
     }
 
-    /// Reads a request. What was in the buffers before is forgotten.
+    /// Reads a request. What was in the buffers before is forgotten; `residuals` are those of earlier requests.
     ///
     /// # Errors
     /// When the request is malformed, too long or has too many elements. The buffers then hold nothing worth visiting.
-    pub fn parse(&mut self, bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
+    pub fn parse(&mut self, bytes: &[u8], limits: &Limits, residuals: &mut Residuals) -> Result<(), Refusal> {
         self.clear();
+        residuals.under(limits);
         if bytes.len() > limits.max_bytes.min(u32::MAX as usize) {
             return Err(Refusal::too_long(limits));
         }
-        self.request(bytes, limits).map_err(|stop| {
+        self.request(bytes, limits, residuals).map_err(|stop| {
             self.clear();
             match stop {
                 Stop::Wire(error) => Refusal::wire(Signal::Traces, &error),
@@ -138,13 +140,13 @@ impl Parsed {
         self.findings.count(items, limits)
     }
 
-    fn request(&mut self, bytes: &[u8], limits: &Limits) -> Result<(), Stop> {
+    fn request(&mut self, bytes: &[u8], limits: &Limits, residuals: &mut Residuals) -> Result<(), Stop> {
         let mut reader = Reader::new(bytes);
         while let Some((field, wire_type)) = reader.tag()? {
             if field == 1 {
                 expect(field, wire_type, LENGTH)?;
                 let body = reader.bytes()?;
-                self.resource_spans(body, reader.position() - body.len(), limits)?;
+                self.resource_spans(body, reader.position() - body.len(), limits, residuals)?;
             } else {
                 reader.skip(field, wire_type)?;
             }
@@ -153,7 +155,7 @@ impl Parsed {
     }
 
     /// `at` is where `bytes` begins in the request.
-    fn resource_spans(&mut self, bytes: &[u8], at: usize, limits: &Limits) -> Result<(), Stop> {
+    fn resource_spans(&mut self, bytes: &[u8], at: usize, limits: &Limits, residuals: &mut Residuals) -> Result<(), Stop> {
         self.count_items(1, limits)?;
         let mut resource = None;
         let mut reader = Reader::new(bytes);
@@ -167,7 +169,7 @@ impl Parsed {
             let start = at + reader.position() - body.len();
             match field {
                 1 => resource = Some(self.merge(bytes, at, resource, start, body, &RESOURCE, limits)?),
-                2 => self.scope_spans(body, start, limits)?,
+                2 => self.scope_spans(body, start, limits, residuals)?,
                 _ => self.text(body),
             }
         }
@@ -176,7 +178,7 @@ impl Parsed {
         Ok(())
     }
 
-    fn scope_spans(&mut self, bytes: &[u8], at: usize, limits: &Limits) -> Result<(), Stop> {
+    fn scope_spans(&mut self, bytes: &[u8], at: usize, limits: &Limits, residuals: &mut Residuals) -> Result<(), Stop> {
         self.count_items(1, limits)?;
         let mut scope = None;
         let mut reader = Reader::new(bytes);
@@ -190,7 +192,7 @@ impl Parsed {
             let start = at + reader.position() - body.len();
             match field {
                 1 => scope = Some(self.merge(bytes, at, scope, start, body, &SCOPE, limits)?),
-                2 => parse_span(self, body, start, limits)?,
+                2 => parse_span(self, body, start, limits, residuals)?,
                 _ => self.text(body),
             }
         }

@@ -2,11 +2,13 @@
 
 use super::attributes::{self, is_ascii};
 use super::parse::{Parsed, Range};
+use super::residual::{Read, Residuals};
 use crate::inspect::{Findings, Stop, inspect};
 use crate::limits::Limits;
 use crate::repair::repair;
 use crate::schema::{EVENT, KEY_VALUE, LINK, Message, SPAN, STATUS};
 use crate::wire::{FIXED32, FIXED64, LENGTH, Reader, VARINT, expect};
+use std::num::NonZeroU64;
 use watchfire_model::{SpanId, TraceId};
 
 /// A parsed span: what is fixed is decoded, what is text is a range of the body.
@@ -23,6 +25,7 @@ pub(super) struct Span {
     pub(super) trace_state: (u32, u32),
     /// As in [`SpanView`](watchfire_model::SpanView).
     pub(super) head: u32,
+    pub(super) residual: Option<NonZeroU64>,
     pub(super) attributes: (u32, u32),
     /// Where its links end in the column; they begin where those of the span before end.
     pub(super) links_end: u32,
@@ -45,6 +48,7 @@ struct Fields<'a> {
     kind: u8,
     status: u8,
     head: u32,
+    residual: Option<NonZeroU64>,
     /// From the first attribute to the end of the last.
     attributes_at: (u32, u32),
     attributes: usize,
@@ -54,11 +58,11 @@ struct Fields<'a> {
 }
 
 /// Parses the span `body`, which begins at `at` of the request, and appends it; one with an invalid id is only counted.
-pub(super) fn parse_span(parsed: &mut Parsed, body: &[u8], at: usize, limits: &Limits) -> Result<(), Stop> {
+pub(super) fn parse_span(parsed: &mut Parsed, body: &[u8], at: usize, limits: &Limits, residuals: &mut Residuals) -> Result<(), Stop> {
     parsed.count_items(1, limits)?;
     let links_before = parsed.links.len();
     let mut fields = Fields::default();
-    read_fields(parsed, &mut fields, body, limits)?;
+    read_fields(parsed, &mut fields, body, limits, residuals)?;
     parsed.add(fields.findings);
     let too_many = fields.attributes > limits.max_attributes || fields.events > limits.max_events || fields.links > limits.max_links;
     let ids = (valid_id::<16>(fields.trace_id), valid_id::<8>(fields.span_id));
@@ -77,7 +81,7 @@ pub(super) fn parse_span(parsed: &mut Parsed, body: &[u8], at: usize, limits: &L
                 parsed.dropped.attributes += fields.attributes.saturating_sub(limits.max_attributes) as u64;
                 parsed.dropped.events += fields.events.saturating_sub(limits.max_events) as u64;
                 parsed.dropped.links += fields.links.saturating_sub(limits.max_links) as u64;
-                repaired_span(parsed, body, TraceId(trace_id), SpanId(span_id), limits)
+                repaired_span(parsed, body, TraceId(trace_id), SpanId(span_id), limits, residuals)
             }
         };
     };
@@ -87,14 +91,21 @@ pub(super) fn parse_span(parsed: &mut Parsed, body: &[u8], at: usize, limits: &L
 }
 
 /// As [`parse_span`], by way of a repaired copy of the body.
-fn repaired_span(parsed: &mut Parsed, body: &[u8], trace_id: TraceId, span_id: SpanId, limits: &Limits) -> Result<(), Stop> {
+fn repaired_span(
+    parsed: &mut Parsed,
+    body: &[u8],
+    trace_id: TraceId,
+    span_id: SpanId,
+    limits: &Limits,
+    residuals: &mut Residuals,
+) -> Result<(), Stop> {
     let start = parsed.repaired.len();
     repair(body, &SPAN, 0, limits, &mut parsed.repaired)?;
     let copy = parsed.repaired.split_off(start);
     // Its elements have been counted when they came.
     let items = std::mem::take(&mut parsed.findings.items);
     let mut fields = Fields::default();
-    read_fields(parsed, &mut fields, &copy, limits)?;
+    read_fields(parsed, &mut fields, &copy, limits, residuals)?;
     parsed.findings.items = items;
     let range = Range { start: start as u32, length: copy.len() as u32, repaired: true };
     push(parsed, trace_id, span_id, range, &fields);
@@ -113,6 +124,7 @@ fn push(parsed: &mut Parsed, trace_id: TraceId, span_id: SpanId, body: Range, fi
         name: fields.name,
         trace_state: fields.trace_state,
         head: fields.head,
+        residual: fields.residual,
         attributes: fields.attributes_at,
         links_end: parsed.links.len() as u32,
         flags: fields.flags,
@@ -130,10 +142,16 @@ fn valid_id<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
 
 /// Into `fields`, which must be empty.
 #[inline]
-fn read_fields<'a>(parsed: &mut Parsed, fields: &mut Fields<'a>, body: &'a [u8], limits: &Limits) -> Result<(), Stop> {
+fn read_fields<'a>(
+    parsed: &mut Parsed,
+    fields: &mut Fields<'a>,
+    body: &'a [u8],
+    limits: &Limits,
+    residuals: &mut Residuals,
+) -> Result<(), Stop> {
     fields.findings.items = parsed.findings.items;
     let mut reader = Reader::new(body);
-    in_order(fields, &mut reader, limits)?;
+    in_order(fields, &mut reader, limits, residuals)?;
     loop {
         let before = reader.position();
         let Some((field, wire_type)) = reader.tag()? else { return Ok(()) };
@@ -198,7 +216,7 @@ fn read_fields<'a>(parsed: &mut Parsed, fields: &mut Fields<'a>, body: &'a [u8],
 
 /// The fields in the order in which everybody writes them, one predictable look each. What does not come so is left where it is.
 #[inline(always)]
-fn in_order<'a>(fields: &mut Fields<'a>, reader: &mut Reader<'a>, limits: &Limits) -> Result<(), Stop> {
+fn in_order<'a>(fields: &mut Fields<'a>, reader: &mut Reader<'a>, limits: &Limits, residuals: &mut Residuals) -> Result<(), Stop> {
     const fn tag(field: u8, wire_type: u8) -> u8 {
         field << 3 | wire_type
     }
@@ -216,9 +234,10 @@ fn in_order<'a>(fields: &mut Fields<'a>, reader: &mut Reader<'a>, limits: &Limit
     if let Some(value) = reader.short_field(tag(4, LENGTH)) {
         fields.parent_id = value;
     }
-    if let Some(value) = reader.short_field(tag(5, LENGTH)) {
-        fields.name = (start(reader, value), value.len() as u32);
-        text(value, limits.max_name, &mut fields.findings);
+    let name = reader.short_field(tag(5, LENGTH)).unwrap_or_default();
+    if !name.is_empty() {
+        fields.name = (start(reader, name), name.len() as u32);
+        text(name, limits.max_name, &mut fields.findings);
     }
     // Kind in one byte, start and end in eight each.
     let Some(times) = reader.rest().first_chunk::<20>() else { return Ok(()) };
@@ -230,9 +249,25 @@ fn in_order<'a>(fields: &mut Fields<'a>, reader: &mut Reader<'a>, limits: &Limit
     fields.end = u64::from_le_bytes(times[12..].try_into().unwrap_or_default());
     reader.pass(20);
     let head = reader.position() as u32;
+    let mut vacancy = None;
+    let residual = reader.rest();
     if fields.trace_state == (0, 0) {
         fields.head = head;
+        match residuals.find(name, residual) {
+            Ok((number, read)) => {
+                fields.residual = Some(number);
+                fields.attributes = read.attributes;
+                if read.attributes > 0 {
+                    fields.attributes_at = (head, head + read.attribute_bytes);
+                }
+                (fields.status, fields.flags) = (read.status, read.flags);
+                reader.pass(residual.len());
+                return Ok(());
+            }
+            Err(room) => vacancy = room,
+        }
     }
+    let before = fields.findings;
     attributes::read(reader, &mut fields.attributes, limits, &mut fields.findings)?;
     if fields.attributes > 0 {
         fields.attributes_at = (head, reader.position() as u32);
@@ -243,6 +278,14 @@ fn in_order<'a>(fields: &mut Fields<'a>, reader: &mut Reader<'a>, limits: &Limit
     // Field 16 is the first whose tag takes two bytes.
     if let Some(value) = reader.tagged_fixed32([0x80 | FIXED32, 1]) {
         fields.flags = value;
+    }
+    if let Some(vacancy) = vacancy
+        && reader.rest().is_empty()
+        && fields.findings == before
+    {
+        let attribute_bytes = fields.attributes_at.1 - fields.attributes_at.0;
+        let read = Read { attributes: fields.attributes, attribute_bytes, flags: fields.flags, status: fields.status };
+        fields.residual = residuals.remember(vacancy, residual, read);
     }
     Ok(())
 }

@@ -32,6 +32,7 @@ impl Parsed {
                         trace_state: text(body, span.trace_state),
                         body,
                         head: span.head,
+                        residual: span.residual,
                         attributes: span.attributes,
                         links: &self.links[link_at..span.links_end as usize],
                     });

@@ -1,14 +1,21 @@
 //! The walk against prost: on every request that prost accepts, a visitor sees exactly what prost decodes.
 
 use crate::generate::{MESSAGES, disordered, traces};
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::num::NonZeroU64;
 use watchfire_model::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, Timestamp, TraceId};
-use watchfire_otlp::{Limits, Refusal, traces::Parsed, walk};
+use watchfire_otlp::{
+    Limits, Refusal,
+    traces::{Parsed, Residuals},
+    walk,
+};
 
 const RECEIVED: Timestamp = Timestamp(7);
 
@@ -72,6 +79,7 @@ impl SpanVisitor for Recorder {
     fn span(&mut self, span: &SpanView<'_>) {
         let head = Span::decode(&span.body[..span.head as usize]).expect("whole fields");
         assert_eq!(head, head_of(&head));
+        check_number(span);
         self.0.push(Told::Span(Box::new(TelledSpan {
             trace_id: span.trace_id,
             span_id: span.span_id,
@@ -163,10 +171,27 @@ fn expected(data: &TracesData) -> (Vec<Told>, u64) {
     (told, rejected)
 }
 
+thread_local! {
+    /// The residuals of all cases that came before in this thread, and what each number stands for.
+    static RESIDUALS: RefCell<Residuals> = RefCell::default();
+    static NUMBERED: RefCell<HashMap<NonZeroU64, Vec<u8>>> = RefCell::default();
+}
+
 fn told(bytes: &[u8]) -> (Result<Receipt, Refusal>, Vec<Told>) {
-    let mut recorder = Recorder::default();
-    let receipt = walk(bytes, &Limits::default(), RECEIVED, &mut recorder);
-    (receipt, recorder.0)
+    let (mut parsed, mut recorder) = (Parsed::default(), Recorder::default());
+    let read = RESIDUALS.with_borrow_mut(|residuals| parsed.parse(bytes, &Limits::default(), residuals));
+    (read.map(|()| parsed.visit(bytes, RECEIVED, &mut recorder)).map(|()| parsed.receipt()), recorder.0)
+}
+
+/// The same number means the same bytes, which hold nothing but attributes, status and flags.
+fn check_number(span: &SpanView<'_>) {
+    let Some(number) = span.residual else { return };
+    assert!(span.head > 0);
+    let residual = &span.body[span.head as usize..];
+    NUMBERED.with_borrow_mut(|known| assert_eq!(known.entry(number).or_insert_with(|| residual.to_vec()), residual));
+    let decoded = Span::decode(residual).expect("whole fields");
+    let rest = Span { attributes: decoded.attributes.clone(), status: decoded.status.clone(), flags: decoded.flags, ..Span::default() };
+    assert_eq!(without_nan(&decoded), without_nan(&rest));
 }
 
 proptest! {
@@ -174,8 +199,11 @@ proptest! {
 
     #[test]
     fn a_visitor_is_told_what_prost_decodes(data in traces()) {
-        let (receipt, seen) = told(&data.encode_to_vec());
+        let bytes = data.encode_to_vec();
+        let (receipt, seen) = told(&bytes);
         let receipt = receipt.expect("prost wrote it");
+        // A second time most of it is known.
+        prop_assert_eq!(&told(&bytes).1, &seen);
         let (wanted, rejected) = expected(&data);
         prop_assert_eq!(receipt.rejected_total(), rejected);
         prop_assert_eq!(receipt.warnings, vec![]);
@@ -226,9 +254,11 @@ proptest! {
         if truncate {
             bytes.truncate(cut.index(bytes.len()));
         }
+        // What is known of it from before it was damaged says nothing of what it is now.
+        told(&data.encode_to_vec()).0.expect("prost wrote it");
         let (receipt, seen) = told(&bytes);
         match (TracesData::decode(&bytes[..]), &receipt) {
-            (Ok(decoded), Ok(receipt)) if receipt.warnings.is_empty() => prop_assert_eq!(without_nan(seen), without_nan(expected(&decoded).0)),
+            (Ok(decoded), Ok(receipt)) if receipt.warnings.is_empty() => prop_assert_eq!(without_nan(&seen), without_nan(&expected(&decoded).0)),
             // Prost gives up on invalid UTF-8; the walk repairs it and says so. Repaired bodies are decodable: the recorder has tried.
             (Err(_), Ok(receipt)) => prop_assert!(!receipt.warnings.is_empty() || receipt.rejected_total() > 0, "{:?}", receipt),
             (Ok(_), Ok(_)) => {}
@@ -245,11 +275,11 @@ proptest! {
 
     #[test]
     fn buffers_that_are_used_again_remember_nothing(first in traces(), second in traces()) {
-        let mut parsed = Parsed::default();
+        let (mut parsed, mut residuals) = (Parsed::default(), Residuals::default());
         let limits = Limits::default();
-        parsed.parse(&first.encode_to_vec(), &limits).expect("well formed");
+        parsed.parse(&first.encode_to_vec(), &limits, &mut residuals).expect("well formed");
         let bytes = second.encode_to_vec();
-        parsed.parse(&bytes, &limits).expect("well formed");
+        parsed.parse(&bytes, &limits, &mut residuals).expect("well formed");
         let mut recorder = Recorder::default();
         parsed.visit(&bytes, RECEIVED, &mut recorder);
         prop_assert_eq!(recorder.0, expected(&second).0);
@@ -257,7 +287,7 @@ proptest! {
 }
 
 /// Flipped bits can make a double a NaN, which equals nothing: compare by text instead.
-fn without_nan(told: Vec<Told>) -> String {
+fn without_nan(told: &impl std::fmt::Debug) -> String {
     format!("{told:?}")
 }
 
@@ -324,4 +354,52 @@ fn a_resource_in_two_parts_must_be_whole_in_each() {
     assert!(TracesData::decode(&request[..]).is_err());
     let (receipt, seen) = told(&request);
     assert!(receipt.is_err() && seen.is_empty(), "{receipt:?}");
+}
+
+#[test]
+fn what_was_read_before_is_known_again_whatever_comes_before_it() {
+    let span = |id: u8, name: &str, code: i64| Span {
+        trace_id: vec![id; 16],
+        span_id: vec![id; 8],
+        name: name.to_owned(),
+        kind: 2,
+        start_time_unix_nano: u64::from(id),
+        end_time_unix_nano: u64::from(id) + 1,
+        attributes: vec![KeyValue {
+            key: "http.response.status_code".to_owned(),
+            value: Some(AnyValue { value: Some(Value::IntValue(code)) }),
+            ..KeyValue::default()
+        }],
+        flags: 0x301,
+        ..Span::default()
+    };
+    #[derive(Default)]
+    struct Numbers(Vec<Option<NonZeroU64>>);
+    impl SpanVisitor for Numbers {
+        fn resource(&mut self, _resource: &ResourceView<'_>) {}
+        fn scope(&mut self, _name: &str, _version: &str) {}
+        fn span(&mut self, span: &SpanView<'_>) {
+            check_number(span);
+            self.0.push(span.residual);
+        }
+        fn end_of_request(&mut self, _received: Timestamp) {}
+        fn tick(&mut self, _now: Timestamp) {}
+    }
+    let (mut parsed, mut residuals, mut numbers) = (Parsed::default(), Residuals::default(), Numbers::default());
+    for spans in [
+        vec![span(1, "GET /cart", 200), span(2, "GET /cart", 200), span(3, "GET /cart", 500)],
+        vec![
+            span(4, "POST /orders", 200),
+            span(5, "GET /cart", 500),
+            Span { trace_state: "ot=th:8".to_owned(), ..span(6, "GET /cart", 200) },
+        ],
+    ] {
+        let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+        let data = TracesData { resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }] }.encode_to_vec();
+        parsed.parse(&data, &Limits::default(), &mut residuals).expect("well formed");
+        parsed.visit(&data, RECEIVED, &mut numbers);
+    }
+    let [ok, again, failed, elsewhere, failed_again, with_state] = numbers.0[..] else { panic!("{:?}", numbers.0) };
+    assert!(ok.is_some() && failed.is_some() && ok != failed);
+    assert_eq!((again, elsewhere, failed_again, with_state), (ok, ok, failed, None));
 }
