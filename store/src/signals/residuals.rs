@@ -62,7 +62,8 @@ impl Residuals {
         let place = number.and_then(|number| self.entries.get_mut(number.get() as usize % ENTRIES));
         let residual = place.unwrap_or(&mut self.unknown);
         if number.is_none() || residual.number != number {
-            *residual = Residual { number, ..Residual::default() };
+            residual.number = number;
+            (residual.stated, residual.failed, residual.written) = (None, None, None);
         }
         residual
     }

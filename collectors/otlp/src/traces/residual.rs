@@ -16,26 +16,20 @@ const LONGEST: usize = 512;
 /// What reading a residual gave. Only those that gave nothing else are remembered: no element that counts, nothing to repair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Read {
-    pub(super) attributes: usize,
+    pub(super) attributes: u32,
     /// Bytes of them, with which the residual begins.
     pub(super) attribute_bytes: u32,
     pub(super) flags: u32,
     pub(super) status: u8,
 }
 
-/// Where a residual that is not known yet may be remembered.
+/// One residual that was read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Vacancy {
+pub(super) struct Known {
+    pub(super) number: NonZeroU64,
+    pub(super) read: Read,
+    length: u32,
     sum: u64,
-    entry: usize,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Entry {
-    sum: u64,
-    number: Option<NonZeroU64>,
-    length: usize,
-    read: Read,
 }
 
 /// Numbers are given once in a process: what has the same one is the same, whoever read it.
@@ -46,9 +40,11 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 pub struct Residuals {
     /// Under which the residuals were read.
     limits: Limits,
-    entries: Box<[Entry]>,
+    entries: Box<[Option<Known>]>,
     /// [`LONGEST`] for each entry.
     bytes: Box<[u8]>,
+    /// The sum of the residual that was looked for last, and which entry it may have; nothing where it was known, or was not looked for.
+    vacancy: Option<(u64, usize)>,
     /// By a glance at the name of a span.
     novelty: [Novelty; 256],
     asked: u32,
@@ -56,7 +52,14 @@ pub struct Residuals {
 
 impl Default for Residuals {
     fn default() -> Self {
-        Residuals { limits: Limits::default(), entries: Box::default(), bytes: Box::default(), novelty: [Novelty(0); 256], asked: 0 }
+        Residuals {
+            limits: Limits::default(),
+            entries: Box::default(),
+            bytes: Box::default(),
+            vacancy: None,
+            novelty: [Novelty(0); 256],
+            asked: 0,
+        }
     }
 }
 
@@ -68,48 +71,59 @@ impl Residuals {
         }
     }
 
-    /// What this residual of a span called `name` is known to say, and its number; or else where it may be remembered, if that may pay.
+    /// What is known of this residual of a span called `name`.
     #[inline(always)]
-    pub(super) fn find(&mut self, name: &[u8], residual: &[u8]) -> Result<(NonZeroU64, Read), Option<Vacancy>> {
-        if !(SHORTEST..=LONGEST).contains(&residual.len()) {
-            return Err(None);
-        }
+    pub(super) fn find(&mut self, name: &[u8], residual: &[u8]) -> Option<&Known> {
+        self.vacancy = None;
         self.asked = self.asked.wrapping_add(1);
-        let novelty = &mut self.novelty[glance(name)];
-        if !novelty.pays(self.asked) {
-            return Err(None);
+        let glance = glance(name);
+        if !(SHORTEST..=LONGEST).contains(&residual.len()) || !self.novelty[glance].pays(self.asked) {
+            return None;
         }
-        let sum = sum(residual);
-        let first = (sum >> (u64::BITS - PLACE_BITS)) as usize * WAYS;
-        let mut oldest = first;
-        for at in first..first + WAYS {
-            let Some(entry) = self.entries.get(at) else { break };
-            if entry.sum == sum
-                && let Some(number) = entry.number
-                && self.bytes.get(at * LONGEST..at * LONGEST + entry.length) == Some(residual)
-            {
-                novelty.see(true);
-                return Ok((number, entry.read));
-            }
-            if entry.number < self.entries[oldest].number {
-                oldest = at;
-            }
-        }
-        novelty.see(false);
-        Err(Some(Vacancy { sum, entry: oldest }))
+        self.look(glance, residual)
     }
 
-    /// Remembers a residual, and gives it a number.
     #[inline(never)]
-    pub(super) fn remember(&mut self, vacancy: Vacancy, residual: &[u8], read: Read) -> Option<NonZeroU64> {
+    fn look(&mut self, glance: usize, residual: &[u8]) -> Option<&Known> {
+        let sum = sum(residual);
+        let first = (sum >> (u64::BITS - PLACE_BITS)) as usize * WAYS;
+        let (mut place, mut oldest) = (first, u64::MAX);
+        for at in first..first + WAYS {
+            let Some(known) = self.entries.get(at).and_then(Option::as_ref) else {
+                (place, oldest) = (at, 0);
+                continue;
+            };
+            if known.sum == sum && self.bytes.get(at * LONGEST..at * LONGEST + known.length as usize) == Some(residual) {
+                self.novelty[glance].see(true);
+                return self.entries[at].as_ref();
+            }
+            if known.number.get() < oldest {
+                (place, oldest) = (at, known.number.get());
+            }
+        }
+        self.novelty[glance].see(false);
+        self.vacancy = Some((sum, place));
+        None
+    }
+
+    /// Whether the residual that was looked for last may be remembered.
+    #[inline]
+    pub(super) fn has_vacancy(&self) -> bool {
+        self.vacancy.is_some()
+    }
+
+    /// Remembers the residual that was looked for last, and gives it a number.
+    #[inline(never)]
+    pub(super) fn remember(&mut self, residual: &[u8], read: Read) -> Option<NonZeroU64> {
+        let (sum, place) = self.vacancy.take()?;
         if self.entries.is_empty() {
-            self.entries = vec![Entry::default(); PLACES * WAYS].into();
+            self.entries = vec![None; PLACES * WAYS].into();
             self.bytes = vec![0; PLACES * WAYS * LONGEST].into();
         }
-        let number = NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed));
-        self.bytes[vacancy.entry * LONGEST..][..residual.len()].copy_from_slice(residual);
-        self.entries[vacancy.entry] = Entry { sum: vacancy.sum, number, length: residual.len(), read };
-        number
+        let number = NonZeroU64::new(NEXT.fetch_add(1, Ordering::Relaxed))?;
+        self.bytes[place * LONGEST..][..residual.len()].copy_from_slice(residual);
+        self.entries[place] = Some(Known { number, read, length: residual.len() as u32, sum });
+        Some(number)
     }
 }
 
@@ -122,7 +136,7 @@ impl Novelty {
     /// About one in nine must be known for looking to be worth its while.
     const MOST: u8 = 16;
     /// Where looking does not pay, one span in so many is looked for all the same.
-    const RARELY: u32 = 32;
+    const RARELY: u32 = 128;
 
     #[inline]
     fn pays(self, asked: u32) -> bool {
@@ -167,51 +181,61 @@ mod tests {
         format!("attributes, status and flags of span {number:08}").into_bytes()
     }
 
+    impl Residuals {
+        /// The number of a residual: that which it has, or is given now, if it is looked for at all.
+        fn number(&mut self, name: &[u8], residual: &[u8]) -> Option<NonZeroU64> {
+            let known = self.find(name, residual).map(|known| (known.number, known.read));
+            match known {
+                Some((number, read)) => {
+                    assert_eq!(read, READ);
+                    Some(number)
+                }
+                None => self.remember(residual, READ),
+            }
+        }
+    }
+
     #[test]
     fn what_was_read_is_known_by_its_bytes_alone() {
         let mut residuals = Residuals::default();
-        let vacancy = residuals.find(b"GET /cart", &residual(1)).expect_err("nothing is known yet").expect("and may be remembered");
-        let number = residuals.remember(vacancy, &residual(1), READ).expect("a number");
-        assert_eq!(residuals.find(b"POST /orders", &residual(1)).ok(), Some((number, READ)));
+        assert!(residuals.find(b"GET /cart", &residual(1)).is_none());
+        let number = residuals.number(b"GET /cart", &residual(1)).expect("a number");
+        assert_eq!(residuals.number(b"POST /orders", &residual(1)), Some(number));
         let mut other = residual(1);
         for at in 0..other.len() {
             other[at] ^= 1;
-            assert!(residuals.find(b"GET /cart", &other).is_err(), "byte {at}");
+            assert!(residuals.find(b"GET /cart", &other).is_none(), "byte {at}");
             other[at] ^= 1;
         }
         // What only changes places has the same sum.
         let of = |order: [u8; 3]| order.map(|letter| [letter; 32]).concat();
         let (one, two) = (of(*b"abc"), of(*b"bac"));
-        let vacancy = residuals.find(b"GET", &one).expect_err("new").expect("room");
-        residuals.remember(vacancy, &one, READ);
+        residuals.number(b"GET", &one);
         assert_eq!(sum(&one), sum(&two));
-        assert!(residuals.find(b"GET", &two).is_err());
+        assert!(residuals.find(b"GET", &one).is_some() && residuals.find(b"GET", &two).is_none());
+        residuals.number(b"GET", &two);
+        assert!(residuals.find(b"GET", &one).is_some() && residuals.find(b"GET", &two).is_some(), "two have room in one place");
     }
 
     #[test]
     fn what_was_read_under_other_limits_is_forgotten() {
         let mut residuals = Residuals::default();
-        let vacancy = residuals.find(b"GET", &residual(1)).expect_err("new").expect("room");
-        residuals.remember(vacancy, &residual(1), READ);
+        residuals.number(b"GET", &residual(1));
         residuals.under(&Limits::default());
-        assert!(residuals.find(b"GET", &residual(1)).is_ok());
+        assert!(residuals.find(b"GET", &residual(1)).is_some());
         residuals.under(&Limits { max_value: 3, ..Limits::default() });
-        assert!(residuals.find(b"GET", &residual(1)).is_err());
+        assert!(residuals.find(b"GET", &residual(1)).is_none());
     }
 
     #[test]
     fn spans_that_are_always_new_are_soon_not_looked_for_until_they_repeat() {
         let mut residuals = Residuals::default();
-        let looked = |residuals: &mut Residuals, number| match residuals.find(b"GET /orders", &residual(number)) {
-            Ok(_) => true,
-            Err(vacancy) => vacancy.is_some_and(|vacancy| residuals.remember(vacancy, &residual(number), READ).is_some()),
-        };
-        let many = (0..1000).filter(|number| looked(&mut residuals, *number)).count();
-        assert!((16..80).contains(&many), "{many}");
-        (0..2000).for_each(|_| {
-            looked(&mut residuals, 7);
-        });
-        assert!((0..100).all(|_| looked(&mut residuals, 7)), "what repeats is known again");
+        let looked_for = (0..1000).filter(|number| residuals.number(b"GET /orders", &residual(*number)).is_some()).count();
+        assert!((16..40).contains(&looked_for), "{looked_for}");
+        for _ in 0..1000 {
+            residuals.number(b"GET /orders", &residual(7));
+        }
+        assert!((0..100).all(|_| residuals.find(b"GET /orders", &residual(7)).is_some()), "what repeats is known again");
     }
 
     #[test]
@@ -219,12 +243,11 @@ mod tests {
         let mut residuals = Residuals::default();
         for number in 0..20_000 {
             // Names of their own, so that all are looked for.
-            if let Err(Some(vacancy)) = residuals.find(&residual(number), &residual(number)) {
-                residuals.remember(vacancy, &residual(number), READ);
-            }
+            residuals.number(&residual(number), &residual(number));
         }
         assert_eq!((residuals.entries.len(), residuals.bytes.len()), (PLACES * WAYS, PLACES * WAYS * LONGEST));
-        assert!(matches!(residuals.find(b"GET", &vec![b'a'; LONGEST + 1]), Err(None)));
-        assert!(matches!(residuals.find(b"GET", &[b'a'; SHORTEST - 1]), Err(None)));
+        for length in [SHORTEST - 1, LONGEST + 1] {
+            assert_eq!(residuals.number(b"GET", &vec![b'a'; length]), None);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::attributes::{self, is_ascii};
 use super::parse::{Parsed, Range};
-use super::residual::{Read, Residuals};
+use super::residual::{Known, Read, Residuals};
 use crate::inspect::{Findings, Stop, inspect};
 use crate::limits::Limits;
 use crate::repair::repair;
@@ -249,25 +249,20 @@ fn in_order<'a>(fields: &mut Fields<'a>, reader: &mut Reader<'a>, limits: &Limit
     fields.end = u64::from_le_bytes(times[12..].try_into().unwrap_or_default());
     reader.pass(20);
     let head = reader.position() as u32;
-    let mut vacancy = None;
-    let residual = reader.rest();
+    let (residual, items) = (reader.rest(), fields.findings.items);
     if fields.trace_state == (0, 0) {
         fields.head = head;
-        match residuals.find(name, residual) {
-            Ok((number, read)) => {
-                fields.residual = Some(number);
-                fields.attributes = read.attributes;
-                if read.attributes > 0 {
-                    fields.attributes_at = (head, head + read.attribute_bytes);
-                }
-                (fields.status, fields.flags) = (read.status, read.flags);
-                reader.pass(residual.len());
-                return Ok(());
+        if let Some(Known { number, read, .. }) = residuals.find(name, residual) {
+            fields.residual = Some(*number);
+            fields.attributes = read.attributes as usize;
+            if read.attributes > 0 {
+                fields.attributes_at = (head, head + read.attribute_bytes);
             }
-            Err(room) => vacancy = room,
+            (fields.status, fields.flags) = (read.status, read.flags);
+            reader.pass(residual.len());
+            return Ok(());
         }
     }
-    let before = fields.findings;
     attributes::read(reader, &mut fields.attributes, limits, &mut fields.findings)?;
     if fields.attributes > 0 {
         fields.attributes_at = (head, reader.position() as u32);
@@ -279,13 +274,15 @@ fn in_order<'a>(fields: &mut Fields<'a>, reader: &mut Reader<'a>, limits: &Limit
     if let Some(value) = reader.tagged_fixed32([0x80 | FIXED32, 1]) {
         fields.flags = value;
     }
-    if let Some(vacancy) = vacancy
+    if fields.head > 0
+        && residuals.has_vacancy()
         && reader.rest().is_empty()
-        && fields.findings == before
+        && fields.findings.items == items
+        && !fields.findings.needs_repair()
     {
         let attribute_bytes = fields.attributes_at.1 - fields.attributes_at.0;
-        let read = Read { attributes: fields.attributes, attribute_bytes, flags: fields.flags, status: fields.status };
-        fields.residual = residuals.remember(vacancy, residual, read);
+        let read = Read { attributes: fields.attributes as u32, attribute_bytes, flags: fields.flags, status: fields.status };
+        fields.residual = residuals.remember(residual, read);
     }
     Ok(())
 }
