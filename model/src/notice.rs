@@ -23,14 +23,20 @@ impl Severity {
 
     /// From the `severity` label; names of other tools (`page`, `error`, `warn`) are understood; anything else is a warning.
     pub fn from_label(label: &str) -> Self {
-        match label.to_ascii_lowercase().as_str() {
-            "critical" | "page" | "emergency" | "fatal" => Severity::Critical,
-            "high" | "error" | "major" => Severity::High,
-            "security" => Severity::Security,
-            "normal" | "medium" => Severity::Normal,
-            "low" | "minor" => Severity::Low,
-            "info" | "information" | "none" => Severity::Info,
-            _ => Severity::Warning,
+        let named = |severity: &&Severity| severity.labels().iter().any(|word| label.eq_ignore_ascii_case(word));
+        Severity::ALL.iter().find(named).copied().unwrap_or(Severity::Warning)
+    }
+
+    /// Every value of the `severity` label that means this, in small letters. A warning is everything else as well.
+    pub fn labels(self) -> &'static [&'static str] {
+        match self {
+            Severity::Critical => &["critical", "page", "emergency", "fatal"],
+            Severity::High => &["high", "error", "major"],
+            Severity::Security => &["security"],
+            Severity::Warning => &["warning", "warn"],
+            Severity::Normal => &["normal", "medium"],
+            Severity::Low => &["low", "minor"],
+            Severity::Info => &["info", "information", "none"],
         }
     }
 

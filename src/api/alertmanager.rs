@@ -43,11 +43,11 @@ fn ok(body: &Json) -> Told {
     Ok(json_response(StatusCode::OK, body))
 }
 
-/// `GET /api/v2/status`
+/// `GET /api/v2/status`: `amtool config` reads the routes from here, so they are told in Alertmanager's words, whoever declared them.
 pub async fn status(State(api): State<Arc<Api>>) -> Told {
     ok(&json!({
         "cluster": {"status": "disabled", "peers": []},
-        "config": {"original": api.config_text},
+        "config": {"original": api.delivery.alertmanager_yml()},
         "uptime": rfc3339(api.started),
         "versionInfo": {
             "version": env!("CARGO_PKG_VERSION"), "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": "watchfire",
@@ -214,11 +214,12 @@ async fn wanted(api: &Arc<Api>, params: &Params) -> Result<Vec<(Alert, Json)>, R
         .filter(|a| a.state == AlertState::Firing)
         .map(|a| ((a.name.clone(), watchfire_alerts::cause::subject(&a.labels).unwrap_or_default().to_owned()), a.fingerprint.clone()))
         .collect();
+    let firing: Vec<Alert> = alerts.into_iter().filter(|a| a.state == AlertState::Firing).collect();
+    let inhibited_by = api.delivery.inhibited_by(firing.iter().map(|a| a.fingerprint.as_str()));
     let mut found = Vec::new();
-    for alert in alerts.into_iter().filter(|a| a.state == AlertState::Firing) {
+    for (alert, mut inhibited_by) in firing.into_iter().zip(inhibited_by) {
         let receivers = api.delivery.explain(&alert.labels).receivers;
         let silenced_by: BTreeSet<&str> = silences.iter().filter(|s| s.covers(&alert.labels, now)).map(|s| s.silence.id.as_str()).collect();
-        let mut inhibited_by = api.delivery.inhibited_by(&alert.fingerprint);
         let is_inhibited = alert.cause.is_some() || !inhibited_by.is_empty();
         // Explained by a cause: only the cause speaks.
         inhibited_by.extend(alert.cause.iter().filter_map(|c| fingerprints.get(&(c.alert.clone(), c.service.clone())).cloned()));

@@ -265,6 +265,7 @@ fn limited(mut items: Vec<Json>, limit: usize) -> Response {
 pub async fn metadata(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
     let params = Params::read(&uri, &headers, &body)?;
     let limit = params.number("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
+    let each = params.number("limit_per_metric")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
     let only = params.get("metric");
     let mut out: Map<String, Json> = Map::new();
     for (name, metadata) in api.source.metadata() {
@@ -276,6 +277,7 @@ pub async fn metadata(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap,
         }
         let item = serde_json::to_value(&metadata).unwrap_or_default();
         if let Json::Array(list) = out.entry(name).or_insert_with(|| json!([]))
+            && list.len() < each
             && !list.contains(&item)
         {
             list.push(item);
@@ -288,6 +290,11 @@ pub async fn metadata(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap,
 pub async fn exemplars(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Answer {
     let params = Params::read(&uri, &headers, &body)?;
     blocking(&api, move |api| {
+        if let (Some(start), Some(end)) = (params.time("start")?, params.time("end")?)
+            && end < start
+        {
+            return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
+        }
         let query = parse(api, params.query())?;
         let range = range(&params)?;
         let mut out = Vec::new();

@@ -20,7 +20,7 @@ pub struct QueryData<'a> {
 #[derive(serde::Serialize)]
 #[serde(untagged)]
 enum QueryResult<'a> {
-    Scalar(Point),
+    Scalar(ScalarPoint),
     Text((Seconds, &'a str)),
     Series(Vec<Item<'a>>),
 }
@@ -44,7 +44,7 @@ impl<'a> QueryData<'a> {
     pub fn new(value: &'a QueryValue, limit: Option<usize>, stats: Option<Json>) -> (Self, bool) {
         let keep = limit.filter(|l| *l > 0).unwrap_or(usize::MAX);
         let (result, all) = match value {
-            QueryValue::Scalar { at, value } => (QueryResult::Scalar(Point(*at, *value)), 1),
+            QueryValue::Scalar { at, value } => (QueryResult::Scalar(ScalarPoint(*at, *value)), 1),
             QueryValue::String { at, value } => (QueryResult::Text((Seconds(*at), value)), 1),
             QueryValue::Vector(samples) => {
                 let items = samples.iter().take(keep).map(|s| match &s.value {
@@ -97,6 +97,18 @@ impl Serialize for Point {
 }
 
 struct HistogramPoint<'a>(Timestamp, &'a NativeHistogram);
+
+/// A number that is no series: Prometheus writes all its digits, however large or small it is.
+struct ScalarPoint(Timestamp, f64);
+
+impl Serialize for ScalarPoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut pair = serializer.serialize_tuple(2)?;
+        pair.serialize_element(&Seconds(self.0))?;
+        pair.serialize_element(&if self.1.is_finite() { self.1.to_string() } else { format_float(self.1) })?;
+        pair.end()
+    }
+}
 
 /// `{count, sum, buckets: [[rule, lower, upper, count]]}`; empty buckets are left out.
 #[derive(serde::Serialize)]
@@ -168,6 +180,10 @@ mod tests {
         assert!(!text(&vector, Some(2)).1 && !text(&vector, Some(0)).1 && !text(&vector, None).1);
         let scalar = QueryValue::Scalar { at: Timestamp(2000), value: f64::NAN };
         assert_eq!(text(&scalar, Some(1)), (r#"{"resultType":"scalar","result":[2,"NaN"]}"#.to_owned(), false));
+        for (value, digits) in [(1e-7, "0.0000001"), (1e22, "10000000000000000000000"), (-0.0, "-0"), (f64::NEG_INFINITY, "-Inf")] {
+            let scalar = QueryValue::Scalar { at: Timestamp(2000), value };
+            assert_eq!(text(&scalar, None).0, format!(r#"{{"resultType":"scalar","result":[2,"{digits}"]}}"#));
+        }
         let words = QueryValue::String { at: Timestamp(2000), value: "a\"b".to_owned() };
         assert_eq!(text(&words, None).0, r#"{"resultType":"string","result":[2,"a\"b"]}"#);
     }

@@ -21,7 +21,9 @@ async fn instance() -> Instance {
     let config = files.path().join("config.toml");
     std::fs::write(
         &config,
-        "[receivers.ops]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n[external_labels]\ncluster = \"eu\"\n[[route]]\nto = [\"ops\"]\ngroup_by = [\"service\"]\n",
+        "[receivers.ops]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n[receivers.pager]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n\
+         [receivers.room]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n[external_labels]\ncluster = \"eu\"\n\
+         [[route]]\nseverity = [\"high\"]\nto = [\"pager\", \"room\"]\ncontinue = true\n[[route]]\nto = [\"ops\"]\ngroup_by = [\"service\"]\n",
     )
     .expect("written");
     let path = |p: &std::path::Path| p.display().to_string();
@@ -145,6 +147,10 @@ async fn amtool_makes_changes_and_ends_silences() {
     assert!(!amtool(&["silence", "query"]).contains(&id));
     assert!(amtool(&["silence", "query", "--expired"]).contains(&id));
     assert!(amtool(&["alert", "query"]).contains("One"));
+    assert_eq!(amtool(&["config", "routes", "test", "severity=major"]), "pager,room,ops");
+    assert_eq!(amtool(&["config", "routes", "test", "severity=page"]), "ops");
+    assert!(amtool(&["config", "routes", "show"]).contains("severity=~"));
+    assert!(!amtool(&["config", "show"]).contains("127.0.0.1:1"), "an address of a receiver may be a secret");
 }
 
 /// The limit of `ulimit -f` is met with a signal that ends who does not expect it.

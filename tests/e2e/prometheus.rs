@@ -137,6 +137,7 @@ async fn every_answer_of_prometheus_has_its_like() {
         "/api/v1/alerts",
         "/api/v1/alertmanagers",
         "/api/v1/query_exemplars?query=depth&start=0&end=1",
+        "/api/v1/query_exemplars?query=depth&start=5&end=1",
         "/api/v1/format_query?query=sum(rate(depth[1m]))by(job)",
         "/api/v1/status/buildinfo",
         "/api/v1/status/flags",
@@ -194,6 +195,8 @@ async fn every_answer_of_prometheus_has_its_like() {
         assert_eq!(answer["status"], "success", "{path}");
         assert!(expected.is_empty() || answer["data"][expected].is_object(), "{path}: {answer}");
     }
+    let (status, _) = ours.get("/api/v1/metadata?limit_per_metric=x").await;
+    assert_eq!(status, 400);
     let tree = ours.json("/api/v1/parse_query?query=sum(depth)").await;
     assert_eq!(tree["data"]["type"], "aggregation");
     let metadata = ours.json("/api/v1/targets/metadata?metric=jobs_total").await;

@@ -4,7 +4,7 @@ use chrono::DateTime;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::{Labels, Notice, NoticeState, Severity, Timestamp, format_duration, harmless_limited};
+use watchfire_model::{Labels, LabelsBuilder, Notice, NoticeState, Severity, Timestamp, format_duration, harmless_limited};
 
 /// Characters of a title, and of one line.
 const TITLE: usize = 160;
@@ -327,7 +327,12 @@ pub fn common<'a>(mut sets: impl Iterator<Item = &'a Labels>) -> Labels {
     for set in sets {
         pairs.retain(|(name, value)| set.get(name) == Some(value));
     }
-    Labels::from_pairs(pairs)
+    let mut shared = LabelsBuilder::new();
+    pairs.into_iter().for_each(|(name, value)| {
+        shared.set(name, value);
+    });
+    // An annotation may be there and say nothing, as in Alertmanager.
+    shared.build_texts()
 }
 
 /// A hash for keys that must be the same in every build: FNV-1a with 128 bits over parts that cannot run into each other.

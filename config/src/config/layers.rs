@@ -1,5 +1,6 @@
 //! Defaults, file, environment, flags: later ones win, and every value remembers where it came from.
 
+use super::beside::beside;
 use super::file::{exposed_secrets, read};
 use super::paths::{expand_home, paths};
 use super::{Config, Paths, SETTINGS, Setting};
@@ -128,7 +129,9 @@ impl Layers {
         let Ok(table) = text.parse::<toml::Table>() else { return };
         self.warnings.extend(exposed_secrets(path, &table));
         let lines = key_lines(&text);
+        let directory = path.parent().unwrap_or(Path::new(""));
         for (keys, value) in leaves(&table) {
+            let value = beside(directory, keys.last().map_or("", String::as_str), value);
             let line = lines.get(&keys).copied().unwrap_or(1);
             self.set(&keys, value, Origin::File { path: path.to_owned(), line });
         }

@@ -1,5 +1,6 @@
 //! The configuration: what it holds, where each value came from, and how it is written.
 
+mod beside;
 mod checks;
 mod file;
 mod layers;

@@ -235,11 +235,18 @@ impl DispatcherHandle {
         self.shared.journal.state().read().cells.get(UNHEARD).is_some_and(|cells| cells.contains_key(fingerprint))
     }
 
-    /// Fingerprints of the alerts that keep this one quiet by the inhibition rules.
-    pub fn inhibited_by(&self, fingerprint: &str) -> BTreeSet<String> {
-        let state = self.shared.journal.state().read();
-        let newest = state.cells.values().filter_map(|cells| cells.get(fingerprint)).max_by_key(|cell| cell.notice.revision);
-        newest.map(|cell| self.shared.table().routing.inhibitors(&cell.notice, &state)).unwrap_or_default()
+    /// The routes that are in force, as an `alertmanager.yml` without secrets.
+    pub fn alertmanager_yml(&self) -> String {
+        self.shared.table().routing.to_alertmanager_yml()
+    }
+
+    /// For each of these alerts, the fingerprints of those that keep it quiet by the inhibition rules.
+    pub fn inhibited_by<'f>(&self, fingerprints: impl Iterator<Item = &'f str>) -> Vec<BTreeSet<String>> {
+        let (state, table) = (self.shared.journal.state().read(), self.shared.table());
+        let inhibitors = table.routing.inhibitors(&state);
+        let newest =
+            |fingerprint: &str| state.cells.values().filter_map(|cells| cells.get(fingerprint)).max_by_key(|cell| cell.notice.revision);
+        fingerprints.map(|fingerprint| newest(fingerprint).map(|cell| inhibitors.fingerprints(&cell.notice)).unwrap_or_default()).collect()
     }
 
     /// (path, works, what was found or is missing), from the last attempt or probe, of each path that somebody asked for.

@@ -98,6 +98,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
         plan.due = note(state, path);
         return plan;
     };
+    let inhibitors = routing.inhibitors(state);
     let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
     let mut wanted: BTreeMap<&str, u64> = BTreeMap::new();
     let mut later = |at: Timestamp| plan.next = Some(plan.next.map_or(at, |next: Timestamp| next.min(at)));
@@ -137,7 +138,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
                 if firing && acknowledged {
                     continue;
                 }
-                match routing.inhibition(&cell.notice, state) {
+                match inhibitors.inhibition(&cell.notice) {
                     Inhibition::Now if firing => continue,
                     // It may end with what inhibited it, only a little later: it waits as if it had begun now.
                     Inhibition::Over { queued_at, .. } if firing => begun = begun.max(queued_at),
@@ -178,7 +179,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
             let since = if path.habits.immediate { cell.sent_at } else { group.flushed };
             let Some(at) = since.and_then(|since| repeat_at(path, cell, since, timing)) else { continue };
             let muted = || routing.muted(route, &path.receiver, cell.notice.severity, now.wall);
-            if path.habits.resend.is_none() && at <= now.steady && (muted() || routing.inhibited(&cell.notice, state)) {
+            if path.habits.resend.is_none() && at <= now.steady && (muted() || inhibitors.inhibited(&cell.notice)) {
                 continue;
             }
             group.repeat = Some(group.repeat.map_or(at, |repeat| repeat.min(at)));
@@ -189,7 +190,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
             }
         }
     }
-    let quiet = |cell: &Cell| state.silenced_by(&cell.notice.labels, now.wall).is_some() || routing.inhibited(&cell.notice, state);
+    let quiet = |cell: &Cell| state.silenced_by(&cell.notice.labels, now.wall).is_some() || inhibitors.inhibited(&cell.notice);
     // What may be under way already is finished first, unchanged, as long as it still holds.
     let mut under_way: Vec<&Composed> = state
         .composed
@@ -280,6 +281,13 @@ fn resume(composed: &Composed, cells: &BTreeMap<String, Cell>, groups: &BTreeMap
     }
 }
 
+/// Where an alert stands in a message, as in Alertmanager: by job, then by instance, those without one last, then by all labels.
+fn in_a_list(cell: &Cell) -> impl Ord + use<> {
+    let labels = &cell.notice.labels;
+    let last = |name: &str| (labels.get(name).is_none(), labels.value(name).to_owned());
+    (last("job"), last("instance"), labels.clone())
+}
+
 fn pick(
     mut ready: Vec<(&str, &Group<'_>)>,
     taken: &BTreeSet<&str>,
@@ -298,16 +306,18 @@ fn pick(
         .flat_map(|(_, group)| group.pending.iter().copied())
         .filter(|c| !taken.contains(c.notice.fingerprint.as_str()))
         .collect();
-    members.sort_by_key(|c| (c.queued_at, std::cmp::Reverse(c.notice.severity)));
+    members.sort_by_cached_key(|c| (c.queued_at, std::cmp::Reverse(c.notice.severity), in_a_list(c)));
     let mut left_out = members.len().saturating_sub(path.habits.most);
     members.truncate(path.habits.most);
     let chosen: BTreeSet<&str> = members.iter().map(|c| c.notice.fingerprint.as_str()).collect();
     let context = if storm || path.habits.immediate {
         Vec::new()
     } else {
-        let rest = groups[0].1.firing.iter().filter(|c| !chosen.contains(c.notice.fingerprint.as_str()) && !quiet(c));
+        let mut rest: Vec<&Cell> =
+            groups[0].1.firing.iter().copied().filter(|c| !chosen.contains(c.notice.fingerprint.as_str()) && !quiet(c)).collect();
+        rest.sort_by_cached_key(|c| in_a_list(c));
         // The whole group, as Alertmanager tells it, as far as one message goes.
-        let mut context: Vec<String> = rest.map(|c| c.notice.fingerprint.clone()).collect();
+        let mut context: Vec<String> = rest.iter().map(|c| c.notice.fingerprint.clone()).collect();
         let room = path.habits.most.saturating_sub(members.len());
         left_out += context.len().saturating_sub(room);
         context.truncate(room);

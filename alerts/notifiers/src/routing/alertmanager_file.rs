@@ -3,10 +3,11 @@
 
 use super::contradictions;
 use super::declared::{Declared, Email, File, Global, HttpConfig, PagerDuty, Route, Slack, Text, Webhook};
+use super::inhibition::InhibitRule;
 use super::matchers::parse_matchers;
 use super::own;
 use super::template_files;
-use super::tree::{GroupBy, InhibitRule, Node, Receiver, Routing, Timing};
+use super::tree::{GroupBy, Node, Receiver, Routing, Timing};
 use super::unused::{Unfit, UnfitText};
 use crate::channels::email::{EmailSettings, Security};
 use crate::channels::pagerduty::PagerDutySettings;

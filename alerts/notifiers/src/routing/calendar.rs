@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Weekday};
 use chrono_tz::Tz;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use watchfire_model::Timestamp;
 
 /// A daily span of a person's week; one that ends before it begins crosses midnight and belongs to the day it began on.
@@ -100,18 +100,24 @@ fn weekdays<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Weekday>, 
 }
 
 /// One entry of Alertmanager's `time_intervals`: every field that is given must hold.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TimeInterval {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     times: Vec<TimeRange>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     weekdays: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     days_of_month: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     months: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     years: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<String>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct TimeRange {
     start_time: String,

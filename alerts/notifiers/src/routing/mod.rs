@@ -7,15 +7,18 @@ mod alertmanager_file;
 mod calendar;
 mod contradictions;
 mod declared;
+mod inhibition;
 mod matchers;
 mod own;
 mod template_files;
 mod tree;
 mod unused;
+mod written;
 
 pub use calendar::{QuietHours, TimeInterval, Zone};
+pub use inhibition::{InhibitRule, Inhibition, Inhibitors};
 pub use matchers::parse_matchers;
-pub use tree::{Explanation, GroupBy, Hop, InhibitRule, Inhibition, Node, Receiver, ReceiverChannel, Routing, Timing};
+pub use tree::{Explanation, GroupBy, Hop, Node, Receiver, ReceiverChannel, Routing, Timing};
 
 use crate::settings::Settings;
 use watchfire_config::files::{BY_HAND, read_text};

@@ -1,13 +1,14 @@
 //! The route tree, its receivers, and the decisions.
 
 use super::calendar::{QuietHours, TimeInterval, Zone};
+use super::inhibition::InhibitRule;
 use super::own::BUILT_IN;
-use crate::journal::{Cell, Destination, State, Turn};
+use crate::journal::{Destination, Turn};
 use crate::message::raised_labels;
 use crate::settings::ChannelSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use watchfire_model::{Labels, Matcher, Notice, NoticeState, Severity, Timestamp};
+use watchfire_model::{Labels, Matcher, Notice, Severity, Timestamp};
 
 /// When messages of a group go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,27 +95,6 @@ impl Quiet {
     pub fn covers(&self, at: Timestamp) -> bool {
         self.hours.iter().any(|hours| hours.covers(self.zone, at))
     }
-}
-
-/// While a source fires, targets with the same values of some labels are not told.
-#[derive(Clone, Debug)]
-pub struct InhibitRule {
-    pub source: Vec<Matcher>,
-    pub target: Vec<Matcher>,
-    pub equal: Vec<String>,
-}
-
-/// What other alerts say about telling one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inhibition {
-    None,
-    /// It is not told.
-    Now,
-    /// It was not told until the last of them ended: by the wall clock, and by the steady one of the queue.
-    Over {
-        ends_at: Timestamp,
-        queued_at: Timestamp,
-    },
 }
 
 /// One receiver that hears of a set of labels.
@@ -294,54 +274,6 @@ impl Routing {
                 .is_some_and(|quiet| severity < quiet.except && quiet.covers(now))
         };
         self.rests(route, now) || asleep()
-    }
-
-    /// What other alerts say about telling this one.
-    pub fn inhibition(&self, notice: &Notice, state: &State) -> Inhibition {
-        let mut found = Inhibition::None;
-        for cell in self.sources(notice, state) {
-            let source = &cell.notice;
-            if source.state == NoticeState::Firing {
-                return Inhibition::Now;
-            }
-            found = match found {
-                Inhibition::Over { ends_at, .. } if ends_at >= source.ends_at => found,
-                _ => Inhibition::Over { queued_at: cell.queued_at, ends_at: source.ends_at },
-            };
-        }
-        found
-    }
-
-    /// Fingerprints of the alerts that inhibit this one now.
-    pub fn inhibitors(&self, notice: &Notice, state: &State) -> BTreeSet<String> {
-        let firing = self.sources(notice, state).filter(|cell| cell.notice.state == NoticeState::Firing);
-        firing.map(|cell| cell.notice.fingerprint.clone()).collect()
-    }
-
-    /// What has inhibited this one since it began.
-    fn sources<'a>(&'a self, notice: &'a Notice, state: &'a State) -> impl Iterator<Item = &'a Cell> {
-        fn all(matchers: &[Matcher], labels: &Labels) -> bool {
-            matchers.iter().all(|m| m.matches(labels))
-        }
-        let rules = self.inhibit.iter().filter(|rule| all(&rule.target, &notice.labels));
-        rules.flat_map(move |rule| {
-            let both = all(&rule.source, &notice.labels);
-            state.cells.values().flat_map(BTreeMap::values).filter(move |cell| {
-                let source = &cell.notice;
-                // One that was over before this began has nothing to do with it.
-                (source.state == NoticeState::Firing || source.ends_at > notice.starts_at)
-                    && source.fingerprint != notice.fingerprint
-                    && all(&rule.source, &source.labels)
-                    // Two alerts that match both sides must not silence each other.
-                    && !(both && all(&rule.target, &source.labels))
-                    && rule.equal.iter().all(|name| source.labels.value(name) == notice.labels.value(name))
-            })
-        })
-    }
-
-    /// True while another alert that fires inhibits this one.
-    pub fn inhibited(&self, notice: &Notice, state: &State) -> bool {
-        self.inhibition(notice, state) == Inhibition::Now
     }
 
     /// Settings of an `alertmanager.yml` that have no effect here: one sentence each, with file and line.
