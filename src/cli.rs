@@ -304,9 +304,9 @@ pub enum RulesCommand {
         /// Over this OpenMetrics file instead of a running instance.
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
-        /// Distance between evaluations.
-        #[arg(long, value_name = "D", default_value = "15s")]
-        step: String,
+        /// Distance between evaluations [default: the interval of each group, or 15s].
+        #[arg(long, value_name = "D")]
+        step: Option<String>,
         #[command(flatten)]
         instance: Instance,
         #[arg(long, short, value_enum, default_value_t = StatusOutput::Table)]

@@ -45,7 +45,7 @@ pub mod state;
 mod timeline;
 mod yaml;
 
-pub use backtest::{Period, RuleBacktest, backtest, backtest_query, read_of};
+pub use backtest::{BACKTEST_STEP, Period, RuleBacktest, backtest, backtest_query, read_of};
 pub use check::{CheckOptions, Lint, Verdict, check};
 pub use comparison::Comparison;
 pub use course::Courses;

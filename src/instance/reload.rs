@@ -154,15 +154,15 @@ impl Reloader {
         Some(format!("the last reload failed, what was loaded before stays: {}", harmless_limited(first, 300)))
     }
 
-    /// Looks at modification times until cancelled.
+    /// Looks for changed files until cancelled.
     pub async fn watch(self: Arc<Self>, cancel: CancellationToken) {
-        let mut known = self.times().await;
+        let mut known = self.stamps().await;
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let now = self.times().await;
+            let now = self.stamps().await;
             if now == known {
                 continue;
             }
@@ -176,9 +176,9 @@ impl Reloader {
         }
     }
 
-    async fn times(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
+    async fn stamps(&self) -> Vec<(PathBuf, Option<Stamp>)> {
         let watched = self.watched.lock().clone();
-        tokio::task::spawn_blocking(move || watched.times()).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || watched.stamps()).await.unwrap_or_default()
     }
 }
 
@@ -203,10 +203,36 @@ impl Watched {
         Watched { files, patterns: plan.config.rules.clone() }
     }
 
-    fn times(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
+    fn stamps(&self) -> Vec<(PathBuf, Option<Stamp>)> {
         let rules = self.patterns.iter().flat_map(|p| expand(p).unwrap_or_default());
         let files = self.files.iter().cloned().chain(rules);
-        files.map(|f| (f.clone(), std::fs::metadata(&f).and_then(|m| m.modified()).ok())).collect()
+        files.map(|f| (f.clone(), std::fs::metadata(&f).ok().map(|m| Stamp::of(&m)))).collect()
+    }
+}
+
+/// What changes with a file. Its time alone does not where another one that is as old is put in its place, or where reading is allowed at last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    written: Option<SystemTime>,
+    bytes: u64,
+    #[cfg(unix)]
+    changed: (i64, i64),
+    #[cfg(unix)]
+    inode: u64,
+}
+
+impl Stamp {
+    fn of(found: &std::fs::Metadata) -> Self {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt;
+        Stamp {
+            written: found.modified().ok(),
+            bytes: found.len(),
+            #[cfg(unix)]
+            changed: (found.ctime(), found.ctime_nsec()),
+            #[cfg(unix)]
+            inode: found.ino(),
+        }
     }
 }
 

@@ -30,7 +30,8 @@ pub fn rules(command: &RulesCommand) -> anyhow::Result<ExitCode> {
         }
         RulesCommand::Backtest { files, since, from, step, instance, output } => {
             let back = parse_duration(since).map_err(|e| anyhow::anyhow!("--since: {e}; write 6h or 30m"))?;
-            let step = parse_duration(step).map_err(|e| anyhow::anyhow!("--step: {e}; write 15s or 1m"))?;
+            let step = step.as_deref().map(parse_duration).transpose();
+            let step = step.map_err(|e| anyhow::anyhow!("--step: {e}; write 15s or 1m"))?;
             backtest(files, back, from.as_deref(), step, &instance.url, *output)
         }
     }
@@ -90,7 +91,7 @@ fn backtest(
     files: &[PathBuf],
     back: Duration,
     from: Option<&Path>,
-    step: Duration,
+    step: Option<Duration>,
     url: &str,
     output: StatusOutput,
 ) -> anyhow::Result<ExitCode> {
@@ -108,8 +109,9 @@ fn backtest(
             let source = crate::samples_file::read(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
             let (first, end) = source.span().ok_or_else(|| anyhow::anyhow!("{} holds no samples", path.display()))?;
             let start = first.max(end.saturating_sub(back));
-            let period = Period { start, end, step: Some(step) };
-            let engine = Engine::new(EngineOptions { subquery_step: step, ..EngineOptions::default() });
+            let period = Period { start, end, step };
+            let engine =
+                Engine::new(EngineOptions { subquery_step: step.unwrap_or(watchfire_alerts::BACKTEST_STEP), ..EngineOptions::default() });
             let results = watchfire_alerts::backtest(&engine, &groups, &source, period);
             results.into_iter().map(|r| (r.rule, r.backtest)).collect()
         }
@@ -126,14 +128,15 @@ fn backtest(
 }
 
 /// Asks a running instance about every alerting rule. What other rules give is there as far as it runs them already.
-fn remote(groups: &[RuleGroup], back: Duration, step: Duration, url: &str) -> anyhow::Result<Vec<(String, Backtest)>> {
+fn remote(groups: &[RuleGroup], back: Duration, step: Option<Duration>, url: &str) -> anyhow::Result<Vec<(String, Backtest)>> {
     let runtime = super::runtime()?;
     let remote = RemoteSource::of_environment(url, &runtime)?;
     let end = SystemClock.now();
     let start = end.saturating_sub(back);
     let mut out = Vec::new();
-    for rule in groups.iter().flat_map(|g| g.rules.iter()) {
+    for (group, rule) in groups.iter().flat_map(|g| g.rules.iter().map(move |rule| (g, rule))) {
         let Some(alerting) = rule.alerting() else { continue };
+        let step = step.or(group.interval).unwrap_or(watchfire_alerts::BACKTEST_STEP);
         let query = BacktestQuery {
             expression: rule.expression.clone(),
             for_seconds: alerting.hold.as_secs_f64(),

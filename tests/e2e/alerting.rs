@@ -336,6 +336,14 @@ async fn a_reload_takes_rules_and_receivers_and_a_mistake_changes_nothing() {
     receiver.until("the new rule, to the new receiver", told("new", "Three", "firing")).await;
     watchfire.until("/api/watchfire/v1/status", "nothing is wrong any more", |json| !banner(json)).await;
     assert_eq!(watchfire.metric("watchfire_config_last_reload_successful").await, 1.0);
+
+    // So is one that is as long and as old as the one in whose place it is put.
+    let as_old = std::fs::metadata(&rules_path).and_then(|m| m.modified()).expect("has a time");
+    let beside = files.path().join("beside.yml");
+    write(&beside, &rule("Seven"));
+    std::fs::File::options().write(true).open(&beside).and_then(|f| f.set_modified(as_old)).expect("dated");
+    std::fs::rename(&beside, &rules_path).expect("renamed");
+    receiver.until("the rule that was put there", told("new", "Seven", "firing")).await;
 }
 
 /// A canary in every place of a configuration that may hold a credential: no answer, page of configuration, log or state file shows it.

@@ -117,7 +117,7 @@ fn a_sixth_platform_takes_files_and_no_rust() {
     let file = home.path().join("shop/config.toml").display().to_string();
     for (at, file) in [("", "shop/config.toml"), ("shop", "config.toml"), ("/", &file)] {
         let output = watchfire(&["config", "check", "--config", file], &home.path().join(at));
-        assert!(output.status.success() && said(&output).contains("Shop"), "{at}: {}", said(&output));
+        assert!(output.status.success() && said(&output).contains("platform shop: 3 services"), "{at}: {}", said(&output));
     }
     let output = watchfire(&["demo", "./shop", "--list"], home.path());
     assert!(output.status.success() && said(&output).contains("payments_down"), "{}", said(&output));

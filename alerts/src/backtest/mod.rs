@@ -35,12 +35,15 @@ pub struct RuleBacktest {
     pub backtest: Backtest,
 }
 
+/// Between evaluations where neither the caller nor the group says otherwise: watchfire's own interval.
+pub const BACKTEST_STEP: Duration = Duration::from_secs(15);
+
 /// From when to when, and how often.
 #[derive(Clone, Copy, Debug)]
 pub struct Period {
     pub start: Timestamp,
     pub end: Timestamp,
-    /// `None`: each group's own interval, or 15 s.
+    /// `None`: each group's own interval, or [`BACKTEST_STEP`].
     pub step: Option<Duration>,
 }
 
@@ -51,7 +54,7 @@ pub fn backtest(engine: &Engine, groups: &[RuleGroup], source: &dyn SeriesSource
     let mut out: Vec<Option<RuleBacktest>> = rules.iter().map(|_| None).collect();
     for Turn { rule: i, unseen } in order::turns(&rules.iter().map(|(_, r)| *r).collect::<Vec<_>>()) {
         let (group, rule) = rules[i];
-        let step = period.step.or(group.interval).unwrap_or(Duration::from_secs(15));
+        let step = period.step.or(group.interval).unwrap_or(BACKTEST_STEP);
         let run = Run { engine, source: &layered, start: period.start, end: period.end, step, control: Control::default() };
         let backtest = match &rule.kind {
             RuleKind::Recording => run

@@ -147,7 +147,9 @@ fn first_secret(table: &toml::Table, prefix: &str) -> Option<String> {
     table.iter().find_map(|(key, value)| {
         let dotted = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match value {
-            toml::Value::String(text) if is_secret_path(&dotted) && !text.is_empty() => Some(dotted),
+            // What is put in later, as `{text}`, is no secret.
+            toml::Value::String(text) if text.is_empty() || (text.starts_with('{') && text.ends_with('}')) => None,
+            toml::Value::String(_) if is_secret_path(&dotted) => Some(dotted),
             toml::Value::Table(inner) => first_secret(inner, &dotted),
             toml::Value::Array(items) => items.iter().filter_map(toml::Value::as_table).find_map(|inner| first_secret(inner, &dotted)),
             _ => None,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct StateDirectory {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl StateDirectory {
@@ -59,11 +59,41 @@ impl StateDirectory {
             Err(e) if is_full(&e) => {}
             written => written.map_err(|e| failed("cannot write the lock in", e))?,
         }
-        Ok(StateDirectory { path: path.to_owned(), _lock: lock })
+        Ok(StateDirectory { path: path.to_owned(), lock })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the lock and this open file are still what their names lead to. Where somebody took the names away, what is written is lost with
+    /// the process, and another one may hold the directory.
+    pub fn holds(&self, name: &str, file: &File) -> bool {
+        self.leads_to("lock", &self.lock) && self.leads_to(name, file)
+    }
+
+    fn leads_to(&self, name: &str, file: &File) -> bool {
+        let place = |m: std::fs::Metadata| (m.dev(), m.ino());
+        match (self.path.join(name).symlink_metadata().map(place), file.metadata().map(place)) {
+            (Ok(named), Ok(open)) => named == open,
+            // Only what is certainly gone is gone.
+            (Err(error), _) => error.kind() != io::ErrorKind::NotFound,
+            (_, Err(_)) => true,
+        }
+    }
+
+    /// Makes directory and lock anew, where they were taken away.
+    ///
+    /// # Errors
+    /// As [`StateDirectory::open`].
+    pub fn restore(&mut self) -> io::Result<()> {
+        if !self.leads_to("lock", &self.lock) {
+            *self = StateDirectory::open(&self.path).map_err(|error| match error {
+                JournalError::Io { error, .. } => error,
+                refused => io::Error::other(refused.to_string()),
+            })?;
+        }
+        Ok(())
     }
 
     /// A new file that must not exist yet, for writing.

@@ -191,6 +191,16 @@ impl SegmentLog {
         self.file.is_some()
     }
 
+    /// False once the file that is written to, or the lock, has lost its name: removed, moved away, or replaced. From then on every call fails until
+    /// [`rewrite`](Self::rewrite) has succeeded.
+    pub fn is_in_place(&mut self) -> bool {
+        let in_place = self.file.as_ref().is_none_or(|file| self.directory.holds(&segment_name(self.segment), file));
+        if !in_place {
+            self.file = None;
+        }
+        in_place
+    }
+
     /// True when most of what is on disk has been superseded.
     pub fn wants_rewrite(&self) -> bool {
         self.closed_bytes > 0 && self.closed_bytes + self.length > 2 * self.rewritten_bytes + self.segment_bytes
@@ -198,6 +208,7 @@ impl SegmentLog {
 
     /// Replaces everything on disk by these payloads: temp file, sync, rename, directory sync, only then are older segments removed.
     pub fn rewrite(&mut self, payloads: impl Iterator<Item = Vec<u8>>) -> io::Result<()> {
+        self.directory.restore()?;
         let number = self.segment + 1;
         let name = segment_name(number);
         let temporary = format!("{name}.tmp");

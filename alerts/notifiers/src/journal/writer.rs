@@ -24,6 +24,8 @@ const GROUP: usize = 256;
 const GROUP_BYTES: usize = 8 << 20;
 /// How often a failed journal is tried anew.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often an idle journal looks whether its file is still there.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// What was found at start.
 #[derive(Clone, Debug, Default)]
@@ -211,9 +213,15 @@ impl Writer {
         loop {
             let first = if self.log.as_ref().is_none_or(SegmentLog::is_sound) {
                 retry_at = None;
-                match commits.recv() {
+                match commits.recv_timeout(LOOK) {
                     Ok(commit) => commit,
-                    Err(_) => return,
+                    Err(RecvTimeoutError::Timeout) => {
+                        if self.is_displaced() {
+                            self.rewrite();
+                        }
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
             } else {
                 let at = *retry_at.get_or_insert_with(|| Instant::now() + RETRY);
@@ -251,8 +259,18 @@ impl Writer {
         }
     }
 
+    /// Whether somebody has taken the journal's file away since it was last looked at.
+    fn is_displaced(&mut self) -> bool {
+        let displaced = self.log.as_mut().is_some_and(|log| !log.is_in_place());
+        if displaced {
+            self.failed(&io::Error::new(io::ErrorKind::NotFound, "its file was removed or replaced"));
+        }
+        displaced
+    }
+
     fn write(&mut self, group: Vec<Commit>) {
-        let durable = match &mut self.log {
+        let displaced = self.is_displaced();
+        let mut durable = match &mut self.log {
             None => false,
             Some(log) if !log.is_sound() => false,
             Some(log) => match log.append(group.iter().map(|c| c.payload.as_slice())) {
@@ -273,6 +291,10 @@ impl Writer {
                 payload::apply_states(commit.states, &mut state);
                 done.push(commit.done);
             }
+        }
+        if displaced {
+            self.rewrite();
+            durable = self.log.as_ref().is_some_and(SegmentLog::is_sound);
         }
         for done in done {
             done(durable);

@@ -442,3 +442,61 @@ fn beside_a_file_that_was_renamed_and_may_not_last_nothing_is_appended() {
     drop(log);
     assert_eq!(seen(), b"1234");
 }
+
+#[tokio::test]
+async fn a_journal_that_is_taken_away_while_it_is_written_is_there_again() {
+    type Taken = fn(&Path);
+    let all: [(&str, Taken); 4] = [
+        ("directory removed", |directory| std::fs::remove_dir_all(directory).unwrap()),
+        ("directory moved", |directory| {
+            let aside = directory.with_extension(segments(directory)[0].file_stem().unwrap());
+            std::fs::rename(directory, aside).unwrap();
+        }),
+        ("file removed", |directory| std::fs::remove_file(&segments(directory)[0]).unwrap()),
+        ("file replaced", |directory| {
+            let file = segments(directory)[0].clone();
+            std::fs::copy(&file, file.with_extension("copy")).unwrap();
+            std::fs::rename(file.with_extension("copy"), file).unwrap();
+        }),
+    ];
+    for (what, take) in all {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("state");
+        let (journal, _) = open(&directory, Faults::default());
+        assert!(journal.commit(put("before", "1"), Vec::new()), "{what}");
+        take(&directory);
+        assert!(journal.commit(put("after", "2"), Vec::new()), "{what}: on disk again");
+        assert_eq!(journal.trouble(), None, "{what}");
+        let Err(in_use) = StateDirectory::open(&directory) else { panic!("{what}: two would write") };
+        assert!(in_use.to_string().contains("in use"), "{what}: {in_use}");
+        // An idle one looks by itself.
+        let before = segments(&directory);
+        take(&directory);
+        let anew =
+            || directory.exists() && segments(&directory).len() == 1 && segments(&directory) != before && journal.trouble().is_none();
+        eventually(&format!("{what}: written anew"), anew).await;
+        drop(journal);
+        let (_, recovered) = open(&directory, Faults::default());
+        let expected = [("before", "1"), ("after", "2")].map(|(k, v)| (k.to_owned(), v.as_bytes().to_vec()));
+        assert_eq!(held(&recovered), BTreeMap::from(expected), "{what}");
+        assert!(recovered.banners.is_empty(), "{what}: {:?}", recovered.banners);
+    }
+}
+
+#[test]
+fn what_another_process_took_over_is_left_to_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("state");
+    let (journal, _) = open(&directory, Faults::default());
+    assert!(journal.commit(put("ours", "1"), Vec::new()));
+    std::fs::remove_dir_all(&directory).unwrap();
+    let (theirs, _) = open(&directory, Faults::default());
+    assert!(theirs.commit(put("theirs", "2"), Vec::new()));
+    assert!(!journal.commit(put("ours", "3"), Vec::new()), "said to be in memory only");
+    let trouble = journal.trouble().unwrap();
+    assert!(trouble.contains("in use"), "{trouble}");
+    assert!(theirs.commit(put("theirs", "4"), Vec::new()));
+    drop((journal, theirs));
+    let (_, recovered) = open(&directory, Faults::default());
+    assert_eq!(held(&recovered), BTreeMap::from([("theirs".to_owned(), b"4".to_vec())]));
+}
