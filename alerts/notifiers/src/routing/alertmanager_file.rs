@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use watchfire_config::files::{BY_HAND, read_text};
 use watchfire_model::{MatchOp, Matcher, Secret, Severity, parse_duration};
 use watchfire_template::receiver::Templates;
 
@@ -79,6 +80,7 @@ pub fn load(text: &str, directory: Option<&Path>) -> Result<(Routing, Unfit), St
     }
     let texts: Texts = serde_saphyr::from_str(text).unwrap_or_default();
     contradictions::check(&texts.global, &texts.receivers)?;
+    unfit.http = unread_of(texts.global.get("http_config"));
     let none = BTreeMap::new();
     for (position, declared) in file.receivers.iter().enumerate() {
         let entries = texts.receivers.get(position).unwrap_or(&none);
@@ -149,8 +151,9 @@ fn add(nodes: &mut Vec<Node>, route: &Route, parent: &Node, depth: usize) -> Res
         Some(names) if names.iter().enumerate().any(|(n, name)| names[..n].contains(name)) => {
             return Err(format!("duplicated label in group_by list: {}", names.join(", ")));
         }
-        Some(names) => GroupBy::Labels(names.clone()),
-        None => parent.group_by.clone(),
+        // An empty list says nothing, as in Alertmanager.
+        Some(names) if !names.is_empty() => GroupBy::Labels(names.clone()),
+        _ => parent.group_by.clone(),
     };
     let prefix = if parent.name.is_empty() { String::new() } else { format!("{}/", parent.name) };
     let node = Node {
@@ -277,14 +280,19 @@ impl<'a> Worded<'a> {
 
     /// Settings of the connection that have no effect.
     fn unread_http(&mut self, position: usize) {
-        const READ: [&str; 4] = ["basic_auth", "authorization", "bearer_token", "bearer_token_file"];
         let kind = "webhook_configs";
-        let http = self.value(kind, position).get("http_config").and_then(Value::as_object);
-        let unread: Vec<&str> = http.into_iter().flatten().map(|(key, _)| key.as_str()).filter(|key| !READ.contains(key)).collect();
-        if !unread.is_empty() {
-            self.note(kind, position, "http_config", format!(": {} is not used", unread.join(", ")));
+        if let Some(unread) = unread_of(self.value(kind, position).get("http_config")) {
+            self.note(kind, position, "http_config", unread);
         }
     }
+}
+
+/// What of an `http_config` has no effect.
+fn unread_of(http: Option<&Value>) -> Option<String> {
+    const READ: [&str; 5] = ["basic_auth", "authorization", "bearer_token", "bearer_token_file", "http_headers"];
+    let keys = http.and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key.as_str());
+    let unread: Vec<&str> = keys.filter(|key| !READ.contains(key)).collect();
+    (!unread.is_empty()).then(|| format!(": {} is not used", unread.join(", ")))
 }
 
 type Wording<'a> = (&'a Value, Option<&'a Arc<Templates>>);
@@ -345,6 +353,15 @@ fn webhook(entry: &Webhook, global: &Global) -> Result<ChannelSettings, String> 
 }
 
 fn credentials(http: &HttpConfig, settings: &mut WebhookSettings) -> Result<(), String> {
+    for (name, header) in http.http_headers.iter().flatten() {
+        let mut values = [&header.values[..], &header.secrets[..]].concat();
+        for file in &header.files {
+            let text = read_text(Path::new(file), BY_HAND).map_err(|e| format!("http_headers: {name}: cannot read {file}: {e}"))?;
+            values.push(text.trim().to_owned());
+        }
+        // Several values of a header are as good as one list.
+        settings.headers.insert(name.clone(), values.join(", "));
+    }
     if let Some(basic) = &http.basic_auth {
         settings.username.clone_from(&basic.username);
         (settings.password, settings.password_file) = secret((&basic.password, &basic.password_file), (&None, &None));

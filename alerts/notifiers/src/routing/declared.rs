@@ -286,6 +286,7 @@ section! {
         authorization: Option<Authorization>,
         bearer_token: Text,
         bearer_token_file: Text,
+        http_headers: Option<BTreeMap<String, HttpHeader>>,
     } unread {
         oauth2: Table,
         proxy_url: Text,
@@ -295,8 +296,15 @@ section! {
         tls_config: Table,
         follow_redirects: Option<bool>,
         enable_http2: Option<bool>,
-        http_headers: Table,
     }
+}
+
+section! {
+    HttpHeader {
+        values: Vec<String>,
+        secrets: Vec<String>,
+        files: Vec<String>,
+    } unread {}
 }
 
 section! {

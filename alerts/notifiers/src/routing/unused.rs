@@ -23,6 +23,8 @@ struct Places {
 pub struct Unfit {
     /// About the template files, in sentences.
     pub files: Vec<String>,
+    /// About `global.http_config`.
+    pub http: Option<String>,
     pub texts: Vec<UnfitText>,
 }
 
@@ -114,6 +116,8 @@ pub fn unused(text: &str, unfit: &Unfit) -> Vec<String> {
     out.extend(unfit.files.iter().map(|sentence| (templates, sentence.clone())));
     let unheard = places.global.iter().filter(|(key, _)| UNUSED_GLOBAL.contains(&key.as_str()));
     out.extend(unheard.map(|(key, place)| (place.defined.line(), format!("global.{key} is not used"))));
+    let http = places.global.get("http_config").zip(unfit.http.as_ref());
+    out.extend(http.map(|(place, what)| (place.defined.line(), format!("global.http_config{what}"))));
     for receiver in &places.receivers {
         let name = match receiver.get("name") {
             Some(Part::Text(name)) => name.as_str(),
@@ -150,7 +154,7 @@ mod tests {
 
     #[test]
     fn every_setting_without_effect_is_named_with_its_line() {
-        let text = "templates: ['*.tmpl']\nroute:\n  receiver: team\nreceivers:\n- name: team\n  slack_configs:\n  - api_url: https://hooks.example/x\n    channel: '#ops'\n    link_names: true\n    text: >-\n      {{ range .Alerts }}{{ nope .Annotations.summary }}{{ end }}\n  webhook_configs:\n  - url: http://127.0.0.1:1/\n    http_config: {basic_auth: {username: a, password: b}, tls_config: {ca_file: x}}\n- name: other\n  email_configs:\n  - {to: a@example.org, from: b@example.org, smarthost: '127.0.0.1:25', html: '', headers: {Subject: x, To: y}}\n  opsgenie_configs:\n  - api_key: x\nglobal:\n  smtp_auth_secret: x\n  resolve_timeout: 5m\n";
+        let text = "templates: ['*.tmpl']\nroute:\n  receiver: team\nreceivers:\n- name: team\n  slack_configs:\n  - api_url: https://hooks.example/x\n    channel: '#ops'\n    link_names: true\n    text: >-\n      {{ range .Alerts }}{{ nope .Annotations.summary }}{{ end }}\n  webhook_configs:\n  - url: http://127.0.0.1:1/\n    http_config: {basic_auth: {username: a, password: b}, tls_config: {ca_file: x}}\n- name: other\n  email_configs:\n  - {to: a@example.org, from: b@example.org, smarthost: '127.0.0.1:25', html: '', headers: {Subject: x, To: y}}\n  opsgenie_configs:\n  - api_key: x\nglobal:\n  smtp_auth_secret: x\n  http_config: {proxy_url: 'http://p', bearer_token: x}\n  resolve_timeout: 5m\n";
         let empty = std::path::Path::new("/nowhere");
         let (_, unfit) = super::super::alertmanager_file::load(text, Some(empty)).expect("reads");
         assert_eq!(
@@ -163,6 +167,7 @@ mod tests {
                 "line 17: receiver \"other\": email_configs.headers: To is not sent",
                 "line 19: receiver \"other\": opsgenie_configs is not supported; it is routed to, and nothing is sent there",
                 "line 21: global.smtp_auth_secret is not used",
+                "line 22: global.http_config: proxy_url is not used",
             ]
         );
         // As in the file that Alertmanager's own packages bring along: the other receivers go on.

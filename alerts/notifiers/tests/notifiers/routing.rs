@@ -186,14 +186,16 @@ async fn a_person_asleep_hears_of_it_in_the_morning_if_it_still_fires() {
 async fn an_alertmanager_file_decides_when_one_is_given() {
     let receiver = Receiver::start().await;
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("alertmanager.yml");
+    let (file, secret) = (directory.path().join("alertmanager.yml"), directory.path().join("secret"));
+    std::fs::write(&secret, "c\n").unwrap();
     std::fs::write(
         &file,
         format!(
             "route:\n  receiver: nobody\n  group_wait: 0s\n  group_interval: 1ms\n  routes:\n  - matchers: [severity=\"critical\"]\n    receiver: hook\n\
-             receivers:\n- name: nobody\n- name: hook\n  webhook_configs:\n  - url: {}\n\
+             receivers:\n- name: nobody\n- name: hook\n  webhook_configs:\n  - url: {}\n    http_config: {{http_headers: {{X-Team: {{values: [a], secrets: [b], files: [{}]}}}}}}\n\
              inhibit_rules:\n- source_matchers: [alertname=Root]\n  target_matchers: [alertname=Victim]\n  equal: [service]\n",
-            receiver.url
+            receiver.url,
+            secret.display()
         ),
     )
     .unwrap();
@@ -202,6 +204,7 @@ async fn an_alertmanager_file_decides_when_one_is_given() {
     let running = start(ours, None);
     running.commit(vec![notice("Root", 1, Firing)]).await;
     eventually("the root", || receiver.count() == 1).await;
+    assert_eq!(receiver.received()[0].headers["x-team"], "a, b, c");
     running.commit(vec![notice("Victim", 1, Firing), notice("Else", 1, Firing)]).await;
     eventually("the other one", || receiver.count() == 2).await;
     assert!(receiver.alerts().iter().all(|(name, _)| name != "Victim"), "inhibited");
@@ -454,4 +457,15 @@ fn a_cause_that_speaks_louder_than_its_own_rule_reaches_whom_that_loudness_reach
         assert_eq!(reached("warning", Severity::Critical), ["oncall", "chat"], "it stands for a critical alert that is held back");
         assert_eq!(reached("critical", Severity::Critical), ["oncall"]);
     }
+}
+
+#[test]
+fn a_route_that_lists_no_labels_groups_as_the_one_above_it() {
+    let routing = Routing::from_alertmanager_yml(
+        "route: {receiver: ops, group_by: [service], routes: [{matchers: [a=x], group_by: []}, {matchers: [a=y], group_by: ['...']}]}\nreceivers: [{name: ops}]\n",
+    )
+    .unwrap();
+    let groups = |a: &str| routing.explain(&Labels::from_pairs([("a", a), ("service", "s"), ("zone", "z")])).groups;
+    assert_eq!(groups("x"), [("ops".to_owned(), Labels::from_pairs([("service", "s")]))]);
+    assert_eq!(groups("y"), [("ops".to_owned(), Labels::from_pairs([("a", "y"), ("service", "s"), ("zone", "z")]))]);
 }
