@@ -12,8 +12,40 @@ use watchfire_model::{Cause, Dependency, Labels, Relation, Severity, Timestamp, 
 const SUBJECT_LABELS: [&str; 8] = ["service", "service_name", "app", "application", "queue", "client", "job", "instance"];
 
 /// Labels that tell apart what two alerts on one service are about: two instances or two breakers are two faults, two operations are one.
-const PLACE_LABELS: [&str; 11] =
-    ["instance", "pod", "node", "host", "hostname", "breaker", "queue", "topic", "server", "device", "mountpoint"];
+const PLACE_LABELS: [&str; 27] = [
+    "instance",
+    "pod",
+    "node",
+    "host",
+    "hostname",
+    "breaker",
+    "queue",
+    "topic",
+    "server",
+    "device",
+    "mountpoint",
+    "disk",
+    "volume",
+    "persistentvolumeclaim",
+    "namespace",
+    "k8s_namespace_name",
+    "region",
+    "cloud_region",
+    "zone",
+    "datacenter",
+    "cluster",
+    "k8s_cluster_name",
+    "env",
+    "environment",
+    "deployment_environment",
+    "deployment_environment_name",
+    "stage",
+];
+
+/// Of those, the labels that name a whole deployment: what is wrong in one explains nothing in another, whatever calls what. Between namespaces
+/// and regions there are calls.
+const DEPLOYMENT_LABELS: [&str; 7] =
+    ["cluster", "k8s_cluster_name", "env", "environment", "deployment_environment", "deployment_environment_name", "stage"];
 
 /// Services looked at on the way down from one service.
 const MAX_REACHED: usize = 2_000;
@@ -89,7 +121,17 @@ impl Candidate {
 
     /// Whether nothing says that two alerts are about different places.
     fn same_place(&self, other: &Candidate) -> bool {
-        self.place.iter().all(|(name, value)| other.place.iter().all(|(n, v)| n != name || v == value))
+        self.agrees(other, |_| true)
+    }
+
+    /// Whether nothing says that two alerts are about different deployments.
+    fn same_deployment(&self, other: &Candidate) -> bool {
+        self.agrees(other, |name| DEPLOYMENT_LABELS.contains(&name))
+    }
+
+    fn agrees(&self, other: &Candidate, on: impl Fn(&str) -> bool) -> bool {
+        let asked = self.place.iter().filter(|(name, _)| on(name));
+        asked.into_iter().all(|(name, value)| other.place.iter().all(|(n, v)| n != name || v == value))
     }
 }
 
@@ -247,7 +289,7 @@ fn may_cause(alerts: &[Candidate], cause: usize, victim: usize, graph: &mut Grap
     if c.severity == Severity::Security || (c.severity < Severity::Warning && c.severity < v.severity) {
         return false;
     }
-    if c.active_at > v.active_at.saturating_add(settings.tolerance) {
+    if c.active_at > v.active_at.saturating_add(settings.tolerance) || !c.same_deployment(v) {
         return false;
     }
     if c.shares_subject(v) {

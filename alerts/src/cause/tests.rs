@@ -100,6 +100,34 @@ fn two_alerts_on_one_service_are_one_fault_under_the_more_severe() {
 }
 
 #[test]
+fn what_is_wrong_in_one_deployment_explains_nothing_in_another() {
+    let topology = graph(&[("web", "db")]);
+    let at = |service: &str, label: &str, value: &str| {
+        let labels = Labels::from_pairs([("alertname", "Errors"), ("service", service), (label, value)]);
+        Candidate::of(&labels, Severity::Critical, Timestamp(0), true)
+    };
+    for label in ["cluster", "env", "environment", "deployment_environment_name", "stage"] {
+        let staging = at("db", label, "staging");
+        assert_eq!(roots(&[at("web", label, "prod"), staging.clone()], &topology), [None, None], "{label}");
+        assert_eq!(roots(&[at("web", label, "staging"), staging.clone()], &topology), [Some(Root::Alert(1)), None], "{label}");
+        assert_eq!(roots(&[alert("web", 0), staging], &topology), [Some(Root::Alert(1)), None], "{label}: it does not say where");
+        assert_eq!(
+            roots(&[at("api", label, "prod"), at("api", label, "staging")], &topology),
+            [None, None],
+            "{label}: one service in both"
+        );
+    }
+    for label in ["namespace", "region", "zone"] {
+        assert_eq!(
+            roots(&[at("web", label, "a"), at("db", label, "b")], &topology),
+            [Some(Root::Alert(1)), None],
+            "{label}: calls go across"
+        );
+        assert_eq!(roots(&[at("api", label, "a"), at("api", label, "b")], &topology), [None, None], "{label}: one name, two services");
+    }
+}
+
+#[test]
 fn quiet_and_security_alerts_explain_nothing() {
     let topology = graph(&[("web", "db")]);
     for severity in [Severity::Info, Severity::Low, Severity::Security] {
