@@ -38,6 +38,8 @@ pub struct Message {
 #[derive(Clone, Debug)]
 pub struct MessageAlert {
     pub notice: Arc<Notice>,
+    /// By which its route tells it together with others.
+    pub group_labels: Labels,
     /// False for those that only complete the picture of the group.
     pub changed: bool,
     /// The last state this path has confirmed.
@@ -378,6 +380,7 @@ pub(crate) mod tests {
 
     pub(crate) fn alert(notice: Notice) -> MessageAlert {
         MessageAlert {
+            group_labels: Labels::empty(),
             notice: Arc::new(notice),
             changed: true,
             told: Some(NoticeState::Firing),

@@ -1,5 +1,7 @@
 //! Spans to indexed buckets and back, bucket bounds, and buckets in order of value.
 
+use std::f64::consts::SQRT_2;
+use std::sync::LazyLock;
 use watchfire_model::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, NativeHistogram};
 
 /// Buckets by absolute index, ascending.
@@ -121,7 +123,35 @@ pub fn exponential_bound(index: i32, schema: i32) -> f64 {
     if fraction == 0 {
         return ldexp(1.0, exponent);
     }
-    ldexp((f64::from(fraction) / f64::from(1 << schema)).exp2(), exponent)
+    ldexp(root(fraction, schema), exponent)
+}
+
+/// The finest schema that Prometheus keeps.
+const FINEST: i32 = 8;
+
+/// `2^(n/256)` by `n`, to the digit as Prometheus and its clients have it in a table: each is the one before without the last bit of `n`, times a root of
+/// two, and the half is one over the square root.
+static ROOTS: LazyLock<[f64; 1 << FINEST]> = LazyLock::new(|| {
+    let mut of_bit = [2.0 * (1.0 / SQRT_2); FINEST as usize];
+    let mut root = SQRT_2;
+    for finer in &mut of_bit[1..] {
+        root = root.sqrt();
+        *finer = root;
+    }
+    let mut roots = [1.0; 1 << FINEST];
+    for n in 1..roots.len() {
+        let bit = n.trailing_zeros() as usize;
+        roots[n] = roots[n & (n - 1)] * of_bit[FINEST as usize - 1 - bit];
+    }
+    roots
+});
+
+/// `2^(fraction / 2^schema)` for a fraction below one.
+fn root(fraction: i32, schema: i32) -> f64 {
+    match usize::try_from(fraction << (FINEST - schema).max(0)) {
+        Ok(n) if schema <= FINEST => ROOTS[n],
+        _ => (f64::from(fraction) / f64::from(1 << schema)).exp2(),
+    }
 }
 
 fn ldexp(value: f64, exponent: i64) -> f64 {
@@ -203,7 +233,26 @@ mod tests {
         assert_eq!(exponential_bound(3, 0), 8.0);
         assert_eq!(exponential_bound(-2, 0), 0.25);
         assert_eq!(exponential_bound(2, 1), 2.0);
-        assert!((exponential_bound(1, 1) - 2f64.sqrt()).abs() < 1e-15);
+        // As `client_golang` lists them.
+        let halves = [
+            0.5221368912137069,
+            0.5452538663326288,
+            0.5693943173783458,
+            0.5946035575013605,
+            0.620928906036742,
+            0.6484197773255048,
+            0.6771277734684463,
+            0.7071067811865475,
+            0.7384130729697496,
+            0.7711054127039704,
+            0.805245165974627,
+            0.8408964152537144,
+        ];
+        for (index, half) in (1..).zip(halves) {
+            assert_eq!(exponential_bound(index, 4), half * 2.0, "{index}");
+            assert_eq!(exponential_bound(index * 16 - 256, 8), half, "{index}");
+        }
+        assert_eq!(exponential_bound(3, 20), (3.0 / f64::from(1 << 20)).exp2());
         assert_eq!(exponential_bound(1, -1), 4.0);
         assert_eq!(exponential_bound(1024, 0), f64::MAX);
     }

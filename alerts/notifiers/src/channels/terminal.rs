@@ -121,6 +121,7 @@ impl fmt::Debug for Terminal {
 /// The bytes that tell this terminal about this notice.
 pub fn sequence(notice: &Notice, kind: &TerminalKind) -> Vec<u8> {
     let alert = MessageAlert {
+        group_labels: watchfire_model::Labels::empty(),
         notice: Arc::new(notice.clone()),
         changed: true,
         told: Some(NoticeState::Firing),

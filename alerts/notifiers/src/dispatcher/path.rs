@@ -207,6 +207,7 @@ pub(super) fn message(state: &State, path: &PathState, due: &Due, key: String, e
                 Some(labels) => Arc::new(Notice { labels, ..(*cell.notice).clone() }),
                 None => cell.notice.clone(),
             },
+            group_labels: cell.destination.group_labels.clone(),
             changed,
             told: cell.sent_state,
             acknowledged_by: state.acknowledged_by(fingerprint, now.wall).map(|a| a.by.clone()),

@@ -129,6 +129,7 @@ async fn test_one(traits: &PathTraits, channel: Arc<dyn Channel>, limit: Duratio
     for state in [NoticeState::Firing, NoticeState::Resolved] {
         let notice = Notice { state, ..test_notice(now) };
         let alert = MessageAlert {
+            group_labels: Labels::empty(),
             notice: Arc::new(notice),
             changed: true,
             told: Some(NoticeState::Firing),

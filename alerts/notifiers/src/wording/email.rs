@@ -8,13 +8,15 @@ use watchfire_template::receiver::Templates;
 
 /// The fields of an `email_configs` entry that are texts.
 pub(crate) const FIELDS: [&str; 3] = ["headers", "html", "text"];
-/// Headers that say who gets the mail and answers to it, who sent it, and how it is built: those are not for templates.
+/// Headers that say who gets the mail and answers to it, who sent it, and how it is built: those are not for templates. To whom answers go may be
+/// written out.
 const RESERVED: [&str; 10] = ["to", "cc", "bcc", "from", "sender", "reply-to", "date", "message-id", "mime-version", "return-path"];
 
-fn sends(header: &str) -> bool {
+fn sends(header: &str, template: &str) -> bool {
     let lower = header.to_ascii_lowercase();
     let plain = lower.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
-    plain && !(RESERVED.contains(&lower.as_str()) || lower.starts_with("content-"))
+    let written_out = lower == "reply-to" && !template.contains("{{");
+    plain && (written_out || !(RESERVED.contains(&lower.as_str()) || lower.starts_with("content-")))
 }
 
 /// What an `email_configs` entry says about its mails.
@@ -45,7 +47,7 @@ impl EmailWording {
 
     /// A header of the entry that is not sent.
     pub(crate) fn unsent(entry: &Value) -> Option<String> {
-        table(entry, "headers").into_keys().find(|name| !sends(name))
+        table(entry, "headers").into_iter().find(|(name, template)| !sends(name, template)).map(|(name, _)| name)
     }
 
     /// # Errors
@@ -62,7 +64,7 @@ impl EmailWording {
         let plain = filling.text("text", &text(&self.entry, "text").unwrap_or_default());
         let headers = headers
             .iter()
-            .filter(|(name, _)| sends(name) && !name.eq_ignore_ascii_case("subject"))
+            .filter(|(name, template)| sends(name, template) && !name.eq_ignore_ascii_case("subject"))
             .map(|(name, template)| (name.clone(), one_line(filling.text(&format!("headers.{name}"), template))))
             .collect();
         filling.finish(WordedMail { subject, html, text: plain, headers })

@@ -138,7 +138,8 @@ pub(crate) fn data(message: &Message, only: Option<&MessageAlert>, clean: fn(&st
     MessageData {
         receiver: quoted(&message.receiver),
         firing: alerts.iter().any(|a| a.notice.state == NoticeState::Firing),
-        group_labels: cleaned(&message.group_labels),
+        // Where each alert has its own message, its group is there all the same.
+        group_labels: cleaned(only.map_or(&message.group_labels, |alert| &alert.group_labels)),
         common_labels: cleaned(&common(alerts.iter().map(|a| &a.notice.labels))),
         common_annotations: cleaned(&common(alerts.iter().map(|a| &a.notice.annotations))),
         external_url: message.external_url.clone(),

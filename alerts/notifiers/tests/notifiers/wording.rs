@@ -334,7 +334,7 @@ async fn pagerduty_events_carry_the_words_of_the_file() {
     let pager = Receiver::start().await;
     let directory = tempfile::tempdir().unwrap();
     let yaml = format!(
-        "route: {{receiver: a}}\nreceivers:\n- name: a\n  pagerduty_configs:\n  - routing_key: k\n    url: {}\n    description: '{{{{ .CommonLabels.alertname }}}} on {{{{ .CommonLabels.service }}}}'\n    severity: '{{{{ if eq .CommonLabels.severity \"critical\" }}}}critical{{{{ else }}}}warning{{{{ end }}}}'\n    client: pages\n    component: '{{{{ .CommonLabels.service }}}}'\n    details: {{team: social, num_firing: '{{{{ len .Alerts.Firing }}}} of {{{{ len .Alerts }}}}'}}\n    links: [{{href: 'https://x.example/{{{{ .CommonLabels.service }}}}', text: dash}}]\n",
+        "route: {{receiver: a, group_by: [alertname]}}\nreceivers:\n- name: a\n  pagerduty_configs:\n  - routing_key: k\n    url: {}\n    description: '{{{{ .CommonLabels.alertname }}}} on {{{{ .CommonLabels.service }}}}'\n    severity: '{{{{ if eq .CommonLabels.severity \"critical\" }}}}critical{{{{ else }}}}warning{{{{ end }}}}'\n    client: pages\n    group: '{{{{ .GroupLabels.alertname }}}} {{{{ .GroupLabels.service }}}}'\n    component: '{{{{ .CommonLabels.service }}}}'\n    details: {{team: social, num_firing: '{{{{ len .Alerts.Firing }}}} of {{{{ len .Alerts }}}}'}}\n    links: [{{href: 'https://x.example/{{{{ .CommonLabels.service }}}}', text: dash}}]\n",
         pager.url
     );
     let running = with_file(directory.path(), &yaml);
@@ -344,6 +344,7 @@ async fn pagerduty_events_carry_the_words_of_the_file() {
     assert_eq!(event["payload"]["summary"], "A on social-service");
     assert_eq!((event["payload"]["severity"].as_str(), event["client"].as_str()), (Some("critical"), Some("pages")));
     assert_eq!(event["payload"]["component"], "social-service");
+    assert_eq!(event["payload"]["group"], "A ", "the group of its route");
     assert_eq!(event["payload"]["custom_details"]["team"], "social");
     assert_eq!(event["payload"]["custom_details"]["num_firing"], "1 of 1", "an event is about one alert");
     let firing = event["payload"]["custom_details"]["firing"].as_str().unwrap();
@@ -358,7 +359,7 @@ async fn mails_have_the_subject_the_page_and_the_headers_of_the_file() {
     let server = MailServer::start().await;
     let directory = tempfile::tempdir().unwrap();
     let yaml = format!(
-        "global: {{smtp_smarthost: '{}', smtp_from: 'wf@example.org', smtp_require_tls: false}}\nroute: {{receiver: a, group_wait: 0s}}\nreceivers:\n- name: a\n  email_configs:\n  - to: ops@example.org\n    headers: {{subject: 'down: {{{{ .CommonLabels.alertname }}}}', X-Team: '{{{{ .CommonLabels.service }}}}', Bcc: evil@example.org}}\n    html: '<p>{{{{ .CommonAnnotations.summary }}}}</p>'\n",
+        "global: {{smtp_smarthost: '{}', smtp_from: 'wf@example.org', smtp_require_tls: false}}\nroute: {{receiver: a, group_wait: 0s}}\nreceivers:\n- name: a\n  email_configs:\n  - to: ops@example.org\n    headers: {{subject: 'down: {{{{ .CommonLabels.alertname }}}}', X-Team: '{{{{ .CommonLabels.service }}}}', Reply-To: desk@example.org, Bcc: evil@example.org}}\n    html: '<p>{{{{ .CommonAnnotations.summary }}}}</p>'\n",
         server.address
     );
     let running = with_file(directory.path(), &yaml);
@@ -371,6 +372,7 @@ async fn mails_have_the_subject_the_page_and_the_headers_of_the_file() {
     assert_eq!(mail.to, ["<ops@example.org>"]);
     assert!(mail.header("Subject").unwrap().starts_with("down: A"), "{:?}", mail.headers());
     assert!(mail.header("X-Team").unwrap().starts_with('s'), "{:?}", mail.headers());
+    assert_eq!(mail.header("Reply-To").map(|h| h.trim().to_owned()).as_deref(), Some("desk@example.org"), "{:?}", mail.headers());
     assert_eq!((mail.header("Bcc"), mail.header("X-Evil")), (None, None), "{:?}", mail.headers());
     let body = mail.lines.join("\n");
     assert!(body.contains("<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>"), "{body}");
