@@ -94,13 +94,15 @@ pub struct Habits {
     pub resend: Option<(Duration, Duration)>,
     /// Alerts in one message at most; the others follow in the next.
     pub most: usize,
+    /// Groups of a path that are due together beyond this number become one message: a storm must not take hours to tell.
+    pub groups: usize,
     /// One call per alert instead of one per message.
     pub call_per_alert: bool,
 }
 
 impl Default for Habits {
     fn default() -> Self {
-        Habits { immediate: false, acknowledgements: false, resend: None, most: 1000, call_per_alert: false }
+        Habits { immediate: false, acknowledgements: false, resend: None, most: 1000, groups: 8, call_per_alert: false }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Any HTTP endpoint that takes Alertmanager's webhook JSON, version 4.
 
-use super::{Channel, Delivery, Failure, Http, Outcome, Probe, http};
+use super::{Channel, Delivery, Failure, Habits, Http, Outcome, Probe, http};
 use crate::message::{Message, common, rfc3339};
 use crate::secret::SecretSource;
 use crate::settings::one_secret;
@@ -64,6 +64,11 @@ impl Webhook {
 }
 
 impl Channel for Webhook {
+    /// A program follows each group by its key, and reads more of them than a person does.
+    fn habits(&self) -> Habits {
+        Habits { groups: 64, ..Habits::default() }
+    }
+
     fn deliver(self: Arc<Self>, message: Arc<Message>) -> Delivery {
         Box::pin(async move { Outcome::of(&message, self.send(&message).await) })
     }

@@ -14,7 +14,7 @@ mod summary;
 mod trial;
 
 pub use handle::{Dispatcher, DispatcherHandle, StartError, TickRecord};
-pub use plan::{Due, Now, PathTraits, Plan, STORM_GROUPS, STORM_KEY, plan};
+pub use plan::{Due, Now, PathTraits, Plan, STORM_KEY, plan};
 pub use rehearsal::{Rehearsal, Said};
 pub use shared::Undecided;
 pub use trial::{PathReport, check, probe_paths, test_paths};

@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use watchfire_model::{Labels, NoticeState, Severity, Timestamp};
 
-/// Groups of one path that are due together beyond this number become one message: a storm must not take hours to tell.
-pub const STORM_GROUPS: usize = 8;
-/// The group key of such a message.
+/// The group key of a message about more groups than a channel is told of one by one.
 pub const STORM_KEY: &str = "storm";
 /// The group key of a message without alerts.
 const NOTE_KEY: &str = "summary";
@@ -262,7 +260,7 @@ fn repeat_at(path: &PathTraits, cell: &Cell, sent: Timestamp, timing: Timing) ->
             (at <= cell.queued_at.saturating_add(resolved_for)).then_some(at)
         }
         Some(_) => None,
-        None => (firing && !cell.held).then(|| sent.saturating_add(timing.repeat_interval)),
+        None => (firing && !cell.held).then(|| sent.saturating_add(timing.until_repeat())),
     }
 }
 
@@ -299,7 +297,7 @@ fn pick(
         return None;
     }
     ready.sort_by_key(|(key, group)| (failed == Some(*key), std::cmp::Reverse(group.severity), group.first.or(group.repeat)));
-    let storm = ready.len() > STORM_GROUPS;
+    let storm = ready.len() > path.habits.groups;
     let groups = if storm { &ready[..] } else { &ready[..1] };
     let mut members: Vec<&Cell> = groups
         .iter()

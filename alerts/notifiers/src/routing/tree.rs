@@ -21,6 +21,18 @@ pub struct Timing {
     pub repeat_interval: Duration,
 }
 
+impl Timing {
+    /// From a message to its repetition: a group speaks once in its interval at most, so the wait is rounded up to whole ones, as in Alertmanager.
+    pub fn until_repeat(&self) -> Duration {
+        let interval = self.group_interval.as_nanos();
+        if interval == 0 {
+            return self.repeat_interval;
+        }
+        let whole = self.repeat_interval.as_nanos().div_ceil(interval).saturating_mul(interval);
+        u64::try_from(whole).map_or(Duration::MAX, Duration::from_nanos)
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Timing {

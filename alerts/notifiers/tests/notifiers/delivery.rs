@@ -249,6 +249,19 @@ async fn a_storm_of_groups_becomes_a_few_messages() {
     assert_eq!(names.len(), 1000);
     assert!(receiver.count() <= 10, "{} messages", receiver.count());
     running.stop().await;
+    // As many as one outage makes keep their keys, by which a program finds what it began when they end.
+    let receiver = Receiver::start().await;
+    let running = start(to(&receiver), None);
+    let all = |revision, state| (0..30).map(|n| notice(&format!("Rule{n}"), revision, state)).collect();
+    let keys = |from: usize| -> std::collections::BTreeSet<String> {
+        receiver.received()[from..].iter().map(|r| r.json()["groupKey"].to_string()).collect()
+    };
+    running.commit(all(1, Firing)).await;
+    eventually("each group", || receiver.count() == 30).await;
+    running.commit(all(2, Resolved)).await;
+    eventually("each end", || receiver.count() == 60).await;
+    assert_eq!((keys(0).len(), keys(0)), (30, keys(30)));
+    running.stop().await;
 }
 
 #[tokio::test]

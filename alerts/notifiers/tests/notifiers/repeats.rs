@@ -58,3 +58,14 @@ fn what_is_inhibited_is_not_listed_beside_what_inhibits_it() {
     let told = messages(&mut day, 3800, 7500);
     assert_eq!(told, [message(3810, "firing", &["Root", "Victim"]), message(7410, "firing", &["Victim"])]);
 }
+
+#[test]
+fn a_repeat_falls_on_an_interval_of_its_group() {
+    for (repeat, seconds) in [("1m", 300), ("5m", 300), ("7m", 600), ("15m", 900)] {
+        let mut day =
+            Day::of(&FILE.replace("group_interval: 1m, repeat_interval: 1h", &format!("group_interval: 5m, repeat_interval: {repeat}")));
+        day.change("A", "warning", Firing, 0);
+        let told: Vec<u64> = messages(&mut day, 0, 1810).into_iter().map(|(second, ..)| second).collect();
+        assert_eq!(told, (10..=1810).step_by(seconds).collect::<Vec<u64>>(), "{repeat}");
+    }
+}
