@@ -84,7 +84,7 @@ pub fn load(text: &str, directory: Option<&Path>) -> Result<(Routing, Unfit), St
     let none = BTreeMap::new();
     for (position, declared) in file.receivers.iter().enumerate() {
         let entries = texts.receivers.get(position).unwrap_or(&none);
-        let made = receiver(declared, entries, &global, &templates, &mut unfit)?;
+        let made = receiver(declared, entries, &global, directory, &templates, &mut unfit)?;
         if routing.receivers.iter().any(|r| r.name == made.name) {
             return Err(format!("notification config name {:?} is not unique", made.name));
         }
@@ -206,6 +206,7 @@ fn receiver(
     declared: &Declared,
     entries: &BTreeMap<String, Value>,
     global: &Global,
+    directory: Option<&Path>,
     templates: &Arc<Templates>,
     unfit: &mut Unfit,
 ) -> Result<Receiver, String> {
@@ -233,7 +234,8 @@ fn receiver(
     }
     for (n, entry) in declared.webhook_configs.iter().flatten().enumerate() {
         worded.unread_http(n);
-        let made = webhook(entry, global).map_err(|e| format!("receiver {name:?}: webhook_configs: {e}"))?;
+        let made =
+            webhook(entry, global, directory.unwrap_or(Path::new(""))).map_err(|e| format!("receiver {name:?}: webhook_configs: {e}"))?;
         channels.push((made, entry.send_resolved.unwrap_or(true)));
     }
     let (channels, resolved): (Vec<_>, Vec<_>) = channels.into_iter().map(|(c, resolved)| ((c, Severity::Info, false), resolved)).unzip();
@@ -342,21 +344,25 @@ fn email(entry: &Email, global: &Global, (texts, templates): Wording<'_>) -> Cha
     })
 }
 
-fn webhook(entry: &Webhook, global: &Global) -> Result<ChannelSettings, String> {
+fn webhook(entry: &Webhook, global: &Global, directory: &Path) -> Result<ChannelSettings, String> {
     let (url, url_file) = secret((&entry.url, &entry.url_file), (&None, &None));
     let max_alerts = entry.max_alerts.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     let mut settings = WebhookSettings { url, url_file, max_alerts, ..WebhookSettings::default() };
     if let Some(http) = entry.http_config.as_ref().or(global.http_config.as_ref()) {
-        credentials(http, &mut settings)?;
+        credentials(http, directory, &mut settings)?;
+        // Files of `http_config` lie beside this one, as in Alertmanager.
+        for file in [&mut settings.password_file, &mut settings.bearer_token_file].into_iter().flatten() {
+            *file = directory.join(&*file);
+        }
     }
     Ok(ChannelSettings::Webhook(settings))
 }
 
-fn credentials(http: &HttpConfig, settings: &mut WebhookSettings) -> Result<(), String> {
+fn credentials(http: &HttpConfig, directory: &Path, settings: &mut WebhookSettings) -> Result<(), String> {
     for (name, header) in http.http_headers.iter().flatten() {
         let mut values = [&header.values[..], &header.secrets[..]].concat();
         for file in &header.files {
-            let text = read_text(Path::new(file), BY_HAND).map_err(|e| format!("http_headers: {name}: cannot read {file}: {e}"))?;
+            let text = read_text(&directory.join(file), BY_HAND).map_err(|e| format!("http_headers: {name}: cannot read {file}: {e}"))?;
             values.push(text.trim().to_owned());
         }
         // Several values of a header are as good as one list.

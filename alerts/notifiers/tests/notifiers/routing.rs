@@ -192,10 +192,9 @@ async fn an_alertmanager_file_decides_when_one_is_given() {
         &file,
         format!(
             "route:\n  receiver: nobody\n  group_wait: 0s\n  group_interval: 1ms\n  routes:\n  - matchers: [severity=\"critical\"]\n    receiver: hook\n\
-             receivers:\n- name: nobody\n- name: hook\n  webhook_configs:\n  - url: {}\n    http_config: {{http_headers: {{X-Team: {{values: [a], secrets: [b], files: [{}]}}}}}}\n\
+             receivers:\n- name: nobody\n- name: hook\n  webhook_configs:\n  - url: {}\n    http_config: {{http_headers: {{X-Team: {{values: [a], secrets: [b], files: [secret]}}}}}}\n\
              inhibit_rules:\n- source_matchers: [alertname=Root]\n  target_matchers: [alertname=Victim]\n  equal: [service]\n",
-            receiver.url,
-            secret.display()
+            receiver.url
         ),
     )
     .unwrap();
