@@ -211,7 +211,11 @@ fn expected_sample(node: &Node, ignore: bool) -> Parsed<ExpectedSample> {
                     sample.labels = parse_series(&text).map_err(|e| value.error(e))?.labels;
                 }
             }
-            "value" => sample.value = value.number().ok_or_else(|| value.error("expected a number; text in quotes is none"))?,
+            "value" => {
+                sample.value = value
+                    .number()
+                    .ok_or_else(|| value.error("expected a number; text in quotes is none, and YAML has .nan and .inf for NaN and Inf"))?
+            }
             _ => {
                 let text = string(value)?;
                 if !text.is_empty() {
