@@ -147,6 +147,11 @@ async fn amtool_makes_changes_and_ends_silences() {
     assert!(!amtool(&["silence", "query"]).contains(&id));
     assert!(amtool(&["silence", "query", "--expired"]).contains(&id));
     assert!(amtool(&["alert", "query"]).contains("One"));
+    // Who says what is to be heard silences all the rest.
+    let rest = amtool(&["silence", "add", "-c", "why", "-d", "2h", "alertname!=One"]);
+    let heard = amtool(&["alert", "query"]);
+    assert!(heard.contains("One") && !heard.contains("Two"), "{heard}");
+    amtool(&["silence", "expire", &rest]);
     assert_eq!(amtool(&["config", "routes", "test", "severity=major"]), "pager,room,ops");
     assert_eq!(amtool(&["config", "routes", "test", "severity=page"]), "ops");
     assert!(amtool(&["config", "routes", "show"]).contains("severity=~"));

@@ -31,7 +31,9 @@ impl ActiveSilence {
             };
             matchers.push(Matcher::new(name, op, value).map_err(|e| format!("silence matcher {name}: {e}"))?);
         }
-        if matchers.iter().all(|m| m.matches_value("")) {
+        // As in Alertmanager: who says what is not to be silenced means all the rest, while `=~".*"` is a slip of the pen.
+        let positive = |m: &Matcher| matches!(m.op, MatchOp::Equal | MatchOp::Regex);
+        if matchers.iter().all(|m| positive(m) && m.matches_value("")) {
             return Err("at least one matcher of a silence must not match the empty value".to_owned());
         }
         Ok(ActiveSilence { silence, matchers })
