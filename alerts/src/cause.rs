@@ -2,50 +2,13 @@
 //! depends on (directly or not) and fires since no later than it does explains it. Only explanation happens here: evaluation and
 //! resolution are never touched, and who is told is decided in `paging`.
 
+pub use candidate::{Candidate, subject, target};
+
 use services::Services;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
-use watchfire_model::{Cause, Dependency, Labels, Relation, Severity, Timestamp, Topology};
-
-/// Labels that name the service an alert is about, most telling first. A queue stands for itself: the topology says who consumes it.
-const SUBJECT_LABELS: [&str; 8] = ["service", "service_name", "app", "application", "queue", "client", "job", "instance"];
-
-/// Labels that tell apart what two alerts on one service are about: two instances or two breakers are two faults, two operations are one.
-const PLACE_LABELS: [&str; 27] = [
-    "instance",
-    "pod",
-    "node",
-    "host",
-    "hostname",
-    "breaker",
-    "queue",
-    "topic",
-    "server",
-    "device",
-    "mountpoint",
-    "disk",
-    "volume",
-    "persistentvolumeclaim",
-    "namespace",
-    "k8s_namespace_name",
-    "region",
-    "cloud_region",
-    "zone",
-    "datacenter",
-    "cluster",
-    "k8s_cluster_name",
-    "env",
-    "environment",
-    "deployment_environment",
-    "deployment_environment_name",
-    "stage",
-];
-
-/// Of those, the labels that name a whole deployment: what is wrong in one explains nothing in another, whatever calls what. Between namespaces
-/// and regions there are calls.
-const DEPLOYMENT_LABELS: [&str; 7] =
-    ["cluster", "k8s_cluster_name", "env", "environment", "deployment_environment", "deployment_environment_name", "stage"];
+use watchfire_model::{Cause, Dependency, Relation, Severity, Timestamp, Topology};
 
 /// Services looked at on the way down from one service.
 const MAX_REACHED: usize = 2_000;
@@ -69,72 +32,6 @@ impl Default for CauseSettings {
     }
 }
 
-/// An active alert as the search for causes sees it.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    pub name: String,
-    pub service: Option<String>,
-    pub severity: Severity,
-    pub active_at: Timestamp,
-    /// Pending otherwise.
-    pub firing: bool,
-    /// No fault elsewhere explains it.
-    pub independent: bool,
-    /// Since when, where it fires.
-    pub fired_at: Timestamp,
-    /// Where on the service: label and value.
-    pub place: Vec<(&'static str, String)>,
-    /// The server beside which the exporter stands whose series the alert is made of: it is about that as well.
-    pub beside: Option<String>,
-}
-
-impl Candidate {
-    /// From an alert's labels. Whoever attacks needs no fault to do so.
-    pub fn of(labels: &Labels, severity: Severity, active_at: Timestamp, firing: bool) -> Self {
-        Candidate {
-            name: labels.value("alertname").to_owned(),
-            service: subject(labels).map(str::to_owned),
-            severity,
-            active_at,
-            firing,
-            independent: severity == Severity::Security,
-            fired_at: active_at,
-            place: PLACE_LABELS.iter().filter_map(|name| labels.get(name).map(|value| (*name, value.to_owned()))).collect(),
-            beside: None,
-        }
-    }
-
-    /// What the alert is about, under all names.
-    pub(crate) fn subjects(&self) -> impl Iterator<Item = &str> {
-        let beside = self.beside.as_deref().filter(|beside| self.service.as_deref() != Some(*beside));
-        self.service.as_deref().into_iter().chain(beside)
-    }
-
-    fn shares_subject(&self, other: &Candidate) -> bool {
-        self.subjects().any(|subject| other.subjects().any(|o| o == subject))
-    }
-
-    /// Who is called, where the alert is about calls to one of the others: by the breaker around them, or the far end of the edge.
-    fn callee(&self) -> Option<&str> {
-        self.place.iter().find(|(name, _)| matches!(*name, "breaker" | "server")).map(|(_, value)| value.as_str())
-    }
-
-    /// Whether nothing says that two alerts are about different places.
-    fn same_place(&self, other: &Candidate) -> bool {
-        self.agrees(other, |_| true)
-    }
-
-    /// Whether nothing says that two alerts are about different deployments.
-    fn same_deployment(&self, other: &Candidate) -> bool {
-        self.agrees(other, |name| DEPLOYMENT_LABELS.contains(&name))
-    }
-
-    fn agrees(&self, other: &Candidate, on: impl Fn(&str) -> bool) -> bool {
-        let asked = self.place.iter().filter(|(name, _)| on(name));
-        asked.into_iter().all(|(name, value)| other.place.iter().all(|(n, v)| n != name || v == value))
-    }
-}
-
 /// What lies at the bottom of an alert.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Root {
@@ -152,17 +49,6 @@ pub struct Explanation {
     pub root: Root,
     /// Calls between the alert's service and the service at fault.
     pub hops: usize,
-}
-
-/// The service (or queue) an alert is about.
-pub fn subject(labels: &Labels) -> Option<&str> {
-    SUBJECT_LABELS.iter().find_map(|name| labels.get(name))
-}
-
-/// The target whose series an alert is made of, where no label says that it is about something else.
-pub fn target(labels: &Labels) -> Option<&str> {
-    let subject = SUBJECT_LABELS.iter().find(|name| labels.get(name).is_some());
-    labels.get("instance").filter(|_| subject.is_some_and(|name| ["job", "instance"].contains(name)))
 }
 
 /// Explains each alert that has a cause: one entry per candidate, `None` where it stands for itself.
@@ -512,6 +398,7 @@ pub fn describe(explanation: &Explanation, alerts: &[Candidate]) -> Cause {
     }
 }
 
+mod candidate;
 mod services;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use watchfire_model::Dependency;
+use watchfire_model::{Dependency, Labels};
 
 #[derive(Default)]
 struct Fixed {
