@@ -1,5 +1,6 @@
 //! Where an alerting expression compares with a constant: the value side, the threshold, and whether there are data at all.
 
+use std::ops::Range;
 use std::sync::Arc;
 use watchfire_promql::Query;
 use watchfire_promql::ast::{BinaryOp, Expr};
@@ -13,6 +14,8 @@ pub struct Comparison {
     /// The operator as if the constant stood on the right.
     pub operator: &'static str,
     pub threshold: f64,
+    /// Where the constant stands in the expression, in bytes.
+    pub constant: Range<usize>,
 }
 
 impl Comparison {
@@ -28,15 +31,22 @@ impl Comparison {
             if !binary.op.is_comparison() {
                 return None;
             }
-            let (side, threshold, operator) = match (constant(&binary.lhs), constant(&binary.rhs)) {
-                (None, Some(threshold)) => (&binary.lhs, threshold, binary.op),
-                (Some(threshold), None) => (&binary.rhs, threshold, mirrored(binary.op)),
+            let (side, other, threshold, operator) = match (constant(&binary.lhs), constant(&binary.rhs)) {
+                (None, Some(threshold)) => (&binary.lhs, &binary.rhs, threshold, binary.op),
+                (Some(threshold), None) => (&binary.rhs, &binary.lhs, threshold, mirrored(binary.op)),
                 _ => return None,
             };
             let span = side.span();
             let text = query.text().get(span.start as usize..span.end as usize)?;
             let left = Query::parse(text).ok()?;
-            return Some(Comparison { left: Arc::new(left), left_text: text.to_owned(), operator: operator.symbol(), threshold });
+            let constant = other.span();
+            return Some(Comparison {
+                left: Arc::new(left),
+                left_text: text.to_owned(),
+                operator: operator.symbol(),
+                threshold,
+                constant: constant.start as usize..constant.end as usize,
+            });
         }
     }
 }
@@ -76,14 +86,17 @@ mod tests {
 
     #[test]
     fn the_threshold_is_found_where_there_is_one() {
-        for (text, left, op, threshold) in [
-            ("up == 0", "up", "==", 0.0),
-            ("0.05 < sum(rate(x[5m]))", "sum(rate(x[5m]))", ">", 0.05),
-            ("(a / b > 2 * 10) and on() (c > 1)", "a / b", ">", 20.0),
-            ("(((a > -1)))", "a", ">", -1.0),
+        for (text, left, op, threshold, constant) in [
+            ("up == 0", "up", "==", 0.0, "0"),
+            ("0.05 < sum(rate(x[5m]))", "sum(rate(x[5m]))", ">", 0.05, "0.05"),
+            ("(a / b > 2 * 10) and on() (c > 1)", "a / b", ">", 20.0, "2 * 10"),
+            ("(((a > -1)))", "a", ">", -1.0, "-1"),
+            ("a > 0.05 and b > 10", "a", ">", 0.05, "0.05"),
+            ("ä{x=\"> 7\"} > (3)", "ä{x=\"> 7\"}", ">", 3.0, "(3)"),
         ] {
             let found = Comparison::of(&Query::parse(text).expect("parses")).expect("compares");
             assert_eq!((found.left_text.as_str(), found.operator, found.threshold), (left, op, threshold), "{text}");
+            assert_eq!(&text[found.constant], constant, "{text}");
         }
         for text in ["up", "a > b", "absent(up)", "a > 1 or b > 2", "1 > bool 2"] {
             assert!(Comparison::of(&Query::parse(text).expect("parses")).is_none(), "{text}");

@@ -17,7 +17,7 @@ mod status;
 mod traces;
 
 pub use alerts::{Alert, AlertState, Alerts, Silence};
-pub use backtest::{Backtest, BacktestQuery, Episode};
+pub use backtest::{Backtest, BacktestQuery, ComparedWith, Episode};
 pub use breakers::{Breaker, Breakers};
 pub use health::{Check, DependencyState, Health, ProposedProbe, Target};
 pub use latency::{ExplainQuery, Explanation, Finding, FindingSign, Latency, LatencyQuery};
@@ -26,7 +26,7 @@ pub use map::{Edge, Map, Node, NodeKind, at_place, beside_namesake, own_name, wi
 pub use query::{QueryExemplar, QueryResult, QuerySeries, Vocabulary};
 pub use queues::{Queue, Queues};
 pub use services::{Change, Changes, CollectorFigures, OperationRow, Refusal, ServicePage, ServiceRow, Services, errors_reason};
-pub use slo::{Objective, Slo};
+pub use slo::{BurnLimit, Objective, Slo};
 pub use status::{Ingest, Listening, Status};
 pub use traces::{Span, SpanEvent, Trace, TraceQuery, TraceRow, Traces, attribute};
 

@@ -97,6 +97,7 @@ fn past(lens: &Lens<'_>) -> Result<Vec<Alert>, ReadError> {
             threshold: None,
             expression: String::new(),
             for_seconds: 0.0,
+            keep_firing_for_seconds: 0.0,
             group: String::new(),
             fingerprint: String::new(),
             evidence: None,

@@ -65,7 +65,8 @@ pub fn breakers(lens: &Lens<'_>, declared: &Declared) -> Result<Breakers, ReadEr
             let (start, _) = steady.grid(HISTORY, STEP);
             entry.history = history(&column, start);
             if entry.state != "unknown" && entry.history.last().is_some_and(|(_, last)| *last != entry.state) {
-                entry.history.push((steady.at, entry.state.clone()));
+                // The next look shows it; nothing is said of what is yet to come.
+                entry.history.push((steady.at.saturating_add(STEP).min(lens.at), entry.state.clone()));
             }
             if entry.state == "unknown"
                 && let Some(last) = column.iter().rposition(Option::is_some)
@@ -168,15 +169,14 @@ fn rank(state: &str) -> u8 {
     }
 }
 
-/// Changes, each at the last look that did not show it yet.
+/// Changes, each at the first look that shows it, where the list of changes has it and the time cursor finds it.
 fn history(column: &[Option<f64>], start: Timestamp) -> Vec<(Timestamp, String)> {
     let mut out: Vec<(Timestamp, String)> = Vec::new();
     for (index, value) in column.iter().enumerate() {
         let Some(value) = value else { continue };
         let state = word(*value);
         if out.last().is_none_or(|(_, last)| last != state) {
-            let look = if out.is_empty() { index } else { index - 1 };
-            out.push((start.saturating_add(STEP * look as u32), state.to_owned()));
+            out.push((start.saturating_add(STEP * index as u32), state.to_owned()));
         }
     }
     out
@@ -299,8 +299,13 @@ mod tests {
         };
         for at in [83_100, 84_900, 85_000, 86_300, 90_000, 123_400] {
             let found = read(after(at));
-            assert_eq!((found.state.as_str(), found.since), ("open", Some(after(80_000))), "{at} ms");
+            assert_eq!((found.state.as_str(), found.since), ("open", Some(after(at.min(85_000)))), "{at} ms");
         }
+        // The list of changes has it at that time too.
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at: after(123_400), window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let changes = super::super::changes::changes(&lens, begin).expect("readable");
+        let opened: Vec<Timestamp> = changes.iter().filter(|c| c.kind == "breaker").map(|c| c.at).collect();
+        assert_eq!(opened, [after(85_000)]);
         let found = read(after(120_000));
         assert_eq!((found.failure_ratio, found.sampling_ratio), (Some(0.0), Some(0.1)));
         assert!(found.sample_count.is_some_and(|count| (4.0..8.0).contains(&count)), "{:?}", found.sample_count);
@@ -310,6 +315,6 @@ mod tests {
     fn history_keeps_changes_only() {
         let column = [None, Some(0.0), Some(0.0), Some(2.0), None, Some(2.0), Some(1.0), Some(0.0)];
         let states: Vec<String> = history(&column, Timestamp(0)).into_iter().map(|(t, s)| format!("{}:{s}", t.millis() / 1000)).collect();
-        assert_eq!(states, ["5:closed", "10:open", "25:half-open", "30:closed"]);
+        assert_eq!(states, ["5:closed", "15:open", "30:half-open", "35:closed"]);
     }
 }

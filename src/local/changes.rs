@@ -15,8 +15,9 @@ const FINE_COLUMNS: u32 = 735;
 const RHYTHM: Duration = Duration::from_secs(5);
 /// Nothing is held for longer than this; who asks since the beginning of time means all of it.
 const LONGEST: Duration = Duration::from_secs(3653 * 86_400);
-/// An error share is worth a line when it crosses this.
+/// An error share is worth a line when it crosses this and at least doubles.
 const ERROR_SHARE: f64 = 0.05;
+const WORSE: f64 = 2.0;
 
 /// Changes between `since` and the cursor, newest first.
 ///
@@ -176,27 +177,41 @@ fn versions(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Chang
 fn errors(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>) -> Result<(), ReadError> {
     let expression = r#"sum by (service_name) (rate(traces_span_metrics_calls_total{span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER",status_code="STATUS_CODE_ERROR"}[1m])) / sum by (service_name) (rate(traces_span_metrics_calls_total{span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"}[1m]))"#;
     for (labels, column) in lens.columns(expression, back, step)? {
-        let mut calm: Option<f64> = None;
+        // The lowest share since it was calm, which need not be none; while it is worse, where it came from.
+        let (mut calm, mut worse): (Option<f64>, Option<f64>) = (None, None);
         for (index, value) in column.iter().enumerate() {
             let Some(share) = *value else { continue };
+            if worse.is_some_and(|from| share <= back(from)) {
+                (calm, worse) = (Some(share), None);
+            }
             match calm {
-                Some(before) if share > ERROR_SHARE => {
+                Some(before) if share > ERROR_SHARE.max(before * WORSE) => {
                     out.push(Change {
                         at: at(lens, back, step, index),
                         within_seconds: step.as_secs_f64(),
                         kind: "errors".to_owned(),
                         subject: labels.value("service_name").to_owned(),
                         from: percent(before),
-                        to: percent(column[index..].iter().flatten().fold(share, |a, b| a.max(*b))),
+                        to: percent(peak(&column[index..], before).max(share)),
                     });
-                    calm = None;
+                    (calm, worse) = (None, Some(before));
                 }
-                _ if share <= ERROR_SHARE / 2.0 => calm = Some(share),
+                _ if worse.is_none() => calm = Some(calm.map_or(share, |lowest| lowest.min(share))),
                 _ => {}
             }
         }
     }
     Ok(())
+}
+
+/// Near enough to where a share came from.
+fn back(from: f64) -> f64 {
+    (ERROR_SHARE / 2.0).max(from * (1.0 + WORSE) / 2.0)
+}
+
+/// The highest share until it is back.
+fn peak(column: &[Option<f64>], from: f64) -> f64 {
+    column.iter().flatten().take_while(|share| **share > back(from)).fold(0.0, |a, b| a.max(*b))
 }
 
 fn percent(share: f64) -> String {
@@ -268,6 +283,40 @@ mod tests {
                 assert_eq!(changes(&lens, since).expect("readable"), []);
             }
         }
+    }
+
+    /// A service that always fails a little is in the list when it fails much, as one that never failed.
+    #[test]
+    fn an_error_share_that_multiplies_is_a_change_wherever_it_began() {
+        let begin = 1_772_334_000_000;
+        let mut source = MemorySource::new();
+        let calls = |service: &str, status: &str| {
+            Labels::from_pairs([
+                ("__name__", "traces_span_metrics_calls_total"),
+                ("service_name", service),
+                ("span_kind", "SPAN_KIND_SERVER"),
+                ("status_code", status),
+            ])
+        };
+        // Of ten calls a second so many fail, in thousandths: at first, from twenty minutes on, and from forty on.
+        for (service, shares) in [("noisy", [40, 430, 40]), ("calm", [0, 100, 0]), ("wavering", [60, 90, 60]), ("bad", [400, 400, 400])] {
+            let (mut good, mut bad) = (0.0, 0.0);
+            for step in 0..720_i64 {
+                let at = Timestamp(begin + step * 5000);
+                source.push(&calls(service, "STATUS_CODE_UNSET"), at, Value::Float(good));
+                source.push(&calls(service, "STATUS_CODE_ERROR"), at, Value::Float(bad));
+                let share = f64::from(shares[(step / 240) as usize]) / 1000.0;
+                bad += 50.0 * share;
+                good += 50.0 * (1.0 - share);
+            }
+        }
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let at = Timestamp(begin + 3_590_000);
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let found = changes(&lens, Timestamp(begin)).expect("readable");
+        let errors: Vec<String> =
+            found.iter().filter(|c| c.kind == "errors").map(|c| format!("{} {} to {}", c.subject, c.from, c.to)).collect();
+        assert_eq!(errors, ["calm 0.0 % to 10.0 %", "noisy 4.0 % to 43.0 %"]);
     }
 
     #[test]

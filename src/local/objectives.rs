@@ -2,9 +2,10 @@
 
 use super::lens::Lens;
 use std::time::Duration;
+use watchfire_alerts::slo;
 use watchfire_config::platform::{Comparison, Objective as Declared};
-use watchfire_model::reading::{Objective, ReadError, Slo};
-use watchfire_model::{SeriesView, TimeRange, Timestamp};
+use watchfire_model::reading::{BurnLimit, Objective, ReadError, Slo};
+use watchfire_model::{SeriesView, TimeRange, Timestamp, format_duration};
 
 /// Windows of multi-window burn-rate alerts, long ones and the short ones that say whether it still burns (Google SRE workbook, chapter 5).
 const WINDOWS: [&str; 7] = ["5m", "30m", "1h", "2h", "6h", "1d", "3d"];
@@ -46,6 +47,7 @@ fn objective(lens: &Lens<'_>, declared: &Declared) -> Objective {
         budget_left: budget.map(|b| b.left),
         budget_window_seconds: budget.map(|_| declared.window.as_secs_f64()),
         budget_held_seconds: budget.map(|b| b.held.as_secs_f64()),
+        burn_limits: if burn_rates.is_empty() { Vec::new() } else { burn_limits(declared) },
         burn_rates,
         group: declared.group.clone(),
         sparkline,
@@ -79,6 +81,17 @@ fn burn_rates(lens: &Lens<'_>, declared: &Declared) -> Vec<(String, Option<f64>)
     WINDOWS.iter().map(|window| ((*window).to_owned(), ratio(lens, declared, window).map(|r| r / allowed))).collect()
 }
 
+/// The limits of the burn-rate alerts, which go by the objective's own period.
+fn burn_limits(declared: &Declared) -> Vec<BurnLimit> {
+    let limit = |w: &slo::BurnWindow| BurnLimit {
+        long: format_duration(w.long),
+        short: format_duration(w.short),
+        factor: w.factor(declared.window),
+        pages: w.pages,
+    };
+    slo::WINDOWS.iter().map(limit).collect()
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Budget {
     left: f64,
@@ -88,7 +101,7 @@ struct Budget {
 /// What is left of the objective's budget over its own window, and how much of the window is held; `None` without events.
 fn budget(lens: &Lens<'_>, declared: &Declared) -> Option<Budget> {
     let allowed = declared.objective.map(|o| 1.0 - o).filter(|a| *a > 0.0)?;
-    let window = watchfire_model::format_duration(declared.window);
+    let window = format_duration(declared.window);
     let spent = ratio(lens, declared, &window)? / allowed;
     let query = lens.cache.parse(lens.engine, &declared.total.replace("$window", &window)).ok()?;
     // Samples have their own rhythm: one from just before the window shows that the window is whole.
@@ -128,13 +141,17 @@ mod tests {
 
     fn row(over: Duration, window: Duration) -> Objective {
         let (source, at) = calls(over, 100);
+        read(&source, at, window)
+    }
+
+    fn read(source: &MemorySource, at: Timestamp, window: Duration) -> Objective {
         let engine = Engine::default();
         let cache = QueryCache::default();
-        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let lens = Lens { engine: &engine, source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
         let declared: Declared = toml::from_str(&format!(
             "id = \"calls\"\ngroup = \"g\"\nunit = \"ratio\"\nname = \"Calls\"\ntarget = \"> 98 %\"\nexpression = \"vector(1)\"\nbad = \"rate(bad_total[$window])\"\n\
              total = \"rate(calls_total[$window])\"\nobjective = 0.98\nwindow = \"{}\"\n",
-            watchfire_model::format_duration(window)
+            format_duration(window)
         ))
         .expect("an objective");
         objective(&lens, &declared)
@@ -154,6 +171,39 @@ mod tests {
         let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
         let nothing = Declared { bad: "rate(b[$window])".into(), total: "rate(t[$window])".into(), ..declared_of(&young) };
         assert_eq!(budget(&lens, &nothing), None, "no events are no budget");
+    }
+
+    /// By hand: 120 of 3,600 calls of the last hour fail where 2 % may (72), so it burns at 120 / 72; within the last five minutes 60 of 300
+    /// fail where 6 may, so ten times as fast; of the day that is held (two hours, 7,200 calls, 144 may fail) 120 / 144 of the budget is spent.
+    #[test]
+    fn burn_rates_and_their_limits_are_those_of_a_calculation_by_hand() {
+        let begin = Timestamp(1_772_334_000_000);
+        let mut source = MemorySource::new();
+        let labels = |name: &str| Labels::from_pairs([("__name__", name)]);
+        let bad_until = |second: u64| match second {
+            0..=3600 => 0,
+            3601..=6900 => (second - 3600) * 60 / 3300,
+            _ => 60 + (second - 6900) * 60 / 300,
+        };
+        for second in (0..=7200).step_by(15) {
+            let at = begin.saturating_add(Duration::from_secs(second));
+            source.push(&labels("calls_total"), at, Value::Float(second as f64));
+            source.push(&labels("bad_total"), at, Value::Float(bad_until(second) as f64));
+        }
+        let row = read(&source, begin.saturating_add(Duration::from_secs(7200)), Duration::from_secs(86_400));
+        let burn = |window: &str| row.burn_rates.iter().find(|(w, _)| w == window).and_then(|(_, rate)| *rate).expect(window);
+        let near = |a: f64, b: f64| (a - b).abs() < b * 0.01;
+        assert!(near(burn("1h"), 120.0 / 72.0) && row.burn_rate == Some(burn("1h")), "{row:?}");
+        assert!(near(burn("5m"), 10.0), "{row:?}");
+        assert!(near(burn("1d"), 120.0 / 144.0), "{row:?}");
+        assert!(near(row.budget_left.expect("known"), 24.0 / 144.0), "{row:?}");
+        // 2 % of a day's budget within an hour is 0.48 times the even pace, not 14.4 times as over thirty days.
+        let limits: Vec<_> = row.burn_limits.iter().map(|l| (l.long.as_str(), l.short.as_str(), l.pages)).collect();
+        assert_eq!(limits, [("1h", "5m", true), ("6h", "30m", true), ("1d", "2h", false), ("3d", "6h", false)]);
+        assert!(near(row.burn_limits[0].factor, 0.48) && near(row.burn_limits[1].factor, 0.2), "{row:?}");
+        let month = read(&source, begin.saturating_add(Duration::from_secs(7200)), Duration::from_secs(30 * 86_400));
+        let factors: Vec<f64> = month.burn_limits.iter().map(|l| (l.factor * 1000.0).round() / 1000.0).collect();
+        assert_eq!(factors, [14.4, 6.0, 3.0, 1.0]);
     }
 
     fn declared_of(row: &Objective) -> Declared {

@@ -63,6 +63,8 @@ pub fn status(services: &[ServiceRow], alerts: &[Alert], now: Timestamp) -> Stat
                 if alert.cause.is_some() {
                     status.held += 1;
                 }
+                status.silenced += usize::from(alert.silenced);
+                status.acknowledged += usize::from(alert.acknowledged_by.is_some());
                 let level = match alert.severity {
                     Severity::Critical | Severity::High => HealthState::Unhealthy,
                     Severity::Warning | Severity::Security | Severity::Normal => HealthState::Degraded,

@@ -35,6 +35,16 @@ pub(crate) fn digits(value: f64) -> String {
     }
 }
 
+/// Three significant digits also below one, where [`digits`] has two decimals: seconds and shares of an expression are mostly small.
+pub(crate) fn significant(value: f64) -> String {
+    let magnitude = value.abs();
+    if !(1e-4..0.9995).contains(&magnitude) {
+        return digits(value);
+    }
+    let decimals = (2 - magnitude.log10().floor() as i32).max(0) as usize;
+    format!("{value:.decimals$}")
+}
+
 /// A value beside the threshold it is compared with: shares of 0.9994 and 0.001 are written out, where three digits would make them 1 and 1e-3.
 pub(crate) fn measured(value: f64) -> String {
     let magnitude = value.abs();
@@ -191,6 +201,13 @@ mod tests {
         assert_eq!(rate(None), "–");
         assert_eq!(percent(Some(0.184)), "18.4");
         assert_eq!(count(11.0), "11");
+    }
+
+    #[test]
+    fn small_figures_have_three_digits_too() {
+        let shown =
+            [0.0, 0.614, 0.0234, 0.00381, 0.000_123, 0.999_6, -0.05, 42.11, 0.000_01].map(|value| significant(value));
+        assert_eq!(shown, ["0.00", "0.614", "0.0234", "0.00381", "0.000123", "1.00", "-0.0500", "42.1", "1.0e-5"]);
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn fires(status: &Status) -> bool {
     status.firing.values().any(|count| *count > 0)
 }
 
-/// Firing alerts by severity, loudest first, then what is explained and what is pending.
+/// Firing alerts by severity, loudest first, then what is pending, and how many of them are explained, silenced or acknowledged.
 fn counts(status: &Status, past: bool) -> Vec<(String, Role)> {
     let mut pieces: Vec<(String, Role)> = Vec::new();
     let mut add = |text: String, role: Role| {
@@ -162,8 +162,10 @@ fn counts(status: &Status, past: bool) -> Vec<(String, Role)> {
         let unknown = past && status.overall == HealthState::Unknown;
         pieces.push((if unknown { "no alert known" } else { "nothing fires" }.to_owned(), Role::Dim));
     }
-    if status.held > 0 {
-        pieces.push((format!(" ({} explained)", status.held), Role::Dim));
+    for (count, what) in [(status.held, "explained"), (status.silenced, "silenced"), (status.acknowledged, "acked")] {
+        if count > 0 {
+            pieces.push((format!(" ({count} {what})"), Role::Dim));
+        }
     }
     pieces
 }

@@ -92,6 +92,11 @@ impl ViewId {
         })
     }
 
+    /// Whether it lists rows that a column can order.
+    pub(crate) fn sorts(self) -> bool {
+        !matches!(self, ViewId::Map | ViewId::Latency | ViewId::Logs | ViewId::Service)
+    }
+
     /// The key on its tab.
     pub(crate) fn tab_action(self) -> Option<Action> {
         Action::ALL.iter().copied().find(|a| ViewId::opened_by(*a) == Some((self, false)))

@@ -14,7 +14,7 @@ use crate::state::{Change, Life, Moment};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::reading::{AlertState, Backtest, BacktestQuery, Episode};
+use watchfire_model::reading::{AlertState, Backtest, BacktestQuery, ComparedWith, Episode};
 use watchfire_model::{Labels, STALE_NAN, SeriesData, SeriesSource, Timestamp, Value};
 use watchfire_promql::{Control, Engine, Query, QueryValue};
 use watchfire_template::TemplateLimits;
@@ -101,13 +101,20 @@ pub fn backtest_query(engine: &Engine, query: &BacktestQuery, source: &dyn Serie
         line: 0,
     };
     let step = Duration::from_millis(query.step_ms.unsigned_abs());
+    let comparison = Comparison::of(&rule.query).map(|c| ComparedWith {
+        value: c.left_text,
+        sign: c.operator.to_owned(),
+        number: c.threshold,
+        from: c.constant.start,
+        to: c.constant.end,
+    });
     let mut backtest = Run { engine, source, start: query.start, end: query.end, step, control }.alert(&rule, &alerting, 0, None);
     for episode in &mut backtest.episodes {
         let mut labels = episode.labels.to_builder();
         labels.remove("alertname");
         episode.labels = labels.build();
     }
-    Ok(backtest)
+    Ok(Backtest { comparison, ..backtest })
 }
 
 struct Run<'a> {

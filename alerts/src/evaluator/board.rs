@@ -82,6 +82,7 @@ impl Evaluator {
             threshold: comparison.map(|c| c.threshold),
             expression: rule.expression.clone(),
             for_seconds: rule.alerting().map_or(0.0, |a| a.hold.as_secs_f64()),
+            keep_firing_for_seconds: rule.alerting().map_or(0.0, |a| a.keep_firing_for.as_secs_f64()),
             group: group.to_owned(),
             fingerprint: fingerprint(&alert.labels),
             evidence: Some(Evidence {

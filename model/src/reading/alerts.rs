@@ -60,6 +60,8 @@ pub struct Alert {
     #[serde(default)]
     pub for_seconds: f64,
     #[serde(default)]
+    pub keep_firing_for_seconds: f64,
+    #[serde(default)]
     pub group: String,
     #[serde(default)]
     pub fingerprint: String,

@@ -23,6 +23,22 @@ pub struct Backtest {
     pub pages: usize,
     pub evaluations: usize,
     pub warnings: Vec<String>,
+    /// What decides, where the expression compares a value with a number.
+    pub comparison: Option<ComparedWith>,
+}
+
+/// `value sign number`, as the outermost comparison of an expression says it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ComparedWith {
+    /// The side that is measured, in PromQL.
+    pub value: String,
+    /// As if the number stood on the right.
+    pub sign: String,
+    pub number: f64,
+    /// Where the number stands in the expression, in bytes: first, and behind the last.
+    pub from: usize,
+    pub to: usize,
 }
 
 /// One alert from pending to resolved, as a backtest saw it.

@@ -26,6 +26,8 @@ pub struct Objective {
     pub burn_rate: Option<f64>,
     /// Burn rates over 5 m, 30 m, 1 h, 2 h, 6 h, 1 d, 3 d (as far as data reaches).
     pub burn_rates: Vec<(String, Option<f64>)>,
+    /// From which burn rates somebody is told, most urgent first; none without a budget.
+    pub burn_limits: Vec<BurnLimit>,
     /// Share of the error budget left, 0 to 1, judged by what is held of the window.
     pub budget_left: Option<f64>,
     /// The window of the budget.
@@ -36,4 +38,17 @@ pub struct Objective {
     pub group: String,
     pub sparkline: Vec<Option<f64>>,
     pub expression: String,
+}
+
+/// A pair of windows that must both burn faster than `factor` before somebody is told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BurnLimit {
+    /// As [`Objective::burn_rates`] names it: that it matters.
+    pub long: String,
+    /// That it has not stopped.
+    pub short: String,
+    pub factor: f64,
+    /// Wakes somebody; otherwise it may wait for the day.
+    pub pages: bool,
 }

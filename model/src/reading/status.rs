@@ -16,6 +16,9 @@ pub struct Status {
     pub firing: BTreeMap<String, usize>,
     pub pending: usize,
     pub held: usize,
+    /// Firing alerts that a silence covers, and those that somebody acknowledged; `firing` counts them as well.
+    pub silenced: usize,
+    pub acknowledged: usize,
     pub ingest: Ingest,
     pub uptime_seconds: f64,
     /// The point in time this status describes.

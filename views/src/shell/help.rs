@@ -76,7 +76,9 @@ fn rows(parts: &Parts<'_>, fields: &[&str], capabilities: &str) -> Vec<Row> {
     };
     let here = parts.keymap.of_view(view);
     rows.extend(here.iter().filter_map(|a| key(*a)));
-    rows.push(Row::Key("⇧ letter".to_owned(), "sort by the column of that letter; again turns it round".to_owned()));
+    if parts.place.view.sorts() {
+        rows.push(Row::Key("⇧ letter".to_owned(), "sort by the column of that letter; again turns it round".to_owned()));
+    }
     if !fields.is_empty() {
         rows.push(Row::Key("/ fields".to_owned(), fields.join(" ")));
         rows.push(Row::Key("/ signs".to_owned(), "= != ~ !~ < > <= >=  ! or ( )  500ms 5% 1.4k".to_owned()));

@@ -33,7 +33,12 @@ pub(crate) struct Alerts {
     history: bool,
     level: Level,
     lines: Vec<Line>,
-    stamp: Option<(u64, u64, bool, bool)>,
+    order: list::Order,
+    /// Where the last frame put the headings: x, width, letter.
+    headings: Vec<(u16, u16, char)>,
+    /// Lines above the list.
+    top: u16,
+    stamp: Option<Stamp>,
     rewound: bool,
     /// Somebody just came for one alert.
     arrived: bool,
@@ -42,6 +47,9 @@ pub(crate) struct Alerts {
     /// The alert that the question on the prompt line is about.
     asked_of: Option<String>,
 }
+
+/// Generation of the reading, stamp of the filter, history, faults only, order: what the lines depend on.
+type Stamp = (u64, u64, bool, bool, list::Order);
 
 #[derive(Default)]
 enum Level {
@@ -126,10 +134,10 @@ fn identity(alert: &Alert) -> String {
 impl Alerts {
     fn refresh(&mut self, cx: &Cx<'_>) {
         let Some(reading) = cx.readings.alerts() else { return };
-        let stamp = Some((cx.readings.generation(Kind::Alerts), cx.filter_stamp, self.history, cx.faults_only));
+        let stamp = Some((cx.readings.generation(Kind::Alerts), cx.filter_stamp, self.history, cx.faults_only, self.order));
         if self.stamp != stamp {
             self.stamp = stamp;
-            self.lines = arrange(reading, cx, self.history);
+            self.lines = arrange(reading, cx, self.history, self.order);
         }
         let sought = self.selected.clone();
         let wanted = |alert: &Alert| sought.as_deref().is_some_and(|s| s == identity(alert) || names(alert, s));
@@ -139,7 +147,7 @@ impl Alerts {
             let mut states = reading.alerts.iter().filter(|a| wanted(a)).map(|a| a.state).peekable();
             if states.peek().is_some() && states.all(|state| state == AlertState::Resolved) {
                 self.history = true;
-                self.lines = arrange(reading, cx, true);
+                self.lines = arrange(reading, cx, true, self.order);
             }
         }
         let found = self.lines.iter().position(|l| matches!(l, Line::Alert { index, .. } if wanted(&reading.alerts[*index])));
@@ -302,13 +310,30 @@ impl View for Alerts {
             }
             (Action::History, _) => self.history = !self.history,
             (Action::Open | Action::Silence | Action::Acknowledge | Action::RuleLab | Action::Url, None) => out.refuse(NONE_SELECTED),
-            _ => return self.move_by(action, cx),
+            _ => match list::by_action(self.order, action).filter(|_| matches!(self.level, Level::List)) {
+                Some(order) => self.order = order,
+                None => return self.move_by(action, cx),
+            },
         }
         true
     }
 
-    fn click(&mut self, _: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
-        let Some(line) = usize::from(y).checked_sub(1).filter(|_| matches!(self.level, Level::List)) else { return false };
+    fn letter(&mut self, letter: char, _: &Cx<'_>) -> bool {
+        match list::by_letter(self.order, letter).filter(|_| matches!(self.level, Level::List)) {
+            Some(order) => self.order = order,
+            None => return false,
+        }
+        true
+    }
+
+    fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
+        let Some(y) = y.checked_sub(self.top).filter(|_| matches!(self.level, Level::List)) else { return false };
+        let heading = self.headings.iter().find(|(left, width, _)| y == 0 && (*left..left + width).contains(&x));
+        if let Some((_, _, letter)) = heading {
+            self.letter(*letter, cx);
+            return false;
+        }
+        let Some(line) = usize::from(y).checked_sub(1) else { return false };
         let position = self.offset + line;
         if position >= self.lines.len() {
             return false;
@@ -443,6 +468,7 @@ impl View for Alerts {
                 .put(&format!(" in {group} cannot be evaluated: {error}"), Role::Text);
             top += 1;
         }
+        self.top = top;
         let (width, height) = (canvas.width(), canvas.height());
         let mut body = canvas.part(0, top, width, height - top.min(height));
         if self.lines.is_empty() {

@@ -28,13 +28,13 @@ impl Rows for Kinds {
     type Row = Breaker;
     const KIND: Kind = Kind::Breakers;
     const COLUMNS: &'static [Column] = &[
-        Column::left("BREAKER", 16).grow(1).sort('B'),
-        Column::left("IN SERVICE", 16).grow(1).sort('S'),
-        Column::left("STATE", 11).sort('T'),
+        Column::left("BREAKER", 16).grow(2).sort('B'),
+        Column::left("IN SERVICE", 16).grow(2).sort('S'),
+        Column::left("STATE", 10).sort('T'),
         Column::right("SINCE", 6).sort('I'),
         Column::right("FAIL%", 5).sort('F'),
         Column::right("FLIPS", 5).rank(2).sort('P'),
-        Column::left("LAST HOUR", 12).rank(1).grow(2),
+        Column::left("LAST HOUR", 10).rank(1).grow(1),
         Column::left("PROTECTS", 16).rank(3).grow(1).sort('C'),
         Column::left("SOURCE", 14).rank(4).sort('O'),
     ];
@@ -252,10 +252,18 @@ fn explain(canvas: &mut Canvas<'_>, row: &Breaker, now: Timestamp) {
             y += 1;
         }
     }
-    let changes: Vec<String> = row.history.iter().rev().take(6).map(|(at, state)| format!("{} {state}", zone.clock(*at))).collect();
-    if !changes.is_empty() {
-        canvas.pen(1, y).put("changes  ", Role::Dim).put(&changes.join("   "), Role::Text);
+    // The first state that is known is no change.
+    let Some(((first_at, first), changes)) = row.history.split_first() else { return };
+    let mut pen = canvas.pen(1, y);
+    pen.put("changes  ", Role::Dim);
+    for (at, state) in changes.iter().rev().take(6) {
+        pen.put(&format!("{} {state}", zone.clock(*at)), Role::Text).gap(3);
     }
+    match changes.len() {
+        0 => pen.put(&format!("none since {}", zone.clock(*first_at)), Role::Dim),
+        1..=6 => pen.put(&format!("{first} before"), Role::Dim),
+        more => pen.put(&format!("and {} before", more - 6), Role::Dim),
+    };
 }
 
 fn rows<'a>(cx: &Cx<'a>) -> &'a [Breaker] {

@@ -1,7 +1,9 @@
 //! Explore: ask in PromQL, see a chart and a table.
 
+mod exemplars;
 mod questions;
 mod series;
+mod sorting;
 
 use crate::action::Action;
 use crate::canvas::{Canvas, wrap};
@@ -40,6 +42,9 @@ pub(crate) struct Explore {
     history: Vec<String>,
     /// The series that was selected last; below it stand its exemplars.
     series: usize,
+    order: sorting::Order,
+    /// The series under the cursor where an order by values moves them about.
+    kept: Option<Labels>,
     /// Which row the last frame put on which line.
     drawn: Vec<(u16, usize)>,
 }
@@ -62,6 +67,8 @@ impl Default for Explore {
             page: 10,
             history: Vec::new(),
             series: 0,
+            order: None,
+            kept: None,
             drawn: Vec::new(),
         }
     }
@@ -83,14 +90,39 @@ impl Explore {
     }
 
     fn shown<'a>(&self, result: &'a QueryResult, cx: &Cx<'_>) -> Vec<&'a QuerySeries> {
-        result.series.iter().filter(|s| cx.filter.accepts(*s)).collect()
+        let mut shown: Vec<&QuerySeries> = result.series.iter().filter(|s| cx.filter.accepts(*s)).collect();
+        sorting::sort(&mut shown, self.order);
+        shown
+    }
+
+    /// The cursor stays on its series when a new reading moves that.
+    fn follow(&mut self, shown: &[&QuerySeries]) {
+        if self.order.is_none() {
+            return;
+        }
+        let stays = |i: usize| shown.get(i).map(|s| &s.labels) == self.kept.as_ref();
+        if !stays(self.series)
+            && let Some(found) = self.kept.as_ref().and_then(|kept| shown.iter().position(|s| s.labels == *kept))
+        {
+            if self.position == self.series {
+                self.position = found;
+            }
+            self.series = found;
+        }
+        self.kept = shown.get(self.series).map(|s| s.labels.clone());
+    }
+
+    /// Another order begins at its top.
+    fn reorder(&mut self, order: sorting::Order) {
+        self.order = order;
+        (self.position, self.series, self.kept) = (0, 0, None);
     }
 
     /// What was measured for the selected series, one for each trace.
     fn exemplars<'a>(&self, result: &'a QueryResult, shown: &[&QuerySeries]) -> Vec<&'a QueryExemplar> {
         let Some(series) = shown.get(self.series.min(shown.len().saturating_sub(1))) else { return Vec::new() };
         let mut found: Vec<&QueryExemplar> = Vec::new();
-        for exemplar in result.exemplars.iter().filter(|e| is_of(e, series)) {
+        for exemplar in result.exemplars.iter().filter(|e| exemplars::is_of(e, series)) {
             if found.len() < EXEMPLARS && !found.iter().any(|f| f.trace_id == exemplar.trace_id) {
                 found.push(exemplar);
             }
@@ -120,7 +152,7 @@ impl Explore {
 
     fn ask(&mut self, expression: &str) {
         expression.trim().clone_into(&mut self.expression);
-        (self.position, self.series) = (0, 0);
+        (self.position, self.series, self.kept) = (0, 0, None);
         crate::prompt::remember(&mut self.history, &self.expression);
     }
 
@@ -193,13 +225,23 @@ impl View for Explore {
                 self.range = Some(if longer { (range + 1).min(RANGES.len() - 1) } else { range.saturating_sub(1) });
                 out.effects.push(Effect::Refresh);
             }
-            _ => match moved(action, self.position, self.page, last) {
-                Some(to) => self.position = to,
-                None => return false,
+            _ => match (moved(action, self.position, self.page, last), sorting::by_action(self.order, action)) {
+                (Some(to), _) => self.position = to,
+                (None, Some(order)) if series > 0 => self.reorder(order),
+                _ => return false,
             },
         }
         if self.position < series {
             self.series = self.position;
+            self.kept = None;
+        }
+        true
+    }
+
+    fn letter(&mut self, letter: char, cx: &Cx<'_>) -> bool {
+        match sorting::by_letter(self.order, letter).filter(|_| self.result(cx).is_some()) {
+            Some(order) => self.reorder(order),
+            None => return false,
         }
         true
     }
@@ -208,7 +250,7 @@ impl View for Explore {
         let Some(hit) = self.drawn.iter().find(|(line, _)| *line == y).map(|(_, row)| *row) else { return false };
         let again = std::mem::replace(&mut self.position, hit) == hit;
         if !self.expression.is_empty() && self.result(cx).is_some_and(|result| hit < self.shown(result, cx).len()) {
-            self.series = hit;
+            (self.series, self.kept) = (hit, None);
         }
         again && self.update(Action::Open, cx, out)
     }
@@ -317,6 +359,7 @@ impl View for Explore {
             canvas.pen(3, y + 1).put(&format!("histogram_quantile(0.95, rate({inner}[5m]))"), Role::Accent);
             y += 2;
         }
+        self.follow(&series);
         let exemplars = self.exemplars(result, &series);
         self.position = self.position.min(series.len() + exemplars.len() - 1);
         let listed = if exemplars.is_empty() || self.show == Show::Chart { 0 } else { exemplars.len() as u16 + 1 };
@@ -335,7 +378,7 @@ impl View for Explore {
                 .take(DRAWN)
                 .map(|(i, s)| Line { points: &s.points, role: if i == self.series { Role::Series2 } else { Role::series(i) } })
                 .collect();
-            let axes = Axes { start, end, threshold: None, label: number::digits };
+            let axes = Axes { start, end, threshold: None, label: number::significant };
             lines(&mut canvas.part(1, y, width.saturating_sub(2), chart_height), &drawn, &axes);
             y += chart_height;
         }
@@ -353,32 +396,9 @@ impl View for Explore {
             let chosen = self.position.checked_sub(series.len());
             let first = height.saturating_sub(listed) + 1;
             self.drawn.extend((0..exemplars.len()).map(|i| (first + i as u16, series.len() + i)));
-            exemplar_rows(&exemplars, chosen, &mut canvas.part(0, height.saturating_sub(listed), width, listed));
-        }
-    }
-}
-
-/// Whether an exemplar was measured for what a series sums up.
-fn is_of(exemplar: &QueryExemplar, series: &QuerySeries) -> bool {
-    series.labels.iter().all(|l| &*l.name == "__name__" || &*l.name == "le" || exemplar.labels.get(&l.name) == Some(&*l.value))
-}
-
-fn exemplar_rows(exemplars: &[&QueryExemplar], chosen: Option<usize>, canvas: &mut Canvas<'_>) {
-    let (width, zone) = (canvas.width(), canvas.zone());
-    canvas.pen(3, 0).put("EXEMPLARS", Role::Heading);
-    for (i, exemplar) in exemplars.iter().enumerate() {
-        let mut row = canvas.part(0, i as u16 + 1, width, 1);
-        let labels: Vec<String> =
-            exemplar.labels.iter().filter(|l| &*l.name != "__name__").map(|l| format!("{}={}", l.name, l.value)).collect();
-        row.pen(1, 0)
-            .column(2, "◆", Role::Accent)
-            .column(10, &zone.clock(exemplar.at), Role::Dim)
-            .column(9, &number::digits(exemplar.value), Role::Text)
-            .column(18, exemplar.trace_id.get(..16).unwrap_or(&exemplar.trace_id), Role::Accent)
-            .put(&labels.join("  "), Role::Dim);
-        if chosen == Some(i) {
-            let style = row.style(Role::Selected);
-            row.patch(0, 0, width, 1, style);
+            let of = series.get(self.series).map_or_else(String::new, |s| name_of(&s.labels, &shared(&series)));
+            let of = if series.len() > 1 { of } else { String::new() };
+            exemplars::rows(&exemplars, &of, chosen, &mut canvas.part(0, height.saturating_sub(listed), width, listed));
         }
     }
 }
@@ -391,17 +411,14 @@ impl Explore {
     /// `end`: who has no value since then has none now.
     fn table(&mut self, series: &[&QuerySeries], end: Timestamp, canvas: &mut Canvas<'_>) {
         let width = canvas.width();
-        let heading = canvas.style(Role::Heading);
         let common = shared(series);
         let mut pen = canvas.part(0, 0, width.saturating_sub(32), 1);
         let mut pen = pen.pen(3, 0);
-        pen.put("SERIES", Role::Heading);
+        pen.put("SERIES ", Role::Heading);
         if !common.is_empty() {
             pen.put(&format!("  all {}", name_of(&common, &Labels::default())), Role::Dim);
         }
-        for (i, name) in ["MIN", "MAX", "NOW"].iter().enumerate() {
-            canvas.right(width.saturating_sub(31) + i as u16 * 10, 0, 9, name, heading);
-        }
+        sorting::headings(self.order, canvas);
         let rows = usize::from(canvas.height().saturating_sub(1));
         self.page = rows.max(1);
         self.offset = window(self.position.min(series.len() - 1), self.offset, rows, series.len());
@@ -413,7 +430,7 @@ impl Explore {
             let text = row.style(Role::Text);
             row.text(3, 0, width.saturating_sub(35), &name_of(&s.labels, &common), text);
             let known = s.points.iter().filter_map(|(_, v)| *v);
-            let bound = |pick: fn(f64, f64) -> f64| known.clone().reduce(pick).map(number::digits);
+            let bound = |pick: fn(f64, f64) -> f64| known.clone().reduce(pick).map(number::significant);
             let left = width.saturating_sub(31);
             if is_histogram(s) {
                 row.right(left, 0, 29, current(s, end).as_deref().unwrap_or(number::UNKNOWN), text);

@@ -14,22 +14,6 @@ use std::borrow::Cow;
 use watchfire_model::reading::Objective;
 use watchfire_model::{HealthState, Request, parse_duration};
 
-/// Burn rates that page or warn, with their window and its short companion (the multiwindow scheme of Google's SRE workbook, chapter 5).
-const LIMITS: [Limit; 4] = [
-    Limit { long: "1h", short: "5m", burn: 14.4, then: "page" },
-    Limit { long: "6h", short: "30m", burn: 6.0, then: "page" },
-    Limit { long: "1d", short: "2h", burn: 3.0, then: "ticket" },
-    Limit { long: "3d", short: "6h", burn: 1.0, then: "ticket" },
-];
-
-/// Somebody is told where both windows burn as fast: the long one says that it matters, the short one that it has not stopped.
-struct Limit {
-    long: &'static str,
-    short: &'static str,
-    burn: f64,
-    then: &'static str,
-}
-
 #[derive(Default)]
 pub(crate) struct Slo {
     table: Table<Kinds>,
@@ -249,11 +233,11 @@ fn cell(canvas: &mut Canvas<'_>, row: &Objective, column: usize, x: u16, width: 
         }
         5 => match row.budget_left {
             Some(left) => {
-                let bar = width.saturating_sub(5);
+                let bar = width.saturating_sub(6);
                 meter(canvas, x, 0, bar, left, if left < 0.25 { Role::Unhealthy } else { Role::Healthy });
                 // Part of the window only: an estimate, as everywhere.
                 let sign = if held(row).is_some() { "~" } else { "" };
-                canvas.right(x + bar, 0, 5, &format!("{sign}{:.0}%", left * 100.0), text);
+                canvas.right(x + bar, 0, 6, &format!("{sign}{:.0}%", left * 100.0), text);
             }
             None => {
                 canvas.text(x, 0, width, number::UNKNOWN, dim);
@@ -293,15 +277,16 @@ fn explain(canvas: &mut Canvas<'_>, row: &Objective) {
         let whole = parse_duration(window).map_or(0.0, |d| d.as_secs_f64());
         if row.budget_held_seconds.is_some_and(|held| held < whole) { "~" } else { "" }
     };
+    // Somebody is told where both windows burn as fast: the long one says that it matters, the short one that it has not stopped.
     let mut told = false;
-    for (i, limit) in LIMITS.iter().enumerate().filter(|_| !row.burn_rates.is_empty()) {
-        let (long, short) = (over(limit.long), over(limit.short));
-        let exceeded = |v: Option<f64>| v.is_some_and(|v| v >= limit.burn);
+    for (i, limit) in row.burn_limits.iter().enumerate() {
+        let (long, short) = (over(&limit.long), over(&limit.short));
+        let exceeded = |v: Option<f64>| v.is_some_and(|v| v > limit.factor);
         let both = exceeded(long) && exceeded(short);
         if i == 2 {
             pen = canvas.pen(9, 3);
         }
-        for (window, value) in [(limit.long, long), (limit.short, short)] {
+        for (window, value) in [(&limit.long, long), (&limit.short, short)] {
             let role = match value {
                 _ if exceeded(value) => Role::Unhealthy,
                 None => Role::Faint,
@@ -310,9 +295,9 @@ fn explain(canvas: &mut Canvas<'_>, row: &Objective) {
             let mark = if value.is_some() { sign(window) } else { "" };
             pen.put(&format!("{window} "), Role::Dim).put(&format!("{mark}{}", burn(value)), role).gap(1);
         }
-        pen.put(&format!("of {}", limit.burn), Role::Dim).gap(if both && !told { 1 } else { 3 });
+        pen.put(&format!("of {}", number::measured(limit.factor)), Role::Dim).gap(if both && !told { 1 } else { 3 });
         if both && !told {
-            pen.put(limit.then, Role::Unhealthy).gap(3);
+            pen.put(if limit.pages { "page" } else { "ticket" }, Role::Unhealthy).gap(3);
             told = true;
         }
     }

@@ -1,6 +1,7 @@
 //! Traces: search, waterfall, span. Any trace, span or correlation id opens here.
 
 mod compare;
+mod differences;
 mod fall;
 mod list;
 mod span;

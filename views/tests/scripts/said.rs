@@ -169,6 +169,16 @@ fn an_objective_pages_only_while_it_still_burns() {
             *value = Some(0.2);
         }
     }
-    screen.app.receive(&Request::Slo, Ok(Reading::Slo(slo)));
+    screen.app.receive(&Request::Slo, Ok(Reading::Slo(slo.clone())));
     screen.shows("1h 18.4x 5m 0.20x of 14.4").hides(" page");
+    // Over a week the same share of the budget is gone at 3.36 times the even pace; from more than that, not from that on.
+    for (burn, pages) in [(3.36, false), (3.37, true)] {
+        for objective in &mut slo.objectives {
+            objective.burn_limits[0].factor = 3.36;
+            objective.burn_rates = ["1h", "5m"].map(|window| (window.to_owned(), Some(burn))).to_vec();
+        }
+        screen.app.receive(&Request::Slo, Ok(Reading::Slo(slo.clone())));
+        screen.shows("of 3.36");
+        assert_eq!(screen.text().contains("of 3.36 page"), pages, "{burn}");
+    }
 }

@@ -112,6 +112,6 @@ const SHORTEST_HISTORY: Duration = Duration::from_secs(15 * 60);
 fn history(canvas: &mut Canvas<'_>, alert: &Alert, now: Timestamp) {
     // An alert that is seconds old is seen against what came before it.
     let start = alert.history.first().map_or(now, |(at, _)| *at).min(now.saturating_sub(SHORTEST_HISTORY));
-    let axes = Axes { start, end: now.max(start), threshold: alert.threshold, label: number::digits };
+    let axes = Axes { start, end: now.max(start), threshold: alert.threshold, label: number::significant };
     lines(canvas, &[Line { points: &alert.history, role: Role::Series1 }], &axes);
 }

@@ -10,7 +10,7 @@ use crate::readings::Kind;
 use crate::table::moved;
 use crate::view::{Ask, Cx, Out};
 use std::time::Duration;
-use watchfire_model::reading::{Alert, BacktestQuery, Episode};
+use watchfire_model::reading::{Alert, BacktestQuery, ComparedWith, Episode};
 use watchfire_model::{Request, Timestamp, format_duration, parse_duration};
 
 /// What a page of episodes is.
@@ -27,18 +27,38 @@ pub(super) struct Lab {
     pub(super) name: String,
     expression: String,
     hold: Duration,
+    keep: Duration,
     range: Option<usize>,
     /// As the rule has it, to compare with.
     original: (String, Duration),
+    /// What the expression compares with what: of the rule itself, and as it was moved last, which nobody has read yet.
+    compared: Option<Compared>,
+    original_number: Option<f64>,
     scroll: usize,
+}
+
+struct Compared {
+    expression: String,
+    with: Option<ComparedWith>,
 }
 
 impl Lab {
     pub(super) fn of(alert: &Alert) -> Lab {
-        let hold = Duration::from_secs_f64(alert.for_seconds.clamp(0.0, 1e9));
+        let seconds = |s: f64| Duration::from_secs_f64(s.clamp(0.0, 1e9));
+        let (hold, keep) = (seconds(alert.for_seconds), seconds(alert.keep_firing_for_seconds));
         // Rule files break long expressions; the line that edits them is one line.
         let expression = alert.expression.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned();
-        Lab { name: alert.name.clone(), original: (expression.clone(), hold), expression, hold, range: None, scroll: 0 }
+        Lab {
+            name: alert.name.clone(),
+            original: (expression.clone(), hold),
+            expression,
+            hold,
+            keep,
+            range: None,
+            compared: None,
+            original_number: alert.threshold,
+            scroll: 0,
+        }
     }
 
     pub(super) fn hints() -> Vec<(Action, &'static str)> {
@@ -68,15 +88,37 @@ impl Lab {
         let mut wants = vec![Request::Backtest(BacktestQuery {
             expression: self.expression.clone(),
             for_seconds: self.hold.as_secs_f64(),
-            keep_firing_for_seconds: 0.0,
+            keep_firing_for_seconds: self.keep.as_secs_f64(),
             start,
             end,
             step_ms,
         })];
-        if let Some((left, _, _)) = split(&self.expression) {
-            wants.push(Request::QueryRange { expression: left.to_owned(), start, end, step_ms });
+        if let Some(with) = self.compared(cx).flatten() {
+            wants.push(Request::QueryRange { expression: with.value.clone(), start, end, step_ms });
         }
         wants
+    }
+
+    /// What the expression on screen compares with what; `None` until the past was worked through.
+    fn compared<'a>(&'a self, cx: &Cx<'a>) -> Option<Option<&'a ComparedWith>> {
+        let read = match &cx.readings.slot(Kind::Backtest).request {
+            Some(Request::Backtest(query)) if query.expression == self.expression => cx.readings.backtest(),
+            _ => None,
+        };
+        let moved = || self.compared.as_ref().filter(|c| c.expression == self.expression).map(|c| &c.with);
+        read.map(|backtest| &backtest.comparison).or_else(moved).map(Option::as_ref)
+    }
+
+    /// Writes another number where the expression has its own.
+    fn compare_with(&mut self, with: &ComparedWith, number: f64) {
+        let (Some(before), Some(behind)) = (self.expression.get(..with.from), self.expression.get(with.to..)) else { return };
+        let written = tidy(number);
+        let expression = format!("{before}{written}{behind}");
+        let (from, to) = (with.from, with.from + written.len());
+        // What is measured may stand behind the number and stays as it is.
+        let with = ComparedWith { number: written.parse().unwrap_or(number), from, to, ..with.clone() };
+        self.compared = Some(Compared { expression: expression.clone(), with: Some(with) });
+        self.expression = expression;
     }
 
     pub(super) fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
@@ -90,12 +132,20 @@ impl Lab {
                 out.ask = Some(Ask { topic: "for", label: format!("{} for", self.name), text, promql: false });
             }
             Action::MoreHops | Action::FewerHops => {
-                let Some((left, sign, value)) = split(&self.expression) else {
-                    out.refuse("the expression does not end in a comparison with a number; i edits it");
+                let Some(compared) = self.compared(cx) else {
+                    out.refuse("the past is still being worked through");
                     return true;
                 };
-                let factor = if action == Action::MoreHops { 1.1 } else { 1.0 / 1.1 };
-                self.expression = format!("{left} {sign} {}", tidy(value * factor));
+                let Some(with) = compared.cloned() else {
+                    out.refuse("the expression compares nothing with a number; i edits it");
+                    return true;
+                };
+                if with.number == 0.0 {
+                    out.refuse("a threshold of 0 has no tenth; i edits it");
+                    return true;
+                }
+                let factor = if (action == Action::MoreHops) == (with.number > 0.0) { 1.1 } else { 1.0 / 1.1 };
+                self.compare_with(&with, with.number * factor);
                 out.effects.push(Effect::Refresh);
             }
             Action::RangeLonger | Action::RangeShorter => {
@@ -104,12 +154,7 @@ impl Lab {
                 self.range = Some(if longer { (range + 1).min(RANGES.len() - 1) } else { range.saturating_sub(1) });
                 out.effects.push(Effect::Refresh);
             }
-            Action::Copy => out.effects.push(Effect::Copy(format!(
-                "- alert: {}\n  expr: {}\n  for: {}",
-                self.name,
-                self.expression,
-                format_duration(self.hold)
-            ))),
+            Action::Copy => out.effects.push(Effect::Copy(self.rule())),
             // What is drawn ends at the last episode.
             action => match moved(action, self.scroll, PAGE, usize::MAX) {
                 Some(to) => self.scroll = to,
@@ -117,6 +162,15 @@ impl Lab {
             },
         }
         true
+    }
+
+    /// As a rule file has it.
+    fn rule(&self) -> String {
+        let mut rule = format!("- alert: {}\n  expr: {}\n  for: {}", self.name, self.expression, format_duration(self.hold));
+        if !self.keep.is_zero() {
+            rule.push_str(&format!("\n  keep_firing_for: {}", format_duration(self.keep)));
+        }
+        rule
     }
 
     pub(super) fn answer(&mut self, topic: &'static str, text: &str, out: &mut Out) {
@@ -142,17 +196,19 @@ impl Lab {
         }
         let (start, end, _) = self.span(cx);
         let range = number::span_short(end.since(start));
-        canvas
-            .pen(1, y)
-            .column(7, "for", Role::Dim)
-            .put(&format_duration(self.hold), changed(self.hold == self.original.1))
-            .put(&format!("   over the last {range}"), Role::Dim);
-        if let Some((_, sign, value)) = split(&self.expression) {
-            let original = split(&self.original.0).map(|(_, sign, value)| (sign, value));
+        let mut pen = canvas.pen(1, y);
+        pen.column(7, "for", Role::Dim).put(&format_duration(self.hold), changed(self.hold == self.original.1));
+        if !self.keep.is_zero() {
+            pen.put(&format!("   fires on for {}", format_duration(self.keep)), Role::Text);
+        }
+        pen.put(&format!("   over the last {range}"), Role::Dim);
+        if let Some(with) = self.compared(cx).flatten() {
+            let same = |before: f64| (before - with.number).abs() <= 1e-9 * before.abs();
             let mut pen = canvas.pen(1, y + 1);
-            pen.column(7, "fires", Role::Dim).put(&format!("{sign} {}", tidy(value)), changed(original == Some((sign, value))));
-            if let Some((sign, before)) = original.filter(|o| *o != (sign, value)) {
-                pen.put(&format!("   the rule has {sign} {}", tidy(before)), Role::Dim);
+            let threshold = format!("{} {}", with.sign, tidy(with.number));
+            pen.column(7, "fires", Role::Dim).put(&threshold, changed(self.original_number.is_some_and(same)));
+            if let Some(before) = self.original_number.filter(|before| !same(*before)) {
+                pen.put(&format!("   the rule has {} {}", with.sign, tidy(before)), Role::Dim);
             }
             y += 1;
         }
@@ -202,13 +258,12 @@ impl Lab {
     }
 
     fn chart(&self, cx: &Cx<'_>, canvas: &mut Canvas<'_>, start: Timestamp, end: Timestamp) {
-        let Some((left, _, threshold)) = split(&self.expression) else { return };
-        let same =
-            matches!(&cx.readings.slot(Kind::QueryRange).request, Some(Request::QueryRange { expression, .. }) if expression == left);
+        let Some(with) = self.compared(cx).flatten() else { return };
+        let same = matches!(&cx.readings.slot(Kind::QueryRange).request, Some(Request::QueryRange { expression, .. }) if *expression == with.value);
         let Some(result) = cx.readings.query_range().filter(|_| same) else { return };
         let series: Vec<Line<'_>> =
             result.series.iter().take(6).enumerate().map(|(i, s)| Line { points: &s.points, role: Role::series(i) }).collect();
-        lines(canvas, &series, &Axes { start, end, threshold: Some(threshold), label: number::digits });
+        lines(canvas, &series, &Axes { start, end, threshold: Some(with.number), label: number::significant });
     }
 
     fn episodes(&mut self, episodes: &[Episode], cx: &Cx<'_>, canvas: &mut Canvas<'_>) {
@@ -227,7 +282,7 @@ impl Lab {
                 .column(10, &clock(episode.fired_at), role)
                 .column(10, &clock(episode.ended_at), Role::Text)
                 .column(9, &number::span(length), Role::Text)
-                .column(9, &episode.peak_value.map_or_else(|| number::UNKNOWN.to_owned(), number::digits), Role::Text)
+                .column(9, &episode.peak_value.map_or_else(|| number::UNKNOWN.to_owned(), number::significant), Role::Text)
                 .put(&labels.join(" "), Role::Dim);
         }
         if episodes.is_empty() {
@@ -255,20 +310,6 @@ fn bars(canvas: &mut Canvas<'_>, episodes: &[Episode], start: Timestamp, end: Ti
     }
 }
 
-/// Left side, sign and number of an expression that ends in a comparison with a number.
-fn split(expression: &str) -> Option<(&str, &str, f64)> {
-    for sign in [">=", "<=", "==", "!=", ">", "<"] {
-        if let Some((left, right)) = expression.rsplit_once(sign)
-            && let Ok(value) = right.trim().parse::<f64>()
-            && value.is_finite()
-            && !left.trim().is_empty()
-        {
-            return Some((left.trim(), sign, value));
-        }
-    }
-    None
-}
-
 /// Three digits, as a person would write the threshold.
 fn tidy(value: f64) -> String {
     if value == 0.0 {
@@ -283,12 +324,22 @@ fn tidy(value: f64) -> String {
 mod tests {
     use super::*;
 
+    fn alert(expression: &str) -> serde_json::Value {
+        serde_json::json!({
+            "name": "A", "state": "firing", "severity": "warning", "labels": {}, "annotations": {}, "active_at": null,
+            "cause": null, "notified": false, "expression": expression,
+        })
+    }
+
     #[test]
-    fn a_threshold_is_found_and_moved() {
-        assert_eq!(split("sum(rate(x[5m])) / 2 > 0.05"), Some(("sum(rate(x[5m])) / 2", ">", 0.05)));
-        assert_eq!(split("up == 0"), Some(("up", "==", 0.0)));
-        assert_eq!(split("absent(up)"), None);
-        assert_eq!(split("a > b"), None);
+    fn a_threshold_is_moved_where_it_stands() {
+        let mut lab = Lab::of(&serde_json::from_value(alert("sum(x) > 0.05 and on () sum(y) > 10")).expect("an alert"));
+        let with = ComparedWith { value: "sum(x)".into(), sign: ">".into(), number: 0.05, from: 9, to: 13 };
+        lab.compare_with(&with, 0.05 * 1.1);
+        assert_eq!(lab.expression, "sum(x) > 0.055 and on () sum(y) > 10");
+        let moved = lab.compared.as_ref().and_then(|c| c.with.clone()).expect("compared");
+        lab.compare_with(&moved, 5.0);
+        assert_eq!(lab.expression, "sum(x) > 5 and on () sum(y) > 10");
         assert_eq!(tidy(0.05 * 1.1), "0.055");
         assert_eq!(tidy(1100.0), "1100");
     }

@@ -1,6 +1,7 @@
 //! The list of alerts: what is at fault first, with its evidence, and beneath it what it explains.
 
 use super::{Alerts, detail, notified, state_word, subject};
+use crate::action::Action;
 use crate::canvas::{Canvas, display_width};
 use crate::look::{Role, severity_glyph, severity_state};
 use crate::number;
@@ -27,8 +28,75 @@ pub(super) enum Note {
     Evidence,
 }
 
-/// Causes first by how bad and how old they are, those that speak before those that are held; each is followed by what it explains.
-pub(super) fn arrange(reading: &Reading, cx: &Cx<'_>, history: bool) -> Vec<Line> {
+/// A column that causes are ordered by, and whether it descends; `None` is by how bad they are.
+pub(super) type Order = Option<(Column, bool)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    Cause,
+    Since,
+    Notified,
+    State,
+}
+
+impl Column {
+    pub(super) const ALL: [(Column, &'static str, char); 4] =
+        [(Column::Cause, "CAUSE", 'C'), (Column::Since, "SINCE", 'I'), (Column::Notified, "NOTIFIED", 'N'), (Column::State, "STATE", 'T')];
+}
+
+/// The same letter again turns the order round, a third time ends it.
+pub(super) fn by_letter(order: Order, letter: char) -> Option<Order> {
+    let (column, ..) = Column::ALL.into_iter().find(|(_, _, l)| *l == letter)?;
+    Some(turned(order, column))
+}
+
+fn turned(order: Order, column: Column) -> Order {
+    // The newest first: that is what one has not seen yet.
+    let first = column == Column::Since;
+    match order {
+        Some((c, d)) if c == column && d == first => Some((column, !first)),
+        Some((c, _)) if c == column => None,
+        _ => Some((column, first)),
+    }
+}
+
+/// The keys that walk through the columns and turn the order round.
+pub(super) fn by_action(order: Order, action: Action) -> Option<Order> {
+    match action {
+        Action::SortNext => {
+            let next = order.map_or(0, |(column, _)| Column::ALL.iter().position(|(c, ..)| *c == column).map_or(0, |i| i + 1));
+            Some(Column::ALL.get(next).and_then(|(column, ..)| turned(None, *column)))
+        }
+        Action::SortReverse => Some(order.map(|(column, descending)| (column, !descending))),
+        _ => None,
+    }
+}
+
+fn sort(order: &mut [usize], alerts: &[Alert], by: Order) {
+    let Some((column, descending)) = by else { return };
+    let compare = |a: &Alert, b: &Alert| match column {
+        Column::Cause => (&a.name, subject(a)).cmp(&(&b.name, subject(b))),
+        Column::Since => a.state_since().cmp(&b.state_since()),
+        Column::Notified => notified(a, false).cmp(&notified(b, false)),
+        Column::State => word(a).cmp(word(b)),
+    };
+    order.sort_by(|a, b| {
+        let ascending = compare(&alerts[*a], &alerts[*b]);
+        if descending { ascending.reverse() } else { ascending }
+    });
+}
+
+fn word(alert: &Alert) -> &'static str {
+    match (&alert.acknowledged_by, alert.silenced) {
+        (Some(_), _) if alert.state == AlertState::Firing => "acked",
+        (_, true) if alert.state == AlertState::Firing => "silenced",
+        _ => state_word(alert),
+    }
+}
+
+/// Causes first by how bad and how old they are, those that speak before those that are held, or as somebody ordered them; each is followed by what
+/// it explains.
+pub(super) fn arrange(reading: &Reading, cx: &Cx<'_>, history: bool, by: Order) -> Vec<Line> {
     let alerts = &reading.alerts;
     let shown = |a: &Alert| {
         (history || a.state != AlertState::Resolved) && cx.filter.accepts(a) && (!cx.faults_only || a.state == AlertState::Firing)
@@ -38,6 +106,7 @@ pub(super) fn arrange(reading: &Reading, cx: &Cx<'_>, history: bool) -> Vec<Line
         let a = &alerts[*i];
         (a.state, std::cmp::Reverse(a.severity), a.acknowledged_by.is_some(), a.cause.is_some(), a.active_at)
     });
+    sort(&mut order, alerts, by);
     let explained_by = |child: &Alert, parent: &Alert| {
         child.state != AlertState::Resolved
             && parent.state != AlertState::Resolved
@@ -107,10 +176,21 @@ impl Alerts {
         let names = room.min(name_width + longest(subject) + 4);
         let columns = [1, 1 + name_width + 2, 1 + names + 1, 1 + names + since_width + 3, 1 + names + since_width + notified_width + 5];
         let heading = canvas.style(Role::Heading);
-        canvas.text(columns[0], 0, name_width, "CAUSE", heading);
-        canvas.right(columns[2], 0, since_width, "SINCE", heading);
-        canvas.text(columns[3], 0, notified_width, "NOTIFIED", heading);
-        canvas.text(columns[4], 0, state_width, "STATE", heading);
+        let key = canvas.style(Role::Key);
+        let places = [(columns[0], name_width), (columns[2], since_width), (columns[3], notified_width), (columns[4], state_width)];
+        self.headings.clear();
+        for ((column, title, letter), (x, room)) in Column::ALL.into_iter().zip(places).filter(|(_, (_, room))| *room > 0) {
+            let arrow = match self.order {
+                Some((c, true)) if c == column => "▾",
+                Some((c, false)) if c == column => "▴",
+                _ => "",
+            };
+            let text = format!("{title}{arrow}");
+            let left = if column == Column::Since { x + room.saturating_sub(display_width(&text) as u16) } else { x };
+            canvas.text(left, 0, room.max(display_width(&text) as u16), &text, heading);
+            canvas.patch(left + title.find(letter).unwrap_or(0) as u16, 0, 1, 1, key);
+            self.headings.push((x, room, letter));
+        }
         let rows = usize::from(height.saturating_sub(1));
         self.page = rows;
         self.offset = window(self.position, self.offset, rows, self.lines.len());
@@ -145,13 +225,8 @@ impl Alerts {
                     row.right(columns[2], 0, since_width, &number::since(alert.state_since(), cx.now), text);
                     let dim = row.style(Role::Dim);
                     row.text(columns[3], 0, notified_width, &notified(alert, child.is_some()), dim);
-                    let word = match (&alert.acknowledged_by, alert.silenced) {
-                        (Some(_), _) if alert.state == AlertState::Firing => "acked",
-                        (_, true) if alert.state == AlertState::Firing => "silenced",
-                        _ => state_word(alert),
-                    };
                     let tone = row.style(tone);
-                    row.text(columns[4], 0, state_width, word, tone);
+                    row.text(columns[4], 0, state_width, word(alert), tone);
                     if position == self.position {
                         let style = row.style(Role::Selected);
                         row.patch(0, 0, width, 1, style);
@@ -231,7 +306,7 @@ mod tests {
             Line::Alert { index, child } => format!("{}{}", if child.is_some() { " " } else { "" }, reading.alerts[*index].name),
             Line::Note(..) => unreachable!("nothing fires"),
         };
-        arrange(&reading, &cx, false).iter().map(shown).collect()
+        arrange(&reading, &cx, false, None).iter().map(shown).collect()
     }
 
     #[test]

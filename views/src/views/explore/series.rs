@@ -26,7 +26,7 @@ pub(super) fn newest(series: &QuerySeries) -> Option<f64> {
 /// The value at the end of what was asked for, where there is one then.
 pub(super) fn current(series: &QuerySeries, end: Timestamp) -> Option<String> {
     let (at, value) = series.points.last()?;
-    if *at < end { None } else { series.last.clone().or_else(|| value.map(number::digits)) }
+    if *at < end { None } else { series.last.clone().or_else(|| value.map(number::significant)) }
 }
 
 pub(super) fn is_histogram(series: &QuerySeries) -> bool {

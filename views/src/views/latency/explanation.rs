@@ -5,7 +5,7 @@ use crate::look::Role;
 use crate::number;
 use crate::zone::Zone;
 use watchfire_model::Timestamp;
-use watchfire_model::reading::{ExplainQuery, Explanation};
+use watchfire_model::reading::{ExplainQuery, Explanation, Finding};
 
 /// Which spans are selected: `slower than 178ms, 01:22:12 to 01:37:07`.
 pub(super) fn in_words(question: &ExplainQuery, zone: Zone, now: Timestamp) -> String {
@@ -37,13 +37,18 @@ pub(super) fn findings(explanation: &Explanation, of: &str, scroll: &mut usize, 
     canvas.right(names + 12, 2, 7, "OTHERS", heading);
     let examples = explanation.example_traces.len().min(3) as u16;
     let rows = usize::from(height.saturating_sub(4 + examples + u16::from(examples > 0)));
-    *scroll = (*scroll).min(explanation.findings.len().saturating_sub(rows));
+    let findings = together(&explanation.findings);
+    *scroll = (*scroll).min(findings.len().saturating_sub(rows));
     let bar = width.saturating_sub(names + 22);
-    for (y, finding) in explanation.findings.iter().skip(*scroll).take(rows).enumerate() {
+    for (y, (finding, follows)) in findings.into_iter().skip(*scroll).take(rows).enumerate() {
         let y = y as u16 + 3;
         let strong = finding.score >= 0.5;
         let (role, tone) = if strong { (Role::Strong, Role::Unhealthy) } else { (Role::Text, Role::Dim) };
         let (style, dim) = (canvas.style(role), canvas.style(Role::Dim));
+        if follows {
+            canvas.text(1, y, names, &format!("  with {} {} {}", finding.attribute, finding.sign.text(), finding.value), dim);
+            continue;
+        }
         canvas.text(1, y, names, &format!("{} {} {}", finding.attribute, finding.sign.text(), finding.value), style);
         canvas.right(names + 2, y, 8, &number::percent_sign(Some(finding.share_selected)), style);
         canvas.right(names + 12, y, 7, &number::percent_sign(Some(finding.share_others)), dim);
@@ -55,5 +60,38 @@ pub(super) fn findings(explanation: &Explanation, of: &str, scroll: &mut usize, 
     for (i, id) in explanation.example_traces.iter().take(3).enumerate() {
         let y = height.saturating_sub(examples) + i as u16;
         canvas.pen(1, y).put("example  ", Role::Dim).put(id, Role::Accent);
+    }
+}
+
+/// Findings that as many spans have, selected and others, beneath the first of them: a host, its instance and its service are one finding with
+/// three names. Whether each only follows.
+fn together(findings: &[Finding]) -> Vec<(&Finding, bool)> {
+    let mut out: Vec<(&Finding, bool)> = Vec::with_capacity(findings.len());
+    for finding in findings {
+        let same = |f: &Finding| f.share_selected == finding.share_selected && f.share_others == finding.share_others;
+        match out.iter().rposition(|(f, _)| same(f)) {
+            Some(last) => out.insert(last + 1, (finding, true)),
+            None => out.push((finding, false)),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_always_comes_together_is_one_finding() {
+        let finding = |attribute: &str, selected: f64, others: f64| Finding {
+            attribute: attribute.to_owned(),
+            share_selected: selected,
+            share_others: others,
+            ..Finding::default()
+        };
+        let findings =
+            [finding("host", 0.3, 0.02), finding("method", 0.3, 0.1), finding("service", 0.3, 0.02), finding("instance", 0.3, 0.02)];
+        let shown: Vec<(&str, bool)> = together(&findings).iter().map(|(f, follows)| (f.attribute.as_str(), *follows)).collect();
+        assert_eq!(shown, [("host", false), ("service", true), ("instance", true), ("method", false)]);
     }
 }

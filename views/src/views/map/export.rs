@@ -65,7 +65,10 @@ fn mermaid(shown: &Shown) -> String {
     }
     for (edge, (a, b)) in shown.edges.iter().zip(&shown.pairs) {
         let line = if edge.observed && edge.declared { "-->" } else { "-.->" };
-        let _ = writeln!(out, "  n{a} {line}|\"{}{}\"| n{b}", label(&figures(edge)), breaker(edge));
+        let text = format!("{}{}", label(&figures(edge)), breaker(edge));
+        // Mermaid takes no label without text.
+        let text = if text.is_empty() { text } else { format!("|\"{}\"|", text.trim_start()) };
+        let _ = writeln!(out, "  n{a} {line}{text} n{b}");
     }
     for (state, colour) in COLOURS {
         let _ = writeln!(out, "  classDef {} stroke:{colour}", state.word());
@@ -188,6 +191,7 @@ mod tests {
         };
         let shown = Shown::of(&map, &Cut::default());
         assert!(mermaid(&shown).contains("a#quot;];evil"));
+        assert!(mermaid(&shown).contains("\n  n0 -.-> n1\n"), "{}", mermaid(&shown));
         assert!(dot(&shown).contains("\"a\\\"];evil\""));
         assert!(svg(&shown).contains("&lt;script&gt;&amp;␛"));
         assert!(text(&shown).contains("-> <script>&␛"));

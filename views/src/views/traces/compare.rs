@@ -1,5 +1,6 @@
-//! Two traces side by side: which operations took longer, came more often, fail or are missing.
+//! Two traces side by side: which operations took longer, came more often, fail or are missing, and which attributes differ.
 
+use super::differences::{self, Difference, Said};
 use crate::action::Action;
 use crate::canvas::Canvas;
 use crate::look::Role;
@@ -24,6 +25,7 @@ struct Side {
     began: f64,
     seconds: f64,
     root: String,
+    said: Said,
 }
 
 pub(super) struct Compare {
@@ -32,6 +34,7 @@ pub(super) struct Compare {
     /// The right one was open; it is what one goes back to.
     pub(super) within: bool,
     sides: [Option<Side>; 2],
+    differences: Vec<Difference>,
     scroll: usize,
     /// Rows, and how many end on screen.
     rows: (usize, usize),
@@ -42,7 +45,7 @@ const FIGURES: [(&str, u16); 5] = [("SPANS A", 9), ("SPANS B", 9), ("TIME A", 8)
 
 impl Compare {
     pub(super) fn of(left: String, right: String, within: bool) -> Compare {
-        Compare { left, right, within, sides: [None, None], scroll: 0, rows: (0, 0) }
+        Compare { left, right, within, sides: [None, None], differences: Vec::new(), scroll: 0, rows: (0, 0) }
     }
 
     /// The trace still to be read.
@@ -72,7 +75,10 @@ impl Compare {
         let end = trace.spans.iter().map(|s| s.start + s.duration_seconds).fold(f64::NEG_INFINITY, f64::max);
         let root = trace.spans.iter().min_by(|a, b| a.start.total_cmp(&b.start).then(b.duration_seconds.total_cmp(&a.duration_seconds)));
         let root = root.map_or_else(String::new, |s| format!("{} {}", s.service, s.name));
-        self.sides[side] = Some(Side { totals, began, seconds: (end - began).max(0.0), root });
+        self.sides[side] = Some(Side { totals, began, seconds: (end - began).max(0.0), root, said: Said::by(trace) });
+        if let [Some(a), Some(b)] = &self.sides {
+            self.differences = differences::between(&a.said, &b.said);
+        }
     }
 
     /// Whether the key was one that moves.
@@ -112,7 +118,11 @@ impl Compare {
         let (heading, text) = (canvas.style(Role::Heading), canvas.style(Role::Text));
         canvas.text(1, 3, names, "OPERATION", heading);
         figures(canvas, 3, names, &FIGURES.map(|(title, _)| (title.to_owned(), Role::Heading)));
-        let visible = usize::from(canvas.height().saturating_sub(4));
+        // What the operations leave, and a third of the screen at least.
+        let height = canvas.height();
+        let spare = height.saturating_sub(5 + rows.len().min(1000) as u16).max(height / 3);
+        let below = if self.differences.is_empty() || height < 14 { 0 } else { spare.min(self.differences.len().min(1000) as u16 + 1) };
+        let visible = usize::from(height.saturating_sub(4 + below + u16::from(below > 0)));
         self.scroll = self.scroll.min(rows.len().saturating_sub(visible));
         self.rows = (rows.len(), (self.scroll + visible).min(rows.len()));
         let longer = a.seconds.max(b.seconds);
@@ -126,6 +136,9 @@ impl Compare {
             let more = if same { "same".to_owned() } else { format!("{sign}{}", number::latency(more)) };
             let more = (more, if worse { Role::Unhealthy } else { Role::Text });
             figures(canvas, y, names, &[count(a), count(b), time(a), time(b), more]);
+        }
+        if below > 0 {
+            differences::draw(&self.differences, &mut canvas.part(0, height - below, width, below));
         }
     }
 }

@@ -1,0 +1,94 @@
+//! The order of the series: by name as they come, or by a column.
+
+use super::series::{newest, title};
+use crate::action::Action;
+use crate::canvas::{Canvas, display_width};
+use crate::look::Role;
+use watchfire_model::reading::QuerySeries;
+
+/// Title and letter of the columns, from the left.
+pub(super) const COLUMNS: [(&str, char); 4] = [("SERIES", 'S'), ("MIN", 'I'), ("MAX", 'X'), ("NOW", 'N')];
+
+/// Column and whether it descends; `None` is as they come.
+pub(super) type Order = Option<(usize, bool)>;
+
+/// Numbers begin with the largest, names with the first.
+fn begins_descending(column: usize) -> bool {
+    column > 0
+}
+
+/// The same letter again turns the order round, a third time ends it.
+pub(super) fn by_letter(order: Order, letter: char) -> Option<Order> {
+    let column = COLUMNS.iter().position(|(_, l)| *l == letter)?;
+    let first = begins_descending(column);
+    Some(match order {
+        Some((c, d)) if c == column && d == first => Some((column, !first)),
+        Some((c, _)) if c == column => None,
+        _ => Some((column, first)),
+    })
+}
+
+/// The keys that walk through the columns and turn the order round.
+pub(super) fn by_action(order: Order, action: Action) -> Option<Order> {
+    match action {
+        Action::SortNext => {
+            let next = order.map_or(0, |(column, _)| column + 1);
+            Some((next < COLUMNS.len()).then(|| (next, begins_descending(next))))
+        }
+        Action::SortReverse => Some(order.map(|(column, descending)| (column, !descending))),
+        _ => None,
+    }
+}
+
+/// What has no number comes last in both directions.
+pub(super) fn sort(series: &mut Vec<&QuerySeries>, order: Order) {
+    let Some((column, descending)) = order else { return };
+    if column == 0 {
+        series.sort_by_cached_key(|s| title(s));
+        if descending {
+            series.reverse();
+        }
+        return;
+    }
+    let number = |s: &QuerySeries| {
+        let known = s.points.iter().filter_map(|(_, v)| *v).filter(|v| !v.is_nan());
+        match column {
+            1 => known.reduce(f64::min),
+            2 => known.reduce(f64::max),
+            _ => newest(s).filter(|v| !v.is_nan()),
+        }
+    };
+    let mut keyed: Vec<(Option<f64>, &QuerySeries)> = series.iter().map(|s| (number(s), *s)).collect();
+    keyed.sort_by(|(a, _), (b, _)| match (a, b) {
+        (Some(a), Some(b)) if descending => b.total_cmp(a),
+        (Some(a), Some(b)) => a.total_cmp(b),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    });
+    *series = keyed.into_iter().map(|(_, s)| s).collect();
+}
+
+/// Names at the left, figures of nine columns at the right.
+pub(super) fn headings(order: Order, canvas: &mut Canvas<'_>) {
+    let (heading, key, width) = (canvas.style(Role::Heading), canvas.style(Role::Key), canvas.width());
+    for (i, (name, letter)) in COLUMNS.iter().enumerate() {
+        let arrow = match order {
+            Some((column, descending)) if column == i => {
+                if descending {
+                    "▾"
+                } else {
+                    "▴"
+                }
+            }
+            _ => "",
+        };
+        let title = format!("{name}{arrow}");
+        let left = match i {
+            0 => 3,
+            i => width.saturating_sub(31) + (i as u16 - 1) * 10 + 9 - display_width(&title) as u16,
+        };
+        canvas.text(left, 0, 9, &title, heading);
+        if let Some(offset) = name.find(*letter) {
+            canvas.patch(left + offset as u16, 0, 1, 1, key);
+        }
+    }
+}
