@@ -92,7 +92,7 @@ mod tests {
             ("(a / b > 2 * 10) and on() (c > 1)", "a / b", ">", 20.0, "2 * 10"),
             ("(((a > -1)))", "a", ">", -1.0, "-1"),
             ("a > 0.05 and b > 10", "a", ">", 0.05, "0.05"),
-            ("ä{x=\"> 7\"} > (3)", "ä{x=\"> 7\"}", ">", 3.0, "(3)"),
+            ("a{x=\"ä > 7\"} > (3)", "a{x=\"ä > 7\"}", ">", 3.0, "(3)"),
         ] {
             let found = Comparison::of(&Query::parse(text).expect("parses")).expect("compares");
             assert_eq!((found.left_text.as_str(), found.operator, found.threshold), (left, op, threshold), "{text}");

@@ -181,7 +181,7 @@ fn errors(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>
         let (mut calm, mut worse): (Option<f64>, Option<f64>) = (None, None);
         for (index, value) in column.iter().enumerate() {
             let Some(share) = *value else { continue };
-            if worse.is_some_and(|from| share <= back(from)) {
+            if worse.is_some_and(|from| share <= near(from)) {
                 (calm, worse) = (Some(share), None);
             }
             match calm {
@@ -205,13 +205,13 @@ fn errors(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>
 }
 
 /// Near enough to where a share came from.
-fn back(from: f64) -> f64 {
+fn near(from: f64) -> f64 {
     (ERROR_SHARE / 2.0).max(from * (1.0 + WORSE) / 2.0)
 }
 
 /// The highest share until it is back.
 fn peak(column: &[Option<f64>], from: f64) -> f64 {
-    column.iter().flatten().take_while(|share| **share > back(from)).fold(0.0, |a, b| a.max(*b))
+    column.iter().flatten().take_while(|share| **share > near(from)).fold(0.0, |a, b| a.max(*b))
 }
 
 fn percent(share: f64) -> String {

@@ -64,3 +64,42 @@ fn the_wheel_scrolls_help_and_walks_through_the_palette() {
     screen.keys("g").shows("in Services").keys("x").hides("in Services");
     screen.keys("<c-p>").event(mouse(MouseEventKind::ScrollDown, 9, 9)).keys("<enter>").shows("nodes");
 }
+
+/// What is most, newest or first is a letter or a click on its heading away in the lists that are no plain tables, too.
+#[test]
+fn alerts_and_series_are_ordered_by_letter_key_and_click() {
+    let mut screen = Screen::incident();
+    let causes = |screen: &mut Screen| -> Vec<String> {
+        let text = screen.text();
+        let names = ["SocialErrorRateHigh", "DiskFilling", "TrafficUnusual"];
+        text.lines().filter_map(|line| names.into_iter().find(|name| line.contains(name))).map(str::to_owned).collect()
+    };
+    let worst = causes(screen.keys("8"));
+    assert_eq!(worst, ["SocialErrorRateHigh", "DiskFilling", "TrafficUnusual"]);
+    screen.keys("I").shows("SINCE▾");
+    assert_eq!(causes(&mut screen), ["TrafficUnusual", "SocialErrorRateHigh", "DiskFilling"]);
+    screen.keys("I").shows("SINCE▴");
+    assert_eq!(causes(&mut screen), ["DiskFilling", "SocialErrorRateHigh", "TrafficUnusual"]);
+    // What a cause explains stays beneath it.
+    let text = screen.text();
+    let line = |name: &str| text.lines().position(|l| l.contains(name)).unwrap_or_else(|| panic!("{name}:\n{text}"));
+    assert!(line("ContentSlow") > line("SocialErrorRateHigh") && line("ContentSlow") < line("TrafficUnusual"), "{text}");
+    screen.keys("I").hides("SINCE▴").event(click(2, 2)).shows("CAUSE▴").keys("<c-r>").shows("CAUSE▾").keys("<c-o>").shows("SINCE▾");
+    assert_eq!(causes(screen.keys("III")).len(), 3);
+
+    let mut screen = Screen::incident();
+    let series = |screen: &mut Screen| -> Vec<String> {
+        let text = screen.text();
+        text.lines().filter(|l| l.starts_with(" █")).filter_map(|l| l.split("service=").nth(1)).filter_map(|l| l.split_whitespace().next()).map(str::to_owned).collect()
+    };
+    screen.keys("0ix<enter>").shows("SERIES");
+    let come = series(&mut screen);
+    let by_now = series(screen.keys("N").shows("NOW▾"));
+    let mut turned = series(screen.keys("N").shows("NOW▴"));
+    turned.reverse();
+    assert!(by_now == turned && by_now.len() == come.len() && by_now.len() > 1, "{by_now:?} {turned:?}");
+    assert_eq!(series(screen.keys("N").hides("NOW▴")), come);
+    // Help promises it only where it works.
+    Screen::incident().keys("0?").shows("⇧ letter");
+    Screen::incident().keys("4?").hides("⇧ letter");
+}

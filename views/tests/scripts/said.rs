@@ -182,3 +182,13 @@ fn an_objective_pages_only_while_it_still_burns() {
         assert_eq!(screen.text().contains("of 3.36 page"), pages, "{burn}");
     }
 }
+
+/// Whoever takes over sees what somebody is at already.
+#[test]
+fn the_header_says_how_many_alerts_are_silenced_or_acknowledged() {
+    let mut screen = Screen::incident();
+    let Ok(Reading::Status(mut status)) = answer(&Request::Status, Situation::Incident) else { panic!("status") };
+    (status.silenced, status.acknowledged) = (1, 2);
+    screen.app.receive(&Request::Status, Ok(Reading::Status(status)));
+    assert!(screen.app.frame_text(120, 40).contains("3 warning (2 explained) (1 silenced) (2 acked)"), "{}", screen.app.frame_text(120, 40));
+}

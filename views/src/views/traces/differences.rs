@@ -1,6 +1,6 @@
 //! Which attributes two traces differ in, operation by operation.
 
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, display_width};
 use crate::look::Role;
 use std::collections::{BTreeMap, BTreeSet};
 use watchfire_model::reading::Trace;
@@ -90,28 +90,27 @@ fn is_one_of_a_kind(attribute: &str) -> bool {
 pub(super) fn draw(differences: &[Difference], canvas: &mut Canvas<'_>) {
     let (width, rows) = (canvas.width(), usize::from(canvas.height().saturating_sub(1)));
     let heading = canvas.style(Role::Heading);
-    let names = (width / 3).clamp(16, 44);
-    canvas.text(1, 0, names, "ATTRIBUTE THAT DIFFERS", heading);
-    canvas.pen(names + 2, 0).put("A → B", Role::Heading).gap(3).put("WHERE", Role::Heading);
     let kept = if differences.len() > rows { rows.saturating_sub(1) } else { rows };
+    let shown = |value: &str| if value.is_empty() { "not set".to_owned() } else { value.chars().take(30).collect::<String>() };
+    let change = |d: &Difference| display_width(&shown(&d.values[0])) + display_width(&shown(&d.values[1])) + 3;
+    let longest = |length: &dyn Fn(&Difference) -> usize| differences.iter().take(kept).map(length).max().unwrap_or(0) as u16;
+    let names = longest(&|d| display_width(&d.attribute)).max(22).min(width * 2 / 5);
+    let places = names + 3 + longest(&change).max(5).min(width / 3) + 2;
+    canvas.text(1, 0, names, "ATTRIBUTE THAT DIFFERS", heading);
+    canvas.text(names + 3, 0, 5, "A → B", heading);
+    canvas.text(places, 0, 5, "WHERE", heading);
     for (y, difference) in differences.iter().take(kept).enumerate() {
         let y = y as u16 + 1;
         let text = canvas.style(Role::Text);
         canvas.name(1, y, names, &difference.attribute, text);
         let [a, b] = &difference.values;
-        let shown = |value: &str| if value.is_empty() { "not set".to_owned() } else { value.chars().take(30).collect() };
         let more = match difference.places.len() {
             1 => String::new(),
             n => format!(" and {} more", n - 1),
         };
-        canvas
-            .pen(names + 2, y)
-            .put(&shown(a), Role::Text)
-            .put(" → ", Role::Dim)
-            .put(&shown(b), Role::Accent)
-            .gap(3)
-            .put(&difference.places[0], Role::Dim)
-            .put(&more, Role::Dim);
+        let mut values = canvas.part(names + 3, y, places.saturating_sub(names + 5), 1);
+        values.pen(0, 0).put(&shown(a), Role::Text).put(" → ", Role::Dim).put(&shown(b), Role::Accent);
+        canvas.pen(places, y).put(&difference.places[0], Role::Dim).put(&more, Role::Dim);
     }
     if kept < differences.len() {
         let more = format!("{} more in a larger window", differences.len() - kept);
