@@ -3,11 +3,12 @@
 use crate::door;
 use crate::wire;
 use anyhow::{Context as _, ensure};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use reqwest::StatusCode;
 use reqwest::header::{self, HeaderValue};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use watchfire_config::tls_refusal;
 use watchfire_fetch::{TlsSettings, client_config};
@@ -16,17 +17,25 @@ use watchfire_model::{Timestamp, causes};
 
 /// A [`Source`] over `http://host:port`, `https://host:port` or `unix:/path`. Blocking calls: used from reader threads, never from the event loop.
 pub struct RemoteSource {
-    /// What requests are addressed to.
-    base: String,
-    /// How people know it.
-    name: String,
-    token: Option<String>,
-    client: reqwest::Client,
+    credentials: Credentials,
+    line: RwLock<Arc<Line>>,
+    /// Where the doors of this user are, when nobody named one of them: a restart opens another.
+    doors: Option<PathBuf>,
     runtime: tokio::runtime::Handle,
     /// The newest status, and since when the other side has been gone: what is on screen freezes instead of vanishing.
     last: Mutex<Option<Status>>,
     /// The newest large answers: one that has not changed is not sent again.
     held: Mutex<VecDeque<Held>>,
+}
+
+/// Who is asked.
+struct Line {
+    address: String,
+    /// What requests are addressed to.
+    base: String,
+    /// How people know it.
+    name: String,
+    client: reqwest::Client,
 }
 
 /// An answer, and what the other side calls it.
@@ -76,10 +85,44 @@ impl RemoteSource {
     /// # Errors
     /// When the address is none, or the certificates cannot be read.
     pub fn of_environment(address: &str, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Self> {
-        Self::new(address, Credentials::of_environment(), runtime.handle().clone())
+        let credentials = Credentials::of_environment();
+        Ok(RemoteSource {
+            line: RwLock::new(Arc::new(Line::to(address, &credentials)?)),
+            credentials,
+            doors: None,
+            runtime: runtime.handle().clone(),
+            last: Mutex::new(None),
+            held: Mutex::default(),
+        })
     }
 
-    fn new(address: &str, credentials: Credentials, runtime: tokio::runtime::Handle) -> anyhow::Result<Self> {
+    /// Whoever this user starts in place of an instance that ended is asked from then on.
+    #[must_use]
+    pub fn through_doors_in(self, directory: PathBuf) -> Self {
+        RemoteSource { doors: Some(directory), ..self }
+    }
+
+    fn line(&self) -> Arc<Line> {
+        self.line.read().clone()
+    }
+
+    /// Turns to the only instance that this user runs now, if it is another one than before.
+    fn turn_to_another(&self) -> bool {
+        let Some(directory) = &self.doors else { return false };
+        let [door] = &door::open_doors(directory)[..] else { return false };
+        let address = format!("unix:{}", door.display());
+        if address == self.line().address {
+            return false;
+        }
+        let Ok(line) = Line::to(&address, &self.credentials) else { return false };
+        *self.line.write() = Arc::new(line);
+        self.held.lock().clear();
+        true
+    }
+}
+
+impl Line {
+    fn to(address: &str, credentials: &Credentials) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder()
             .connect_timeout(TIMEOUT)
             .read_timeout(TIMEOUT)
@@ -100,25 +143,19 @@ impl RemoteSource {
                 (client, base.clone(), base)
             }
         };
-        let tls = client_config(&TlsSettings { ca_file: credentials.ca, ..TlsSettings::default() }).context("WATCHFIRE_CA")?;
-        Ok(RemoteSource {
-            base,
-            name,
-            token: credentials.token,
-            client: client.tls_backend_preconfigured(tls).build()?,
-            runtime,
-            last: Mutex::new(None),
-            held: Mutex::default(),
-        })
+        let tls = client_config(&TlsSettings { ca_file: credentials.ca.clone(), ..TlsSettings::default() }).context("WATCHFIRE_CA")?;
+        Ok(Line { address: address.to_owned(), base, name, client: client.tls_backend_preconfigured(tls).build()? })
     }
+}
 
+impl RemoteSource {
     /// How people know it: a URL, or the process behind a socket.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> String {
+        self.line().name.clone()
     }
 
     fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, ReadError> {
-        let request = match &self.token {
+        let request = match &self.credentials.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
@@ -144,7 +181,7 @@ impl RemoteSource {
             if status.is_success() {
                 return Ok(Answer { body: Some(body), tag });
             }
-            Err(refusal(&self.name, status, self.token.is_some(), &body))
+            Err(refusal(&self.name(), status, self.credentials.token.is_some(), &body))
         })
     }
 
@@ -154,7 +191,7 @@ impl RemoteSource {
             ReadError::Disconnected(_) => {
                 anyhow::anyhow!(
                     "{error}\nis watchfire running at {}? start one with `watchfire run --headless`, or name another",
-                    self.name
+                    self.name()
                 )
             }
             other => other.into(),
@@ -170,7 +207,8 @@ impl RemoteSource {
     }
 
     fn fetch(&self, path_and_query: &str, known: Option<HeaderValue>) -> Result<Answer, ReadError> {
-        let mut request = self.client.get(format!("{}{path_and_query}", self.base));
+        let line = self.line();
+        let mut request = line.client.get(format!("{}{path_and_query}", line.base));
         if let Some(known) = known {
             request = request.header(header::IF_NONE_MATCH, known);
         }
@@ -193,7 +231,10 @@ fn no_answer(error: &reqwest::Error) -> ReadError {
 
 impl Source for RemoteSource {
     fn read(&self, request: &Request, at: Option<Timestamp>) -> Result<Reading, ReadError> {
-        let answer = self.ask(request, at);
+        let mut answer = self.ask(request, at);
+        if matches!(answer, Err(ReadError::Disconnected(_))) && self.turn_to_another() {
+            answer = self.ask(request, at);
+        }
         if *request != Request::Status || at.is_some() {
             return answer;
         }
@@ -232,7 +273,7 @@ impl RemoteSource {
         };
         let mut reading = wire::from_json(request, &body).map_err(|e| self.mismatch(&e.to_string()))?;
         if let Reading::Status(status) = &mut reading {
-            status.source = Some(self.name.clone());
+            status.source = Some(self.name());
         }
         let mut held = self.held.lock();
         held.retain(|h| h.asked != asked);
@@ -255,7 +296,7 @@ impl RemoteSource {
             .unwrap_or_else(|| "something else".to_owned());
         ReadError::BadRequest(format!(
             "{} does not speak this version of watchfire: there {there}, here {}; attach with the watchfire it was started from: {why}",
-            self.name,
+            self.name(),
             env!("CARGO_PKG_VERSION")
         ))
     }
@@ -268,7 +309,8 @@ impl CommandSink for RemoteSource {
             Command::Acknowledge { .. } => "acknowledgements",
             Command::PinTrace { .. } | Command::ReloadRules => "commands",
         };
-        let answer = self.send(self.client.post(format!("{}{}{path}", self.base, wire::PREFIX)).json(command))?;
+        let line = self.line();
+        let answer = self.send(line.client.post(format!("{}{}{path}", line.base, wire::PREFIX)).json(command))?;
         Ok(said(&answer.body.unwrap_or_default()))
     }
 }

@@ -1,6 +1,6 @@
 //! The terminal as a borrowed thing: taken in raw mode, given back on every way out, a panic and a dead other end included.
 
-use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
+use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste};
 use crossterm::style::ResetColor;
 use crossterm::terminal::{EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{cursor, execute};
@@ -70,13 +70,18 @@ impl Drop for TerminalGuard {
     }
 }
 
+/// Buttons, the wheel, and moves while a button is down. What the library would ask for reports every move of the mouse, which a slow line
+/// carries for nothing.
+const BUTTONS: &[u8] = b"\x1b[?1000h\x1b[?1002h\x1b[?1006h";
+
 fn enter() -> io::Result<()> {
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::SeqCst);
     let mut out = io::stdout();
     execute!(out, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
     if MOUSE.load(Ordering::SeqCst) {
-        execute!(out, EnableMouseCapture)?;
+        out.write_all(BUTTONS)?;
+        out.flush()?;
     }
     Ok(())
 }

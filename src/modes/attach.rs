@@ -25,11 +25,14 @@ const DEFAULT: &str = "http://127.0.0.1:9499";
 pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
     let environment = environment();
-    let address = match &args.url {
-        Some(url) => url.clone(),
-        None => own_instance(&door::directory(&environment))?,
+    let remote = match &args.url {
+        Some(url) => RemoteSource::of_environment(url, &runtime)?,
+        None => {
+            let doors = door::directory(&environment);
+            RemoteSource::of_environment(&own_instance(&doors)?, &runtime)?.through_doors_in(doors)
+        }
     };
-    let remote = Arc::new(RemoteSource::of_environment(&address, &runtime)?);
+    let remote = Arc::new(remote);
     remote.read(&Request::Status, None).map_err(|e| remote.advise(e).context(format!("cannot attach to {}", remote.name())))?;
     // A broken configuration is the other side's business; here it only costs the looks.
     let ui = Config::load(None, environment.clone(), []).map_or_else(|_| Ui::default(), |loaded| loaded.config.ui);

@@ -89,6 +89,13 @@ fn the_same_user_attaches_without_an_address() {
     let mut screen =
         Screen::start_program(100, 30, env!("CARGO_BIN_EXE_watchfire"), &["attach", "--theme", "dark"], &[("XDG_RUNTIME_DIR", runtime)]);
     screen.until("the instance behind the socket", |s| s.contains("pid ") && s.contains("nothing received yet"));
+    // Nobody named an instance, so whatever this user starts in its place is the one to show, though its socket is another.
+    assert_eq!(watchfire.stop("KILL"), None);
+    screen.until("that it is gone", |s| s.contains("disconnected") && s.contains("frozen at"));
+    screen.keys("3");
+    screen.until("why a view is empty", |s| s.contains("disconnected before this was read"));
+    let watchfire = Watchfire::start_in(home.path(), &["--config", token.to_str().expect("text")]);
+    screen.until("the next instance", |s| s.contains("live") && !s.contains("disconnected") && s.contains("no traces yet"));
     screen.keys(":q\r");
     assert_eq!(screen.end(), (0, true));
     assert_eq!(watchfire.stop("TERM"), Some(0));

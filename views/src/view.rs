@@ -124,6 +124,12 @@ pub(crate) trait View {
         false
     }
 
+    /// The button that went down at the last click was let go here.
+    fn release(&mut self, x: u16, y: u16, cx: &Cx<'_>) -> bool {
+        let _ = (x, y, cx);
+        false
+    }
+
     fn answer(&mut self, topic: &'static str, text: &str, cx: &Cx<'_>, out: &mut Out) {
         let _ = (topic, text, cx, out);
     }
@@ -192,8 +198,12 @@ pub(crate) fn blank(canvas: &mut Canvas<'_>, cx: &Cx<'_>, kind: Kind, none: &str
             canvas.text(x, y + 1, width, "watchfire keeps asking; F5 asks now", dim);
         }
         (None, None) => {
-            let dim = canvas.style(Role::Dim);
-            canvas.text(x, y, width, "reading …", dim);
+            let lost = cx.readings.status().is_some_and(|s| s.disconnected_since.is_some());
+            let text = if lost { "disconnected before this was read; it comes when the other side does" } else { "reading …" };
+            let style = canvas.style(if lost { Role::Unknown } else { Role::Dim });
+            for (i, line) in crate::canvas::wrap(text, width, 3).iter().enumerate() {
+                canvas.text(x, y + i as u16, width, line, style);
+            }
         }
         _ => {
             let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));

@@ -137,6 +137,12 @@ impl App {
             (_, MouseEventKind::ScrollUp) => Action::Up,
             (_, MouseEventKind::ScrollDown) => Action::Down,
             (Mode::Normal, MouseEventKind::Down(MouseButton::Left)) => return self.click(mouse.column, mouse.row),
+            (Mode::Normal, MouseEventKind::Up(MouseButton::Left)) => {
+                let cx = cx(&self.readings, &self.settings, &self.place, self.when());
+                let y = mouse.row.saturating_sub(self.body.y);
+                self.dirty |= self.views[self.place.view as usize].release(mouse.column, y, &cx);
+                return Vec::new();
+            }
             _ => return Vec::new(),
         };
         self.dirty = true;

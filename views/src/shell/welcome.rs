@@ -19,6 +19,9 @@ pub(crate) fn welcome(canvas: &mut Canvas<'_>, status: Option<&Status>) {
     let none = Status::default();
     let status = status.unwrap_or(&none);
     let listening = &status.listening;
+    if canvas.width() < WIDE {
+        return narrow(canvas, status);
+    }
     let mut y = 1;
     let mut pen = canvas.pen(3, y);
     match (&listening.otlp_grpc, &listening.otlp_http) {
@@ -36,9 +39,8 @@ pub(crate) fn welcome(canvas: &mut Canvas<'_>, status: Option<&Status>) {
         }
     }
     y += 2;
-    let endpoint = listening.otlp_http.as_deref().or(listening.otlp_grpc.as_deref()).unwrap_or("127.0.0.1:4318");
-    let protocol = if listening.otlp_http.is_none() && listening.otlp_grpc.is_some() { " OTEL_EXPORTER_OTLP_PROTOCOL=grpc" } else { "" };
-    let export = format!("export OTEL_EXPORTER_OTLP_ENDPOINT=http://{endpoint}{protocol}");
+    let (endpoint, protocol) = exported(status);
+    let export = format!("export OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}{protocol}");
     let rows: [(&str, String); 5] = [
         ("from an SDK", export),
         ("from a collector", "y copies the exporter block".to_owned()),
@@ -66,6 +68,37 @@ pub(crate) fn welcome(canvas: &mut Canvas<'_>, status: Option<&Status>) {
         for (i, line) in exporter_snippet(listening.otlp_grpc.as_deref()).lines().enumerate() {
             canvas.text(5, y + 1 + i as u16, 70, line, text);
         }
+    }
+}
+
+/// Below this the columns of the wide one would be cut.
+const WIDE: u16 = 78;
+
+/// Where an SDK sends, and which protocol it has to be told to speak.
+fn exported(status: &Status) -> (String, &'static str) {
+    let (grpc, http) = (status.listening.otlp_grpc.as_deref(), status.listening.otlp_http.as_deref());
+    let endpoint = http.or(grpc).unwrap_or("127.0.0.1:4318");
+    let protocol = if http.is_none() && grpc.is_some() { " OTEL_EXPORTER_OTLP_PROTOCOL=grpc" } else { "" };
+    (format!("http://{endpoint}"), protocol)
+}
+
+/// The same in whole words where there is little room, what most need first.
+fn narrow(canvas: &mut Canvas<'_>, status: &Status) {
+    let (grpc, http) = (status.listening.otlp_grpc.as_deref(), status.listening.otlp_http.as_deref());
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    if (grpc, http) == (None, None) {
+        lines.push(("", "No OTLP receiver listens: start with".to_owned()));
+        lines.push(("", "  --otlp-grpc or --otlp-http".to_owned()));
+    } else {
+        let (endpoint, protocol) = exported(status);
+        lines.push(("set ", "OTEL_EXPORTER_OTLP_ENDPOINT to".to_owned()));
+        lines.push(("", format!("  {endpoint}{protocol}")));
+    }
+    lines.extend(grpc.map(|grpc| ("gRPC  ", grpc.to_owned())));
+    lines.extend([("", "watchfire --scrape URL".to_owned()), ("", "watchfire --probe URL".to_owned()), ("", "watchfire demo".to_owned())]);
+    lines.extend(status.notification_paths.iter().filter(|(_, works, _)| !works).map(|(path, _, why)| ("▲ ", format!("{path} {why}"))));
+    for (y, (what, line)) in lines.iter().enumerate().take(usize::from(canvas.height())) {
+        canvas.pen(1, y as u16).put(what, Role::Dim).put(line, Role::Text);
     }
 }
 

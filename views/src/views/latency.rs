@@ -3,6 +3,7 @@
 mod distribution;
 mod explanation;
 mod heatmap;
+mod marked;
 
 use crate::action::Action;
 use crate::canvas::Canvas;
@@ -15,6 +16,7 @@ use crate::view::{Ask, Cx, Out, View, blank};
 use crate::views::ViewId;
 use distribution::{histogram, percentile_lines};
 use heatmap::{bands, occupied, worst};
+use marked::Marked;
 use std::time::Duration;
 use watchfire_model::Request;
 use watchfire_model::reading::{ExplainQuery, Latency as Reading, LatencyQuery};
@@ -38,6 +40,10 @@ pub(crate) struct Latency {
     /// The cursor was moved; else it stands at what is slowest.
     moved: bool,
     anchor: Option<(usize, usize)>,
+    /// The times that cursor and anchor stand at: columns move on beneath them.
+    marked: Marked,
+    /// Where the mouse button went down.
+    pressed: Option<(usize, usize)>,
     question: Option<ExplainQuery>,
     scroll: usize,
     /// Lines of the heatmap in the last frame.
@@ -63,6 +69,8 @@ impl Default for Latency {
             cursor: (0, 0),
             moved: false,
             anchor: None,
+            marked: Marked::default(),
+            pressed: None,
             question: None,
             scroll: 0,
             lines: 0,
@@ -161,6 +169,7 @@ impl View for Latency {
 
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let Some(reading) = cx.readings.latency() else { return false };
+        self.follow(reading);
         let (columns, rows) = (reading.columns.len().max(1), reading.bounds.len().max(1));
         if let Some(question) = &self.question {
             match action {
@@ -235,15 +244,29 @@ impl View for Latency {
         } else if self.mode == Mode::Heatmap && !matches!(action, Action::Explain | Action::Errors | Action::Open) {
             self.moved = true;
         }
+        self.mark(reading);
         true
     }
 
     fn click(&mut self, x: u16, y: u16, cx: &Cx<'_>, _: &mut Out) -> bool {
         let Some(reading) = cx.readings.latency().filter(|_| self.mode == Mode::Heatmap && self.question.is_none()) else { return false };
-        let lines = bands(occupied(reading), usize::from(self.lines));
-        let Some((row, _)) = usize::from(y).checked_sub(1).and_then(|y| lines.get(y)).filter(|_| x > AXIS) else { return false };
+        let Some(cell) = self.cell(x, y, reading) else { return false };
         self.moved = true;
-        self.cursor = (usize::from(x - AXIS - 1).min(reading.columns.len().saturating_sub(1)), *row);
+        self.cursor = cell;
+        self.pressed = Some(cell);
+        self.mark(reading);
+        true
+    }
+
+    /// From where the button went down to where it is let go: the region.
+    fn release(&mut self, x: u16, y: u16, cx: &Cx<'_>) -> bool {
+        let Some(reading) = cx.readings.latency().filter(|_| self.mode == Mode::Heatmap && self.question.is_none()) else { return false };
+        let (Some(from), Some(to)) = (self.pressed.take(), self.cell(x, y, reading)) else { return false };
+        if from == to {
+            return false;
+        }
+        (self.anchor, self.cursor) = (Some(from), to);
+        self.mark(reading);
         true
     }
 
@@ -338,6 +361,7 @@ impl View for Latency {
                 "] looks back further, i chooses another service",
             );
         }
+        self.follow(reading);
         if !self.moved && !reading.columns.is_empty() {
             self.cursor = worst(reading);
         }
@@ -363,6 +387,25 @@ impl View for Latency {
 }
 
 impl Latency {
+    /// The cell of the heatmap at a place of the body.
+    fn cell(&self, x: u16, y: u16, reading: &Reading) -> Option<(usize, usize)> {
+        let lines = bands(occupied(reading), usize::from(self.lines));
+        let (row, _) = usize::from(y).checked_sub(1).and_then(|y| lines.get(y)).filter(|_| x > AXIS)?;
+        Some((usize::from(x - AXIS - 1).min(reading.columns.len().saturating_sub(1)), *row))
+    }
+
+    /// Brings cursor and anchor to where their times are now.
+    fn follow(&mut self, reading: &Reading) {
+        if !self.marked.is_of(reading) {
+            self.marked.place(reading, &mut self.cursor, self.anchor.as_mut());
+            self.mark(reading);
+        }
+    }
+
+    fn mark(&mut self, reading: &Reading) {
+        self.marked = Marked::at(reading, self.cursor, self.anchor);
+    }
+
     fn title(&self, reading: &Reading, canvas: &mut Canvas<'_>) {
         let mut pen = canvas.pen(1, 0);
         pen.put(self.service.as_deref().unwrap_or("entry points"), Role::Strong)

@@ -393,6 +393,10 @@ fn the_first_minute_says_what_to_paste() {
     {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
+    let small = app.frame_text(40, 10);
+    for part in ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318", "127.0.0.1:4317", "watchfire demo"] {
+        assert!(small.contains(part), "{part} is missing:\n{small}");
+    }
     let effects = app.handle(Event::Key(KeyEvent::new(KeyCode::Char('y'), KeyModifiers::NONE)));
     assert!(matches!(&effects[..], [Effect::Copy(text)] if text.contains("otlp/watchfire") && text.contains("127.0.0.1:4317")));
 }

@@ -103,3 +103,16 @@ fn alerts_and_series_are_ordered_by_letter_key_and_click() {
     Screen::incident().keys("0?").shows("⇧ letter");
     Screen::incident().keys("4?").hides("⇧ letter");
 }
+
+#[test]
+fn a_region_of_the_heatmap_is_drawn_with_the_mouse() {
+    let mut screen = Screen::incident();
+    screen.keys("4").shows("select region");
+    let up = |column, row| mouse(MouseEventKind::Up(MouseButton::Left), column, row);
+    screen.event(click(60, 5)).event(up(60, 5)).shows("select region");
+    screen.event(click(60, 5)).event(up(80, 9)).shows("unselect");
+    let region = screen.text().lines().find(|l| l.starts_with(" region") || l.starts_with(" cursor")).map(str::to_owned);
+    assert!(region.as_ref().is_some_and(|line| line.contains(" to ") && line.contains("spans")), "{region:?}");
+    // What was drawn is what is explained, and letting go outside of the heatmap is nothing.
+    screen.event(up(1, 0)).keys("r").shows("selected spans against");
+}
