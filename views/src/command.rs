@@ -129,6 +129,10 @@ pub(crate) fn time(text: &str, now: Timestamp, zone: Zone) -> Result<Option<Time
 pub(crate) fn complete(line: &str, services: &[&str], themes: &[String]) -> Vec<String> {
     let Some((word, rest)) = line.split_once(' ') else {
         let mut names: Vec<&str> = ViewId::ALL.iter().map(|v| v.name()).chain(COMMANDS.iter().map(|c| c.0)).collect();
+        // Every action is a command too; before a letter is typed they would bury the others.
+        if !line.is_empty() {
+            names.extend(Action::ALL.iter().map(|a| a.name()));
+        }
         names.sort_unstable();
         names.dedup();
         return names.into_iter().filter(|n| n.starts_with(line)).map(str::to_owned).collect();
@@ -204,6 +208,8 @@ mod tests {
     #[test]
     fn lines_are_completed() {
         assert_eq!(complete("que", &[], &[]), ["query", "queues"]);
+        assert_eq!(complete("fol", &[], &[]), ["follow"], "actions are commands");
+        assert!(!complete("", &[], &[]).contains(&"follow".to_owned()));
         assert_eq!(complete("service so", &["social-service", "user-service"], &[]), ["service social-service"]);
         assert_eq!(complete("traces error service=us", &["social-service", "user-service"], &[]), ["traces error service=user-service"]);
     }

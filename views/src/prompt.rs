@@ -31,6 +31,8 @@ pub(crate) struct Prompt {
     pub(crate) candidates: Vec<String>,
     chosen: Option<usize>,
     history_at: Option<usize>,
+    /// What was typed before an older line was looked at.
+    draft: String,
     /// What was there before, restored by Esc.
     pub(crate) before: String,
 }
@@ -54,6 +56,7 @@ impl Prompt {
             candidates: Vec::new(),
             chosen: None,
             history_at: None,
+            draft: String::new(),
             before: text.to_owned(),
         }
     }
@@ -99,13 +102,16 @@ impl Prompt {
             }
             KeyCode::Up | KeyCode::Down if !history.is_empty() => {
                 let last = history.len() - 1;
+                if self.history_at.is_none() {
+                    self.draft = self.text().to_owned();
+                }
                 self.history_at = match (self.history_at, key.code) {
                     (None, KeyCode::Up) => Some(last),
                     (Some(i), KeyCode::Up) => Some(i.saturating_sub(1)),
                     (Some(i), _) if i < last => Some(i + 1),
                     _ => None,
                 };
-                let text = self.history_at.map_or_else(String::new, |i| history[i].clone());
+                let text = self.history_at.map_or_else(|| self.draft.clone(), |i| history[i].clone());
                 self.set(&text);
                 return Typed::Changed;
             }
@@ -202,6 +208,8 @@ mod tests {
         assert_eq!(prompt.text(), "queues");
         assert_eq!(press(&mut prompt, KeyCode::Up, &["at -5m".to_owned()]), Typed::Changed);
         assert_eq!(prompt.text(), "at -5m");
+        press(&mut prompt, KeyCode::Down, &["at -5m".to_owned()]);
+        assert_eq!(prompt.text(), "queues", "what was typed is not lost");
         assert_eq!(press(&mut prompt, KeyCode::Enter, &[]), Typed::Submit);
     }
 

@@ -93,7 +93,7 @@ impl App {
         if let Some(action) = self.keymap.action(self.place.view.name(), chord) {
             return self.act(action);
         }
-        if let Some(letter) = chord.character().filter(char::is_ascii_uppercase) {
+        if let Some(letter) = chord.character().filter(|c| c.is_ascii_uppercase() || *c == '%') {
             let cx = cx(&self.readings, &self.settings, &self.place, self.when());
             self.views[self.place.view as usize].letter(letter, &cx);
         }

@@ -117,6 +117,10 @@ impl App {
                 complete_filter(prompt.text(), fields, &services)
             }
             Purpose::Answer { promql: true, .. } => crate::promql_words::complete(prompt.text(), self.readings.vocabulary()),
+            Purpose::Answer { topic: "service", .. } => {
+                let typed = prompt.text();
+                services.iter().filter(|s| !typed.is_empty() && s.contains(typed) && **s != typed).map(|s| (*s).to_owned()).collect()
+            }
             Purpose::Answer { .. } => Vec::new(),
         };
         candidates.truncate(64);

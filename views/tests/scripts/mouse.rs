@@ -27,6 +27,9 @@ fn sorting_by_letter_click_and_wheel() {
     screen.keys("R").shows("RATE▾");
     assert!(first(&mut screen).contains("api-gateway"));
     screen.keys("R").shows("RATE▴").keys("R").hides("RATE▴");
+    // Who fails most is what one asks first.
+    screen.keys("%").shows("ERR%▾");
+    assert!(first(&mut screen).contains("social-service"));
     screen.event(click(3, 2)).shows("SERVICE▴");
     screen.event(mouse(MouseEventKind::ScrollDown, 3, 5));
     screen.event(click(40, 1)).shows("OLDEST");

@@ -199,3 +199,26 @@ fn rows_of_a_services_page_open_what_they_are_about() {
     // An operation below the root is the source's to find.
     screen.shows("/ operation=").hides("nothing matches").shows("POST /api/content/posts");
 }
+
+/// A span may have an empty name, or one of blanks; its row and its trace can be pointed at all the same.
+#[test]
+fn a_span_without_a_name_is_seen_in_the_list_and_in_its_trace() {
+    for (name, shown) in [("", "(no name)"), ("  ", "\u{2420}\u{2420}")] {
+        let mut screen = Screen::incident();
+        screen.keys("3");
+        for request in screen.app.wants().into_iter().filter(|r| matches!(r, Request::Traces(_))) {
+            let Ok(Reading::Traces(mut traces)) = answer(&request, Situation::Incident) else { panic!("traces") };
+            traces.traces[0].root_operation = name.to_owned();
+            screen.app.receive(&request, Ok(Reading::Traces(traces)));
+        }
+        screen.shows(shown).keys("<enter>");
+        for request in screen.app.wants().into_iter().filter(|r| matches!(r, Request::Trace { .. })) {
+            let Ok(Reading::Trace(trace)) = answer(&request, Situation::Incident) else { panic!("a trace") };
+            let mut trace = Trace::clone(&trace);
+            trace.spans.iter_mut().for_each(|span| span.name = name.to_owned());
+            screen.app.receive(&request, Ok(Reading::Trace(trace.into())));
+        }
+        let text = screen.text();
+        assert!(text.lines().filter(|line| line.contains(shown)).count() > 3, "{text}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Two traces side by side: which operations took longer, came more often, fail or are missing, and which attributes differ.
 
+use super::list::named;
 use super::differences::{self, Difference, Said};
 use crate::action::Action;
 use crate::canvas::Canvas;
@@ -74,7 +75,7 @@ impl Compare {
         let began = trace.spans.iter().map(|s| s.start).fold(f64::INFINITY, f64::min);
         let end = trace.spans.iter().map(|s| s.start + s.duration_seconds).fold(f64::NEG_INFINITY, f64::max);
         let root = trace.spans.iter().min_by(|a, b| a.start.total_cmp(&b.start).then(b.duration_seconds.total_cmp(&a.duration_seconds)));
-        let root = root.map_or_else(String::new, |s| format!("{} {}", s.service, s.name));
+        let root = root.map_or_else(String::new, |s| format!("{} {}", s.service, named(&s.name)));
         self.sides[side] = Some(Side { totals, began, seconds: (end - began).max(0.0), root, said: Said::by(trace) });
         if let [Some(a), Some(b)] = &self.sides {
             self.differences = differences::between(&a.said, &b.said);
@@ -128,7 +129,7 @@ impl Compare {
         let longer = a.seconds.max(b.seconds);
         for (y, ((service, name), a, b)) in rows.iter().skip(self.scroll).take(visible).enumerate() {
             let y = y as u16 + 4;
-            canvas.text(1, y, names, &format!("{service} {name}"), text);
+            canvas.text(1, y, names, &format!("{service} {}", named(name)), text);
             let more = b.seconds - a.seconds;
             let worse = b.errors > a.errors || more > longer * 0.1;
             let sign = if more >= 0.0 { "+" } else { "" };

@@ -2,7 +2,7 @@
 
 use super::{Compare, Level, Traces};
 use crate::action::Action;
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, visible};
 use crate::effect::Effect;
 use crate::filter::{Field, Fields};
 use crate::look::Role;
@@ -159,7 +159,8 @@ impl Traces {
                     canvas.text(x, 0, width, &shown, text);
                 }
                 3 => {
-                    let shown = if row.pinned { format!("★ {}", row.root_operation) } else { row.root_operation.clone() };
+                    let name = named(&row.root_operation);
+                    let shown = if row.pinned { format!("★ {name}") } else { name.into_owned() };
                     canvas.text(x, 0, width, &shown, text);
                 }
                 4 => canvas.right(x, 0, width, &if row.spans < 100_000 { row.spans.to_string() } else { short(row.spans) }, dim),
@@ -186,6 +187,11 @@ impl Traces {
 
 pub(super) fn rows<'a>(cx: &Cx<'a>) -> &'a [TraceRow] {
     cx.readings.traces().map(|t| t.traces.as_slice()).unwrap_or_default()
+}
+
+/// The name of a span, also of one that has none: nobody could see it or point at it.
+pub(super) fn named(name: &str) -> Cow<'_, str> {
+    if name.is_empty() { Cow::Borrowed("(no name)") } else { visible(name) }
 }
 
 /// A count in four places.

@@ -63,7 +63,7 @@ pub(super) fn render(span: &Span, self_seconds: Option<f64>, trace: &Trace, scro
 fn lines(span: &Span, self_seconds: Option<f64>, trace: &Trace, zone: Zone) -> Vec<Line> {
     let pair = |name: &str, value: String| Line::Pair(name.to_owned(), value);
     let mut lines = vec![
-        Line::Title(format!("{} {}", span.service, span.name)),
+        Line::Title(format!("{} {}", span.service, super::list::named(&span.name))),
         pair("started", zone.clock_millis(span.start)),
         pair("took", number::latency(span.duration_seconds)),
         pair("self time", number::latency_known(self_seconds)),

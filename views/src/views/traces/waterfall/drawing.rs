@@ -6,6 +6,8 @@ use crate::look::Role;
 use crate::number;
 use crate::table::window;
 use crate::views::traces::fall::{Fall, Row};
+use crate::views::traces::list::named;
+use std::borrow::Cow;
 use watchfire_model::reading::{Span, Trace};
 
 /// Deeper levels are drawn at this depth.
@@ -43,7 +45,7 @@ impl Waterfall {
         let root = self.fall.rows.first().and_then(|r| trace.spans.get(r.span));
         let started = canvas.zone().clock_millis(self.fall.start);
         let mut pen = canvas.pen(1, 0);
-        pen.put(root.map_or("no spans", |s| &s.name), Role::Strong).gap(3);
+        pen.put(&root.map_or(Cow::Borrowed("no spans"), |s| named(&s.name)), Role::Strong).gap(3);
         pen.put(&number::latency((self.fall.end - self.fall.start).max(0.0)), Role::Text).gap(3);
         match trace.omitted {
             0 => pen.put(&number::spans(trace.spans.len()), Role::Text).gap(3),
@@ -87,7 +89,7 @@ impl Waterfall {
         canvas.text(1 + columns.tree - (mark.len() as u16).min(columns.tree), 0, columns.tree, &mark, accent);
         let hit = !self.search.is_empty() && holds(span, &self.search.to_lowercase());
         let name = canvas.style(if hit { Role::Match } else { Role::Text });
-        canvas.text(columns.name_x, 0, columns.name, &span.name, name);
+        canvas.text(columns.name_x, 0, columns.name, &named(&span.name), name);
         bar(canvas, columns, &self.fall, row, span, trace);
         let text = canvas.style(Role::Text);
         canvas.right(columns.duration_x, 0, 7, &number::latency(span.duration_seconds), text);
@@ -196,7 +198,7 @@ fn bar(canvas: &mut Canvas<'_>, columns: &Columns, fall: &Fall, row: &Row, span:
 /// The selected span in two lines.
 fn foot_lines(canvas: &mut Canvas<'_>, row: &Row, span: &Span) {
     let mut pen = canvas.pen(1, 0);
-    pen.put(&span.service, Role::Strong).gap(1).put(&span.name, Role::Text).gap(3);
+    pen.put(&span.service, Role::Strong).gap(1).put(&named(&span.name), Role::Text).gap(3);
     pen.put(&format!("{}, self {}", number::latency(span.duration_seconds), number::latency(row.self_seconds)), Role::Text);
     pen.gap(3).put(&span.kind, Role::Dim).gap(2);
     let role = if span.status == "error" { Role::Unhealthy } else { Role::Dim };
