@@ -28,8 +28,8 @@ impl Rows for Kinds {
     type Row = Breaker;
     const KIND: Kind = Kind::Breakers;
     const COLUMNS: &'static [Column] = &[
-        Column::left("BREAKER", 16).grow(2).sort('B'),
-        Column::left("IN SERVICE", 16).grow(2).sort('S'),
+        Column::left("BREAKER", 20).grow(2).sort('B'),
+        Column::left("IN SERVICE", 18).grow(2).sort('S'),
         Column::left("STATE", 10).sort('T'),
         Column::right("SINCE", 6).sort('I'),
         Column::right("FAIL%", 5).sort('F'),

@@ -30,6 +30,8 @@ const AXIS: u16 = 8;
 
 pub(crate) struct Latency {
     service: Option<String>,
+    /// Somebody chose the service here, and Esc takes it back.
+    chosen: bool,
     operation: Option<String>,
     range: Option<usize>,
     mode: Mode,
@@ -62,6 +64,7 @@ impl Default for Latency {
     fn default() -> Self {
         Latency {
             service: None,
+            chosen: false,
             operation: None,
             range: None,
             mode: Mode::Heatmap,
@@ -155,6 +158,7 @@ impl View for Latency {
     fn open(&mut self, subject: Option<&str>) {
         if self.service.as_deref() != subject {
             self.service = subject.map(str::to_owned);
+            self.chosen = false;
             self.operation = None;
             self.moved = false;
             self.anchor = None;
@@ -270,16 +274,33 @@ impl View for Latency {
         true
     }
 
-    fn answer(&mut self, topic: &'static str, text: &str, _: &Cx<'_>, _: &mut Out) {
-        if topic == "service" {
-            self.service = (!text.is_empty()).then(|| text.to_owned());
-            self.operation = None;
-            self.moved = false;
+    fn answer(&mut self, topic: &'static str, text: &str, cx: &Cx<'_>, out: &mut Out) {
+        if topic != "service" {
+            return;
         }
+        let known = cx.readings.latency().map(|l| l.services.as_slice()).unwrap_or_default();
+        let named = |name: &&String| name.as_str() == text;
+        let mut parts = known.iter().filter(|name| name.contains(text));
+        // A part that only one name has is enough.
+        self.service = match (known.iter().find(named), parts.next(), parts.next()) {
+            _ if text.is_empty() => None,
+            (Some(name), ..) | (None, Some(name), None) => Some(name.clone()),
+            _ if known.is_empty() => Some(text.to_owned()),
+            (None, Some(_), Some(_)) => return out.refuse(format!("several services are called {text}; Tab completes")),
+            (None, None, _) => return out.refuse(format!("no spans of a service called {text}; Tab completes")),
+        };
+        self.chosen = self.service.is_some();
+        self.operation = None;
+        self.moved = false;
+        self.anchor = None;
     }
 
     fn back(&mut self) -> bool {
         if self.question.take().is_some() || self.anchor.take().is_some() || self.operation.take().is_some() {
+            return true;
+        }
+        if std::mem::take(&mut self.chosen) {
+            self.service = None;
             return true;
         }
         let other = self.mode != Mode::Heatmap;
@@ -396,10 +417,7 @@ impl Latency {
 
     /// Brings cursor and anchor to where their times are now.
     fn follow(&mut self, reading: &Reading) {
-        if !self.marked.is_of(reading) {
-            self.marked.place(reading, &mut self.cursor, self.anchor.as_mut());
-            self.mark(reading);
-        }
+        self.marked.place(reading, &mut self.cursor, self.anchor.as_mut());
     }
 
     fn mark(&mut self, reading: &Reading) {

@@ -222,3 +222,12 @@ fn a_span_without_a_name_is_seen_in_the_list_and_in_its_trace() {
         assert!(text.lines().filter(|line| line.contains(shown)).count() > 3, "{text}");
     }
 }
+
+#[test]
+fn the_latency_of_a_service_is_asked_by_a_part_of_its_name_and_left_by_escape() {
+    let mut screen = Screen::incident();
+    screen.keys("4").shows("entry points").keys("iuser-s").shows("user-service").keys("<enter>").shows(" user-service ");
+    screen.keys("i<c-u>nowhere<enter>").shows("✖ no spans of a service called nowhere").shows(" user-service ");
+    screen.keys("i<c-u>-service<enter>").shows("✖ several services are called -service");
+    screen.keys("<esc>").shows("entry points");
+}

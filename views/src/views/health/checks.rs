@@ -16,7 +16,7 @@ impl Rows for Checks {
     type Row = Check;
     const KIND: Kind = Kind::Health;
     const COLUMNS: &'static [Column] = &[
-        Column::left("SERVICE", 19).grow(1).sort('S'),
+        Column::left("SERVICE", 22).grow(1).sort('S'),
         Column::left("CHECK", 15).grow(1).sort('C'),
         Column::left("STATE", 9).sort('T'),
         Column::right("SINCE", 6).sort('I'),
@@ -24,7 +24,7 @@ impl Rows for Checks {
         Column::right("P95", 6).rank(3).sort('P'),
         Column::left("15 MIN", 8).rank(2),
         Column::left("CERT", 5).rank(4),
-        Column::left("DETAIL", 14).grow(3),
+        Column::left("DETAIL", 11).grow(3),
     ];
 
     fn key(row: &Check) -> Cow<'_, str> {

@@ -3,7 +3,7 @@
 use watchfire_model::Timestamp;
 use watchfire_model::reading::Latency as Reading;
 
-/// Times of the columns of the cursor and of the anchor, and the reading that they were columns of.
+/// Times of the columns of the cursor and of the anchor, and the reading that has them where they stand.
 #[derive(Debug, Default)]
 pub(super) struct Marked {
     of: Option<(Timestamp, usize)>,
@@ -17,12 +17,13 @@ impl Marked {
         Marked { of: Some((reading.end, reading.columns.len())), cursor: time(cursor), anchor: anchor.and_then(time) }
     }
 
-    pub(super) fn is_of(&self, reading: &Reading) -> bool {
-        self.of.is_none_or(|of| of == (reading.end, reading.columns.len()))
-    }
-
-    /// Moves the columns to those of the same times in another reading; what has left the screen stays at its edge.
-    pub(super) fn place(&self, reading: &Reading, cursor: &mut (usize, usize), anchor: Option<&mut (usize, usize)>) {
+    /// Moves the columns to those of the same times in another reading; what has left the screen stays at its edge. The times stay: readings are
+    /// nearer to each other than columns, and whoever took the time of the column anew each time would drift with it.
+    pub(super) fn place(&mut self, reading: &Reading, cursor: &mut (usize, usize), anchor: Option<&mut (usize, usize)>) {
+        let of = Some((reading.end, reading.columns.len()));
+        if std::mem::replace(&mut self.of, of) == of {
+            return;
+        }
         let column = |at: Timestamp| reading.columns.partition_point(|end| *end < at).min(reading.columns.len().saturating_sub(1));
         if let Some(at) = self.cursor {
             cursor.0 = column(at);
@@ -52,9 +53,8 @@ mod tests {
     #[test]
     fn what_was_marked_moves_with_its_time() {
         let (mut cursor, mut anchor) = ((7, 3), (2, 1));
-        let marked = Marked::at(&reading(100_000), cursor, Some(anchor));
-        assert!(marked.is_of(&reading(100_000)) && !marked.is_of(&reading(101_000)));
-        for (later, columns) in [(400, (7, 2)), (1000, (6, 1)), (2000, (5, 0)), (9000, (0, 0)), (-1000, (8, 3))] {
+        let mut marked = Marked::at(&reading(100_000), cursor, Some(anchor));
+        for (later, columns) in [(400, (7, 2)), (700, (6, 1)), (1000, (6, 1)), (1400, (6, 1)), (2000, (5, 0)), (9000, (0, 0)), (-1000, (8, 3))] {
             marked.place(&reading(100_000 + later), &mut cursor, Some(&mut anchor));
             assert_eq!((cursor.0, anchor.0), columns, "{later}");
         }
