@@ -28,13 +28,13 @@ impl Rows for Kinds {
     type Row = Breaker;
     const KIND: Kind = Kind::Breakers;
     const COLUMNS: &'static [Column] = &[
-        Column::left("BREAKER", 20).grow(2).sort('B'),
-        Column::left("IN SERVICE", 18).grow(2).sort('S'),
+        Column::left("BREAKER", 20).grow(1).sort('B'),
+        Column::left("IN SERVICE", 18).grow(1).sort('S'),
         Column::left("STATE", 10).sort('T'),
         Column::right("SINCE", 6).sort('I'),
         Column::right("FAIL%", 5).sort('F'),
         Column::right("FLIPS", 5).rank(2).sort('P'),
-        Column::left("LAST HOUR", 10).rank(1).grow(1),
+        Column::left("LAST HOUR", 10).rank(1).grow(2),
         Column::left("PROTECTS", 16).rank(3).grow(1).sort('C'),
         Column::left("SOURCE", 14).rank(4).sort('O'),
     ];
