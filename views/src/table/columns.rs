@@ -90,6 +90,14 @@ pub(super) fn fit(columns: &[Column], width: u16) -> Vec<(usize, u16, u16)> {
         let Some(worst) = kept.iter().copied().filter(|i| columns[*i].rank > 0).max_by_key(|i| (columns[*i].rank, *i)) else { break };
         kept.retain(|i| *i != worst);
     }
+    // What does not even fit beside names at their narrowest makes room for them.
+    let least = |kept: &[usize]| {
+        let width = |i: &usize| if columns[*i].grow > 0 { columns[*i].width.min(NARROWEST) } else { columns[*i].width };
+        kept.iter().map(|i| width(i) + gap(*i)).sum::<u16>().saturating_sub(1)
+    };
+    while kept.len() > 1 && least(&kept) > width {
+        kept.pop();
+    }
     // On the smallest screens names give way before figures and states are cut.
     let mut widths: Vec<u16> = kept.iter().map(|i| columns[*i].width).collect();
     let mut over = needed(&kept).saturating_sub(width);
@@ -150,5 +158,9 @@ mod tests {
         assert_eq!(fit(&COLUMNS, 40).len(), 3);
         assert_eq!(fit(&COLUMNS, 20), [(0, 1, 12), (1, 14, 6)]);
         assert_eq!(fit(&COLUMNS, 5), [(0, 1, 10)]);
+        // A column that has no place takes none from the names.
+        const NAMES: [Column; 3] = [Column::left("A", 20).grow(1), Column::right("B", 6), Column::right("C", 9)];
+        assert_eq!(fit(&NAMES, 25), [(0, 1, 18), (1, 20, 6)]);
+        assert_eq!(fit(&NAMES, 28), [(0, 1, 11), (1, 13, 6), (2, 20, 9)]);
     }
 }

@@ -34,10 +34,10 @@ impl Rows for Kinds {
     const KIND: Kind = Kind::Changes;
     const COLUMNS: &'static [Column] = &[
         Column::left("TIME", 9).sort('T'),
-        Column::right("AGO", 6),
-        Column::left("WHAT", 8).sort('W'),
+        Column::right("AGO", 6).rank(2),
+        Column::left("WHAT", 8).rank(1).sort('W'),
         Column::left("SUBJECT", 24).grow(1).sort('S'),
-        Column::left("FROM → TO", 28).grow(1),
+        Column::left("FROM → TO", 22).grow(1),
     ];
 
     fn key(row: &Change) -> Cow<'_, str> {

@@ -110,13 +110,12 @@ impl Lab {
     }
 
     /// Writes another number where the expression has its own.
-    fn compare_with(&mut self, with: &ComparedWith, number: f64) {
+    fn compare_with(&mut self, with: &ComparedWith, written: &str) {
         let (Some(before), Some(behind)) = (self.expression.get(..with.from), self.expression.get(with.to..)) else { return };
-        let written = tidy(number);
         let expression = format!("{before}{written}{behind}");
         let (from, to) = (with.from, with.from + written.len());
         // What is measured may stand behind the number and stays as it is.
-        let with = ComparedWith { number: written.parse().unwrap_or(number), from, to, ..with.clone() };
+        let with = ComparedWith { number: written.parse().unwrap_or(with.number), from, to, ..with.clone() };
         self.compared = Some(Compared { expression: expression.clone(), with: Some(with) });
         self.expression = expression;
     }
@@ -144,8 +143,7 @@ impl Lab {
                     out.refuse("a threshold of 0 has no tenth; i edits it");
                     return true;
                 }
-                let factor = if (action == Action::MoreHops) == (with.number > 0.0) { 1.1 } else { 1.0 / 1.1 };
-                self.compare_with(&with, with.number * factor);
+                self.compare_with(&with, &tenth(with.number, action == Action::MoreHops));
                 out.effects.push(Effect::Refresh);
             }
             Action::RangeLonger | Action::RangeShorter => {
@@ -205,10 +203,10 @@ impl Lab {
         if let Some(with) = self.compared(cx).flatten() {
             let same = |before: f64| (before - with.number).abs() <= 1e-9 * before.abs();
             let mut pen = canvas.pen(1, y + 1);
-            let threshold = format!("{} {}", with.sign, tidy(with.number));
+            let threshold = format!("{} {}", with.sign, plain(with.number));
             pen.column(7, "fires", Role::Dim).put(&threshold, changed(self.original_number.is_some_and(same)));
             if let Some(before) = self.original_number.filter(|before| !same(*before)) {
-                pen.put(&format!("   the rule has {} {}", with.sign, tidy(before)), Role::Dim);
+                pen.put(&format!("   the rule has {} {}", with.sign, plain(before)), Role::Dim);
             }
             y += 1;
         }
@@ -310,14 +308,24 @@ fn bars(canvas: &mut Canvas<'_>, episodes: &[Episode], start: Timestamp, end: Ti
     }
 }
 
-/// Three digits, as a person would write the threshold.
-fn tidy(value: f64) -> String {
-    if value == 0.0 {
-        return "0".to_owned();
+/// A threshold a tenth further up or down. A share that is nearly all moves by a tenth of what is missing: nobody means 110 %.
+fn tenth(value: f64, up: bool) -> String {
+    let missing = 1.0 - value;
+    if (0.0..0.5).contains(&missing) && missing > 0.0 {
+        return plain(1.0 - tidy(if up { missing / 1.1 } else { missing * 1.1 }));
     }
+    plain(tidy(if up == (value > 0.0) { value * 1.1 } else { value / 1.1 }))
+}
+
+/// Three digits, as a person would write it.
+fn tidy(value: f64) -> f64 {
     let scale = 10f64.powi(2 - value.abs().log10().floor() as i32);
-    let rounded = (value * scale).round() / scale;
-    format!("{rounded}")
+    (value * scale).round() / scale
+}
+
+/// All digits that were meant, and none that binary fractions add.
+fn plain(value: f64) -> String {
+    if value.abs() < 1e6 { format!("{}", (value * 1e9).round() / 1e9) } else { format!("{value}") }
 }
 
 #[cfg(test)]
@@ -335,12 +343,14 @@ mod tests {
     fn a_threshold_is_moved_where_it_stands() {
         let mut lab = Lab::of(&serde_json::from_value(alert("sum(x) > 0.05 and on () sum(y) > 10")).expect("an alert"));
         let with = ComparedWith { value: "sum(x)".into(), sign: ">".into(), number: 0.05, from: 9, to: 13 };
-        lab.compare_with(&with, 0.05 * 1.1);
+        lab.compare_with(&with, &tenth(0.05, true));
         assert_eq!(lab.expression, "sum(x) > 0.055 and on () sum(y) > 10");
         let moved = lab.compared.as_ref().and_then(|c| c.with.clone()).expect("compared");
-        lab.compare_with(&moved, 5.0);
+        lab.compare_with(&moved, "5");
         assert_eq!(lab.expression, "sum(x) > 5 and on () sum(y) > 10");
-        assert_eq!(tidy(0.05 * 1.1), "0.055");
-        assert_eq!(tidy(1100.0), "1100");
+        let moved = [(0.05, true), (1000.0, true), (1000.0, false), (-2.0, true), (0.999, true), (0.999, false), (0.9995, false), (1.0, true)];
+        let shown = moved.map(|(value, up)| tenth(value, up));
+        assert_eq!(shown, ["0.055", "1100", "909", "-1.82", "0.999091", "0.9989", "0.99945", "1.1"]);
+        assert_eq!((plain(0.9995), plain(0.1 + 0.2), plain(50_000.0)), ("0.9995".to_owned(), "0.3".to_owned(), "50000".to_owned()));
     }
 }

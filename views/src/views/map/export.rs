@@ -88,7 +88,8 @@ fn colour(state: HealthState) -> &'static str {
 }
 
 fn dot(shown: &Shown) -> String {
-    let quoted = |text: &str| format!("\"{}\"", name(text).replace('\\', "\\\\").replace('"', "\\\""));
+    // Graphviz reads entities in every string.
+    let quoted = |text: &str| format!("\"{}\"", name(text).replace('\\', "\\\\").replace('"', "\\\"").replace('&', "&amp;"));
     let mut out = String::from("digraph watchfire {\n  rankdir=LR;\n  node [shape=box, style=rounded];\n");
     for node in &shown.nodes {
         let shape = match node.kind {

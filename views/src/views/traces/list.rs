@@ -20,11 +20,11 @@ impl Rows for Kinds {
     type Row = TraceRow;
     const KIND: Kind = Kind::Traces;
     const COLUMNS: &'static [Column] = &[
-        Column::left("STARTED", 12).sort('S'),
+        Column::left("STARTED", 12).rank(1).sort('S'),
         Column::right("TOOK", 7).sort('T'),
         Column::left("SERVICE", 16).grow(1).sort('V'),
         Column::left("OPERATION", 20).grow(2).sort('O'),
-        Column::right("SPANS", 5).sort('P'),
+        Column::right("SPANS", 5).rank(1).sort('P'),
         Column::right("ERR", 5).sort('R'),
         Column::left("THROUGH", 24).rank(2).grow(2),
         Column::left("ID", 8).rank(1),
