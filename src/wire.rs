@@ -65,6 +65,7 @@ pub fn to_path(request: &Request) -> (String, Pairs) {
             put("service", l.service.clone());
             put("severity", l.severity.clone());
             put("contains", l.contains.clone());
+            put("word", l.word.clone());
             put("trace_id", l.trace_id.clone());
             put("start", l.start.map(|t| t.to_string()));
             put("end", l.end.map(|t| t.to_string()));
@@ -184,6 +185,7 @@ fn logs(params: &Params) -> Result<Request, ReadError> {
         service: text("service"),
         severity: severity(params, "severity")?,
         contains: text("contains"),
+        word: text("word"),
         trace_id: text("trace_id"),
         limit: number(params, "limit")?,
         start: time(params, "start")?,
@@ -364,7 +366,7 @@ mod tests {
             Request::Health,
             Request::Slo,
             Request::Alerts,
-            Request::Logs(LogQuery { contains: Some("a b".to_owned()), ..LogQuery::default() }),
+            Request::Logs(LogQuery { contains: Some("a b".to_owned()), word: Some("c".to_owned()), ..LogQuery::default() }),
             Request::Query { expression: "sum(up) > 1".to_owned() },
             Request::QueryRange { expression: "up".to_owned(), start: t, end: t, step_ms: 250 },
             Request::Changes { since: t },

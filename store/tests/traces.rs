@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::TracesData;
 use prost::Message;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use watchfire_model::reading::{LogQuery, TraceQuery};
+use watchfire_model::reading::{LogLine, LogQuery, TraceQuery};
 use watchfire_model::{CheckReport, HealthState, LogRecord, LogSeverity, LogSink, ProbeSink, SpanId, Timestamp, Topology, TraceId};
 use watchfire_model::{ResourceView, SpanView, SpanVisitor};
 use watchfire_store::{Segment, SegmentSink, SignalSettings, SpanEngine, StoreLimits};
@@ -316,6 +316,13 @@ fn logs_are_filtered_bounded_and_summed_up() {
     assert!(read(LogQuery { service: Some("a".into()), ..LogQuery::default() }).logs.iter().all(|l| l.service == "a"));
     assert!(read(LogQuery { severity: Some("error".into()), ..LogQuery::default() }).logs.iter().all(|l| l.severity == "ERROR"));
     assert_eq!(read(LogQuery { contains: Some("REQUEST 4711 ".into()), ..LogQuery::default() }).logs.len(), 1);
+    // A word may stand in the body, name the service or be the severity.
+    for (word, service, severity) in [("request 4711 ", "", ""), ("A", "a", ""), ("errOR", "", "ERROR")] {
+        let found = read(LogQuery { word: Some(word.into()), limit: Some(5), ..LogQuery::default() }).logs;
+        assert!(!found.is_empty(), "{word}");
+        let fits = |l: &LogLine| l.body.to_lowercase().contains(&word.to_lowercase()) || l.service == service || l.severity == severity;
+        assert!(found.iter().all(fits), "{word}: {found:?}");
+    }
     assert!(!read(LogQuery { trace_id: Some("09".repeat(16)), ..LogQuery::default() }).logs.is_empty());
     assert_eq!(read(LogQuery { trace_id: Some("nonsense".into()), ..LogQuery::default() }).logs.len(), 0);
     let at_once = |text: &str| LogRecord { at: Timestamp(START), body: text.into(), service: "c".into(), ..record(1, LogSeverity::Info) };

@@ -159,6 +159,35 @@ impl Filter {
         find(&self.root, field)
     }
 
+    /// The bare words that must hold at the top, in lower case.
+    pub(crate) fn words(&self) -> Vec<&str> {
+        fn collect<'a>(node: &'a Node, out: &mut Vec<&'a str>) {
+            match node {
+                Node::Word(word) => out.push(word),
+                Node::And(a, b) => {
+                    collect(a, out);
+                    collect(b, out);
+                }
+                _ => {}
+            }
+        }
+        let mut out = Vec::new();
+        collect(&self.root, &mut out);
+        out
+    }
+
+    /// The pattern of the first `field~pattern` at the top.
+    pub(crate) fn pattern(&self, field: &str) -> Option<&str> {
+        fn find<'a>(node: &'a Node, wanted: &str) -> Option<&'a str> {
+            match node {
+                Node::Test { field, comparison: Comparison::Matches, text, .. } if field == wanted => Some(text),
+                Node::And(a, b) => find(a, wanted).or_else(|| find(b, wanted)),
+                _ => None,
+            }
+        }
+        find(&self.root, field)
+    }
+
     /// Whether the bare word must hold at the top.
     pub(crate) fn has_word(&self, word: &str) -> bool {
         fn find(node: &Node, wanted: &str) -> bool {

@@ -10,7 +10,10 @@ pub struct LogQuery {
     pub service: Option<String>,
     /// Lowest severity to show.
     pub severity: Option<String>,
+    /// Part of the body, in upper or lower case.
     pub contains: Option<String>,
+    /// Part of the body, of the service or of the severity, in upper or lower case.
+    pub word: Option<String>,
     pub trace_id: Option<String>,
     pub limit: Option<usize>,
     pub start: Option<Timestamp>,

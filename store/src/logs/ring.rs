@@ -134,6 +134,11 @@ impl LogRing {
         let least = query.severity.as_deref().and_then(LogSeverity::parse);
         let trace = query.trace_id.as_deref().map(TraceId::parse);
         let contains = query.contains.as_deref().map(str::to_lowercase);
+        let word = query.word.as_deref().map(str::to_lowercase);
+        let within = |text: &str, part: &str| text.to_lowercase().contains(part);
+        let says = |record: &LogRecord, word: &str| {
+            within(&record.body, word) || within(&record.service, word) || within(record.severity.name(), word)
+        };
         let until = query.end.into_iter().chain(at).min().unwrap_or(Timestamp::MAX);
         let from = query.start.unwrap_or(Timestamp::MIN);
         let fits = |record: &LogRecord| {
@@ -142,7 +147,8 @@ impl LogRing {
                 && query.service.as_deref().is_none_or(|s| s == &*record.service)
                 && least.is_none_or(|least| record.severity >= least)
                 && trace.is_none_or(|trace| trace.is_some() && record.trace_id == trace)
-                && contains.as_deref().is_none_or(|text| record.body.to_lowercase().contains(text))
+                && contains.as_deref().is_none_or(|text| within(&record.body, text))
+                && word.as_deref().is_none_or(|word| says(record, word))
         };
         let chunks = self.chunks();
         let mut patterns = Patterns::default();

@@ -1,6 +1,7 @@
 //! Logs: the newest lines, by service and severity, with what stands round them and a jump to their trace; or templates with their count.
 
 mod patterns;
+mod sought;
 
 use crate::action::Action;
 use crate::canvas::{Canvas, wrap};
@@ -15,7 +16,7 @@ use crate::zone::Zone;
 use std::borrow::Cow;
 use std::ops::Range;
 use watchfire_model::Request;
-use watchfire_model::reading::{LogLine, LogQuery};
+use watchfire_model::reading::LogLine;
 
 /// Lines asked for at once.
 const LIMIT: usize = 1000;
@@ -131,12 +132,7 @@ impl Logs {
 
 impl View for Logs {
     fn wants(&self, cx: &Cx<'_>) -> Vec<Request> {
-        vec![Request::Logs(LogQuery {
-            service: cx.filter.equal("service").map(str::to_owned).or_else(|| self.service.clone()),
-            severity: SEVERITIES[self.severity].map(str::to_owned),
-            limit: Some(LIMIT),
-            ..LogQuery::default()
-        })]
+        vec![Request::Logs(self.query(cx))]
     }
 
     fn open(&mut self, subject: Option<&str>) {
@@ -186,8 +182,14 @@ impl View for Logs {
             Action::MoreHops if cx.filter.is_empty() && !cx.faults_only => {
                 out.refuse("all lines are shown; / filters, + then shows what stands round each line");
             }
-            Action::MoreHops => self.context = (self.context + 1).min(MOST_CONTEXT),
-            Action::FewerHops => self.context = self.context.saturating_sub(1),
+            Action::MoreHops | Action::FewerHops => {
+                if !self.follow {
+                    self.hold(cx);
+                }
+                let more = action == Action::MoreHops;
+                self.context = if more { (self.context + 1).min(MOST_CONTEXT) } else { self.context.saturating_sub(1) };
+                out.effects.push(Effect::Refresh);
+            }
             Action::Open => match self.selected(cx).and_then(|l| l.trace_id.clone()) {
                 Some(id) if self.open => out.go(ViewId::Traces, Some(format!("id:{id}"))),
                 _ => self.open = !self.open,
@@ -263,7 +265,9 @@ impl View for Logs {
         if self.patterns {
             return format!("{} patterns", cx.readings.logs().map_or(0, |l| l.patterns.len()));
         }
-        format!("{follow}{} of {}", self.hits.iter().filter(|hit| **hit).count(), lines(cx).len())
+        let (hits, all) = (self.hits.iter().filter(|hit| **hit).count(), lines(cx).len());
+        let newest = if all >= LIMIT { "the newest " } else { "" };
+        format!("{follow}{hits} of {newest}{all}")
     }
 
     fn service(&self, cx: &Cx<'_>) -> Option<String> {

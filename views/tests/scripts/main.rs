@@ -259,6 +259,29 @@ fn a_proposed_probe_is_copied_as_an_argument() {
     assert_eq!(effects, [Effect::Copy("--probe geo=tcp://geo.local:7000".into())]);
 }
 
+/// The newest thousand lines are a few minutes: what is looked for is looked for in all of them.
+#[test]
+fn a_filter_of_logs_is_asked_of_all_lines_that_are_held() {
+    let mut screen = Screen::incident();
+    let asked = |screen: &Screen| {
+        screen.app.wants().into_iter().find_map(|r| if let Request::Logs(query) = r { Some(query) } else { None }).expect("logs are asked for")
+    };
+    screen.keys("L/error timeout<enter>");
+    let query = asked(&screen);
+    assert_eq!((query.severity.as_deref(), query.word.as_deref(), query.contains), (Some("ERROR"), Some("timeout"), None));
+    // What may also be something else is not asked for.
+    screen.keys("/<c-u>error or timeout<enter>");
+    assert_eq!((asked(&screen).severity, asked(&screen).word), (None, None));
+    screen.keys("/<c-u>body~\"publish to .*\" !quick<enter>");
+    assert_eq!((asked(&screen).contains.as_deref(), asked(&screen).word), (Some("publish to "), None));
+    // Lines round a hit are any lines, up to a little after it.
+    screen.keys("k+");
+    let query = asked(&screen);
+    assert!(query.contains.is_none() && query.end.is_some(), "{query:?}");
+    screen.keys("_/<c-u><enter>!");
+    assert_eq!(asked(&screen).severity.as_deref(), Some("WARN"));
+}
+
 #[test]
 fn log_lines_are_found_by_template_and_seen_with_their_context() {
     let mut screen = Screen::incident();

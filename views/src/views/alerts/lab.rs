@@ -162,9 +162,11 @@ impl Lab {
         true
     }
 
-    /// As a rule file has it.
+    /// As a rule file has it. PromQL may begin with a brace or hold a `: `, which mean something in YAML unless the text is a block.
     fn rule(&self) -> String {
-        let mut rule = format!("- alert: {}\n  expr: {}\n  for: {}", self.name, self.expression, format_duration(self.hold));
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        let name = if self.name.chars().all(word) { self.name.clone() } else { format!("{:?}", self.name) };
+        let mut rule = format!("- alert: {name}\n  expr: |-\n    {}\n  for: {}", self.expression, format_duration(self.hold));
         if !self.keep.is_zero() {
             rule.push_str(&format!("\n  keep_firing_for: {}", format_duration(self.keep)));
         }
@@ -348,6 +350,8 @@ mod tests {
         let moved = lab.compared.as_ref().and_then(|c| c.with.clone()).expect("compared");
         lab.compare_with(&moved, "5");
         assert_eq!(lab.expression, "sum(x) > 5 and on () sum(y) > 10");
+        let lines: Vec<String> = lab.rule().lines().map(str::to_owned).collect();
+        assert_eq!(lines, ["- alert: A", "  expr: |-", "    sum(x) > 5 and on () sum(y) > 10", "  for: 0s"]);
         let moved = [(0.05, true), (1000.0, true), (1000.0, false), (-2.0, true), (0.999, true), (0.999, false), (0.9995, false), (1.0, true)];
         let shown = moved.map(|(value, up)| tenth(value, up));
         assert_eq!(shown, ["0.055", "1100", "909", "-1.82", "0.999091", "0.9989", "0.99945", "1.1"]);
