@@ -302,7 +302,8 @@ mod tests {
             assert_eq!((found.state.as_str(), found.since), ("open", Some(after(at.min(85_000)))), "{at} ms");
         }
         // The list of changes has it at that time too.
-        let lens = Lens { engine: &engine, source: &source, cache: &cache, at: after(123_400), window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let lens =
+            Lens { engine: &engine, source: &source, cache: &cache, at: after(123_400), window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
         let changes = super::super::changes::changes(&lens, begin).expect("readable");
         let opened: Vec<Timestamp> = changes.iter().filter(|c| c.kind == "breaker").map(|c| c.at).collect();
         assert_eq!(opened, [after(85_000)]);

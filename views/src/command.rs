@@ -83,7 +83,8 @@ pub(crate) fn parse(line: &str, now: Timestamp, zone: Zone) -> Result<Order, Str
         "acknowledge" | "ack" => Ok(Order::Tell("acknowledge", rest.to_owned())),
         "otlp" => Ok(Order::CopySnippet),
         _ => {
-            let view = ViewId::from_name(&word).or_else(|| ALIASES.iter().find(|(a, _)| *a == word).map(|(_, v)| *v));
+            let alias = || ALIASES.iter().find(|(a, _)| *a == word).map(|(_, v)| *v);
+            let view = ViewId::from_name(&word).or_else(alias).or_else(|| begun(&word));
             if let Some(view) = view {
                 return Ok(Order::Go(Place { view, subject: None }, Some(rest.trim_start_matches('/').to_owned())));
             }
@@ -154,6 +155,12 @@ pub(crate) fn complete(line: &str, services: &[&str], themes: &[String]) -> Vec<
     }
 }
 
+/// The only view whose name begins so: `alert`, `queue`, `breaker`.
+fn begun(word: &str) -> Option<ViewId> {
+    let mut found = ViewId::ALL.iter().copied().filter(|view| word.len() >= 3 && view.name().starts_with(word));
+    found.next().filter(|_| found.next().is_none())
+}
+
 fn nearest(word: &str) -> Option<&'static str> {
     let shared = |a: &str| a.chars().zip(word.chars()).take_while(|(x, y)| x == y).count();
     ViewId::ALL.iter().map(|v| v.name()).chain(COMMANDS.iter().map(|c| c.0)).max_by_key(|n| shared(n)).filter(|n| shared(n) >= 2)
@@ -177,6 +184,8 @@ mod tests {
         );
         assert_eq!(parse("at -10m", NOW, Zone::default()), Ok(Order::At(Some(Timestamp::from_millis(NOW.millis() - 600_000)))));
         assert_eq!(parse("svc", NOW, Zone::default()), Ok(Order::Go(Place { view: ViewId::Services, subject: None }, Some(String::new()))));
+        assert_eq!(parse("alert", NOW, Zone::default()), Ok(Order::Go(Place { view: ViewId::Alerts, subject: None }, Some(String::new()))));
+        assert!(parse("serv", NOW, Zone::default()).is_err(), "service or services");
         assert!(parse("traecs", NOW, Zone::default()).unwrap_err().contains("did you mean :trace"));
         assert!(parse("theme", NOW, Zone::default()).unwrap_err().contains("needs"));
     }

@@ -29,6 +29,7 @@ pub mod layout;
 mod look;
 mod number;
 mod palette;
+mod part;
 pub mod plain;
 mod prompt;
 mod promql_words;

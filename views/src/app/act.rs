@@ -6,6 +6,7 @@ use crate::command::{self, Order};
 use crate::effect::{self, Effect};
 use crate::look::{self, Look};
 use crate::palette::Palette;
+use crate::part::the_only;
 use crate::prompt::{Prompt, Purpose};
 use crate::view::{Out, Place};
 use crate::views::ViewId;
@@ -222,6 +223,7 @@ impl App {
                 Vec::new()
             }
             Ok(Order::Go(place, filter)) => {
+                let place = self.named(place);
                 let mut effects = if place.subject.is_some() { self.descend(place) } else { self.switch(place.view) };
                 if let Some(filter) = filter {
                     self.set_filter(&filter);
@@ -243,5 +245,14 @@ impl App {
             Ok(Order::Tell(topic, text)) => self.answer(topic, &text),
             Ok(Order::CopySnippet) => self.copy_snippet(),
         }
+    }
+
+    /// A part of a name is enough where only one has it, or only one begins with it.
+    fn named(&self, place: Place) -> Place {
+        let Some(part) = place.subject.as_deref().filter(|_| matches!(place.view, ViewId::Service | ViewId::Latency)) else {
+            return place;
+        };
+        let whole = the_only(&self.services(), part).map(str::to_owned);
+        Place { subject: whole.or_else(|| place.subject.clone()), ..place }
     }
 }

@@ -10,6 +10,7 @@ use crate::canvas::Canvas;
 use crate::effect::Effect;
 use crate::look::Role;
 use crate::number;
+use crate::part::the_only;
 use crate::readings::Kind;
 use crate::table::moved;
 use crate::view::{Ask, Cx, Out, View, blank};
@@ -279,15 +280,15 @@ impl View for Latency {
             return;
         }
         let known = cx.readings.latency().map(|l| l.services.as_slice()).unwrap_or_default();
-        let named = |name: &&String| name.as_str() == text;
-        let mut parts = known.iter().filter(|name| name.contains(text));
-        // A part that only one name has is enough.
-        self.service = match (known.iter().find(named), parts.next(), parts.next()) {
+        let names: Vec<&str> = known.iter().map(String::as_str).collect();
+        self.service = match the_only(&names, text) {
             _ if text.is_empty() => None,
-            (Some(name), ..) | (None, Some(name), None) => Some(name.clone()),
-            _ if known.is_empty() => Some(text.to_owned()),
-            (None, Some(_), Some(_)) => return out.refuse(format!("several services are called {text}; Tab completes")),
-            (None, None, _) => return out.refuse(format!("no spans of a service called {text}; Tab completes")),
+            Some(name) => Some(name.to_owned()),
+            None if names.is_empty() => Some(text.to_owned()),
+            None if names.iter().any(|name| name.contains(text)) => {
+                return out.refuse(format!("several services are called {text}; Tab completes"));
+            }
+            None => return out.refuse(format!("no spans of a service called {text}; Tab completes")),
         };
         self.chosen = self.service.is_some();
         self.operation = None;

@@ -11,6 +11,7 @@ use crate::action::Action;
 use crate::canvas::Canvas;
 use crate::filter::{Field, Fields};
 use crate::layout::Layout;
+use crate::part::the_only;
 use crate::readings::Kind;
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
@@ -139,8 +140,9 @@ impl Map {
         let known = self.selected.as_deref().and_then(|s| self.shown.find(s));
         if std::mem::take(&mut self.arrived) && known.is_none() {
             // What somebody comes for may lie outside of what an earlier focus left.
-            let sought = self.selected.as_deref().filter(|s| map.nodes.iter().any(|n| n.name == **s));
-            if sought.is_some() {
+            let names: Vec<&str> = map.nodes.iter().map(|n| n.name.as_str()).collect();
+            if let Some(name) = self.selected.as_deref().and_then(|part| the_only(&names, part)) {
+                self.selected = Some(name.to_owned());
                 self.cut = Cut::default();
                 return self.refresh(cx);
             }

@@ -264,7 +264,12 @@ fn a_proposed_probe_is_copied_as_an_argument() {
 fn a_filter_of_logs_is_asked_of_all_lines_that_are_held() {
     let mut screen = Screen::incident();
     let asked = |screen: &Screen| {
-        screen.app.wants().into_iter().find_map(|r| if let Request::Logs(query) = r { Some(query) } else { None }).expect("logs are asked for")
+        screen
+            .app
+            .wants()
+            .into_iter()
+            .find_map(|r| if let Request::Logs(query) = r { Some(query) } else { None })
+            .expect("logs are asked for")
     };
     screen.keys("L/error timeout<enter>");
     let query = asked(&screen);
@@ -280,6 +285,16 @@ fn a_filter_of_logs_is_asked_of_all_lines_that_are_held() {
     assert!(query.contains.is_none() && query.end.is_some(), "{query:?}");
     screen.keys("_/<c-u><enter>!");
     assert_eq!(asked(&screen).severity.as_deref(), Some("WARN"));
+}
+
+#[test]
+fn a_part_of_a_name_is_enough_where_only_one_has_it() {
+    Screen::incident().keys(":service social<enter>").shows("Service social-service");
+    Screen::incident().keys(":map redi<enter>").hides("is not on the map").shows("● redis  healthy");
+    Screen::incident().keys(":latency conten<enter>").shows(" content-service ");
+    // More than one, or none: as it was typed, and said.
+    Screen::incident().keys(":service service<enter>").shows("Service service");
+    Screen::incident().keys(":breaker<enter>").shows("IN SERVICE");
 }
 
 #[test]

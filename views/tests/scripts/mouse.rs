@@ -93,7 +93,12 @@ fn alerts_and_series_are_ordered_by_letter_key_and_click() {
     let mut screen = Screen::incident();
     let series = |screen: &mut Screen| -> Vec<String> {
         let text = screen.text();
-        text.lines().filter(|l| l.starts_with(" █")).filter_map(|l| l.split("service=").nth(1)).filter_map(|l| l.split_whitespace().next()).map(str::to_owned).collect()
+        text.lines()
+            .filter(|l| l.starts_with(" █"))
+            .filter_map(|l| l.split("service=").nth(1))
+            .filter_map(|l| l.split_whitespace().next())
+            .map(str::to_owned)
+            .collect()
     };
     screen.keys("0ix<enter>").shows("SERIES");
     let come = series(&mut screen);

@@ -190,5 +190,9 @@ fn the_header_says_how_many_alerts_are_silenced_or_acknowledged() {
     let Ok(Reading::Status(mut status)) = answer(&Request::Status, Situation::Incident) else { panic!("status") };
     (status.silenced, status.acknowledged) = (1, 2);
     screen.app.receive(&Request::Status, Ok(Reading::Status(status)));
-    assert!(screen.app.frame_text(120, 40).contains("3 warning (2 explained) (1 silenced) (2 acked)"), "{}", screen.app.frame_text(120, 40));
+    assert!(
+        screen.app.frame_text(120, 40).contains("3 warning (2 explained) (1 silenced) (2 acked)"),
+        "{}",
+        screen.app.frame_text(120, 40)
+    );
 }

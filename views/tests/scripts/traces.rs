@@ -113,7 +113,10 @@ fn an_open_trace_is_marked_and_compared_and_searched_both_ways() {
     screen.keys("3<enter>d").shows("✖ mark another trace with x first").keys("x").shows("» marked").shows("x mark");
     screen.keys("<esc>j<enter>").keys("d").shows("B - A").shows("social-service publish").shows("operations");
     // What B has that A had not; what only one of them calls has nothing to be compared with.
-    screen.shows("service.version            2.4.1 → 2.4.0  content-service").shows("502 → 201      api-gateway POST /api").hides("resend_count");
+    screen
+        .shows("service.version            2.4.1 → 2.4.0  content-service")
+        .shows("502 → 201      api-gateway POST /api")
+        .hides("resend_count");
     screen.keys("<esc>").shows("41ms   5 spans").hides("B - A");
     screen
         .keys("<esc>k<enter>gn")

@@ -352,7 +352,8 @@ mod tests {
         assert_eq!(lab.expression, "sum(x) > 5 and on () sum(y) > 10");
         let lines: Vec<String> = lab.rule().lines().map(str::to_owned).collect();
         assert_eq!(lines, ["- alert: A", "  expr: |-", "    sum(x) > 5 and on () sum(y) > 10", "  for: 0s"]);
-        let moved = [(0.05, true), (1000.0, true), (1000.0, false), (-2.0, true), (0.999, true), (0.999, false), (0.9995, false), (1.0, true)];
+        let moved =
+            [(0.05, true), (1000.0, true), (1000.0, false), (-2.0, true), (0.999, true), (0.999, false), (0.9995, false), (1.0, true)];
         let shown = moved.map(|(value, up)| tenth(value, up));
         assert_eq!(shown, ["0.055", "1100", "909", "-1.82", "0.999091", "0.9989", "0.99945", "1.1"]);
         assert_eq!((plain(0.9995), plain(0.1 + 0.2), plain(50_000.0)), ("0.9995".to_owned(), "0.3".to_owned(), "50000".to_owned()));

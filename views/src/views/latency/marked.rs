@@ -54,7 +54,9 @@ mod tests {
     fn what_was_marked_moves_with_its_time() {
         let (mut cursor, mut anchor) = ((7, 3), (2, 1));
         let mut marked = Marked::at(&reading(100_000), cursor, Some(anchor));
-        for (later, columns) in [(400, (7, 2)), (700, (6, 1)), (1000, (6, 1)), (1400, (6, 1)), (2000, (5, 0)), (9000, (0, 0)), (-1000, (8, 3))] {
+        for (later, columns) in
+            [(400, (7, 2)), (700, (6, 1)), (1000, (6, 1)), (1400, (6, 1)), (2000, (5, 0)), (9000, (0, 0)), (-1000, (8, 3))]
+        {
             marked.place(&reading(100_000 + later), &mut cursor, Some(&mut anchor));
             assert_eq!((cursor.0, anchor.0), columns, "{later}");
         }

@@ -47,7 +47,8 @@ impl Logs {
 
 /// The longest text that whatever matches a pattern must hold; `None` where that is not easy to say.
 fn literal(pattern: &str) -> Option<String> {
-    let flags = pattern.strip_prefix("(?").and_then(|rest| rest.split_once(')')).filter(|(flags, _)| flags.chars().all(char::is_alphabetic));
+    let flags =
+        pattern.strip_prefix("(?").and_then(|rest| rest.split_once(')')).filter(|(flags, _)| flags.chars().all(char::is_alphabetic));
     let mut rest = flags.map_or(pattern, |(_, rest)| rest).chars();
     let (mut pieces, mut piece) = (Vec::new(), String::new());
     while let Some(c) = rest.next() {

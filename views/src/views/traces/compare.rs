@@ -1,7 +1,7 @@
 //! Two traces side by side: which operations took longer, came more often, fail or are missing, and which attributes differ.
 
-use super::list::named;
 use super::differences::{self, Difference, Said};
+use super::list::named;
 use crate::action::Action;
 use crate::canvas::Canvas;
 use crate::look::Role;

@@ -65,10 +65,8 @@ pub(super) fn between(a: &Said, b: &Said) -> Vec<Difference> {
             }
         }
     }
-    let mut out: Vec<Difference> = found
-        .into_iter()
-        .map(|((attribute, values), places)| Difference { attribute: attribute.to_owned(), values, places })
-        .collect();
+    let mut out: Vec<Difference> =
+        found.into_iter().map(|((attribute, values), places)| Difference { attribute: attribute.to_owned(), values, places }).collect();
     out.sort_by_key(|d| (is_one_of_a_kind(&d.attribute), std::cmp::Reverse(d.places.len())));
     out
 }
@@ -138,10 +136,8 @@ mod tests {
             serde_json::from_value(serde_json::json!({"trace_id": "x", "spans": spans})).expect("a trace")
         };
         let [a, b] = [trace("1.4", 200, "r1", false), trace("1.5", 503, "r2", true)].map(|t| Said::by(&t));
-        let shown: Vec<String> = between(&a, &b)
-            .iter()
-            .map(|d| format!("{} {} > {} @ {}", d.attribute, d.values[0], d.values[1], d.places.join("+")))
-            .collect();
+        let shown: Vec<String> =
+            between(&a, &b).iter().map(|d| format!("{} {} > {} @ {}", d.attribute, d.values[0], d.values[1], d.places.join("+"))).collect();
         assert_eq!(
             shown,
             [
