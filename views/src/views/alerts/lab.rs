@@ -139,8 +139,8 @@ impl Lab {
                     out.refuse("the expression compares nothing with a number; i edits it");
                     return true;
                 };
-                if with.number == 0.0 {
-                    out.refuse("a threshold of 0 has no tenth; i edits it");
+                if !with.number.is_normal() {
+                    out.refuse(format!("a threshold of {} has no tenth; i edits it", with.number));
                     return true;
                 }
                 self.compare_with(&with, &tenth(with.number, action == Action::MoreHops));
@@ -322,7 +322,7 @@ fn tenth(value: f64, up: bool) -> String {
 /// Three digits, as a person would write it.
 fn tidy(value: f64) -> f64 {
     let scale = 10f64.powi(2 - value.abs().log10().floor() as i32);
-    (value * scale).round() / scale
+    if scale.is_normal() { (value * scale).round() / scale } else { value }
 }
 
 /// All digits that were meant, and none that binary fractions add.

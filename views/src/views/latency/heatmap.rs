@@ -69,7 +69,8 @@ impl Latency {
             let what = if self.anchor.is_some() { "region  " } else { "cursor  " };
             pen.put(what, Role::Dim).put(&format!("{} to {to}   {fastest} {slowest}   ", zone.clock(start)), Role::Text);
         }
-        pen.put(&format!("{} spans", number::count(count.round())), Role::Strong);
+        let plural = if count.round() == 1.0 { "" } else { "s" };
+        pen.put(&format!("{} span{plural}", number::count(count.round())), Role::Strong);
     }
 }
 

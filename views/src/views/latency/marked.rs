@@ -38,7 +38,7 @@ impl Marked {
 fn middle(reading: &Reading, column: usize) -> Timestamp {
     let end = reading.columns[column];
     let start = if column == 0 { reading.start } else { reading.columns[column - 1] };
-    Timestamp::from_millis(start.millis() + (end.millis() - start.millis()) / 2)
+    Timestamp::from_millis(start.millis().saturating_add(end.millis().saturating_sub(start.millis()) / 2))
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ fn head(canvas: &mut Canvas<'_>, y: u16, name: &str, id: &str, side: &Side) {
     let started = canvas.zone().clock_millis(side.began);
     let mut pen = canvas.pen(1, y);
     pen.put(name, Role::Strong).gap(2).put(&side.root, Role::Text).gap(3).put(&number::latency(side.seconds), Role::Text).gap(3);
-    pen.put(&format!("{spans} spans"), Role::Text).gap(3);
+    pen.put(&number::spans(spans), Role::Text).gap(3);
     if errors > 0 {
         pen.put(&format!("{errors} error{}", if errors == 1 { "" } else { "s" }), Role::Unhealthy).gap(3);
     }
