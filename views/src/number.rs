@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn small_figures_have_three_digits_too() {
-        let shown = [0.0, 0.614, 0.0234, 0.00381, 0.000_123, 0.999_6, -0.05, 42.11, 0.000_01].map(|value| significant(value));
+        let shown = [0.0, 0.614, 0.0234, 0.00381, 0.000_123, 0.999_6, -0.05, 42.11, 0.000_01].map(significant);
         assert_eq!(shown, ["0.00", "0.614", "0.0234", "0.00381", "0.000123", "1.00", "-0.0500", "42.1", "1.0e-5"]);
     }
 
