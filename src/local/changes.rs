@@ -18,6 +18,8 @@ const LONGEST: Duration = Duration::from_secs(3653 * 86_400);
 /// An error share is worth a line when it crosses this and at least doubles.
 const ERROR_SHARE: f64 = 0.05;
 const WORSE: f64 = 2.0;
+/// Changes of error shares whose moment is looked for.
+const CLOSELY: usize = 16;
 
 /// Changes between `since` and the cursor, newest first.
 ///
@@ -175,8 +177,8 @@ fn versions(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Chang
 }
 
 fn errors(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>) -> Result<(), ReadError> {
-    let expression = r#"sum by (service_name) (rate(traces_span_metrics_calls_total{span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER",status_code="STATUS_CODE_ERROR"}[1m])) / sum by (service_name) (rate(traces_span_metrics_calls_total{span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"}[1m]))"#;
-    for (labels, column) in lens.columns(expression, back, step)? {
+    let mut found: Vec<(Change, f64)> = Vec::new();
+    for (labels, column) in lens.columns(&error_share(""), back, step)? {
         // The lowest share since it was calm, which need not be none; while it is worse, where it came from.
         let (mut calm, mut worse): (Option<f64>, Option<f64>) = (None, None);
         for (index, value) in column.iter().enumerate() {
@@ -186,14 +188,15 @@ fn errors(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>
             }
             match calm {
                 Some(before) if share > ERROR_SHARE.max(before * WORSE) => {
-                    out.push(Change {
+                    let change = Change {
                         at: at(lens, back, step, index),
                         within_seconds: step.as_secs_f64(),
                         kind: "errors".to_owned(),
                         subject: labels.value("service_name").to_owned(),
                         from: percent(before),
                         to: percent(peak(&column[index..], before).max(share)),
-                    });
+                    };
+                    found.push((change, ERROR_SHARE.max(before * WORSE)));
                     (calm, worse) = (None, Some(before));
                 }
                 _ if worse.is_none() => calm = Some(calm.map_or(share, |lowest| lowest.min(share))),
@@ -201,7 +204,27 @@ fn errors(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>
             }
         }
     }
+    // A column of an hour is most of a minute, and another one each time somebody looks; the newest are looked at closely.
+    found.sort_by_key(|(change, _)| std::cmp::Reverse(change.at));
+    for (change, beyond) in found.iter_mut().take(CLOSELY).filter(|_| step > RHYTHM) {
+        let closely = Lens { at: change.at, ..*lens };
+        let of_service = format!("service_name={},", watchfire_promql::quote(&change.subject));
+        let shares = closely.columns(&error_share(&of_service), step, RHYTHM)?;
+        let crossed = shares.first().and_then(|(_, column)| column.iter().position(|share| share.is_some_and(|share| share > *beyond)));
+        if let Some(index) = crossed {
+            change.at = at(&closely, step, RHYTHM, index);
+            change.within_seconds = RHYTHM.as_secs_f64();
+        }
+    }
+    out.extend(found.into_iter().map(|(change, _)| change));
     Ok(())
+}
+
+/// The share of what services handle that fails; `matchers` go before the others.
+fn error_share(matchers: &str) -> String {
+    let kinds = r#"span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER""#;
+    let calls = |more: &str| format!("sum by (service_name) (rate(traces_span_metrics_calls_total{{{matchers}{kinds}{more}}}[1m]))");
+    format!("{} / {}", calls(r#",status_code="STATUS_CODE_ERROR""#), calls(""))
 }
 
 /// Near enough to where a share came from.
@@ -317,6 +340,17 @@ mod tests {
         let errors: Vec<String> =
             found.iter().filter(|c| c.kind == "errors").map(|c| format!("{} {} to {}", c.subject, c.from, c.to)).collect();
         assert_eq!(errors, ["calm 0.0 % to 10.0 %", "noisy 4.0 % to 43.0 %"]);
+        // Both began after twenty minutes; the time at which their shares were crossed stays, whenever and for how long one looks back.
+        let times = |at: i64, back: i64| -> Vec<i64> {
+            let lens = Lens { at: Timestamp(at), ..lens };
+            let found = changes(&lens, Timestamp(at - back)).expect("readable");
+            found.iter().filter(|c| c.kind == "errors").map(|c| (c.at.millis() - begin) / 1000).collect()
+        };
+        let first = times(begin + 3_590_000, 3_590_000);
+        assert!(first.len() == 2 && first.iter().all(|s| (1205..=1240).contains(s)), "{first:?}");
+        for (later, back) in [(7, 3_597), (13, 3_600), (26, 3_100), (44, 2_900)] {
+            assert_eq!(times(begin + 3_590_000 + later * 1000, back * 1000), first, "{later}");
+        }
     }
 
     #[test]

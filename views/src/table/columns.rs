@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(fit(&COLUMNS, 5), [(0, 1, 10)]);
         // A column that has no place takes none from the names.
         const NAMES: [Column; 3] = [Column::left("A", 20).grow(1), Column::right("B", 6), Column::right("C", 9)];
-        assert_eq!(fit(&NAMES, 25), [(0, 1, 18), (1, 20, 6)]);
-        assert_eq!(fit(&NAMES, 28), [(0, 1, 11), (1, 13, 6), (2, 20, 9)]);
+        assert_eq!(fit(&NAMES, 25), [(0, 1, 17), (1, 19, 6)]);
+        assert_eq!(fit(&NAMES, 28), [(0, 1, 10), (1, 12, 6), (2, 19, 9)]);
     }
 }

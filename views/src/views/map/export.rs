@@ -192,7 +192,7 @@ mod tests {
         };
         let shown = Shown::of(&map, &Cut::default());
         assert!(mermaid(&shown).contains("a#quot;];evil"));
-        assert!(mermaid(&shown).contains("\n  n0 -.-> n1\n"), "{}", mermaid(&shown));
+        assert!(mermaid(&shown).contains("\n  n1 --> n0\n"), "{}", mermaid(&shown));
         assert!(dot(&shown).contains("\"a\\\"];evil\""));
         assert!(svg(&shown).contains("&lt;script&gt;&amp;␛"));
         assert!(text(&shown).contains("-> <script>&␛"));
