@@ -1,7 +1,7 @@
 //! Why an alert fires: its value against the threshold over the last hour, its cause, its evidence.
 
 use super::silencing::silence_of;
-use super::{notified, state_word, subject};
+use super::words::{notified, state_word, subject};
 use crate::canvas::{Canvas, display_width, wrap};
 use crate::chart::{Axes, Line, lines};
 use crate::look::{Role, severity_glyph, severity_state};

@@ -1,6 +1,7 @@
 //! The list of alerts: what is at fault first, with its evidence, and beneath it what it explains.
 
-use super::{Alerts, detail, notified, state_word, subject};
+use super::words::{notified, state_word, subject};
+use super::{Alerts, detail};
 use crate::action::Action;
 use crate::canvas::{Canvas, display_width};
 use crate::look::{Role, severity_glyph, severity_state};
