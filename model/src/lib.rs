@@ -64,5 +64,5 @@ pub use series::{
 pub use service_name::{ServiceName, UNKNOWN_SERVICE};
 pub use span::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, TraceId, ids_in};
 pub use time::{Nanos, TimeRange, Timestamp};
-pub use topology::{Dependency, Relation, Topology};
+pub use topology::{Dependency, Relation, Topology, Unhealthy};
 pub use yaml::first_yaml_document;

@@ -3,6 +3,7 @@
 use super::context::{Context, is_address};
 use super::deliveries::{deliveries, own_readers, stated_system};
 use super::lens::Lens;
+use super::naming::kind_of_label;
 use super::state::{failing_calls, of_error_ratio};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -153,6 +154,13 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
             node.state = node.state.max(check.state);
         }
     }
+    for (name, reported) in super::reported::look(lens, context)? {
+        // What is among the services says it there.
+        if let Some(node) = nodes.get_mut(&name).filter(|node| node.kind != NodeKind::Service) {
+            node.state = node.state.max(reported.state());
+            node.why.insert(0, reported.why());
+        }
+    }
     for (name, figures) in super::collectors::collectors(lens)? {
         if let Some(node) = nodes.get_mut(&name) {
             node.queue_depth = figures.queue_size;
@@ -219,13 +227,7 @@ fn add(edges: &mut BTreeMap<(String, String), Edge>, edge: Edge) {
 fn node_kinds(lens: &Lens<'_>, context: &Context<'_>) -> Result<BTreeMap<String, NodeKind>, ReadError> {
     let mut out = BTreeMap::new();
     for (labels, _) in lens.vector("watchfire_node_info")? {
-        let kind = match labels.value("kind") {
-            "database" => NodeKind::Database,
-            "cache" => NodeKind::Cache,
-            "queue" => NodeKind::Queue,
-            _ => NodeKind::External,
-        };
-        out.insert(context.canonical(labels.value("node")).to_owned(), kind);
+        out.insert(context.canonical(labels.value("node")).to_owned(), kind_of_label(labels.value("kind")));
     }
     Ok(out)
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::{CheckReport, Dependency, HealthState, Relation, Selector, SeriesSource, TimeRange, Timestamp, service_at};
+use watchfire_model::{CheckReport, Dependency, HealthState, Relation, Selector, SeriesSource, TimeRange, Timestamp, Unhealthy, service_at};
 
 /// What counts as now: edges with calls in this time, and their failures in it.
 const RECENT: Duration = Duration::from_secs(300);
@@ -115,10 +115,11 @@ fn increase(values: &[f64]) -> f64 {
     total
 }
 
-/// Services whose newest check says unhealthy, with the reason.
-pub(crate) fn unhealthy(checks: &Checks, board: &Board) -> Vec<(String, String)> {
+/// Services whose newest check says unhealthy.
+pub(crate) fn unhealthy(checks: &Checks, board: &Board) -> Vec<Unhealthy> {
     let all = checks.all().into_iter().filter(|c| c.state == HealthState::Unhealthy);
-    all.map(|c| (asked(&c, board).unwrap_or(&c.service).to_owned(), format!("check {} is unhealthy: {}", c.check, c.detail))).collect()
+    let service = |c: &CheckReport| asked(c, board).unwrap_or(&c.service).to_owned();
+    all.map(|c| Unhealthy::checked(&service(&c), format!("says its check {}: {}", c.check, c.detail))).collect()
 }
 
 /// The service that a check asks, where the check has another name, which is nobody's: the only node that is known under that address.

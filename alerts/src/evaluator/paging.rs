@@ -126,6 +126,8 @@ fn represent(
     let waited = members
         .iter()
         .any(|&i| matches!(standings[i], Standing::Held { since, .. } if now.since(since) >= settings.hold_of(candidates[i].severity)));
+    // No alert will come for what only others speak of.
+    let waited = waited || members.iter().any(|&i| matches!(&explanations[i], Some(Explanation { root: Root::Probe { awaited: false, .. }, .. })));
     let waiting = members.iter().any(|&i| matches!(standings[i], Standing::Held { .. }));
     if spoken.is_none() && waiting && !waited {
         return;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::local::context::Declared;
 use crate::local::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
-use watchfire_model::{Timestamp, Value};
+use watchfire_model::{DependencyReport, Timestamp, Value};
 use watchfire_promql::Engine;
 use watchfire_testkit::MemorySource;
 
@@ -46,6 +46,52 @@ fn a_database_is_as_well_as_the_probe_at_its_address() {
         assert_eq!(nodes, ["orders", "shop"], "the address is no node of its own");
         assert_eq!((map.nodes[0].state, &map.nodes[0].why[..]), (state, why));
     }
+}
+
+/// A service says of its database what no probe of the database and no failing call does.
+#[test]
+fn a_node_is_as_well_as_the_health_checks_of_its_callers_say() {
+    let mut source = MemorySource::new();
+    let at = Timestamp(1_772_334_000_000);
+    let graph = "traces_service_graph_request_total";
+    for (metric, pairs) in [
+        (graph, &[("client", "shop"), ("server", "orders"), ("connection_type", "database")][..]),
+        (graph, &[("client", "shop"), ("server", "mail"), ("connection_type", "")]),
+        ("watchfire_node_info", &[("node", "orders"), ("kind", "database"), ("system", "postgresql")]),
+    ] {
+        let labels = Labels::from_pairs([("__name__", metric)].into_iter().chain(pairs.iter().copied()));
+        [Timestamp(at.0 - 30_000), at].into_iter().for_each(|at| source.push(&labels, at, Value::Float(1.0)));
+    }
+    let said = |name: &str, state| DependencyReport { name: name.into(), state, detail: "timeout".into(), latency: None };
+    let check = CheckReport {
+        service: "shop".into(),
+        check: "health".into(),
+        url: "http://shop/health".into(),
+        state: HealthState::Degraded,
+        success: true,
+        latency: None,
+        detail: String::new(),
+        dependencies: vec![said("npgsql", HealthState::Unhealthy), said("mail-service", HealthState::Unhealthy)],
+        at,
+        since: at,
+        certificate_expires: None,
+    };
+    let (engine, cache) = (Engine::default(), QueryCache::default());
+    let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+    let (declared, checks) = (Declared::default(), [check]);
+    let last_seen = BTreeMap::from([("shop".to_owned(), at), ("mail".to_owned(), at)]);
+    let context = Context { declared: &declared, checks: &checks, alerts: &[], breakers: &[], last_seen: &last_seen };
+    let services = crate::local::services::services(&lens, &context).expect("readable").services;
+    let map = map(&lens, &context, &services, &[]).expect("readable");
+    let said = "unhealthy, says shop's health check: \"timeout\"";
+    let nodes: Vec<_> = map.nodes.iter().map(|n| (n.name.as_str(), n.state, n.why.first().map_or("", String::as_str))).collect();
+    let expected = [
+        // It sends telemetry of its own, and says nothing of the kind.
+        ("mail", HealthState::Degraded, said),
+        ("orders", HealthState::Unhealthy, said),
+        ("shop", HealthState::Degraded, "npgsql, mail-service down"),
+    ];
+    assert_eq!(nodes, expected);
 }
 
 /// What only a probe or an exporter knows is nobody's service, whether anybody calls it or not.
