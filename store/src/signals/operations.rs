@@ -50,6 +50,8 @@ pub(crate) struct OperationState {
     /// Consumers that turned out to be around others, which process what these fetch; servers that are within others, as GraphQL within HTTP. Nobody
     /// is served by them alone.
     part: bool,
+    /// Servers of other services are directly within it, as behind nginx, whose module opens one span for a request and none for the call that it makes.
+    pub fronts: bool,
     /// Called internal by its instrumentation, though it goes to a database.
     leaves: bool,
     /// Spans, and those of them that began a trace.
@@ -138,6 +140,13 @@ impl Operations {
     pub fn nested(&mut self, outer: u32, inner: u32) {
         let [Some(around), Some(within)] = [outer, inner].map(|id| self.states[id as usize].as_ref()) else { return };
         let kind = around.identity.kind;
+        if around.service != within.service {
+            let fronts = [kind, within.identity.kind] == [SpanKind::Server; 2];
+            if fronts && let Some(state) = self.states[outer as usize].as_mut() {
+                state.fronts = !state.identity.overflow;
+            }
+            return;
+        }
         // Of what is within itself, or what is within the other in turn, none is more than a part.
         let told = outer != inner && kind == within.identity.kind && !around.part && !within.part;
         let part = if kind == SpanKind::Consumer { outer } else { inner };
@@ -209,6 +218,7 @@ impl Operations {
             local: (0, 0),
             judged: 0.0,
             part: false,
+            fronts: false,
             leaves: false,
             spans: 0,
             roots: 0,
