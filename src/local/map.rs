@@ -8,10 +8,13 @@ use super::state::{failing_calls, of_error_ratio};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use watchfire_model::reading::{Breaker, Edge, Map, Node, NodeKind, Queue, ReadError, ServiceRow, beside_namesake};
-use watchfire_model::{CheckReport, HealthState, Labels};
+use watchfire_model::{CheckReport, HealthState, Labels, of_only_servers};
 
 /// `connection_type` of what goes through a queue.
 const MESSAGING: &str = "messaging_system";
+
+/// `connection_type` of calls whose other half never came, which are counted once it was waited for long enough.
+const AWAITED: &str = "virtual_node";
 
 #[derive(Clone, Debug, Default)]
 struct Traffic {
@@ -235,7 +238,8 @@ fn node_kinds(lens: &Lens<'_>, context: &Context<'_>) -> Result<BTreeMap<String,
 /// The checks that ask at the addresses of nodes without telemetry of their own: a database is named by what is in it, and its probe by where it is.
 fn probed<'a>(lens: &Lens<'_>, context: &Context<'a>) -> Result<BTreeMap<String, Vec<&'a CheckReport>>, ReadError> {
     let mut out: BTreeMap<String, Vec<&CheckReport>> = BTreeMap::new();
-    for (labels, _) in lens.vector("group by (node, address) (watchfire_node_address)")? {
+    let addresses = lens.vector("group by (node, address) (watchfire_node_address)")?;
+    for (labels, _) in &addresses {
         let node = context.canonical(labels.value("node"));
         for check in context.checks.iter().filter(|c| c.service != node && c.is_of(labels.value("address"))) {
             let checks = out.entry(node.to_owned()).or_default();
@@ -243,6 +247,12 @@ fn probed<'a>(lens: &Lens<'_>, context: &Context<'a>) -> Result<BTreeMap<String,
                 checks.push(check);
             }
         }
+    }
+    let systems = lens.vector("group by (node, system) (watchfire_node_info)")?;
+    let nodes = systems.iter().map(|(labels, _)| (context.canonical(labels.value("node")), labels.value("system")));
+    let is_placed = |check: &CheckReport| addresses.iter().any(|(labels, _)| check.is_of(labels.value("address")));
+    for (check, node) in of_only_servers(context.checks, nodes, is_placed).into_iter().filter(|(check, node)| check.service != *node) {
+        out.entry(node.to_owned()).or_default().push(check);
     }
     Ok(out)
 }
@@ -314,9 +324,21 @@ fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<Connected, Traffic>, ReadError> {
             let [client, server, connection] = ["client", "server", "connection_type"].map(|name| labels.value(name).to_owned());
             (client, server, connection)
         };
-        let total = |metric: &str| format!("max by ({by}) (sum by (job, {by}) (rate({metric}{{{own}}}[{window}])))");
+        let late = if source == "spans" { lens.window_of_awaited() } else { over };
+        let total = |metric: &str| {
+            let rates = match late == over {
+                true => format!("rate({metric}{{{own}}}[{window}])"),
+                false => {
+                    let [there, awaited] = ["!=", "="].map(|is| format!("{metric}{{{own},connection_type{is}\"{AWAITED}\"}}"));
+                    format!("rate({there}[{window}]) or rate({awaited}[{}s])", late.as_secs())
+                }
+            };
+            format!("max by ({by}) (sum by (job, {by}) ({rates}))")
+        };
         for (labels, rate) in lens.vector(&total("traces_service_graph_request_total"))? {
-            fresh.insert(key(&labels), Traffic { rate, source, window: over, ..Traffic::default() });
+            let key = key(&labels);
+            let window = if key.2 == AWAITED { late } else { over };
+            fresh.insert(key, Traffic { rate, source, window, ..Traffic::default() });
         }
         // An own edge that nobody uses any more is still known, for as long as its series live; counters of others may never end.
         let known: BTreeSet<(&str, &str)> = out.keys().map(|(client, server, _)| (client.as_str(), server.as_str())).collect();
@@ -370,7 +392,7 @@ fn node_kind(server: &str, connection: &str, services: &[ServiceRow], context: &
         "database" if CACHES.iter().any(|c| lower.contains(c)) => Some(NodeKind::Cache),
         "database" => Some(NodeKind::Database),
         "messaging_system" => Some(NodeKind::Queue),
-        "virtual_node" => Some(NodeKind::External),
+        AWAITED => Some(NodeKind::External),
         _ => None,
     }
 }
@@ -384,7 +406,7 @@ fn edge_kind(connection: &str, server: Option<NodeKind>) -> String {
         (_, Some(NodeKind::Queue)) => "messaging",
         (_, Some(NodeKind::Cache)) => "cache",
         (_, Some(NodeKind::Database)) => "database",
-        ("virtual_node", _) | (_, Some(NodeKind::External)) => "external",
+        (AWAITED, _) | (_, Some(NodeKind::External)) => "external",
         _ => "call",
     }
     .to_owned()

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::{CheckReport, Dependency, HealthState, Relation, Selector, SeriesSource, TimeRange, Timestamp, Unhealthy, service_at};
+use watchfire_model::{CheckReport, Dependency, HealthState, Relation, Selector, SeriesSource, TimeRange, Timestamp, Unhealthy, of_only_servers, service_at};
 
 /// What counts as now: edges with calls in this time, and their failures in it.
 const RECENT: Duration = Duration::from_secs(300);
@@ -83,6 +83,11 @@ fn draw(series: &SeriesBook, board: &Board, checks: &[CheckReport], now: Timesta
         for check in checks.iter().filter(|c| *c.service != *edge.server && edge.addresses.iter().any(|address| c.is_of(address))) {
             graph.entry(edge.server.to_string()).or_default().entry((check.service.clone(), Relation::Is)).or_default();
         }
+    }
+    let nodes = board.edges.iter().filter(|e| e.last_seen >= recent).map(|e| (&*e.server, &*e.system));
+    let is_placed = |check: &CheckReport| board.edges.iter().flat_map(|e| &e.addresses).any(|address| check.is_of(address));
+    for (check, node) in of_only_servers(checks, nodes, is_placed).into_iter().filter(|(check, node)| check.service != *node) {
+        graph.entry(node.to_owned()).or_default().entry((check.service.clone(), Relation::Is)).or_default();
     }
     for check in checks {
         if let Some(service) = asked(check, board) {

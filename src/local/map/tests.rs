@@ -94,6 +94,39 @@ fn a_node_is_as_well_as_the_health_checks_of_its_callers_say() {
     assert_eq!(nodes, expected);
 }
 
+/// Calls to what sends no spans are counted ten seconds after they were told. A run that is twenty seconds old has seen ten seconds of them.
+#[test]
+fn calls_whose_other_half_was_waited_for_have_their_rate_from_the_start() {
+    let mut source = MemorySource::new();
+    let first = Timestamp(1_772_334_000_000);
+    for (server, connection, late) in [("api.example.com", "virtual_node", 10), ("orders", "database", 0)] {
+        for metric in ["traces_service_graph_request_total", "traces_service_graph_request_failed_total"] {
+            let pairs = [("__name__", metric), ("client", "shop"), ("server", server), ("connection_type", connection)];
+            let labels = Labels::from_pairs(pairs);
+            for second in (late..=20).step_by(2) {
+                // A counter begins with a zero, one publication before.
+                let (at, calls) = (first.saturating_add(Duration::from_secs(second)), second - late);
+                if second == late {
+                    source.push(&labels, at.saturating_sub(Duration::from_secs(2)), Value::Float(0.0));
+                }
+                source.push(&labels, at, Value::Float(calls as f64 * 3.0));
+            }
+        }
+    }
+    let known = Duration::from_secs(20);
+    let (engine, cache, at) = (Engine::default(), QueryCache::default(), first.saturating_add(known));
+    let window = crate::local::lens::rate_window(known);
+    let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window, scrape_window: SCRAPE_WINDOW };
+    let (declared, last_seen) = (Declared::default(), BTreeMap::new());
+    let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+    let map = map(&lens, &context, &[], &[]).expect("readable");
+    for edge in &map.edges {
+        assert!((2.3..=3.3).contains(&edge.rate.unwrap_or_default()), "{edge:?}");
+        assert!(edge.error_ratio.is_some_and(|ratio| ratio > 0.99), "{edge:?}");
+    }
+    assert_eq!(map.edges.len(), 2);
+}
+
 /// What only a probe or an exporter knows is nobody's service, whether anybody calls it or not.
 #[test]
 fn what_is_only_connected_to_is_no_service() {
