@@ -175,7 +175,8 @@ mod tests {
                 }]}],
             })
         };
-        let spans = [("shop", 1, "orders", "db-1"), ("mail", 2, "orders", "db-1"), ("audit", 3, "orders", "db-1"), ("audit", 4, "trail", "db-2")];
+        let spans =
+            [("shop", 1, "orders", "db-1"), ("mail", 2, "orders", "db-1"), ("audit", 3, "orders", "db-1"), ("audit", 4, "trail", "db-2")];
         let sent = json!({"resourceSpans": spans.map(|(service, id, database, host)| query(service, id, database, host))});
         let sent = json_to_protobuf(sent.to_string().as_bytes(), Signal::Traces, &Limits::default()).expect("valid").protobuf;
         assert!(receiver.traces(&sent, start).expect("taken").rejected.is_empty());

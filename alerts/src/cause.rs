@@ -434,7 +434,8 @@ impl Graph<'_> {
     fn said_by(&mut self, alert: &Candidate, unhealthy: &BTreeMap<String, Unhealthy>, settings: &CauseSettings) -> Vec<Rc<str>> {
         let Some(service) = alert.service.as_deref() else { return Vec::new() };
         let said: Vec<&Unhealthy> = unhealthy.values().filter(|found| says(alert, found)).collect();
-        let fitting = said.into_iter().filter(|found| !fails_elsewhere(self, service, &found.name, settings)).map(|found| found.name.clone());
+        let fitting =
+            said.into_iter().filter(|found| !fails_elsewhere(self, service, &found.name, settings)).map(|found| found.name.clone());
         fitting.collect::<Vec<_>>().into_iter().filter_map(|name| self.callee(service, &name)).collect()
     }
 
@@ -503,11 +504,9 @@ pub fn describe(explanation: &Explanation, alerts: &[Candidate]) -> Cause {
             let reason = format!("{service}, {distance}{verb} since {}", since.format("%H:%M:%S"));
             Cause { alert: cause.name.clone(), service, reason }
         }
-        Root::Probe { service, reason, .. } => Cause {
-            alert: String::new(),
-            service: service.clone(),
-            reason: format!("{service}, {distance}is unhealthy, {reason}"),
-        },
+        Root::Probe { service, reason, .. } => {
+            Cause { alert: String::new(), service: service.clone(), reason: format!("{service}, {distance}is unhealthy, {reason}") }
+        }
         Root::Edge { service, error_ratio } => Cause {
             alert: String::new(),
             service: service.clone(),

@@ -53,7 +53,7 @@ pub use log::{LogRecord, LogSink, Severity as LogSeverity};
 pub use meter::{Counter, Gauge, Meter};
 pub use notice::{Cause, Evidence, Notice, NoticeState, Severity};
 pub use pattern::{PatternError, go_regex, go_regex_whole};
-pub use probe::{of_only_servers, CheckReport, DependencyReport, HealthState, ProbeSink};
+pub use probe::{CheckReport, DependencyReport, HealthState, ProbeSink, of_only_servers};
 pub use reading::{Reading, Request};
 pub use sample::{ORDINARY_NAN, STALE_NAN, Value, is_stale};
 pub use secret::{Secret, is_secret_name, without_secrets};

@@ -47,8 +47,23 @@ pub fn kind_of_label(kind: &str) -> NodeKind {
 
 /// What says nothing of which dependency it is.
 const FILLERS: [&str; 17] = [
-    "check", "checks", "client", "cluster", "com", "conn", "connection", "connectivity", "connector", "dependency", "health", "indicator", "internal", "io",
-    "main", "ping", "primary",
+    "check",
+    "checks",
+    "client",
+    "cluster",
+    "com",
+    "conn",
+    "connection",
+    "connectivity",
+    "connector",
+    "dependency",
+    "health",
+    "indicator",
+    "internal",
+    "io",
+    "main",
+    "ping",
+    "primary",
 ];
 
 const DATABASE_WORDS: [&str; 10] = ["database", "db", "data", "source", "datasource", "sql", "store", "storage", "context", "server"];
@@ -78,9 +93,8 @@ const SYSTEMS: [&[&str]; 14] = [
 /// several fit equally well.
 pub fn meant<'n>(said: &str, nodes: &'n [Nameable]) -> Option<&'n Nameable> {
     // `OrdersDb` are two words, and `PostgreSQL` is one.
-    let readings = [true, false].map(|humps| -> BTreeSet<String> {
-        words(said, humps).into_iter().filter(|word| !FILLERS.contains(&word.as_str())).collect()
-    });
+    let readings = [true, false]
+        .map(|humps| -> BTreeSet<String> { words(said, humps).into_iter().filter(|word| !FILLERS.contains(&word.as_str())).collect() });
     readings.iter().find_map(|words| {
         let best = nodes.iter().filter_map(|node| fits(said, words, node)).min()?;
         let mut fitting = nodes.iter().filter(|node| fits(said, words, node) == Some(best));

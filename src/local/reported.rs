@@ -57,7 +57,11 @@ impl Reported {
         let speakers = match names.as_slice() {
             [one] => format!("says {one}'s health check"),
             [one, other] => format!("say the health checks of {one} and {other}"),
-            many => format!("say the health checks of {} and {} more", many[..NAMED.min(many.len())].join(", "), many.len().saturating_sub(NAMED)),
+            many => format!(
+                "say the health checks of {} and {} more",
+                many[..NAMED.min(many.len())].join(", "),
+                many.len().saturating_sub(NAMED)
+            ),
         };
         format!("{speakers}{detail}{doubt}")
     }
@@ -123,7 +127,8 @@ pub fn look(lens: &Lens<'_>, context: &Context<'_>) -> Result<BTreeMap<String, R
             node.aliases.push(labels.value("address").to_owned());
         }
     }
-    let of = |service: &str| edges.iter().filter(|(client, _)| client == service).filter_map(|(_, server)| nodes.get(server).cloned()).collect();
+    let of =
+        |service: &str| edges.iter().filter(|(client, _)| client == service).filter_map(|(_, server)| nodes.get(server).cloned()).collect();
     Ok(reported(context.checks.iter().map(|check| (check.service.as_str(), check)), of))
 }
 
@@ -186,7 +191,8 @@ mod tests {
     fn most_that_find_it_healthy_leave_it_degraded() {
         use HealthState::{Degraded, Healthy, Unhealthy};
         let checks = [check("a", &[("db", Unhealthy, "")]), check("b", &[("db", Healthy, "")]), check("c", &[("db", Healthy, "")])];
-        let found = reported(checks.iter().map(|check| (check.service.as_str(), check)), |_| vec![node("orders", NodeKind::Database, "mysql")]);
+        let found =
+            reported(checks.iter().map(|check| (check.service.as_str(), check)), |_| vec![node("orders", NodeKind::Database, "mysql")]);
         assert_eq!((found["orders"].state(), found["orders"].is_doubted()), (Degraded, true));
     }
 }

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use watchfire_model::reading::{ExplainQuery, Explanation, LogQuery, Logs, Refusal, Trace, TraceQuery, Traces};
 use watchfire_model::{
     Appended, CheckReport, Clock, Dependency, Exemplar, Labels, LogRecord, LogSink, Metadata, Meter, MetricKind, OriginId, OwnSeries,
-    ProbeSink, Selector, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Topology, TraceId, Unhealthy, Value,
-    ids_in,
+    ProbeSink, Selector, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Topology, TraceId, Unhealthy,
+    Value, ids_in,
 };
 
 /// Live telemetry: series, spans, logs, checks. Shared; every method may be called from any thread.

@@ -8,7 +8,9 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::{CheckReport, Dependency, HealthState, Relation, Selector, SeriesSource, TimeRange, Timestamp, Unhealthy, of_only_servers, service_at};
+use watchfire_model::{
+    CheckReport, Dependency, HealthState, Relation, Selector, SeriesSource, TimeRange, Timestamp, Unhealthy, of_only_servers, service_at,
+};
 
 /// What counts as now: edges with calls in this time, and their failures in it.
 const RECENT: Duration = Duration::from_secs(300);

@@ -185,7 +185,10 @@ fn a_server_directly_within_the_server_of_another_service_was_called_by_it() {
                 match service {
                     "web" => bench.send("web", vec![span(id.into(), 100 + id, 0, "/api", SERVER)]),
                     // What a layer of the service itself does is no call.
-                    _ => bench.send("api", vec![span(id.into(), 200 + id, 100 + id, "GET /api", SERVER), span(id.into(), 300 + id, 200 + id, "query", SERVER)]),
+                    _ => bench.send(
+                        "api",
+                        vec![span(id.into(), 200 + id, 100 + id, "GET /api", SERVER), span(id.into(), 300 + id, 200 + id, "query", SERVER)],
+                    ),
                 };
             }
         }
@@ -201,7 +204,9 @@ fn a_server_directly_within_the_server_of_another_service_was_called_by_it() {
 #[test]
 fn a_language_model_is_named_by_its_provider_where_nothing_says_where_it_is() {
     let mut bench = Bench::new();
-    let chat = |id: u64| attributed(span(id.into(), id, 0, "chat", CLIENT), &[("gen_ai.operation.name", "chat"), ("gen_ai.provider.name", "anthropic")]);
+    let chat = |id: u64| {
+        attributed(span(id.into(), id, 0, "chat", CLIENT), &[("gen_ai.operation.name", "chat"), ("gen_ai.provider.name", "anthropic")])
+    };
     bench.send("web", vec![chat(1), chat(2).with(text("server.address", "llm.example.com"))]);
     assert_eq!(calls(&mut bench), [("anthropic".to_owned(), 1.0), ("llm.example.com".to_owned(), 1.0)]);
 }

@@ -23,7 +23,11 @@ pub(super) fn read(source: &ServerSource, look: &Look<'_>) -> Vec<ServerRow> {
         let address = Format::first(&source.address, &labels).map(|a| without_scheme(&a).to_owned());
         let Some(service) = Format::first(&source.service, &labels).or_else(|| address.clone()) else { continue };
         let check = Format::first(&source.check, &labels).unwrap_or_else(|| source.metric.clone());
-        let scheme = labels.value("instance").split_once("://").map(|(scheme, _)| scheme).filter(|scheme| *scheme == "https" && source.system == "http");
+        let scheme = labels
+            .value("instance")
+            .split_once("://")
+            .map(|(scheme, _)| scheme)
+            .filter(|scheme| *scheme == "https" && source.system == "http");
         let row = ServerRow {
             service: service.clone(),
             check: check.clone(),

@@ -38,7 +38,12 @@ impl Topology for FakeTopology {
     }
 
     fn unhealthy(&self) -> Vec<Unhealthy> {
-        self.unhealthy.lock().iter().map(|(name, reason)| Unhealthy::checked(name, reason.clone())).chain(self.said.lock().clone()).collect()
+        self.unhealthy
+            .lock()
+            .iter()
+            .map(|(name, reason)| Unhealthy::checked(name, reason.clone()))
+            .chain(self.said.lock().clone())
+            .collect()
     }
 
     fn owner(&self, service: &str) -> Option<String> {

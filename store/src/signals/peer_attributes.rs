@@ -1,7 +1,7 @@
 //! What the attributes of a span say about the other end of its call, under their stable and their older names.
 
-use super::{destination, failure};
 use super::peer::{LONGEST, Protocol};
+use super::{destination, failure};
 use crate::spans::wire;
 use watchfire_model::{AttributeValue, SpanKind, SpanView};
 
@@ -248,7 +248,11 @@ impl<'a> PeerAttributes<'a> {
             (false, _) => (told, self.port),
             (true, _) => socket,
         };
-        if name.is_empty() { (if self.provider.is_empty() { self.rpc_service() } else { self.provider }, 0) } else { (name, if matches!(port, 80 | 443) { 0 } else { port }) }
+        if name.is_empty() {
+            (if self.provider.is_empty() { self.rpc_service() } else { self.provider }, 0)
+        } else {
+            (name, if matches!(port, 80 | 443) { 0 } else { port })
+        }
     }
 
     /// Whether the name of a peer is that of a service.
