@@ -200,6 +200,25 @@ fn a_server_directly_within_the_server_of_another_service_was_called_by_it() {
     }
 }
 
+/// In Zipkin's model both sides of a call share one span id, so that the server's parent is the span around the call.
+#[test]
+fn a_call_whose_sides_share_one_span_is_counted_once() {
+    for order in [["client", "web", "api"], ["api", "web", "client"], ["api", "client", "web"]] {
+        let mut bench = Bench::new();
+        for id in 0..40_u64 {
+            for part in order {
+                match part {
+                    "web" => bench.send("web", vec![span(id.into(), 100 + id, 0, "/", SERVER)]),
+                    "client" => bench.send("web", vec![span(id.into(), 200 + id, 100 + id, "get", CLIENT).with(text("peer.service", "api"))]),
+                    _ => bench.send("api", vec![span(id.into(), 200 + id, 100 + id, "get", SERVER)]),
+                };
+            }
+        }
+        let calls = calls(&mut bench);
+        assert!(matches!(&calls[..], [(server, calls)] if server == "api" && (40.0..=43.0).contains(calls)), "{order:?}: {calls:?}");
+    }
+}
+
 /// Who wraps the client of a language model names its provider and no address.
 #[test]
 fn a_language_model_is_named_by_its_provider_where_nothing_says_where_it_is() {

@@ -1,18 +1,16 @@
 //! The name of a queue or topic out of what some SDKs give for it: the resource name or the URL by which a cloud's API addresses it. One side of a message
 //! says the one and the other side the other, and people say neither.
 
-/// The name within an ARN of AWS, the URL of an SQS queue, the resource path of a Pub/Sub topic or the path of a Service Bus subscription; anything else
-/// as it is.
+/// The name within an ARN of AWS, the URL of an SQS queue or the resource path of a Pub/Sub topic; anything else as it is.
 ///
-/// Sources: AWS, "Amazon Resource Names" and "Amazon SQS queue and message identifiers"; Google Cloud, "Pub/Sub resource names"; Azure, "Service Bus
-/// subscriptions" (`<topic>/Subscriptions/<subscription>`).
+/// Sources: AWS, "Amazon Resource Names" and "Amazon SQS queue and message identifiers"; Google Cloud, "Pub/Sub resource names".
 #[inline]
 pub(crate) fn short(stated: &[u8]) -> &[u8] {
     match stated {
         [b'a', b'r', b'n', b':', ..] => of_arn(stated),
         [b'h', b't', b't', b'p', ..] => of_queue_url(stated),
         [b'p', b'r', b'o', b'j', b'e', b'c', b't', b's', b'/', ..] => of_project(stated),
-        _ => of_subscription(stated),
+        _ => None,
     }
     .filter(|name| !name.is_empty())
     .unwrap_or(stated)
@@ -41,12 +39,12 @@ fn of_project(stated: &[u8]) -> Option<&[u8]> {
     (matches!(kind, b"topics" | b"subscriptions") && path.next().is_none()).then_some(name)
 }
 
-#[inline]
-fn of_subscription(stated: &[u8]) -> Option<&[u8]> {
+/// The topic of a subscription of Azure's Service Bus (`<topic>/Subscriptions/<subscription>`), or what is stated.
+pub(crate) fn of_subscription(stated: &[u8]) -> &[u8] {
     const BETWEEN: &[u8] = b"/subscriptions/";
-    let at = stated.iter().position(|b| *b == b'/')?;
+    let at = stated.iter().position(|b| *b == b'/').unwrap_or(stated.len());
     let rest = &stated[at..];
-    (rest.len() > BETWEEN.len() && rest[..BETWEEN.len()].eq_ignore_ascii_case(BETWEEN)).then_some(&stated[..at])
+    if rest.len() > BETWEEN.len() && rest[..BETWEEN.len()].eq_ignore_ascii_case(BETWEEN) { &stated[..at] } else { stated }
 }
 
 #[cfg(test)]
@@ -68,12 +66,15 @@ mod tests {
             ("projects/shop/topics/orders", "orders"),
             ("projects/shop/subscriptions/orders-mail", "orders-mail"),
             ("projects/orders", "projects/orders"),
-            ("orders/Subscriptions/mail", "orders"),
-            ("orders/subscriptions/", "orders/subscriptions/"),
             ("sensors/kitchen/temperature", "sensors/kitchen/temperature"),
             ("+41791234567", "+41791234567"),
         ] {
             assert_eq!(std::str::from_utf8(short(stated.as_bytes())), Ok(name));
+        }
+        for (stated, topic) in
+            [("orders/Subscriptions/mail", "orders"), ("orders/subscriptions/", "orders/subscriptions/"), ("eu/orders", "eu/orders"), ("orders", "orders")]
+        {
+            assert_eq!(std::str::from_utf8(of_subscription(stated.as_bytes())), Ok(topic));
         }
     }
 }

@@ -60,11 +60,13 @@ struct Seen {
 /// The latest servers and consumers, and the spans around them, in whatever order they come.
 pub(crate) struct Nesting {
     seen: Box<[Seen]>,
+    /// Tags of spans within which calls were seen.
+    calling: Box<[u64]>,
 }
 
 impl Default for Nesting {
     fn default() -> Self {
-        Nesting { seen: vec![Seen::default(); PLACES].into_boxed_slice() }
+        Nesting { seen: vec![Seen::default(); PLACES].into_boxed_slice(), calling: vec![0; PLACES].into_boxed_slice() }
     }
 }
 
@@ -74,10 +76,10 @@ impl Nesting {
     pub fn meet(&mut self, span: Taker) -> Option<(u32, u32)> {
         let Taker { tag, parent, operation } = span;
         let own = &mut self.seen[Enclosing::place(tag)];
-        if (own.tag, own.within) == (tag, true) {
-            return Some((operation, own.operation));
+        let before = std::mem::replace(own, Seen { tag, operation, within: false });
+        if (before.tag, before.within) == (tag, true) {
+            return Some((operation, before.operation));
         }
-        *own = Seen { tag, operation, within: false };
         let around = &mut self.seen[Enclosing::place(parent?)];
         if (Some(around.tag), around.within) == (parent, false) {
             return Some((around.operation, operation));
@@ -86,12 +88,25 @@ impl Nesting {
         None
     }
 
+    /// A call was seen within the span of this tag, whose operation is given where that is known.
+    pub fn calls(&mut self, within: u64) -> Option<u32> {
+        let place = Enclosing::place(within);
+        self.calling[place] = within;
+        let seen = &self.seen[place];
+        ((seen.tag, seen.within) == (within, false)).then_some(seen.operation)
+    }
+
+    /// Whether calls were seen within the span of this tag.
+    pub fn is_calling(&self, tag: u64) -> bool {
+        self.calling[Enclosing::place(tag)] == tag
+    }
+
     /// Numbers of operations mean others from now on.
     pub fn forget(&mut self) {
         self.seen.fill(Seen::default());
     }
 
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.seen)
+        size_of_val(&*self.seen) + size_of_val(&*self.calling)
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct OperationState {
     part: bool,
     /// Servers of other services are directly within it, as behind nginx, whose module opens one span for a request and none for the call that it makes.
     pub fronts: bool,
+    /// It has spans for its calls: what is directly within it shares the span of the call, as in Zipkin's model.
+    calls: bool,
     /// Called internal by its instrumentation, though it goes to a database.
     leaves: bool,
     /// Spans, and those of them that began a trace.
@@ -71,6 +73,8 @@ pub(crate) struct Operations {
     lately: [u32; 256],
     /// Something was counted that has never been published.
     pub fresh: bool,
+    /// Some operation was found to front others.
+    pub any_fronts: bool,
 }
 
 impl OperationState {
@@ -107,6 +111,7 @@ impl Operations {
             hasher: FixedState::default(),
             live: 0,
             lately: [0; 256],
+            any_fronts: false,
             fresh: false,
         }
     }
@@ -143,7 +148,8 @@ impl Operations {
         if around.service != within.service {
             let fronts = [kind, within.identity.kind] == [SpanKind::Server; 2];
             if fronts && let Some(state) = self.states[outer as usize].as_mut() {
-                state.fronts = !state.identity.overflow;
+                state.fronts = !state.identity.overflow && !state.calls;
+                self.any_fronts |= state.fronts;
             }
             return;
         }
@@ -152,6 +158,14 @@ impl Operations {
         let part = if kind == SpanKind::Consumer { outer } else { inner };
         if told && let Some(state) = self.states[part as usize].as_mut() {
             state.part = !state.identity.overflow;
+        }
+    }
+
+    /// Calls were seen within spans of this operation.
+    #[cold]
+    pub fn calls(&mut self, id: u32) {
+        if let Some(state) = self.states[id as usize].as_mut() {
+            (state.fronts, state.calls) = (false, true);
         }
     }
 
@@ -219,6 +233,7 @@ impl Operations {
             judged: 0.0,
             part: false,
             fronts: false,
+            calls: false,
             leaves: false,
             spans: 0,
             roots: 0,

@@ -215,6 +215,7 @@ impl<'a> PeerAttributes<'a> {
         match self.destination.iter().position(|b| *b == b',').filter(|_| self.messaging_system == b"rabbitmq") {
             Some(0) => &self.destination[1..],
             Some(comma) => &self.destination[..comma],
+            None if self.messaging_system == b"servicebus" => destination::of_subscription(self.destination),
             None => destination::short(self.destination),
         }
     }
