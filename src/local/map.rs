@@ -3,7 +3,7 @@
 use super::context::{Context, is_address};
 use super::deliveries::{deliveries, own_readers, stated_system};
 use super::lens::Lens;
-use super::naming::kind_of_label;
+use super::naming::{Nameable, kind_of_label, meant};
 use super::state::{failing_calls, of_error_ratio};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -103,7 +103,7 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
         });
     }
     for breaker in context.breakers {
-        put_on_edge(breaker, &mut edges);
+        put_on_edge(breaker, &mut edges, &kinds);
     }
 
     let mut probed = probed(lens, context)?;
@@ -293,7 +293,7 @@ fn service_node(row: &ServiceRow, context: &Context<'_>) -> Node {
     }
 }
 
-fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>) {
+fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>, kinds: &BTreeMap<String, NodeKind>) {
     let target = breaker.protects.as_deref().unwrap_or(&breaker.breaker);
     let mut key = (breaker.service.clone(), target.to_owned());
     if !edges.contains_key(&key) && is_address(&breaker.service) {
@@ -301,6 +301,18 @@ fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>) 
         let mut callers = edges.keys().filter(|(_, server)| server == target);
         let (Some((caller, _)), None) = (callers.next(), callers.next()) else { return };
         key.0 = caller.clone();
+    }
+    if !edges.contains_key(&key) {
+        // Named in code, as `paymentService` is for calls to payment-service.
+        let called = edges.keys().filter(|(client, _)| *client == key.0).map(|(_, server)| Nameable {
+            name: server.clone(),
+            kind: kinds.get(server).copied().unwrap_or_default(),
+            system: String::new(),
+            aliases: Vec::new(),
+        });
+        if let Some(node) = meant(target, &called.collect::<Vec<_>>()) {
+            key.1.clone_from(&node.name);
+        }
     }
     if let Some(edge) = edges.get_mut(&key) {
         edge.breaker = Some(breaker.state.clone());

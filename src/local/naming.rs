@@ -46,9 +46,12 @@ pub fn kind_of_label(kind: &str) -> NodeKind {
 }
 
 /// What says nothing of which dependency it is.
-const FILLERS: [&str; 17] = [
+const FILLERS: [&str; 20] = [
+    "breaker",
+    "cb",
     "check",
     "checks",
+    "circuit",
     "client",
     "cluster",
     "com",

@@ -209,7 +209,9 @@ fn a_call_whose_sides_share_one_span_is_counted_once() {
             for part in order {
                 match part {
                     "web" => bench.send("web", vec![span(id.into(), 100 + id, 0, "/", SERVER)]),
-                    "client" => bench.send("web", vec![span(id.into(), 200 + id, 100 + id, "get", CLIENT).with(text("peer.service", "api"))]),
+                    "client" => {
+                        bench.send("web", vec![span(id.into(), 200 + id, 100 + id, "get", CLIENT).with(text("peer.service", "api"))])
+                    }
                     _ => bench.send("api", vec![span(id.into(), 200 + id, 100 + id, "get", SERVER)]),
                 };
             }

@@ -188,10 +188,26 @@ fn a_breaker_scraped_by_address_is_that_of_the_only_one_who_calls_what_it_protec
         ..Breaker::default()
     };
     for (service, breaker) in [("10.0.0.1:9102/actuator/prometheus", "payment"), ("10.0.0.1:9102", "stock"), ("web", "payment")] {
-        put_on_edge(&open(service, breaker), &mut edges);
+        put_on_edge(&open(service, breaker), &mut edges, &BTreeMap::new());
     }
     let on: Vec<_> = edges.values().filter(|e| e.breaker.is_some()).map(|e| (e.client.as_str(), e.server.as_str())).collect();
     assert_eq!(on, [("shop", "payment")]);
+}
+
+/// Libraries name a breaker as the code does, and spans name who is called.
+#[test]
+fn a_breaker_is_on_the_edge_to_whom_its_name_means() {
+    let edge = |client: &str, server: &str| {
+        ((client.to_owned(), server.to_owned()), Edge { client: client.into(), server: server.into(), ..Edge::default() })
+    };
+    let mut edges = BTreeMap::from([edge("shop", "payment-service"), edge("shop", "orders"), edge("shop", "stock"), edge("web", "mail")]);
+    let kinds = BTreeMap::from([("orders".to_owned(), NodeKind::Database), ("stock".to_owned(), NodeKind::Database)]);
+    for breaker in ["paymentService", "ordersDbBreaker", "database", "mail", "backendA"] {
+        let open = Breaker { service: "shop".into(), breaker: breaker.into(), state: "open".into(), ..Breaker::default() };
+        put_on_edge(&open, &mut edges, &kinds);
+    }
+    let on: Vec<_> = edges.values().filter(|e| e.breaker.is_some()).map(|e| e.server.as_str()).collect();
+    assert_eq!(on, ["orders", "payment-service"], "which of two databases is not said, and nobody else's calls are meant");
 }
 
 #[test]

@@ -71,9 +71,12 @@ mod tests {
         ] {
             assert_eq!(std::str::from_utf8(short(stated.as_bytes())), Ok(name));
         }
-        for (stated, topic) in
-            [("orders/Subscriptions/mail", "orders"), ("orders/subscriptions/", "orders/subscriptions/"), ("eu/orders", "eu/orders"), ("orders", "orders")]
-        {
+        for (stated, topic) in [
+            ("orders/Subscriptions/mail", "orders"),
+            ("orders/subscriptions/", "orders/subscriptions/"),
+            ("eu/orders", "eu/orders"),
+            ("orders", "orders"),
+        ] {
             assert_eq!(std::str::from_utf8(of_subscription(stated.as_bytes())), Ok(topic));
         }
     }
