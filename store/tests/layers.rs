@@ -183,7 +183,11 @@ fn a_server_directly_within_the_server_of_another_service_was_called_by_it() {
         for id in 0..20_u64 {
             for service in order {
                 match service {
-                    "web" => bench.send("web", vec![span(id.into(), 100 + id, 0, "/api", SERVER)]),
+                    // What it asks beside is no reason to think otherwise.
+                    "web" => bench.send(
+                        "web",
+                        vec![span(id.into(), 400 + id, 100 + id, "limit", CLIENT), span(id.into(), 100 + id, 0, "/api", SERVER)],
+                    ),
                     // What a layer of the service itself does is no call.
                     _ => bench.send(
                         "api",

@@ -60,13 +60,13 @@ struct Seen {
 /// The latest servers and consumers, and the spans around them, in whatever order they come.
 pub(crate) struct Nesting {
     seen: Box<[Seen]>,
-    /// Tags of spans within which calls were seen.
-    calling: Box<[u64]>,
+    /// Tags of calls, and whose they are.
+    calling: Box<[(u64, u32)]>,
 }
 
 impl Default for Nesting {
     fn default() -> Self {
-        Nesting { seen: vec![Seen::default(); PLACES].into_boxed_slice(), calling: vec![0; PLACES].into_boxed_slice() }
+        Nesting { seen: vec![Seen::default(); PLACES].into_boxed_slice(), calling: vec![(0, 0); PLACES].into_boxed_slice() }
     }
 }
 
@@ -88,17 +88,18 @@ impl Nesting {
         None
     }
 
-    /// A call was seen within the span of this tag, whose operation is given where that is known.
-    pub fn calls(&mut self, within: u64) -> Option<u32> {
-        let place = Enclosing::place(within);
-        self.calling[place] = within;
+    /// A call by a service, of this tag: whether who answered it shares its span.
+    pub fn calls(&mut self, tag: u64, service: u32) -> bool {
+        let place = Enclosing::place(tag);
+        self.calling[place] = (tag, service);
         let seen = &self.seen[place];
-        ((seen.tag, seen.within) == (within, false)).then_some(seen.operation)
+        (seen.tag, seen.within) == (tag, false)
     }
 
-    /// Whether calls were seen within the span of this tag.
-    pub fn is_calling(&self, tag: u64) -> bool {
-        self.calling[Enclosing::place(tag)] == tag
+    /// Whose call shares its span with the server of this tag.
+    pub fn caller(&self, tag: u64) -> Option<u32> {
+        let (call, service) = self.calling[Enclosing::place(tag)];
+        (call == tag).then_some(service)
     }
 
     /// Numbers of operations mean others from now on.

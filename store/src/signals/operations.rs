@@ -8,6 +8,7 @@ use super::{OVERFLOW, SignalSettings};
 use crate::spans::intern::{Operation, bounded};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use watchfire_model::{SpanKind, Timestamp};
@@ -52,8 +53,6 @@ pub(crate) struct OperationState {
     part: bool,
     /// Servers of other services are directly within it, as behind nginx, whose module opens one span for a request and none for the call that it makes.
     pub fronts: bool,
-    /// It has spans for its calls: what is directly within it shares the span of the call, as in Zipkin's model.
-    calls: bool,
     /// Called internal by its instrumentation, though it goes to a database.
     leaves: bool,
     /// Spans, and those of them that began a trace.
@@ -75,6 +74,8 @@ pub(crate) struct Operations {
     pub fresh: bool,
     /// Some operation was found to front others.
     pub any_fronts: bool,
+    /// Services whose calls share their spans with who answers.
+    sharing: HashSet<u32>,
 }
 
 impl OperationState {
@@ -112,6 +113,7 @@ impl Operations {
             live: 0,
             lately: [0; 256],
             any_fronts: false,
+            sharing: HashSet::new(),
             fresh: false,
         }
     }
@@ -148,7 +150,7 @@ impl Operations {
         if around.service != within.service {
             let fronts = [kind, within.identity.kind] == [SpanKind::Server; 2];
             if fronts && let Some(state) = self.states[outer as usize].as_mut() {
-                state.fronts = !state.identity.overflow && !state.calls;
+                state.fronts = !state.identity.overflow && !self.sharing.contains(&state.service);
                 self.any_fronts |= state.fronts;
             }
             return;
@@ -161,11 +163,10 @@ impl Operations {
         }
     }
 
-    /// Calls were seen within spans of this operation.
-    #[cold]
-    pub fn calls(&mut self, id: u32) {
-        if let Some(state) = self.states[id as usize].as_mut() {
-            (state.fronts, state.calls) = (false, true);
+    /// Who answers a service shares the spans of its calls, as in Zipkin's model: a server directly within one of its own is no call beside those.
+    pub fn shares_spans(&mut self, service: u32) {
+        if self.sharing.insert(service) {
+            self.states.iter_mut().flatten().filter(|state| state.service == service).for_each(|state| state.fronts = false);
         }
     }
 
@@ -233,7 +234,6 @@ impl Operations {
             judged: 0.0,
             part: false,
             fronts: false,
-            calls: false,
             leaves: false,
             spans: 0,
             roots: 0,

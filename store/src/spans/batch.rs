@@ -114,12 +114,8 @@ impl SpanEngine {
                 };
                 told = self.layers.tell(call, &self.peers, &mut self.join);
             }
-            if calls
-                && self.operations.any_fronts
-                && parent != 0
-                && let Some(operation) = self.nesting.calls(key(trace, parent))
-            {
-                self.operations.calls(operation);
+            if calls && self.operations.any_fronts && self.nesting.calls(pending.joins_as, pending.service) {
+                self.operations.shares_spans(pending.service);
             }
             if matches!(pending.kind, SpanKind::Internal | SpanKind::Unspecified) {
                 continue;
@@ -158,9 +154,12 @@ impl SpanEngine {
                 if let Some((outer, inner)) = self.nesting.meet(taker) {
                     self.operations.nested(outer, inner);
                 }
-                if pending.fronts && self.nesting.is_calling(taker.tag) {
-                    self.operations.calls(pending.operation);
-                } else if pending.fronts {
+                if self.operations.any_fronts
+                    && let Some(caller) = self.nesting.caller(taker.tag)
+                {
+                    self.operations.shares_spans(caller);
+                }
+                if pending.fronts {
                     let call = HalfKind { failed: flags & FAILED != 0, ..HalfKind::default() };
                     let call = Half { nanos: row.duration, weight: pending.weight, service, peer: NOBODY, ..Half::new(taker.tag, call) };
                     self.join.offer(call.optional(), ticks, |pair| sides.pair(&pair));
