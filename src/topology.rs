@@ -1,9 +1,12 @@
 //! The dependency graph that alerts ask for causes: what spans show now, joined with what the preset declares.
 
 use crate::local::Declared;
+use crate::local::naming::{Nameable, meant};
+use crate::local::reported::reported;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use watchfire_model::{Dependency, Relation, Topology};
-use watchfire_store::Store;
+use watchfire_model::{Dependency, HealthState, Relation, Topology, Unhealthy};
+use watchfire_store::{Connection, ObservedEdge, Store};
 
 /// Live edges of the store under the preset's names, plus declared edges that carry no spans of their own.
 pub struct JoinedTopology {
@@ -14,6 +17,34 @@ pub struct JoinedTopology {
 impl JoinedTopology {
     pub fn new(store: Arc<Store>, declared: Arc<Declared>) -> Self {
         JoinedTopology { store, declared }
+    }
+
+    /// Calls and deliveries that were seen.
+    fn edges(&self) -> Vec<ObservedEdge> {
+        let mut edges = self.store.observed_edges();
+        // Who takes messages needs the queue as much as who sends them.
+        edges.extend(self.store.observed_deliveries().into_iter().filter_map(|delivery| {
+            let queue = delivery.queue.clone()?;
+            Some(ObservedEdge { client: delivery.server.clone(), server: queue, addresses: Vec::new(), ..delivery })
+        }));
+        edges
+    }
+
+    /// What a service depends on, with all that it may be called.
+    fn nodes_of(&self, service: &str, edges: &[ObservedEdge]) -> Vec<Nameable> {
+        let mut out: BTreeMap<String, Nameable> = BTreeMap::new();
+        for edge in edges.iter().filter(|edge| *edge.client == *service) {
+            let name = self.declared.canonical(&edge.server);
+            let node = out.entry(name.to_owned()).or_insert_with(|| Nameable::new(name, &self.declared));
+            if edge.connection != Connection::Direct {
+                node.learn(edge.protocol.node_kind(), &edge.system, &edge.server);
+            }
+            node.aliases.extend(edge.addresses.iter().map(|address| address.to_string()));
+        }
+        for (_, server, _) in self.declared.edges.iter().filter(|(client, _, _)| client == service) {
+            out.entry(server.clone()).or_insert_with(|| Nameable::new(server, &self.declared));
+        }
+        out.into_values().collect()
     }
 }
 
@@ -42,8 +73,26 @@ impl Topology for JoinedTopology {
         names
     }
 
-    fn unhealthy(&self) -> Vec<(String, String)> {
-        self.store.unhealthy()
+    fn unhealthy(&self) -> Vec<Unhealthy> {
+        let mut out = self.store.unhealthy();
+        let checks = self.store.checks_by_service();
+        if checks.iter().flat_map(|(_, check)| &check.dependencies).any(|d| d.state == HealthState::Unhealthy) {
+            let edges = self.edges();
+            let checks = checks.iter().map(|(service, check)| (service.as_str(), check));
+            for (name, reported) in reported(checks, |service| self.nodes_of(service, &edges)) {
+                let said_by = reported.said_by();
+                match out.iter_mut().find(|found| found.name == name) {
+                    Some(found) => found.said_by = said_by,
+                    None if said_by.is_empty() => {}
+                    None => out.push(Unhealthy { name, reason: reported.words(), checked: false, said_by, doubted: reported.is_doubted() }),
+                }
+            }
+        }
+        out
+    }
+
+    fn meant(&self, service: &str, name: &str) -> Option<String> {
+        meant(name, &self.nodes_of(service, &self.edges())).map(|node| node.name.clone())
     }
 
     fn owner(&self, service: &str) -> Option<String> {
@@ -57,7 +106,7 @@ mod tests {
     use serde_json::json;
     use std::time::Duration;
     use watchfire_model::reading::NodeKind;
-    use watchfire_model::{CheckReport, HandClock, HealthState, Meter, ProbeSink, Timestamp};
+    use watchfire_model::{CheckReport, DependencyReport, HandClock, Meter, ProbeSink, Timestamp};
     use watchfire_otlp::{Direct, Limits, Signal, json_to_protobuf};
     use watchfire_store::{SignalSettings, StoreLimits};
 
@@ -106,5 +155,57 @@ mod tests {
         };
         assert_eq!(of("shop"), [("Orders database".to_owned(), Relation::Calls)]);
         assert_eq!(of("Orders database"), [("db:5432".to_owned(), Relation::Is)]);
+    }
+
+    /// A body names a database by its driver, spans by what is in it.
+    #[test]
+    fn what_a_body_says_of_a_database_is_said_of_the_node_that_spans_show() {
+        let (start, meter) = (Timestamp(1_772_334_000_000), Meter::new());
+        let store = Store::new(StoreLimits::default(), meter.clone(), Arc::new(HandClock::at(start)));
+        let engine = store.span_engine(SignalSettings::default());
+        let mut receiver = Direct::new(Limits::default(), engine, store.clone(), store.clone(), &meter);
+        let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+        let query = |service: &str, id: u64, database: &str, host: &str| {
+            json!({
+                "resource": {"attributes": [text("service.name", service)]},
+                "scopeSpans": [{"spans": [{
+                    "traceId": format!("{id:032x}"), "spanId": format!("{id:016x}"), "name": "SELECT", "kind": 3,
+                    "startTimeUnixNano": (start.0 * 1_000_000).to_string(), "endTimeUnixNano": (start.0 * 1_000_000 + 5_000_000).to_string(),
+                    "attributes": [text("db.system.name", "postgresql"), text("db.namespace", database), text("server.address", host)],
+                }]}],
+            })
+        };
+        let spans =
+            [("shop", 1, "orders", "db-1"), ("mail", 2, "orders", "db-1"), ("audit", 3, "orders", "db-1"), ("audit", 4, "trail", "db-2")];
+        let sent = json!({"resourceSpans": spans.map(|(service, id, database, host)| query(service, id, database, host))});
+        let sent = json_to_protobuf(sent.to_string().as_bytes(), Signal::Traces, &Limits::default()).expect("valid").protobuf;
+        assert!(receiver.traces(&sent, start).expect("taken").rejected.is_empty());
+        receiver.tick(start.saturating_add(Duration::from_secs(3)));
+        for (service, name) in [("shop", "npgsql"), ("mail", "orders-database"), ("audit", "db")] {
+            store.probe(CheckReport {
+                service: service.into(),
+                check: "health".into(),
+                url: format!("http://{service}/health"),
+                state: HealthState::Degraded,
+                success: true,
+                latency: None,
+                detail: String::new(),
+                dependencies: vec![DependencyReport {
+                    name: name.into(),
+                    state: HealthState::Unhealthy,
+                    detail: "timeout".into(),
+                    latency: None,
+                }],
+                at: start,
+                since: start,
+                certificate_expires: None,
+            });
+        }
+        let topology = JoinedTopology::new(store, Arc::default());
+        let said_by = vec!["mail".to_owned(), "shop".to_owned()];
+        let reason = "say the health checks of mail and shop: \"timeout\"".to_owned();
+        assert_eq!(topology.unhealthy(), [Unhealthy { name: "orders".into(), reason, said_by, ..Unhealthy::default() }]);
+        assert_eq!(topology.meant("audit", "db"), None, "which of its two it means is not said");
+        assert_eq!(topology.meant("audit", "trailDb").as_deref(), Some("trail"));
     }
 }

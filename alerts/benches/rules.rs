@@ -55,7 +55,7 @@ impl Topology for Line {
             .collect()
     }
 
-    fn unhealthy(&self) -> Vec<(String, String)> {
+    fn unhealthy(&self) -> Vec<watchfire_model::Unhealthy> {
         Vec::new()
     }
 }

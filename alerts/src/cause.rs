@@ -8,7 +8,7 @@ use services::Services;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
-use watchfire_model::{Cause, Dependency, Relation, Severity, Timestamp, Topology};
+use watchfire_model::{Cause, Dependency, Relation, Severity, Timestamp, Topology, Unhealthy};
 
 /// Services looked at on the way down from one service.
 const MAX_REACHED: usize = 2_000;
@@ -37,8 +37,13 @@ impl Default for CauseSettings {
 pub enum Root {
     /// The candidate at this index.
     Alert(usize),
-    /// A service that its probes find unhealthy.
-    Probe { service: String, reason: String },
+    /// A service or node that checks find unhealthy, its own or those of services that need it.
+    Probe {
+        service: String,
+        reason: String,
+        /// An alert of its own may still come.
+        awaited: bool,
+    },
     /// A service that calls fail to reach, without an alert of its own (yet).
     Edge { service: String, error_ratio: f64 },
 }
@@ -59,16 +64,23 @@ pub fn explain(
     settings: &CauseSettings,
     can_alert: &dyn Fn(&str) -> bool,
 ) -> Vec<Option<Explanation>> {
-    let unhealthy: BTreeMap<String, String> = topology.unhealthy().into_iter().collect();
+    let mut unhealthy: BTreeMap<String, Unhealthy> = BTreeMap::new();
+    for found in topology.unhealthy() {
+        unhealthy.entry(found.name.clone()).or_insert(found);
+    }
     let mut graph = Graph { topology, names: HashSet::new(), edges: HashMap::new(), reached: HashMap::new() };
     let by_service = Services::new(alerts);
     let mut parents: Vec<Option<usize>> = vec![None; alerts.len()];
     let mut outside: Vec<Option<Explanation>> = vec![None; alerts.len()];
     for (i, victim) in alerts.iter().enumerate() {
         let Some(service) = victim.service.as_deref().filter(|_| !victim.independent) else { continue };
-        let callee = victim.callee().filter(|callee| graph.calls(service, callee));
+        let callee = victim.callee().and_then(|callee| graph.callee(service, callee));
+        let callee = callee.as_deref();
+        let said = if callee.is_none() { graph.said_by(victim, &unhealthy, settings) } else { Vec::new() };
         let below = match callee {
             Some(callee) => graph.reached_through(service, callee),
+            // What it says itself is wrong with what it needs.
+            None if !said.is_empty() => graph.reached_through_any(service, &said),
             None => graph.reached_by(victim),
         };
         let mut best: Option<(Rank, usize)> = None;
@@ -86,7 +98,7 @@ pub fn explain(
         }
         let firing_parent = best.as_ref().is_some_and(|(_, c)| alerts[*c].firing);
         let fits = |name: &str| callee.is_some() || !fails_elsewhere(&mut graph, service, name, settings);
-        if !firing_parent && let Some(explanation) = probe(&below, victim, &unhealthy, fits) {
+        if !firing_parent && let Some(explanation) = probe(&below, victim, &unhealthy, can_alert, fits) {
             outside[i] = Some(explanation);
         } else if let Some((_, parent)) = best {
             parents[i] = Some(parent);
@@ -103,7 +115,8 @@ pub fn explain(
         let beside = parents[i].filter(|p| alerts[*p].service.as_deref() == Some(service) && alerts[*p].callee().is_none())?;
         let root = root_of(beside, &parents, &outside).unwrap_or(Root::Alert(beside));
         let fault = fault(&root, alerts)?;
-        Some(fault != service && (!graph.calls(service, callee) || !graph.reached_through(service, callee).contains_key(fault)))
+        let callee = graph.callee(service, callee);
+        Some(fault != service && callee.is_none_or(|callee| !graph.reached_through(service, &callee).contains_key(fault)))
     };
     let apart: Vec<usize> = (0..alerts.len()).filter(|i| elsewhere(*i, &mut graph) == Some(true)).collect();
     for i in apart {
@@ -197,20 +210,29 @@ fn may_cause(alerts: &[Candidate], cause: usize, victim: usize, graph: &mut Grap
     !mutual || (c.active_at, &c.service, cause) < (v.active_at, &v.service, victim)
 }
 
-/// The deepest service that its probes find unhealthy and that `fits`.
+/// The deepest service or node that checks find unhealthy and that `fits`.
 fn probe(
     below: &Reached,
     victim: &Candidate,
-    unhealthy: &BTreeMap<String, String>,
+    unhealthy: &BTreeMap<String, Unhealthy>,
+    can_alert: &dyn Fn(&str) -> bool,
     mut fits: impl FnMut(&str) -> bool,
 ) -> Option<Explanation> {
     below
         .iter()
         .filter(|(name, _)| victim.subjects().all(|own| own != &***name))
-        .filter_map(|(name, hops)| unhealthy.get(&**name).map(|reason| (*hops, &**name, reason)))
-        .filter(|(_, name, _)| fits(name))
-        .max()
-        .map(|(hops, name, reason)| Explanation { root: Root::Probe { service: name.to_owned(), reason: reason.clone() }, hops })
+        .filter_map(|(name, hops)| Some((*hops, unhealthy.get(&**name).filter(|found| !found.doubted || says(victim, found))?)))
+        .filter(|(_, found)| fits(&found.name))
+        .max_by_key(|(hops, found)| (*hops, &found.name))
+        .map(|(hops, found)| {
+            let awaited = found.checked || can_alert(&found.name);
+            Explanation { root: Root::Probe { service: found.name.clone(), reason: found.reason.clone(), awaited }, hops }
+        })
+}
+
+/// Whether the service that an alert is about says itself that this is unhealthy.
+fn says(alert: &Candidate, found: &Unhealthy) -> bool {
+    alert.service.as_ref().is_some_and(|service| found.said_by.contains(service))
 }
 
 /// The deepest suspect along failing edges (from that to `callee` on, where the alert names one). Of two services that call each other the share
@@ -314,8 +336,11 @@ impl Graph<'_> {
         edges
     }
 
-    fn calls(&mut self, service: &str, callee: &str) -> bool {
-        self.edges(service).iter().any(|edge| *edge.to == *callee)
+    /// Whom a service calls by this name.
+    fn callee(&mut self, service: &str, name: &str) -> Option<Rc<str>> {
+        let edges = self.edges(service);
+        let called = |name: &str| edges.iter().find(|edge| *edge.to == *name).map(|edge| edge.to.clone());
+        called(name).or_else(|| called(&self.topology.meant(service, name)?))
     }
 
     /// Everything that what an alert is about depends on.
@@ -328,6 +353,27 @@ impl Graph<'_> {
         for (name, hops) in all.iter().flat_map(|reached| reached.iter()) {
             let known = merged.entry(name.clone()).or_insert(*hops);
             *known = (*known).min(*hops);
+        }
+        Rc::new(merged)
+    }
+
+    /// What the service that an alert is about says itself is unhealthy of all that it needs, where its calls do not fail elsewhere.
+    fn said_by(&mut self, alert: &Candidate, unhealthy: &BTreeMap<String, Unhealthy>, settings: &CauseSettings) -> Vec<Rc<str>> {
+        let Some(service) = alert.service.as_deref() else { return Vec::new() };
+        let said: Vec<&Unhealthy> = unhealthy.values().filter(|found| says(alert, found)).collect();
+        let fitting =
+            said.into_iter().filter(|found| !fails_elsewhere(self, service, &found.name, settings)).map(|found| found.name.clone());
+        fitting.collect::<Vec<_>>().into_iter().filter_map(|name| self.callee(service, &name)).collect()
+    }
+
+    /// A service, and what it depends on by its calls to any of some others.
+    fn reached_through_any(&mut self, service: &str, callees: &[Rc<str>]) -> Rc<Reached> {
+        let mut merged = Reached::default();
+        for callee in callees {
+            for (name, hops) in self.reached_through(service, callee).iter() {
+                let known = merged.entry(name.clone()).or_insert(*hops);
+                *known = (*known).min(*hops);
+            }
         }
         Rc::new(merged)
     }
@@ -385,11 +431,9 @@ pub fn describe(explanation: &Explanation, alerts: &[Candidate]) -> Cause {
             let reason = format!("{service}, {distance}{verb} since {}", since.format("%H:%M:%S"));
             Cause { alert: cause.name.clone(), service, reason }
         }
-        Root::Probe { service, reason } => Cause {
-            alert: String::new(),
-            service: service.clone(),
-            reason: format!("{service}, {distance}is unhealthy by its probe: {reason}"),
-        },
+        Root::Probe { service, reason, .. } => {
+            Cause { alert: String::new(), service: service.clone(), reason: format!("{service}, {distance}is unhealthy, {reason}") }
+        }
         Root::Edge { service, error_ratio } => Cause {
             alert: String::new(),
             service: service.clone(),

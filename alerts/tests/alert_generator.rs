@@ -23,7 +23,7 @@ impl Topology for NoEdges {
         Vec::new()
     }
 
-    fn unhealthy(&self) -> Vec<(String, String)> {
+    fn unhealthy(&self) -> Vec<watchfire_model::Unhealthy> {
         Vec::new()
     }
 }

@@ -53,7 +53,7 @@ pub use log::{LogRecord, LogSink, Severity as LogSeverity};
 pub use meter::{Counter, Gauge, Meter};
 pub use notice::{Cause, Evidence, Notice, NoticeState, Severity};
 pub use pattern::{PatternError, go_regex, go_regex_whole};
-pub use probe::{CheckReport, DependencyReport, HealthState, ProbeSink};
+pub use probe::{CheckReport, DependencyReport, HealthState, ProbeSink, of_only_servers};
 pub use reading::{Reading, Request};
 pub use sample::{ORDINARY_NAN, STALE_NAN, Value, is_stale};
 pub use secret::{Secret, is_secret_name, without_secrets};
@@ -64,5 +64,5 @@ pub use series::{
 pub use service_name::{ServiceName, UNKNOWN_SERVICE};
 pub use span::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, TraceId, ids_in};
 pub use time::{Nanos, TimeRange, Timestamp};
-pub use topology::{Dependency, Relation, Topology};
+pub use topology::{Dependency, Relation, Topology, Unhealthy};
 pub use yaml::first_yaml_document;

@@ -3,6 +3,7 @@
 use crate::Timestamp;
 use crate::address::{host_and_port, is_loopback, same_host};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Four states, never three: what is not known is not healthy. Ordered from best to worst news; `Unknown` sits between.
@@ -111,6 +112,42 @@ impl CheckReport {
     }
 }
 
+/// What exporters say of servers at addresses that nobody calls, as from containers of their own, each with the node that it is of: the only one of its
+/// system, where nothing else is said of that system. `nodes` are names and systems as callers state them.
+pub fn of_only_servers<'c, 'n>(
+    checks: impl IntoIterator<Item = &'c CheckReport>,
+    nodes: impl IntoIterator<Item = (&'n str, &'n str)>,
+    is_placed: impl Fn(&CheckReport) -> bool,
+) -> Vec<(&'c CheckReport, &'n str)> {
+    // As exporters and as conventions call them.
+    const SYSTEMS: [(&str, &[&str]); 8] = [
+        ("postgresql", &["postgresql"]),
+        ("mysql", &["mysql", "mariadb"]),
+        ("mongodb", &["mongodb"]),
+        ("mssql", &["mssql", "microsoft.sql_server"]),
+        ("oracle", &["oracle", "oracle.db"]),
+        ("elasticsearch", &["elasticsearch"]),
+        ("redis", &["redis", "valkey"]),
+        ("memcached", &["memcached"]),
+    ];
+    let nodes: BTreeSet<(&str, &str)> = nodes.into_iter().collect();
+    let mut said: BTreeMap<&str, Vec<&CheckReport>> = BTreeMap::new();
+    for check in checks.into_iter().filter(|check| check.check.ends_with("_up")) {
+        said.entry(check.scheme()).or_default().push(check);
+    }
+    SYSTEMS
+        .iter()
+        .filter_map(|(scheme, systems)| {
+            let mut of_system = nodes.iter().filter(|(_, system)| systems.contains(system)).map(|(name, _)| *name);
+            let (node, others) = (of_system.next()?, of_system.next());
+            match said.get(scheme).map(Vec::as_slice) {
+                Some([check]) if others.is_none() && !is_placed(check) => Some((*check, node)),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
 /// Where probe results go: the store keeps the newest per check and writes the probe series.
 pub trait ProbeSink: Send + Sync {
     fn probe(&self, report: CheckReport);
@@ -155,5 +192,42 @@ mod tests {
             };
             assert_eq!(check.is_of(address), same, "{url} {address}");
         }
+    }
+
+    #[test]
+    fn an_exporter_elsewhere_is_of_the_only_server_of_its_system() {
+        let check = |url: &str, check: &str| CheckReport {
+            service: url.into(),
+            check: check.into(),
+            url: url.into(),
+            state: HealthState::Unhealthy,
+            success: false,
+            latency: None,
+            detail: String::new(),
+            dependencies: Vec::new(),
+            at: Timestamp(0),
+            since: Timestamp(0),
+            certificate_expires: None,
+        };
+        let checks = [
+            check("mysql://mysqld-exporter:3306", "mysql_up"),
+            check("redis://redis-exporter:6379", "redis_up"),
+            check("postgresql://db:5432", "pg_up"),
+            check("mongodb://mongo-exporter:27017", "mongodb_up"),
+            check("mongodb://other-exporter:27017", "mongodb_up"),
+            check("memcached://memcached:11211", "tcp"),
+        ];
+        let nodes = [
+            ("shop", "mysql"),
+            ("redis@a:6379", "redis"),
+            ("redis@b:6379", "redis"),
+            ("orders", "postgresql"),
+            ("catalog", "mongodb"),
+            ("memcached", "memcached"),
+            ("shop", "mysql"),
+        ];
+        let found = of_only_servers(&checks, nodes, |check| check.is_of("db:5432"));
+        let found: Vec<_> = found.into_iter().map(|(check, node)| (check.url.as_str(), node)).collect();
+        assert_eq!(found, [("mysql://mysqld-exporter:3306", "shop")]);
     }
 }

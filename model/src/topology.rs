@@ -22,6 +22,27 @@ pub struct Dependency {
     pub relation: Relation,
 }
 
+/// A service or node that health checks find unhealthy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unhealthy {
+    pub name: String,
+    /// Who says so, and why, in words.
+    pub reason: String,
+    /// By a check of its own, so that an alert on it is to be expected.
+    pub checked: bool,
+    /// Services that depend on it and say so in their health bodies.
+    pub said_by: Vec<String>,
+    /// More of those that depend on it find it healthy: it explains nothing but what happens to those who say so.
+    pub doubted: bool,
+}
+
+impl Unhealthy {
+    /// By a check of its own.
+    pub fn checked(name: &str, reason: String) -> Self {
+        Unhealthy { name: name.to_owned(), reason, checked: true, ..Unhealthy::default() }
+    }
+}
+
 /// The live dependency graph. Implemented over the store's edges plus what a preset declares.
 pub trait Topology: Send + Sync {
     /// Direct dependencies of a service: what it calls, reads, publishes to.
@@ -31,8 +52,13 @@ pub trait Topology: Send + Sync {
         let _ = queue;
         Vec::new()
     }
-    /// Services whose own state is unhealthy by probe right now, with the reason.
-    fn unhealthy(&self) -> Vec<(String, String)>;
+    /// What is unhealthy right now.
+    fn unhealthy(&self) -> Vec<Unhealthy>;
+    /// The dependency of a service that its authors call by this name, where that is clear.
+    fn meant(&self, service: &str, name: &str) -> Option<String> {
+        let _ = (service, name);
+        None
+    }
     /// Who answers for a service, where that was written down.
     fn owner(&self, service: &str) -> Option<String> {
         let _ = service;

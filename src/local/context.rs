@@ -20,6 +20,8 @@ pub struct Declared {
     pub breakers: Vec<(String, String, String)>,
     /// Names under which spans know a declared node (database namespaces, hosts of providers), and its declared name.
     pub aliases: Vec<(String, String)>,
+    /// What declared nodes are: node, and `postgresql`, `redis` ...
+    pub systems: Vec<(String, String)>,
 }
 
 impl Declared {

@@ -9,12 +9,14 @@ impl From<&Platform> for Declared {
     fn from(platform: &Platform) -> Self {
         let mut nodes: Vec<(String, NodeKind)> = Vec::new();
         let mut aliases: Vec<(String, String)> = Vec::new();
+        let mut systems: Vec<(String, String)> = Vec::new();
         for store in &platform.stores {
             let kind = match store.kind {
                 StoreKind::Cache => NodeKind::Cache,
                 StoreKind::Database | StoreKind::Search | StoreKind::Storage => NodeKind::Database,
             };
             nodes.push((store.name.clone(), kind));
+            systems.push((store.name.clone(), store.system.clone()));
             if !store.namespace.is_empty() && store.namespace != store.name {
                 aliases.push((store.namespace.clone(), store.name.clone()));
             }
@@ -24,6 +26,7 @@ impl From<&Platform> for Declared {
             aliases.push((provider.host.clone(), provider.name.clone()));
         }
         nodes.extend(platform.queues.iter().map(|q| (q.name.clone(), NodeKind::Queue)));
+        systems.extend(platform.queues.iter().map(|q| (q.name.clone(), q.system.clone())));
         let kind_of = |name: &str| nodes.iter().find(|(n, _)| n == name).map_or(NodeKind::Service, |(_, k)| *k);
         let edges = platform.declared_edges().into_iter().map(|e| (e.client, e.server.clone(), kind_of(&e.server))).collect::<Vec<_>>();
         let queues = platform
@@ -54,6 +57,7 @@ impl From<&Platform> for Declared {
             nodes,
             edges,
             aliases,
+            systems,
         }
     }
 }

@@ -196,6 +196,13 @@ impl Lens<'_> {
         Ok(column)
     }
 
+    /// The window of rates of what is counted ten seconds after it was told, because its other half was waited for: a run that is younger than the window
+    /// of rates knows nothing of the last ten seconds, and has nothing before its first.
+    pub fn window_of_awaited(&self) -> Duration {
+        const WAIT: Duration = Duration::from_secs(10);
+        if self.window < RATE_WINDOW { self.window.saturating_sub(WAIT).max(SHORTEST_WINDOW) } else { self.window }
+    }
+
     /// The window for scraped series as PromQL writes it.
     pub fn scrape_window_text(&self) -> String {
         format!("{}s", self.scrape_window.as_secs().max(1))

@@ -3,14 +3,18 @@
 use super::context::{Context, is_address};
 use super::deliveries::{deliveries, own_readers, stated_system};
 use super::lens::Lens;
+use super::naming::{Nameable, kind_of_label, meant};
 use super::state::{failing_calls, of_error_ratio};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use watchfire_model::reading::{Breaker, Edge, Map, Node, NodeKind, Queue, ReadError, ServiceRow, beside_namesake};
-use watchfire_model::{CheckReport, HealthState, Labels};
+use watchfire_model::{CheckReport, HealthState, Labels, of_only_servers};
 
 /// `connection_type` of what goes through a queue.
 const MESSAGING: &str = "messaging_system";
+
+/// `connection_type` of calls whose other half never came, which are counted once it was waited for long enough.
+const AWAITED: &str = "virtual_node";
 
 #[derive(Clone, Debug, Default)]
 struct Traffic {
@@ -99,7 +103,7 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
         });
     }
     for breaker in context.breakers {
-        put_on_edge(breaker, &mut edges);
+        put_on_edge(breaker, &mut edges, &kinds);
     }
 
     let mut probed = probed(lens, context)?;
@@ -151,6 +155,13 @@ pub fn map(lens: &Lens<'_>, context: &Context<'_>, services: &[ServiceRow], queu
                 HealthState::Healthy | HealthState::Unknown => continue,
             }
             node.state = node.state.max(check.state);
+        }
+    }
+    for (name, reported) in super::reported::look(lens, context)? {
+        // What is among the services says it there.
+        if let Some(node) = nodes.get_mut(&name).filter(|node| node.kind != NodeKind::Service) {
+            node.state = node.state.max(reported.state());
+            node.why.insert(0, reported.why());
         }
     }
     for (name, figures) in super::collectors::collectors(lens)? {
@@ -219,13 +230,7 @@ fn add(edges: &mut BTreeMap<(String, String), Edge>, edge: Edge) {
 fn node_kinds(lens: &Lens<'_>, context: &Context<'_>) -> Result<BTreeMap<String, NodeKind>, ReadError> {
     let mut out = BTreeMap::new();
     for (labels, _) in lens.vector("watchfire_node_info")? {
-        let kind = match labels.value("kind") {
-            "database" => NodeKind::Database,
-            "cache" => NodeKind::Cache,
-            "queue" => NodeKind::Queue,
-            _ => NodeKind::External,
-        };
-        out.insert(context.canonical(labels.value("node")).to_owned(), kind);
+        out.insert(context.canonical(labels.value("node")).to_owned(), kind_of_label(labels.value("kind")));
     }
     Ok(out)
 }
@@ -233,7 +238,8 @@ fn node_kinds(lens: &Lens<'_>, context: &Context<'_>) -> Result<BTreeMap<String,
 /// The checks that ask at the addresses of nodes without telemetry of their own: a database is named by what is in it, and its probe by where it is.
 fn probed<'a>(lens: &Lens<'_>, context: &Context<'a>) -> Result<BTreeMap<String, Vec<&'a CheckReport>>, ReadError> {
     let mut out: BTreeMap<String, Vec<&CheckReport>> = BTreeMap::new();
-    for (labels, _) in lens.vector("group by (node, address) (watchfire_node_address)")? {
+    let addresses = lens.vector("group by (node, address) (watchfire_node_address)")?;
+    for (labels, _) in &addresses {
         let node = context.canonical(labels.value("node"));
         for check in context.checks.iter().filter(|c| c.service != node && c.is_of(labels.value("address"))) {
             let checks = out.entry(node.to_owned()).or_default();
@@ -241,6 +247,12 @@ fn probed<'a>(lens: &Lens<'_>, context: &Context<'a>) -> Result<BTreeMap<String,
                 checks.push(check);
             }
         }
+    }
+    let systems = lens.vector("group by (node, system) (watchfire_node_info)")?;
+    let nodes = systems.iter().map(|(labels, _)| (context.canonical(labels.value("node")), labels.value("system")));
+    let is_placed = |check: &CheckReport| addresses.iter().any(|(labels, _)| check.is_of(labels.value("address")));
+    for (check, node) in of_only_servers(context.checks, nodes, is_placed).into_iter().filter(|(check, node)| check.service != *node) {
+        out.entry(node.to_owned()).or_default().push(check);
     }
     Ok(out)
 }
@@ -281,7 +293,7 @@ fn service_node(row: &ServiceRow, context: &Context<'_>) -> Node {
     }
 }
 
-fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>) {
+fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>, kinds: &BTreeMap<String, NodeKind>) {
     let target = breaker.protects.as_deref().unwrap_or(&breaker.breaker);
     let mut key = (breaker.service.clone(), target.to_owned());
     if !edges.contains_key(&key) && is_address(&breaker.service) {
@@ -289,6 +301,18 @@ fn put_on_edge(breaker: &Breaker, edges: &mut BTreeMap<(String, String), Edge>) 
         let mut callers = edges.keys().filter(|(_, server)| server == target);
         let (Some((caller, _)), None) = (callers.next(), callers.next()) else { return };
         key.0 = caller.clone();
+    }
+    if !edges.contains_key(&key) {
+        // Named in code, as `paymentService` is for calls to payment-service.
+        let called = edges.keys().filter(|(client, _)| *client == key.0).map(|(_, server)| Nameable {
+            name: server.clone(),
+            kind: kinds.get(server).copied().unwrap_or_default(),
+            system: String::new(),
+            aliases: Vec::new(),
+        });
+        if let Some(node) = meant(target, &called.collect::<Vec<_>>()) {
+            key.1.clone_from(&node.name);
+        }
     }
     if let Some(edge) = edges.get_mut(&key) {
         edge.breaker = Some(breaker.state.clone());
@@ -312,9 +336,21 @@ fn traffic(lens: &Lens<'_>) -> Result<BTreeMap<Connected, Traffic>, ReadError> {
             let [client, server, connection] = ["client", "server", "connection_type"].map(|name| labels.value(name).to_owned());
             (client, server, connection)
         };
-        let total = |metric: &str| format!("max by ({by}) (sum by (job, {by}) (rate({metric}{{{own}}}[{window}])))");
+        let late = if source == "spans" { lens.window_of_awaited() } else { over };
+        let total = |metric: &str| {
+            let rates = match late == over {
+                true => format!("rate({metric}{{{own}}}[{window}])"),
+                false => {
+                    let [there, awaited] = ["!=", "="].map(|is| format!("{metric}{{{own},connection_type{is}\"{AWAITED}\"}}"));
+                    format!("rate({there}[{window}]) or rate({awaited}[{}s])", late.as_secs())
+                }
+            };
+            format!("max by ({by}) (sum by (job, {by}) ({rates}))")
+        };
         for (labels, rate) in lens.vector(&total("traces_service_graph_request_total"))? {
-            fresh.insert(key(&labels), Traffic { rate, source, window: over, ..Traffic::default() });
+            let key = key(&labels);
+            let window = if key.2 == AWAITED { late } else { over };
+            fresh.insert(key, Traffic { rate, source, window, ..Traffic::default() });
         }
         // An own edge that nobody uses any more is still known, for as long as its series live; counters of others may never end.
         let known: BTreeSet<(&str, &str)> = out.keys().map(|(client, server, _)| (client.as_str(), server.as_str())).collect();
@@ -368,7 +404,7 @@ fn node_kind(server: &str, connection: &str, services: &[ServiceRow], context: &
         "database" if CACHES.iter().any(|c| lower.contains(c)) => Some(NodeKind::Cache),
         "database" => Some(NodeKind::Database),
         "messaging_system" => Some(NodeKind::Queue),
-        "virtual_node" => Some(NodeKind::External),
+        AWAITED => Some(NodeKind::External),
         _ => None,
     }
 }
@@ -382,7 +418,7 @@ fn edge_kind(connection: &str, server: Option<NodeKind>) -> String {
         (_, Some(NodeKind::Queue)) => "messaging",
         (_, Some(NodeKind::Cache)) => "cache",
         (_, Some(NodeKind::Database)) => "database",
-        ("virtual_node", _) | (_, Some(NodeKind::External)) => "external",
+        (AWAITED, _) | (_, Some(NodeKind::External)) => "external",
         _ => "call",
     }
     .to_owned()

@@ -75,6 +75,7 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
     let saturation = super::saturation::saturation(lens)?;
     let failing = graphql::failing(lens)?;
     let unanswered = unanswered(lens)?;
+    let reported = super::reported::look(lens, context)?;
     let degraded = |text: String| (HealthState::Degraded, text);
 
     let mut names: BTreeSet<&str> = red.keys().map(String::as_str).collect();
@@ -114,6 +115,8 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
         }
         // Who answers some calls tells itself how those end.
         troubles.extend(unanswered.get(name).filter(|_| row.rate.is_none()).cloned());
+        // It knows better how it is than those who need it.
+        troubles.extend(reported.get(name).map(|reported| degraded(reported.why())));
         if let Some(figures) = collectors.get(name) {
             row.source = Some("collector's own metrics".to_owned());
             troubles.extend(collectors::complaints(figures).into_iter().map(degraded));

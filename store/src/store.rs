@@ -12,14 +12,14 @@ use crate::signals::edges::ObservedEdge;
 use crate::signals::services::ServiceSeen;
 use crate::spans::SpanEngine;
 use crate::spans::held::{Held, SegmentSink};
-use crate::topology::{LiveGraph, unhealthy};
+use crate::topology::{LiveGraph, asked, unhealthy};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use watchfire_model::reading::{ExplainQuery, Explanation, LogQuery, Logs, Refusal, Trace, TraceQuery, Traces};
 use watchfire_model::{
     Appended, CheckReport, Clock, Dependency, Exemplar, Labels, LogRecord, LogSink, Metadata, Meter, MetricKind, OriginId, OwnSeries,
-    ProbeSink, Selector, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Topology, TraceId, Value,
-    ids_in,
+    ProbeSink, Selector, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Topology, TraceId, Unhealthy,
+    Value, ids_in,
 };
 
 /// Live telemetry: series, spans, logs, checks. Shared; every method may be called from any thread.
@@ -153,6 +153,12 @@ impl Store {
     /// The newest report of every check.
     pub fn checks(&self) -> Vec<CheckReport> {
         self.checks.all()
+    }
+
+    /// The newest report of every check, each with the service that it asks.
+    pub fn checks_by_service(&self) -> Vec<(String, CheckReport)> {
+        let board = self.board.load();
+        self.checks.all().into_iter().map(|check| (asked(&check, &board).unwrap_or(&check.service).to_owned(), check)).collect()
     }
 
     /// Every service that sent spans, as of the last publication.
@@ -293,7 +299,7 @@ impl Topology for Store {
         self.observed_deliveries().into_iter().filter(|d| d.queue.as_deref() == Some(queue)).map(|d| d.server.to_string()).collect()
     }
 
-    fn unhealthy(&self) -> Vec<(String, String)> {
+    fn unhealthy(&self) -> Vec<Unhealthy> {
         unhealthy(&self.checks, &self.board.load())
     }
 }

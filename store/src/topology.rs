@@ -8,7 +8,9 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_model::{CheckReport, Dependency, HealthState, Relation, Selector, SeriesSource, TimeRange, Timestamp, service_at};
+use watchfire_model::{
+    CheckReport, Dependency, HealthState, Relation, Selector, SeriesSource, TimeRange, Timestamp, Unhealthy, of_only_servers, service_at,
+};
 
 /// What counts as now: edges with calls in this time, and their failures in it.
 const RECENT: Duration = Duration::from_secs(300);
@@ -84,6 +86,11 @@ fn draw(series: &SeriesBook, board: &Board, checks: &[CheckReport], now: Timesta
             graph.entry(edge.server.to_string()).or_default().entry((check.service.clone(), Relation::Is)).or_default();
         }
     }
+    let nodes = board.edges.iter().filter(|e| e.last_seen >= recent).map(|e| (&*e.server, &*e.system));
+    let is_placed = |check: &CheckReport| board.edges.iter().flat_map(|e| &e.addresses).any(|address| check.is_of(address));
+    for (check, node) in of_only_servers(checks, nodes, is_placed).into_iter().filter(|(check, node)| check.service != *node) {
+        graph.entry(node.to_owned()).or_default().entry((check.service.clone(), Relation::Is)).or_default();
+    }
     for check in checks {
         if let Some(service) = asked(check, board) {
             graph.entry(service.to_owned()).or_default().entry((check.service.clone(), Relation::Is)).or_default();
@@ -115,10 +122,11 @@ fn increase(values: &[f64]) -> f64 {
     total
 }
 
-/// Services whose newest check says unhealthy, with the reason.
-pub(crate) fn unhealthy(checks: &Checks, board: &Board) -> Vec<(String, String)> {
+/// Services whose newest check says unhealthy.
+pub(crate) fn unhealthy(checks: &Checks, board: &Board) -> Vec<Unhealthy> {
     let all = checks.all().into_iter().filter(|c| c.state == HealthState::Unhealthy);
-    all.map(|c| (asked(&c, board).unwrap_or(&c.service).to_owned(), format!("check {} is unhealthy: {}", c.check, c.detail))).collect()
+    let service = |c: &CheckReport| asked(c, board).unwrap_or(&c.service).to_owned();
+    all.map(|c| Unhealthy::checked(&service(&c), format!("says its check {}: {}", c.check, c.detail))).collect()
 }
 
 /// The service that a check asks, where the check has another name, which is nobody's: the only node that is known under that address.

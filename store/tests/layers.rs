@@ -174,3 +174,64 @@ fn a_query_that_is_called_internal_is_a_call_all_the_same() {
     let internal = [("service_name", "web"), ("span_name", "search"), ("span_kind", "SPAN_KIND_INTERNAL")];
     assert_eq!(bench.value("traces_span_metrics_calls_total", &internal), Some(10.0), "what it is called stays");
 }
+
+/// nginx and other proxies open one span for a request, and none for the call that they make: the service behind them names it as its parent.
+#[test]
+fn a_server_directly_within_the_server_of_another_service_was_called_by_it() {
+    for order in [["web", "api"], ["api", "web"]] {
+        let mut bench = Bench::new();
+        for id in 0..20_u64 {
+            for service in order {
+                match service {
+                    // What it asks beside is no reason to think otherwise.
+                    "web" => bench.send(
+                        "web",
+                        vec![span(id.into(), 400 + id, 100 + id, "limit", CLIENT), span(id.into(), 100 + id, 0, "/api", SERVER)],
+                    ),
+                    // What a layer of the service itself does is no call.
+                    _ => bench.send(
+                        "api",
+                        vec![span(id.into(), 200 + id, 100 + id, "GET /api", SERVER), span(id.into(), 300 + id, 200 + id, "query", SERVER)],
+                    ),
+                };
+            }
+        }
+        let calls = calls(&mut bench);
+        assert_eq!(calls.iter().map(|(server, _)| server.as_str()).collect::<Vec<_>>(), ["api"], "{order:?}");
+        assert!(calls[0].1 >= 17.0, "all but the first: {calls:?}");
+        let edges = bench.newest("traces_service_graph_request_total");
+        assert!(edges.iter().all(|(labels, _)| labels.value("client") == "web"), "{edges:?}");
+    }
+}
+
+/// In Zipkin's model both sides of a call share one span id, so that the server's parent is the span around the call.
+#[test]
+fn a_call_whose_sides_share_one_span_is_counted_once() {
+    for order in [["client", "web", "api"], ["api", "web", "client"], ["api", "client", "web"]] {
+        let mut bench = Bench::new();
+        for id in 0..40_u64 {
+            for part in order {
+                match part {
+                    "web" => bench.send("web", vec![span(id.into(), 100 + id, 0, "/", SERVER)]),
+                    "client" => {
+                        bench.send("web", vec![span(id.into(), 200 + id, 100 + id, "get", CLIENT).with(text("peer.service", "api"))])
+                    }
+                    _ => bench.send("api", vec![span(id.into(), 200 + id, 100 + id, "get", SERVER)]),
+                };
+            }
+        }
+        let calls = calls(&mut bench);
+        assert!(matches!(&calls[..], [(server, calls)] if server == "api" && (40.0..=43.0).contains(calls)), "{order:?}: {calls:?}");
+    }
+}
+
+/// Who wraps the client of a language model names its provider and no address.
+#[test]
+fn a_language_model_is_named_by_its_provider_where_nothing_says_where_it_is() {
+    let mut bench = Bench::new();
+    let chat = |id: u64| {
+        attributed(span(id.into(), id, 0, "chat", CLIENT), &[("gen_ai.operation.name", "chat"), ("gen_ai.provider.name", "anthropic")])
+    };
+    bench.send("web", vec![chat(1), chat(2).with(text("server.address", "llm.example.com"))]);
+    assert_eq!(calls(&mut bench), [("anthropic".to_owned(), 1.0), ("llm.example.com".to_owned(), 1.0)]);
+}

@@ -36,6 +36,21 @@ fn consumers_are_joined_by_parent_and_by_links_across_traces() {
     assert_eq!(deliveries(&bench), ["shop -> orders [kafka] -> billing 1", "shop -> orders [kafka] -> mail 1"]);
 }
 
+/// SDKs of AWS give the ARN of a topic where it is published to, and those of a queue its URL.
+#[test]
+fn a_topic_is_one_node_by_its_name_and_by_what_its_cloud_calls_it() {
+    let mut bench = Bench::new();
+    let to = |id: u64, kind, system: &str, destination: &str| {
+        span(id.into(), id, 0, "m", kind).with(text("messaging.system", system)).with(text("messaging.destination.name", destination))
+    };
+    bench.send("shop", vec![to(1, PRODUCER, "aws_sns", "arn:aws:sns:eu-west-1:123456789012:orders")]);
+    bench.send("web", vec![to(2, PRODUCER, "aws_sns", "orders")]);
+    bench.send("billing", vec![to(3, CONSUMER, "aws_sqs", "https://sqs.eu-west-1.amazonaws.com/123456789012/orders").links(1, 1)]);
+    bench.send("mail", vec![to(4, CONSUMER, "aws_sqs", "arn:aws:sqs:eu-west-1:123456789012:orders").links(2, 2)]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(deliveries(&bench), ["shop -> orders [aws_sns] -> billing 1", "web -> orders [aws_sns] -> mail 1"]);
+}
+
 /// A client that polls a topic is no producer: its polls would count as messages published and never consumed.
 #[test]
 fn fetching_and_settling_messages_publishes_nothing() {
@@ -48,6 +63,8 @@ fn fetching_and_settling_messages_publishes_nothing() {
         span(3, 31, 3, "process", CONSUMER).links(1, 1),
         doing(4, "messaging.operation.type", "settle"),
         doing(5, "messaging.operation", "receive"),
+        doing(6, "messaging.operation", "ack"),
+        doing(8, "messaging.operation", "modack"),
     ];
     bench.send("billing", fetched);
     bench.pass(15 * SECONDS);

@@ -166,7 +166,7 @@ fn what_a_probe_asks_is_the_service_that_answers_there() {
     };
     assert_eq!((is("orders"), is("mail")), (vec!["10.0.0.5:8003".to_owned()], vec!["mail.local".to_owned()]));
     assert_eq!(is("stock"), [""; 0], "behind one address are several, and a check of a service is that service's");
-    let services: Vec<_> = bench.store.unhealthy().into_iter().map(|(service, _)| service).collect();
+    let services: Vec<_> = bench.store.unhealthy().into_iter().map(|found| found.name).collect();
     assert_eq!(services, ["orders", "gateway", "mail", "stock"]);
     let addresses = bench.newest("watchfire_node_address");
     let addresses: Vec<_> = addresses.iter().map(|(l, _)| (l.value("node"), l.value("address"))).collect();
@@ -176,7 +176,7 @@ fn what_a_probe_asks_is_the_service_that_answers_there() {
     bench.send("billing", answer(9));
     bench.pass(5 * SECONDS);
     assert_eq!(bench.value("watchfire_node_address", &[("node", "orders")]).map(f64::is_nan), Some(true));
-    assert_eq!(bench.store.unhealthy()[0].0, "10.0.0.5:8003");
+    assert_eq!(bench.store.unhealthy()[0].name, "10.0.0.5:8003");
 }
 
 /// The first service behind a browser has no caller who sends spans. Its own spans say where it is called.

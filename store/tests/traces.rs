@@ -368,7 +368,7 @@ fn checks_become_series_and_what_is_not_known_has_no_value() {
     assert!(watchfire_model::is_stale(bench.value("watchfire_dependency_health", &[]).expect("an end")));
     bench.store.probe(check(HealthState::Unhealthy, None, 2000));
     assert_eq!(bench.value("watchfire_service_health", &[]), Some(0.0));
-    assert_eq!(bench.store.unhealthy()[0].0, "api");
+    assert_eq!(bench.store.unhealthy()[0].name, "api");
     bench.store.forget("api", "health");
     assert!(bench.store.checks().is_empty());
     assert!(watchfire_model::is_stale(bench.value("probe_success", &[]).expect("an end")));

@@ -6,7 +6,7 @@ use watchfire_model::{Labels, Severity, Timestamp};
 const SUBJECT_LABELS: [&str; 8] = ["service", "service_name", "app", "application", "queue", "client", "job", "instance"];
 
 /// Labels that tell apart what two alerts on one service are about: two instances or two breakers are two faults, two operations are one.
-const PLACE_LABELS: [&str; 27] = [
+const PLACE_LABELS: [&str; 28] = [
     "instance",
     "pod",
     "node",
@@ -16,6 +16,7 @@ const PLACE_LABELS: [&str; 27] = [
     "queue",
     "topic",
     "server",
+    "dependency",
     "device",
     "mountpoint",
     "disk",
@@ -86,9 +87,10 @@ impl Candidate {
         self.subjects().any(|subject| other.subjects().any(|o| o == subject))
     }
 
-    /// Who is called, where the alert is about calls to one of the others: by the breaker around them, or the far end of the edge.
+    /// Who is called, where the alert is about calls to one of the others: by the breaker around them, the far end of the edge, or what a health body
+    /// says of it.
     pub(super) fn callee(&self) -> Option<&str> {
-        self.place.iter().find(|(name, _)| matches!(*name, "breaker" | "server")).map(|(_, value)| value.as_str())
+        self.place.iter().find(|(name, _)| matches!(*name, "breaker" | "server" | "dependency")).map(|(_, value)| value.as_str())
     }
 
     /// Whether nothing says that two alerts are about different places.

@@ -1,11 +1,13 @@
 use super::*;
 use proptest::prelude::*;
-use watchfire_model::{Dependency, Labels};
+use watchfire_model::{Dependency, Labels, Unhealthy};
 
 #[derive(Default)]
 struct Fixed {
     edges: Vec<(String, String, Option<f64>)>,
     unhealthy: Vec<(String, String)>,
+    /// What bodies say of what their services depend on.
+    said: Vec<Unhealthy>,
     /// Edges that messages take.
     sent: Vec<(String, String)>,
     /// Queues and who works them off.
@@ -30,8 +32,12 @@ impl Topology for Fixed {
         self.consumers.iter().filter(|(name, _)| name == queue).map(|(_, consumer)| consumer.clone()).collect()
     }
 
-    fn unhealthy(&self) -> Vec<(String, String)> {
-        self.unhealthy.clone()
+    fn unhealthy(&self) -> Vec<Unhealthy> {
+        self.unhealthy.iter().map(|(name, reason)| Unhealthy::checked(name, reason.clone())).chain(self.said.clone()).collect()
+    }
+
+    fn meant(&self, _: &str, name: &str) -> Option<String> {
+        name.strip_suffix("-database").map(str::to_owned)
     }
 }
 
@@ -164,7 +170,7 @@ fn probes_pending_alerts_and_failing_edges_are_causes_of_last_resort() {
     pending.firing = false;
     assert_eq!(roots(&[alert("web", 10), pending.clone()], &topology)[0], Some(Root::Alert(1)));
     topology.unhealthy = vec![("db".to_owned(), "503".to_owned())];
-    let probe = Root::Probe { service: "db".to_owned(), reason: "503".to_owned() };
+    let probe = Root::Probe { service: "db".to_owned(), reason: "503".to_owned(), awaited: true };
     assert_eq!(roots(&[alert("web", 10), pending], &topology)[0], Some(probe.clone()));
     assert_eq!(roots(&[alert("web", 10), alert("api", 0)], &topology), [Some(probe.clone()), Some(probe)]);
     assert_eq!(roots(&[alert("web", 10), alert("db", 0)], &topology), [Some(Root::Alert(1)), None], "its alert speaks for the probe");
@@ -176,7 +182,7 @@ fn a_probe_speaks_for_calls_that_fail_elsewhere_no_more_than_an_alert_does() {
     topology.unhealthy.push(("cache".to_owned(), "connection refused".to_owned()));
     topology.edges.push(("api".to_owned(), "cache".to_owned(), Some(0.0)));
     topology.edges.push(("api".to_owned(), "db".to_owned(), Some(0.0)));
-    let probe = Some(Root::Probe { service: "cache".to_owned(), reason: "connection refused".to_owned() });
+    let probe = Some(Root::Probe { service: "cache".to_owned(), reason: "connection refused".to_owned(), awaited: true });
     assert_eq!(roots(&[alert("api", 0)], &topology), [probe]);
     topology.edges[1].2 = Some(0.9);
     assert_eq!(roots(&[alert("api", 0)], &topology), [Some(Root::Edge { service: "db".to_owned(), error_ratio: 0.9 })]);
@@ -331,13 +337,58 @@ fn what_a_probe_asks_by_its_address_is_as_near_as_what_is_called() {
                 _ => Vec::new(),
             }
         }
-        fn unhealthy(&self) -> Vec<(String, String)> {
-            vec![("db:5432".into(), "connection refused".into())]
+        fn unhealthy(&self) -> Vec<Unhealthy> {
+            vec![Unhealthy::checked("db:5432", "connection refused".into())]
         }
     }
     let found = explain(&[alert("web", 10)], &Probed, &CauseSettings::default(), &|_| true);
-    let root = Root::Probe { service: "db:5432".into(), reason: "connection refused".into() };
+    let root = Root::Probe { service: "db:5432".into(), reason: "connection refused".into(), awaited: true };
     assert_eq!(found, [Some(Explanation { root, hops: 1 })]);
+}
+
+fn said(name: &str, by: &[&str], doubted: bool) -> Unhealthy {
+    let said_by: Vec<String> = by.iter().map(|s| (*s).to_owned()).collect();
+    Unhealthy { name: name.to_owned(), reason: "say others".to_owned(), said_by, doubted, ..Unhealthy::default() }
+}
+
+#[test]
+fn what_a_service_says_of_its_dependency_is_the_cause_of_its_alerts() {
+    let mut topology = graph(&[("web", "orders"), ("web", "users"), ("orders", "db"), ("users", "db"), ("users", "mail")]);
+    topology.unhealthy = vec![("users".to_owned(), "503".to_owned()), ("mail".to_owned(), "refused".to_owned())];
+    topology.said = vec![said("db", &["orders", "users"], false)];
+    let own = |service: &str| service != "db";
+    let roots = |topology: &Fixed, alerts: &[Candidate]| -> Vec<Option<Root>> {
+        explain(alerts, topology, &CauseSettings::default(), &own).into_iter().map(|e| e.map(|e| e.root)).collect()
+    };
+    let db = Some(Root::Probe { service: "db".into(), reason: "say others".into(), awaited: false });
+    // Users says so of the database, and nothing of its mail.
+    assert_eq!(roots(&topology, &[alert("orders", 0), alert("users", 5)]), [db.clone(), db.clone()]);
+    // Who does not speak of it suffers from it through those that do.
+    topology.unhealthy.pop();
+    assert_eq!(roots(&topology, &[alert("web", 0), alert("users", 5)]), [db.clone(), db.clone()]);
+    // Where most find it healthy it is the cause of those only that do not.
+    topology.said = vec![said("db", &["users"], true)];
+    topology.unhealthy.clear();
+    assert_eq!(roots(&topology, &[alert("orders", 0)]), [None]);
+    assert_eq!(roots(&topology, &[alert("users", 0)]), [db]);
+    // Calls that fail elsewhere are another fault.
+    topology.edges[4].2 = Some(0.9);
+    let mail = Some(Root::Edge { service: "mail".into(), error_ratio: 0.9 });
+    topology.edges[3].2 = Some(0.0);
+    let found = explain(&[alert("users", 0)], &topology, &CauseSettings::default(), &|_| true);
+    assert_eq!(found.into_iter().map(|e| e.map(|e| e.root)).collect::<Vec<_>>(), [mail]);
+}
+
+#[test]
+fn an_alert_on_what_a_body_says_is_about_the_dependency_that_is_meant() {
+    let mut topology = graph(&[("web", "orders"), ("web", "users")]);
+    topology.unhealthy = vec![("users".to_owned(), "503".to_owned()), ("orders".to_owned(), "503".to_owned())];
+    let of = |dependency: &str| {
+        let labels = Labels::from_pairs([("alertname", "DependencyDown"), ("service", "web"), ("dependency", dependency)]);
+        Candidate::of(&labels, Severity::Warning, Timestamp(10_000), true)
+    };
+    let probe = |service: &str| Some(Root::Probe { service: service.to_owned(), reason: "503".to_owned(), awaited: true });
+    assert_eq!(roots(&[of("orders-database"), of("users-database")], &topology), [probe("orders"), probe("users")]);
 }
 
 proptest! {

@@ -68,6 +68,8 @@ pub(super) struct ServerSource {
     pub metric: String,
     pub service: Vec<Format>,
     pub address: Vec<Format>,
+    /// The name of the check where it is not the metric's.
+    pub check: Vec<Format>,
 }
 
 /// An expression whose `$window` is as long as there are samples, five minutes at most: a rate over five minutes of which one has samples is a
@@ -293,6 +295,8 @@ struct RawServer {
     service: Vec<String>,
     #[serde(default)]
     address: Vec<String>,
+    #[serde(default)]
+    check: Vec<String>,
 }
 
 impl Dialect {
@@ -423,5 +427,6 @@ fn server(raw: RawServer, system: &str) -> Result<ServerSource, String> {
         up,
         service: formats(&raw.service),
         address: formats(&raw.address),
+        check: formats(&raw.check),
     })
 }

@@ -47,9 +47,10 @@ pub struct QueueRow {
 pub struct ServerRow {
     /// Its name where labels tell one, else its address.
     pub service: String,
-    /// The metric that says so.
+    /// The metric that says so, or what of the server was asked for.
     pub check: String,
-    /// `redis://host:6379`; without an authority where nobody tells where it is.
+    pub metric: String,
+    /// `redis://host:6379`, or the URL that was asked for; without an authority where nobody tells where it is.
     pub url: String,
     pub up: bool,
     /// The exporter's `instance`.

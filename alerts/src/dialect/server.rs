@@ -11,25 +11,32 @@ use watchfire_model::{CheckReport, HealthState, Labels, ProbeSink, Timestamp};
 /// The word of an exporter that went silent is not known for this long, and then forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(900);
 
-/// The servers that one entry of a dialect knows. Of several exporters of one server the one that does not reach it is heard.
+/// The servers that one entry of a dialect knows. Of several exporters that ask one server for the same, the one that does not get it is heard.
 pub(super) fn read(source: &ServerSource, look: &Look<'_>) -> Vec<ServerRow> {
-    let mut found: BTreeMap<String, ServerRow> = BTreeMap::new();
+    let mut found: BTreeMap<(String, String), ServerRow> = BTreeMap::new();
     for (labels, value) in look.vector(&source.up) {
         if value.is_nan() {
             continue;
         }
         let exporter = labels.value("instance").to_owned();
-        let labels = with_host(&labels);
+        let labels = with_parts(&labels);
         let address = Format::first(&source.address, &labels).map(|a| without_scheme(&a).to_owned());
         let Some(service) = Format::first(&source.service, &labels).or_else(|| address.clone()) else { continue };
+        let check = Format::first(&source.check, &labels).unwrap_or_else(|| source.metric.clone());
+        let scheme = labels
+            .value("instance")
+            .split_once("://")
+            .map(|(scheme, _)| scheme)
+            .filter(|scheme| *scheme == "https" && source.system == "http");
         let row = ServerRow {
             service: service.clone(),
-            check: source.metric.clone(),
-            url: format!("{}://{}", source.system, address.unwrap_or_default()),
+            check: check.clone(),
+            metric: source.metric.clone(),
+            url: format!("{}://{}", scheme.unwrap_or(&source.system), address.unwrap_or_default()),
             up: value > 0.0,
             exporter,
         };
-        let known = found.entry(service).or_insert_with(|| row.clone());
+        let known = found.entry((service, check)).or_insert_with(|| row.clone());
         if known.up && !row.up {
             *known = row;
         }
@@ -37,19 +44,23 @@ pub(super) fn read(source: &ServerSource, look: &Look<'_>) -> Vec<ServerRow> {
     found.into_values().collect()
 }
 
-/// A server may bear the label itself.
-fn with_host(labels: &Labels) -> Labels {
-    let instance = without_scheme(labels.value("instance"));
+/// Adds the parts of what was asked: its `host`, and of a URL the `path`, as checks are named by it. A server may bear these labels itself.
+fn with_parts(labels: &Labels) -> Labels {
+    let stated = labels.value("instance");
+    let instance = without_scheme(stated);
     let host = match instance.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && (!host.contains(':') || host.starts_with('[')) => host,
         _ => instance,
     };
-    if host.is_empty() || labels.get("host").is_some() {
-        return labels.clone();
+    let path = stated.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+    let path = path.split(['?', '#']).next().unwrap_or_default().trim_matches('/');
+    let mut with = labels.to_builder();
+    for (name, value) in [("host", host), ("path", path)] {
+        if !value.is_empty() && labels.get(name).is_none() {
+            with.set(name, value);
+        }
     }
-    let mut labels = labels.to_builder();
-    labels.set("host", host);
-    labels.build()
+    with.build()
 }
 
 /// `redis://user@host:6379/0` is `host:6379`.
@@ -115,11 +126,11 @@ impl Reporter {
 
 impl Told {
     fn check(&self, at: Timestamp) -> CheckReport {
-        let ServerRow { service, check, url, exporter, .. } = &self.row;
+        let ServerRow { service, check, metric, url, exporter, .. } = &self.row;
         let detail = match self.state {
             HealthState::Healthy => String::new(),
-            HealthState::Unknown => format!("nothing is heard of {check} of {exporter}"),
-            HealthState::Degraded | HealthState::Unhealthy => format!("not reached, says {check} of {exporter}"),
+            HealthState::Unknown => format!("nothing is heard of {metric} of {exporter}"),
+            HealthState::Degraded | HealthState::Unhealthy => format!("not reached, says {metric} of {exporter}"),
         };
         CheckReport {
             service: service.clone(),

@@ -126,6 +126,13 @@ fn represent(
     let waited = members
         .iter()
         .any(|&i| matches!(standings[i], Standing::Held { since, .. } if now.since(since) >= settings.hold_of(candidates[i].severity)));
+    if members.iter().all(|&i| matches!(standings[i], Standing::Explained { .. })) {
+        // Who spoke for them has ended. What shares its cause ends about then, or else one of them speaks.
+        members.iter().for_each(|&i| standings[i] = Standing::Held { since: now, lingering: true });
+    }
+    // No alert will come for what only others speak of.
+    let unawaited = |i: usize| matches!(&explanations[i], Some(Explanation { root: Root::Probe { awaited: false, .. }, .. }));
+    let waited = waited || members.iter().any(|&i| unawaited(i) && matches!(standings[i], Standing::Held { lingering: false, .. }));
     let waiting = members.iter().any(|&i| matches!(standings[i], Standing::Held { .. }));
     if spoken.is_none() && waiting && !waited {
         return;

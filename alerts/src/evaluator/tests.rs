@@ -11,7 +11,7 @@ use super::*;
 use crate::memory::MemorySeries;
 use crate::rule_file::RuleFile;
 use parking_lot::Mutex;
-use watchfire_model::{Dependency, HandClock, NoticeState, Relation, Selector, Severity, TimeRange, Value, is_stale};
+use watchfire_model::{Dependency, HandClock, NoticeState, Relation, Selector, Severity, TimeRange, Unhealthy, Value, is_stale};
 
 const START: Timestamp = Timestamp(1_700_000_000_000 - 1_700_000_000_000 % 60_000);
 
@@ -19,6 +19,8 @@ const START: Timestamp = Timestamp(1_700_000_000_000 - 1_700_000_000_000 % 60_00
 struct FakeTopology {
     edges: Mutex<Vec<(String, String, Option<f64>)>>,
     unhealthy: Mutex<Vec<(String, String)>>,
+    /// What health bodies say of what their services depend on.
+    said: Mutex<Vec<Unhealthy>>,
     owners: Mutex<Vec<(String, String)>>,
 }
 
@@ -35,8 +37,13 @@ impl Topology for FakeTopology {
         .collect()
     }
 
-    fn unhealthy(&self) -> Vec<(String, String)> {
-        self.unhealthy.lock().clone()
+    fn unhealthy(&self) -> Vec<Unhealthy> {
+        self.unhealthy
+            .lock()
+            .iter()
+            .map(|(name, reason)| Unhealthy::checked(name, reason.clone()))
+            .chain(self.said.lock().clone())
+            .collect()
     }
 
     fn owner(&self, service: &str) -> Option<String> {

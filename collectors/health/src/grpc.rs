@@ -16,6 +16,8 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use watchfire_fetch::Resolver;
 use watchfire_model::HealthState;
 
+const NO_GRPC: &str = "the port does not speak gRPC over HTTP/2, or closed the connection; write grpcs:// if the server speaks TLS";
+
 /// Asks once. `service` empty asks for the whole server. Gives the peer's certificate where there is one.
 pub(crate) async fn check(
     resolver: &Arc<Resolver>,
@@ -83,10 +85,21 @@ async fn secure(
     certificate: &Mutex<Option<Vec<u8>>>,
 ) -> Result<Connection, Outcome> {
     let name = rustls::pki_types::ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(Outcome::misconfigured)?;
-    let stream =
-        tokio_rustls::TlsConnector::from(tls).connect(name, stream).await.map_err(|e| Outcome::unhealthy("tls", format!("TLS: {e}")))?;
+    let connected = tokio_rustls::TlsConnector::from(tls).connect(name, stream).await;
+    let stream = connected.map_err(|e| Outcome::unhealthy("tls", format!("TLS: {}", refusal(&e))))?;
     *certificate.lock() = stream.get_ref().1.peer_certificates().and_then(|c| c.first()).map(|c| c.to_vec());
     Ok(Connection::Tls(Box::new(stream)))
+}
+
+/// Why there is no TLS connection, and what to write where that helps.
+fn refusal(error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+            "the port answers without TLS; write grpc://".to_owned()
+        }
+        Some(refused) => watchfire_config::tls_refusal(refused, "ca_file"),
+        None => error.to_string(),
+    }
 }
 
 fn judge_status(status: i32, service: &str, unknown_as: HealthState) -> Outcome {
@@ -106,7 +119,8 @@ fn judge_error(status: &Status, service: &str) -> Outcome {
         Code::Unauthenticated | Code::PermissionDenied => Outcome::misconfigured(format!("credentials are needed: {message:?}")),
         Code::ResourceExhausted => Outcome::degraded(format!("RESOURCE_EXHAUSTED: {message:?}")),
         // Made on this side when the connection ends under the call.
-        Code::Cancelled => Outcome::unhealthy("exchange", "the port does not speak gRPC over HTTP/2, or closed the connection"),
+        Code::Cancelled => Outcome::unhealthy("exchange", NO_GRPC),
+        Code::Unknown if message == "transport error" => Outcome::unhealthy("exchange", NO_GRPC),
         code => Outcome::unhealthy("status", format!("{code:?}: {message:?}")),
     }
 }

@@ -467,3 +467,23 @@ async fn a_server_that_ca_file_names_is_trusted_under_its_own_name() {
     settings.tls.ca_file = Some(kept);
     assert_eq!(Rig::start(vec![settings]).until("a refusal", |_| true).await.state, Unhealthy);
 }
+
+#[tokio::test]
+async fn a_grpc_server_whose_tls_is_refused_says_what_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, file) = serve_tls(folder.path(), rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained), "127.0.0.1").await;
+    let plain = serve(Router::new()).await;
+    let report = async |url: String, ca_file: Option<std::path::PathBuf>| {
+        let mut settings = CheckSettings { failures_before_down: 1, ..check(&url) };
+        settings.tls.ca_file = ca_file;
+        Rig::start(vec![settings]).until(&url, |_| true).await
+    };
+    let refused = report(format!("grpcs://{address}"), None).await;
+    assert_eq!((refused.state, &*refused.detail), (Unhealthy, "TLS: the certificate signed itself; name its file in ca_file to trust it"));
+    let trusted = report(format!("grpcs://{address}"), Some(file)).await;
+    assert!(!trusted.detail.contains("TLS"), "it is connected to: {}", trusted.detail);
+    let refused = report(format!("grpcs://{}", plain.address), None).await;
+    assert_eq!((refused.state, &*refused.detail), (Unhealthy, "TLS: the port answers without TLS; write grpc://"));
+    let refused = report(format!("grpc://{address}"), None).await;
+    assert!(refused.state == Unhealthy && refused.detail.contains("write grpcs:// if"), "{}", refused.detail);
+}

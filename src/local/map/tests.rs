@@ -3,7 +3,7 @@
 use super::*;
 use crate::local::context::Declared;
 use crate::local::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
-use watchfire_model::{Timestamp, Value};
+use watchfire_model::{DependencyReport, Timestamp, Value};
 use watchfire_promql::Engine;
 use watchfire_testkit::MemorySource;
 
@@ -46,6 +46,85 @@ fn a_database_is_as_well_as_the_probe_at_its_address() {
         assert_eq!(nodes, ["orders", "shop"], "the address is no node of its own");
         assert_eq!((map.nodes[0].state, &map.nodes[0].why[..]), (state, why));
     }
+}
+
+/// A service says of its database what no probe of the database and no failing call does.
+#[test]
+fn a_node_is_as_well_as_the_health_checks_of_its_callers_say() {
+    let mut source = MemorySource::new();
+    let at = Timestamp(1_772_334_000_000);
+    let graph = "traces_service_graph_request_total";
+    for (metric, pairs) in [
+        (graph, &[("client", "shop"), ("server", "orders"), ("connection_type", "database")][..]),
+        (graph, &[("client", "shop"), ("server", "mail"), ("connection_type", "")]),
+        ("watchfire_node_info", &[("node", "orders"), ("kind", "database"), ("system", "postgresql")]),
+    ] {
+        let labels = Labels::from_pairs([("__name__", metric)].into_iter().chain(pairs.iter().copied()));
+        [Timestamp(at.0 - 30_000), at].into_iter().for_each(|at| source.push(&labels, at, Value::Float(1.0)));
+    }
+    let said = |name: &str, state| DependencyReport { name: name.into(), state, detail: "timeout".into(), latency: None };
+    let check = CheckReport {
+        service: "shop".into(),
+        check: "health".into(),
+        url: "http://shop/health".into(),
+        state: HealthState::Degraded,
+        success: true,
+        latency: None,
+        detail: String::new(),
+        dependencies: vec![said("npgsql", HealthState::Unhealthy), said("mail-service", HealthState::Unhealthy)],
+        at,
+        since: at,
+        certificate_expires: None,
+    };
+    let (engine, cache) = (Engine::default(), QueryCache::default());
+    let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+    let (declared, checks) = (Declared::default(), [check]);
+    let last_seen = BTreeMap::from([("shop".to_owned(), at), ("mail".to_owned(), at)]);
+    let context = Context { declared: &declared, checks: &checks, alerts: &[], breakers: &[], last_seen: &last_seen };
+    let services = crate::local::services::services(&lens, &context).expect("readable").services;
+    let map = map(&lens, &context, &services, &[]).expect("readable");
+    let said = "unhealthy, says shop's health check: \"timeout\"";
+    let nodes: Vec<_> = map.nodes.iter().map(|n| (n.name.as_str(), n.state, n.why.first().map_or("", String::as_str))).collect();
+    let expected = [
+        // It sends telemetry of its own, and says nothing of the kind.
+        ("mail", HealthState::Degraded, said),
+        ("orders", HealthState::Unhealthy, said),
+        ("shop", HealthState::Degraded, "npgsql, mail-service down"),
+    ];
+    assert_eq!(nodes, expected);
+}
+
+/// Calls to what sends no spans are counted ten seconds after they were told. A run that is twenty seconds old has seen ten seconds of them.
+#[test]
+fn calls_whose_other_half_was_waited_for_have_their_rate_from_the_start() {
+    let mut source = MemorySource::new();
+    let first = Timestamp(1_772_334_000_000);
+    for (server, connection, late) in [("api.example.com", "virtual_node", 10), ("orders", "database", 0)] {
+        for metric in ["traces_service_graph_request_total", "traces_service_graph_request_failed_total"] {
+            let pairs = [("__name__", metric), ("client", "shop"), ("server", server), ("connection_type", connection)];
+            let labels = Labels::from_pairs(pairs);
+            for second in (late..=20).step_by(2) {
+                // A counter begins with a zero, one publication before.
+                let (at, calls) = (first.saturating_add(Duration::from_secs(second)), second - late);
+                if second == late {
+                    source.push(&labels, at.saturating_sub(Duration::from_secs(2)), Value::Float(0.0));
+                }
+                source.push(&labels, at, Value::Float(calls as f64 * 3.0));
+            }
+        }
+    }
+    let known = Duration::from_secs(20);
+    let (engine, cache, at) = (Engine::default(), QueryCache::default(), first.saturating_add(known));
+    let window = crate::local::lens::rate_window(known);
+    let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window, scrape_window: SCRAPE_WINDOW };
+    let (declared, last_seen) = (Declared::default(), BTreeMap::new());
+    let context = Context { declared: &declared, checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+    let map = map(&lens, &context, &[], &[]).expect("readable");
+    for edge in &map.edges {
+        assert!((2.3..=3.3).contains(&edge.rate.unwrap_or_default()), "{edge:?}");
+        assert!(edge.error_ratio.is_some_and(|ratio| ratio > 0.99), "{edge:?}");
+    }
+    assert_eq!(map.edges.len(), 2);
 }
 
 /// What only a probe or an exporter knows is nobody's service, whether anybody calls it or not.
@@ -109,10 +188,26 @@ fn a_breaker_scraped_by_address_is_that_of_the_only_one_who_calls_what_it_protec
         ..Breaker::default()
     };
     for (service, breaker) in [("10.0.0.1:9102/actuator/prometheus", "payment"), ("10.0.0.1:9102", "stock"), ("web", "payment")] {
-        put_on_edge(&open(service, breaker), &mut edges);
+        put_on_edge(&open(service, breaker), &mut edges, &BTreeMap::new());
     }
     let on: Vec<_> = edges.values().filter(|e| e.breaker.is_some()).map(|e| (e.client.as_str(), e.server.as_str())).collect();
     assert_eq!(on, [("shop", "payment")]);
+}
+
+/// Libraries name a breaker as the code does, and spans name who is called.
+#[test]
+fn a_breaker_is_on_the_edge_to_whom_its_name_means() {
+    let edge = |client: &str, server: &str| {
+        ((client.to_owned(), server.to_owned()), Edge { client: client.into(), server: server.into(), ..Edge::default() })
+    };
+    let mut edges = BTreeMap::from([edge("shop", "payment-service"), edge("shop", "orders"), edge("shop", "stock"), edge("web", "mail")]);
+    let kinds = BTreeMap::from([("orders".to_owned(), NodeKind::Database), ("stock".to_owned(), NodeKind::Database)]);
+    for breaker in ["paymentService", "ordersDbBreaker", "database", "mail", "backendA"] {
+        let open = Breaker { service: "shop".into(), breaker: breaker.into(), state: "open".into(), ..Breaker::default() };
+        put_on_edge(&open, &mut edges, &kinds);
+    }
+    let on: Vec<_> = edges.values().filter(|e| e.breaker.is_some()).map(|e| e.server.as_str()).collect();
+    assert_eq!(on, ["orders", "payment-service"], "which of two databases is not said, and nobody else's calls are meant");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Producer spans around producer spans: a library that publishes by another one which is instrumented as well, or an instrumentation that wraps twice.
 //! They are one message, which the inner one hands on. And consumers around consumers, where the outer one fetched what the inner ones process, or servers around servers,
-//! where the inner one is a layer of the outer one.
+//! where the inner one is a layer of the outer one, or another service behind it.
 
 use super::join::Half;
 
@@ -46,14 +46,12 @@ pub(crate) struct Taker {
     pub tag: u64,
     /// Tag of the span around it.
     pub parent: Option<u64>,
-    pub service: u32,
     pub operation: u32,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Seen {
     tag: u64,
-    service: u32,
     operation: u32,
     /// It is not the span of this tag, but one within it.
     within: bool,
@@ -62,30 +60,46 @@ struct Seen {
 /// The latest servers and consumers, and the spans around them, in whatever order they come.
 pub(crate) struct Nesting {
     seen: Box<[Seen]>,
+    /// Tags of calls, and whose they are.
+    calling: Box<[(u64, u32)]>,
 }
 
 impl Default for Nesting {
     fn default() -> Self {
-        Nesting { seen: vec![Seen::default(); PLACES].into_boxed_slice() }
+        Nesting { seen: vec![Seen::default(); PLACES].into_boxed_slice(), calling: vec![(0, 0); PLACES].into_boxed_slice() }
     }
 }
 
 impl Nesting {
-    /// Outer and inner operation, where one is directly within the other and both are of one service.
+    /// Outer and inner operation, where one is directly within the other: layers of one service, or a service behind a proxy that opens no span for the call.
     #[inline]
     pub fn meet(&mut self, span: Taker) -> Option<(u32, u32)> {
-        let Taker { tag, parent, service, operation } = span;
+        let Taker { tag, parent, operation } = span;
         let own = &mut self.seen[Enclosing::place(tag)];
-        if (own.tag, own.service, own.within) == (tag, service, true) {
-            return Some((operation, own.operation));
+        let before = std::mem::replace(own, Seen { tag, operation, within: false });
+        if (before.tag, before.within) == (tag, true) {
+            return Some((operation, before.operation));
         }
-        *own = Seen { tag, service, operation, within: false };
         let around = &mut self.seen[Enclosing::place(parent?)];
-        if (Some(around.tag), around.service, around.within) == (parent, service, false) {
+        if (Some(around.tag), around.within) == (parent, false) {
             return Some((around.operation, operation));
         }
-        *around = Seen { tag: parent?, service, operation, within: true };
+        *around = Seen { tag: parent?, operation, within: true };
         None
+    }
+
+    /// A call by a service, of this tag: whether who answered it shares its span.
+    pub fn calls(&mut self, tag: u64, service: u32) -> bool {
+        let place = Enclosing::place(tag);
+        self.calling[place] = (tag, service);
+        let seen = &self.seen[place];
+        (seen.tag, seen.within) == (tag, false)
+    }
+
+    /// Whose call shares its span with the server of this tag.
+    pub fn caller(&self, tag: u64) -> Option<u32> {
+        let (call, service) = self.calling[Enclosing::place(tag)];
+        (call == tag).then_some(service)
     }
 
     /// Numbers of operations mean others from now on.
@@ -94,6 +108,6 @@ impl Nesting {
     }
 
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.seen)
+        size_of_val(&*self.seen) + size_of_val(&*self.calling)
     }
 }

@@ -1,6 +1,7 @@
 //! Signals: what is derived from spans while they pass. RED per operation, edges between services, and their publication as series.
 
 pub(crate) mod board;
+pub(crate) mod destination;
 pub(crate) mod edges;
 pub(crate) mod enclosing;
 pub(crate) mod failure;

@@ -7,6 +7,7 @@ use super::{OVERFLOW, SignalSettings};
 use crate::spans::intern::{Operation, bounded};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use watchfire_model::{SpanKind, Timestamp};
@@ -49,6 +50,8 @@ pub(crate) struct OperationState {
     /// Consumers that turned out to be around others, which process what these fetch; servers that are within others, as GraphQL within HTTP. Nobody
     /// is served by them alone.
     part: bool,
+    /// Servers of other services are directly within it, as behind nginx, whose module opens one span for a request and none for the call that it makes.
+    pub fronts: bool,
     /// Called internal by its instrumentation, though it goes to a database.
     leaves: bool,
     /// Spans, and those of them that began a trace.
@@ -67,6 +70,10 @@ pub(crate) struct Operations {
     lately: [u32; 256],
     /// Something was counted that has never been published.
     pub fresh: bool,
+    /// Some operation was found to front others.
+    pub any_fronts: bool,
+    /// Services whose calls share their spans with who answers.
+    sharing: HashSet<u32>,
 }
 
 impl OperationState {
@@ -103,6 +110,8 @@ impl Operations {
             hasher: FixedState::default(),
             live: 0,
             lately: [0; 256],
+            any_fronts: false,
+            sharing: HashSet::new(),
             fresh: false,
         }
     }
@@ -136,11 +145,26 @@ impl Operations {
     pub fn nested(&mut self, outer: u32, inner: u32) {
         let [Some(around), Some(within)] = [outer, inner].map(|id| self.states[id as usize].as_ref()) else { return };
         let kind = around.identity.kind;
+        if around.service != within.service {
+            let fronts = [kind, within.identity.kind] == [SpanKind::Server; 2];
+            if fronts && let Some(state) = self.states[outer as usize].as_mut() {
+                state.fronts = !state.identity.overflow && !self.sharing.contains(&state.service);
+                self.any_fronts |= state.fronts;
+            }
+            return;
+        }
         // Of what is within itself, or what is within the other in turn, none is more than a part.
         let told = outer != inner && kind == within.identity.kind && !around.part && !within.part;
         let part = if kind == SpanKind::Consumer { outer } else { inner };
         if told && let Some(state) = self.states[part as usize].as_mut() {
             state.part = !state.identity.overflow;
+        }
+    }
+
+    /// Who answers a service shares the spans of its calls, as in Zipkin's model: a server directly within one of its own is no call beside those.
+    pub fn shares_spans(&mut self, service: u32) {
+        if self.sharing.insert(service) {
+            self.states.iter_mut().flatten().filter(|state| state.service == service).for_each(|state| state.fronts = false);
         }
     }
 
@@ -207,6 +231,7 @@ impl Operations {
             local: (0, 0),
             judged: 0.0,
             part: false,
+            fronts: false,
             leaves: false,
             spans: 0,
             roots: 0,

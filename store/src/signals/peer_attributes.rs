@@ -1,7 +1,7 @@
 //! What the attributes of a span say about the other end of its call, under their stable and their older names.
 
-use super::failure;
 use super::peer::{LONGEST, Protocol};
+use super::{destination, failure};
 use crate::spans::wire;
 use watchfire_model::{AttributeValue, SpanKind, SpanView};
 
@@ -26,6 +26,8 @@ pub(crate) struct PeerAttributes<'a> {
     rpc_service: &'a [u8],
     rpc_method: &'a [u8],
     rpc_system: &'a [u8],
+    /// Who offers a language model.
+    provider: &'a [u8],
     error: &'a [u8],
     port: u32,
     /// Of HTTP.
@@ -59,6 +61,7 @@ impl<'a> PeerAttributes<'a> {
             12 if key == b"peer.service" => &mut self.old_service,
             12 if key == b"db.namespace" => &mut self.db_namespace,
             13 if key == b"celery.action" && self.messaging_system.is_empty() => return self.messaging_system = b"celery",
+            13 if key == b"gen_ai.system" && self.provider.is_empty() => &mut self.provider,
             13 if key == b"net.peer.name" => &mut self.old_address,
             13 if key == b"net.peer.port" => return self.port = port(value),
             14 if key == b"server.address" => &mut self.address,
@@ -74,6 +77,7 @@ impl<'a> PeerAttributes<'a> {
             18 if key == b"net.sock.peer.addr" && self.socket_address.is_empty() => &mut self.socket_address,
             19 if key == b"http.request.method" => return self.http = true,
             19 if key == b"messaging.operation" && self.operation.is_empty() => &mut self.operation,
+            20 if key == b"gen_ai.provider.name" => &mut self.provider,
             20 if key == b"network.peer.address" => &mut self.socket_address,
             21 if key == b"messaging.destination" && self.destination.is_empty() => &mut self.destination,
             24 if key == b"messaging.operation.type" => &mut self.operation,
@@ -121,7 +125,8 @@ impl<'a> PeerAttributes<'a> {
     /// Whether the call fetches messages or says what became of them. Such a client publishes nothing, and no other service answers it.
     #[inline]
     pub fn consumes(&self) -> bool {
-        matches!(self.operation, b"receive" | b"settle") || self.is_aws_call_about_queue()
+        // The conventions have two words for it; libraries of before say what they do by the method (`ack` and `modack` of Google's Pub/Sub).
+        matches!(self.operation, b"receive" | b"settle" | b"ack" | b"nack" | b"modack") || self.is_aws_call_about_queue()
     }
 
     /// A call to AWS that names no queue, as one that makes or lists them, is a call like those to its other services.
@@ -210,12 +215,13 @@ impl<'a> PeerAttributes<'a> {
         match self.destination.iter().position(|b| *b == b',').filter(|_| self.messaging_system == b"rabbitmq") {
             Some(0) => &self.destination[1..],
             Some(comma) => &self.destination[..comma],
-            None => self.destination,
+            None if self.messaging_system == b"servicebus" => destination::of_subscription(self.destination),
+            None => destination::short(self.destination),
         }
     }
 
-    /// The peer's name by precedence, with a port where the name is an address: the destination of messages, stated service, database, address, RPC
-    /// service. What a messaging client states as its service is the broker, in which the destination is one queue among others.
+    /// The peer's name by precedence, with a port where the name is an address: the destination of messages, stated service, database, address, provider
+    /// of a language model, RPC service. What a messaging client states as its service is the broker, in which the destination is one queue among others.
     #[inline]
     pub(super) fn name(&self, protocol: Protocol) -> (&'a [u8], u32) {
         let destination = self.destination();
@@ -243,7 +249,11 @@ impl<'a> PeerAttributes<'a> {
             (false, _) => (told, self.port),
             (true, _) => socket,
         };
-        if name.is_empty() { (self.rpc_service(), 0) } else { (name, if matches!(port, 80 | 443) { 0 } else { port }) }
+        if name.is_empty() {
+            (if self.provider.is_empty() { self.rpc_service() } else { self.provider }, 0)
+        } else {
+            (name, if matches!(port, 80 | 443) { 0 } else { port })
+        }
     }
 
     /// Whether the name of a peer is that of a service.

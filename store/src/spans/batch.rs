@@ -31,6 +31,8 @@ pub(super) struct Pending {
     pub(super) names_queue: bool,
     /// It only asks a broker for messages.
     pub(super) fetches: bool,
+    /// It is a server's, and the call that it makes as well.
+    pub(super) fronts: bool,
     pub(super) links: (u32, u32),
     /// Hashes under which the span is remembered and joined.
     pub(super) seen_as: u64,
@@ -112,6 +114,9 @@ impl SpanEngine {
                 };
                 told = self.layers.tell(call, &self.peers, &mut self.join);
             }
+            if calls && self.operations.any_fronts && self.nesting.calls(pending.joins_as, pending.service) {
+                self.operations.shares_spans(pending.service);
+            }
             if matches!(pending.kind, SpanKind::Internal | SpanKind::Unspecified) {
                 continue;
             }
@@ -145,10 +150,19 @@ impl SpanEngine {
                     met_parent |= (*link_trace, *link_span) == (trace, parent);
                     self.join.offer(half(key(*link_trace, *link_span)), ticks, |pair| sides.pair(&pair));
                 }
-                let taker =
-                    Taker { tag: key(trace, row.span), parent: (parent != 0).then_some(tag), service, operation: pending.operation };
+                let taker = Taker { tag: key(trace, row.span), parent: (parent != 0).then_some(tag), operation: pending.operation };
                 if let Some((outer, inner)) = self.nesting.meet(taker) {
                     self.operations.nested(outer, inner);
+                }
+                if self.operations.any_fronts
+                    && let Some(caller) = self.nesting.caller(taker.tag)
+                {
+                    self.operations.shares_spans(caller);
+                }
+                if pending.fronts {
+                    let call = HalfKind { failed: flags & FAILED != 0, ..HalfKind::default() };
+                    let call = Half { nanos: row.duration, weight: pending.weight, service, peer: NOBODY, ..Half::new(taker.tag, call) };
+                    self.join.offer(call.optional(), ticks, |pair| sides.pair(&pair));
                 }
                 if parent != 0 && !met_parent {
                     // Linked messages are counted by their links, met or not.

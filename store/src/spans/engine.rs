@@ -344,6 +344,7 @@ impl SpanVisitor for SpanEngine {
         if state.local.0 != self.open.epoch {
             state.local = (self.open.epoch, self.open.add_operation(&state.identity));
         }
+        let fronts = state.fronts;
         let named = !state.identity.overflow && span.name.len() == state.identity.name.len();
         let row = Row {
             trace: u128::from_be_bytes(span.trace_id.0),
@@ -376,6 +377,7 @@ impl SpanVisitor for SpanEngine {
             batch,
             names_queue,
             fetches,
+            fronts,
             links,
             seen_as,
             joins_as,

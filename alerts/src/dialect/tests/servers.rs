@@ -106,7 +106,9 @@ probe_success{instance="10.0.0.9",service="gateway"} 0
         server("10.0.0.7:8080", "probe_success", "http://10.0.0.7:8080", true),
         server("10.0.0.8:6379", "probe_success", "probe://10.0.0.8:6379", true),
         server("gateway", "probe_success", "probe://10.0.0.9", false),
-        server("shop.example", "probe_success", "http://shop.example", false),
+        // One that fails is not all of the host.
+        server("shop.example", "health", "https://shop.example", false),
+        server("shop.example", "cart", "https://shop.example", true),
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for one in expected {

@@ -74,6 +74,51 @@ fn who_speaks_for_all_is_somebody_who_is_heard() {
     assert_eq!(spoken.into_iter().map(|(_, service, _)| service).collect::<Vec<_>>(), ["api"]);
 }
 
+/// Two services say that their database is unhealthy, which no rule can alert on: one page, without a wait for another, and one more for who is still
+/// failing a while after the database is well.
+#[test]
+fn a_dependency_of_which_health_bodies_speak_gives_one_page_at_once() {
+    let mut world = World::new(RULES);
+    *world.topology.edges.lock() = ["web", "api"].map(|service| (service.to_owned(), "orders".to_owned(), None)).to_vec();
+    let said_by = vec!["api".to_owned(), "web".to_owned()];
+    let reason = "say the health checks of api and web".to_owned();
+    *world.topology.said.lock() = vec![Unhealthy { name: "orders".into(), reason, said_by, ..Unhealthy::default() }];
+    let mut heard = Vec::new();
+    for round in 0..16_u64 {
+        if round == 4 {
+            world.topology.said.lock().clear();
+        }
+        let outcome = world.round(&[("api", if round < 5 { 0.5 } else { 0.0 }), ("web", 0.5)]);
+        for notice in outcome.notices.iter().filter(|n| n.cause.is_none() && n.state == NoticeState::Firing) {
+            let suspected = notice.evidence.surroundings.first().cloned().unwrap_or_default();
+            heard.push((round * 15, notice.labels.value("service").to_owned(), suspected));
+        }
+        world.pass(15);
+    }
+    let reason = "suspected cause: orders, 1 call away, is unhealthy, say the health checks of api and web".to_owned();
+    assert_eq!(heard, [(0, "api".to_owned(), reason), (90, "web".to_owned(), String::new())]);
+}
+
+/// The one that spoke for all ends first, and the others a moment later: nobody is told anew. One that goes on speaks after a while.
+#[test]
+fn whose_speaker_has_ended_is_given_the_time_to_end_as_well() {
+    for (until, expected) in [(4, vec![(0, "api")]), (16, vec![(0, "api"), (75, "web")])] {
+        let mut world = World::new(RULES);
+        *world.topology.edges.lock() = ["web", "api"].map(|service| (service.to_owned(), "orders".to_owned(), None)).to_vec();
+        let (said_by, reason) = (vec!["api".to_owned(), "web".to_owned()], "say others".to_owned());
+        *world.topology.said.lock() = vec![Unhealthy { name: "orders".into(), reason, said_by, ..Unhealthy::default() }];
+        let mut heard = Vec::new();
+        for round in 0..16_u64 {
+            let fails = |until: u64| if round < until { 0.5 } else { 0.0 };
+            let outcome = world.round(&[("api", fails(3)), ("web", fails(until))]);
+            heard.extend(pages(&outcome).into_iter().map(|(_, service, _)| (round * 15, service)));
+            world.pass(15);
+        }
+        let heard: Vec<_> = heard.iter().map(|(at, service)| (*at, service.as_str())).collect();
+        assert_eq!(heard, expected, "until round {until}");
+    }
+}
+
 /// Each that follows the cause late must not buy the next one its whole time again: since the cause has ended, nobody is told of anything.
 #[test]
 fn victims_that_end_one_after_another_keep_the_last_one_no_longer_quiet() {

@@ -40,8 +40,15 @@ impl ResourceLabels {
             Some(namespace) => format!("{namespace}/{name}"),
             None => name.to_owned(),
         });
-        // Pods of one service that do not say which instance they are would share their series.
-        let instance = get("service.instance.id").or_else(|| get("k8s.pod.name"));
+        // Pods, containers and processes of one service that do not say which instance they are would share their series, and each step from the one to
+        // the other would count as a restart.
+        let process = || match (get("host.name"), get("process.pid")) {
+            (Some(host), Some(pid)) => Some(format!("{host}/{pid}")),
+            (host, _) => host.map(str::to_owned),
+        };
+        let named = ["service.instance.id", "k8s.pod.name", "container.id"].into_iter().find_map(get).map(str::to_owned);
+        let instance = named.or_else(process);
+        let instance = instance.as_deref();
         let pair = |name: &str, value: &str| (Arc::<str>::from(name), Arc::<str>::from(value));
         let identity: Vec<_> =
             [job.as_deref().map(|j| pair("job", j)), instance.map(|i| pair("instance", i))].into_iter().flatten().collect();

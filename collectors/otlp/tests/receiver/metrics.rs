@@ -176,6 +176,22 @@ async fn a_resource_of_kubernetes_is_named_by_its_workload_and_told_apart_by_its
     fixture.stop().await;
 }
 
+/// SDKs of Node, and those of Java before 2.0, tell the process and no instance. The workers of one machine count each for itself.
+#[tokio::test]
+async fn processes_that_name_no_instance_are_told_apart_by_where_they_run() {
+    let fixture = Fixture::start();
+    let process = |pid: i64| {
+        vec![attribute("service.name", text("web")), attribute("host.name", text("vm-1")), attribute("process.pid", Any::IntValue(pid))]
+    };
+    for (seconds, pid, value) in [(0, 7, 900.0), (1, 8, 5.0), (10, 7, 910.0), (11, 8, 6.0)] {
+        send_as(&fixture, process(pid), vec![sum("hits", CUMULATIVE, true, vec![point(seconds, value)])]).await;
+    }
+    let hits: Vec<_> = stored(&fixture).into_iter().filter(|series| series.starts_with("hits")).collect();
+    let of = |pid: u64, at: u64, value: u64| format!(r#"hits_total{{instance="vm-1/{pid}", job="web", service_name="web"}}@{at}={value}"#);
+    assert_eq!(hits, [of(7, 0, 900), of(7, 10, 910), of(8, 11, 6), of(8, 1, 5)]);
+    fixture.stop().await;
+}
+
 #[tokio::test]
 async fn deltas_add_up_per_series_and_out_of_order_ones_are_refused() {
     let fixture = Fixture::start();

@@ -113,7 +113,7 @@ async fn target_info_is_written_forwards_only() {
     let (rejected, _) = send_as(&fixture, attributes(), vec![gauge("c", NOW_NANOS + 3600 * SECOND)]).await;
     assert_eq!(rejected, 1);
     let written: Vec<String> = stored(&fixture).into_iter().filter(|line| line.starts_with("target_info")).collect();
-    assert_eq!(written, [r#"target_info{host_name="h1", job="cart"}@0=1"#]);
+    assert_eq!(written, [r#"target_info{host_name="h1", instance="h1", job="cart"}@0=1"#]);
     assert_eq!(fixture.store.refused.load(std::sync::atomic::Ordering::Relaxed), 1, "the point itself");
     fixture.stop().await;
 }
