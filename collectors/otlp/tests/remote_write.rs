@@ -16,6 +16,9 @@ const NOW: i64 = 1_700_000_000_000;
 
 #[derive(Default)]
 struct Store {
+    origins: Mutex<Vec<String>>,
+    /// Series, and the origins that they came under.
+    begun: Mutex<Vec<(Labels, String)>>,
     series: Mutex<Vec<(Labels, MetricKind)>>,
     samples: Mutex<Vec<(Labels, Timestamp, Value)>>,
     metadata: Mutex<Vec<(String, Metadata)>>,
@@ -24,10 +27,16 @@ struct Store {
 
 impl SeriesSink for Store {
     fn origin(&self, name: &str) -> OriginId {
-        assert_eq!(name, "remote_write");
-        OriginId(1)
+        let mut origins = self.origins.lock().expect("not poisoned");
+        let known = origins.iter().position(|known| known == name);
+        OriginId(known.unwrap_or_else(|| {
+            origins.push(name.to_owned());
+            origins.len() - 1
+        }) as u32)
     }
-    fn series(&self, _origin: OriginId, labels: &Labels, kind: MetricKind) -> Option<SeriesId> {
+    fn series(&self, origin: OriginId, labels: &Labels, kind: MetricKind) -> Option<SeriesId> {
+        let origin = self.origins.lock().expect("not poisoned")[origin.0 as usize].clone();
+        self.begun.lock().expect("not poisoned").push((labels.clone(), origin));
         let mut series = self.series.lock().expect("not poisoned");
         let known = series.iter().position(|(l, _)| l == labels);
         Some(SeriesId(known.unwrap_or_else(|| {
@@ -266,6 +275,19 @@ async fn version_one_is_stored_and_answered_204() {
     let metadata = server.store.metadata.lock().expect("not poisoned").clone();
     assert_eq!((metadata[0].0.as_str(), metadata[0].1.kind, metadata[0].1.help.as_str()), ("up", MetricKind::Gauge, "is it"));
     assert_eq!(server.meter.counter("watchfire_ingest_accepted_total", &[("signal", "remote_write")]).get(), 3);
+}
+
+#[tokio::test]
+async fn series_of_each_target_begin_under_an_origin_of_its_own() {
+    let server = Server::start().await;
+    let series = |pairs: &[(&str, &str)]| v1::TimeSeries { labels: labels(pairs), samples: vec![sample(0, 1.0)], ..Default::default() };
+    let up = |job, instance| series(&[("__name__", "up"), ("instance", instance), ("job", job)]);
+    let timeseries = vec![up("api", "a:1"), up("api", "b:1"), up("web", "a:1"), series(&[("__name__", "recorded")])];
+    let request = v1::WriteRequest { timeseries, ..Default::default() };
+    assert_eq!(server.send(V1, &request).await.0, 204);
+    let begun: Vec<String> = server.store.begun.lock().expect("not poisoned").iter().map(|(_, origin)| origin.clone()).collect();
+    assert_eq!(begun, ["remote_write api a:1", "remote_write api b:1", "remote_write web a:1", "remote_write"]);
+    assert_eq!(server.stored().len(), 4);
 }
 
 #[tokio::test]

@@ -33,8 +33,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{
-    Counter, Meter, OriginId, ResourceView, SeriesId, SeriesSink, SpanKind, SpanStatus, SpanView, SpanVisitor, Timestamp, UNKNOWN_SERVICE,
-    Value,
+    Counter, Meter, OriginId, ResourceView, SeriesId, SpanKind, SpanStatus, SpanView, SpanVisitor, Timestamp, UNKNOWN_SERVICE, Value,
 };
 
 /// Resources and scopes found by their bytes.
@@ -137,7 +136,7 @@ impl SpanEngine {
         let mut services = Services::new(settings.services);
         let service = services.find(&Identity { name: UNKNOWN_SERVICE.into(), ..Identity::default() }, &settings);
         SpanEngine {
-            origin: series.origin("watchfire/spans"),
+            origin: series.lasting_origin("watchfire/spans"),
             services,
             operations: Operations::new(),
             edges: Edges::new(settings.edges),
