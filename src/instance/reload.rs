@@ -6,12 +6,13 @@ use super::notifications::notify_settings;
 use super::plan::{Plan, Wish, expand};
 use super::targets::targets;
 use parking_lot::Mutex;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use watchfire_health::{CheckSettings, ProberHandle};
-use watchfire_model::{Clock, Counter, Gauge, Meter, glob, harmless_limited};
+use watchfire_model::{Clock, Counter, Gauge, Meter, Timestamp, glob, harmless_limited};
 use watchfire_notifiers::{DispatcherHandle, Settings};
 use watchfire_scrape::{Job, ScraperHandle};
 use watchfire_serve::Certificates;
@@ -70,6 +71,8 @@ pub struct Reloader {
     settings: Mutex<String>,
     trouble: Mutex<Option<String>>,
     watched: Mutex<Watched>,
+    /// When what is in force at the start began to be read.
+    read_at: Timestamp,
     successful: Gauge,
     success_time: Gauge,
     failures: Counter,
@@ -84,6 +87,7 @@ impl Reloader {
             settings: Mutex::new(plan.loaded.show()),
             trouble: Mutex::default(),
             watched: Mutex::new(Watched::of(plan, delivery)),
+            read_at: plan.read_at,
             successful: meter.gauge("watchfire_config_last_reload_successful", &[]),
             success_time: meter.gauge("watchfire_config_last_reload_success_timestamp_seconds", &[]),
             failures: meter.counter("watchfire_config_reload_failures_total", &[]),
@@ -156,7 +160,9 @@ impl Reloader {
 
     /// Looks at modification times until cancelled.
     pub async fn watch(self: Arc<Self>, cancel: CancellationToken) {
-        let mut known = self.times().await;
+        // A file may have changed since it was read, which is some time ago: as it is now it is not known.
+        let (watched, read_at) = (self.watched.lock().clone(), self.read_at);
+        let mut known = tokio::task::spawn_blocking(move || watched.times_as_read(read_at)).await.unwrap_or_default();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -208,6 +214,18 @@ impl Watched {
         let files = self.files.iter().cloned().chain(rules);
         files.map(|f| (f.clone(), std::fs::metadata(&f).and_then(|m| m.modified()).ok())).collect()
     }
+
+    /// As [`times`](Self::times), without that of files that have changed, or came under their names, since they were read.
+    fn times_as_read(&self, read_at: Timestamp) -> Vec<(PathBuf, Option<SystemTime>)> {
+        let mut times = self.times();
+        for (path, modified) in &mut times {
+            let changed = std::fs::metadata(path).map(|m| m.ctime().saturating_mul(1000).saturating_add(m.ctime_nsec() / 1_000_000));
+            if changed.is_ok_and(|changed| changed >= read_at.millis()) {
+                *modified = None;
+            }
+        }
+        times
+    }
 }
 
 /// Keys whose values differ and that a reload does not put into force.
@@ -226,6 +244,24 @@ fn restart_needed(before: &str, now: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_changed_while_the_rest_was_read_is_not_taken_for_what_was_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("rules.yaml"), "old").expect("written");
+        std::fs::write(path("new.yaml"), "new").expect("written");
+        let watched = Watched { files: vec![path("rules.yaml")], patterns: vec![] };
+        let changed = |path: &PathBuf| Timestamp(std::fs::metadata(path).expect("there").ctime() * 1000);
+        let later = Timestamp(changed(&path("rules.yaml")).0 + 2000);
+        assert_eq!(watched.times_as_read(later), watched.times(), "read after its last change");
+        assert_eq!(watched.times_as_read(Timestamp(0)), [(path("rules.yaml"), None)]);
+        // One that was written before takes its place; as a reader would see it, its time is that of the writing.
+        let written = std::fs::metadata(path("new.yaml")).and_then(|m| m.modified()).expect("there");
+        std::fs::rename(path("new.yaml"), path("rules.yaml")).expect("renamed");
+        assert_eq!(watched.times(), [(path("rules.yaml"), Some(written))]);
+        assert_eq!(watched.times_as_read(changed(&path("rules.yaml"))), [(path("rules.yaml"), None)]);
+    }
 
     #[test]
     fn only_what_is_not_reloaded_needs_a_restart() {

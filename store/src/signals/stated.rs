@@ -99,6 +99,11 @@ impl StatedLately {
         size_of_val(&*self.entries)
     }
 
+    /// Numbers of peers mean others from now on.
+    pub fn forget(&mut self) {
+        self.entries.fill(None);
+    }
+
     /// What the span states; `calls` counts those of its operation.
     #[inline]
     pub fn of(&mut self, span: &SpanView<'_>, kind: SpanKind, peers: &mut Peers, novelty: &mut Novelty, calls: u64) -> Stated {

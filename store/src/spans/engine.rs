@@ -115,6 +115,8 @@ pub struct SpanEngine {
     /// Histograms that may still be published in the classic way too.
     pub(super) classic_left: usize,
     pub(super) swept_at: Timestamp,
+    /// When peers of which nobody spoke were last looked for.
+    pub(super) peers_swept_at: Timestamp,
     pub(super) row: Vec<(SeriesId, Value)>,
     pub(super) counters: Counters,
     pub(super) user: Arc<str>,
@@ -170,6 +172,7 @@ impl SpanEngine {
             published_at: None,
             classic_left: settings.classic_histograms,
             swept_at: Timestamp::MIN,
+            peers_swept_at: now,
             row: Vec::new(),
             counters: Counters {
                 repeated: meter.counter("watchfire_spans_repeated_total", &[]),
@@ -244,6 +247,7 @@ impl SpanEngine {
             + self.resources.bytes()
             + self.scopes.bytes()
             + self.open.bodies.capacity()
+            + self.held.recent_bytes()
     }
 }
 
