@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use watchfire_health::{CheckSettings, ProberHandle};
 use watchfire_model::{Clock, Counter, Gauge, Meter, Timestamp, glob, harmless_limited};
+use watchfire_notifiers::routing::{Routing, files_matching};
 use watchfire_notifiers::{DispatcherHandle, Settings};
 use watchfire_scrape::{Job, ScraperHandle};
 use watchfire_serve::Certificates;
@@ -194,6 +195,8 @@ struct Watched {
     files: Vec<PathBuf>,
     /// Of rule files; expanded at every look, so that a new file is a change as well.
     patterns: Vec<PathBuf>,
+    /// Of template files, likewise.
+    templates: Vec<PathBuf>,
 }
 
 impl Watched {
@@ -206,12 +209,13 @@ impl Watched {
         let imported = plan.config.scrape.iter().filter_map(|job| job.prometheus.as_ref());
         let named = plan.loaded.file.iter().chain(&settings.alertmanager_config).chain(certificates).chain(imported);
         let files = named.cloned().chain(preset).collect();
-        Watched { files, patterns: plan.config.rules.clone() }
+        Watched { files, patterns: plan.config.rules.clone(), templates: Routing::template_patterns(settings) }
     }
 
     fn times(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
         let rules = self.patterns.iter().flat_map(|p| expand(p).unwrap_or_default());
-        let files = self.files.iter().cloned().chain(rules);
+        let templates = self.templates.iter().flat_map(|p| files_matching(p));
+        let files = self.files.iter().cloned().chain(rules).chain(templates);
         files.map(|f| (f.clone(), std::fs::metadata(&f).and_then(|m| m.modified()).ok())).collect()
     }
 
@@ -251,7 +255,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("rules.yaml"), "old").expect("written");
         std::fs::write(path("new.yaml"), "new").expect("written");
-        let watched = Watched { files: vec![path("rules.yaml")], patterns: vec![] };
+        let watched = Watched { files: vec![path("rules.yaml")], patterns: vec![], templates: vec![] };
         let changed = |path: &PathBuf| Timestamp(std::fs::metadata(path).expect("there").ctime() * 1000);
         let later = Timestamp(changed(&path("rules.yaml")).0 + 2000);
         assert_eq!(watched.times_as_read(later), watched.times(), "read after its last change");
@@ -261,6 +265,23 @@ mod tests {
         std::fs::rename(path("new.yaml"), path("rules.yaml")).expect("renamed");
         assert_eq!(watched.times(), [(path("rules.yaml"), Some(written))]);
         assert_eq!(watched.times_as_read(changed(&path("rules.yaml"))), [(path("rules.yaml"), None)]);
+    }
+
+    #[test]
+    fn template_files_are_watched_those_that_come_later_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let routes = folder.path().join("alertmanager.yml");
+        let text = "route: {receiver: a}\nreceivers: [{name: a}]\ntemplates: ['texts/*.tmpl', 'one.tmpl']\n";
+        std::fs::write(&routes, text).expect("written");
+        std::fs::create_dir(folder.path().join("texts")).expect("made");
+        let settings = Settings { alertmanager_config: Some(routes), ..Settings::default() };
+        let watched = Watched { files: vec![], patterns: vec![], templates: Routing::template_patterns(&settings) };
+        let names = || watched.times().into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+        assert_eq!(names(), [] as [PathBuf; 0]);
+        for name in ["texts/b.tmpl", "texts/a.tmpl", "texts/a.txt", "one.tmpl"] {
+            std::fs::write(folder.path().join(name), "").expect("written");
+        }
+        assert_eq!(names(), ["texts/a.tmpl", "texts/b.tmpl", "one.tmpl"].map(|name| folder.path().join(name)));
     }
 
     #[test]

@@ -233,10 +233,11 @@ mod tests {
         let (long, short) = (Timeline::new(&room), Timeline::new(&room));
         let lasting = "a description of five hundred letters".repeat(14);
         for second in 0..2000 {
-            long.keep(s(second), &[lasting.clone(), format!("{second}")]);
             if second % 100 == 0 {
                 short.keep(s(second), &[second]);
             }
+            // What a short one adds goes when a long one adds something.
+            long.keep(s(second), &[lasting.clone(), format!("{second}")]);
             assert!(room.held.load(Ordering::Relaxed) <= 100_000);
         }
         let entries = long.entries.lock();

@@ -284,6 +284,25 @@ fn who_holds_the_id_of_a_series_that_another_has_begun_anew_writes_that_one() {
 }
 
 #[test]
+fn descriptions_are_counted_and_none_is_longer_than_a_name() {
+    let (store, _) = store(StoreLimits { families: 100, ..StoreLimits::default() });
+    let before = store.usage().series_bytes;
+    let described = |help: String| Metadata { kind: MetricKind::Gauge, help, unit: String::new() };
+    for family in 0..200 {
+        store.describe(&format!("family_{family}"), described("ä".repeat(1 << 20)));
+    }
+    store.describe(&"n".repeat(2000), described(String::new()));
+    let known = store.metadata();
+    assert_eq!(known.iter().filter(|(family, _)| family.starts_with("family_")).count() + 15, 100, "with those of derived series");
+    assert!(known.iter().all(|(family, about)| family.len() <= 1024 && about.help.len() <= 1024));
+    let grown = store.usage().series_bytes - before;
+    assert!((85 * 1024..85 * 1400).contains(&grown), "{grown}");
+    // Described again, it takes no more.
+    store.describe("family_1", described("x".repeat(1024)));
+    assert_eq!(store.usage().series_bytes - before, grown);
+}
+
+#[test]
 fn writers_that_went_leave_their_columns_to_those_who_come() {
     let limits = StoreLimits { origins: 4, retention: Duration::from_secs(60), ..StoreLimits::default() };
     let (store, _) = store(limits);

@@ -309,14 +309,17 @@ async fn what_is_stamped_after_the_clock_was_set_back_is_as_fresh_as_it_was() {
 async fn version_two_says_how_much_was_written() {
     let server = Server::start().await;
     let trace = "5b8efff798038103d269b633813fc60c";
-    let symbols = ["", "__name__", "hits_total", "job", "api", "trace_id", trace, "how many"].map(str::to_owned).to_vec();
+    let long = "x".repeat(1 << 16);
+    let symbols = ["", "__name__", "hits_total", "job", "api", "trace_id", trace, "how many", &long].map(str::to_owned).to_vec();
     let request = v2::Request {
         symbols,
         timeseries: vec![v2::TimeSeries {
             labels_refs: vec![1, 2, 3, 4],
             samples: vec![sample(0, 5.0), sample(1000, 6.0)],
             histograms: vec![native(2000)],
-            exemplars: vec![v2::Exemplar { labels_refs: vec![5, 6], value: 1.0, timestamp: NOW }],
+            exemplars: [vec![5, 6, 5, 4], vec![5, 6, 7, 8]]
+                .map(|labels_refs| v2::Exemplar { labels_refs, value: 1.0, timestamp: NOW })
+                .to_vec(),
             metadata: Some(v2::Metadata { kind: 1, help_ref: 7 }),
         }],
     };
@@ -324,12 +327,14 @@ async fn version_two_says_how_much_was_written() {
     let written = |what: &str| headers[&format!("x-prometheus-remote-write-{what}-written")].to_str().expect("text").to_owned();
     assert_eq!(
         (status, written("samples"), written("histograms"), written("exemplars")),
-        (204, "2".to_owned(), "1".to_owned(), "1".to_owned())
+        (204, "2".to_owned(), "1".to_owned(), "2".to_owned())
     );
     assert_eq!(server.stored().len(), 3);
     assert_eq!(server.store.series.lock().expect("not poisoned")[0].1, MetricKind::Counter);
     let exemplars = server.store.exemplars.lock().expect("not poisoned").clone();
-    assert_eq!(exemplars[0].trace_id.map(|id| id.to_string()).as_deref(), Some(trace));
+    assert!(exemplars.iter().all(|e| e.trace_id.is_some_and(|id| id.to_string() == trace)));
+    let kept: Vec<String> = exemplars.iter().map(|e| e.labels.to_string()).collect();
+    assert_eq!(kept, [r#"{trace_id="api"}"#, "{}"], "more text than an exemplar may have is left out");
 }
 
 #[tokio::test]

@@ -11,9 +11,6 @@ use watchfire_model::{
     Appended, Exemplar, Labels, MetricKind, NativeHistogram, OriginId, STALE_NAN, SeriesId, SeriesSink, SpanId, Timestamp, TraceId, Value,
 };
 
-/// OpenMetrics allows this many characters in the labels of an exemplar.
-const MAX_EXEMPLAR_CHARACTERS: usize = 128;
-
 /// How the samples of one target are read and written.
 pub struct SessionRules {
     pub labels: LabelRules,
@@ -310,7 +307,7 @@ impl Recipient for Session<'_> {
     fn exemplar(&mut self, entry: u32, exemplar: ExemplarText<'_>) {
         let Some(known) = self.cache.entries.get(entry as usize).filter(|e| e.kind == Kind::Series) else { return };
         let Ok(pairs) = line::parse_label_set(exemplar.labels) else { return };
-        if pairs.iter().map(|(n, v)| n.chars().count() + v.chars().count()).sum::<usize>() > MAX_EXEMPLAR_CHARACTERS {
+        if pairs.iter().map(|(n, v)| n.chars().count() + v.chars().count()).sum::<usize>() > Exemplar::CHARACTERS {
             return;
         }
         let labels = Labels::from_pairs(pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref())));

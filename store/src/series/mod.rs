@@ -18,6 +18,7 @@ mod writers;
 
 use crate::StoreLimits;
 use crate::aging::Aging;
+use crate::spans::intern::bounded;
 use exemplars::Exemplars;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
@@ -69,6 +70,8 @@ pub(crate) struct SeriesBook {
     lists: RwLock<Lists>,
     remembered: Mutex<Remembered>,
     metadata: RwLock<BTreeMap<String, Metadata>>,
+    /// Bytes of those.
+    described: AtomicUsize,
     exemplars: Exemplars,
     pub aging: Aging,
     next_id: AtomicU32,
@@ -76,6 +79,11 @@ pub(crate) struct SeriesBook {
     counted: AtomicUsize,
     refused: Refused,
     samples: Counter,
+}
+
+/// Bytes of a description, with what a map takes for it.
+fn description_bytes(family: &str, metadata: &Metadata) -> usize {
+    2 * size_of::<Metadata>() + family.len() + metadata.help.len() + metadata.unit.len()
 }
 
 struct Refused {
@@ -101,6 +109,7 @@ impl SeriesBook {
             lists: RwLock::default(),
             remembered: Mutex::default(),
             metadata: RwLock::default(),
+            described: AtomicUsize::new(0),
             next_id: AtomicU32::new(0),
             grown: AtomicIsize::new(0),
             counted: AtomicUsize::new(0),
@@ -131,6 +140,7 @@ impl SeriesBook {
 
     pub fn bytes(&self) -> usize {
         let held = self.counted.load(Ordering::Relaxed).saturating_add_signed(self.grown.load(Ordering::Relaxed));
+        let held = held + self.described.load(Ordering::Relaxed);
         held + self.index.read().bytes() + self.homes.read().bytes() + self.exemplars.bytes() + self.lists.read().bytes()
     }
 
@@ -377,10 +387,22 @@ impl SeriesSink for SeriesBook {
         out
     }
 
-    fn describe(&self, family: &str, metadata: Metadata) {
+    fn describe(&self, family: &str, mut metadata: Metadata) {
+        if bounded(family).len() < family.len() {
+            return;
+        }
+        for text in [&mut metadata.help, &mut metadata.unit] {
+            let cut = bounded(text);
+            if cut.len() < text.len() {
+                *text = cut.to_owned();
+            }
+        }
         let mut families = self.metadata.write();
         if families.len() < self.limits.families || families.contains_key(family) {
-            families.insert(family.to_owned(), metadata);
+            let grown = description_bytes(family, &metadata);
+            let before = families.insert(family.to_owned(), metadata).map_or(0, |old| description_bytes(family, &old));
+            self.described.fetch_add(grown, Ordering::Relaxed);
+            self.described.fetch_sub(before, Ordering::Relaxed);
         }
     }
 
