@@ -3,7 +3,7 @@
 use super::{START, all, labels, read, store};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use watchfire_model::{Appended, MetricKind, Selector, SeriesId, SeriesSink, Timestamp, Value};
+use watchfire_model::{Appended, MetricKind, Selector, SeriesId, SeriesSink, SeriesSource, Timestamp, Value};
 use watchfire_store::StoreLimits;
 
 #[test]
