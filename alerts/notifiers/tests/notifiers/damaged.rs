@@ -33,7 +33,7 @@ const DAMAGE: [&str; 24] = [
 ];
 
 proptest! {
-    /// With PROPTEST_CASES=200000 in a release build it takes minutes.
+    /// PROPTEST_CASES makes more of them.
     #[test]
     fn a_damaged_file_is_refused_with_words_or_sends_everything_somewhere(
         edits in proptest::collection::vec((any::<proptest::sample::Index>(), 0usize..30, proptest::sample::select(&DAMAGE[..])), 1..6),
