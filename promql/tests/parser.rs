@@ -39,6 +39,7 @@ fn good_queries_have_one_normal_form() {
         ("count_values(\"v\", x)", "count_values(\"v\", x)"),
         ("\"quoted \\\"text\\\"\"", "\"quoted \\\"text\\\"\""),
         ("fill + fill(0) other", "fill + fill (0) other"),
+        ("info(x, {})", "info(x, {})"),
         ("info(x, {data=~\".*\"})", "info(x, {data=~\".*\"})"),
         ("a:b:c", "a:b:c"),
         ("1_000.5_0e1_0", "1.0005e+13"),
