@@ -27,6 +27,7 @@ mod exit;
 mod instance;
 mod local;
 mod logging;
+mod memory;
 mod modes;
 mod preset;
 mod rehearsal;

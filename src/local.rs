@@ -117,6 +117,7 @@ impl LocalSource {
         clock: Arc<dyn Clock>,
         facts: Arc<dyn RunFacts>,
     ) -> Self {
+        let memory_limit = store.limits().memory_bytes;
         LocalSource {
             store,
             engine,
@@ -132,7 +133,7 @@ impl LocalSource {
             overall: Overall::default(),
             changes: Mutex::new(None),
             proposed: Mutex::new(None),
-            chronicle: Chronicle::default(),
+            chronicle: Chronicle::new(memory_limit),
             sanitized: Sanitized::new(Meter::new()),
         }
     }
@@ -405,6 +406,7 @@ impl Source for LocalSource {
             reading = self.answer(request, at)?;
         }
         self.sanitized.look(&reading);
+        self.store.is_beside(self.chronicle.bytes());
         let mut cached = self.cached.lock();
         // A large trace that nobody is given any more must not wait for the place of others.
         cached.retain(|_, (taken, _)| now.since(*taken) < FRESH);

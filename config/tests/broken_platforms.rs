@@ -125,3 +125,19 @@ fn a_file_that_ends_anywhere_is_an_error_or_a_smaller_platform_and_never_a_panic
         }
     }
 }
+
+#[test]
+fn no_number_is_beyond_what_can_be_simulated() {
+    let mut tried = 0;
+    for name in platform_names() {
+        let files = files(name).unwrap_or_else(|e| panic!("{e:?}"));
+        for (index, key, _) in once_per_key(&files).into_iter().filter(|(_, key, _)| ["rate", "arrivals", "workers"].contains(key)) {
+            for value in ["inf", "nan", "-1.0", "1e9"] {
+                let error = first(with_line(&files, index, &format!("{key} = {value}")), &format!("{name}: {key} = {value}"));
+                assert_eq!(error.line, Some(index + 1), "{error}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 20, "{tried}");
+}

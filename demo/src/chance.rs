@@ -4,6 +4,8 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::time::Duration;
 
+const DAY: f64 = 86_400.0;
+
 pub(crate) struct Chance(SmallRng);
 
 impl Chance {
@@ -43,7 +45,7 @@ impl Chance {
     /// Time to the next arrival of a Poisson process of this rate per second.
     pub(crate) fn gap(&mut self, rate: f64) -> Duration {
         let gap = -(1.0 - self.unit()).ln() / rate;
-        Duration::from_secs_f64(gap.clamp(0.0, 86_400.0))
+        Duration::from_secs_f64(gap.clamp(0.0, DAY))
     }
 
     /// A draw from the log-normal distribution whose median is `p50` and whose 95th percentile is `p95` (in any unit).
@@ -59,8 +61,9 @@ impl Chance {
         p50 * (sigma * normal).exp()
     }
 
+    /// At most a day: what lies far apart may be drawn at any length.
     pub(crate) fn duration(&mut self, p50: Duration, p95: Duration) -> Duration {
-        Duration::from_secs_f64(self.log_normal(p50.as_secs_f64(), p95.as_secs_f64()))
+        Duration::from_secs_f64(self.log_normal(p50.as_secs_f64(), p95.as_secs_f64()).clamp(0.0, DAY))
     }
 }
 
@@ -75,6 +78,14 @@ mod tests {
         draws.sort_by(f64::total_cmp);
         assert!((draws[10_000] / 0.1 - 1.0).abs() < 0.05, "{}", draws[10_000]);
         assert!((draws[19_000] / 0.4 - 1.0).abs() < 0.08, "{}", draws[19_000]);
+    }
+
+    #[test]
+    fn whatever_is_declared_can_be_drawn() {
+        let mut chance = Chance::new(7);
+        for _ in 0..20_000 {
+            assert!(chance.duration(Duration::from_nanos(1), Duration::MAX) <= Duration::from_secs_f64(DAY));
+        }
     }
 
     #[test]

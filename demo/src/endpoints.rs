@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 64;
+/// Until another connection is accepted after one could not be.
+const REFUSED: Duration = Duration::from_millis(100);
 
 /// A question to the simulation, asked by a connection and answered by the thread that owns the simulation.
 pub(crate) enum Question {
@@ -43,7 +45,11 @@ pub(crate) async fn serve(listener: TcpListener, service: usize, metrics_path: S
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, most likely: asking again at once would take a core and find none.
+            tokio::time::sleep(REFUSED).await;
+            continue;
+        };
         let Ok(permit) = std::sync::Arc::clone(&connections).try_acquire_owned() else { continue };
         let (questions, metrics_path, stop) = (questions.clone(), metrics_path.clone(), stop.clone());
         tokio::spawn(async move {

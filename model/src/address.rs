@@ -1,5 +1,8 @@
 //! Addresses as callers and configurations write them.
 
+use crate::Labels;
+use std::collections::BTreeSet;
+
 /// Whether two addresses are of one server, as far as their text tells: `localhost:6379` and `127.0.0.1:6379` are, and a port that is not said may be any.
 pub fn same_address(one: &str, other: &str) -> bool {
     let ((host, port), (other_host, other_port)) = (host_and_port(one), host_and_port(other));
@@ -16,6 +19,39 @@ pub fn service_at<'a>(
     let mut there = nodes.into_iter().filter(|(_, address)| is_there(address)).map(|(node, _)| node);
     let node = there.next().filter(|node| is_service(node))?;
     there.all(|other| other == node).then_some(node)
+}
+
+/// Services, and nodes with their addresses, as series of value 1 tell them.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    services: BTreeSet<String>,
+    /// By node.
+    addresses: Vec<(String, String)>,
+}
+
+impl Places {
+    /// The services: each by its `service_name`.
+    pub const SERVICES: &str = "group by (service_name) (watchfire_service_info)";
+    /// The addresses: each with its `node` and `address`.
+    pub const ADDRESSES: &str = "group by (node, address) (watchfire_node_address)";
+
+    /// From the labels that [`SERVICES`](Self::SERVICES) and [`ADDRESSES`](Self::ADDRESSES) give.
+    pub fn new(services: impl IntoIterator<Item = Labels>, addresses: impl IntoIterator<Item = Labels>) -> Self {
+        Places {
+            services: services.into_iter().map(|labels| labels.value("service_name").to_owned()).collect(),
+            addresses: addresses.into_iter().map(|l| (l.value("node").to_owned(), l.value("address").to_owned())).collect(),
+        }
+    }
+
+    pub fn is_service(&self, name: &str) -> bool {
+        self.services.contains(name)
+    }
+
+    /// The only service at an address, as [`service_at`].
+    pub fn service_at(&self, is_there: impl Fn(&str) -> bool) -> Option<&str> {
+        let nodes = self.addresses.iter().map(|(node, address)| (&**node, &**address));
+        service_at(nodes, is_there, |node| self.is_service(node))
+    }
 }
 
 /// Whether a name is `host:port`, as targets are called that nobody gave a name.

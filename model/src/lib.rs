@@ -41,7 +41,7 @@ mod time;
 mod topology;
 mod yaml;
 
-pub use address::{is_address, same_address, service_at};
+pub use address::{Places, is_address, same_address, service_at};
 pub use causes::causes;
 pub use clock::{Clock, ClockReading, HandClock, SteadyWall};
 pub use duration::{DurationError, format_duration, parse_duration};

@@ -11,7 +11,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesId(pub u32);
 
-/// Who writes: one scrape target, one OTLP resource, the span signals, the evaluator. Series of one origin share their timestamps.
+/// Who writes: one scrape target, one OTLP resource, one target of a remote writer, the span signals, the evaluator. Series of one origin share
+/// their timestamps, so writers whose times differ should be origins of their own: each time that a series lacks is a gap in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OriginId(pub u32);
 
@@ -47,6 +48,11 @@ pub struct Exemplar {
     pub trace_id: Option<TraceId>,
     pub span_id: Option<SpanId>,
     pub labels: Labels,
+}
+
+impl Exemplar {
+    /// Characters that the names and values of its labels may have together, ids included (OpenMetrics 1.0, exemplars).
+    pub const CHARACTERS: usize = 128;
 }
 
 /// What became of the samples of one append. Everything not stored is under a reason.
@@ -90,7 +96,7 @@ pub trait SeriesSink: Send + Sync {
         self.series(origin, labels, kind)
     }
 
-    /// Appends one row: samples of one origin at one time. A [`STALE_NAN`](crate::STALE_NAN) ends a series.
+    /// Appends one row: samples at one time, of series of `origin`; those begun under another one are written there, with the times of that. A [`STALE_NAN`](crate::STALE_NAN) ends a series.
     /// `now` is the wall clock, against which future samples are refused.
     fn append(&self, origin: OriginId, at: Timestamp, now: Timestamp, row: &[(SeriesId, Value)]) -> Appended;
 

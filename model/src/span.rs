@@ -222,6 +222,7 @@ pub trait SpanVisitor: Send {
     /// Called by the owner thread at least every 250 ms, between requests: publish what is due.
     fn tick(&mut self, now: crate::Timestamp);
 }
+
 /// The trace and span ids in what somebody copied: a UUID, a `traceparent`, the address of a trace elsewhere, `trace_id=...` of a log line.
 /// Trace ids first; those of which the zeros in front were left out are filled up.
 pub fn ids_in(text: &str) -> Vec<String> {

@@ -103,7 +103,8 @@ fn selector(v: &VectorSelector, range: &str) -> String {
     }
     // In the order of Prometheus, so that one query has one form.
     parts[first_matcher..].sort();
-    let braces = if parts.is_empty() { String::new() } else { format!("{{{}}}", parts.join(",")) };
+    // `info` takes a selector that selects everything, and nothing at all would be a missing argument.
+    let braces = if parts.is_empty() && !name.is_empty() { String::new() } else { format!("{{{}}}", parts.join(",")) };
     let extended = if v.anchored {
         " anchored"
     } else if v.smoothed {

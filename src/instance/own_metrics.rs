@@ -1,10 +1,12 @@
 //! watchfire's own counters and gauges as series, so that rules and screens can ask about them like about anything else.
 
+use crate::memory;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use watchfire_model::{Clock, HealthState, Labels, Metadata, Meter, MetricKind, ORDINARY_NAN, OwnSeries, SeriesId, SeriesSink, Value};
+use watchfire_store::Usage;
 
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -19,6 +21,18 @@ pub fn help(name: &str) -> Option<&'static str> {
 /// Keeps the overall state. Unknown is no number, and above all not the last one that was known.
 pub fn note_overall(meter: &Meter, overall: HealthState) {
     meter.gauge("watchfire_overall_state", &[]).set(overall.series_value().unwrap_or(ORDINARY_NAN));
+}
+
+/// Keeps what the memory is spent on, and what of it the system sees.
+pub fn note_memory(meter: &Meter, usage: &Usage) {
+    let Usage { span_bytes, series_bytes, log_bytes, table_bytes, .. } = *usage;
+    for (part, bytes) in [("spans", span_bytes), ("series", series_bytes), ("logs", log_bytes), ("tables", table_bytes)] {
+        meter.gauge("watchfire_memory_bytes", &[("part", part)]).set(bytes as f64);
+    }
+    meter.gauge("watchfire_memory_limit_bytes", &[]).set(usage.memory_limit_bytes as f64);
+    if let Some(bytes) = memory::resident() {
+        meter.gauge("watchfire_resident_memory_bytes", &[]).set(bytes as f64);
+    }
 }
 
 /// Writes every own metric each five seconds until cancelled.

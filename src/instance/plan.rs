@@ -3,6 +3,7 @@
 use super::guide::Guide;
 use super::preset_rules::preset_groups;
 use crate::cli::{DemoArgs, RunFlags};
+use crate::clock::SystemClock;
 use crate::local::Declared;
 use anyhow::{Context as _, bail};
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use watchfire_alerts::{RuleError, RuleFile, RuleGroup};
 use watchfire_config::files::{BY_HAND, GENERATED, read_text};
 use watchfire_config::{Config, ConfigError, Loaded, Platform, load_platform};
-use watchfire_model::{Labels, Timestamp, glob};
+use watchfire_model::{Clock, Labels, Timestamp, glob};
 
 /// Rules for those who have none.
 const DEFAULT_RULES: &str = include_str!("../../assets/rules/default.yaml");
@@ -30,6 +31,8 @@ pub struct Plan {
     /// Alert states, silences and unsent notifications outlive the run.
     pub durable: bool,
     pub wish: Wish,
+    /// When the first of its files began to be read.
+    pub read_at: Timestamp,
 }
 
 /// What a plan is made from; a reload makes it again.
@@ -61,10 +64,11 @@ impl Plan {
     /// # Errors
     /// Everything that is wrong with configuration, preset or rules, with file, line and column.
     pub fn from_flags(flags: &RunFlags) -> anyhow::Result<Plan> {
+        let read_at = SystemClock.now();
         let loaded = load(flags)?;
         let config = loaded.config.clone();
         let platform = config.platform.as_deref().map(platform).transpose()?;
-        let plan = Plan { config, loaded, platform, demo: None, durable: true, wish: Wish::Run(flags.clone()) };
+        let plan = Plan { config, loaded, platform, demo: None, durable: true, wish: Wish::Run(flags.clone()), read_at };
         plan.check_addresses()?;
         Ok(plan)
     }
@@ -72,6 +76,7 @@ impl Plan {
     /// # Errors
     /// As [`from_flags`](Self::from_flags), and for an unknown platform or scenario.
     pub fn demo(args: &DemoArgs) -> anyhow::Result<Plan> {
+        let read_at = SystemClock.now();
         let loaded = load(&args.run)?;
         let config = loaded.config.clone();
         let platform = platform(args.platform())?;
@@ -86,7 +91,8 @@ impl Plan {
             bail!("--speed {}: use a number above 0, at most 1000", args.speed);
         }
         let demo = DemoPlan { scenario: args.scenario.clone(), speed: args.speed, seed: args.seed };
-        let plan = Plan { config, loaded, platform: Some(platform), demo: Some(demo), durable: false, wish: Wish::Demo(args.clone()) };
+        let plan =
+            Plan { config, loaded, platform: Some(platform), demo: Some(demo), durable: false, wish: Wish::Demo(args.clone()), read_at };
         plan.check_addresses()?;
         let security = &plan.config.security;
         let guarded = security.token.is_some() || security.token_file.is_some() || security.tls_certificate.is_some();

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 use watchfire_health::{CheckSettings, ProberHandle};
-use watchfire_model::{Clock, Counter, Gauge, Meter, glob, harmless_limited};
+use watchfire_model::{Clock, Counter, Gauge, Meter, Timestamp, glob, harmless_limited};
+use watchfire_notifiers::routing::{Routing, files_matching};
 use watchfire_notifiers::{DispatcherHandle, Settings};
 use watchfire_scrape::{Job, ScraperHandle};
 use watchfire_serve::Certificates;
@@ -70,6 +71,8 @@ pub struct Reloader {
     settings: Mutex<String>,
     trouble: Mutex<Option<String>>,
     watched: Mutex<Watched>,
+    /// When what is in force at the start began to be read.
+    read_at: Timestamp,
     successful: Gauge,
     success_time: Gauge,
     failures: Counter,
@@ -84,6 +87,7 @@ impl Reloader {
             settings: Mutex::new(plan.loaded.show()),
             trouble: Mutex::default(),
             watched: Mutex::new(Watched::of(plan, delivery)),
+            read_at: plan.read_at,
             successful: meter.gauge("watchfire_config_last_reload_successful", &[]),
             success_time: meter.gauge("watchfire_config_last_reload_success_timestamp_seconds", &[]),
             failures: meter.counter("watchfire_config_reload_failures_total", &[]),
@@ -156,7 +160,9 @@ impl Reloader {
 
     /// Looks for changed files until cancelled.
     pub async fn watch(self: Arc<Self>, cancel: CancellationToken) {
-        let mut known = self.stamps().await;
+        // A file may have changed since it was read, which is some time ago: as it is now it is not known.
+        let (watched, read_at) = (self.watched.lock().clone(), self.read_at);
+        let mut known = tokio::task::spawn_blocking(move || watched.stamps_as_read(read_at)).await.unwrap_or_default();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -188,6 +194,8 @@ struct Watched {
     files: Vec<PathBuf>,
     /// Of rule files; expanded at every look, so that a new file is a change as well.
     patterns: Vec<PathBuf>,
+    /// Of template files, likewise.
+    templates: Vec<PathBuf>,
 }
 
 impl Watched {
@@ -200,13 +208,23 @@ impl Watched {
         let imported = plan.config.scrape.iter().filter_map(|job| job.prometheus.as_ref());
         let named = plan.loaded.file.iter().chain(&settings.alertmanager_config).chain(certificates).chain(imported);
         let files = named.cloned().chain(preset).collect();
-        Watched { files, patterns: plan.config.rules.clone() }
+        Watched { files, patterns: plan.config.rules.clone(), templates: Routing::template_patterns(settings) }
     }
 
     fn stamps(&self) -> Vec<(PathBuf, Option<Stamp>)> {
         let rules = self.patterns.iter().flat_map(|p| expand(p).unwrap_or_default());
-        let files = self.files.iter().cloned().chain(rules);
+        let templates = self.templates.iter().flat_map(|p| files_matching(p));
+        let files = self.files.iter().cloned().chain(rules).chain(templates);
         files.map(|f| (f.clone(), std::fs::metadata(&f).ok().map(|m| Stamp::of(&m)))).collect()
+    }
+
+    /// As [`stamps`](Self::stamps), without those of files that have changed, or came under their names, since they were read.
+    fn stamps_as_read(&self, read_at: Timestamp) -> Vec<(PathBuf, Option<Stamp>)> {
+        let mut stamps = self.stamps();
+        for (_, stamp) in &mut stamps {
+            *stamp = stamp.take_if(|stamp| stamp.changed_at() < read_at.millis());
+        }
+        stamps
     }
 }
 
@@ -234,6 +252,14 @@ impl Stamp {
             inode: found.ino(),
         }
     }
+
+    /// Milliseconds since the epoch.
+    fn changed_at(&self) -> i64 {
+        #[cfg(unix)]
+        return self.changed.0.saturating_mul(1000).saturating_add(self.changed.1 / 1_000_000);
+        #[cfg(not(unix))]
+        return self.written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()).map_or(0, |since| since.as_millis() as i64);
+    }
 }
 
 /// Keys whose values differ and that a reload does not put into force.
@@ -252,6 +278,42 @@ fn restart_needed(before: &str, now: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_changed_while_the_rest_was_read_is_not_taken_for_what_was_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("rules.yaml"), "old").expect("written");
+        std::fs::write(path("new.yaml"), "new").expect("written");
+        let watched = Watched { files: vec![path("rules.yaml")], patterns: vec![], templates: vec![] };
+        let stamp = |name: &str| Stamp::of(&std::fs::metadata(path(name)).expect("there"));
+        let later = Timestamp(stamp("rules.yaml").changed_at() + 1);
+        assert_eq!(watched.stamps_as_read(later), [(path("rules.yaml"), Some(stamp("rules.yaml")))], "read after its last change");
+        assert_eq!(watched.stamps_as_read(Timestamp(0)), [(path("rules.yaml"), None)]);
+        // One that was written before takes its place; its time is still that of the writing.
+        let written = stamp("new.yaml").written;
+        std::fs::rename(path("new.yaml"), path("rules.yaml")).expect("renamed");
+        let now = stamp("rules.yaml");
+        assert_eq!((now.written, watched.stamps()), (written, vec![(path("rules.yaml"), Some(now))]));
+        assert_eq!(watched.stamps_as_read(Timestamp(now.changed_at())), [(path("rules.yaml"), None)]);
+    }
+
+    #[test]
+    fn template_files_are_watched_those_that_come_later_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let routes = folder.path().join("alertmanager.yml");
+        let text = "route: {receiver: a}\nreceivers: [{name: a}]\ntemplates: ['texts/*.tmpl', 'one.tmpl']\n";
+        std::fs::write(&routes, text).expect("written");
+        std::fs::create_dir(folder.path().join("texts")).expect("made");
+        let settings = Settings { alertmanager_config: Some(routes), ..Settings::default() };
+        let watched = Watched { files: vec![], patterns: vec![], templates: Routing::template_patterns(&settings) };
+        let names = || watched.stamps().into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+        assert_eq!(names(), [] as [PathBuf; 0]);
+        for name in ["texts/b.tmpl", "texts/a.tmpl", "texts/a.txt", "one.tmpl"] {
+            std::fs::write(folder.path().join(name), "").expect("written");
+        }
+        assert_eq!(names(), ["texts/a.tmpl", "texts/b.tmpl", "one.tmpl"].map(|name| folder.path().join(name)));
+    }
 
     #[test]
     fn only_what_is_not_reloaded_needs_a_restart() {

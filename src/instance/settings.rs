@@ -23,13 +23,14 @@ pub fn store_limits(config: &Config) -> StoreLimits {
     }
 }
 
-/// The bounds of one request over OTLP or remote write, and of all that are under way.
+/// The bounds of one request over OTLP or remote write, and of all that are under way: those are held beside the
+/// telemetry, and keep to a quarter of its memory, or to what one request of full length takes with what it was packed in.
 pub fn otlp_limits(config: &Config) -> watchfire_otlp::Limits {
     let limits = &config.limits.otlp;
     watchfire_otlp::Limits {
         max_bytes: limits.message.bytes() as usize,
         max_items: limits.items_per_request,
-        max_in_flight: limits.in_flight.bytes() as usize,
+        max_in_flight: limits.in_flight.bytes().min((config.memory_limit.bytes() / 4).max(2 * limits.message.bytes())) as usize,
         max_attributes: limits.attributes,
         max_events: limits.events,
         max_links: limits.links,

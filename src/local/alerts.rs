@@ -2,6 +2,7 @@
 
 use super::LocalSource;
 use super::lens::Lens;
+use std::collections::HashMap;
 use watchfire_model::reading::{Alert, AlertState, Alerts, ReadError};
 use watchfire_model::{Labels, Severity, Timestamp};
 
@@ -70,14 +71,15 @@ impl LocalSource {
 /// # Errors
 /// When the store cannot be queried.
 fn past(lens: &Lens<'_>) -> Result<Vec<Alert>, ReadError> {
-    let since = lens.vector("ALERTS_FOR_STATE")?;
+    let since: HashMap<Labels, f64> =
+        lens.vector("ALERTS_FOR_STATE")?.into_iter().map(|(labels, since)| (labels.without_name(), since)).collect();
     let mut out = Vec::new();
     for (labels, _) in lens.vector("ALERTS")? {
         let state = if labels.value("alertstate") == "firing" { AlertState::Firing } else { AlertState::Pending };
         let mut builder = labels.without_name().to_builder();
         builder.remove("alertstate");
         let labels = builder.build();
-        let active_at = since.iter().find(|(l, _)| l.without_name() == labels).map(|(_, v)| Timestamp::from_seconds(*v));
+        let active_at = since.get(&labels).map(|since| Timestamp::from_seconds(*since));
         out.push(Alert {
             name: labels.value("alertname").to_owned(),
             state,

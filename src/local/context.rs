@@ -52,8 +52,8 @@ impl Declared {
 
 /// `host:port`, which is the job of a target given without a name, with a path where several pages of it are scraped.
 pub fn is_address(service: &str) -> bool {
-    let service = service.split('/').next().unwrap_or(service);
-    service.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    let address = service.split('/').next().unwrap_or(service);
+    !address.starts_with(':') && watchfire_model::is_address(address)
 }
 
 #[derive(Clone, Debug, Default)]

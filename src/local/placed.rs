@@ -1,32 +1,24 @@
 //! Checks that have an address for a name, and the services that answer there: a probe given as a URL is of the service that is called under it.
 
 use super::lens::Lens;
-use std::collections::BTreeSet;
 use watchfire_model::reading::ReadError;
-use watchfire_model::{CheckReport, Labels, service_at};
+use watchfire_model::{CheckReport, Labels, Places};
 
 /// Services and nodes with their addresses, at the moment of a lens.
-pub struct Placed {
-    services: BTreeSet<String>,
-    addresses: Vec<Labels>,
-}
+pub struct Placed(Places);
 
 impl Placed {
     /// # Errors
     /// When the store cannot be queried.
     pub fn look(lens: &Lens<'_>) -> Result<Self, ReadError> {
-        let services = lens.by("service_name", "group by (service_name) (watchfire_service_info)")?.into_keys().collect();
-        let addresses = lens.vector("group by (node, address) (watchfire_node_address)")?.into_iter().map(|(labels, _)| labels).collect();
-        Ok(Placed { services, addresses })
+        let labels = |found: Vec<(Labels, f64)>| found.into_iter().map(|(labels, _)| labels);
+        Ok(Placed(Places::new(labels(lens.vector(Places::SERVICES)?), labels(lens.vector(Places::ADDRESSES)?))))
     }
 
     /// The service that a check asks whose name is nobody's.
     pub fn asked(&self, check: &CheckReport, is_declared: &dyn Fn(&str) -> bool) -> Option<&str> {
-        if is_declared(&check.service) || self.services.contains(&check.service) {
-            return None;
-        }
-        let nodes = self.addresses.iter().map(|labels| (labels.value("node"), labels.value("address")));
-        service_at(nodes, |address| check.is_of(address), |node| self.services.contains(node))
+        let is_known = is_declared(&check.service) || self.0.is_service(&check.service);
+        if is_known { None } else { self.0.service_at(|address| check.is_of(address)) }
     }
 }
 

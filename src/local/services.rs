@@ -5,7 +5,7 @@ use super::context::Context;
 use super::graphql;
 use super::lens::Lens;
 use super::metrics_only;
-use super::state::{judge, short_duration};
+use super::state::{alerts_by_service, judge, short_duration};
 use super::unanswered::unanswered;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -76,6 +76,7 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
     let failing = graphql::failing(lens)?;
     let unanswered = unanswered(lens)?;
     let reported = super::reported::look(lens, context)?;
+    let about = alerts_by_service(context);
     let degraded = |text: String| (HealthState::Degraded, text);
 
     let mut names: BTreeSet<&str> = red.keys().map(String::as_str).collect();
@@ -125,7 +126,7 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
                 row.saturation_of = Some("queue".to_owned());
             }
         }
-        judge(&mut row, lens.at, context, troubles);
+        judge(&mut row, lens.at, context, about.get(name).map_or(&[], Vec::as_slice), troubles);
         // What services depend on is on the map and among the checks. Here it is while something is wrong with it.
         if row.state > HealthState::Unknown || !context.is_dependency(&row) {
             rows.push(row);

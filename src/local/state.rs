@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::lens::RATE_WINDOW;
 use super::metrics_only::METRICS_ONLY;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use watchfire_model::reading::{Alert, AlertState, ServiceRow, errors_reason};
 use watchfire_model::{HealthState, Severity, Timestamp};
@@ -25,8 +26,19 @@ pub fn failing_calls(ratio: f64) -> String {
     format!("{:.0} % of calls to it fail", ratio * 100.0)
 }
 
-/// State and reasons: probes first, then alerts, then what the figures themselves say. `troubles` are known already.
-pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubles: Vec<(HealthState, String)>) {
+/// Alerts that are not resolved, by the service that they are about.
+pub fn alerts_by_service<'a>(context: &Context<'a>) -> BTreeMap<&'a str, Vec<&'a Alert>> {
+    let mut about: BTreeMap<&str, Vec<&Alert>> = BTreeMap::new();
+    for alert in context.alerts.iter().filter(|a| a.state != AlertState::Resolved) {
+        if let Some(service) = context.alert_service(alert) {
+            about.entry(service).or_default().push(alert);
+        }
+    }
+    about
+}
+
+/// State and reasons: probes first, then the alerts about it, then what the figures themselves say. `troubles` are known already.
+pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, alerts: &[&Alert], troubles: Vec<(HealthState, String)>) {
     let mut state = HealthState::Unknown;
     let mut why = troubles;
 
@@ -46,8 +58,7 @@ pub fn judge(row: &mut ServiceRow, now: Timestamp, context: &Context<'_>, troubl
         let doubt = if breaker.inferred { "?" } else { "" };
         say(&mut why, HealthState::Degraded, format!("breaker {} {}{doubt}{age}", breaker.breaker, breaker.state));
     }
-    let about = |a: &&Alert| a.state != AlertState::Resolved && context.alert_service(a) == Some(&row.name);
-    for alert in context.alerts.iter().filter(about) {
+    for alert in alerts {
         let level = match alert.severity {
             Severity::Critical | Severity::High => HealthState::Unhealthy,
             Severity::Warning | Severity::Security | Severity::Normal => HealthState::Degraded,
@@ -125,7 +136,6 @@ mod tests {
     use super::*;
     use crate::local::context::Declared;
     use serde_json::json;
-    use std::collections::BTreeMap;
     use watchfire_model::{CheckReport, Labels};
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -153,7 +163,8 @@ mod tests {
     fn judged(mut row: ServiceRow, alerts: &[Alert], checks: &[CheckReport]) -> (HealthState, Vec<String>) {
         let (declared, last_seen) = (Declared::default(), BTreeMap::new());
         let context = Context { declared: &declared, checks, alerts, breakers: &[], last_seen: &last_seen };
-        judge(&mut row, NOW, &context, Vec::new());
+        let about = alerts_by_service(&context);
+        judge(&mut row, NOW, &context, about.get("cart").map_or(&[], Vec::as_slice), Vec::new());
         (row.state, row.why)
     }
 

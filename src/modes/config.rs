@@ -2,7 +2,7 @@
 
 use crate::cli::{ConfigCommand, RunFlags, ScreenFlags};
 use crate::exit;
-use crate::instance::Plan;
+use crate::instance::{Plan, environment};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ pub fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
         ConfigCommand::Init { file, .. } => write(file.as_deref(), &watchfire_config::init_text()),
         ConfigCommand::Dialects { instance } => {
             let runtime = super::runtime()?;
-            let known = crate::instance::dialects_beside(&watchfire_config::paths(&std::env::vars().collect()).config_file)?;
+            let known = crate::instance::dialects_beside(&watchfire_config::paths(&environment()).config_file)?;
             exit::print(&crate::preset::dialects(&instance.url, &known, &runtime)?);
             Ok(ExitCode::SUCCESS)
         }

@@ -8,6 +8,7 @@ use crate::clock::SystemClock;
 use crate::exit;
 use crate::instance::{Instance, Plan, STOP_AT_ONCE, STOP_WITHIN};
 use crate::logging;
+use crate::memory;
 use crate::terminal;
 use std::io::Write;
 use std::process::ExitCode;
@@ -51,6 +52,7 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
         logging::to_stderr(&plan.config.log_level);
     }
     raise_descriptor_limit();
+    memory::spare(plan.config.memory_limit.bytes());
     for warning in &plan.loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -126,7 +126,7 @@ impl Target {
             custom_buckets: false,
             reserved: up.into_iter().collect(),
             origin,
-            timed_origin: store.origin(&format!("rehearsal {service} (own times)")),
+            own_times: format!("rehearsal {service} (own times)"),
         };
         Target { cache: SeriesCache::new(), rules, up }
     }

@@ -32,7 +32,7 @@ pub struct StoreLimits {
     pub retention: Duration,
     /// Traces a person may pin. Default 1,000; the oldest pin goes first.
     pub pinned: usize,
-    /// Traces with an error or a slow span that eviction spares. Default 65,536; the oldest go first.
+    /// Traces with an error or a slow span that eviction spares. Default 65,536, and one for 8 KiB of memory at most; the oldest go first.
     pub notable: usize,
     /// Spans of one trace that are shown; the rest is counted. Default 50,000.
     pub spans_per_trace: usize,
@@ -74,6 +74,12 @@ impl StoreLimits {
     pub fn span_bytes_beside(&self, elsewhere: usize) -> usize {
         let left = usize::try_from(self.memory_bytes - self.memory_bytes / 32).unwrap_or(usize::MAX).saturating_sub(elsewhere);
         self.span_bytes().min(left).max(self.span_bytes() / 4)
+    }
+
+    /// Traces that eviction spares: what a small memory holds of spans is of few traces, and even their ids take room.
+    pub fn notable_traces(&self) -> usize {
+        const BYTES_EACH: u64 = 8 << 10;
+        self.notable.min(usize::try_from(self.memory_bytes / BYTES_EACH).unwrap_or(usize::MAX))
     }
 
     /// What errors, slow and pinned traces may have of so many bytes for spans.

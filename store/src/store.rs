@@ -15,6 +15,7 @@ use crate::spans::held::{Held, SegmentSink};
 use crate::topology::{LiveGraph, asked, unhealthy};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use watchfire_model::reading::{ExplainQuery, Explanation, LogQuery, Logs, Refusal, Trace, TraceQuery, Traces};
 use watchfire_model::{
     Appended, CheckReport, Clock, Dependency, Exemplar, Labels, LogRecord, LogSink, Metadata, Meter, MetricKind, OriginId, OwnSeries,
@@ -43,7 +44,7 @@ pub struct Usage {
     pub span_bytes: u64,
     pub series_bytes: u64,
     pub log_bytes: u64,
-    /// Histograms, join table, buffers.
+    /// Histograms, join table, buffers, and what others keep [beside](Store::is_beside).
     pub table_bytes: u64,
     pub spans_held: u64,
     pub spans_evicted: u64,
@@ -183,14 +184,23 @@ impl Store {
 
     /// Whether more is held than the limit allows; cheap enough to be asked before every request.
     pub fn is_over_memory(&self) -> bool {
-        let held = self.held.bytes() + self.series.bytes() + self.logs.bytes() + self.board.load().bytes;
+        let held = self.held.bytes() + self.series.bytes() + self.logs.bytes() + self.board.load().bytes + self.beside();
         held as u64 > self.limits.memory_bytes
+    }
+
+    /// Somebody keeps so many bytes beside the store, which count against its limit; replaces what was told before.
+    pub fn is_beside(&self, bytes: usize) {
+        self.held.beside.store(bytes, Ordering::Relaxed);
+    }
+
+    fn beside(&self) -> usize {
+        self.held.beside.load(Ordering::Relaxed)
     }
 
     pub fn usage(&self) -> Usage {
         let board = self.board.load();
         let (span_bytes, series_bytes, log_bytes) = (self.held.bytes() as u64, self.series.bytes() as u64, self.logs.bytes() as u64);
-        let table_bytes = board.bytes as u64;
+        let table_bytes = (board.bytes + self.beside()) as u64;
         Usage {
             memory_bytes: span_bytes + series_bytes + log_bytes + table_bytes,
             memory_limit_bytes: self.limits.memory_bytes,

@@ -6,6 +6,7 @@ mod build;
 mod walk;
 
 use build::*;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status, span::Event};
 use std::time::Duration;
 use watchfire_model::{Labels, Selector, SeriesSource, TimeRange, Timestamp, Topology, Value};
@@ -315,6 +316,36 @@ fn idle_operations_and_edges_end_with_a_stale_marker() {
     bench.send("web", vec![span(2, 1, 0, "call", CLIENT)]);
     bench.pass(2 * SECONDS);
     assert_eq!(bench.value(CALLS, &[("span_name", "call")]), Some(1.0), "and begin again");
+}
+
+#[test]
+fn who_was_called_once_does_not_take_the_name_of_who_is_called_later() {
+    let settings = SignalSettings { peers: 8, idle: Duration::from_secs(20), ..SignalSettings::default() };
+    let mut bench = Bench::with(StoreLimits::default(), settings);
+    let mut trace = 0;
+    let mut call = |bench: &mut Bench, attributes: Vec<KeyValue>| {
+        trace += 1;
+        let call = attributes.into_iter().fold(span(trace, 1, 0, "call", CLIENT), |span, attribute| span.with(attribute));
+        bench.send("shop", vec![call]);
+        bench.pass(Duration::from_millis(500));
+    };
+    let web = |host: String| vec![text("http.request.method", "POST"), text("server.address", &host)];
+    let database = |name: &str| vec![text("db.system.name", "postgresql"), text("db.namespace", name)];
+    for hook in 0..40 {
+        call(&mut bench, web(format!("hook-{hook}.example")));
+        call(&mut bench, database("orders"));
+    }
+    bench.pass(Duration::from_secs(12));
+    assert!(edges(&bench).iter().any(|edge| edge.contains("__overflow__")), "{:?}", edges(&bench));
+    // Of the first eight nobody speaks any more.
+    for _ in 0..100 {
+        call(&mut bench, database("orders"));
+    }
+    call(&mut bench, database("stock"));
+    bench.pass(Duration::from_secs(12));
+    let drawn: Vec<String> = edges(&bench).into_iter().filter(|edge| !edge.ends_with("NaN")).collect();
+    assert!(drawn.iter().any(|edge| edge.contains("stock")) && drawn.iter().any(|edge| edge.contains("orders")), "{drawn:?}");
+    assert!(!drawn.iter().any(|edge| edge.contains("__overflow__")), "{drawn:?}");
 }
 
 #[test]

@@ -29,7 +29,7 @@ use breaker::Memory;
 pub(crate) use file::State;
 use file::{Origin, RateQuery};
 use infer::Inferred;
-use place::Places;
+use place::Placed;
 use regex::Regex;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -138,12 +138,12 @@ impl DialectEngine {
         let mut breakers: BTreeMap<(String, String), BreakerRow> = BTreeMap::new();
         let mut queues: BTreeMap<(String, String, Option<String>), QueueRow> = BTreeMap::new();
         let mut servers: BTreeMap<(String, String), ServerRow> = BTreeMap::new();
-        let places = Places::default();
+        let placed = Placed::default();
         for (d, dialect) in self.dialects.iter().enumerate() {
             for (b, source) in dialect.breakers.iter().enumerate() {
                 let memory = self.memories.entry((d, b)).or_default();
                 for mut row in breaker::read(source, &dialect.name, &look, memory) {
-                    row.service = places.service(row.service, &look);
+                    row.service = placed.service(row.service, &look);
                     // A breaker that nobody else knows is shown even where its state is not known.
                     breakers.entry((row.service.clone(), row.breaker.clone())).or_insert(row);
                 }

@@ -1,6 +1,6 @@
 //! Numbers for people, as Prometheus `template/template.go` and `util/strutil` write them.
 
-use super::format::float_general;
+use super::float::float_general;
 
 /// `1234` → `1.234k`, `0.5` → `500m`.
 pub(super) fn humanize(v: f64) -> String {

@@ -10,6 +10,7 @@
 //! To add a function: a row in `functions` and its arm.
 
 mod execute;
+mod float;
 mod format;
 mod functions;
 mod html;
@@ -19,10 +20,11 @@ mod parse;
 pub mod receiver;
 pub mod rule;
 mod shipped;
+mod text;
 mod time;
 mod value;
 
-pub use functions::query_escape;
+pub use text::query_escape;
 
 use watchfire_model::{Labels, Timestamp, Value};
 

@@ -1,6 +1,6 @@
 //! What a template computes with, and how it prints: Go's `%v`.
 
-use super::format::float_shortest;
+use super::float::float_shortest;
 use super::time::{self, Moment, duration_text};
 use std::collections::BTreeMap;
 use std::rc::Rc;

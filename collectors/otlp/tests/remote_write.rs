@@ -16,6 +16,9 @@ const NOW: i64 = 1_700_000_000_000;
 
 #[derive(Default)]
 struct Store {
+    origins: Mutex<Vec<String>>,
+    /// Series, and the origins that they came under.
+    begun: Mutex<Vec<(Labels, String)>>,
     series: Mutex<Vec<(Labels, MetricKind)>>,
     samples: Mutex<Vec<(Labels, Timestamp, Value)>>,
     metadata: Mutex<Vec<(String, Metadata)>>,
@@ -24,10 +27,16 @@ struct Store {
 
 impl SeriesSink for Store {
     fn origin(&self, name: &str) -> OriginId {
-        assert_eq!(name, "remote_write");
-        OriginId(1)
+        let mut origins = self.origins.lock().expect("not poisoned");
+        let known = origins.iter().position(|known| known == name);
+        OriginId(known.unwrap_or_else(|| {
+            origins.push(name.to_owned());
+            origins.len() - 1
+        }) as u32)
     }
-    fn series(&self, _origin: OriginId, labels: &Labels, kind: MetricKind) -> Option<SeriesId> {
+    fn series(&self, origin: OriginId, labels: &Labels, kind: MetricKind) -> Option<SeriesId> {
+        let origin = self.origins.lock().expect("not poisoned")[origin.0 as usize].clone();
+        self.begun.lock().expect("not poisoned").push((labels.clone(), origin));
         let mut series = self.series.lock().expect("not poisoned");
         let known = series.iter().position(|(l, _)| l == labels);
         Some(SeriesId(known.unwrap_or_else(|| {
@@ -269,6 +278,19 @@ async fn version_one_is_stored_and_answered_204() {
 }
 
 #[tokio::test]
+async fn series_of_each_target_begin_under_an_origin_of_its_own() {
+    let server = Server::start().await;
+    let series = |pairs: &[(&str, &str)]| v1::TimeSeries { labels: labels(pairs), samples: vec![sample(0, 1.0)], ..Default::default() };
+    let up = |job, instance| series(&[("__name__", "up"), ("instance", instance), ("job", job)]);
+    let timeseries = vec![up("api", "a:1"), up("api", "b:1"), up("web", "a:1"), series(&[("__name__", "recorded")])];
+    let request = v1::WriteRequest { timeseries, ..Default::default() };
+    assert_eq!(server.send(V1, &request).await.0, 204);
+    let begun: Vec<String> = server.store.begun.lock().expect("not poisoned").iter().map(|(_, origin)| origin.clone()).collect();
+    assert_eq!(begun, ["remote_write api a:1", "remote_write api b:1", "remote_write web a:1", "remote_write"]);
+    assert_eq!(server.stored().len(), 4);
+}
+
+#[tokio::test]
 async fn what_is_stamped_after_the_clock_was_set_back_is_as_fresh_as_it_was() {
     let server = Server::start().await;
     let request = |after| v1::WriteRequest {
@@ -287,14 +309,17 @@ async fn what_is_stamped_after_the_clock_was_set_back_is_as_fresh_as_it_was() {
 async fn version_two_says_how_much_was_written() {
     let server = Server::start().await;
     let trace = "5b8efff798038103d269b633813fc60c";
-    let symbols = ["", "__name__", "hits_total", "job", "api", "trace_id", trace, "how many"].map(str::to_owned).to_vec();
+    let long = "x".repeat(1 << 16);
+    let symbols = ["", "__name__", "hits_total", "job", "api", "trace_id", trace, "how many", &long].map(str::to_owned).to_vec();
     let request = v2::Request {
         symbols,
         timeseries: vec![v2::TimeSeries {
             labels_refs: vec![1, 2, 3, 4],
             samples: vec![sample(0, 5.0), sample(1000, 6.0)],
             histograms: vec![native(2000)],
-            exemplars: vec![v2::Exemplar { labels_refs: vec![5, 6], value: 1.0, timestamp: NOW }],
+            exemplars: [vec![5, 6, 5, 4], vec![5, 6, 7, 8]]
+                .map(|labels_refs| v2::Exemplar { labels_refs, value: 1.0, timestamp: NOW })
+                .to_vec(),
             metadata: Some(v2::Metadata { kind: 1, help_ref: 7 }),
         }],
     };
@@ -302,12 +327,14 @@ async fn version_two_says_how_much_was_written() {
     let written = |what: &str| headers[&format!("x-prometheus-remote-write-{what}-written")].to_str().expect("text").to_owned();
     assert_eq!(
         (status, written("samples"), written("histograms"), written("exemplars")),
-        (204, "2".to_owned(), "1".to_owned(), "1".to_owned())
+        (204, "2".to_owned(), "1".to_owned(), "2".to_owned())
     );
     assert_eq!(server.stored().len(), 3);
     assert_eq!(server.store.series.lock().expect("not poisoned")[0].1, MetricKind::Counter);
     let exemplars = server.store.exemplars.lock().expect("not poisoned").clone();
-    assert_eq!(exemplars[0].trace_id.map(|id| id.to_string()).as_deref(), Some(trace));
+    assert!(exemplars.iter().all(|e| e.trace_id.is_some_and(|id| id.to_string() == trace)));
+    let kept: Vec<String> = exemplars.iter().map(|e| e.labels.to_string()).collect();
+    assert_eq!(kept, [r#"{trace_id="api"}"#, "{}"], "more text than an exemplar may have is left out");
 }
 
 #[tokio::test]

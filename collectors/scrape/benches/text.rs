@@ -71,7 +71,7 @@ fn rules() -> SessionRules {
         custom_buckets: false,
         reserved: Vec::new(),
         origin: OriginId(0),
-        timed_origin: OriginId(1),
+        own_times: "own times".to_owned(),
     }
 }
 

@@ -11,9 +11,6 @@ use watchfire_model::{
     Appended, Exemplar, Labels, MetricKind, NativeHistogram, OriginId, STALE_NAN, SeriesId, SeriesSink, SpanId, Timestamp, TraceId, Value,
 };
 
-/// OpenMetrics allows this many characters in the labels of an exemplar.
-const MAX_EXEMPLAR_CHARACTERS: usize = 128;
-
 /// How the samples of one target are read and written.
 pub struct SessionRules {
     pub labels: LabelRules,
@@ -27,8 +24,17 @@ pub struct SessionRules {
     /// Series of our own (`up` ...), which no target may write.
     pub reserved: Vec<SeriesId>,
     pub origin: OriginId,
-    /// Writer of samples with times of their own, so that they do not disturb the shared times of the others.
-    pub timed_origin: OriginId,
+    /// Names the writers of samples with times of their own, so that they do not disturb the shared times of the others.
+    pub own_times: String,
+}
+
+impl SessionRules {
+    /// The writer of series that come first with a time of their own. Those of one container (cAdvisor) or of one target (federation) have it in common,
+    /// and the times of each are gaps in all others that are kept with it: so they are told apart by it, into sixty-four.
+    fn origin_of(&self, at: i64, sink: &dyn SeriesSink) -> OriginId {
+        let part = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+        sink.origin(&format!("{} {part}", self.own_times))
+    }
 }
 
 /// What one scrape held.
@@ -161,7 +167,8 @@ impl<'a> Session<'a> {
         for group in self.timed.chunk_by(|a, b| a.0 == b.0) {
             row.clear();
             row.extend(group.iter().map(|(_, id, value)| (*id, value.clone())));
-            let part = self.sink.append(self.rules.timed_origin, Timestamp(group[0].0).saturating_add(carried), now, &row);
+            let origin = self.rules.origin_of(group[0].0, self.sink);
+            let part = self.sink.append(origin, Timestamp(group[0].0).saturating_add(carried), now, &row);
             total.stored += part.stored;
             total.out_of_order += part.out_of_order;
             total.duplicate += part.duplicate;
@@ -173,7 +180,7 @@ impl<'a> Session<'a> {
 
     /// The entry of a series text, registering it when new; `None` when the series limit refuses it.
     #[cold]
-    fn resolve(&mut self, series: &[u8], timed: bool) -> Result<Option<u32>, ParseError> {
+    fn resolve(&mut self, series: &[u8], at: Option<i64>) -> Result<Option<u32>, ParseError> {
         if let Some(known) = self.cache.find(series) {
             return Ok(Some(known));
         }
@@ -185,7 +192,7 @@ impl<'a> Session<'a> {
             return Ok(Some(self.cache.insert(series, Kind::Dropped, SeriesId(NONE))));
         };
         let kind = if labels.metric_name().ends_with("_created") { MetricKind::Gauge } else { self.cache.kind_of(labels.metric_name()) };
-        let origin = if timed { self.rules.timed_origin } else { self.rules.origin };
+        let origin = at.map_or(self.rules.origin, |at| self.rules.origin_of(at, self.sink));
         let Some(id) = self.sink.series(origin, &labels, kind) else { return Ok(None) };
         let kind = if self.rules.reserved.contains(&id) { Kind::Dropped } else { Kind::Series };
         Ok(Some(self.cache.insert(series, kind, id)))
@@ -200,7 +207,7 @@ impl<'a> Session<'a> {
         }
         let index = match which {
             Which::Entry(index) => index,
-            Which::Text(series) => match self.resolve(series, at.is_some()) {
+            Which::Text(series) => match self.resolve(series, at) {
                 Ok(Some(index)) => index,
                 Err(e) => {
                     // A line that does not read is no sample; one with too much in it is.
@@ -300,7 +307,7 @@ impl Recipient for Session<'_> {
     fn exemplar(&mut self, entry: u32, exemplar: ExemplarText<'_>) {
         let Some(known) = self.cache.entries.get(entry as usize).filter(|e| e.kind == Kind::Series) else { return };
         let Ok(pairs) = line::parse_label_set(exemplar.labels) else { return };
-        if pairs.iter().map(|(n, v)| n.chars().count() + v.chars().count()).sum::<usize>() > MAX_EXEMPLAR_CHARACTERS {
+        if pairs.iter().map(|(n, v)| n.chars().count() + v.chars().count()).sum::<usize>() > Exemplar::CHARACTERS {
             return;
         }
         let labels = Labels::from_pairs(pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref())));

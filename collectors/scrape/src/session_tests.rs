@@ -4,7 +4,7 @@ use crate::exposition::Format;
 use crate::{Counts, LabelRules, SeriesCache, Session, SessionRules};
 use recorder::Recorder;
 use std::time::Duration;
-use watchfire_model::{Labels, MetricKind, OriginId, Timestamp, Value};
+use watchfire_model::{Labels, MetricKind, SeriesSink, Timestamp, Value};
 
 #[path = "../tests/support/recorder.rs"]
 mod recorder;
@@ -19,6 +19,7 @@ struct Target {
 
 impl Target {
     fn new() -> Self {
+        let sink = Recorder::new();
         let rules = SessionRules {
             labels: LabelRules { target: Labels::from_pairs([("job", "t"), ("instance", "i")]), ..LabelRules::default() },
             sample_limit: 0,
@@ -27,10 +28,10 @@ impl Target {
             classic_too: false,
             custom_buckets: false,
             reserved: Vec::new(),
-            origin: OriginId(0),
-            timed_origin: OriginId(1),
+            origin: sink.origin("target"),
+            own_times: "own times".to_owned(),
         };
-        Target { cache: SeriesCache::new(), sink: Recorder::new(), rules, now: 0 }
+        Target { cache: SeriesCache::new(), sink, rules, now: 0 }
     }
 
     fn scrape(&mut self, format: Format, body: &[u8]) -> Result<Counts, String> {
@@ -53,6 +54,28 @@ impl Target {
     fn values(&self, series: &str) -> Vec<Option<f64>> {
         self.sink.read(|r| r.values(series))
     }
+}
+
+#[test]
+fn series_are_kept_with_those_that_have_their_times_in_common() {
+    let mut target = Target::new();
+    let containers = 40;
+    let page = |round: i64| {
+        let of = |c: i64| format!("cpu{{c=\"{c}\"}} 1 {0}\nmemory{{c=\"{c}\"}} 2 {0}\n", 1_700_000_000_000 + round * 15_000 + c * 37);
+        (0..containers).map(of).collect::<String>() + "plain 1\n"
+    };
+    for round in 0..3 {
+        assert_eq!(target.scrape(Format::Text, page(round).as_bytes()).map(|c| c.scraped), Ok(2 * containers as usize + 1));
+    }
+    target.sink.read(|r| {
+        let origin = |series: String| r.series.iter().find(|(_, l, _)| l.to_string().starts_with(&series)).expect("begun").0;
+        let of = |name: &str, c: i64| origin(format!("{name}{{c=\"{c}\""));
+        assert!((0..containers).all(|c| of("cpu", c) == of("memory", c)), "those of one container have one time");
+        let apart: std::collections::BTreeSet<_> = (0..containers).map(|c| of("cpu", c)).collect();
+        assert!(apart.len() >= 20, "{apart:?}");
+        assert!(!apart.contains(&origin("plain".to_owned())));
+        assert_eq!(r.rows.iter().map(|(_, _, row)| row.len()).sum::<usize>(), 3 * (2 * containers as usize + 1));
+    });
 }
 
 #[test]

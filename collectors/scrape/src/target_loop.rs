@@ -70,7 +70,6 @@ impl TargetLoop {
     ) -> Self {
         let settings = &job.settings;
         let origin = around.sink.origin(&plan.origin());
-        let timed_origin = around.sink.origin(&format!("{} (own times)", plan.origin()));
         let report: Vec<Option<SeriesId>> = REPORT
             .iter()
             .map(|name| {
@@ -95,7 +94,7 @@ impl TargetLoop {
             custom_buckets: settings.convert_classic_histograms_to_nhcb,
             reserved: report.iter().flatten().copied().collect(),
             origin,
-            timed_origin,
+            own_times: format!("{} (own times)", plan.origin()),
         };
         let mut cache = SeriesCache::new();
         cache.inherited = inherited;

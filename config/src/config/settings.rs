@@ -141,7 +141,7 @@ pub const SETTINGS: &[Setting] = &[
     file("security.allow_unauthenticated", Bool, "Listen beyond loopback without token or certificates"),
     file("security.allowed_hosts", TextList, "Host names under which the ports may be addressed"),
     file("limits.otlp.message", Size, "One message, before and after decompression"),
-    file("limits.otlp.in_flight", Size, "All requests being worked on"),
+    file("limits.otlp.in_flight", Size, "All requests being worked on; a quarter of memory_limit at most"),
     file("limits.otlp.items_per_request", Count, "Spans, points or records in one request"),
     file("limits.otlp.attributes", Count, "Attributes of one item"),
     file("limits.otlp.events", Count, "Events of one span"),

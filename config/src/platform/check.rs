@@ -1,9 +1,19 @@
 //! What the grammar of TOML cannot say: names exist once, references hit something, shares are shares.
 
-use super::{Effect, Platform, Saga, Step};
+use super::{Effect, Platform, Retry, Saga, Step};
 use crate::diagnosis::{ConfigError, nearest};
 use std::collections::BTreeSet;
 use std::time::Duration;
+
+/// Calls, messages or observations per second; a simulator of one process makes a thousandth of it.
+const MOST_RATE: f64 = 1e6;
+/// How many times more than ordinary an effect may make something.
+const MOST_FACTOR: f64 = 1e4;
+/// Tries of one call, and how much longer each waits than the one before.
+const MOST_ATTEMPTS: u32 = 100;
+const MOST_BACKOFF: f64 = 100.0;
+/// Workers of one queue.
+const MOST_WORKERS: u32 = 10_000;
 
 struct Checker<'a> {
     platform: &'a Platform,
@@ -71,7 +81,7 @@ impl<'a> Checker<'a> {
             self.fail("", "a platform needs at least one [[service]]".into(), None);
         }
         self.share("[defaults]", "sampling", self.platform.defaults.sampling);
-        self.share("[defaults.retry]", "jitter", self.platform.defaults.retry.jitter);
+        self.retry("[defaults.retry]", &self.platform.defaults.retry);
         for service in &self.platform.services {
             self.share(&service.name, "sampling", service.sampling.unwrap_or(1.0));
             for (key, share) in [("cpu", service.cpu), ("memory", service.memory), ("disk", service.disk)] {
@@ -95,6 +105,19 @@ impl<'a> Checker<'a> {
             let needle = self.written(key, share);
             self.fail(&needle, format!("{key} = {share} is not a share between 0 and 1 (in `{of}`)"), None);
         }
+    }
+
+    fn amount(&mut self, of: &str, key: &str, amount: f64, most: f64) {
+        if !(0.0..=most).contains(&amount) {
+            let needle = self.written(key, amount);
+            self.fail(&needle, format!("{key} = {amount} is not a number between 0 and {most} (in `{of}`)"), None);
+        }
+    }
+
+    fn retry(&mut self, of: &str, retry: &Retry) {
+        self.share(of, "jitter", retry.jitter);
+        self.amount(of, "factor", retry.factor, MOST_BACKOFF);
+        self.amount(of, "attempts", f64::from(retry.attempts), f64::from(MOST_ATTEMPTS));
     }
 
     /// A number as it stands in the file, with its key.
@@ -127,6 +150,9 @@ impl<'a> Checker<'a> {
 
     fn step(&mut self, owner: &str, step: &Step) {
         self.share(owner, "share", step.share);
+        if let Some(retry) = &step.retry {
+            self.retry(owner, retry);
+        }
         if step.to.is_empty() {
             if step.op.is_empty() {
                 self.fail(owner, format!("a step of `{owner}` has neither `to` nor `op`"), None);
@@ -161,6 +187,7 @@ impl<'a> Checker<'a> {
     fn calls(&mut self) {
         for operation in &self.platform.operations {
             self.service(&operation.service, &format!("operation `{}`", operation.name));
+            self.amount(&operation.name, "rate", operation.rate, MOST_RATE);
             self.share(&operation.name, "errors", operation.errors);
             self.share(&operation.name, "client_errors", operation.client_errors);
             for step in &operation.steps {
@@ -177,7 +204,8 @@ impl<'a> Checker<'a> {
                 Some("synchronous calls must form no cycle".into()),
             );
         }
-        for Saga { name, service, steps, .. } in &self.platform.sagas {
+        for Saga { name, service, steps, rate, .. } in &self.platform.sagas {
+            self.amount(name, "rate", *rate, MOST_RATE);
             self.service(service, &format!("saga `{name}`"));
             for step in steps {
                 if self.known(&step.to, &format!("saga `{name}`")) {
@@ -224,6 +252,8 @@ impl<'a> Checker<'a> {
             self.service(&queue.consumer, &format!("queue `{}`", queue.name));
             self.service(&queue.exported_by, &format!("queue `{}`", queue.name));
             self.share(&queue.name, "errors", queue.errors);
+            self.amount(&queue.name, "arrivals", queue.arrivals, MOST_RATE);
+            self.amount(&queue.name, "workers", f64::from(queue.workers), f64::from(MOST_WORKERS));
             for step in &queue.steps {
                 self.step(&queue.name, step);
             }
@@ -247,6 +277,8 @@ impl<'a> Checker<'a> {
     fn series(&mut self) {
         for signal in &self.platform.signals {
             self.service(&signal.service, &format!("signal `{}`", signal.name));
+            self.amount(&signal.name, "rate", signal.rate, MOST_RATE);
+            self.share(&signal.name, "noise", signal.noise);
         }
         for service in &self.platform.services {
             for name in &service.health_dependencies {
@@ -292,6 +324,16 @@ impl<'a> Checker<'a> {
             }
         } else if effect.target != "*" && self.known(&effect.target, "an effect") && !effect.operation.is_empty() {
             self.called(&effect.target, &effect.target, &effect.operation);
+        }
+        for (key, factor) in
+            [("latency_factor", effect.latency_factor), ("rate_factor", effect.rate_factor), ("service_factor", effect.service_factor)]
+        {
+            self.amount(&effect.target, key, factor.unwrap_or(1.0), MOST_FACTOR);
+        }
+        self.amount(&effect.target, "arrivals", effect.arrivals, MOST_RATE);
+        self.share(&effect.target, "errors", effect.errors);
+        for (key, share) in [("cpu", effect.cpu), ("memory", effect.memory), ("disk", effect.disk)] {
+            self.share(&effect.target, key, share.unwrap_or(0.0));
         }
         if effect.until.unwrap_or(lasts) > lasts || effect.at >= effect.until.unwrap_or(lasts) {
             self.fail(

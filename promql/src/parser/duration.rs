@@ -8,7 +8,7 @@ use crate::error::ParseError;
 type Parsed<T> = Result<T, ParseError>;
 
 /// Longest duration: what fits 64 bits of nanoseconds.
-pub const MAX_SECONDS: f64 = 9.2e9;
+const MAX_SECONDS: f64 = 9.2e9;
 
 /// What the durations of a query are computed from, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,6 +78,9 @@ impl Parser<'_> {
         match lexeme.token {
             Token::Number(seconds) | Token::Duration(seconds) => {
                 self.lexer.next()?;
+                if seconds.is_nan() || seconds.abs() >= MAX_SECONDS {
+                    return self.fail(lexeme.span, "duration out of range");
+                }
                 Ok(DurationExpr::Number { seconds, span: lexeme.span })
             }
             Token::Symbol("(") => {

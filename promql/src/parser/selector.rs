@@ -1,6 +1,5 @@
 //! Selectors and what may follow an expression: ranges, subqueries, `offset`, `@`, `anchored`, `smoothed`.
 
-use super::duration::MAX_SECONDS;
 use super::expression::Parser;
 use super::lexer::Token;
 use super::quote::{go_quote, is_utf8};
@@ -157,7 +156,6 @@ impl Parser<'_> {
     fn positive(&self, duration: &DurationExpr) -> Parsed<()> {
         match duration.literal_seconds() {
             Some(seconds) if seconds <= 0.0 => self.fail(duration.span(), "duration must be greater than 0"),
-            Some(seconds) if seconds.is_nan() || seconds >= MAX_SECONDS => self.fail(duration.span(), "duration out of range"),
             _ => Ok(()),
         }
     }
@@ -165,11 +163,6 @@ impl Parser<'_> {
     fn offset(&mut self, mut expr: Expr) -> Parsed<Expr> {
         let word = self.lexer.next()?.span;
         let duration = self.offset_duration()?;
-        if let Some(seconds) = duration.literal_seconds()
-            && (seconds.is_nan() || seconds.abs() >= MAX_SECONDS)
-        {
-            return self.fail(duration.span(), "duration out of range");
-        }
         let end = self.lexer.last_end as u32;
         let span = expr.span();
         let Some((modifiers, node_span)) = modifiers_of(&mut expr) else {

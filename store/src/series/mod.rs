@@ -9,49 +9,69 @@
 mod chunk;
 mod column;
 mod exemplars;
+mod homes;
 mod index;
 mod origin;
 mod packed_histograms;
 mod select;
+mod writers;
 
 use crate::StoreLimits;
 use crate::aging::Aging;
+use crate::spans::intern::bounded;
 use exemplars::Exemplars;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
+use homes::Homes;
 use index::{Home, Index};
-use origin::Origin;
 use parking_lot::{Mutex, RwLock};
 use select::Lists;
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::BuildHasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 use watchfire_model::{
     Appended, Counter, Exemplar, Labels, MAX_AHEAD, Metadata, Meter, MetricKind, OriginId, OwnSeries, SeriesId, SeriesSink, Timestamp,
     Value,
 };
+use writers::{Cell, Writers};
 
 /// Dead series whose labels are remembered, so that a writer that cached the id can come back.
 const REMEMBERED: usize = 10_000;
 
+/// The latest series that went, so many at most.
 #[derive(Debug, Default)]
 struct Remembered {
-    labels: HashMap<SeriesId, Labels, FixedState>,
-    order: VecDeque<SeriesId>,
+    /// With the number of the burial.
+    labels: HashMap<SeriesId, (u64, Labels), FixedState>,
+    order: VecDeque<(u64, SeriesId)>,
+    burials: u64,
+}
+
+impl Remembered {
+    fn add(&mut self, id: SeriesId, labels: Labels) {
+        self.burials += 1;
+        self.labels.insert(id, (self.burials, labels));
+        self.order.push_back((self.burials, id));
+        // One that came back and went again is remembered by its last burial.
+        if self.order.len() > REMEMBERED
+            && let Some((burial, oldest)) = self.order.pop_front()
+            && self.labels.get(&oldest).is_some_and(|(last, _)| *last == burial)
+        {
+            self.labels.remove(&oldest);
+        }
+    }
 }
 
 /// The live series of the store.
 pub(crate) struct SeriesBook {
     limits: StoreLimits,
     index: RwLock<Index>,
-    /// By series id; a dead series has no home.
-    homes: RwLock<Vec<Option<Home>>>,
-    origins: RwLock<Vec<Arc<RwLock<Origin>>>>,
-    names: RwLock<HashMap<Box<str>, u32, FixedState>>,
+    homes: RwLock<Homes>,
+    writers: RwLock<Writers>,
     lists: RwLock<Lists>,
     remembered: Mutex<Remembered>,
     metadata: RwLock<BTreeMap<String, Metadata>>,
+    /// Bytes of those.
+    described: AtomicUsize,
     exemplars: Exemplars,
     pub aging: Aging,
     next_id: AtomicU32,
@@ -59,6 +79,11 @@ pub(crate) struct SeriesBook {
     counted: AtomicUsize,
     refused: Refused,
     samples: Counter,
+}
+
+/// Bytes of a description, with what a map takes for it.
+fn description_bytes(family: &str, metadata: &Metadata) -> usize {
+    2 * size_of::<Metadata>() + family.len() + metadata.help.len() + metadata.unit.len()
 }
 
 struct Refused {
@@ -80,11 +105,11 @@ impl SeriesBook {
             aging: Aging::default(),
             index: RwLock::default(),
             homes: RwLock::default(),
-            origins: RwLock::default(),
-            names: RwLock::default(),
+            writers: RwLock::new(Writers::new(limits.origins)),
             lists: RwLock::default(),
             remembered: Mutex::default(),
             metadata: RwLock::default(),
+            described: AtomicUsize::new(0),
             next_id: AtomicU32::new(0),
             grown: AtomicIsize::new(0),
             counted: AtomicUsize::new(0),
@@ -115,11 +140,17 @@ impl SeriesBook {
 
     pub fn bytes(&self) -> usize {
         let held = self.counted.load(Ordering::Relaxed).saturating_add_signed(self.grown.load(Ordering::Relaxed));
-        held + self.index.read().bytes() + self.exemplars.bytes() + self.lists.read().bytes()
+        let held = held + self.described.load(Ordering::Relaxed);
+        held + self.index.read().bytes() + self.homes.read().bytes() + self.exemplars.bytes() + self.lists.read().bytes()
     }
 
-    fn origin_cell(&self, origin: u32) -> Option<Arc<RwLock<Origin>>> {
-        self.origins.read().get(origin as usize).cloned()
+    fn origin_cell(&self, origin: u32) -> Option<Cell> {
+        self.writers.read().cell(origin).cloned()
+    }
+
+    /// The origin of a writer that holds it for as long as the process runs, whether or not it has anything to write.
+    pub fn lasting_origin(&self, name: &str) -> OriginId {
+        OriginId(self.writers.write().number(name, true))
     }
 
     /// Whether there is room for one more series; counts the refusal if not. Label text may take half of the series' memory. Own series have
@@ -154,12 +185,7 @@ impl SeriesBook {
         let id = known_id.unwrap_or_else(|| SeriesId(self.next_id.fetch_add(1, Ordering::Relaxed)));
         // Lock order: index, then origin. Readers and appenders never ask for the index while they hold an origin.
         let home = Home { origin, column: cell.write().add(id, labels.clone()) };
-        let mut homes = self.homes.write();
-        if homes.len() <= id.0 as usize {
-            homes.resize(id.0 as usize + 1, None);
-        }
-        homes[id.0 as usize] = Some(home);
-        drop(homes);
+        self.homes.write().put(id, home);
         index.insert(id, labels, home);
         Some(id)
     }
@@ -167,49 +193,45 @@ impl SeriesBook {
     /// A writer still holds the id of a series that was dropped for silence: it comes back under the same id, as one that is known. Where another
     /// writer has begun it anew meanwhile, it is that one's, and stays known by both ids.
     fn revive(&self, origin: u32, id: SeriesId) -> Option<(Home, SeriesId)> {
-        let labels = self.remembered.lock().labels.get(&id)?.clone();
+        let (_, labels) = self.remembered.lock().labels.get(&id)?.clone();
         let revived = self.register(origin, &labels, Some(id), Some(OwnSeries::Vital))?;
         if revived == id {
-            let mut remembered = self.remembered.lock();
-            remembered.labels.remove(&id);
-            remembered.order.retain(|known| *known != id);
+            self.remembered.lock().labels.remove(&id);
         }
-        let home = self.homes.read().get(revived.0 as usize).copied().flatten()?;
-        Some((home, revived))
+        Some((self.homes.read().get(revived)?, revived))
     }
 
+    /// Forgets series without samples; what was written meanwhile to one of them keeps it.
     fn bury(&self, dead: &[SeriesId]) {
         if dead.is_empty() {
             return;
         }
         let mut index = self.index.write();
-        let mut remembered = self.remembered.lock();
+        let (mut gone, mut left) = (Vec::with_capacity(dead.len()), HashSet::<u32, FixedState>::default());
         for id in dead {
-            if let Some(labels) = index.labels(*id) {
-                remembered.labels.insert(*id, labels.clone());
-                remembered.order.push_back(*id);
-                if remembered.order.len() > REMEMBERED
-                    && let Some(oldest) = remembered.order.pop_front()
-                {
-                    remembered.labels.remove(&oldest);
-                }
+            let Some(home) = index.home(*id) else { continue };
+            let Some(cell) = self.origin_cell(home.origin) else { continue };
+            if !cell.write().remove(home.column, *id) {
+                continue;
             }
-            if let Some(home) = index.home(*id) {
-                if let Some(cell) = self.origin_cell(home.origin) {
-                    cell.write().remove(home.column);
-                }
-                if let Some(slot) = self.homes.write().get_mut(id.0 as usize) {
-                    *slot = None;
-                }
+            self.homes.write().remove(*id);
+            left.insert(home.origin);
+            gone.push(*id);
+            if let Some(labels) = index.labels(*id) {
+                self.remembered.lock().add(*id, labels.clone());
             }
         }
-        drop(remembered);
-        index.remove(dead);
+        for origin in left {
+            if self.origin_cell(origin).is_some_and(|cell| cell.write().vacate()) {
+                self.writers.write().release(origin);
+            }
+        }
+        index.remove(&gone);
     }
 
     /// Drops what is older than the retention, then what does not fit into the memory, oldest first. `empty` columns go too.
     pub fn maintain(&self, now: Timestamp) {
-        let cells: Vec<_> = self.origins.read().clone();
+        let cells = self.writers.read().cells();
         let cutoff = self.aging.ago(now, self.limits.retention);
         let mut dead = Vec::new();
         for cell in &cells {
@@ -244,13 +266,13 @@ impl SeriesBook {
 
     /// Registered series that never got a sample; called rarely, so that a registration is not swept before its first row.
     pub fn sweep_empty(&self) {
-        let cells: Vec<_> = self.origins.read().clone();
+        let cells = self.writers.read().cells();
         let empty: Vec<SeriesId> = cells.iter().flat_map(|c| c.read().empty().collect::<Vec<_>>()).collect();
         self.bury(&empty);
     }
 
-    fn recount(&self, cells: &[Arc<RwLock<Origin>>]) -> usize {
-        let bytes = cells.iter().map(|c| c.read().bytes()).sum();
+    fn recount(&self, cells: &[Cell]) -> usize {
+        let bytes = cells.iter().map(|c| c.read().bytes()).sum::<usize>() + self.writers.read().bytes();
         self.grown.store(0, Ordering::Relaxed);
         self.counted.store(bytes, Ordering::Relaxed);
         bytes
@@ -265,6 +287,32 @@ impl SeriesBook {
 
     pub fn over_budget(&self) -> bool {
         self.bytes() > self.limits.series_bytes() + self.limits.series_bytes() / 16
+    }
+
+    /// Appends samples of series that are not of the origin they come under: each series stays where it was begun, and who writes for many writers
+    /// locks each of them once.
+    fn append_elsewhere(
+        &self,
+        origin: OriginId,
+        at: Timestamp,
+        strangers: Vec<(SeriesId, &Value, Option<Home>)>,
+        out: &mut Appended,
+    ) -> isize {
+        let mut found = Vec::with_capacity(strangers.len());
+        for (id, value, home) in strangers {
+            match home.map(|home| (home, id)).or_else(|| self.revive(origin.0, id)) {
+                Some((home, id)) => found.push((home, id, value)),
+                None => out.series_limit += 1,
+            }
+        }
+        found.sort_by_key(|(home, ..)| home.origin);
+        let mut grown = 0;
+        for group in found.chunk_by(|(a, ..), (b, ..)| a.origin == b.origin) {
+            if let Some(cell) = self.origin_cell(group[0].0.origin) {
+                grown += cell.write().append(at, group.iter().map(|(home, id, value)| (home.column, *id, *value)), out);
+            }
+        }
+        grown
     }
 
     fn find_or_register(&self, origin: OriginId, labels: &Labels, own: Option<OwnSeries>) -> Option<SeriesId> {
@@ -284,22 +332,8 @@ impl SeriesBook {
 
 impl SeriesSink for SeriesBook {
     fn origin(&self, name: &str) -> OriginId {
-        if let Some(id) = self.names.read().get(name) {
-            return OriginId(*id);
-        }
-        let mut names = self.names.write();
-        if let Some(id) = names.get(name) {
-            return OriginId(*id);
-        }
-        let mut origins = self.origins.write();
-        if origins.len() >= self.limits.origins.max(1) {
-            // Sharing a timestamp column is correct, only less compact; a new column per name would let senders grow memory at will.
-            return OriginId((FixedState::default().hash_one(name) % origins.len() as u64) as u32);
-        }
-        let id = origins.len() as u32;
-        origins.push(Arc::default());
-        names.insert(name.into(), id);
-        OriginId(id)
+        let known = self.writers.read().known(name);
+        OriginId(known.unwrap_or_else(|| self.writers.write().number(name, false)))
     }
 
     fn series(&self, origin: OriginId, labels: &Labels, _kind: MetricKind) -> Option<SeriesId> {
@@ -325,35 +359,23 @@ impl SeriesSink for SeriesBook {
             self.refused.old.add(row.len() as u64);
             return out;
         }
-        let mut strangers = false;
+        let mut strangers = Vec::new();
         let mut grown = 0;
         if let Some(cell) = self.origin_cell(origin.0) {
             let homes = self.homes.read();
-            let home = |id: SeriesId| homes.get(id.0 as usize).copied().flatten();
-            strangers = row.iter().any(|(id, _)| home(*id).is_none_or(|h| h.origin != origin.0));
-            let own = row.iter().filter_map(|(id, value)| {
-                let h = home(*id)?;
-                (h.origin == origin.0).then_some((h.column, *id, value))
-            });
-            if !strangers || own.clone().next().is_some() {
+            let homes = homes.lookup();
+            let is_own = |home: Option<Home>| home.is_some_and(|h| h.origin == origin.0);
+            if !row.iter().all(|(id, _)| is_own(homes.get(*id))) {
+                let found = row.iter().map(|(id, value)| (*id, value, homes.get(*id)));
+                strangers.extend(found.filter(|(.., home)| !is_own(*home)));
+            }
+            if strangers.len() < row.len() {
+                let own = row.iter().filter_map(|(id, value)| homes.get(*id).filter(|h| is_own(Some(*h))).map(|h| (h.column, *id, value)));
                 grown += cell.write().append(at, own, &mut out);
             }
         }
-        if strangers {
-            for (id, value) in row {
-                let known = self.homes.read().get(id.0 as usize).copied().flatten();
-                if known.is_some_and(|h| h.origin == origin.0) {
-                    continue;
-                }
-                match known.map(|home| (home, *id)).or_else(|| self.revive(origin.0, *id)) {
-                    Some((home, id)) => {
-                        if let Some(cell) = self.origin_cell(home.origin) {
-                            grown += cell.write().append(at, std::iter::once((home.column, id, value)), &mut out);
-                        }
-                    }
-                    None => out.series_limit += 1,
-                }
-            }
+        if !strangers.is_empty() {
+            grown += self.append_elsewhere(origin, at, strangers, &mut out);
         }
         self.samples.add(out.stored as u64);
         self.refused.out_of_order.add(out.out_of_order as u64);
@@ -365,10 +387,22 @@ impl SeriesSink for SeriesBook {
         out
     }
 
-    fn describe(&self, family: &str, metadata: Metadata) {
+    fn describe(&self, family: &str, mut metadata: Metadata) {
+        if bounded(family).len() < family.len() {
+            return;
+        }
+        for text in [&mut metadata.help, &mut metadata.unit] {
+            let cut = bounded(text);
+            if cut.len() < text.len() {
+                *text = cut.to_owned();
+            }
+        }
         let mut families = self.metadata.write();
         if families.len() < self.limits.families || families.contains_key(family) {
-            families.insert(family.to_owned(), metadata);
+            let grown = description_bytes(family, &metadata);
+            let before = families.insert(family.to_owned(), metadata).map_or(0, |old| description_bytes(family, &old));
+            self.described.fetch_add(grown, Ordering::Relaxed);
+            self.described.fetch_sub(before, Ordering::Relaxed);
         }
     }
 

@@ -60,10 +60,24 @@ impl Origin {
         }
     }
 
-    pub fn remove(&mut self, column: u32) {
-        if self.columns.get_mut(column as usize).is_some_and(|c| c.take().is_some()) {
-            self.free.push(column);
+    /// Removes a column that holds nothing; false where it holds something, or is of another series by now.
+    pub fn remove(&mut self, column: u32, id: SeriesId) -> bool {
+        let Some(place) = self.columns.get_mut(column as usize) else { return false };
+        if !place.as_ref().is_some_and(|c| c.id == id && c.is_empty()) {
+            return false;
         }
+        *place = None;
+        self.free.push(column);
+        true
+    }
+
+    /// Gives up all room if there is no column left; whether that was so.
+    pub fn vacate(&mut self) -> bool {
+        let vacant = self.columns.iter().all(Option::is_none);
+        if vacant {
+            *self = Origin { first_row: self.first_row + self.times.len() as u64, ..Origin::default() };
+        }
+        vacant
     }
 
     fn row(&self, at: Timestamp) -> Row {
@@ -260,7 +274,8 @@ impl Origin {
     }
 
     fn recount(&mut self) {
-        self.counted = 8 * self.times.capacity() + self.columns.iter().flatten().map(Column::bytes).sum::<usize>();
+        let places = size_of::<Option<Column>>() * (self.columns.capacity() - self.columns.len() + self.free.len());
+        self.counted = 8 * self.times.capacity() + places + self.columns.iter().flatten().map(Column::bytes).sum::<usize>();
         self.grown = 0;
     }
 

@@ -5,7 +5,7 @@ use super::histogram::Histogram;
 use super::peer::Protocol;
 use super::publish::Published;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 use watchfire_model::Timestamp;
 
@@ -225,11 +225,26 @@ impl Edges {
 
     /// Has the next calls of these edges drawn anew, as names mean something else by now. What was counted so far is still published.
     pub fn leave(&mut self, renamed: impl Fn(&EdgeState) -> bool) {
-        for id in 0..self.states.len() {
-            let Some(state) = self.states[id].as_mut().filter(|s| renamed(s)) else { continue };
-            state.left = true;
-            self.by_ends.retain(|_, held| *held as usize != id);
+        let mut left = HashSet::<u32, FixedState>::default();
+        for (id, state) in (0..).zip(&mut self.states) {
+            if let Some(state) = state.as_mut().filter(|s| renamed(s)) {
+                state.left = true;
+                left.insert(id);
+            }
         }
+        self.part(&left);
+    }
+
+    /// No calls are counted for these edges by their ends any more.
+    fn part(&mut self, ids: &HashSet<u32, FixedState>) {
+        if !ids.is_empty() {
+            self.by_ends.retain(|_, held| !ids.contains(held));
+        }
+    }
+
+    /// Peers that edges are drawn to, and that messages pass through.
+    pub fn peers(&self) -> impl Iterator<Item = u32> {
+        self.by_ends.keys().flat_map(|ends| [ends.peer.then_some(ends.server), Some(ends.queue)]).flatten()
     }
 
     /// Has edges go on under another name of their server, where `name` gives one and any of their ends belongs there. Those that do not are drawn anew
@@ -269,13 +284,17 @@ impl Edges {
 
     /// Removes edges that are over.
     pub fn sweep(&mut self, over: impl Fn(&EdgeState) -> bool, mut end: impl FnMut(&mut EdgeState)) {
-        for id in 0..self.states.len() {
-            let Some(state) = self.states[id].as_mut().filter(|s| over(s)) else { continue };
+        let mut gone = HashSet::<u32, FixedState>::default();
+        for (id, place) in (0..).zip(&mut self.states) {
+            let Some(state) = place.as_mut().filter(|s| over(s)) else { continue };
             end(state);
-            self.by_names.retain(|_, held| *held as usize != id);
-            self.by_ends.retain(|_, held| *held as usize != id);
-            self.states[id] = None;
-            self.free.push(id as u32);
+            *place = None;
+            self.free.push(id);
+            gone.insert(id);
+        }
+        if !gone.is_empty() {
+            self.by_names.retain(|_, held| !gone.contains(held));
+            self.part(&gone);
         }
     }
 }

@@ -35,6 +35,11 @@ impl Enclosing {
         inner.tag == half.tag && inner.same_message(half)
     }
 
+    /// Numbers of peers mean others from now on.
+    pub fn forget(&mut self) {
+        self.inner.fill(Half::default());
+    }
+
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.inner)
     }

@@ -277,6 +277,12 @@ impl Join {
         }
     }
 
+    /// Peers of all halves that wait.
+    pub fn peers(&self) -> impl Iterator<Item = u32> {
+        let waiting = self.halves.chunks(PLACES).zip(&self.tags).flat_map(|(halves, tags)| halves.iter().zip(tags));
+        waiting.filter(|(_, tag)| **tag != 0).map(|(half, _)| half.peer).chain(self.crowded_out.iter().map(|half| half.peer))
+    }
+
     /// Looks at a part of the table and hands out the halves that waited long enough. Four calls see everything.
     pub fn sweep(&mut self, now: u16, mut expired: impl FnMut(Half)) {
         self.crowded_out.drain(..).for_each(&mut expired);

@@ -84,6 +84,11 @@ impl Layers {
         }
     }
 
+    /// Numbers of peers mean others from now on.
+    pub fn forget(&mut self) {
+        *self = Layers::default();
+    }
+
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.own) + size_of_val(&*self.within)
     }

@@ -92,9 +92,30 @@ pub(crate) struct Peer {
     /// Of a database or cache: its address. Others of one name are one peer wherever they are.
     place: Box<[u8]>,
     port: u32,
+    /// Somebody spoke of it since the last look.
+    used: Cell<bool>,
 }
 
 impl Peer {
+    /// Who has no name, and takes part in nothing.
+    fn nobody() -> Self {
+        Peer {
+            name: "".into(),
+            protocol: Protocol::Call,
+            system: "".into(),
+            stated: true,
+            answers: Cell::new(NOBODY),
+            asked: Cell::new(NOBODY),
+            feeds: Cell::new(NOBODY),
+            address: "".into(),
+            configured: false,
+            base: Box::default(),
+            place: Box::default(),
+            port: 0,
+            used: Cell::new(false),
+        }
+    }
+
     fn is_store(&self) -> bool {
         matches!(self.protocol, Protocol::Database | Protocol::Cache)
     }
@@ -138,12 +159,14 @@ pub(crate) struct Peers {
     limit: usize,
     table: HashTable<u32>,
     peers: Vec<Peer>,
+    /// Places of peers that are forgotten.
+    free: Vec<u32>,
     hasher: FixedState,
     overflowed: Option<u32>,
     /// A peer was found to be a service since this was last asked.
     learned: Cell<bool>,
-    /// Where services answer, as they say themselves.
-    own: HashMap<Arc<str>, u32>,
+    /// Where services answer, as they say themselves, and whether they did since the last look.
+    own: HashMap<Arc<str>, (u32, bool)>,
     /// Room to write an address in.
     address: String,
     /// Names that are said of several databases or caches since this was last asked, and what the first of those is called by now.
@@ -156,6 +179,7 @@ impl Peers {
             limit,
             table: HashTable::new(),
             peers: Vec::new(),
+            free: Vec::new(),
             hasher: FixedState::default(),
             overflowed: None,
             learned: Cell::new(false),
@@ -189,10 +213,13 @@ impl Peers {
         write_address(&mut self.address, place.host, place.port);
         let full = self.own.len() >= self.limit;
         match self.own.get_mut(&*self.address) {
-            Some(known) if *known == service || *known == SEVERAL => return,
-            Some(known) => *known = SEVERAL,
+            Some((known, used)) if *known == service || *known == SEVERAL => {
+                *used = true;
+                return;
+            }
+            Some(known) => *known = (SEVERAL, true),
             None if full => return,
-            None => drop(self.own.insert(self.address.as_str().into(), service)),
+            None => drop(self.own.insert(self.address.as_str().into(), (service, true))),
         }
         self.learned.set(true);
     }
@@ -219,7 +246,7 @@ impl Peers {
     /// Where services answer, as they say themselves and as those who call them were told: address and service. An address behind which several answer
     /// is nobody's own.
     pub fn places(&self) -> HashMap<Arc<str>, u32> {
-        let mut places: HashMap<&Arc<str>, u32> = self.own.iter().map(|(address, service)| (address, *service)).collect();
+        let mut places: HashMap<&Arc<str>, u32> = self.own.iter().map(|(address, (service, _))| (address, *service)).collect();
         let called = |p: &&Peer| p.configured && matches!(p.protocol, Protocol::Call | Protocol::Http | Protocol::Grpc);
         for peer in self.peers.iter().filter(called).filter(|p| !p.address.is_empty()) {
             let service = peer.answers.get();
@@ -274,7 +301,7 @@ impl Peers {
         match self.known(base, place, port, protocol) {
             Ok(id) => id,
             // Databases of one name at ever more addresses must not take the room of other peers.
-            Err(_) if !place.is_empty() && self.peers.len() >= self.limit / 2 => {
+            Err(_) if !place.is_empty() && self.len() >= self.limit / 2 => {
                 self.known(base, &[], 0, protocol).unwrap_or_else(|hash| self.add(hash, base, &[], 0, attributes, protocol))
             }
             Err(hash) => self.add(hash, base, place, port, attributes, protocol),
@@ -289,27 +316,56 @@ impl Peers {
             let peer = &self.peers[*id as usize];
             peer.protocol == protocol && peer.port == port && *peer.base == *base && *peer.place == *place
         };
-        self.table.find(hash, same).copied().ok_or(hash)
+        let id = self.table.find(hash, same).copied().ok_or(hash)?;
+        self.peers[id as usize].used.set(true);
+        Ok(id)
+    }
+
+    fn len(&self) -> usize {
+        self.peers.len() - self.free.len()
+    }
+
+    /// Forgets whom nobody spoke of since the last look, if at least half of the room is taken: what was called once would take it for ever, and who is
+    /// called first after that would have no name. `held` are numbers that somebody still has.
+    pub fn forget_unused(&mut self, held: &HashSet<u32>) {
+        let over_half = |taken: usize| taken > self.limit / 2;
+        if over_half(self.len()) {
+            let fed: HashSet<u32> = self.peers.iter().map(|peer| peer.feeds.get()).collect();
+            for id in 0..self.peers.len() as u32 {
+                let kept = self.peers[id as usize].used.get() || held.contains(&id) || fed.contains(&id) || self.overflowed == Some(id);
+                if kept || self.peers[id as usize].base.is_empty() {
+                    continue;
+                }
+                let hash = self.hash_of(&self.peers[id as usize]);
+                if let Ok(entry) = self.table.find_entry(hash, |known| *known == id) {
+                    entry.remove();
+                }
+                self.peers[id as usize] = Peer::nobody();
+                self.free.push(id);
+                self.learned.set(true);
+            }
+        }
+        if over_half(self.own.len()) {
+            self.own.retain(|_, (_, used)| *used);
+            self.learned.set(true);
+        }
+        self.peers.iter().for_each(|peer| peer.used.set(false));
+        self.own.values_mut().for_each(|(_, used)| *used = false);
+    }
+
+    fn hash_of(&self, peer: &Peer) -> u64 {
+        self.hasher.hash_one((&*peer.base, &*peer.place, peer.port << 3 | peer.protocol as u32))
     }
 
     #[cold]
     fn add(&mut self, hash: u64, base: &[u8], place: &[u8], port: u32, attributes: &PeerAttributes<'_>, protocol: Protocol) -> u32 {
-        if self.peers.len() >= self.limit {
+        if self.len() >= self.limit {
             return *self.overflowed.get_or_insert_with(|| {
-                let base = OVERFLOW.as_bytes().into();
                 self.peers.push(Peer {
                     name: OVERFLOW.into(),
-                    protocol: Protocol::Call,
-                    system: "".into(),
-                    stated: true,
+                    base: OVERFLOW.as_bytes().into(),
                     answers: Cell::new(SEVERAL),
-                    asked: Cell::new(NOBODY),
-                    feeds: Cell::new(NOBODY),
-                    address: "".into(),
-                    configured: false,
-                    base,
-                    place: Box::default(),
-                    port: 0,
+                    ..Peer::nobody()
                 });
                 (self.peers.len() - 1) as u32
             });
@@ -322,7 +378,7 @@ impl Peers {
         let system = attributes.system();
         let system = Arc::from(&*String::from_utf8_lossy(&system[..system.len().min(LONGEST)]));
         let stated = attributes.states_service();
-        self.peers.push(Peer {
+        let peer = Peer {
             name,
             protocol,
             system,
@@ -335,8 +391,18 @@ impl Peers {
             base: base.into(),
             place: place.into(),
             port,
-        });
-        let id = (self.peers.len() - 1) as u32;
+            used: Cell::new(true),
+        };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.peers[id as usize] = peer;
+                id
+            }
+            None => {
+                self.peers.push(peer);
+                (self.peers.len() - 1) as u32
+            }
+        };
         self.tell_apart(id as usize);
         let (peers, hasher) = (&self.peers, &self.hasher);
         self.table.insert_unique(hash, id, |id| {

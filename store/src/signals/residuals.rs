@@ -56,6 +56,11 @@ impl Residuals {
         size_of_val(&*self.entries)
     }
 
+    /// Numbers of peers mean others from now on.
+    pub fn forget_stated(&mut self) {
+        self.entries.iter_mut().for_each(|residual| residual.stated = None);
+    }
+
     /// What is known of the residual with this number.
     #[inline]
     pub fn of(&mut self, number: Option<NonZeroU64>) -> &mut Residual {

@@ -33,8 +33,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{
-    Counter, Meter, OriginId, ResourceView, SeriesId, SeriesSink, SpanKind, SpanStatus, SpanView, SpanVisitor, Timestamp, UNKNOWN_SERVICE,
-    Value,
+    Counter, Meter, OriginId, ResourceView, SeriesId, SpanKind, SpanStatus, SpanView, SpanVisitor, Timestamp, UNKNOWN_SERVICE, Value,
 };
 
 /// Resources and scopes found by their bytes.
@@ -116,6 +115,8 @@ pub struct SpanEngine {
     /// Histograms that may still be published in the classic way too.
     pub(super) classic_left: usize,
     pub(super) swept_at: Timestamp,
+    /// When peers of which nobody spoke were last looked for.
+    pub(super) peers_swept_at: Timestamp,
     pub(super) row: Vec<(SeriesId, Value)>,
     pub(super) counters: Counters,
     pub(super) user: Arc<str>,
@@ -137,7 +138,7 @@ impl SpanEngine {
         let mut services = Services::new(settings.services);
         let service = services.find(&Identity { name: UNKNOWN_SERVICE.into(), ..Identity::default() }, &settings);
         SpanEngine {
-            origin: series.origin("watchfire/spans"),
+            origin: series.lasting_origin("watchfire/spans"),
             services,
             operations: Operations::new(),
             edges: Edges::new(settings.edges),
@@ -171,6 +172,7 @@ impl SpanEngine {
             published_at: None,
             classic_left: settings.classic_histograms,
             swept_at: Timestamp::MIN,
+            peers_swept_at: now,
             row: Vec::new(),
             counters: Counters {
                 repeated: meter.counter("watchfire_spans_repeated_total", &[]),
@@ -245,6 +247,7 @@ impl SpanEngine {
             + self.resources.bytes()
             + self.scopes.bytes()
             + self.open.bodies.capacity()
+            + self.held.recent_bytes()
     }
 }
 

@@ -56,6 +56,10 @@ impl Recent {
     pub fn has(&self, id: u128) -> bool {
         self.set.contains(&id)
     }
+
+    pub fn bytes(&self) -> usize {
+        self.set.capacity() * (size_of::<u128>() + 1) + self.order.capacity() * size_of::<u128>()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +84,8 @@ pub(crate) struct Held {
     bytes: AtomicUsize,
     /// Bytes of series, logs and tables, which share the memory.
     elsewhere: AtomicUsize,
+    /// Bytes that others keep beside the store, and that count as its own.
+    pub beside: AtomicUsize,
     /// Spans in live segments, the open one included.
     pub live: AtomicU64,
     pub rescued_spans: AtomicU64,
@@ -102,12 +108,13 @@ impl Held {
             limits: limits.clone(),
             bytes: AtomicUsize::new(0),
             elsewhere: AtomicUsize::new(0),
+            beside: AtomicUsize::new(0),
             live: AtomicU64::new(0),
             rescued_spans: AtomicU64::new(0),
             snapshot: ArcSwap::default(),
             spare: Spare::default(),
             rescued: Mutex::default(),
-            notable: Mutex::new(Recent::new(limits.notable)),
+            notable: Mutex::new(Recent::new(limits.notable_traces())),
             pinned: Mutex::new(Recent::new(limits.pinned)),
             sink: Mutex::new(None),
             evicted_ordinary: evicted("ordinary"),
@@ -153,13 +160,18 @@ impl Held {
         self.live.load(Ordering::Relaxed) + self.rescued_spans.load(Ordering::Relaxed)
     }
 
-    /// Everything else takes this many bytes now.
-    pub fn is_beside(&self, bytes: usize) {
+    /// Series, logs and tables take this many bytes now.
+    pub fn is_elsewhere(&self, bytes: usize) {
         self.elsewhere.store(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes of the ids that eviction spares.
+    pub fn recent_bytes(&self) -> usize {
+        self.notable.lock().bytes() + self.pinned.lock().bytes()
+    }
+
     fn budget(&self) -> usize {
-        self.limits.span_bytes_beside(self.elsewhere.load(Ordering::Relaxed))
+        self.limits.span_bytes_beside(self.elsewhere.load(Ordering::Relaxed) + self.beside.load(Ordering::Relaxed))
     }
 
     pub fn over_budget(&self) -> bool {

@@ -27,7 +27,7 @@ impl SpanEngine {
 
     pub(super) fn evict(&mut self) {
         let mut changed = false;
-        self.held.is_beside(self.series.bytes() + self.logs.bytes() + self.board.load().bytes);
+        self.held.is_elsewhere(self.series.bytes() + self.logs.bytes() + self.board.load().bytes);
         while self.held.over_budget()
             && let Some(oldest) = self.sealed.pop_front()
         {

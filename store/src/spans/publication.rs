@@ -78,6 +78,10 @@ impl SpanEngine {
         let before = now.saturating_sub(interval);
         let zero_at = self.published_at.filter(|at| *at < now && *at >= now.saturating_sub(2 * interval)).unwrap_or(before);
         self.operations.judge_slowness();
+        if self.series.aging.ago(now, self.settings.idle) >= self.peers_swept_at {
+            self.peers_swept_at = now;
+            self.forget_peers();
+        }
         let series = self.series.clone();
         let mut buffer = std::mem::take(&mut self.row);
         let mut row = Row::new(&*series, self.origin, now, zero_at, &mut buffer, self.classic_left);
@@ -164,6 +168,15 @@ impl SpanEngine {
                 .collect(),
             bytes: self.table_bytes() + histograms,
         }));
+    }
+
+    /// Lets go of peers that nobody spoke of for as long as edges are kept, and of what is remembered under their numbers.
+    fn forget_peers(&mut self) {
+        let held = self.edges.peers().chain(self.deliveries.peers()).chain(self.join.peers()).collect();
+        self.peers.forget_unused(&held);
+        self.residuals.forget_stated();
+        self.layers.forget();
+        self.enclosing.forget();
     }
 
     /// Some peer was found to be a service, or several.

@@ -71,7 +71,7 @@ fuzz_target!(|bytes: &[u8]| {
         custom_buckets: kind & 64 != 0,
         reserved: Vec::new(),
         origin: OriginId(0),
-        timed_origin: OriginId(1),
+        own_times: "own times".to_owned(),
     };
     let sink = Sink::default();
     let fresh = scrape(&mut SeriesCache::new(), &sink, &rules, format, page);

@@ -37,6 +37,13 @@ struct Texts {
     receivers: Vec<BTreeMap<String, Value>>,
 }
 
+/// What stands under `templates:`; `None` where the text is no such file.
+pub fn template_patterns(text: &str) -> Option<Vec<String>> {
+    let (text, _) = watchfire_model::first_yaml_document(text);
+    let file: File = serde_saphyr::from_str(text).ok()?;
+    Some(file.templates)
+}
+
 /// The table, and what of the messages' texts cannot be used. Template files are looked up in `directory`.
 pub fn load(text: &str, directory: Option<&Path>) -> Result<(Routing, Unfit), String> {
     if text.len() > FILE_BYTES {

@@ -18,6 +18,7 @@ mod written;
 pub use calendar::{QuietHours, TimeInterval, Zone};
 pub use inhibition::{InhibitRule, Inhibition, Inhibitors};
 pub use matchers::parse_matchers;
+pub use template_files::files_matching;
 pub use tree::{Explanation, GroupBy, Hop, Node, Receiver, ReceiverChannel, Routing, Timing};
 
 use crate::settings::Settings;
@@ -43,6 +44,17 @@ impl Routing {
         own::add_alertmanagers(&mut routing, settings);
         routing.check()?;
         Ok(routing)
+    }
+
+    /// Paths, with wildcards, of the template files that the settings' `alertmanager.yml` names; none where there is none or it cannot be read.
+    /// [`files_matching`] finds those that are there.
+    pub fn template_patterns(settings: &Settings) -> Vec<std::path::PathBuf> {
+        let read = |path: &std::path::PathBuf| {
+            let patterns = alertmanager_file::template_patterns(&read_text(path, BY_HAND).ok()?)?;
+            let directory = path.parent().unwrap_or(std::path::Path::new(""));
+            Some(patterns.iter().map(|pattern| directory.join(pattern)).collect())
+        };
+        settings.alertmanager_config.as_ref().and_then(read).unwrap_or_default()
     }
 
     /// From the text of an `alertmanager.yml` alone, without its template files.

@@ -19,7 +19,7 @@ pub fn load(patterns: &[String], base: &Path) -> Result<(Templates, Vec<String>)
     let mut empty = Vec::new();
     let mut count = 0;
     for pattern in patterns {
-        let found = matching(&base.join(pattern));
+        let found = files_matching(&base.join(pattern));
         if found.is_empty() {
             empty.push(format!("templates: {} matches no file", harmless_limited(pattern, 100)));
         }
@@ -37,8 +37,8 @@ pub fn load(patterns: &[String], base: &Path) -> Result<(Templates, Vec<String>)
     Ok((templates, empty))
 }
 
-/// Files that a pattern names, sorted.
-fn matching(pattern: &Path) -> Vec<PathBuf> {
+/// Files that a pattern names now, sorted. Each part of it may hold wildcards.
+pub fn files_matching(pattern: &Path) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for component in pattern.components() {
         let text = component.as_os_str().to_string_lossy();

@@ -3,6 +3,7 @@
 mod channels;
 mod clocks;
 mod crash;
+mod damaged;
 mod day;
 mod delivery;
 mod desktop;

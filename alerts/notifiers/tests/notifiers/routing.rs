@@ -10,7 +10,7 @@ use watchfire_model::{Clock, Labels, NoticeState::*, Severity, Timestamp};
 use watchfire_notifiers::Faults;
 use watchfire_notifiers::routing::Routing;
 
-fn labels(pairs: &[(&str, &str)]) -> Labels {
+pub fn labels(pairs: &[(&str, &str)]) -> Labels {
     Labels::from_pairs(pairs.iter().copied())
 }
 
@@ -295,7 +295,7 @@ async fn a_summary_that_could_not_be_delivered_is_owed_over_a_restart_with_its_k
     running.stop().await;
 }
 
-const TREE: &str = r#"
+pub const TREE: &str = r#"
 global:
   slack_api_url: https://hooks.example/x
   smtp_smarthost: 127.0.0.1:25

@@ -290,6 +290,27 @@ mod tests {
         }
 
         #[test]
+        fn damaged_bodies_of_every_format_stay_within_the_limits(
+            which in any::<proptest::sample::Index>(),
+            edits in proptest::collection::vec((any::<proptest::sample::Index>(), 0usize..12, "[\\[\\]{}\":,a-z0-9 \n=#-]{0,6}"), 1..5),
+        ) {
+            let fixtures: Vec<&Fixture> = all().into_iter().flat_map(|(_, fixtures)| fixtures).collect();
+            let fixture = fixtures[which.index(fixtures.len())];
+            let mut chars: Vec<char> = fixture.body.chars().collect();
+            for (at, length, instead) in edits {
+                let at = at.index(chars.len() + 1);
+                chars.splice(at..(at + length).min(chars.len()), instead.chars());
+            }
+            let text: String = chars.into_iter().collect();
+            let json: Option<Value> = serde_json::from_str(&text).ok();
+            let body = Body { status: fixture.status, content_type: fixture.content_type, path: fixture.path, text: &text, json: json.as_ref() };
+            if let Some((_, verdict)) = read(&body, None) {
+                prop_assert!(verdict.dependencies.len() <= MAX_DEPENDENCIES);
+                prop_assert!(verdict.dependencies.iter().all(|d| d.name.chars().count() <= MAX_TEXT && d.detail.chars().count() <= MAX_TEXT));
+            }
+        }
+
+        #[test]
         fn any_json_stays_within_the_limits(json in any_json()) {
             let text = json.to_string();
             let body = Body { status: 200, content_type: "application/json", path: "/", text: &text, json: Some(&json) };

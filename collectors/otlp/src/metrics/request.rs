@@ -15,8 +15,6 @@ use watchfire_model::{
 
 /// `target_info` is written at this spacing, half of the query engine's look-back.
 const TARGET_INFO_EVERY: Duration = Duration::from_secs(150);
-/// An exemplar's labels may be this many characters together (OpenMetrics).
-const EXEMPLAR_CHARACTERS: usize = 128;
 /// Bit 0 of a point's flags: there is no value.
 pub(super) const NO_RECORDED_VALUE: u32 = 1;
 
@@ -214,7 +212,7 @@ impl<'a> Writing<'a> {
         let labels = plain_labels(&exemplar.filtered_attributes, self.limits);
         let characters: usize = labels.iter().map(|l| l.name.chars().count() + l.value.chars().count()).sum();
         let ids = if trace_id.is_some() { "trace_id".len() + 32 } else { 0 } + if span_id.is_some() { "span_id".len() + 16 } else { 0 };
-        let labels = if characters + ids <= EXEMPLAR_CHARACTERS { labels } else { Default::default() };
+        let labels = if characters + ids <= Exemplar::CHARACTERS { labels } else { Default::default() };
         self.sink.exemplar(series, Exemplar { at: time(exemplar.time_unix_nano), value, trace_id, span_id, labels });
     }
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use parse::{Problem, Series};
 use std::sync::Arc;
-use watchfire_model::{Appended, Clock, Labels, Meter, MetricKind, SeriesId, SeriesSink, Timestamp, Value, harmless_limited};
+use watchfire_model::{Appended, Clock, Labels, Meter, MetricKind, OriginId, SeriesId, SeriesSink, Timestamp, Value, harmless_limited};
 
 const QUOTED: usize = 100;
 /// The longest error text.
@@ -189,13 +189,14 @@ impl Door<'_> {
     }
 
     fn append(&self, series: Vec<Series>, rejected: Vec<(&'static str, u64)>) -> Written {
-        let (origin, now) = (self.sink.origin("remote_write"), self.now);
+        let (remote, now) = (self.sink.origin(REMOTE_WRITE), self.now);
+        let mut target = Target::new(self.sink);
         let mut written = Written { rejected, ..Written::default() };
         let mut floats: Vec<(Timestamp, SeriesId, Value)> = Vec::new();
         let mut histograms: Vec<(Timestamp, SeriesId, Value)> = Vec::new();
         for series in series {
             let kind = series.kind.unwrap_or_else(|| kind_by_name(&series.labels));
-            let Some(id) = self.sink.series(origin, &series.labels, kind) else {
+            let Some(id) = self.sink.series(target.origin(&series.labels), &series.labels, kind) else {
                 written.reject("series limit", (series.samples.len() + series.histograms.len()) as u64);
                 continue;
             };
@@ -212,7 +213,7 @@ impl Door<'_> {
             for same_time in samples.chunk_by(|a, b| a.0 == b.0) {
                 row.clear();
                 row.extend(same_time.iter().map(|(_, series, value)| (*series, value.clone())));
-                let stored = written.account(row.len(), &self.sink.append(origin, same_time[0].0, now, &row));
+                let stored = written.account(row.len(), &self.sink.append(remote, same_time[0].0, now, &row));
                 *(if is_histogram { &mut written.histograms } else { &mut written.samples }) += stored;
             }
         }
@@ -243,6 +244,36 @@ impl Door<'_> {
             }
         }
         response
+    }
+}
+
+/// The origin of what comes from a sender that does not say which of its targets it is of.
+const REMOTE_WRITE: &str = "remote_write";
+
+/// The target that a series is of, as its labels name it. All series of one scrape have one time, and those of other targets have others: under one
+/// origin each would be a gap in all of the others.
+struct Target<'a> {
+    sink: &'a dyn SeriesSink,
+    /// The last one: series of one target mostly follow each other.
+    job: String,
+    instance: String,
+    origin: OriginId,
+}
+
+impl<'a> Target<'a> {
+    fn new(sink: &'a dyn SeriesSink) -> Self {
+        Target { sink, job: String::new(), instance: String::new(), origin: sink.origin(REMOTE_WRITE) }
+    }
+
+    fn origin(&mut self, labels: &Labels) -> OriginId {
+        let (job, instance) = (labels.value("job"), labels.value("instance"));
+        if (job, instance) != (&*self.job, &*self.instance) {
+            let named = !job.is_empty() || !instance.is_empty();
+            let name = if named { &*format!("{REMOTE_WRITE} {job} {instance}") } else { REMOTE_WRITE };
+            self.origin = self.sink.origin(name);
+            (self.job, self.instance) = (job.to_owned(), instance.to_owned());
+        }
+        self.origin
     }
 }
 

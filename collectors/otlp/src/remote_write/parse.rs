@@ -104,7 +104,7 @@ pub(super) fn labels(pairs: &[(&[u8], &[u8])], limits: &Limits) -> Result<Labels
     if builder.get(METRIC_NAME).is_none() { Err("no metric name") } else { Ok(builder.build()) }
 }
 
-/// An exemplar from its labels; the ids move to where they belong.
+/// An exemplar from its labels; the ids move to where they belong. More text than an exemplar may have is left out.
 pub(super) fn exemplar(at: Timestamp, value: f64, pairs: &[(&[u8], &[u8])]) -> Exemplar {
     let mut exemplar = Exemplar { at, value, trace_id: None, span_id: None, labels: Labels::empty() };
     let mut builder = LabelsBuilder::new();
@@ -118,7 +118,10 @@ pub(super) fn exemplar(at: Timestamp, value: f64, pairs: &[(&[u8], &[u8])]) -> E
             }
         }
     }
-    exemplar.labels = builder.build();
+    let characters = |text: &[u8]| std::str::from_utf8(text).map_or(0, |text| text.chars().count());
+    if pairs.iter().map(|(name, value)| characters(name) + characters(value)).sum::<usize>() <= Exemplar::CHARACTERS {
+        exemplar.labels = builder.build();
+    }
     exemplar
 }
 

@@ -1,13 +1,13 @@
 //! OTLP/JSON against the serde form of opentelemetry-proto: what it writes must come out as prost would have encoded it.
 
-use crate::generate::traces;
+use crate::generate::{traces, tries};
 use opentelemetry_proto::tonic::trace::v1::TracesData;
 use proptest::prelude::*;
 use prost::Message;
 use watchfire_otlp::{Limits, Refusal, Signal, json_to_protobuf};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(tries())]
 
     #[test]
     fn json_becomes_the_message_it_was_written_from(data in traces()) {

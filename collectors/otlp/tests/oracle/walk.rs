@@ -1,6 +1,6 @@
 //! The walk against prost: on every request that prost accepts, a visitor sees exactly what prost decodes.
 
-use crate::generate::{MESSAGES, disordered, traces};
+use crate::generate::{MESSAGES, disordered, traces, tries};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
@@ -195,7 +195,7 @@ fn check_number(span: &SpanView<'_>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(tries())]
 
     #[test]
     fn a_visitor_is_told_what_prost_decodes(data in traces()) {

@@ -1,7 +1,9 @@
 //! Series against a model that is too simple to be wrong.
 
+mod churn;
+
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
@@ -108,7 +110,7 @@ proptest! {
     ) {
         let (store, _) = store(StoreLimits::default());
         let origin = store.origin("o");
-        let mut known = std::collections::BTreeSet::new();
+        let mut known = BTreeSet::new();
         for (i, (name, a, b)) in series.iter().enumerate() {
             let labels = labels(&format!("m{name}"), &[("a", &if *a == 3 { String::new() } else { a.to_string() }), ("b", &b.to_string())]);
             let id = store.series(origin, &labels, MetricKind::Gauge).expect("below the limit");
@@ -237,50 +239,22 @@ fn label_text_is_bounded_by_bytes_and_not_only_by_number() {
 }
 
 #[test]
-fn a_series_that_is_silent_for_longer_than_the_retention_is_dropped_and_may_come_back() {
-    let limits = StoreLimits { retention: Duration::from_secs(60), ..StoreLimits::default() };
-    let (store, _) = store(limits);
-    let origin = store.origin("o");
-    let id = |i: u32| store.series(origin, &labels("m", &[("i", &i.to_string())]), MetricKind::Gauge).expect("below the limit");
-    let (silent, lively) = (id(0), id(1));
-    store.append(origin, Timestamp(START), Timestamp(START), &[(silent, Value::Float(1.0)), (lively, Value::Float(1.0))]);
-    let generation = store.generation();
-    let mut now = Timestamp(START);
-    for i in 1..40 {
-        now = Timestamp(START + i * 5000);
-        store.append(origin, now, now, &[(lively, Value::Float(1.0))]);
-        store.maintain(now);
+fn descriptions_are_counted_and_none_is_longer_than_a_name() {
+    let (store, _) = store(StoreLimits { families: 100, ..StoreLimits::default() });
+    let before = store.usage().series_bytes;
+    let described = |help: String| Metadata { kind: MetricKind::Gauge, help, unit: String::new() };
+    for family in 0..200 {
+        store.describe(&format!("family_{family}"), described("ä".repeat(1 << 20)));
     }
-    assert_eq!(read(&store, &Selector::metric("m"), all()).len(), 1);
-    assert_eq!(store.usage().series, 1);
-    assert_ne!(store.generation(), generation);
-    assert_eq!(store.append(origin, Timestamp(now.0 + 1), now, &[(silent, Value::Float(2.0))]).stored, 1, "a writer may still hold the id");
-    assert_eq!(read(&store, &Selector::metric("m"), all()).len(), 2);
-}
-
-#[test]
-fn who_holds_the_id_of_a_series_that_another_has_begun_anew_writes_that_one() {
-    let (store, _) = store(StoreLimits { retention: Duration::from_secs(60), ..StoreLimits::default() });
-    let (first, second) = (store.origin("first"), store.origin("second"));
-    let series = |origin, name: &str| store.series(origin, &labels(name, &[]), MetricKind::Gauge).expect("below the limit");
-    let held = series(first, "m");
-    store.append(first, Timestamp(START), Timestamp(START), &[(held, Value::Float(1.0))]);
-    let lively = series(first, "lively");
-    let mut now = Timestamp(START);
-    for i in 1..40 {
-        now = Timestamp(START + i * 5000);
-        store.append(first, now, now, &[(lively, Value::Float(1.0))]);
-        store.maintain(now);
-    }
-    let anew = series(second, "m");
-    assert_ne!(anew, held, "the first was dropped for its silence");
-    store.append(second, now, now, &[(anew, Value::Float(2.0))]);
-    for second in 1..=2 {
-        let at = Timestamp(now.0 + second * 1000);
-        assert_eq!(store.append(first, at, at, &[(held, Value::Float(3.0))]).stored, 1);
-    }
-    let samples: Vec<usize> = read(&store, &Selector::metric("m"), all()).values().map(Vec::len).collect();
-    assert_eq!(samples, [3], "one series with the samples of both");
+    store.describe(&"n".repeat(2000), described(String::new()));
+    let known = store.metadata();
+    assert_eq!(known.iter().filter(|(family, _)| family.starts_with("family_")).count() + 15, 100, "with those of derived series");
+    assert!(known.iter().all(|(family, about)| family.len() <= 1024 && about.help.len() <= 1024));
+    let grown = store.usage().series_bytes - before;
+    assert!((85 * 1024..85 * 1400).contains(&grown), "{grown}");
+    // Described again, it takes no more.
+    store.describe("family_1", described("x".repeat(1024)));
+    assert_eq!(store.usage().series_bytes - before, grown);
 }
 
 #[test]
