@@ -100,16 +100,28 @@ impl Filter {
         accepts(&self.root, row)
     }
 
-    /// The value of the first `field=value` at the top, for views that can ask for just that.
-    pub(crate) fn equal(&self, field: &str) -> Option<&str> {
-        fn find<'a>(node: &'a Node, wanted: &str) -> Option<&'a str> {
+    /// The conditions that must all hold: those at the top, left to right.
+    fn top(&self) -> Vec<&Node> {
+        fn collect<'a>(node: &'a Node, out: &mut Vec<&'a Node>) {
             match node {
-                Node::Test { field, comparison: Comparison::Equal, text, .. } if field == wanted => Some(text),
-                Node::And(a, b) => find(a, wanted).or_else(|| find(b, wanted)),
-                _ => None,
+                Node::And(a, b) => {
+                    collect(a, out);
+                    collect(b, out);
+                }
+                other => out.push(other),
             }
         }
-        find(&self.root, field)
+        let mut out = Vec::new();
+        collect(&self.root, &mut out);
+        out
+    }
+
+    /// The value of the first `field=value` at the top, for views that can ask for just that.
+    pub(crate) fn equal(&self, wanted: &str) -> Option<&str> {
+        self.top().into_iter().find_map(|node| match node {
+            Node::Test { field, comparison: Comparison::Equal, text, .. } if field == wanted => Some(text.as_str()),
+            _ => None,
+        })
     }
 
     /// What is left to be asked of rows when the source has answered `field=value` and [`attributes`](Self::attributes) at the top already.
@@ -126,78 +138,43 @@ impl Filter {
         Filter { text: self.text.clone(), root: rest(&self.root, fields) }
     }
 
-    /// All `name.with.dots=value` that must hold at the top: attributes.
+    /// All `name.with.dots=value` at the top: attributes.
     pub(crate) fn attributes(&self) -> Vec<(String, String)> {
-        fn collect(node: &Node, out: &mut Vec<(String, String)>) {
-            match node {
-                Node::Test { field, comparison: Comparison::Equal, text, .. } if field.contains('.') => {
-                    out.push((field.clone(), text.clone()))
-                }
-                Node::And(a, b) => {
-                    collect(a, out);
-                    collect(b, out);
-                }
-                _ => {}
-            }
-        }
-        let mut out = Vec::new();
-        collect(&self.root, &mut out);
-        out
+        let attribute = |node: &Node| match node {
+            Node::Test { field, comparison: Comparison::Equal, text, .. } if field.contains('.') => Some((field.clone(), text.clone())),
+            _ => None,
+        };
+        self.top().into_iter().filter_map(attribute).collect()
     }
 
     /// A lower bound on a numeric field that must hold at the top.
-    pub(crate) fn at_least(&self, field: &str) -> Option<f64> {
-        fn find(node: &Node, wanted: &str) -> Option<f64> {
-            match node {
-                Node::Test { field, comparison: Comparison::Greater | Comparison::GreaterOrEqual, number, .. } if field == wanted => {
-                    *number
-                }
-                Node::And(a, b) => find(a, wanted).or_else(|| find(b, wanted)),
-                _ => None,
-            }
-        }
-        find(&self.root, field)
+    pub(crate) fn at_least(&self, wanted: &str) -> Option<f64> {
+        self.top().into_iter().find_map(|node| match node {
+            Node::Test { field, comparison: Comparison::Greater | Comparison::GreaterOrEqual, number, .. } if field == wanted => *number,
+            _ => None,
+        })
     }
 
     /// The bare words that must hold at the top, in lower case.
     pub(crate) fn words(&self) -> Vec<&str> {
-        fn collect<'a>(node: &'a Node, out: &mut Vec<&'a str>) {
-            match node {
-                Node::Word(word) => out.push(word),
-                Node::And(a, b) => {
-                    collect(a, out);
-                    collect(b, out);
-                }
-                _ => {}
-            }
-        }
-        let mut out = Vec::new();
-        collect(&self.root, &mut out);
-        out
+        let words = self.top().into_iter().filter_map(|node| match node {
+            Node::Word(word) => Some(word.as_str()),
+            _ => None,
+        });
+        words.collect()
     }
 
     /// The pattern of the first `field~pattern` at the top.
-    pub(crate) fn pattern(&self, field: &str) -> Option<&str> {
-        fn find<'a>(node: &'a Node, wanted: &str) -> Option<&'a str> {
-            match node {
-                Node::Test { field, comparison: Comparison::Matches, text, .. } if field == wanted => Some(text),
-                Node::And(a, b) => find(a, wanted).or_else(|| find(b, wanted)),
-                _ => None,
-            }
-        }
-        find(&self.root, field)
+    pub(crate) fn pattern(&self, wanted: &str) -> Option<&str> {
+        self.top().into_iter().find_map(|node| match node {
+            Node::Test { field, comparison: Comparison::Matches, text, .. } if field == wanted => Some(text.as_str()),
+            _ => None,
+        })
     }
 
     /// Whether the bare word must hold at the top.
     pub(crate) fn has_word(&self, word: &str) -> bool {
-        fn find(node: &Node, wanted: &str) -> bool {
-            match node {
-                Node::Word(word) => word == wanted,
-                Node::And(a, b) => find(a, wanted) || find(b, wanted),
-                _ => false,
-            }
-        }
-        find(&self.root, word)
+        self.words().contains(&word)
     }
 }
 
