@@ -135,13 +135,10 @@ mod tests {
             check: "tcp".into(),
             url: "tcp://db:5432".into(),
             state: HealthState::Unhealthy,
-            success: false,
-            latency: None,
             detail: "refused".into(),
-            dependencies: Vec::new(),
             at: start,
             since: start,
-            certificate_expires: None,
+            ..CheckReport::default()
         });
         let declared = Declared {
             nodes: vec![("Orders database".into(), NodeKind::Database)],
@@ -188,8 +185,6 @@ mod tests {
                 url: format!("http://{service}/health"),
                 state: HealthState::Degraded,
                 success: true,
-                latency: None,
-                detail: String::new(),
                 dependencies: vec![DependencyReport {
                     name: name.into(),
                     state: HealthState::Unhealthy,
@@ -198,7 +193,7 @@ mod tests {
                 }],
                 at: start,
                 since: start,
-                certificate_expires: None,
+                ..CheckReport::default()
             });
         }
         let topology = JoinedTopology::new(store, Arc::default());

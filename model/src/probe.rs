@@ -39,7 +39,7 @@ impl HealthState {
 }
 
 /// A dependency as a health body names it; nested names are joined with `/`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DependencyReport {
     pub name: String,
     pub state: HealthState,
@@ -48,7 +48,7 @@ pub struct DependencyReport {
 }
 
 /// One check of one service at one time, after failure counting.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CheckReport {
     pub service: String,
     /// Short name of the check: `health`, `health/ready`, `tcp`, `grpc` ...
@@ -177,19 +177,7 @@ mod tests {
             ("tcp://:5432", "", false),
             ("nonsense", "nonsense", false),
         ] {
-            let check = CheckReport {
-                service: String::new(),
-                check: String::new(),
-                url: url.into(),
-                state: HealthState::Unknown,
-                success: false,
-                latency: None,
-                detail: String::new(),
-                dependencies: Vec::new(),
-                at: Timestamp(0),
-                since: Timestamp(0),
-                certificate_expires: None,
-            };
+            let check = CheckReport { url: url.into(), ..CheckReport::default() };
             assert_eq!(check.is_of(address), same, "{url} {address}");
         }
     }
@@ -201,13 +189,7 @@ mod tests {
             check: check.into(),
             url: url.into(),
             state: HealthState::Unhealthy,
-            success: false,
-            latency: None,
-            detail: String::new(),
-            dependencies: Vec::new(),
-            at: Timestamp(0),
-            since: Timestamp(0),
-            certificate_expires: None,
+            ..CheckReport::default()
         };
         let checks = [
             check("mysql://mysqld-exporter:3306", "mysql_up"),

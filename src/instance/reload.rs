@@ -222,7 +222,7 @@ impl Watched {
     fn stamps_as_read(&self, read_at: Timestamp) -> Vec<(PathBuf, Option<Stamp>)> {
         let mut stamps = self.stamps();
         for (_, stamp) in &mut stamps {
-            *stamp = stamp.take_if(|stamp| stamp.changed_at() < read_at.millis());
+            *stamp = stamp.filter(|stamp| stamp.changed_at() < read_at.millis());
         }
         stamps
     }

@@ -47,12 +47,9 @@ mod tests {
             url: url.into(),
             state: HealthState::Healthy,
             success: true,
-            latency: None,
-            detail: String::new(),
-            dependencies: Vec::new(),
             at,
             since: at,
-            certificate_expires: None,
+            ..CheckReport::default()
         };
         let checks = [
             check("10.0.0.5:8003", "http://10.0.0.5:8003/health"),

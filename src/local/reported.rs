@@ -135,10 +135,10 @@ pub fn look(lens: &Lens<'_>, context: &Context<'_>) -> Result<BTreeMap<String, R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use watchfire_model::DependencyReport;
     use watchfire_model::reading::NodeKind;
-    use watchfire_model::{DependencyReport, Timestamp};
 
-    pub(super) fn check(service: &str, said: &[(&str, HealthState, &str)]) -> CheckReport {
+    fn check(service: &str, said: &[(&str, HealthState, &str)]) -> CheckReport {
         let dependency = |(name, state, detail): &(&str, HealthState, &str)| DependencyReport {
             name: (*name).into(),
             state: *state,
@@ -151,12 +151,8 @@ mod tests {
             url: format!("http://{service}/health"),
             state: HealthState::Degraded,
             success: true,
-            latency: None,
-            detail: String::new(),
             dependencies: said.iter().map(dependency).collect(),
-            at: Timestamp(0),
-            since: Timestamp(0),
-            certificate_expires: None,
+            ..CheckReport::default()
         }
     }
 

@@ -43,12 +43,9 @@ fn a_message_is_handed_over_and_what_a_probe_asks_is_the_database_at_that_addres
         url: url.into(),
         state: HealthState::Healthy,
         success: true,
-        latency: None,
-        detail: String::new(),
-        dependencies: Vec::new(),
         at: Timestamp(START),
         since: Timestamp(START),
-        certificate_expires: None,
+        ..CheckReport::default()
     };
     bench.store.probe(check("local:6379", "tcp://[::1]:6379"));
     bench.store.probe(check("other:6379", "tcp://other:6379"));
@@ -137,13 +134,10 @@ fn what_a_probe_asks_is_the_service_that_answers_there() {
         check: "health".into(),
         url: url.into(),
         state: HealthState::Unhealthy,
-        success: false,
-        latency: None,
         detail: "refused".into(),
-        dependencies: Vec::new(),
         at: Timestamp(START),
         since: Timestamp(START),
-        certificate_expires: None,
+        ..CheckReport::default()
     };
     let get = |id: u64, host: &str, port: i64| {
         let named = span(id.into(), id, 0, "GET", CLIENT).with(text("http.request.method", "GET"));

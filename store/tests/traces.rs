@@ -350,7 +350,7 @@ fn check(state: HealthState, dependency: Option<HealthState>, at: i64) -> CheckR
         dependencies: dependencies.collect(),
         at: Timestamp(START + at),
         since: Timestamp(START),
-        certificate_expires: None,
+        ..CheckReport::default()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::look::Role;
 use crate::readings::Kind;
 use crate::view::Cx;
 use columns::fit;
-pub(crate) use columns::{Column, moved, window};
+pub(crate) use columns::{Column, chosen, moved, window};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::marker::PhantomData;
@@ -220,12 +220,7 @@ impl<R: Rows> Table<R> {
     /// Sorts by the column of a letter; the same letter again turns the order round, a third time ends it.
     pub(crate) fn letter(&mut self, letter: char) -> bool {
         let Some(column) = R::COLUMNS.iter().position(|c| c.sort == Some(letter)) else { return false };
-        let first = R::COLUMNS[column].right;
-        self.sort = match self.sort {
-            Some((c, d)) if c == column && d == first => Some((column, !first)),
-            Some((c, _)) if c == column => None,
-            _ => Some((column, first)),
-        };
+        self.sort = chosen(self.sort, column, R::COLUMNS[column].right);
         true
     }
 

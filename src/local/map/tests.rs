@@ -26,12 +26,10 @@ fn a_database_is_as_well_as_the_probe_at_its_address() {
         url: "tcp://db:5432".into(),
         state,
         success: state == HealthState::Healthy,
-        latency: None,
         detail: "cannot connect".into(),
-        dependencies: Vec::new(),
         at,
         since: at,
-        certificate_expires: None,
+        ..CheckReport::default()
     };
     let row = |name: &str| ServiceRow { name: name.into(), ..ServiceRow::default() };
     let services = [row("db:5432"), ServiceRow { last_seen: Some(at), ..row("shop") }];
@@ -69,12 +67,10 @@ fn a_node_is_as_well_as_the_health_checks_of_its_callers_say() {
         url: "http://shop/health".into(),
         state: HealthState::Degraded,
         success: true,
-        latency: None,
-        detail: String::new(),
         dependencies: vec![said("npgsql", HealthState::Unhealthy), said("mail-service", HealthState::Unhealthy)],
         at,
         since: at,
-        certificate_expires: None,
+        ..CheckReport::default()
     };
     let (engine, cache) = (Engine::default(), QueryCache::default());
     let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
@@ -141,12 +137,10 @@ fn what_is_only_connected_to_is_no_service() {
         url: url.into(),
         state,
         success: state == HealthState::Healthy,
-        latency: None,
         detail: "refused".into(),
-        dependencies: Vec::new(),
         at,
         since: at,
-        certificate_expires: None,
+        ..CheckReport::default()
     };
     let checks = [
         check("legacy:9000", "tcp://legacy:9000", HealthState::Unhealthy),

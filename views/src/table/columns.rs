@@ -56,6 +56,14 @@ pub(crate) fn window(selected: usize, offset: usize, height: usize, rows: usize)
     }
 }
 
+/// The order after a column was chosen, which begins `descending` or not: chosen again it turns round, a third time it ends.
+pub(crate) fn chosen<C: PartialEq>(order: Option<(C, bool)>, column: C, descending: bool) -> Option<(C, bool)> {
+    match order {
+        Some((known, direction)) if known == column => (direction == descending).then_some((column, !descending)),
+        _ => Some((column, descending)),
+    }
+}
+
 /// Where a key of lists leads from a row, no further than the last one; `None` for every other key. All lists move by it, so that half a page is half a
 /// page everywhere.
 pub(crate) fn moved(action: Action, from: usize, page: usize, last: usize) -> Option<usize> {

@@ -32,9 +32,9 @@ impl Routing {
             let intervals = self.intervals.iter().map(|(name, times)| json!({"name": name, "time_intervals": times}));
             file.insert("time_intervals".to_owned(), intervals.collect());
         }
-        let mut text = String::new();
-        block(&Value::Object(file), 0, &mut text);
-        text
+        // Readers differ in which bare words they take for something else. Plain data always has a text.
+        let quoted = serde_saphyr::ser_options! { quote_all: true };
+        serde_saphyr::to_string_with_options(&file, quoted).unwrap_or_default()
     }
 
     fn route_of(&self, node: &Node) -> Value {
@@ -101,54 +101,4 @@ fn severities(wanted: &[Severity]) -> Option<String> {
     let words: Vec<&str> = named.flat_map(|s| s.labels()).copied().collect();
     let sign = if by_default { "!~" } else { "=~" };
     Some(format!("severity{sign}\"(?i:{})\"", words.join("|")))
-}
-
-/// YAML in blocks; every text is quoted as JSON does it, which YAML reads the same.
-fn block(value: &Value, indent: usize, out: &mut String) {
-    let pad = "  ".repeat(indent);
-    match value {
-        Value::Object(map) => {
-            for (position, (key, value)) in map.iter().enumerate() {
-                // The first key of a list's element stands behind its dash.
-                if position > 0 || !out.ends_with("- ") {
-                    out.push_str(&pad);
-                }
-                out.push_str(key);
-                out.push(':');
-                nested(value, indent, out);
-            }
-        }
-        Value::Array(items) => {
-            for item in items {
-                out.push_str(&pad);
-                out.push_str("- ");
-                match item {
-                    Value::Object(map) if !map.is_empty() => block(item, indent + 1, out),
-                    _ => {
-                        out.push_str(&item.to_string());
-                        out.push('\n');
-                    }
-                }
-            }
-        }
-        _ => out.push_str(&value.to_string()),
-    }
-}
-
-fn nested(value: &Value, indent: usize, out: &mut String) {
-    match value {
-        Value::Object(map) if !map.is_empty() => {
-            out.push('\n');
-            block(value, indent + 1, out);
-        }
-        Value::Array(items) if !items.is_empty() => {
-            out.push('\n');
-            block(value, indent, out);
-        }
-        _ => {
-            out.push(' ');
-            out.push_str(&value.to_string());
-            out.push('\n');
-        }
-    }
 }

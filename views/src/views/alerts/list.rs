@@ -6,7 +6,7 @@ use crate::action::Action;
 use crate::canvas::{Canvas, display_width};
 use crate::look::{Role, severity_glyph, severity_state};
 use crate::number;
-use crate::table::window;
+use crate::table::{chosen, window};
 use crate::view::Cx;
 use std::collections::HashMap;
 use watchfire_model::reading::{Alert, AlertState, Alerts as Reading};
@@ -45,20 +45,15 @@ impl Column {
         [(Column::Cause, "CAUSE", 'C'), (Column::Since, "SINCE", 'I'), (Column::Notified, "NOTIFIED", 'N'), (Column::State, "STATE", 'T')];
 }
 
-/// The same letter again turns the order round, a third time ends it.
-pub(super) fn by_letter(order: Order, letter: char) -> Option<Order> {
-    let (column, ..) = Column::ALL.into_iter().find(|(_, _, l)| *l == letter)?;
-    Some(turned(order, column))
+/// The newest first: that is what one has not seen yet.
+fn begins_descending(column: Column) -> bool {
+    column == Column::Since
 }
 
-fn turned(order: Order, column: Column) -> Order {
-    // The newest first: that is what one has not seen yet.
-    let first = column == Column::Since;
-    match order {
-        Some((c, d)) if c == column && d == first => Some((column, !first)),
-        Some((c, _)) if c == column => None,
-        _ => Some((column, first)),
-    }
+/// The order after the letter of a column.
+pub(super) fn by_letter(order: Order, letter: char) -> Option<Order> {
+    let (column, ..) = Column::ALL.into_iter().find(|(_, _, l)| *l == letter)?;
+    Some(chosen(order, column, begins_descending(column)))
 }
 
 /// The keys that walk through the columns and turn the order round.
@@ -66,7 +61,7 @@ pub(super) fn by_action(order: Order, action: Action) -> Option<Order> {
     match action {
         Action::SortNext => {
             let next = order.map_or(0, |(column, _)| Column::ALL.iter().position(|(c, ..)| *c == column).map_or(0, |i| i + 1));
-            Some(Column::ALL.get(next).and_then(|(column, ..)| turned(None, *column)))
+            Some(Column::ALL.get(next).map(|(column, ..)| (*column, begins_descending(*column))))
         }
         Action::SortReverse => Some(order.map(|(column, descending)| (column, !descending))),
         _ => None,

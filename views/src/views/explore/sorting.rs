@@ -4,6 +4,7 @@ use super::series::{newest, title};
 use crate::action::Action;
 use crate::canvas::{Canvas, display_width};
 use crate::look::Role;
+use crate::table::chosen;
 use watchfire_model::reading::QuerySeries;
 
 /// Title and letter of the columns, from the left.
@@ -17,15 +18,10 @@ fn begins_descending(column: usize) -> bool {
     column > 0
 }
 
-/// The same letter again turns the order round, a third time ends it.
+/// The order after the letter of a column.
 pub(super) fn by_letter(order: Order, letter: char) -> Option<Order> {
     let column = COLUMNS.iter().position(|(_, l)| *l == letter)?;
-    let first = begins_descending(column);
-    Some(match order {
-        Some((c, d)) if c == column && d == first => Some((column, !first)),
-        Some((c, _)) if c == column => None,
-        _ => Some((column, first)),
-    })
+    Some(chosen(order, column, begins_descending(column)))
 }
 
 /// The keys that walk through the columns and turn the order round.
@@ -72,13 +68,8 @@ pub(super) fn headings(order: Order, canvas: &mut Canvas<'_>) {
     let (heading, key, width) = (canvas.style(Role::Heading), canvas.style(Role::Key), canvas.width());
     for (i, (name, letter)) in COLUMNS.iter().enumerate() {
         let arrow = match order {
-            Some((column, descending)) if column == i => {
-                if descending {
-                    "▾"
-                } else {
-                    "▴"
-                }
-            }
+            Some((column, true)) if column == i => "▾",
+            Some((column, false)) if column == i => "▴",
             _ => "",
         };
         let title = format!("{name}{arrow}");

@@ -49,11 +49,17 @@ impl Logs {
 fn literal(pattern: &str) -> Option<String> {
     let flags =
         pattern.strip_prefix("(?").and_then(|rest| rest.split_once(')')).filter(|(flags, _)| flags.chars().all(char::is_alphabetic));
+    // Where blanks mean nothing, what is read here is not what is meant.
+    if flags.is_some_and(|(flags, _)| flags.contains('x')) {
+        return None;
+    }
     let mut rest = flags.map_or(pattern, |(_, rest)| rest).chars();
     let (mut pieces, mut piece) = (Vec::new(), String::new());
     while let Some(c) = rest.next() {
         match c {
             '\\' => match rest.next()? {
+                // A character by its number, or a class by its name.
+                'x' | 'u' | 'U' | 'p' | 'P' => return None,
                 // A class or a place, such as `\s` and `\b`.
                 class if class.is_alphanumeric() => pieces.push(std::mem::take(&mut piece)),
                 sign => piece.push(sign),
@@ -87,6 +93,10 @@ mod tests {
             ("(timeout)?", None),
             ("[abc]timeout", None),
             ("a.b", None),
+            (r"\x41bort", None),
+            (r"\pLetter", None),
+            ("(?ix)time out", None),
+            ("(?i)Timeout", Some("Timeout")),
             ("", None),
         ] {
             assert_eq!(literal(pattern).as_deref(), part, "{pattern}");
