@@ -38,6 +38,11 @@ pub fn code(error: &anyhow::Error) -> u8 {
 
 /// Prints an error with its chain of causes, harmless whatever is quoted in it.
 pub fn complain(error: &anyhow::Error) {
+    say("watchfire", &words(error));
+}
+
+/// An error with its chain of causes.
+pub fn words(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for (depth, cause) in error.chain().enumerate() {
         let line = cause.to_string();
@@ -49,7 +54,7 @@ pub fn complain(error: &anyhow::Error) {
             text.push_str(&line);
         }
     }
-    say("watchfire", &text);
+    text
 }
 
 /// Prints what to do, after an error that somebody else put into words.

@@ -38,14 +38,20 @@ pub enum Root {
     /// The candidate at this index.
     Alert(usize),
     /// A service or node that checks find unhealthy, its own or those of services that need it.
-    Probe {
-        service: String,
-        reason: String,
-        /// An alert of its own may still come.
-        awaited: bool,
-    },
+    Probe { service: String, reason: String, expected: Expected },
     /// A service that calls fail to reach, without an alert of its own (yet).
     Edge { service: String, error_ratio: f64 },
+}
+
+/// Whether an alert about what checks find unhealthy may still come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// It reports telemetry, or has an alert that is not firing yet.
+    Alert,
+    /// Nothing but checks and scrapes know of it: a rule on them sees it as soon as it is evaluated, or there is none.
+    Soon,
+    /// Others say so, which no rule can alert on.
+    Nothing,
 }
 
 /// Why one alert is a consequence.
@@ -225,8 +231,12 @@ fn probe(
         .filter(|(_, found)| fits(&found.name))
         .max_by_key(|(hops, found)| (*hops, &found.name))
         .map(|(hops, found)| {
-            let awaited = found.checked || can_alert(&found.name);
-            Explanation { root: Root::Probe { service: found.name.clone(), reason: found.reason.clone(), awaited }, hops }
+            let expected = match (can_alert(&found.name), found.checked) {
+                (true, _) => Expected::Alert,
+                (false, true) => Expected::Soon,
+                (false, false) => Expected::Nothing,
+            };
+            Explanation { root: Root::Probe { service: found.name.clone(), reason: found.reason.clone(), expected }, hops }
         })
 }
 

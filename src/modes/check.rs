@@ -31,6 +31,8 @@ struct Seen {
     targets: Vec<Target>,
     /// Rules that have been evaluated.
     rules: usize,
+    /// Why nothing could be looked at.
+    failed: Option<String>,
 }
 
 impl Seen {
@@ -41,6 +43,16 @@ impl Seen {
 
     /// Why nothing can be said.
     fn unknown(&self) -> String {
+        if let Some(failed) = &self.failed {
+            return failed.clone();
+        }
+        if let Some((group, rule, error)) = self.broken_rules.first() {
+            let others = match self.broken_rules.len() {
+                1 => String::new(),
+                n => format!(", and {} more", n - 1),
+            };
+            return format!("rule {rule} of {group} cannot be evaluated: {error}{others}");
+        }
         let silent: Vec<&Target> = self.targets.iter().filter(|t| t.up != Some(true)).collect();
         match silent.first() {
             _ if self.targets.is_empty() => NOTHING.to_owned(),
@@ -53,18 +65,26 @@ impl Seen {
 /// # Errors
 /// When the verdict cannot be written down.
 pub fn check(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
-    // What cannot be started or reached was not found to be unhealthy.
-    judge(args, runtime).or_else(|error| {
-        exit::complain(&error);
-        Ok(Verdict::Unknown.into())
-    })
-}
-
-fn judge(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<ExitCode> {
     let Some(watch) = args.for_duration.as_deref().map_or(Some(Duration::ZERO), |text| parse_duration(text).ok()) else {
         eprintln!("watchfire: --for: write 2m, 30s or 1h30m");
         return Ok(ExitCode::from(exit::USAGE));
     };
+    // What cannot be started or reached was not found to be unhealthy. Who collects reports learns of it there as well.
+    let seen = look(args, watch, runtime).unwrap_or_else(|error| {
+        exit::complain(&error);
+        Seen { failed: Some(exit::words(&error)), ..Seen::default() }
+    });
+    let verdict = verdict(&seen);
+    exit::print(&match args.output {
+        CheckOutput::Text if seen.failed.is_some() => String::new(),
+        CheckOutput::Text => text(&seen, verdict),
+        CheckOutput::Json => format!("{}\n", serde_json::to_string_pretty(&report(&seen, verdict))?),
+        CheckOutput::Junit => junit(&seen, verdict),
+    });
+    Ok(verdict.into())
+}
+
+fn look(args: &CheckArgs, watch: Duration, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Seen> {
     // By one listener to the end: between two of them a signal would be lost.
     let mut interrupts = {
         let _inside = runtime.enter();
@@ -88,13 +108,7 @@ fn judge(args: &CheckArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Result<
     if let Some(instance) = instance {
         runtime.block_on(instance.stop(STOP_WITHIN));
     }
-    let verdict = verdict(&seen);
-    exit::print(&match args.output {
-        CheckOutput::Text => text(&seen, verdict),
-        CheckOutput::Json => format!("{}\n", serde_json::to_string_pretty(&report(&seen, verdict))?),
-        CheckOutput::Junit => junit(&seen, verdict),
-    });
-    Ok(verdict.into())
+    Ok(seen)
 }
 
 fn observe(source: &dyn Source, watch: Duration, runtime: &tokio::runtime::Runtime, interrupts: &mut Signal) -> Result<Seen, ReadError> {
@@ -182,6 +196,7 @@ fn report(seen: &Seen, verdict: Verdict) -> serde_json::Value {
         "version": 1,
         "verdict": word(verdict),
         "exit_code": verdict as u8,
+        "unknown": (verdict == Verdict::Unknown).then(|| seen.unknown()),
         "overall": seen.overall,
         "services": seen.services.iter().map(|s| json!({"name": s.name, "state": s.state, "why": s.why})).collect::<Vec<_>>(),
         "alerts": seen.fired.values().map(|a| json!({
@@ -374,6 +389,15 @@ mod tests {
             xml.contains("tests=\"1\" failures=\"0\" skipped=\"0\" errors=\"1\"") && xml.contains("<error message=\"nothing is known"),
             "{xml}"
         );
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_in_the_report() {
+        let seen = Seen { failed: Some("cannot reach <x>".to_owned()), ..Seen::default() };
+        assert_eq!(verdict(&seen), Verdict::Unknown);
+        assert!(junit(&seen, Verdict::Unknown).contains("<error message=\"cannot reach &lt;x&gt;\""));
+        assert_eq!(report(&seen, Verdict::Unknown)["unknown"], "cannot reach <x>");
+        assert_eq!(report(&Seen::default(), Verdict::Healthy)["unknown"], serde_json::Value::Null);
     }
 
     #[test]

@@ -170,7 +170,7 @@ fn probes_pending_alerts_and_failing_edges_are_causes_of_last_resort() {
     pending.firing = false;
     assert_eq!(roots(&[alert("web", 10), pending.clone()], &topology)[0], Some(Root::Alert(1)));
     topology.unhealthy = vec![("db".to_owned(), "503".to_owned())];
-    let probe = Root::Probe { service: "db".to_owned(), reason: "503".to_owned(), awaited: true };
+    let probe = Root::Probe { service: "db".to_owned(), reason: "503".to_owned(), expected: Expected::Alert };
     assert_eq!(roots(&[alert("web", 10), pending], &topology)[0], Some(probe.clone()));
     assert_eq!(roots(&[alert("web", 10), alert("api", 0)], &topology), [Some(probe.clone()), Some(probe)]);
     assert_eq!(roots(&[alert("web", 10), alert("db", 0)], &topology), [Some(Root::Alert(1)), None], "its alert speaks for the probe");
@@ -182,7 +182,7 @@ fn a_probe_speaks_for_calls_that_fail_elsewhere_no_more_than_an_alert_does() {
     topology.unhealthy.push(("cache".to_owned(), "connection refused".to_owned()));
     topology.edges.push(("api".to_owned(), "cache".to_owned(), Some(0.0)));
     topology.edges.push(("api".to_owned(), "db".to_owned(), Some(0.0)));
-    let probe = Some(Root::Probe { service: "cache".to_owned(), reason: "connection refused".to_owned(), awaited: true });
+    let probe = Some(Root::Probe { service: "cache".to_owned(), reason: "connection refused".to_owned(), expected: Expected::Alert });
     assert_eq!(roots(&[alert("api", 0)], &topology), [probe]);
     topology.edges[1].2 = Some(0.9);
     assert_eq!(roots(&[alert("api", 0)], &topology), [Some(Root::Edge { service: "db".to_owned(), error_ratio: 0.9 })]);
@@ -342,7 +342,7 @@ fn what_a_probe_asks_by_its_address_is_as_near_as_what_is_called() {
         }
     }
     let found = explain(&[alert("web", 10)], &Probed, &CauseSettings::default(), &|_| true);
-    let root = Root::Probe { service: "db:5432".into(), reason: "connection refused".into(), awaited: true };
+    let root = Root::Probe { service: "db:5432".into(), reason: "connection refused".into(), expected: Expected::Alert };
     assert_eq!(found, [Some(Explanation { root, hops: 1 })]);
 }
 
@@ -360,7 +360,7 @@ fn what_a_service_says_of_its_dependency_is_the_cause_of_its_alerts() {
     let roots = |topology: &Fixed, alerts: &[Candidate]| -> Vec<Option<Root>> {
         explain(alerts, topology, &CauseSettings::default(), &own).into_iter().map(|e| e.map(|e| e.root)).collect()
     };
-    let db = Some(Root::Probe { service: "db".into(), reason: "say others".into(), awaited: false });
+    let db = Some(Root::Probe { service: "db".into(), reason: "say others".into(), expected: Expected::Nothing });
     // Users says so of the database, and nothing of its mail.
     assert_eq!(roots(&topology, &[alert("orders", 0), alert("users", 5)]), [db.clone(), db.clone()]);
     // Who does not speak of it suffers from it through those that do.
@@ -387,7 +387,7 @@ fn an_alert_on_what_a_body_says_is_about_the_dependency_that_is_meant() {
         let labels = Labels::from_pairs([("alertname", "DependencyDown"), ("service", "web"), ("dependency", dependency)]);
         Candidate::of(&labels, Severity::Warning, Timestamp(10_000), true)
     };
-    let probe = |service: &str| Some(Root::Probe { service: service.to_owned(), reason: "503".to_owned(), awaited: true });
+    let probe = |service: &str| Some(Root::Probe { service: service.to_owned(), reason: "503".to_owned(), expected: Expected::Alert });
     assert_eq!(roots(&[of("orders-database"), of("users-database")], &topology), [probe("orders"), probe("users")]);
 }
 

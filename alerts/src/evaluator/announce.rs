@@ -1,6 +1,6 @@
 //! From transitions to notices: causes are looked for, paging decides, and what is to be said is put together.
 
-use super::paging::{self, Audience, Hears, Verdict};
+use super::paging::{self, Audience, Hears, Patience, Verdict};
 use super::record::{Paging, Standing};
 use super::{Address, Evaluator, EvidenceRequest, RuleHealth, TickOutcome, notice};
 use crate::cause::{self, Candidate, Explanation, Root};
@@ -50,7 +50,9 @@ impl Evaluator {
             self.audience.as_ref().is_none_or(heard)
         };
         let unspoken = unspoken(&candidates, &explanations, &hears);
-        let verdicts = paging::decide(&candidates, &explanations, &hears, &unspoken, &mut standings, &notified_as, &self.settings, now);
+        let interval = self.groups.iter().map(|group| group.interval).max().unwrap_or(self.settings.interval);
+        let patience = Patience { settings: &self.settings, interval };
+        let verdicts = paging::decide(&candidates, &explanations, &hears, &unspoken, &mut standings, &notified_as, patience, now);
         let dependents = paging::Dependents::new(&candidates, &explanations);
         let before = std::mem::take(&mut self.explained);
         for (i, address) in addresses.iter().enumerate() {

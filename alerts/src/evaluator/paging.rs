@@ -3,15 +3,41 @@
 
 use super::record::Standing;
 use super::settings::EvaluatorSettings;
-use crate::cause::{Candidate, Explanation, Root};
+use crate::cause::{Candidate, Expected, Explanation, Root};
 use crate::state::Moment;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use watchfire_model::{Labels, Severity};
 
 /// Who delivers knows who is told: whether an alert is silenced, its people asleep, or no route leads to anybody.
 pub trait Audience: Send + Sync {
     /// Whether somebody has heard of this alert as it stands, or would hear of it now.
     fn hears(&self, fingerprint: &str, labels: &Labels, severity: Severity) -> bool;
+}
+
+/// How long an alert with a suspected cause is held back.
+#[derive(Clone, Copy)]
+pub(super) struct Patience<'a> {
+    pub settings: &'a EvaluatorSettings,
+    /// Between two evaluations of the slowest rule.
+    pub interval: Duration,
+}
+
+impl Patience<'_> {
+    /// For an alert about the cause to show itself, or for the alert to follow it when it ends.
+    fn of(&self, severity: Severity) -> Duration {
+        if severity == Severity::Critical { self.settings.hold_critical } else { self.settings.hold }
+    }
+
+    /// The same, for what is suspected so.
+    fn with(&self, explanation: &Explanation, severity: Severity) -> Duration {
+        match explanation.root {
+            Root::Probe { expected: Expected::Nothing, .. } => Duration::ZERO,
+            // What is scraped right after one evaluation is seen by the next.
+            Root::Probe { expected: Expected::Soon, .. } => self.of(severity).min(2 * self.interval),
+            Root::Probe { expected: Expected::Alert, .. } | Root::Alert(_) | Root::Edge { .. } => self.of(severity),
+        }
+    }
 }
 
 /// What is to be done about one active alert.
@@ -36,14 +62,14 @@ pub(super) fn decide(
     unspoken: &BTreeSet<usize>,
     standings: &mut [Standing],
     notified_as: &[Option<Severity>],
-    settings: &EvaluatorSettings,
+    patience: Patience<'_>,
     now: Moment,
 ) -> Vec<Verdict> {
     let mut verdicts = vec![Verdict::Nothing; candidates.len()];
     let before = standings.to_vec();
     let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (i, candidate) in candidates.iter().enumerate().filter(|(_, c)| c.firing) {
-        let over = |since: Moment| now.since(since) >= settings.hold_of(candidate.severity);
+        let over = |since: Moment| now.since(since) >= patience.of(candidate.severity);
         match (&explanations[i], standings[i]) {
             (None, Standing::Notified) => {}
             (None, Standing::Explained { .. }) => standings[i] = Standing::Held { since: now, lingering: true },
@@ -70,7 +96,7 @@ pub(super) fn decide(
         }
     }
     for members in groups.values() {
-        represent(members, candidates, explanations, hears, standings, notified_as, &mut verdicts, settings, now);
+        represent(members, candidates, explanations, hears, standings, notified_as, &mut verdicts, patience, now);
     }
     raise(candidates, explanations, standings, notified_as, &mut verdicts);
     for (i, verdict) in verdicts.iter().enumerate() {
@@ -116,23 +142,25 @@ fn represent(
     standings: &mut [Standing],
     notified_as: &[Option<Severity>],
     verdicts: &mut [Verdict],
-    settings: &EvaluatorSettings,
+    patience: Patience<'_>,
     now: Moment,
 ) {
     let mut nearest = members.to_vec();
     nearest.sort_by_key(|&i| (explanations[i].as_ref().map_or(0, |e| e.hops), candidates[i].active_at, i));
     let Some(loudest) = members.iter().map(|&i| candidates[i].severity).max() else { return };
     let spoken = nearest.iter().copied().find(|&i| standings[i] == Standing::Notified && hears(i, loudest));
-    let waited = members
-        .iter()
-        .any(|&i| matches!(standings[i], Standing::Held { since, .. } if now.since(since) >= settings.hold_of(candidates[i].severity)));
+    let over = |i: usize| match (standings[i], &explanations[i]) {
+        (Standing::Held { since, lingering: false }, Some(suspected)) => {
+            now.since(since) >= patience.with(suspected, candidates[i].severity)
+        }
+        (Standing::Held { since, .. }, _) => now.since(since) >= patience.of(candidates[i].severity),
+        _ => false,
+    };
+    let waited = members.iter().any(|&i| over(i));
     if members.iter().all(|&i| matches!(standings[i], Standing::Explained { .. })) {
         // Who spoke for them has ended. What shares its cause ends about then, or else one of them speaks.
         members.iter().for_each(|&i| standings[i] = Standing::Held { since: now, lingering: true });
     }
-    // No alert will come for what only others speak of.
-    let unawaited = |i: usize| matches!(&explanations[i], Some(Explanation { root: Root::Probe { awaited: false, .. }, .. }));
-    let waited = waited || members.iter().any(|&i| unawaited(i) && matches!(standings[i], Standing::Held { lingering: false, .. }));
     let waiting = members.iter().any(|&i| matches!(standings[i], Standing::Held { .. }));
     if spoken.is_none() && waiting && !waited {
         return;

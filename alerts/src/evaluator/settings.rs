@@ -2,7 +2,7 @@
 
 use crate::cause::CauseSettings;
 use std::time::Duration;
-use watchfire_model::{Labels, Severity};
+use watchfire_model::Labels;
 use watchfire_template::TemplateLimits;
 
 #[derive(Clone, Debug)]
@@ -62,11 +62,5 @@ impl Default for EvaluatorSettings {
             evidence_budget: Duration::from_millis(100),
             record_refresh: Duration::from_secs(30),
         }
-    }
-}
-
-impl EvaluatorSettings {
-    pub(super) fn hold_of(&self, severity: Severity) -> Duration {
-        if severity == Severity::Critical { self.hold_critical } else { self.hold }
     }
 }

@@ -89,20 +89,8 @@ impl SegmentLog {
             let is_last = position + 1 == segments.len();
             let bytes = match directory.read(&name, MAX_SEGMENT_BYTES) {
                 Ok(bytes) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                    let aside = corrupt_name(&name, now);
-                    directory.rename(&name, &aside).map_err(failed(format!("cannot set {path}/{name} aside")))?;
-                    damage.lost_records += 1;
-                    damage.banners.push(format!(
-                        "journal: {name} is longer than {}, which is none of ours; it is set aside as {aside}",
-                        banner_bytes(MAX_SEGMENT_BYTES)
-                    ));
-                    lengths.push(0);
-                    continue;
-                }
                 Err(error) => {
-                    damage.banners.push(format!("journal: cannot read {name}: {error}; its records are lost"));
-                    damage.lost_records += 1;
+                    set_aside(&directory, &name, &error, now, &mut damage);
                     lengths.push(0);
                     continue;
                 }
@@ -345,6 +333,23 @@ fn read_segment(bytes: &[u8], name: &str, is_last: bool, last: &mut u64, damage:
 
 fn corrupt_name(name: &str, now: Timestamp) -> String {
     format!("{name}.corrupt-{}", now.millis().div_euclid(1000))
+}
+
+/// What cannot be read is none of ours, or may be read one day: it is out of the way and not lost.
+fn set_aside(directory: &StateDirectory, name: &str, error: &io::Error, now: Timestamp, damage: &mut Damage) {
+    let why = match error.kind() {
+        io::ErrorKind::FileTooLarge => format!("is longer than {}, which is none of ours", banner_bytes(MAX_SEGMENT_BYTES)),
+        _ => format!("cannot be read: {error}"),
+    };
+    let aside = corrupt_name(name, now);
+    damage.lost_records += 1;
+    damage.banners.push(match directory.rename(name, &aside) {
+        Ok(()) => format!("journal: {name} {why}; it is set aside as {aside}"),
+        Err(error) => {
+            damage.kept = false;
+            format!("journal: {name} {why}; it cannot be set aside as {aside}: {error}")
+        }
+    });
 }
 
 fn keep_copy(directory: &StateDirectory, name: &str, bytes: &[u8], now: Timestamp, damage: &mut Damage) {

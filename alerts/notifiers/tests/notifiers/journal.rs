@@ -178,24 +178,35 @@ fn each_flipped_byte_and_each_truncation_of_a_journal_opens_and_loses_only_its_o
 }
 
 #[test]
-fn a_planted_file_of_a_gigabyte_is_set_aside_and_the_rest_is_read() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("state");
-    {
-        let (journal, _) = open(&path, Faults::default());
-        assert!(journal.commit(put("key", "value"), Vec::new()));
+fn what_is_no_segment_of_ours_is_set_aside_and_the_rest_is_read() {
+    let plants: [fn(&Path); 3] = [
+        |planted| std::fs::File::create(planted).unwrap().set_len(1 << 30).unwrap(),
+        |planted| std::os::unix::fs::symlink("/etc/hostname", planted).unwrap(),
+        |planted| std::fs::create_dir(planted).unwrap(),
+    ];
+    for plant in plants {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        {
+            let (journal, _) = open(&path, Faults::default());
+            assert!(journal.commit(put("key", "value"), Vec::new()));
+        }
+        plant(&path.join("journal-0000000002.log"));
+        let (journal, recovered) = open(&path, Faults::default());
+        assert_eq!(held(&recovered).len(), 1);
+        assert!(
+            matches!(&recovered.banners[..], [b] if b.contains("journal-0000000002.log") && b.contains("set aside")),
+            "{:?}",
+            recovered.banners
+        );
+        assert!(journal.commit(put("more", "value"), Vec::new()), "and it is written on");
+        drop(journal);
+        let (_, recovered) = open(&path, Faults::default());
+        assert_eq!((held(&recovered).len(), recovered.banners), (2, Vec::new()), "said once");
+        let aside =
+            std::fs::read_dir(&path).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains(".corrupt-")).count();
+        assert_eq!(aside, 1, "kept for whoever wants to know");
     }
-    let planted = path.join("journal-0000000002.log");
-    std::fs::File::create(&planted).unwrap().set_len(1 << 30).unwrap();
-    let (journal, recovered) = open(&path, Faults::default());
-    assert_eq!(held(&recovered).len(), 1);
-    assert!(recovered.banners.iter().any(|b| b.contains("journal-0000000002.log") && b.contains("set aside")), "{:?}", recovered.banners);
-    assert!(journal.commit(put("more", "value"), Vec::new()), "and it is written on");
-    drop(journal);
-    assert_eq!(held(&open(&path, Faults::default()).1).len(), 2);
-    let aside =
-        std::fs::read_dir(&path).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains(".corrupt-")).count();
-    assert_eq!(aside, 1, "kept for whoever wants to know");
 }
 
 #[test]

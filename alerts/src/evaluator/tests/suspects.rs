@@ -74,6 +74,26 @@ fn who_speaks_for_all_is_somebody_who_is_heard() {
     assert_eq!(spoken.into_iter().map(|(_, service, _)| service).collect::<Vec<_>>(), ["api"]);
 }
 
+/// A check finds the database down. Where no rule looks at checks nothing more is to be expected after two evaluations; where one does, its alert is
+/// awaited as long as any, and speaks for all.
+#[test]
+fn a_check_of_which_no_rule_tells_is_waited_for_no_longer_than_rules_take_to_see_it() {
+    let down = "      - {alert: Down, expr: 'probe_success == 0', for: 20s, labels: {severity: critical}}";
+    for (rule, expected) in [("", (10, "api")), (down, (20, "db"))] {
+        let mut world = World::new(&(RULES.replace("15s", "5s") + rule));
+        line(&world, &["web".to_owned(), "api".to_owned(), "db".to_owned()]);
+        *world.topology.unhealthy.lock() = vec![("db".to_owned(), "connection refused".to_owned())];
+        let mut heard = Vec::new();
+        for round in 0..12 {
+            world.set(&[("__name__", "probe_success"), ("service", "db")], 0.0);
+            let spoken = pages(&world.round(&[("api", 0.5), ("web", 0.5)]));
+            heard.extend(spoken.into_iter().map(|(_, service, _)| (round * 5, service)));
+            world.pass(5);
+        }
+        assert_eq!(heard, [(expected.0, expected.1.to_owned())], "with the rule {rule:?}");
+    }
+}
+
 /// Two services say that their database is unhealthy, which no rule can alert on: one page, without a wait for another, and one more for who is still
 /// failing a while after the database is well.
 #[test]
