@@ -90,7 +90,7 @@ pub fn rehearse(plan: &Plan, platform: &Platform, scenario: &Scenario, seed: u64
             delivery.take(notice, now);
         }
         delivery.refresh(&outcome.refreshed);
-        delivery.send(now).iter().for_each(|said| observer.said(said));
+        delivery.send(now).iter().for_each(|said| observer.said(said, at));
         if at.as_secs().is_multiple_of(LOOK) {
             let lens = Lens {
                 engine: &engine,
@@ -113,7 +113,7 @@ pub fn rehearse(plan: &Plan, platform: &Platform, scenario: &Scenario, seed: u64
     let mut now = clock.now();
     while let Some(next) = delivery.next(now).filter(|next| next.since(EPOCH) < DIGESTS) {
         now = next;
-        delivery.send(now).iter().for_each(|said| observer.said(said));
+        delivery.send(now).iter().for_each(|said| observer.said(said, now.since(EPOCH)));
     }
     Ok(observer.account(at, evaluator.broken_rules()))
 }

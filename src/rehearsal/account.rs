@@ -33,6 +33,8 @@ pub struct Episode {
     pub fired: Option<Duration>,
     pub resolved: Option<Duration>,
     pub cause: Option<Cause>,
+    /// When the first message of it went out.
+    pub first_told: Option<Duration>,
     /// Receivers of its beginning and of its end.
     pub told: Vec<String>,
     pub told_end: Vec<String>,
@@ -161,12 +163,13 @@ impl Observer {
     }
 
     /// A message on its way to a receiver.
-    pub fn said(&mut self, said: &Said) {
+    pub fn said(&mut self, said: &Said, at: Duration) {
         for (fingerprint, state, severity) in &said.news {
             let over = *state == NoticeState::Resolved;
             let about = |e: &&mut Episode| e.fingerprint == *fingerprint && e.fired.is_some() && (!over || e.resolved.is_some());
             let Some(episode) = self.account.episodes.iter_mut().rev().find(about) else { continue };
             episode.unsaid.extend(messages::missing(said, episode));
+            episode.first_told.get_or_insert(at);
             let heard = |list: &mut Vec<String>| {
                 if !list.contains(&said.receiver) {
                     list.push(said.receiver.clone());
@@ -253,6 +256,7 @@ fn begin(record: &AlertRecord, at: Duration) -> Episode {
         fired: None,
         resolved: None,
         cause: None,
+        first_told: None,
         told: Vec::new(),
         told_end: Vec::new(),
         fingerprint: watchfire_alerts::fingerprint(&record.labels),

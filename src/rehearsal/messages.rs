@@ -82,6 +82,7 @@ mod tests {
             fired: Some(Duration::ZERO),
             resolved: None,
             cause: None,
+            first_told: None,
             told: Vec::new(),
             told_end: Vec::new(),
             fingerprint: "f".to_owned(),

@@ -33,7 +33,7 @@ pub fn text(account: &Account) -> String {
 
 fn line(episode: &Episode) -> String {
     let whom = match &episode.cause {
-        _ if !episode.told.is_empty() => format!("told {}", episode.told.join(", ")),
+        _ if !episode.told.is_empty() => format!("told {} {}", moment(episode.first_told), episode.told.join(", ")),
         Some(cause) if cause.alert.is_empty() => format!("held: {}", cause.reason),
         Some(cause) => format!("held: {} of {}", cause.alert, cause.service),
         None => "told nobody".to_owned(),
