@@ -21,5 +21,6 @@ mod queries;
 mod refusals;
 mod scenarios;
 mod screen;
+mod sdk;
 mod targets;
 mod terminal;
