@@ -20,6 +20,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Breakers and queues are looked at this often: seldom enough to cost little, often enough to see a breaker open.
 const DIALECT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long the evaluator rests after a panic: twice as long after each, up to the longest.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// How long it is said that the clocks did something.
 const CLOCK_LINE: Duration = Duration::from_secs(900);
 
@@ -115,12 +119,12 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
         ..EvaluatorSettings::default()
     };
     let dialects = dialect_engine(plan, &store)?;
-    let mut evaluator = Evaluator::new(settings, groups, store.clone(), store.clone(), topology, clock.clone(), meter.clone())
+    let mut evaluator = Evaluator::new(settings, groups.clone(), store.clone(), store.clone(), topology, clock.clone(), meter.clone())
         .with_engine(engine)
         .with_evidence(evidence)
         .with_audience(Arc::new(Hearers(dispatcher.clone())))
         .with_dialects(dialects);
-    let records: Vec<AlertRecord> = recovered.alert_states.iter().filter_map(|(_, bytes)| serde_json::from_slice(bytes).ok()).collect();
+    let records = records(&recovered.alert_states);
     let unreadable = recovered.alert_states.len() - records.len();
     if unreadable > 0 {
         tracing::warn!("{unreadable} alert states of an earlier version could not be read; those alerts begin anew");
@@ -130,21 +134,10 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
 
     let shared = Arc::new(Shared::default());
     let for_thread = shared.clone();
-    let panics = meter.counter("watchfire_panics_total", &[("task", "evaluator")]);
     let thread = std::thread::Builder::new().name("evaluator".to_owned()).spawn(move || {
         let punctuality = Punctuality::new(&meter);
-        let run = std::panic::AssertUnwindSafe(|| run(evaluator, &for_thread, &dispatcher, &board, &*clock, &punctuality));
-        if std::panic::catch_unwind(run).is_err() {
-            panics.add(1);
-            tracing::error!("the evaluator stopped by a panic; no rule is evaluated any more");
-            let mut conclusion = (*board.read()).clone();
-            conclusion.broken_rules.push((
-                "watchfire".to_owned(),
-                "evaluator".to_owned(),
-                "stopped by a panic; restart watchfire".to_owned(),
-            ));
-            board.publish(conclusion);
-        }
+        let panics = meter.counter("watchfire_panics_total", &[("task", "evaluator")]);
+        Watch { evaluator, groups, shared: for_thread, dispatcher, board, clock, punctuality, panics }.run();
     })?;
     Ok(EvaluatorHandle { shared, thread: Arc::new(Mutex::new(Some(thread))) })
 }
@@ -174,49 +167,105 @@ impl Punctuality {
     }
 }
 
-fn run(
-    mut evaluator: Evaluator,
-    shared: &Shared,
-    dispatcher: &DispatcherHandle,
-    board: &Board,
-    clock: &dyn Clock,
-    punctuality: &Punctuality,
-) {
-    let mut due = None;
-    loop {
-        if let Some(due) = due {
-            punctuality.begin(due, clock.now());
+/// What was journalled of alerts, as far as it can be read.
+fn records(states: &[(String, Vec<u8>)]) -> Vec<AlertRecord> {
+    states.iter().filter_map(|(_, bytes)| serde_json::from_slice(bytes).ok()).collect()
+}
+
+/// Between two turns.
+#[derive(Clone, Copy, Default)]
+struct Turns {
+    /// When the next one is due.
+    due: Option<Timestamp>,
+    panics_in_a_row: u32,
+}
+
+/// What the thread owns.
+struct Watch {
+    evaluator: Evaluator,
+    /// The rules in force.
+    groups: Vec<RuleGroup>,
+    shared: Arc<Shared>,
+    dispatcher: DispatcherHandle,
+    board: Board,
+    clock: Arc<dyn Clock>,
+    punctuality: Punctuality,
+    panics: Counter,
+}
+
+impl Watch {
+    /// Until it is told to stop.
+    fn run(mut self) {
+        let mut turns = Turns::default();
+        loop {
+            let wait = self.survive(&mut turns);
+            let mut orders = self.shared.orders.lock();
+            if orders.reload.is_none() && !orders.stop {
+                self.shared.changed.wait_for(&mut orders, wait.max(Duration::from_millis(1)));
+            }
+            if orders.stop {
+                return;
+            }
         }
-        let outcome = evaluator.tick();
+    }
+
+    /// One turn, and how long to wait after it. One that panics is not the end: the next begins from what the journal holds, later each time.
+    fn survive(&mut self, turns: &mut Turns) -> Duration {
+        let before = *turns;
+        let turn = std::panic::AssertUnwindSafe(|| self.turn(before.due, before.panics_in_a_row > 0));
+        if let Ok(due) = std::panic::catch_unwind(turn) {
+            *turns = Turns { due, panics_in_a_row: 0 };
+            return due.map_or(LONGEST_WAIT, |due| due.since(self.clock.now())).min(LONGEST_WAIT);
+        }
+        *turns = Turns { due: None, panics_in_a_row: before.panics_in_a_row.saturating_add(1) };
+        let wait = SHORTEST_PAUSE.saturating_mul(2_u32.saturating_pow(before.panics_in_a_row)).min(LONGEST_PAUSE);
+        self.say_panic(wait);
+        wait
+    }
+
+    /// Takes over rules that were ordered, evaluates what is due, and makes it durable first and visible second. Returns when the next is due.
+    fn turn(&mut self, due: Option<Timestamp>, anew: bool) -> Option<Timestamp> {
+        let ordered = self.shared.orders.lock().reload.take();
+        let reload = ordered.is_some();
+        if let Some(groups) = ordered {
+            self.groups = groups;
+        }
+        if anew {
+            self.evaluator.begin_anew(self.groups.clone(), records(&self.dispatcher.alert_states()));
+        } else if reload {
+            self.evaluator.reload(self.groups.clone());
+        }
+        if reload {
+            self.board.publish(conclusion(&self.evaluator));
+        }
+        if let Some(due) = due {
+            self.punctuality.begin(due, self.clock.now());
+        }
+        let outcome = self.evaluator.tick();
         for event in &outcome.clock_events {
             tracing::warn!("{event}");
-            *shared.clock_event.lock() = Some((outcome.at, *event));
+            *self.shared.clock_event.lock() = Some((outcome.at, *event));
         }
-        // Durable first, visible second.
         if !outcome.changed.is_empty() || !outcome.removed.is_empty() || !outcome.notices.is_empty() {
             let states_changed =
                 outcome.changed.iter().filter_map(|record| Some((record.key(), serde_json::to_vec(record).ok()?))).collect();
-            dispatcher.commit(TickRecord { states_changed, states_removed: outcome.removed, notices: outcome.notices });
+            self.dispatcher.commit(TickRecord { states_changed, states_removed: outcome.removed, notices: outcome.notices });
         }
-        dispatcher.refresh(&outcome.refreshed);
-        if outcome.board_changed {
-            board.publish(conclusion(&evaluator));
+        self.dispatcher.refresh(&outcome.refreshed);
+        if outcome.board_changed || anew {
+            self.board.publish(conclusion(&self.evaluator));
         }
-        due = outcome.next_due;
-        let wait = outcome.next_due.map_or(LONGEST_WAIT, |due| due.since(clock.now())).min(LONGEST_WAIT);
-        let mut orders = shared.orders.lock();
-        if orders.reload.is_none() && !orders.stop {
-            shared.changed.wait_for(&mut orders, wait.max(Duration::from_millis(1)));
-        }
-        if orders.stop {
-            return;
-        }
-        let reload = orders.reload.take();
-        drop(orders);
-        if let Some(groups) = reload {
-            evaluator.reload(groups);
-            board.publish(conclusion(&evaluator));
-        }
+        outcome.next_due
+    }
+
+    fn say_panic(&self, wait: Duration) {
+        self.panics.add(1);
+        tracing::error!("the evaluator panicked; it begins anew in {} s from what the journal holds", wait.as_secs());
+        let mut conclusion = (*self.board.read()).clone();
+        let (group, rule) = ("watchfire".to_owned(), "evaluator".to_owned());
+        conclusion.broken_rules.retain(|(g, r, _)| (g, r) != (&group, &rule));
+        conclusion.broken_rules.push((group, rule, "panicked; no rule is evaluated until it has begun anew".to_owned()));
+        self.board.publish(conclusion);
     }
 }
 
@@ -236,3 +285,6 @@ pub fn conclusion(evaluator: &Evaluator) -> Conclusion {
         json: OnceLock::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

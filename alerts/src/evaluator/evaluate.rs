@@ -2,6 +2,7 @@
 
 use super::group::{GroupRuntime, RuleRuntime};
 use super::settings::EvaluatorSettings;
+use super::survive::caught;
 use crate::cause;
 use crate::comparison::Comparison;
 use crate::rule::{Alerting, RuleKind};
@@ -132,20 +133,19 @@ impl Bench<'_> {
             let query = Query::parse(expression).map_err(|e| e.to_string())?;
             self.vector(&query, at).map(|(vector, _)| vector)
         };
-        rule::expand(
-            text,
-            &TemplateContext {
-                name: &format!("__alert_{rule}"),
-                labels,
-                value,
-                external_labels: &self.settings.external_labels,
-                external_url: &self.settings.external_url,
-                at,
-                query: &query,
-                limits: self.settings.template_limits,
-                expired: &expired,
-            },
-        )
+        let context = TemplateContext {
+            name: &format!("__alert_{rule}"),
+            labels,
+            value,
+            external_labels: &self.settings.external_labels,
+            external_url: &self.settings.external_url,
+            at,
+            query: &query,
+            limits: self.settings.template_limits,
+            expired: &expired,
+        };
+        // A text that cannot be made costs the text and never the alert.
+        caught(|| rule::expand(text, &context)).unwrap_or_else(|error| format!("<error expanding template: {error}>"))
     }
 
     /// Whether an alert without a result may end.

@@ -11,7 +11,9 @@ mod notice;
 mod paging;
 mod record;
 mod report;
+mod restore;
 mod settings;
+mod survive;
 mod written;
 
 pub(crate) use evaluate::{ALERT_SERIES, Bench, alert_labels, alert_series, concerns, recorded, unwritten};
@@ -29,6 +31,7 @@ use crate::rule::RuleGroup;
 use crate::state::{ActiveAlert, Change, Moment, Transition};
 use crate::timeline::{ClockEvent, Timeline};
 use record::record_key;
+use survive::survived;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -200,55 +203,6 @@ impl Evaluator {
         self.orphans.extend(left.into_iter().map(|r| r.written));
     }
 
-    /// Takes alerts up where a former run left them. Call once, before the first tick. Alerts of rules that no longer exist are forgotten
-    /// (the next outcome lists them as removed); firing ones are kept however long the outage was.
-    pub fn restore(&mut self, records: Vec<AlertRecord>) {
-        self.timeline.observe(self.clock.read(), None);
-        let now = self.timeline.moment(self.timeline.now());
-        self.groups.iter_mut().for_each(|group| group.told = OnceLock::new());
-        for record in records {
-            let key = record.key();
-            let at_home = |g: &GroupRuntime| g.file == record.file && g.name == record.group;
-            let makes =
-                |r: &RuleRuntime| r.rule.name == record.rule && r.rule.alerting().is_some() && could_make(&r.rule.labels, &record.labels);
-            // Where its rule was, or else where it is by now.
-            let makers = self.groups.iter_mut().flat_map(|g| {
-                let home = at_home(g);
-                g.rules.iter_mut().filter(|r| makes(r)).map(move |r| (home, r))
-            });
-            let target = makers.filter(|(home, r)| *home || !r.state.contains_key(&record.labels)).min_by_key(|(home, _)| !home);
-            let too_old = record.life.state == AlertState::Pending && record.down_for(now.at) > self.settings.outage_tolerance;
-            self.recorded.insert(key, record.clone());
-            if let Some((_, rule)) = target.filter(|_| !too_old) {
-                let waits = rule.rule.alerting().map_or(Duration::ZERO, |alerting| alerting.hold);
-                rule.state.insert(record.labels.clone(), record.resume(now, waits, self.settings.outage_grace));
-            }
-        }
-    }
-
-    /// The state of every alert, as of the last tick. What ticks report in `changed` may lag behind it by
-    /// [`record_refresh`](EvaluatorSettings::record_refresh) in how long an alert was watched; an orderly stop writes these.
-    pub fn records(&self) -> Vec<AlertRecord> {
-        let now = self.timeline.moment(self.timeline.now());
-        let mut records = Vec::new();
-        for group in &self.groups {
-            for rule in &group.rules {
-                records.extend(rule.state.values().map(|alert| AlertRecord {
-                    file: group.file.clone(),
-                    group: group.name.clone(),
-                    rule: rule.rule.name.clone(),
-                    labels: alert.labels.clone(),
-                    annotations: alert.annotations.clone(),
-                    value: Some(alert.value).filter(|v| v.is_finite()),
-                    life: alert.life,
-                    seen: now,
-                    paging: alert.paging.clone(),
-                }));
-            }
-        }
-        records
-    }
-
     /// When the next rule is due.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.groups.iter().map(GroupRuntime::next_slot).min()
@@ -267,7 +221,10 @@ impl Evaluator {
         let mut outcome = TickOutcome { at: now, clock_events: events, ..TickOutcome::default() };
         let source = self.timeline.view(&self.source);
         if let Some(dialects) = &mut self.dialects {
-            dialects.tick(&self.engine, &*source, &*self.sink, now, reading.wall, &self.meter);
+            let look = || dialects.tick(&self.engine, &*source, &*self.sink, now, reading.wall, &self.meter);
+            if let Err(error) = survived("dialects", &self.meter, look) {
+                tracing::error!(%error, "breakers and queues not unified");
+            }
         }
         for written in self.orphans.drain(..) {
             written.end(&*self.sink, now, reading.wall);
@@ -327,7 +284,7 @@ impl Evaluator {
             let rule_started = clock.read().awake;
             *active -= rule.active();
             bench.room = self.settings.alerts.saturating_sub(*active);
-            let outcome = bench.evaluate(group, rule, now);
+            let outcome = survived("rule", &self.meter, || bench.evaluate(group, rule, now)).flatten();
             *active += rule.active();
             let took = evaluate::took(&*clock, rule_started);
             match outcome {
@@ -422,11 +379,6 @@ fn differs(last: &AlertRecord, new: &AlertRecord, refresh: Duration) -> bool {
     let lasting = |r: &AlertRecord| Paging { last_sent: None, ..r.paging.clone() };
     let waits = new.life.state == AlertState::Pending || new.life.keep_firing_since.is_some();
     last.life != new.life || lasting(last) != lasting(new) || (waits && new.seen.since(last.seen) >= refresh)
-}
-
-/// Whether a rule's plain labels agree with an alert's: among rules of one name it tells them apart.
-fn could_make(rule: &[(String, String)], alert: &Labels) -> bool {
-    rule.iter().all(|(name, value)| value.contains("{{") || name == "alertname" || alert.value(name) == value)
 }
 
 fn count_refused(meter: &Meter, appended: &Appended) {

@@ -3,6 +3,7 @@ mod cascades;
 mod independent;
 mod limits;
 mod owners;
+mod panics;
 mod reloads;
 mod restarts;
 mod suspects;

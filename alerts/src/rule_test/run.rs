@@ -83,7 +83,7 @@ pub(super) fn run(file: &TestFile, test: &TestGroup, groups: &[RuleGroup]) -> Ve
         }
         at = next;
     }
-    load(&store, test, last, &mut loaded);
+    // As with promtool, expressions see the samples up to the last evaluation, and none that lie between it and their own time.
     for expected in &test.expression_tests {
         failures.extend(compare_expression(test, expected, &engine, &store, file.fuzzy_compare));
     }

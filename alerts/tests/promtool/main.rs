@@ -100,12 +100,16 @@ fn test_rules_agrees_with_promtool() {
     }
     let head = "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n";
     let input = "- interval: 1m\n  input_series:\n  - {series: 'up{job=\"prometheus\", instance=\"localhost:9090\"}', values: '0x14'}\n  - {series: 'up{job=\"node\", instance=\"n\"}', values: '1+0x6 0 0 0 0 0 0 0 0'}\n  - {series: 'up{job=\"kept\"}', values: '0 0 1 1 1 1 1 1'}\n  - {series: 'gap', values: '1 _ 3 stale 5 _x3 9'}\n";
+    let fast = "- interval: 30s\n  input_series: [{series: c, values: '0+1x60'}]\n";
     let down = "      exp_labels: {severity: page, instance: 'localhost:9090', job: prometheus}\n      exp_annotations: {summary: 'Instance localhost:9090 down', description: 'localhost:9090 of job prometheus has been down for more than 5 minutes.'}\n";
     let alert = |time: &str, name: &str, expected: &str| {
         format!("{head}{input}  alert_rule_test:\n  - eval_time: {time}\n    alertname: {name}\n    exp_alerts: {expected}\n")
     };
     let expr = |expr: &str, time: &str, samples: &str| {
         format!("{head}{input}  promql_expr_test:\n  - expr: '{expr}'\n    eval_time: {time}\n    exp_samples: {samples}\n")
+    };
+    let fast = |time: &str, value: u32| {
+        format!("{head}{fast}  promql_expr_test: [{{expr: c, eval_time: {time}, exp_samples: [{{labels: c, value: {value}}}]}}]\n")
     };
     let among = |file: &str| {
         format!(
@@ -156,6 +160,9 @@ fn test_rules_agrees_with_promtool() {
             "3m",
             "[{labels: 'ALERTS_FOR_STATE{alertname=\"InstanceDown\", instance=\"localhost:9090\", job=\"prometheus\", severity=\"page\"}', value: 0}]",
         ),
+        // Samples after the last evaluation are not seen.
+        fast("5m30s", 10),
+        fast("5m30s", 11),
         expr("0.1 + 0.2", "1m", "[{value: 0.3}]"),
         among("same.yml"),
         among("other.yml"),

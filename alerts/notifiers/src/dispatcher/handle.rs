@@ -198,6 +198,11 @@ impl DispatcherHandle {
         self.shared.journal.commit(AlertStates { changed: tick.states_changed, removed: tick.states_removed }, changes)
     }
 
+    /// The states that ticks committed, by key, as a start would recover them.
+    pub fn alert_states(&self) -> Vec<(String, Vec<u8>)> {
+        self.shared.journal.state().read().alert_states.iter().map(|(key, bytes)| (key.clone(), bytes.clone())).collect()
+    }
+
     /// Takes over how notices read by now, for messages that are still to be made. Tells nobody anything, and is not durable.
     pub fn refresh(&self, notices: &[Notice]) {
         if !notices.is_empty() {
