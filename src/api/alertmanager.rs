@@ -96,9 +96,10 @@ fn passes(filters: &[Matcher], value: impl Fn(&str) -> Option<String>) -> bool {
 pub async fn silences(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap) -> Told {
     let filters = filters(&Params::read(&uri, &headers, &Bytes::new())?)?;
     let now = api.clock.now();
-    let named = |silence: &Silence, name: &str| silence.matchers.iter().find(|(n, _, _)| n == name).map(|(_, _, v)| v.clone());
+    // As in Alertmanager, one is found by conditions that stand in it.
+    let holds = |silence: &Silence, f: &Matcher| silence.matchers.iter().any(|(n, op, v)| *n == *f.name && *op == f.op.to_string() && *v == *f.value);
     let mut all = api.delivery.silences();
-    all.retain(|silence| passes(&filters, |name| named(silence, name)));
+    all.retain(|silence| filters.iter().all(|filter| holds(silence, filter)));
     all.sort_by_key(|s| match state(s, now) {
         "active" => (0, s.ends_at.millis()),
         "pending" => (1, s.starts_at.millis()),

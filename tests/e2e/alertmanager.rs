@@ -86,8 +86,10 @@ async fn alerts_and_silences_answer_as_in_alertmanager() {
     assert_eq!(status, 200, "{made}");
     let id = made["silenceID"].as_str().expect("an id").to_owned();
     // At once: what is written is read.
-    assert_eq!(it.silences("filter=alertname%3D~%22One.%2B%22").await[0]["id"], id);
-    assert!(it.silences("filter=alertname%3DTwo").await.is_empty());
+    assert_eq!(it.silences("filter=alertname%3D~%22One%7CX%22").await[0]["id"], id);
+    for other in ["alertname%3DTwo", "alertname%3D~%22One.%2B%22", "alertname%3D%22One%7CX%22", "alertname!%3DTwo", "service%3D"] {
+        assert!(it.silences(&format!("filter={other}")).await.is_empty(), "{other} does not stand in it");
+    }
     assert_eq!(it.alerts("silenced=false").await, ["Two"]);
     assert_eq!(it.alerts("active=false").await, ["One"]);
     let one = &it.watchfire.json("/api/v2/alerts?filter=alertname%3DOne").await[0];
@@ -111,10 +113,13 @@ async fn alerts_and_silences_answer_as_in_alertmanager() {
     let states: Vec<Json> = it.silences("").await.iter().map(|s| s["status"]["state"].clone()).collect();
     assert_eq!(states, ["expired", "expired"]);
 
+    let mut nameless = silence("One", false, "2099-01-01T00:00:00Z");
+    nameless["matchers"][0]["name"] = "".into();
     for (wrong, said) in [
         (silence("One", false, "2021-01-01T00:00:00Z"), "in the past"),
         (silence("(", true, "2099-01-01T00:00:00Z"), "alertname"),
         (silence(".*", true, "2099-01-01T00:00:00Z"), "empty"),
+        (nameless, "no name"),
     ] {
         let (status, answer) = it.post(wrong).await;
         assert!(status == 400 && answer.as_str().is_some_and(|a| a.contains(said)), "{answer}");

@@ -22,6 +22,9 @@ impl ActiveSilence {
         }
         let mut matchers = Vec::new();
         for (name, op, value) in &silence.matchers {
+            if name.is_empty() {
+                return Err(format!("a matcher of a silence has no name: {op}{value:?}"));
+            }
             let op = match op.as_str() {
                 "=" => MatchOp::Equal,
                 "!=" => MatchOp::NotEqual,
