@@ -194,7 +194,7 @@ pub fn build() -> Json {
         // The query language this API answers in; clients switch features by it.
         "version": "3.5.0",
         "application": format!("watchfire {}", env!("CARGO_PKG_VERSION")),
+        // Without `features`: by that Grafana would take this for Mimir.
         "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": "",
-        "features": {},
     })
 }

@@ -292,7 +292,11 @@ impl RemoteSource {
             .get("/api/v1/status/buildinfo")
             .ok()
             .and_then(|body| serde_json::from_slice::<serde_json::Value>(&body).ok())
-            .and_then(|json| json["data"]["version"].as_str().map(str::to_owned))
+            .and_then(|json| {
+                // The version is that of the query language.
+                let data = &json["data"];
+                data["application"].as_str().or_else(|| data["version"].as_str()).map(str::to_owned)
+            })
             .unwrap_or_else(|| "something else".to_owned());
         ReadError::BadRequest(format!(
             "{} does not speak this version of watchfire: there {there}, here {}; attach with the watchfire it was started from: {why}",

@@ -117,6 +117,19 @@ mod tests {
     }
 
     #[test]
+    fn in_an_expression_of_several_lines_the_place_is_that_of_the_token() {
+        let block = "    expr: |\n      sum(\n        rate(é) + up\n      )\n";
+        let folded = "    expr: >-\n      sum(\n        rate(up)\n      )\n";
+        let one_line = "    expr: |-\n      rate(up)\n";
+        let plain = "    expr: sum(\n      rate(up)\n      )\n";
+        for (expr, place) in [(block, "7:14: "), (folded, "7:14: "), (one_line, "6:7: "), (plain, "5:11: ")] {
+            let text = format!("groups:\n- name: g\n  rules:\n  - alert: A\n{expr}");
+            let errors = RuleFile::parse("r.yml", &text).expect_err("bad");
+            assert!(errors[0].to_string().starts_with(&format!("r.yml: {place}group")), "{place}: {}", errors[0]);
+        }
+    }
+
+    #[test]
     fn an_object_for_kubernetes_is_named_as_what_it_is() {
         let text = "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata: {name: x}\nspec:\n  groups: []\n";
         let verdict = one(text, CheckOptions::default());

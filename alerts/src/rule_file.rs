@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{METRIC_NAME, parse_duration};
-use watchfire_promql::Query;
+use watchfire_promql::{ParseError, Query};
 use watchfire_template::rule;
 
 const FILE_KEYS: [&str; 1] = ["groups"];
@@ -38,7 +38,7 @@ impl RuleFile {
     /// # Errors
     /// Every problem found, in file order.
     pub fn parse_with(name: &str, text: &str, ignore_unknown_keys: bool) -> Result<RuleFile, Vec<RuleError>> {
-        let mut reader = Reader { file: name, ignore_unknown_keys, errors: Vec::new(), warnings: Vec::new() };
+        let mut reader = Reader { file: name, source: text, ignore_unknown_keys, errors: Vec::new(), warnings: Vec::new() };
         let groups = match yaml::parse(text) {
             Ok((root, more)) => {
                 if more {
@@ -79,6 +79,7 @@ pub fn duplicates(groups: &[RuleGroup]) -> Vec<(String, Vec<(String, String)>)> 
 
 struct Reader<'a> {
     file: &'a str,
+    source: &'a str,
     ignore_unknown_keys: bool,
     errors: Vec<RuleError>,
     warnings: Vec<RuleError>,
@@ -92,6 +93,17 @@ impl Reader<'_> {
     fn fail(&mut self, error: YamlError) {
         let error = self.located(error);
         self.errors.push(error);
+    }
+
+    /// Where in the file an expression goes wrong: in one of several lines that stand there as they are, the very token; else where it begins.
+    fn place(&self, node: &Node, expression: &str, error: &ParseError) -> (usize, usize) {
+        let line = node.line + error.line - 1;
+        let said = expression.lines().nth(error.line - 1);
+        let stands = || self.source.lines().nth(line - 1)?.get(node.column - 1..)?.strip_prefix(said?);
+        match expression.trim_end().contains('\n') && stands() == Some("") {
+            true => (line, node.column + error.column - 1),
+            false => (node.line, node.column),
+        }
     }
 
     /// The entries of a map by known key; unknown keys are errors with the nearest known one.
@@ -262,7 +274,11 @@ impl Reader<'_> {
                 expression = self.text(expr, "expr");
                 match Query::parse(&expression) {
                     Ok(parsed) => query = Some(Arc::new(parsed)),
-                    Err(error) => self.fail(expr.error(format!("{context}could not parse expression: {error}"))),
+                    Err(error) => {
+                        let (line, column) = self.place(expr, &expression, &error);
+                        let message = format!("{context}could not parse expression: {error}");
+                        self.fail(YamlError { line, column, message });
+                    }
                 }
             }
         }

@@ -220,9 +220,9 @@ impl Engine {
         context.budget.check()?;
         let evaluator = Evaluator { ctx: &context, steps, counts_only: false };
         let value = evaluate(&evaluator, query.expr());
-        let peak_samples = context.budget.peak();
+        let (peak_samples, read_samples) = (context.budget.peak(), context.budget.read());
         let (warnings, infos) = context.notes.into_texts();
-        Ok(Evaluation { value: value?, warnings, infos, peak_samples })
+        Ok(Evaluation { value: value?, warnings, infos, peak_samples, read_samples })
     }
 }
 

@@ -45,4 +45,6 @@ pub struct Evaluation {
     pub infos: Vec<String>,
     /// Most samples held at once.
     pub peak_samples: usize,
+    /// Samples that selectors and windows gave to all steps together.
+    pub read_samples: usize,
 }

@@ -113,6 +113,32 @@ fn too_many_samples_are_an_execution_error() {
 }
 
 #[test]
+fn samples_that_were_read_are_counted_as_in_prometheus() -> Result<(), EvalError> {
+    let (engine, source) = (Engine::default(), Lines::new(2));
+    // Read at one step, and at three.
+    for (text, once, thrice) in [
+        ("1", 0, 0),
+        ("m_total", 2, 6),
+        ("m_total + m_total", 4, 12),
+        ("sum(m_total)", 2, 6),
+        ("m_total @ 300", 2, 6),
+        ("timestamp(m_total)", 2, 6),
+        ("rate(m_total[1m])", 12, 36),
+        ("sum by (i) (rate(m_total[1m]))", 12, 36),
+        ("max_over_time(m_total[1m])", 12, 36),
+        // Of a subquery its windows count.
+        ("max_over_time(m_total[1m:20s])", 6, 18),
+        ("max_over_time(rate(m_total[1m])[1m:20s])", 6, 18),
+    ] {
+        assert_eq!(engine.instant(&query(text), &source, AT)?.read_samples, once, "{text}");
+        let range = engine.range(&query(text), &source, AT, Timestamp(AT.0 + 30_000), Duration::from_secs(15))?;
+        assert_eq!(range.read_samples, thrice, "{text}");
+    }
+    assert_eq!(engine.instant(&query("m_total[1m]"), &source, AT)?.read_samples, 12);
+    Ok(())
+}
+
+#[test]
 fn an_interrupt_ends_an_evaluation() {
     let (engine, source) = (Engine::default(), Lines::new(2000));
     let asked = AtomicUsize::new(0);

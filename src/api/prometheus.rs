@@ -99,7 +99,7 @@ struct Watch {
 }
 
 fn answer(mut outcome: Evaluation, limit: Option<usize>, watch: Option<Watch>) -> Response {
-    let stats = watch.map(|w| results::stats(w.parsed - w.began, w.began - w.came, w.parsed.elapsed(), outcome.peak_samples));
+    let stats = watch.map(|w| results::stats(w.parsed - w.began, w.began - w.came, w.parsed.elapsed(), &outcome));
     let (data, cut) = results::QueryData::new(&outcome.value, limit, stats);
     if cut {
         outcome.warnings.push(TRUNCATED.to_owned());

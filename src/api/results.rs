@@ -5,7 +5,7 @@
 use serde::ser::{Serialize, SerializeTuple, Serializer};
 use serde_json::{Value as Json, json};
 use watchfire_model::{Labels, NativeHistogram, SeriesData, Timestamp, Value};
-use watchfire_promql::{QueryValue, api_buckets, format_float};
+use watchfire_promql::{Evaluation, QueryValue, api_buckets, format_float};
 
 /// The `data` of a query's answer.
 #[derive(serde::Serialize)]
@@ -144,7 +144,7 @@ pub fn labels(labels: &Labels) -> Json {
 }
 
 /// What `stats` asks for: how long each part took and how many samples were held.
-pub fn stats(parse: std::time::Duration, queued: std::time::Duration, evaluation: std::time::Duration, peak_samples: usize) -> Json {
+pub fn stats(parse: std::time::Duration, queued: std::time::Duration, evaluation: std::time::Duration, outcome: &Evaluation) -> Json {
     json!({
         "timings": {
             "evalTotalTime": evaluation.as_secs_f64(),
@@ -154,7 +154,7 @@ pub fn stats(parse: std::time::Duration, queued: std::time::Duration, evaluation
             "execQueueTime": queued.as_secs_f64(),
             "execTotalTime": (queued + evaluation).as_secs_f64(),
         },
-        "samples": {"peakSamples": peak_samples},
+        "samples": {"totalQueryableSamples": outcome.read_samples, "peakSamples": outcome.peak_samples},
     })
 }
 

@@ -176,7 +176,7 @@ fn other_version(body: fn(&str) -> &'static str) -> String {
 fn another_version_is_named() {
     let address = other_version(|path| {
         if path.contains("buildinfo") {
-            r#"{"status":"success","data":{"version":"99.1.2"}}"#
+            r#"{"status":"success","data":{"version":"3.5.0","application":"watchfire 99.1.2"}}"#
         } else {
             r#"{"overall":["in","another","shape"]}"#
         }
@@ -185,7 +185,7 @@ fn another_version_is_named() {
     let asked = command(home.path()).args(["status", "--url", &format!("http://{address}")]).output().expect("it runs");
     let text = words(&asked);
     assert_eq!(asked.status.code(), Some(2), "{text}");
-    assert!(text.contains("there 99.1.2") && text.contains(concat!("here ", env!("CARGO_PKG_VERSION"))), "{text}");
+    assert!(text.contains("there watchfire 99.1.2") && text.contains(concat!("here ", env!("CARGO_PKG_VERSION"))), "{text}");
 }
 
 #[test]

@@ -31,16 +31,19 @@ use file::{Origin, RateQuery};
 use infer::Inferred;
 use place::Placed;
 use regex::Regex;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{Labels, METRIC_NAME, Matcher, Meter, ProbeSink, Selector, SeriesSink, SeriesSource, TimeRange, Timestamp};
-use watchfire_promql::{Engine, Query, QueryValue};
+use watchfire_promql::{Control, Engine, EvalError, Query, QueryValue};
 
 /// How far back metric names are looked for, and how long the list is believed.
 const NAMES_RANGE: Duration = Duration::from_secs(900);
 const NAMES_KEPT: Duration = Duration::from_secs(60);
+
+/// After a look that took too long.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// Parsed queries that are kept: more than all dialects ask in one look.
 const MAX_QUERIES: usize = 4096;
@@ -121,6 +124,12 @@ impl DialectEngine {
 
     /// Looks at the source as of `at`.
     pub fn evaluate(&mut self, engine: &Engine, source: &dyn SeriesSource, at: Timestamp) -> DialectRows {
+        self.look(engine, source, at, Control::default());
+        self.rows.clone()
+    }
+
+    /// Looks at the source as of `at`; false when that was interrupted, and what was found before stays: half of it says nothing of the rest.
+    fn look(&mut self, engine: &Engine, source: &dyn SeriesSource, at: Timestamp, control: Control<'_>) -> bool {
         let names = self.metric_names(source, at);
         let started = *self.started.get_or_insert(at);
         let look = Look {
@@ -134,6 +143,8 @@ impl DialectEngine {
             queries: std::cell::RefCell::new(std::mem::take(&mut self.queries)),
             help: OnceCell::new(),
             slopes: OnceCell::new(),
+            control,
+            interrupted: Cell::new(false),
         };
         let mut breakers: BTreeMap<(String, String), BreakerRow> = BTreeMap::new();
         let mut queues: BTreeMap<(String, String, Option<String>), QueueRow> = BTreeMap::new();
@@ -169,17 +180,22 @@ impl DialectEngine {
             breakers.entry(key).or_insert(row);
         }
         self.transitions.bound();
+        let complete = !look.interrupted.get();
         self.queries = look.queries.into_inner();
+        if !complete {
+            return false;
+        }
         dead_letters::attribute(&mut queues);
         self.rows = DialectRows {
             breakers: breakers.into_values().collect(),
             queues: queues.into_values().collect(),
             servers: servers.into_values().collect(),
         };
-        self.rows.clone()
+        true
     }
 
     /// Evaluates if due, and writes.
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn tick(
         &mut self,
         engine: &Engine,
@@ -188,13 +204,21 @@ impl DialectEngine {
         now: Timestamp,
         wall: Timestamp,
         meter: &Meter,
+        control: Control<'_>,
     ) {
-        let due = self.last.is_none_or(|last| now.since(last) >= self.interval);
+        let due = self.last.is_none_or(|last| now >= last.saturating_add(self.interval));
         if !due {
             return;
         }
         self.last = Some(now);
-        let rows = self.evaluate(engine, source, now);
+        if !self.look(engine, source, now, control) {
+            // Rules wait for this, so who takes too long gets the next turn later.
+            self.last = Some(now.saturating_add(PAUSE));
+            meter.counter("watchfire_dialect_looks_interrupted_total", &[]).add(1);
+            tracing::warn!("breakers and queues take too long to look at; what is known of them stays, and is looked at again in a minute");
+            return;
+        }
+        let rows = self.rows.clone();
         self.reporter.report(&rows.servers, now);
         let written = self.written.get_or_insert_with(|| Written::recorded(sink, "dialects"));
         let appended = written.write(sink, now, wall, rows.series());
@@ -241,6 +265,8 @@ pub(super) struct Look<'a> {
     queries: std::cell::RefCell<HashMap<String, Option<Query>>>,
     help: OnceCell<HashMap<String, String>>,
     slopes: OnceCell<Vec<(Labels, f64)>>,
+    control: Control<'a>,
+    interrupted: Cell<bool>,
 }
 
 impl Look<'_> {
@@ -249,10 +275,11 @@ impl Look<'_> {
         if !self.may_exist(query) {
             return Vec::new();
         }
-        match self.engine.instant(query, self.source, self.at).map(|e| e.value) {
+        match self.engine.instant_with(query, self.source, self.at, self.control).map(|e| e.value) {
             Ok(QueryValue::Vector(samples)) => samples.into_iter().filter_map(|s| s.value.as_float().map(|v| (s.labels, v))).collect(),
             Ok(_) => Vec::new(),
             Err(error) => {
+                self.interrupted.set(self.interrupted.get() || error == EvalError::Timeout);
                 tracing::debug!(query = query.text(), %error, "dialect query failed");
                 Vec::new()
             }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use watchfire_model::Value;
 
 mod inferred;
+mod interrupted;
 mod operated;
 mod pools;
 mod proposed;

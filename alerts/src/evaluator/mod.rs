@@ -37,7 +37,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use watchfire_model::reading::AlertState;
 use watchfire_model::{Appended, Cause, Clock, Labels, Meter, Notice, SeriesSink, SeriesSource, Timestamp, Topology};
-use watchfire_promql::Engine;
+use watchfire_promql::{Control, Engine, Interrupt};
 
 /// What one tick did. Journal `changed`, `removed` and `notices` as one record before anything of it is shown or sent.
 #[derive(Debug, Default)]
@@ -221,7 +221,10 @@ impl Evaluator {
         let mut outcome = TickOutcome { at: now, clock_events: events, ..TickOutcome::default() };
         let source = self.timeline.view(&self.source);
         if let Some(dialects) = &mut self.dialects {
-            let look = || dialects.tick(&self.engine, &*source, &*self.sink, now, reading.wall, &self.meter);
+            let limit = self.engine.options().timeout;
+            let interrupt = || (self.clock.read().awake.saturating_sub(reading.awake) > limit).then_some(Interrupt::Timeout);
+            let control = Control { interrupt: Some(&interrupt), ..Control::default() };
+            let look = || dialects.tick(&self.engine, &*source, &*self.sink, now, reading.wall, &self.meter, control);
             if let Err(error) = survived("dialects", &self.meter, look) {
                 tracing::error!(%error, "breakers and queues not unified");
             }

@@ -52,7 +52,7 @@ impl Evaluator<'_> {
     fn fused_instant(&self, selector: &VectorSelector, groups: &mut GroupStates<'_>) -> Outcome<bool> {
         let (offset, at) = self.modifiers(&selector.modifiers)?;
         let time = at.unwrap_or(self.steps.start) - offset;
-        let mut complete = true;
+        let (mut complete, mut read) = (true, 0);
         let plan = groups.plan.clone();
         let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
         self.visit(selector, (time - self.ctx.lookback, time), false, &mut |view, _| {
@@ -60,10 +60,13 @@ impl Evaluator<'_> {
             if view.histograms.last().is_some_and(Option::is_some) {
                 complete = false;
             } else if complete && !is_stale(*value) {
+                read += 1;
                 groups.add(&mut plan, &view, *value);
             }
             Ok(())
         })?;
+        // Who is not complete is evaluated once more, in the general way.
+        self.ctx.budget.count_read(if complete { read } else { 0 });
         Ok(complete)
     }
 
@@ -73,7 +76,7 @@ impl Evaluator<'_> {
         let range_seconds = windows.range as f64 / 1000.0;
         let span = call.args.first().map_or(call.span, Expr::span);
         let growth = Growth::of(function);
-        let mut complete = true;
+        let (mut complete, mut read) = (true, 0);
         let mut scratch = Scratch::default();
         let plan = groups.plan.clone();
         let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,6 +88,7 @@ impl Evaluator<'_> {
             if let Some(growth) = growth.filter(|_| starts.is_empty()) {
                 let window = Window { times: view.times, values: view.values, start, end, range_seconds, rising: view.rising };
                 if let Some(result) = extrapolate(&window, growth) {
+                    read += view.times.len();
                     if let Some(value) = result {
                         groups.add(&mut plan, &view, value);
                     }
@@ -95,6 +99,7 @@ impl Evaluator<'_> {
             if samples.is_empty() {
                 return Ok(());
             }
+            read += samples.len();
             let context = WindowContext {
                 at: self.steps.start,
                 start,
@@ -112,6 +117,7 @@ impl Evaluator<'_> {
             }
             Ok(())
         })?;
+        self.ctx.budget.count_read(if complete { read } else { 0 });
         Ok(complete)
     }
 }

@@ -41,6 +41,7 @@ pub struct Budget<'a> {
     pub limit: usize,
     live: Rc<Cell<usize>>,
     peak: Cell<usize>,
+    read: Cell<usize>,
     ticks: Cell<usize>,
     pub interrupt: Option<&'a (dyn Fn() -> Option<Interrupt> + Sync)>,
 }
@@ -72,7 +73,7 @@ pub const FARTHEST: i64 = i64::MAX / 4;
 
 impl<'a> Budget<'a> {
     pub fn new(limit: usize, interrupt: Option<&'a (dyn Fn() -> Option<Interrupt> + Sync)>) -> Self {
-        Budget { limit, live: Rc::default(), peak: Cell::new(0), ticks: Cell::new(0), interrupt }
+        Budget { limit, live: Rc::default(), peak: Cell::new(0), read: Cell::new(0), ticks: Cell::new(0), interrupt }
     }
 
     pub fn lease(&self) -> Lease {
@@ -110,6 +111,20 @@ impl<'a> Budget<'a> {
 
     pub fn peak(&self) -> usize {
         self.peak.get()
+    }
+
+    /// Counts samples that a selector or a window gave to a step, as Prometheus does: again for every step that they are given to.
+    pub fn count_read(&self, samples: usize) {
+        self.read.set(self.read.get().saturating_add(samples));
+    }
+
+    pub fn read(&self) -> usize {
+        self.read.get()
+    }
+
+    /// Forgets what was read since: of a subquery its windows count, not what they are made of.
+    pub fn read_only(&self, samples: usize) {
+        self.read.set(samples);
     }
 }
 
@@ -191,7 +206,11 @@ impl<'a> Evaluator<'a> {
     pub fn eval(&self, expr: &Expr) -> Outcome<Val> {
         if self.steps.count > 1 && !matches!(expr, Expr::Number { .. } | Expr::Text { .. }) && is_invariant(expr) {
             let once = Evaluator { steps: Steps { count: 1, ..self.steps }, ..*self };
-            return Ok(match once.eval_node(expr)? {
+            let before = self.ctx.budget.read();
+            let value = once.eval_node(expr)?;
+            let read = self.ctx.budget.read() - before;
+            self.ctx.budget.count_read(read.saturating_mul(self.steps.count - 1));
+            return Ok(match value {
                 Val::Scalar(values) => self.scalars(vec![values[0]; self.steps.count])?,
                 Val::Vector(mut block) => {
                     let more = block.samples() * (self.steps.count - 1);

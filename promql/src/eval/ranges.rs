@@ -140,6 +140,7 @@ impl Evaluator<'_> {
                 continue;
             }
             self.ctx.budget.tick(1 + window.len() / 16)?;
+            self.ctx.budget.count_read(window.len());
             let Some(function) = function else {
                 job.block.set(row, step, Cell::Float(1.0));
                 samples += 1;
@@ -228,7 +229,10 @@ impl Evaluator<'_> {
             return Err(EvalError::TooManySamples { limit: self.ctx.budget.limit });
         }
         let child = Evaluator { ctx: self.ctx, steps: grid, counts_only: false };
-        Ok((child.eval_vector(&subquery.expr)?, grid, windows))
+        let read = self.ctx.budget.read();
+        let rows = child.eval_vector(&subquery.expr)?;
+        self.ctx.budget.read_only(read);
+        Ok((rows, grid, windows))
     }
 
     /// A range vector as the result of an instant query.
@@ -251,6 +255,7 @@ impl Evaluator<'_> {
                     } else {
                         collect(&samples)
                     };
+                    self.ctx.budget.count_read(data.len());
                     self.ctx.budget.hold(&mut lease, data.len())?;
                     if !data.is_empty() {
                         let (times, values) = data.into_iter().unzip();
@@ -265,6 +270,7 @@ impl Evaluator<'_> {
                 for (index, meta) in rows.series.iter().enumerate() {
                     fill(&mut scratch, &rows, index, grid);
                     let (times, values): (Vec<_>, Vec<_>) = collect(&scratch.split()).into_iter().unzip();
+                    self.ctx.budget.count_read(times.len());
                     if !times.is_empty() {
                         let labels = if meta.drop_name { super::block::without_reserved(&meta.labels) } else { meta.labels.clone() };
                         out.push(SeriesData { labels, times, values });

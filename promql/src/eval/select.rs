@@ -122,6 +122,7 @@ impl Evaluator<'_> {
             if samples == 0 {
                 block.pop();
             }
+            self.ctx.budget.count_read(samples * self.steps.count / times.len());
             self.ctx.budget.hold(&mut lease, samples.max(times.len() / CELLS_PER_SAMPLE))
         })?;
         block.lease = lease;
@@ -155,6 +156,7 @@ impl Evaluator<'_> {
                 block.pop();
                 return Ok(());
             }
+            self.ctx.budget.count_read(samples.len());
             self.ctx.budget.hold(&mut lease, times.len())
         })?;
         block.lease = lease;

@@ -80,7 +80,7 @@ fn an_exporter_is_a_check_and_its_silence_is_not_known() {
         if let Some(value) = value {
             store.push(&labels, at, Value::Float(value));
         }
-        engine.tick(&promql, &*store, &*store, at, at, &meter);
+        engine.tick(&promql, &*store, &*store, at, at, &meter, Control::default());
     }
     let expected = [
         (Some(HealthState::Healthy), "0 ".to_owned()),
