@@ -97,7 +97,9 @@ pub async fn silences(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap)
     let filters = filters(&Params::read(&uri, &headers, &Bytes::new())?)?;
     let now = api.clock.now();
     // As in Alertmanager, one is found by conditions that stand in it.
-    let holds = |silence: &Silence, f: &Matcher| silence.matchers.iter().any(|(n, op, v)| *n == *f.name && *op == f.op.to_string() && *v == *f.value);
+    let holds = |silence: &Silence, f: &Matcher| {
+        silence.matchers.iter().any(|(n, op, v)| *n == *f.name && *op == f.op.to_string() && *v == *f.value)
+    };
     let mut all = api.delivery.silences();
     all.retain(|silence| filters.iter().all(|filter| holds(silence, filter)));
     all.sort_by_key(|s| match state(s, now) {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use watchfire_alerts::{RuleError, RuleFile, RuleGroup};
-use watchfire_config::files::{BY_HAND, GENERATED, read_text};
+use watchfire_config::files::{BY_HAND, GENERATED, read_file, read_text};
 use watchfire_config::{Config, ConfigError, Loaded, Platform, load_platform};
 use watchfire_model::{Clock, Labels, Timestamp, glob};
 
@@ -224,7 +224,7 @@ impl Plan {
             add(preset_groups(platform));
         }
         for path in self.rule_files()? {
-            let text = read_text(&path, GENERATED).with_context(|| format!("cannot read rule file {}", path.display()))?;
+            let text = read_file(&path, GENERATED).with_context(|| format!("cannot read rule file {}", path.display()))?;
             add(parse(&path.display().to_string(), &text));
         }
         if self.platform.is_none() && self.config.rules.is_empty() {
@@ -400,6 +400,18 @@ mod tests {
         let flags = RunFlags { rules: vec![named("b.yml"), named("*.yml"), named("./a.yml")], ..RunFlags::default() };
         let groups = Plan::from_flags(&flags)?.rule_groups()?;
         assert_eq!(groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["b.yml", "a.yml"]);
+        Ok(())
+    }
+
+    /// Rules are read again while running, and nobody's reload waits for a pipe.
+    #[test]
+    fn a_pipe_among_rule_files_is_named_and_not_waited_for() -> anyhow::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let pipe = directory.path().join("a.yml");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success());
+        let flags = RunFlags { rules: vec![directory.path().join("*.yml").display().to_string()], ..RunFlags::default() };
+        let error = Plan::from_flags(&flags)?.rule_groups().expect_err("no file");
+        assert_eq!(format!("{error:#}"), format!("cannot read rule file {}: it is not a file", pipe.display()));
         Ok(())
     }
 
