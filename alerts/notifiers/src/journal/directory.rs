@@ -5,6 +5,13 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a lock is waited for. Whoever follows another process starts while that one ends, and a child that a process starts holds its lock for
+/// the moment until it becomes another program.
+const HANDOVER: Duration = Duration::from_millis(500);
+/// Between two tries.
+const TRY: Duration = Duration::from_millis(20);
 
 /// A checked and locked directory; the lock lives as long as this value.
 #[derive(Debug)]
@@ -20,6 +27,10 @@ impl StateDirectory {
     /// [`JournalError::Unsafe`] when the path is a link, not a directory, somebody else's, or writable by everybody;
     /// [`JournalError::InUse`] when another process holds it.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
+        Self::open_within(path, HANDOVER)
+    }
+
+    fn open_within(path: &Path, patience: Duration) -> Result<Self, JournalError> {
         let failed = |what: &str, error: io::Error| JournalError::Io { what: format!("{what} {}", path.display()), error };
         match path.symlink_metadata() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -45,14 +56,18 @@ impl StateDirectory {
         }
         let lock_path = path.join("lock");
         let mut lock = options().read(true).write(true).create(true).open(&lock_path).map_err(|e| failed("cannot open the lock in", e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                lock.take(32).read_to_string(&mut pid).map_err(|e| failed("cannot read the lock in", e))?;
-                return Err(JournalError::InUse { path: path.to_owned(), pid: pid.trim().to_owned() });
+        let started = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if started.elapsed() < patience => std::thread::sleep(TRY),
+                Err(TryLockError::WouldBlock) => {
+                    let mut pid = String::new();
+                    lock.take(32).read_to_string(&mut pid).map_err(|e| failed("cannot read the lock in", e))?;
+                    return Err(JournalError::InUse { path: path.to_owned(), pid: pid.trim().to_owned() });
+                }
+                Err(TryLockError::Error(e)) => return Err(failed("cannot lock", e)),
             }
-            Err(TryLockError::Error(e)) => return Err(failed("cannot lock", e)),
         }
         match lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())) {
             // It is held all the same, only nobody reads by whom.
@@ -88,7 +103,7 @@ impl StateDirectory {
     /// As [`StateDirectory::open`].
     pub fn restore(&mut self) -> io::Result<()> {
         if !self.leads_to("lock", &self.lock) {
-            *self = StateDirectory::open(&self.path).map_err(|error| match error {
+            *self = StateDirectory::open_within(&self.path, Duration::ZERO).map_err(|error| match error {
                 JournalError::Io { error, .. } => error,
                 refused => io::Error::other(refused.to_string()),
             })?;
@@ -190,6 +205,20 @@ mod tests {
         let file = parent.path().join("file");
         std::fs::write(&file, "").unwrap();
         assert!(refusal(&file).contains("not a directory"));
+    }
+
+    #[test]
+    fn a_lock_that_is_about_to_be_given_back_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let held = StateDirectory::open(directory.path()).unwrap();
+        let (never, hears) = std::sync::mpsc::channel::<()>();
+        let ends = std::thread::spawn(move || {
+            assert!(hears.recv_timeout(HANDOVER / 4).is_err());
+            drop(held);
+        });
+        assert!(StateDirectory::open(directory.path()).is_ok());
+        ends.join().unwrap();
+        drop(never);
     }
 
     #[test]
