@@ -478,17 +478,40 @@ fn what_went_wrong_is_an_error_where_no_status_says_it() {
         int("http.response.status_code", 500),
         text("http.status_code", "502"),
         text("outcome", "SERVER_ERROR"),
+        int("rpc.grpc.status_code", 14),
+        text("rpc.response.status_code", "DEADLINE_EXCEEDED"),
+        text("grpc.status_code", "13"),
     ];
-    let fine =
-        [int("http.response.status_code", 404), int("http.status_code", 200), text("error.type", ""), text("outcome", "CLIENT_ERROR")];
+    let fine = [
+        int("http.response.status_code", 404),
+        int("http.status_code", 200),
+        text("error.type", ""),
+        text("outcome", "CLIENT_ERROR"),
+        int("rpc.grpc.status_code", 5),
+        int("rpc.grpc.status_code", 0),
+        text("rpc.status_code", "INVALID_ARGUMENT"),
+    ];
     let answers = failing.into_iter().chain(fine).zip(21..).map(|(attribute, id)| answer(id, attribute));
     bench.send("api", answers.chain([meant]).collect());
     bench.send("caller", vec![get(40).with(int("http.response.status_code", 503)), get(41).with(int("http.status_code", 404))]);
+    let ask = [
+        text("rpc.status_code", "NOT_FOUND"),
+        int("rpc.grpc.status_code", 5),
+        text("grpc.status_code", "16"),
+        text("rpc.response.status_code", "UNAVAILABLE"),
+        int("rpc.grpc.status_code", 0),
+        text("rpc.status_code", "OK"),
+    ];
+    bench.send(
+        "asker",
+        ask.into_iter().zip(50..).map(|(status, id)| span(id.into(), id, 0, "shop.Cart/Get", CLIENT).with(status)).collect(),
+    );
     bench.pass(5 * SECONDS);
     let of = |service: &str| {
         ["ERROR", "UNSET", "OK"]
             .map(|status| bench.value(CALLS, &[("service_name", service), ("status_code", &format!("STATUS_CODE_{status}"))]))
     };
-    assert_eq!(of("api"), [Some(4.0), Some(4.0), Some(1.0)], "4xx is the client's fault, and who says that all went well is believed");
+    assert_eq!(of("asker"), [Some(4.0), Some(2.0), None], "to a client of gRPC everything but success is a failure");
+    assert_eq!(of("api"), [Some(7.0), Some(7.0), Some(1.0)], "4xx is the client's fault, and who says that all went well is believed");
     assert_eq!(of("caller"), [Some(1.0), Some(1.0), None], "whether 4xx is a failure its instrumentation decides");
 }

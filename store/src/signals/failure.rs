@@ -7,8 +7,8 @@ use watchfire_model::{AttributeValue, SpanView};
 /// From this HTTP status on, a server has failed.
 pub(crate) const SERVER_ERROR: u32 = 500;
 
-/// Whether what a server span says of its answer is a failure: a kind of error, or an HTTP status from `least` on. A client that was answered with
-/// 4xx did something wrong itself (semantic conventions 1.44, HTTP spans).
+/// Whether what a server span says of its answer is a failure: a kind of error, an HTTP status from `least` on, or one of gRPC's that is the server's
+/// fault. A client that was answered with 4xx or `NOT_FOUND` did something wrong itself (semantic conventions 1.44, HTTP and gRPC spans).
 pub(crate) fn answered_badly(span: &SpanView<'_>, least: u32) -> bool {
     let mut badly = false;
     wire::each_attribute(span.attribute_fields(), |sign| SIGNS >> sign & 1 != 0, |key, value| badly |= is_bad(key, value, least));
@@ -16,7 +16,19 @@ pub(crate) fn answered_badly(span: &SpanView<'_>, least: u32) -> bool {
 }
 
 /// The keys that tell it.
-const KEYS: [&[u8]; 4] = [b"error.type", b"http.response.status_code", b"http.status_code", b"outcome"];
+const KEYS: [&[u8]; 8] = [
+    b"error.type",
+    b"http.response.status_code",
+    b"http.status_code",
+    b"outcome",
+    GRPC_STATUS[0],
+    GRPC_STATUS[1],
+    GRPC_STATUS[2],
+    GRPC_STATUS[3],
+];
+
+/// The names that gRPC's status goes by: in the conventions of now, of lately and of before, and what .NET's server and Envoy say.
+const GRPC_STATUS: [&[u8]; 4] = [b"rpc.status_code", b"rpc.response.status_code", b"rpc.grpc.status_code", b"grpc.status_code"];
 
 /// A bit for the [`wire::sign`] of each of the keys: nearly every other attribute is passed over by them.
 const SIGNS: u64 = {
@@ -39,6 +51,30 @@ fn is_bad(key: &[u8], value: wire::AttributeAt<'_>, least: u32) -> bool {
         b"error.type" => value.text().is_some_and(|text| !text.is_empty()),
         // Micrometer's name for it.
         b"outcome" => value.text() == Some(b"SERVER_ERROR"),
+        _ => is_grpc_status(key) && is_fault_of_grpc_server(value),
+    }
+}
+
+fn is_grpc_status(key: &[u8]) -> bool {
+    GRPC_STATUS.contains(&key)
+}
+
+/// Whether a gRPC status, as a number or by its name, is one that a server is to blame for.
+fn is_fault_of_grpc_server(value: wire::AttributeAt<'_>) -> bool {
+    const FAULTS: [&str; 12] =
+        ["2", "UNKNOWN", "4", "DEADLINE_EXCEEDED", "12", "UNIMPLEMENTED", "13", "INTERNAL", "14", "UNAVAILABLE", "15", "DATA_LOSS"];
+    match wire::scalar(value.any()) {
+        AttributeValue::Int(number) => matches!(number, 2 | 4 | 12..=15),
+        AttributeValue::Str(text) => FAULTS.iter().any(|fault| text.eq_ignore_ascii_case(fault)),
+        _ => false,
+    }
+}
+
+/// Whether a call of gRPC ended with anything but success, as its client is told.
+pub(crate) fn is_grpc_failure(value: wire::AttributeAt<'_>) -> bool {
+    match wire::scalar(value.any()) {
+        AttributeValue::Int(number) => number != 0,
+        AttributeValue::Str(text) => !matches!(text, "" | "0") && !text.eq_ignore_ascii_case("OK"),
         _ => false,
     }
 }

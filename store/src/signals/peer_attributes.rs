@@ -35,6 +35,8 @@ pub(crate) struct PeerAttributes<'a> {
     /// Messages that one span is about, where it says so.
     messages: Option<u32>,
     http: bool,
+    /// A gRPC status other than success.
+    refused: bool,
 }
 
 impl<'a> PeerAttributes<'a> {
@@ -67,6 +69,8 @@ impl<'a> PeerAttributes<'a> {
             14 if key == b"server.address" => &mut self.address,
             14 if key == b"db.system.name" => &mut self.db_system,
             15 if key == b"rpc.system.name" => &mut self.rpc_system,
+            15 if key == b"rpc.status_code" => return self.refused = failure::is_grpc_failure(value),
+            16 if key == b"grpc.status_code" => return self.refused = failure::is_grpc_failure(value),
             16 if key == b"messaging.system" => &mut self.messaging_system,
             16 if key == b"http.status_code" => return self.status = failure::status(value),
             17 if key == b"service.peer.name" => &mut self.service,
@@ -77,9 +81,11 @@ impl<'a> PeerAttributes<'a> {
             18 if key == b"net.sock.peer.addr" && self.socket_address.is_empty() => &mut self.socket_address,
             19 if key == b"http.request.method" => return self.http = true,
             19 if key == b"messaging.operation" && self.operation.is_empty() => &mut self.operation,
+            20 if key == b"rpc.grpc.status_code" => return self.refused = failure::is_grpc_failure(value),
             20 if key == b"gen_ai.provider.name" => &mut self.provider,
             20 if key == b"network.peer.address" => &mut self.socket_address,
             21 if key == b"messaging.destination" && self.destination.is_empty() => &mut self.destination,
+            24 if key == b"rpc.response.status_code" => return self.refused = failure::is_grpc_failure(value),
             24 if key == b"messaging.operation.type" => &mut self.operation,
             25 if key == b"http.response.status_code" => return self.status = failure::status(value),
             26 if key == b"messaging.destination.name" => &mut self.destination,
@@ -114,7 +120,7 @@ impl<'a> PeerAttributes<'a> {
     /// Whether it says what went wrong, as the conventions ask of an operation that failed and of no other, or that the server failed.
     #[inline]
     pub fn states_error(&self) -> bool {
-        !self.error.is_empty() || self.status >= failure::SERVER_ERROR
+        !self.error.is_empty() || self.status >= failure::SERVER_ERROR || self.refused
     }
 
     #[inline]

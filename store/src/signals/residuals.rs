@@ -114,7 +114,7 @@ mod tests {
     }
 
     const KINDS: [SpanKind; 2] = [SpanKind::Client, SpanKind::Producer];
-    const PAIRS: [(&str, &str); 14] = [
+    const PAIRS: [(&str, &str); 16] = [
         ("server.address", "pay.example"),
         ("server.address", "bank.example"),
         ("db.system.name", "postgresql"),
@@ -128,6 +128,8 @@ mod tests {
         ("rpc.service", "Greeter"),
         ("http.response.status_code", "404"),
         ("http.response.status_code", "503"),
+        ("rpc.status_code", "NOT_FOUND"),
+        ("grpc.status_code", "14"),
         ("thread.name", "worker-7"),
     ];
 
@@ -135,7 +137,7 @@ mod tests {
         #[test]
         fn what_is_remembered_is_what_reading_would_find(
             // Of few residuals, so that they repeat; some share a place, some have no number.
-            residuals in prop::collection::vec(prop::collection::vec(0usize..14, 0..4), 1..6),
+            residuals in prop::collection::vec(prop::collection::vec(0usize..16, 0..4), 1..6),
             spans in prop::collection::vec((0usize..2, 0usize..6, any::<bool>()), 1..80),
         ) {
             let (mut peers, mut lately) = (Peers::new(100), Residuals::new());
