@@ -52,12 +52,24 @@ pub(crate) struct Taker {
     /// Tag of the span around it.
     pub parent: Option<u64>,
     pub operation: u32,
+    /// It says that it received messages, and not that it works on them.
+    pub receives: bool,
+}
+
+/// Two operations, spans of one of which are directly within spans of the other.
+#[derive(Clone, Copy)]
+pub(crate) struct Nested {
+    pub outer: u32,
+    pub inner: u32,
+    /// The outer one received what the inner one works on.
+    pub received: bool,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Seen {
     tag: u64,
     operation: u32,
+    receives: bool,
     /// It is not the span of this tag, but one within it.
     within: bool,
 }
@@ -78,18 +90,18 @@ impl Default for Nesting {
 impl Nesting {
     /// Outer and inner operation, where one is directly within the other: layers of one service, or a service behind a proxy that opens no span for the call.
     #[inline]
-    pub fn meet(&mut self, span: Taker) -> Option<(u32, u32)> {
-        let Taker { tag, parent, operation } = span;
+    pub fn meet(&mut self, span: Taker) -> Option<Nested> {
+        let Taker { tag, parent, operation, receives } = span;
         let own = &mut self.seen[Enclosing::place(tag)];
-        let before = std::mem::replace(own, Seen { tag, operation, within: false });
+        let before = std::mem::replace(own, Seen { tag, operation, receives, within: false });
         if (before.tag, before.within) == (tag, true) {
-            return Some((operation, before.operation));
+            return Some(Nested { outer: operation, inner: before.operation, received: receives && !before.receives });
         }
         let around = &mut self.seen[Enclosing::place(parent?)];
         if (Some(around.tag), around.within) == (parent, false) {
-            return Some((around.operation, operation));
+            return Some(Nested { outer: around.operation, inner: operation, received: around.receives && !receives });
         }
-        *around = Seen { tag: parent?, operation, within: true };
+        *around = Seen { tag: parent?, operation, receives, within: true };
         None
     }
 

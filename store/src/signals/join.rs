@@ -30,6 +30,8 @@ const MATCHED: u32 = 8;
 const BATCH: u32 = 128;
 /// Its peer is the queue itself, and not the exchange that feeds it.
 const NAMES_QUEUE: u32 = 256;
+/// The messages it is about are told by its links.
+const LINKED: u32 = 512;
 const PROTOCOL_SHIFT: u32 = 4;
 
 /// Quarter seconds a half waits for the other: 10 s. SDKs batch for up to 5 s, and the two ends are not in step.
@@ -84,6 +86,12 @@ impl Half {
 
     pub fn names_queue(&self) -> bool {
         self.meta & NAMES_QUEUE != 0
+    }
+
+    /// A half whose messages are told by its links, and which is only in passing within another span.
+    pub fn linked(mut self) -> Self {
+        self.meta |= LINKED;
+        self
     }
 
     /// As many messages as it says.
@@ -245,6 +253,22 @@ impl Join {
             .zip(tags)
             .find(|(half, short_tag)| **short_tag == short(tag) && half.tag == tag && !half.is_callee())
             .map(|(half, _)| half)
+    }
+
+    /// Hands out the consumers of a service that wait for whoever is behind this tag, and know their message by nothing else.
+    pub fn take_consumers(&mut self, tag: u64, service: u32) -> impl Iterator<Item = Half> + use<> {
+        let index = tag as usize & self.mask;
+        let tags = &mut self.tags[index];
+        let mut taken = [None; PLACES];
+        for (place, half) in self.halves[index * PLACES..][..PLACES].iter().enumerate() {
+            let waits = tags[place] == short(tag) && half.tag == tag && half.service == service;
+            if waits && half.is_callee() && half.message() && half.meta & LINKED == 0 {
+                taken[place] = Some(Half { meta: half.meta & 0xffff, ..*half });
+                tags[place] = 0;
+                self.waiting -= 1;
+            }
+        }
+        taken.into_iter().flatten()
     }
 
     /// Somebody else says that this call failed.

@@ -5,6 +5,7 @@ pub(crate) mod destination;
 pub(crate) mod edges;
 pub(crate) mod enclosing;
 pub(crate) mod failure;
+pub(crate) mod fetched;
 pub mod histogram;
 pub(crate) mod join;
 pub(crate) mod layers;

@@ -1,5 +1,6 @@
 //! RED per operation: calls, errors and durations of each (service, span name, kind), split by status.
 
+use super::enclosing::Nested;
 use super::histogram::Histogram;
 use super::publish::Published;
 use super::services::Services;
@@ -50,6 +51,8 @@ pub(crate) struct OperationState {
     /// Consumers that turned out to be around others, which process what these fetch; servers that are within others, as GraphQL within HTTP. Nobody
     /// is served by them alone.
     part: bool,
+    /// Those of its spans that say that they receive messages are followed by others that work on them.
+    fetching: bool,
     /// Servers of other services are directly within it, as behind nginx, whose module opens one span for a request and none for the call that it makes.
     pub fronts: bool,
     /// Called internal by its instrumentation, though it goes to a database.
@@ -131,6 +134,24 @@ impl Operations {
         state.part
     }
 
+    /// Whether spans of this operation that receive messages do no more than that. It is not forgotten as long as they come.
+    #[inline]
+    pub fn is_fetching(&mut self, id: u32, now: Timestamp) -> bool {
+        let state = self.get_mut(id);
+        if state.fetching {
+            state.last_seen = now;
+        }
+        state.fetching
+    }
+
+    /// What spans of this operation receive, others work on.
+    #[cold]
+    pub fn fetches(&mut self, id: u32) {
+        if let Some(state) = self.states[id as usize].as_mut() {
+            state.fetching = !state.identity.overflow;
+        }
+    }
+
     /// Whether spans of an internal operation leave their service. What the first one says is believed of all.
     #[inline]
     pub fn leaves(&mut self, id: u32, leaves: impl FnOnce() -> bool) -> bool {
@@ -142,7 +163,7 @@ impl Operations {
     }
 
     /// Spans of the one were seen directly within spans of the other.
-    pub fn nested(&mut self, outer: u32, inner: u32) {
+    pub fn nested(&mut self, Nested { outer, inner, received }: Nested) {
         let [Some(around), Some(within)] = [outer, inner].map(|id| self.states[id as usize].as_ref()) else { return };
         let kind = around.identity.kind;
         if around.service != within.service {
@@ -152,6 +173,9 @@ impl Operations {
                 self.any_fronts |= state.fronts;
             }
             return;
+        }
+        if received && kind == SpanKind::Consumer {
+            return self.fetches(outer);
         }
         // Of what is within itself, or what is within the other in turn, none is more than a part.
         let told = outer != inner && kind == within.identity.kind && !around.part && !within.part;
@@ -231,6 +255,7 @@ impl Operations {
             local: (0, 0),
             judged: 0.0,
             part: false,
+            fetching: false,
             fronts: false,
             leaves: false,
             spans: 0,

@@ -31,6 +31,10 @@ pub(super) struct Pending {
     pub(super) names_queue: bool,
     /// It only asks a broker for messages.
     pub(super) fetches: bool,
+    /// It is a consumer's that says that it received messages, and not that it works on them.
+    pub(super) receives: bool,
+    /// It is a consumer's that counts for nothing, as others work on what it received.
+    pub(super) hands_on: bool,
     /// It is a server's, and the call that it makes as well.
     pub(super) fronts: bool,
     pub(super) links: (u32, u32),
@@ -117,6 +121,25 @@ impl SpanEngine {
             if calls && self.operations.any_fronts && self.nesting.calls(pending.joins_as, pending.service) {
                 self.operations.shares_spans(pending.service);
             }
+            let (from, to) = pending.links;
+            let links = &self.links[from as usize..to as usize];
+            if pending.hands_on {
+                // What works on the message is within this span, which alone is within its sender's.
+                let came_from = match links {
+                    [] if parent != 0 => Some(pending.joins_as),
+                    [(trace, span)] => Some(key(*trace, *span)),
+                    _ => None,
+                };
+                if let Some(tag) = came_from {
+                    let own = key(trace, row.span);
+                    self.fetched.came(own, tag, pending.service);
+                    let edges = (&mut self.edges, &mut self.deliveries);
+                    let mut sides = Sides::new(&self.services, &self.peers, edges, &self.nothing, self.now);
+                    for half in self.join.take_consumers(own, pending.service) {
+                        self.join.offer(Half { tag, ..half }, ticks, |pair| sides.pair(&pair));
+                    }
+                }
+            }
             if matches!(pending.kind, SpanKind::Internal | SpanKind::Unspecified) {
                 continue;
             }
@@ -144,15 +167,25 @@ impl SpanEngine {
             let all = |half: Half| if message { half.stands_for(pending.batch) } else { half };
             let mut sides = Sides::new(&self.services, &self.peers, (&mut self.edges, &mut self.deliveries), &self.nothing, self.now);
             if callee {
-                let (from, to) = pending.links;
                 let mut met_parent = false;
-                for (link_trace, link_span) in &self.links[from as usize..to as usize] {
+                let mut takes = |tag| {
+                    let receiving = self.fetched.takes(tag, service, pending.operation, pending.receives);
+                    receiving.into_iter().for_each(|operation| self.operations.fetches(operation));
+                };
+                for (link_trace, link_span) in links {
                     met_parent |= (*link_trace, *link_span) == (trace, parent);
-                    self.join.offer(half(key(*link_trace, *link_span)), ticks, |pair| sides.pair(&pair));
+                    let tag = key(*link_trace, *link_span);
+                    takes(tag);
+                    self.join.offer(half(tag), ticks, |pair| sides.pair(&pair));
                 }
-                let taker = Taker { tag: key(trace, row.span), parent: (parent != 0).then_some(tag), operation: pending.operation };
-                if let Some((outer, inner)) = self.nesting.meet(taker) {
-                    self.operations.nested(outer, inner);
+                if pending.kind == SpanKind::Consumer && parent != 0 && !met_parent {
+                    takes(tag);
+                }
+                let parent_tag = (parent != 0).then_some(tag);
+                let taker =
+                    Taker { tag: key(trace, row.span), parent: parent_tag, operation: pending.operation, receives: pending.receives };
+                if let Some(nested) = self.nesting.meet(taker) {
+                    self.operations.nested(nested);
                 }
                 if self.operations.any_fronts
                     && let Some(caller) = self.nesting.caller(taker.tag)
@@ -166,9 +199,14 @@ impl SpanEngine {
                 }
                 if parent != 0 && !met_parent {
                     // Linked messages are counted by their links, met or not.
-                    let peer = if from == to { pending.peer } else { NOBODY };
-                    let half = if from == to { all(half(tag)) } else { half(tag) };
-                    self.join.offer(Half { peer, ..half }, ticks, |pair| sides.pair(&pair));
+                    let half = if from != to {
+                        Half { peer: NOBODY, ..half(tag) }.linked()
+                    } else if pending.kind == SpanKind::Consumer {
+                        all(half(self.fetched.origin(tag, service).unwrap_or(tag)))
+                    } else {
+                        half(tag)
+                    };
+                    self.join.offer(half, ticks, |pair| sides.pair(&pair));
                 } else if parent == 0 && from == to && pending.kind == SpanKind::Consumer {
                     sides.delivery_of_nobody(&all(half(0)));
                 } else if parent == 0 && self.settings.user_node && pending.kind == SpanKind::Server {

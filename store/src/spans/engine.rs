@@ -17,6 +17,7 @@ use crate::signals::board::Board;
 use crate::signals::edges::Edges;
 use crate::signals::enclosing::{Enclosing, Nesting};
 use crate::signals::failure;
+use crate::signals::fetched::Fetched;
 use crate::signals::join::Join;
 use crate::signals::layers::Layers;
 use crate::signals::operations::Operations;
@@ -86,6 +87,7 @@ pub struct SpanEngine {
     pub(super) enclosing: Enclosing,
     pub(super) layers: Layers,
     pub(super) nesting: Nesting,
+    pub(super) fetched: Fetched,
     pub(super) repeats: Repeats,
     pub(super) resources: Interned<Resource>,
     pub(super) scopes: Interned<Scope>,
@@ -151,6 +153,7 @@ impl SpanEngine {
             enclosing: Enclosing::default(),
             layers: Layers::default(),
             nesting: Nesting::default(),
+            fetched: Fetched::default(),
             repeats: Repeats::new(REPEAT_BITS),
             resources: Interned::new(RESOURCES, held.span_bytes() / INTERNED_PART),
             scopes: Interned::new(SCOPES, held.span_bytes() / INTERNED_PART),
@@ -243,6 +246,7 @@ impl SpanEngine {
             + self.enclosing.bytes()
             + self.layers.bytes()
             + self.nesting.bytes()
+            + self.fetched.bytes()
             + self.repeats.bytes()
             + self.resources.bytes()
             + self.scopes.bytes()
@@ -313,7 +317,7 @@ impl SpanVisitor for SpanEngine {
             failed = residual.answered_badly(span, least);
         }
         let (mut peer, mut protocol, mut reports, mut batch) = (NOBODY, Protocol::Call, false, None);
-        let (mut names_queue, mut fetches) = (false, false);
+        let (mut names_queue, mut fetches, mut receives) = (false, false, false);
         let mut joins = if part { SpanKind::Internal } else { kind };
         if matches!(kind, SpanKind::Client | SpanKind::Producer | SpanKind::Consumer) {
             // What a consumer states depends on its name, its links and its parent too.
@@ -327,8 +331,10 @@ impl SpanVisitor for SpanEngine {
             reports = kind == SpanKind::Client && call.sends && !span.links.is_empty();
             // A connection that is had is part of the query that follows; one that is not had is all there is of it.
             let connects = matches!(protocol, Protocol::Database | Protocol::Cache) && !failed && span.name.ends_with(b"connect");
-            if call.empty && !part {
-                // Nothing was worked on.
+            receives = kind == SpanKind::Consumer && call.consumes;
+            let nothing = call.empty || receives && self.operations.is_fetching(operation, self.now);
+            if nothing && !part {
+                // Nothing was worked on, or it is by others.
                 operation = self.operations.find(self.service, span.name, SpanKind::Client, &mut self.services, &self.settings);
                 joins = SpanKind::Internal;
             }
@@ -338,6 +344,7 @@ impl SpanVisitor for SpanEngine {
                 peer = call.peer;
             }
         }
+        let hands_on = span.kind == SpanKind::Consumer && joins == SpanKind::Internal;
         let state = self.operations.get_mut(operation);
         state.seen(span.parent_id.is_zero());
         if span.kind == SpanKind::Server && state.is_looked_at() {
@@ -366,7 +373,7 @@ impl SpanVisitor for SpanEngine {
         self.open.rows.push(row);
         self.open.put_body(span, named, &mut residual.written);
         let from = self.links.len() as u32;
-        if joins == SpanKind::Consumer || reports {
+        if joins == SpanKind::Consumer || reports || hands_on {
             self.links.extend(span.links.iter().map(|(t, s)| (u128::from_be_bytes(t.0), u64::from_be_bytes(s.0))));
         }
         let links = (from, self.links.len() as u32);
@@ -380,6 +387,8 @@ impl SpanVisitor for SpanEngine {
             batch,
             names_queue,
             fetches,
+            receives,
+            hands_on,
             fronts,
             links,
             seen_as,

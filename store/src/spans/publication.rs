@@ -103,6 +103,7 @@ impl SpanEngine {
             });
             if forgotten {
                 self.nesting.forget();
+                self.fetched.forget();
             }
             series.coarsen(self.origin, series.aging.ago(now, self.settings.coarse_after), self.settings.coarse_step.as_millis() as i64);
             series.maintain(now);
