@@ -54,6 +54,8 @@ pub(crate) struct Taker {
     pub operation: u32,
     /// It says that it received messages, and not that it works on them.
     pub receives: bool,
+    /// Whose message it is it knows by itself.
+    pub knows_sender: bool,
 }
 
 /// Two operations, spans of one of which are directly within spans of the other.
@@ -63,6 +65,8 @@ pub(crate) struct Nested {
     pub inner: u32,
     /// The outer one received what the inner one works on.
     pub received: bool,
+    /// And was counted for it, as it knew who sent that.
+    pub counted: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -70,6 +74,7 @@ struct Seen {
     tag: u64,
     operation: u32,
     receives: bool,
+    knows_sender: bool,
     /// It is not the span of this tag, but one within it.
     within: bool,
 }
@@ -91,17 +96,19 @@ impl Nesting {
     /// Outer and inner operation, where one is directly within the other: layers of one service, or a service behind a proxy that opens no span for the call.
     #[inline]
     pub fn meet(&mut self, span: Taker) -> Option<Nested> {
-        let Taker { tag, parent, operation, receives } = span;
+        let Taker { tag, parent, operation, receives, knows_sender } = span;
         let own = &mut self.seen[Enclosing::place(tag)];
-        let before = std::mem::replace(own, Seen { tag, operation, receives, within: false });
+        let before = std::mem::replace(own, Seen { tag, operation, receives, knows_sender, within: false });
         if (before.tag, before.within) == (tag, true) {
-            return Some(Nested { outer: operation, inner: before.operation, received: receives && !before.receives });
+            let received = receives && !before.receives;
+            return Some(Nested { outer: operation, inner: before.operation, received, counted: received && knows_sender });
         }
         let around = &mut self.seen[Enclosing::place(parent?)];
         if (Some(around.tag), around.within) == (parent, false) {
-            return Some(Nested { outer: around.operation, inner: operation, received: around.receives && !receives });
+            let received = around.receives && !receives;
+            return Some(Nested { outer: around.operation, inner: operation, received, counted: received && around.knows_sender });
         }
-        *around = Seen { tag: parent?, operation, receives, within: true };
+        *around = Seen { tag: parent?, operation, receives, knows_sender, within: true };
         None
     }
 

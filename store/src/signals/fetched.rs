@@ -4,13 +4,26 @@
 /// What is remembered of each kind.
 const PLACES: usize = 1024;
 
+/// A consumer span, and what it says of a message.
 #[derive(Clone, Copy, Default)]
-struct Taken {
-    /// Of whoever sent the message.
-    tag: u64,
-    service: u32,
-    operation: u32,
-    receives: bool,
+pub(crate) struct Taken {
+    /// Of whoever sent the message, or of any span around.
+    pub tag: u64,
+    pub service: u32,
+    pub operation: u32,
+    /// It says that it received, and not that it works on something.
+    pub receives: bool,
+    /// It is linked to this tag, as to nothing but a sender.
+    pub linked: bool,
+}
+
+/// Two spans of a service for one message.
+#[derive(Clone, Copy)]
+pub(crate) struct Both {
+    /// The operation that only receives.
+    pub receiving: u32,
+    /// What they have in common is the sender for certain, and not some span around both.
+    pub of_sender: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -38,13 +51,13 @@ fn place(tag: u64) -> usize {
 }
 
 impl Fetched {
-    /// A service takes the message that was sent under this tag. Returns the operation that only receives it, where another one works on it.
+    /// A service takes a message; says so if another of its spans did, and the one received what the other works on.
     #[inline]
-    pub fn takes(&mut self, tag: u64, service: u32, operation: u32, receives: bool) -> Option<u32> {
-        let place = &mut self.taken[place(tag)];
-        let before = std::mem::replace(place, Taken { tag, service, operation, receives });
-        let other = (before.tag, before.service) == (tag, service) && before.receives != receives;
-        other.then_some(if receives { operation } else { before.operation })
+    pub fn takes(&mut self, taken: Taken) -> Option<Both> {
+        let before = std::mem::replace(&mut self.taken[place(taken.tag)], taken);
+        let other = (before.tag, before.service) == (taken.tag, taken.service) && before.receives != taken.receives;
+        let receiving = if taken.receives { taken.operation } else { before.operation };
+        other.then_some(Both { receiving, of_sender: taken.linked || before.linked })
     }
 
     /// What a service works on within the span of tag `own` came from tag `from`.

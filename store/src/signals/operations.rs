@@ -163,7 +163,7 @@ impl Operations {
     }
 
     /// Spans of the one were seen directly within spans of the other.
-    pub fn nested(&mut self, Nested { outer, inner, received }: Nested) {
+    pub fn nested(&mut self, Nested { outer, inner, received, .. }: Nested) {
         let [Some(around), Some(within)] = [outer, inner].map(|id| self.states[id as usize].as_ref()) else { return };
         let kind = around.identity.kind;
         if around.service != within.service {

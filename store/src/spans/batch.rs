@@ -6,6 +6,7 @@ use super::open::Row;
 use super::segment::{FAILED, REPEATED, SLOW};
 use crate::signals::edges::{Call, Connection, Drawing, Edges, Ends, OUTSIDE};
 use crate::signals::enclosing::Taker;
+use crate::signals::fetched::Taken;
 use crate::signals::join::{Half, HalfKind, Pair, quarters};
 use crate::signals::layers::{Outgoing, Told};
 use crate::signals::operations::CallExample;
@@ -168,24 +169,36 @@ impl SpanEngine {
             let mut sides = Sides::new(&self.services, &self.peers, (&mut self.edges, &mut self.deliveries), &self.nothing, self.now);
             if callee {
                 let mut met_parent = false;
-                let mut takes = |tag| {
-                    let receiving = self.fetched.takes(tag, service, pending.operation, pending.receives);
-                    receiving.into_iter().for_each(|operation| self.operations.fetches(operation));
+                // Whether the other span of the message has been counted for it.
+                let mut taken = |tag, linked| {
+                    let taker = Taken { tag, service, operation: pending.operation, receives: pending.receives, linked };
+                    let Some(both) = self.fetched.takes(taker) else { return false };
+                    self.operations.fetches(both.receiving);
+                    both.of_sender
                 };
                 for (link_trace, link_span) in links {
                     met_parent |= (*link_trace, *link_span) == (trace, parent);
                     let tag = key(*link_trace, *link_span);
-                    takes(tag);
-                    self.join.offer(half(tag), ticks, |pair| sides.pair(&pair));
+                    if !taken(tag, true) {
+                        self.join.offer(half(tag), ticks, |pair| sides.pair(&pair));
+                    }
                 }
-                if pending.kind == SpanKind::Consumer && parent != 0 && !met_parent {
-                    takes(tag);
-                }
+                let mut told = pending.kind == SpanKind::Consumer && parent != 0 && !met_parent && taken(tag, false);
                 let parent_tag = (parent != 0).then_some(tag);
-                let taker =
-                    Taker { tag: key(trace, row.span), parent: parent_tag, operation: pending.operation, receives: pending.receives };
+                let taker = Taker {
+                    tag: key(trace, row.span),
+                    parent: parent_tag,
+                    operation: pending.operation,
+                    receives: pending.receives,
+                    knows_sender: parent != 0 || from != to,
+                };
                 if let Some(nested) = self.nesting.meet(taker) {
                     self.operations.nested(nested);
+                    // The one around was counted, as nothing was known yet.
+                    told |= nested.counted && !pending.receives;
+                    if nested.counted && pending.receives {
+                        self.join.take_consumers(taker.tag, service).for_each(drop);
+                    }
                 }
                 if self.operations.any_fronts
                     && let Some(caller) = self.nesting.caller(taker.tag)
@@ -197,7 +210,9 @@ impl SpanEngine {
                     let call = Half { nanos: row.duration, weight: pending.weight, service, peer: NOBODY, ..Half::new(taker.tag, call) };
                     self.join.offer(call.optional(), ticks, |pair| sides.pair(&pair));
                 }
-                if parent != 0 && !met_parent {
+                if told {
+                    // Nothing is left to count.
+                } else if parent != 0 && !met_parent {
                     // Linked messages are counted by their links, met or not.
                     let half = if from != to {
                         Half { peer: NOBODY, ..half(tag) }.linked()
