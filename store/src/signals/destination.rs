@@ -1,7 +1,8 @@
 //! The name of a queue or topic out of what some SDKs give for it: the resource name or the URL by which a cloud's API addresses it. One side of a message
 //! says the one and the other side the other, and people say neither.
 
-/// The name within an ARN of AWS, the URL of an SQS queue or the resource path of a Pub/Sub topic; anything else as it is.
+/// The name within an ARN of AWS, the URL of an SQS queue or the resource path of a Pub/Sub topic, and one name for all inboxes of NATS; anything else
+/// as it is.
 ///
 /// Sources: AWS, "Amazon Resource Names" and "Amazon SQS queue and message identifiers"; Google Cloud, "Pub/Sub resource names".
 #[inline]
@@ -9,6 +10,8 @@ pub(crate) fn short(stated: &[u8]) -> &[u8] {
     match stated {
         [b'a', b'r', b'n', b':', ..] => of_arn(stated),
         [b'h', b't', b't', b'p', ..] => of_queue_url(stated),
+        // NATS gives each client a subject of its own for answers.
+        [b'_', b'I', b'N', b'B', b'O', b'X', b'.', ..] => Some(&stated[..6]),
         [b'p', b'r', b'o', b'j', b'e', b'c', b't', b's', b'/', ..] => of_project(stated),
         _ => None,
     }
@@ -66,6 +69,8 @@ mod tests {
             ("projects/shop/topics/orders", "orders"),
             ("projects/shop/subscriptions/orders-mail", "orders-mail"),
             ("projects/orders", "projects/orders"),
+            ("_INBOX.hWv9zKx2.7", "_INBOX"),
+            ("_INBOX", "_INBOX"),
             ("sensors/kitchen/temperature", "sensors/kitchen/temperature"),
             ("+41791234567", "+41791234567"),
         ] {

@@ -23,6 +23,10 @@ pub(crate) struct PeerAttributes<'a> {
     old_address: &'a [u8],
     socket_address: &'a [u8],
     url: &'a [u8],
+    /// Host and port as a header of the request says.
+    host: &'a [u8],
+    /// A function that is called by its name.
+    function: &'a [u8],
     rpc_service: &'a [u8],
     rpc_method: &'a [u8],
     rpc_system: &'a [u8],
@@ -53,6 +57,7 @@ impl<'a> PeerAttributes<'a> {
             7 if key == b"db.name" && self.db_namespace.is_empty() => &mut self.db_namespace,
             8 if key == b"url.full" || key == b"http.url" => &mut self.url,
             9 if key == b"db.system" && self.db_system.is_empty() => &mut self.db_system,
+            9 if key == b"http.host" => &mut self.host,
             10 if key == b"rpc.system" && self.rpc_system.is_empty() => &mut self.rpc_system,
             10 if key == b"rpc.method" => &mut self.rpc_method,
             10 if key == b"error.type" => &mut self.error,
@@ -73,6 +78,7 @@ impl<'a> PeerAttributes<'a> {
             16 if key == b"grpc.status_code" => return self.refused = failure::is_grpc_failure(value),
             16 if key == b"messaging.system" => &mut self.messaging_system,
             16 if key == b"http.status_code" => return self.status = failure::status(value),
+            17 if key == b"faas.invoked_name" => &mut self.function,
             17 if key == b"service.peer.name" => &mut self.service,
             17 if key == b"bullmq.queue.name" => {
                 self.messaging_system = b"bullmq";
@@ -226,8 +232,8 @@ impl<'a> PeerAttributes<'a> {
         }
     }
 
-    /// The peer's name by precedence, with a port where the name is an address: the destination of messages, stated service, database, address, provider
-    /// of a language model, RPC service. What a messaging client states as its service is the broker, in which the destination is one queue among others.
+    /// The peer's name by precedence, with a port where the name is an address: the destination of messages, stated service, database, function, address,
+    /// provider of a language model, RPC service. What a messaging client states as its service is the broker, in which the destination is one queue among others.
     #[inline]
     pub(super) fn name(&self, protocol: Protocol) -> (&'a [u8], u32) {
         let destination = self.destination();
@@ -247,12 +253,17 @@ impl<'a> PeerAttributes<'a> {
         if !destination.is_empty() {
             return (destination, 0);
         }
+        // What is called is the function, and not the interface of its cloud.
+        if !self.function.is_empty() {
+            return (self.function, 0);
+        }
         let told = [self.address, self.old_address].into_iter().find(|address| !address.is_empty()).unwrap_or_default();
         // What is told may be no more than the socket knows; the URL says what was asked for. Where no socket came about, both must come to one name.
         let ((host, port), socket) = (authority(self.url), (self.socket_address, self.port));
         let (name, port) = match (told.is_empty(), host.is_empty()) {
             (_, false) if told.is_empty() || told == self.socket_address => (host, port),
             (false, _) => (told, self.port),
+            (true, _) if !self.host.is_empty() => host_and_port(self.host),
             (true, _) => socket,
         };
         if name.is_empty() {

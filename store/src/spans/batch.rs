@@ -171,6 +171,9 @@ impl SpanEngine {
                 let mut met_parent = false;
                 // Whether the other span of the message has been counted for it.
                 let mut taken = |tag, linked| {
+                    if !message {
+                        return false;
+                    }
                     let taker = Taken { tag, service, operation: pending.operation, receives: pending.receives, linked };
                     let Some(both) = self.fetched.takes(taker) else { return false };
                     self.operations.fetches(both.receiving);
