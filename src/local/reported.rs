@@ -51,7 +51,7 @@ impl Reported {
         let bad: Vec<_> = self.said.iter().filter(|(_, (state, _))| *state > HealthState::Unknown).collect();
         let names: Vec<&str> = bad.iter().map(|(service, _)| service.as_str()).collect();
         let detail = bad.iter().map(|(_, (_, detail))| detail.as_str()).find(|detail| !detail.is_empty());
-        let detail = detail.map(|detail| format!(": {detail:?}")).unwrap_or_default();
+        let detail = detail.map(|detail| format!(": \"{detail}\"")).unwrap_or_default();
         let well = self.says(|state| state == HealthState::Healthy);
         let doubt = if well > 0 { format!(", {well} of {} find it healthy", well + bad.len()) } else { String::new() };
         let speakers = match names.as_slice() {

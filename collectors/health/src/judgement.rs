@@ -74,10 +74,15 @@ fn judge_body(status: u16, verdict: Option<&Verdict>, unknown_as: HealthState, s
         Some(Word::Unknown) => Outcome::unknown(unknown_as, format!("HTTP {status}: the service says unknown")),
         Some(Word::Good | Word::Absent) | None if troubled => Outcome::degraded(format!("HTTP {status}: {said}")),
         None if !verdict.unread.is_empty() => {
-            Outcome::healthy(format!("HTTP {status}; it says {:?}, which is no known state", verdict.unread))
+            Outcome::healthy(format!("HTTP {status}; it says {}, which is no known state", quoted(&verdict.unread)))
         }
         Some(Word::Good | Word::Absent) | None => Outcome::healthy(format!("HTTP {status}")),
     }
+}
+
+/// Words of the service, as it wrote them: what is not to be shown as it is becomes a visible mark where it is shown.
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
 }
 
 /// What the body says, in one line: the worst dependencies first, at most three.
@@ -89,13 +94,13 @@ fn describe(verdict: &Verdict) -> String {
         _ => {}
     }
     if !verdict.message.is_empty() {
-        parts.push(format!("{:?}", verdict.message));
+        parts.push(quoted(&verdict.message));
     }
     let mut troubled: Vec<_> =
         verdict.dependencies.iter().filter(|d| matches!(d.state, HealthState::Degraded | HealthState::Unhealthy)).collect();
     troubled.sort_by_key(|d| std::cmp::Reverse(d.state));
     for dependency in troubled.iter().take(3) {
-        let detail = if dependency.detail.is_empty() { String::new() } else { format!(" {:?}", dependency.detail) };
+        let detail = if dependency.detail.is_empty() { String::new() } else { format!(" {}", quoted(&dependency.detail)) };
         parts.push(format!("{} {}{detail}", dependency.name, dependency.state.word()));
     }
     if troubled.len() > 3 {
@@ -157,10 +162,10 @@ mod tests {
     #[test]
     fn the_detail_names_the_worst_and_quotes_the_service() {
         let mut verdict = verdict(Some(Word::Bad), &[HealthState::Degraded, HealthState::Unhealthy]);
-        verdict.message = "line\nfeed".to_owned();
+        verdict.message = "line\nfeed \u{1b}[31m".to_owned();
         assert_eq!(
             judge(503, Some(&verdict), &[], HealthState::Unknown).detail,
-            r#"HTTP 503: says unhealthy, "line\nfeed", d unhealthy, d degraded"#
+            "HTTP 503: says unhealthy, \"line\nfeed \u{1b}[31m\", d unhealthy, d degraded"
         );
     }
 }

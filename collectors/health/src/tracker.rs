@@ -21,8 +21,17 @@ pub(crate) struct Tracker {
     since: Timestamp,
     failures: u32,
     changes: VecDeque<Timestamp>,
-    started: Option<Timestamp>,
+    told: Option<Told>,
     restarts: VecDeque<Timestamp>,
+}
+
+/// What the last answer that told an uptime said.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    at: Timestamp,
+    uptime_seconds: f64,
+    /// The latest start that an answer told of.
+    started: Timestamp,
 }
 
 /// The state after an attempt.
@@ -35,7 +44,7 @@ pub(crate) struct Standing {
 
 impl Tracker {
     pub(crate) fn new(at: Timestamp) -> Self {
-        Tracker { state: HealthState::Unknown, since: at, failures: 0, changes: VecDeque::new(), started: None, restarts: VecDeque::new() }
+        Tracker { state: HealthState::Unknown, since: at, failures: 0, changes: VecDeque::new(), told: None, restarts: VecDeque::new() }
     }
 
     /// Takes an attempt in. `threshold` failures in a row change the state; anything else changes it at once.
@@ -72,18 +81,21 @@ impl Tracker {
         Standing { state: self.state, since: self.since, detail }
     }
 
-    /// Restarts in the window, from the uptime the service tells.
+    /// Restarts in the window, from the uptime the service tells. Who was up already when it was asked before has not restarted since: another instance
+    /// answers, or the number stands still, as one that was written once or that counts something else.
     fn restarts(&mut self, uptime_seconds: Option<f64>, at: Timestamp) -> usize {
         if let Some(uptime) = uptime_seconds.filter(|u| u.is_finite() && *u >= 0.0) {
             let started = Timestamp::from_millis(at.millis().saturating_sub((uptime * 1000.0) as i64));
-            match self.started {
-                Some(known) if started.millis() > known.millis().saturating_add(START_TOLERANCE) => {
-                    self.started = Some(started);
+            let mut latest = started;
+            if let Some(told) = self.told {
+                let later = |than: Timestamp, tolerance: i64| started.millis() > than.millis().saturating_add(tolerance);
+                if later(told.started, START_TOLERANCE) && later(told.at, -START_TOLERANCE) && uptime != told.uptime_seconds {
                     self.restarts.push_back(started);
+                } else {
+                    latest = told.started;
                 }
-                None => self.started = Some(started),
-                Some(_) => {}
             }
+            self.told = Some(Told { at, uptime_seconds: uptime, started: latest });
         }
         forget_old(&mut self.restarts, at);
         self.restarts.len()
@@ -165,8 +177,19 @@ mod tests {
         assert_eq!(check.sees(&Outcome::healthy("up"), Some(510.2)).detail, "up");
         assert!(check.sees(&Outcome::healthy("up"), Some(2.0)).detail.contains("restarted 2 s ago"));
         check.sees(&Outcome::healthy("up"), Some(1.0));
-        let third = check.sees(&Outcome::healthy("up"), Some(1.0));
+        let third = check.sees(&Outcome::healthy("up"), Some(1.5));
         assert_eq!(third.state, Degraded);
         assert!(third.detail.contains("3 restarts in 10m"), "{}", third.detail);
+    }
+
+    #[test]
+    fn an_uptime_that_stands_still_or_is_that_of_another_instance_is_no_restart() {
+        for uptimes in [[123.0; 6], [3.0; 6], [0.0; 6], [5000.0, 900.0, 5020.0, 920.0, 5040.0, 940.0]] {
+            let mut check = Check::new();
+            for uptime in uptimes {
+                let seen = check.sees(&Outcome::healthy("up"), Some(uptime));
+                assert_eq!((seen.state, seen.detail.as_str()), (Healthy, "up"), "{uptimes:?}");
+            }
+        }
     }
 }

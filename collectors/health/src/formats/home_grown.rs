@@ -1,12 +1,29 @@
 //! JSON that somebody made up. The keys and words are those seen in public code: an overall word, and dependencies in a container or at top level.
 
-use super::{Body, Dependencies, FORMATS, Format, MAX_DEPTH, Verdict, field, join, service_of, status_of, text_of, unread, uptime_of};
+use super::{
+    Body, Dependencies, FORMATS, Format, MAX_DEPTH, Verdict, field, join, same_key, service_of, status_of, text_of, unread, uptime_of,
+};
 use crate::words::{Word, classify, classify_scalar, duration};
 use serde_json::{Map, Value};
 
 pub(super) const FORMAT: Format = Format { name: "json", sniff, decode };
 
-const OVERALL: [&str; 10] = ["status", "overall", "overall_status", "health", "state", "app", "ok", "healthy", "success", "passed"];
+const OVERALL: [&str; 14] = [
+    "status",
+    "overall",
+    "overall_status",
+    "health",
+    "health_status",
+    "overall_health",
+    "state",
+    "app",
+    "ok",
+    "healthy",
+    "is_healthy",
+    "success",
+    "passed",
+    "ready",
+];
 /// Where the state of an overall key is that holds an object.
 const INNER: [&str; 6] = ["status", "state", "overall", "code", "indicator", "value"];
 const CONTAINERS: [&str; 14] = [
@@ -137,9 +154,9 @@ fn http_code(status: &Value) -> Option<Word> {
 
 /// Dependencies beside what describes the service.
 fn parts(object: &Map<String, Value>, found: &mut Dependencies) {
-    let about = |name: &str| [&OVERALL[..], &CONTAINERS, &ABOUT].iter().any(|keys| keys.iter().any(|key| key.eq_ignore_ascii_case(name)));
+    let about = |name: &str| [&OVERALL[..], &CONTAINERS, &ABOUT].iter().any(|keys| keys.iter().any(|key| same_key(key, name)));
     for (name, value) in object.iter().filter(|(name, _)| !about(name)) {
-        let known = KNOWN_PARTS.iter().any(|part| part.eq_ignore_ascii_case(name));
+        let known = KNOWN_PARTS.iter().any(|part| same_key(part, name));
         let worth_it = match value {
             Value::Object(inner) => status_of(inner, &OVERALL).is_some(),
             // A switch that happens to be written as text is no more a state than one that is not.
@@ -160,7 +177,7 @@ fn errors(object: &Map<String, Value>, found: &mut Dependencies) {
         return;
     }
     for (name, text) in object.iter().filter_map(|(name, value)| Some((name, value.as_str()?))) {
-        let about = [&CONTAINERS[..], &ABOUT, &MESSAGES].iter().any(|keys| keys.iter().any(|key| key.eq_ignore_ascii_case(name)));
+        let about = [&CONTAINERS[..], &ABOUT, &MESSAGES].iter().any(|keys| keys.iter().any(|key| same_key(key, name)));
         if !about && classify(text).is_none() && !text.trim().is_empty() {
             found.add(name, Word::Bad, super::bounded(text), None);
         }
@@ -215,7 +232,7 @@ fn one_word(text: &str) -> bool {
 }
 
 fn no_known_state(text: &str) -> String {
-    format!("says {:?}, which is no known state", super::bounded(text))
+    format!("says \"{}\", which is no known state", super::bounded(text))
 }
 
 /// Whether a text tells why, beyond the state itself.

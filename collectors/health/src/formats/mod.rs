@@ -91,9 +91,16 @@ fn bounded(text: &str) -> String {
     text.trim().chars().take(MAX_TEXT).collect()
 }
 
-/// A field by name, whatever the case of its letters.
+/// A field by name, whatever the case of its letters and however its words are joined.
 fn field<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    object.get(name).or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+    object.get(name).or_else(|| object.iter().find(|(key, _)| same_key(key, name)).map(|(_, value)| value))
+}
+
+/// `overallStatus`, `overall-status` and `OVERALL_STATUS` are one key.
+fn same_key(a: &str, b: &str) -> bool {
+    let letters = |key: &'_ str| key.bytes().filter(|b| !matches!(b, b'_' | b'-')).map(|b| b.to_ascii_lowercase()).collect::<Vec<u8>>();
+    // Most keys differ in their first letter.
+    a.as_bytes().first().map(u8::to_ascii_lowercase) == b.as_bytes().first().map(u8::to_ascii_lowercase) && letters(a) == letters(b)
 }
 
 /// The first of several fields that holds text, bounded.
