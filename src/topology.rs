@@ -23,9 +23,16 @@ impl JoinedTopology {
     fn edges(&self) -> Vec<ObservedEdge> {
         let mut edges = self.store.observed_edges();
         // Who takes messages needs the queue as much as who sends them.
-        edges.extend(self.store.observed_deliveries().into_iter().filter_map(|delivery| {
-            let queue = delivery.queue.clone()?;
-            Some(ObservedEdge { client: delivery.server.clone(), server: queue, addresses: Vec::new(), ..delivery })
+        edges.extend(self.store.observed_deliveries().into_iter().flat_map(|delivery| {
+            let users = if delivery.queue.is_some() { vec![delivery.client.clone(), delivery.server.clone()] } else { Vec::new() };
+            let server = delivery.queue.clone().unwrap_or_default();
+            users.into_iter().map(move |client| ObservedEdge {
+                client,
+                server: server.clone(),
+                connection: Connection::VirtualNode,
+                addresses: Vec::new(),
+                ..delivery.clone()
+            })
         }));
         edges
     }
@@ -36,7 +43,8 @@ impl JoinedTopology {
         for edge in edges.iter().filter(|edge| *edge.client == *service) {
             let name = self.declared.canonical(&edge.server);
             let node = out.entry(name.to_owned()).or_insert_with(|| Nameable::new(name, &self.declared));
-            if edge.connection != Connection::Direct {
+            // At the other end of messages and calls is a service, which is known by its name alone.
+            if matches!(edge.connection, Connection::Database | Connection::VirtualNode) {
                 node.learn(edge.protocol.node_kind(), &edge.system, &edge.server);
             }
             node.aliases.extend(edge.addresses.iter().map(|address| address.to_string()));
@@ -202,5 +210,57 @@ mod tests {
         assert_eq!(topology.unhealthy(), [Unhealthy { name: "orders".into(), reason, said_by, ..Unhealthy::default() }]);
         assert_eq!(topology.meant("audit", "db"), None, "which of its two it means is not said");
         assert_eq!(topology.meant("audit", "trailDb").as_deref(), Some("trail"));
+    }
+
+    /// Each queue of a broker is a node, and a body speaks of the broker.
+    #[test]
+    fn what_bodies_say_of_a_broker_is_said_of_its_queues() {
+        let (start, meter) = (Timestamp(1_772_334_000_000), Meter::new());
+        let store = Store::new(StoreLimits::default(), meter.clone(), Arc::new(HandClock::at(start)));
+        let engine = store.span_engine(SignalSettings::default());
+        let mut receiver = Direct::new(Limits::default(), engine, store.clone(), store.clone(), &meter);
+        let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+        let message = |service: &str, id: u64, parent: u64, kind: u8, queue: &str| {
+            json!({
+                "resource": {"attributes": [text("service.name", service)]},
+                "scopeSpans": [{"spans": [{
+                    "traceId": format!("{:032x}", id.max(parent) / 10), "spanId": format!("{id:016x}"),
+                    "parentSpanId": if parent == 0 { String::new() } else { format!("{parent:016x}") }, "name": queue, "kind": kind,
+                    "startTimeUnixNano": (start.0 * 1_000_000).to_string(), "endTimeUnixNano": (start.0 * 1_000_000 + 5_000_000).to_string(),
+                    "attributes": [text("messaging.system", "rabbitmq"), text("messaging.destination.name", queue)],
+                }]}],
+            })
+        };
+        let spans = [
+            message("shop", 11, 0, 4, "orders"),
+            message("billing", 12, 11, 5, "orders"),
+            message("shop", 21, 0, 4, "mails"),
+            message("mailer", 22, 21, 5, "mails"),
+        ];
+        let sent = json!({"resourceSpans": spans});
+        let sent = json_to_protobuf(sent.to_string().as_bytes(), Signal::Traces, &Limits::default()).expect("valid").protobuf;
+        assert!(receiver.traces(&sent, start).expect("taken").rejected.is_empty());
+        receiver.tick(start.saturating_add(Duration::from_secs(3)));
+        for service in ["shop", "mailer"] {
+            store.probe(CheckReport {
+                service: service.into(),
+                check: "health".into(),
+                url: format!("http://{service}/health"),
+                state: HealthState::Degraded,
+                success: true,
+                dependencies: vec![DependencyReport {
+                    name: "rabbitmq".into(),
+                    state: HealthState::Unhealthy,
+                    detail: String::new(),
+                    latency: None,
+                }],
+                at: start,
+                since: start,
+                ..CheckReport::default()
+            });
+        }
+        let topology = JoinedTopology::new(store, Arc::default());
+        let said: Vec<_> = topology.unhealthy().into_iter().map(|found| (found.name, found.said_by.join(" "))).collect();
+        assert_eq!(said, [("mails".to_owned(), "mailer shop".to_owned()), ("orders".to_owned(), "shop".to_owned())]);
     }
 }

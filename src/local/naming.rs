@@ -106,6 +106,20 @@ pub fn meant<'n>(said: &str, nodes: &'n [Nameable]) -> Option<&'n Nameable> {
     })?
 }
 
+/// The nodes that `said` names: the one that is [`meant`], or all queues of the only broker that fits. Queues of one broker are nodes of their own, and who
+/// says that the broker is down says it of each.
+pub fn all_meant<'n>(said: &str, nodes: &'n [Nameable]) -> Vec<&'n Nameable> {
+    if let Some(node) = meant(said, nodes) {
+        return vec![node];
+    }
+    let words: BTreeSet<String> = words(said, true).into_iter().filter(|word| !FILLERS.contains(&word.as_str())).collect();
+    let fitting = || nodes.iter().filter_map(|node| Some((fits(said, &words, node)?, node)));
+    let Some(best) = fitting().map(|(fit, _)| fit).min().filter(|fit| *fit >= Fit::System) else { return Vec::new() };
+    let queues: Vec<&Nameable> = fitting().filter(|(fit, _)| *fit == best).map(|(_, node)| node).collect();
+    let of_one = queues.first().is_some_and(|first| !first.system.is_empty() && queues.iter().all(|queue| queue.system == first.system));
+    if of_one && queues.iter().all(|queue| queue.kind == NodeKind::Queue) { queues } else { Vec::new() }
+}
+
 /// How well a name fits; the lower the better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
@@ -256,6 +270,30 @@ mod tests {
         ] {
             assert_eq!(meant(said, &nodes).map(|n| n.name.as_str()), expected, "{said}");
         }
+    }
+
+    #[test]
+    fn a_broker_means_all_of_its_queues() {
+        let mut nodes = vec![
+            node("mails", NodeKind::Queue, "rabbitmq", &[]),
+            node("orders", NodeKind::Queue, "rabbitmq", &[]),
+            node("stock", NodeKind::Database, "postgresql", &[]),
+        ];
+        let named = |said: &str, nodes: &[Nameable]| all_meant(said, nodes).iter().map(|n| n.name.clone()).collect::<Vec<_>>();
+        for (said, expected) in [
+            ("rabbitmq", &["mails", "orders"][..]),
+            ("RabbitMQ", &["mails", "orders"]),
+            ("masstransit-bus", &["mails", "orders"]),
+            ("mails", &["mails"]),
+            ("db", &["stock"]),
+            ("kafka", &[]),
+            ("redis", &[]),
+        ] {
+            assert_eq!(named(said, &nodes), expected, "{said}");
+        }
+        nodes.push(node("events", NodeKind::Queue, "kafka", &[]));
+        assert_eq!(named("rabbit", &nodes), ["mails", "orders"]);
+        assert!(named("broker", &nodes).is_empty(), "which of two is not said");
     }
 
     #[test]

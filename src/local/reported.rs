@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::deliveries::deliveries;
 use super::lens::Lens;
-use super::naming::{Nameable, kind_of_label, meant};
+use super::naming::{Nameable, all_meant, kind_of_label};
 use std::collections::{BTreeMap, BTreeSet};
 use watchfire_model::reading::ReadError;
 use watchfire_model::{CheckReport, HealthState};
@@ -81,11 +81,12 @@ pub fn reported<'c>(
     for (service, checks) in of_service {
         let nodes = nodes_of(service);
         for dependency in checks.iter().flat_map(|check| &check.dependencies) {
-            let Some(node) = meant(&dependency.name, &nodes).filter(|node| node.name != service) else { continue };
-            let said = &mut out.entry(node.name.clone()).or_default().said;
-            let known = said.entry(service.to_owned()).or_insert_with(|| (dependency.state, dependency.detail.clone()));
-            if dependency.state > known.0 {
-                *known = (dependency.state, dependency.detail.clone());
+            for node in all_meant(&dependency.name, &nodes).into_iter().filter(|node| node.name != service) {
+                let said = &mut out.entry(node.name.clone()).or_default().said;
+                let known = said.entry(service.to_owned()).or_insert_with(|| (dependency.state, dependency.detail.clone()));
+                if dependency.state > known.0 {
+                    *known = (dependency.state, dependency.detail.clone());
+                }
             }
         }
     }
@@ -108,6 +109,7 @@ pub fn look(lens: &Lens<'_>, context: &Context<'_>) -> Result<BTreeMap<String, R
     }
     // Who takes messages needs the queue as much as who sends them.
     for delivery in deliveries(lens, context)? {
+        edges.insert((delivery.client, delivery.queue.clone()));
         edges.insert((delivery.server, delivery.queue));
     }
     let mut nodes: BTreeMap<String, Nameable> = BTreeMap::new();

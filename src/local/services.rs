@@ -22,11 +22,13 @@ const BEGUN: &str = "and on (service_name, span_name, span_kind) watchfire_root_
 
 /// Ready-made span metrics: (service label, calls, latency as buckets or as a native histogram, units per second). The collector's connector
 /// with either unit and with its old names, and Tempo's metrics generator.
-pub(super) const READY_MADE: [(&str, &str, &str, f64); 4] = [
+pub(super) const READY_MADE: [(&str, &str, &str, f64); 6] = [
     ("service_name", "traces_span_metrics_calls_total", "traces_span_metrics_duration_milliseconds", 1000.0),
     ("service_name", "traces_span_metrics_calls_total", "traces_span_metrics_duration_seconds", 1.0),
     ("service", "traces_spanmetrics_calls_total", "traces_spanmetrics_latency", 1.0),
     ("service_name", "calls_total", "duration_milliseconds", 1000.0),
+    ("service_name", "calls_total", "duration_seconds", 1.0),
+    ("service_name", "calls_total", "latency", 1000.0),
 ];
 
 #[derive(Clone, Debug, Default)]
@@ -121,8 +123,8 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
         if let Some(figures) = collectors.get(name) {
             row.source = Some("collector's own metrics".to_owned());
             troubles.extend(collectors::complaints(figures).into_iter().map(degraded));
-            if let (Some(size), Some(capacity)) = (figures.queue_size, figures.queue_capacity.filter(|c| *c > 0.0)) {
-                row.saturation = Some(size / capacity);
+            if let Some(share) = figures.fullest_queue {
+                row.saturation = Some(share);
                 row.saturation_of = Some("queue".to_owned());
             }
         }

@@ -151,6 +151,16 @@ fn severity_of(text: &str) -> LogSeverity {
         ("emerg", LogSeverity::Fatal),
         ("panic", LogSeverity::Fatal),
     ];
-    let lower = text.to_ascii_lowercase();
+    let lower = match text {
+        // As glog and logcat have them.
+        "V" => "trace",
+        "D" => "debug",
+        "I" => "info",
+        "W" => "warn",
+        "E" => "error",
+        "F" | "C" => "fatal",
+        _ => text,
+    };
+    let lower = lower.to_ascii_lowercase();
     NAMES.iter().find(|(name, _)| lower.starts_with(name)).map_or(LogSeverity::Unspecified, |(_, severity)| *severity)
 }

@@ -54,6 +54,7 @@ impl Collector {
 /// collector without a queue has no queue of length 0. What was lost lately no total tells; that is left empty.
 pub fn figures<'a>(samples: impl IntoIterator<Item = (&'a str, f64)>) -> CollectorFigures {
     let mut figures = CollectorFigures::default();
+    let (mut by_receivers, mut by_processors) = (None, None);
     for (name, value) in samples {
         let Some(name) = name.strip_prefix("otelcol_") else { continue };
         let name = name.strip_suffix("_total").unwrap_or(name);
@@ -65,7 +66,8 @@ pub fn figures<'a>(samples: impl IntoIterator<Item = (&'a str, f64)>) -> Collect
             "exporter_queue_capacity" => &mut figures.queue_capacity,
             "process_uptime" => &mut figures.uptime_seconds,
             n if n.starts_with("receiver_accepted_") => &mut figures.accepted,
-            n if n.starts_with("receiver_refused_") || n.starts_with("processor_refused_") => &mut figures.refused,
+            n if n.starts_with("receiver_refused_") || n.starts_with("receiver_failed_") => &mut by_receivers,
+            n if n.starts_with("processor_refused_") => &mut by_processors,
             // Newer collectors count drops of processors as `incoming` minus `outgoing`; those that say `dropped` are read here.
             n if n.starts_with("processor_dropped_") => &mut figures.dropped,
             n if n.starts_with("exporter_sent_") => &mut figures.sent,
@@ -77,6 +79,8 @@ pub fn figures<'a>(samples: impl IntoIterator<Item = (&'a str, f64)>) -> Collect
             *field = Some(field.unwrap_or(0.0) + value);
         }
     }
+    // What the memory limiter refuses its receiver refuses in turn, and counts it again.
+    figures.refused = by_receivers.into_iter().chain(by_processors).reduce(f64::max);
     figures
 }
 
@@ -142,6 +146,18 @@ mod tests {
         assert_eq!((figures.accepted, figures.uptime_seconds), (Some(15.0), Some(12.5)));
         assert_eq!((figures.refused, figures.dropped, figures.send_failed), (Some(2.0), None, Some(7.0)));
         assert_eq!((figures.queue_size, figures.queue_capacity), (Some(300.0), Some(1000.0)));
+    }
+
+    #[test]
+    fn what_a_processor_and_then_its_receiver_refuse_is_refused_once() {
+        let refused = |samples: &[(&str, f64)]| figures(samples.iter().copied()).refused;
+        let limited = [("otelcol_processor_refused_spans_total", 70.0), ("otelcol_receiver_refused_spans_total", 70.0)];
+        assert_eq!(refused(&limited), Some(70.0));
+        assert_eq!(refused(&limited[..1]), Some(70.0));
+        let apart =
+            [("otelcol_receiver_refused_spans", 3.0), ("otelcol_receiver_failed_spans", 4.0), ("otelcol_processor_refused_spans", 2.0)];
+        assert_eq!(refused(&apart), Some(7.0));
+        assert_eq!(refused(&[]), None);
     }
 
     #[test]

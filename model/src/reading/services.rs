@@ -104,6 +104,9 @@ pub struct CollectorFigures {
     /// Batches waiting in the queues of all exporters.
     pub queue_size: Option<f64>,
     pub queue_capacity: Option<f64>,
+    /// How full the fullest of these queues is, of which each exporter has one for every signal; and whose that is.
+    pub fullest_queue: Option<f64>,
+    pub fullest_exporter: String,
     pub uptime_seconds: Option<f64>,
     /// Items by what became of them within the last five minutes: `refused`, `dropped`, ...
     pub recent_losses: BTreeMap<String, f64>,

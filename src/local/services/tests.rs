@@ -190,3 +190,29 @@ fn ready_made_metrics_of_every_dialect_are_services_with_percentiles() {
         assert_eq!((operations.len(), operations[0].p50_seconds), (1, row.p50_seconds), "{name}");
     }
 }
+
+/// The collector's span metrics of before, whose names had no namespace, with each of their latencies.
+#[test]
+fn older_names_of_ready_made_span_metrics_are_read() {
+    for (latency, unit) in [("duration_milliseconds", 1000.0), ("duration_seconds", 1.0), ("latency", 1000.0)] {
+        let mut source = MemorySource::new();
+        let own = [("job", "otelcol"), ("service_name", "pay"), ("span_kind", "SPAN_KIND_SERVER"), ("status_code", "STATUS_CODE_UNSET")];
+        let mut put = |name: &str, more: &[(&str, &str)], per_second: f64| {
+            let labels = Labels::from_pairs([("__name__", name)].into_iter().chain(own).chain(more.iter().copied()));
+            (0..=40).for_each(|step| source.push(&labels, Timestamp(BEGIN + step * 15_000), Value::Float(per_second * step as f64 * 15.0)));
+        };
+        put("calls_total", &[], 10.0);
+        let (below, above) = ((0.1 * unit).to_string(), (0.2 * unit).to_string());
+        for (le, rate) in [(below.as_str(), 0.0), (above.as_str(), 10.0), ("+Inf", 10.0)] {
+            put(&format!("{latency}_bucket"), &[("le", le)], rate);
+        }
+        let (engine, cache, at) = (Engine::default(), QueryCache::default(), Timestamp(BEGIN + 600_000));
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let last_seen = BTreeMap::new();
+        let context = Context { declared: &Declared::default(), checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+        let rows = services(&lens, &context).expect("readable").services;
+        let pay = rows.iter().find(|row| row.name == "pay").expect("a row");
+        assert_eq!((pay.rate.map(f64::round), pay.source.as_deref()), (Some(10.0), Some("span metrics")), "{latency}");
+        assert!(pay.p95_seconds.is_some_and(|p| (0.1..=0.2).contains(&p)), "{latency}: {:?}", pay.p95_seconds);
+    }
+}

@@ -97,6 +97,8 @@ pub(super) fn label_name(key: &str) -> String {
     let mut name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     if name.starts_with(|c: char| c.is_ascii_digit()) {
         name.insert_str(0, "key_");
+    } else if name.starts_with('_') && !name.starts_with("__") {
+        name.insert_str(0, "key");
     }
     name
 }
@@ -138,8 +140,15 @@ mod tests {
 
     #[test]
     fn labels_are_sanitised() {
-        for (key, label) in [("http.request.method", "http_request_method"), ("1st", "key_1st"), ("a-b.c", "a_b_c"), ("ä", "_"), ("", "")]
-        {
+        for (key, label) in [
+            ("http.request.method", "http_request_method"),
+            ("1st", "key_1st"),
+            ("a-b.c", "a_b_c"),
+            ("ä", "key_"),
+            ("_private", "key_private"),
+            ("__reserved", "__reserved"),
+            ("", ""),
+        ] {
             assert_eq!(label_name(key), label);
         }
     }
