@@ -9,7 +9,7 @@ use crate::value::{key_value, value_text};
 use crate::wire::{Reader, WireError};
 use std::borrow::Cow;
 use std::sync::Arc;
-use watchfire_model::{LogRecord, LogSeverity, Nanos, Receipt, ServiceName, SpanId, Timestamp, TraceId};
+use watchfire_model::{LogRecord, LogSeverity, MAX_AHEAD, Nanos, Receipt, ServiceName, SpanId, Timestamp, TraceId};
 
 /// One logs request, decoded.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(crate) struct Decoded {
     pub(crate) records: Vec<LogRecord>,
     pub(crate) receipt: Receipt,
     pub(crate) cut: u64,
+    /// Records of clocks that are far ahead.
+    ahead: u64,
     pub(crate) dropped_attributes: u64,
 }
 
@@ -30,7 +32,8 @@ pub(crate) fn decode(bytes: &[u8], limits: &Limits, now: Timestamp) -> Result<De
     let mut decoder = Decoder { limits, now, decoded: Decoded::default() };
     decoder.request(bytes).map_err(|error| Refusal::wire(Signal::Logs, &error))?;
     let mut decoded = decoder.decoded;
-    let warnings = [("invalid UTF-8", findings.bad_text), ("value nested too deep", findings.too_deep)];
+    let warnings =
+        [("invalid UTF-8", findings.bad_text), ("value nested too deep", findings.too_deep), ("time in the future", decoded.ahead)];
     decoded.receipt.accepted = decoded.records.len() as u64;
     decoded.receipt.warnings = warnings.into_iter().filter(|(_, n)| *n > 0).collect();
     Ok(decoded)
@@ -95,9 +98,11 @@ impl Decoder<'_> {
                 _ => reader.skip(field, wire_type)?,
             }
         }
-        if let Some(nanos) = [time, observed].into_iter().find(|t| *t > 0) {
-            record.at = Nanos(nanos).timestamp();
-        }
+        let latest = self.now.saturating_add(MAX_AHEAD);
+        let mut told = [time, observed].into_iter().filter(|nanos| *nanos > 0).map(|nanos| Nanos(nanos).timestamp()).peekable();
+        self.decoded.ahead += u64::from(told.peek().is_some_and(|at| *at > latest));
+        // What has not happened yet would be the newest record for as long as it is kept.
+        record.at = told.find(|at| *at <= latest).unwrap_or(self.now);
         if record.severity == LogSeverity::Unspecified {
             record.severity = severity_of(&severity_text);
         }

@@ -27,7 +27,7 @@ pub enum ImportError {
 }
 
 /// Keys that a job takes over from `global` where it has none of its own.
-const INHERITED: [&str; 8] = [
+const INHERITED: [&str; 11] = [
     "scrape_interval",
     "scrape_timeout",
     "body_size_limit",
@@ -36,6 +36,9 @@ const INHERITED: [&str; 8] = [
     "label_name_length_limit",
     "label_value_length_limit",
     "target_limit",
+    "scrape_native_histograms",
+    "always_scrape_classic_histograms",
+    "convert_classic_histograms_to_nhcb",
 ];
 
 /// Keys of [`Job`] that Prometheus's scrape_config does not have.
@@ -230,6 +233,7 @@ global:
   scrape_interval: 30s
   evaluation_interval: 1m
   external_labels: {region: eu}
+  scrape_native_histograms: true
 rule_files: [a.yml]
 scrape_configs:
   - job_name: node
@@ -246,6 +250,7 @@ scrape_configs:
     kubernetes_sd_configs: [{role: pod}]
     file_sd_configs: [{files: ['targets/*.json']}]
     body_size_limit: 10MB
+    scrape_native_histograms: false
     http_headers: {X-Scope: {values: [team-a]}}
 "#,
             Path::new("/etc/prometheus"),
@@ -256,6 +261,7 @@ scrape_configs:
         assert_eq!(imported.jobs[0].static_configs[0].targets.len(), 2);
         assert_eq!(imported.jobs[1].scrape_interval, Duration::from_secs(30));
         assert_eq!(imported.jobs[1].body_size_limit.0, 10 << 20);
+        assert_eq!([0, 1].map(|job: usize| imported.jobs[job].scrape_native_histograms), [true, false]);
         assert_eq!(imported.jobs[1].file_sd_configs[0].files, ["/etc/prometheus/targets/*.json"]);
         assert_eq!(imported.jobs[1].http_headers["X-Scope"].expose(), "team-a");
         let mut ignored = imported.ignored;

@@ -62,7 +62,10 @@ impl Body {
                             _ => {}
                         }
                     }
-                    body.links.push((hex(trace), hex(span)));
+                    // Without whole ids it leads nowhere.
+                    if trace.len() == 16 && span.len() == 8 {
+                        body.links.push((hex(trace), hex(span)));
+                    }
                 }
                 (15, Wire::Bytes(status)) => {
                     for field in Fields::new(status) {

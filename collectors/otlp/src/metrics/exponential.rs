@@ -88,12 +88,34 @@ impl Exponential {
         if fits(&self.positive) && fits(&self.negative) { Ok(()) } else { Err("bucket index out of range") }
     }
 
+    /// Widens the zero bucket, which takes in what lies within it. Where it would cut through a bucket it takes that in as well, as in Prometheus.
+    fn widen_zero(&mut self, mut threshold: f64) {
+        let width = 2f64.powi(-self.scale);
+        let bound = |index: i64| (index as f64 * width).exp2();
+        while self.zero_threshold < threshold {
+            self.zero_threshold = threshold;
+            for run in [&mut self.positive, &mut self.negative] {
+                let within = (0..run.counts.len()).take_while(|place| bound(run.first + *place as i64) < threshold).count();
+                let taken: f64 = run.counts.drain(..within).sum();
+                run.first += within as i64;
+                if taken > 0.0 {
+                    self.zero_count += taken;
+                    threshold = threshold.max(bound(run.first));
+                }
+            }
+        }
+    }
+
     /// Adds another histogram, at the coarser of the two scales and the wider of the two zero buckets.
     pub(super) fn merge(&mut self, mut other: Exponential) {
+        while self.zero_threshold != other.zero_threshold {
+            let wider = self.zero_threshold.max(other.zero_threshold);
+            self.widen_zero(wider);
+            other.widen_zero(wider);
+        }
         let scale = self.scale.min(other.scale);
         self.scale_to(scale);
         other.scale_to(scale);
-        self.zero_threshold = self.zero_threshold.max(other.zero_threshold);
         self.zero_count += other.zero_count;
         self.count += other.count;
         self.sum += other.sum;
@@ -267,5 +289,29 @@ mod tests {
         let mut far = Exponential::from_point(&point(8, -200_000, &[1])).expect("valid");
         far.merge(Exponential::from_point(&point(8, 200_000, &[1])).expect("valid"));
         assert!(far.positive.counts.len() <= MAX_BUCKETS && far.count == 2.0);
+    }
+
+    #[test]
+    fn a_wider_zero_bucket_takes_in_what_lies_within_it() {
+        // Buckets (0.5, 1], (1, 2], (2, 4] with 1, 2, 3 observations, on both sides of zero.
+        let mut total = Exponential::from_point(&ExponentialHistogramDataPoint {
+            count: 13,
+            zero_count: 1,
+            negative: Some(Buckets { offset: -1, bucket_counts: vec![1, 2, 3] }),
+            ..point(0, -1, &[1, 2, 3])
+        })
+        .expect("valid");
+        // Its zero bucket ends within (1, 2].
+        let wider = ExponentialHistogramDataPoint { count: 9, zero_count: 4, zero_threshold: 1.5, ..point(0, 1, &[5]) };
+        total.merge(Exponential::from_point(&wider).expect("valid"));
+        let native = total.native();
+        assert_eq!((native.zero_threshold, native.zero_count, native.count), (2.0, 1.0 + 3.0 + 3.0 + 4.0, 22.0));
+        assert_eq!((native.positive_buckets, native.negative_buckets), (vec![8.0], vec![3.0]));
+        // The other way round it is the same.
+        let narrow = ExponentialHistogramDataPoint { count: 6, ..point(0, -1, &[1, 2, 3]) };
+        let mut total = Exponential::from_point(&wider).expect("valid");
+        total.merge(Exponential::from_point(&narrow).expect("valid"));
+        let native = total.native();
+        assert_eq!((native.zero_threshold, native.zero_count, native.positive_buckets), (2.0, 7.0, vec![8.0]));
     }
 }

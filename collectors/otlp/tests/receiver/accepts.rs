@@ -179,6 +179,32 @@ async fn http_takes_json_as_the_specification_shows_it() {
     fixture.stop().await;
 }
 
+/// A clock that is ahead would have its records on top of all others until they come true.
+#[tokio::test]
+async fn logs_of_a_clock_that_is_ahead_are_kept_at_what_else_is_known_of_their_time() {
+    let fixture = Fixture::start();
+    let (minute, year) = (60_000_000_000, 31_536_000_000_000_000);
+    let mut records = Vec::new();
+    for (time, observed) in [(minute, 0), (year, 0), (year, 7 * minute), (year, year), (0, 0), (0, 2 * minute)] {
+        let [time, observed] = [time, observed].map(|later: u64| if later == 0 { 0 } else { NOW_NANOS + later });
+        records.push(format!(r#"{{"timeUnixNano":"{time}","observedTimeUnixNano":"{observed}"}}"#));
+    }
+    for severity in ["W", "E", "WARN", "word"] {
+        records.push(format!(r#"{{"severityText":"{severity}"}}"#));
+    }
+    let json = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{}]}}]}}]}}"#, records.join(","));
+    let answer = fixture.post_json("/v1/logs", &json).await;
+    let warned = r#"{"partialSuccess":{"errorMessage":"repaired: 3 time in the future","rejectedLogRecords":"0"}}"#;
+    assert_eq!((answer.status, std::str::from_utf8(&answer.body)), (200, Ok(warned)));
+    assert_eq!(fixture.count("watchfire_ingest_repaired_total", &[("reason", "time_in_the_future"), ("signal", "logs")]), 3);
+    let logs = fixture.store.logs.lock().expect("not poisoned").clone();
+    let minutes: Vec<i64> = logs[..6].iter().map(|record| (record.at.0 - NOW.0) / 60_000).collect();
+    assert_eq!(minutes, [1, 0, 7, 0, 0, 2]);
+    let severities: Vec<LogSeverity> = logs[6..].iter().map(|record| record.severity).collect();
+    assert_eq!(severities, [LogSeverity::Warn, LogSeverity::Error, LogSeverity::Warn, LogSeverity::Unspecified]);
+    fixture.stop().await;
+}
+
 #[tokio::test]
 async fn empty_envelopes_are_a_success_and_store_nothing() {
     let fixture = Fixture::start();
