@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Idle connections kept to one host.
+/// Idle connections kept to one host, where any are.
 const KEPT_CONNECTIONS: usize = 2;
 
 /// How far redirects are followed.
@@ -34,7 +34,7 @@ pub struct Order {
     pub credentials: HeaderMap,
 }
 
-/// Sends orders; cheap to clone, keeps connections alive between them.
+/// Sends orders; cheap to clone, keeps connections alive between them unless told otherwise.
 #[derive(Clone)]
 pub struct Fetcher {
     /// One client per guard, since the guard is part of how connections are made.
@@ -42,13 +42,20 @@ pub struct Fetcher {
     resolver: Arc<Resolver>,
     tls: rustls::ClientConfig,
     redirects: Redirects,
+    /// Idle connections kept to one host.
+    kept: usize,
 }
 
 impl Fetcher {
     /// # Errors
     /// When the TLS settings name files that cannot be used.
     pub fn new(resolver: Arc<Resolver>, tls: &TlsSettings, redirects: Redirects) -> Result<Self, TlsError> {
-        Ok(Fetcher { clients: Arc::default(), resolver, tls: client_config(tls)?, redirects })
+        Ok(Fetcher { clients: Arc::default(), resolver, tls: client_config(tls)?, redirects, kept: KEPT_CONNECTIONS })
+    }
+
+    /// Connects for every order anew: who asks whether a service can be reached must not ask over a connection from when it could.
+    pub fn connecting_anew(self) -> Self {
+        Fetcher { clients: Arc::default(), kept: 0, ..self }
     }
 
     /// Sends the order and follows redirects (GET and HEAD only). The body is not read yet.
@@ -86,7 +93,7 @@ impl Fetcher {
     /// browsers and Go's client do, until no kept connection can be left.
     async fn ask(&self, order: &Order, guard: Guard, url: &Url, trusted: bool) -> Result<reqwest::Response, FetchError> {
         let repeatable = matches!(order.method, Method::GET | Method::HEAD);
-        let mut kept = if repeatable { KEPT_CONNECTIONS } else { 0 };
+        let mut kept = if repeatable { self.kept } else { 0 };
         loop {
             let mut request = self.client(guard)?.request(order.method.clone(), url.clone()).headers(order.headers.clone());
             if !order.headers.contains_key(ACCEPT_ENCODING) {
@@ -115,7 +122,7 @@ impl Fetcher {
             .no_proxy()
             .referer(false)
             .gzip(false)
-            .pool_max_idle_per_host(KEPT_CONNECTIONS)
+            .pool_max_idle_per_host(self.kept)
             .pool_idle_timeout(Duration::from_secs(150))
             .build()
             .map_err(|e| FetchError::from_reqwest(&e))?;

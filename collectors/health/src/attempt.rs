@@ -66,7 +66,7 @@ impl Probe {
             Some(Way::Http) | None => {
                 let redirects = Redirects { limit: settings.max_redirects, anywhere: settings.allow_local_redirects };
                 let fetcher = Fetcher::new(resolver.clone(), &settings.tls, redirects).map_err(|e| e.to_string())?;
-                Wire::Http(Box::new((fetcher, order(&settings, &url)?)))
+                Wire::Http(Box::new((fetcher.connecting_anew(), order(&settings, &url)?)))
             }
         };
         Ok(Probe { settings, url, way, resolver })

@@ -159,6 +159,19 @@ async fn two_failures_are_down_and_one_answer_recovers() {
     assert!(rig.meter.counter("watchfire_probe_failures_total", &[("reason", "status")]).get() >= 2);
 }
 
+/// Connections that are open go on being served by a process that takes no new ones, and by the pod that a balancer no longer sends anybody to.
+#[tokio::test]
+async fn a_service_that_lets_nobody_in_any_more_is_down() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/health", listener.local_addr().unwrap());
+    let router = Router::new().route("/health", get(|| async { "ok" }));
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+    let rig = Rig::start(vec![check(&url)]);
+    rig.until("healthy", |r| r.state == Healthy).await;
+    serving.abort();
+    rig.until("down", |r| r.state == Unhealthy && r.detail.contains("cannot connect")).await;
+}
+
 #[tokio::test]
 async fn what_goes_wrong_on_the_way_is_said() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -41,6 +41,8 @@ pub(crate) struct Entry {
     pub(crate) kind: Kind,
     /// Has a value in the store that no stale marker ended yet.
     pub(crate) live: bool,
+    /// Was live until a scrape failed: when it comes back it is nothing new.
+    pub(crate) paused: bool,
     /// Comes with times of its own.
     pub(crate) timed: bool,
 }
@@ -121,7 +123,17 @@ impl SeriesCache {
         let index = self.entries.len() as u32;
         let start = self.arena.len() as u32;
         self.arena.extend_from_slice(text);
-        self.entries.push(Entry { start, length: text.len() as u32, next: NONE, id, seen: 0, kind, live: false, timed: false });
+        self.entries.push(Entry {
+            start,
+            length: text.len() as u32,
+            next: NONE,
+            id,
+            seen: 0,
+            kind,
+            live: false,
+            paused: false,
+            timed: false,
+        });
         let (arena, entries, hasher) = (&self.arena, &self.entries, &self.hasher);
         self.index.insert_unique(hasher.hash_one(text), index, |i| {
             let e = &entries[*i as usize];

@@ -44,7 +44,7 @@ pub struct Counts {
     pub scraped: usize,
     /// Samples that relabelling let through, repeated ones too.
     pub kept: usize,
-    /// Series that the scrape before did not have.
+    /// Series that the last good scrape did not have.
     pub added: usize,
     /// Samples of a series that the body had already.
     pub duplicate: usize,
@@ -61,8 +61,9 @@ pub struct Session<'a> {
     timed: Vec<(i64, SeriesId, Value)>,
     exemplars: Vec<(SeriesId, Exemplar, Option<i64>)>,
     counts: Counts,
-    /// Entries met that were live, and that were not.
+    /// Entries met that were live, that were until a scrape failed, and that were not.
     seen_live: usize,
+    resumed: usize,
     fresh: usize,
 }
 
@@ -70,7 +71,18 @@ impl<'a> Session<'a> {
     pub fn new(cache: &'a mut SeriesCache, sink: &'a dyn SeriesSink, rules: &'a SessionRules) -> Self {
         cache.begin();
         let row = Vec::with_capacity(cache.live + 8);
-        Session { cache, sink, rules, row, timed: Vec::new(), exemplars: Vec::new(), counts: Counts::default(), seen_live: 0, fresh: 0 }
+        Session {
+            cache,
+            sink,
+            rules,
+            row,
+            timed: Vec::new(),
+            exemplars: Vec::new(),
+            counts: Counts::default(),
+            seen_live: 0,
+            resumed: 0,
+            fresh: 0,
+        }
     }
 
     /// Reads a body.
@@ -96,7 +108,7 @@ impl<'a> Session<'a> {
     /// Stores everything that was read, the stale markers of what is gone, and `report`, as one row at `at`. What the target itself stamped is moved by
     /// `carried`: by how much the clock of `now` is ahead of the machine's.
     pub fn commit(mut self, at: Timestamp, now: Timestamp, carried: Duration, report: &[(SeriesId, f64)]) -> Appended {
-        if self.fresh > 0 || self.seen_live != self.cache.live || !self.cache.inherited.is_empty() {
+        if self.fresh + self.resumed > 0 || self.seen_live != self.cache.live || !self.cache.inherited.is_empty() {
             self.mark_stale();
         }
         let mut row = std::mem::take(&mut self.row);
@@ -120,7 +132,7 @@ impl<'a> Session<'a> {
         let lived = row.len();
         row.extend(report.iter().map(|(id, value)| (*id, Value::Float(*value))));
         for entry in &mut self.cache.entries {
-            entry.live = false;
+            entry.paused |= std::mem::take(&mut entry.live);
         }
         self.cache.live = 0;
         self.cache.inherited = Vec::new();
@@ -144,6 +156,7 @@ impl<'a> Session<'a> {
                 entry.live = false;
                 continue;
             }
+            entry.paused = false;
             if entry.seen == epoch {
                 entry.live = true;
                 live += 1;
@@ -241,6 +254,8 @@ impl<'a> Session<'a> {
                 entry.timed = false;
                 if entry.live {
                     self.seen_live += 1;
+                } else if entry.paused {
+                    self.resumed += 1;
                 } else {
                     self.fresh += 1;
                 }

@@ -150,6 +150,16 @@ async fn whatever_ends_a_series_leaves_a_stale_marker() {
         let waited = rig.handle.details().remove(0);
         assert!(waited.last_error.contains(error), "{name}: {}", waited.last_error);
         assert_eq!(waited.health, TargetHealth::Down);
+
+        // What comes back is nothing new.
+        let server = serve(sequence(vec![good, bad, good])).await;
+        let rig = scraper(vec![Job { sample_limit: 3, ..job(server.address, "/metrics") }]);
+        rig.sink.until("recovered", |r| r.values("up").len() >= 3).await;
+        rig.sink.read(|r| {
+            assert_eq!(r.values("up")[..3], [Some(1.0), Some(0.0), Some(1.0)], "{name}");
+            assert_eq!(r.values("scrape_series_added")[..3], [Some(2.0), Some(0.0), Some(0.0)], "{name}");
+            assert_eq!(r.values("kept")[..3], [Some(1.0), None, Some(1.0)], "{name}");
+        });
     }
 
     let server = serve(sequence(vec![good, || page(TEXT, "kept 2\n")])).await;
