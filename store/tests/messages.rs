@@ -134,6 +134,8 @@ fn messages_through_the_default_exchange_go_to_the_queue_of_their_routing_key() 
         publish(4, ("messaging.destination.name", "events"), (new, "mail.welcome")),
         publish(5, ("messaging.destination", ""), (old, "amq.gen-JzTY20BRgKO")),
         publish(6, ("messaging.destination", ""), (old, "amq.gen-Xa2oijWpq31")),
+        publish(8, ("messaging.destination.name", "amq.gen-Xa2oijWpq32"), ("messaging.destination.anonymous", "true")),
+        publish(9, ("messaging.destination.name", "spring.gen-7fGh12"), ("messaging.operation.type", "send")),
         publish(7, ("messaging.destination.name", "/users/17/inbox"), ("messaging.destination.template", "/users/{id}/inbox")),
     ];
     bench.send("shop", spans);
@@ -141,7 +143,7 @@ fn messages_through_the_default_exchange_go_to_the_queue_of_their_routing_key() 
     let mut edges = edges(&bench);
     edges.sort();
     let to = |queue: &str, count: u32| format!("shop -> {queue} [virtual_node] {count}");
-    assert_eq!(edges, [to("/users/{id}/inbox", 1), to("amq.gen", 2), to("events", 1), to("jobs", 3)]);
+    assert_eq!(edges, [to("/users/{id}/inbox", 1), to("amq.gen", 3), to("events", 1), to("jobs", 3), to("spring.gen", 1)]);
 }
 
 #[test]

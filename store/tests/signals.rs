@@ -97,6 +97,8 @@ fn silent_peers_become_nodes_under_the_name_their_caller_states() {
         (vec![text("server.address", "api.example.com"), int("server.port", 8443)], "app -> api.example.com:8443 [virtual_node] 1"),
         (vec![text("server.address", "api.example.com"), int("server.port", 443)], "app -> api.example.com [virtual_node] 1"),
         (vec![text("net.peer.name", "legacy"), int("net.peer.port", 9000)], "app -> legacy:9000 [virtual_node] 1"),
+        (vec![text("net.peer.name", "[::1]"), int("net.peer.port", 9000)], "app -> [::1]:9000 [virtual_node] 1"),
+        (vec![text("server.address", "::1"), int("server.port", 9000)], "app -> [::1]:9000 [virtual_node] 1"),
         (vec![text("network.peer.address", "10.0.0.1")], "app -> 10.0.0.1 [virtual_node] 1"),
         (vec![text("http.url", "https://u@maps.example.org:8080/x?y")], "app -> maps.example.org:8080 [virtual_node] 1"),
         (vec![text("url.full", "http://[::1]:9000/x"), text("http.method", "GET")], "app -> [::1]:9000 [virtual_node] 1"),

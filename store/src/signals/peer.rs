@@ -139,6 +139,9 @@ impl Peer {
 fn write_address(out: &mut String, host: &[u8], port: u32) {
     out.clear();
     let text = String::from_utf8_lossy(host);
+    // Some take the brackets of a URL along.
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).filter(|_| port != 0);
+    let text = bare.unwrap_or(&text);
     let written = match (port, text.contains(':')) {
         (0, _) => write!(out, "{text}"),
         _ if text.is_empty() => Ok(()),

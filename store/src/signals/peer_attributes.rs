@@ -218,16 +218,18 @@ impl<'a> PeerAttributes<'a> {
         if !self.template.is_empty() {
             return self.template;
         }
+        // The broker gives each client a queue of its own for answers, and so do libraries.
+        const OWN: [&[u8]; 3] = [b"amq.gen", b"amq.rabbitmq.reply-to", b"spring.gen"];
+        let without_own = |name: &'a [u8]| OWN.into_iter().find(|own| name.starts_with(own)).unwrap_or(name);
         if !self.routing_key.is_empty() && matches!(self.destination, b"" | b"<default>" | b"(default)" | b"amq.default") {
-            // The broker gives each client a queue of its own for answers.
-            const ANSWERS: [&[u8]; 2] = [b"amq.gen", b"amq.rabbitmq.reply-to"];
-            return ANSWERS.into_iter().find(|own| self.routing_key.starts_with(own)).unwrap_or(self.routing_key);
+            return without_own(self.routing_key);
         }
         // aio-pika has producers say `exchange,key`, and consumers the exchange, or the key where it has no name.
         match self.destination.iter().position(|b| *b == b',').filter(|_| self.messaging_system == b"rabbitmq") {
             Some(0) => &self.destination[1..],
             Some(comma) => &self.destination[..comma],
             None if self.messaging_system == b"servicebus" => destination::of_subscription(self.destination),
+            None if self.messaging_system == b"rabbitmq" => without_own(destination::short(self.destination)),
             None => destination::short(self.destination),
         }
     }
