@@ -102,8 +102,10 @@ mod tests {
 
     const BEGIN: i64 = 1_772_334_000_000;
 
-    /// Values by name and further labels, which grow by so many a minute.
-    fn seen(series: &[(&str, &[(&str, &str)], f64, f64)]) -> CollectorFigures {
+    /// Name, further labels, the first value, and by how much it grows in a minute.
+    type Told<'a> = (&'a str, &'a [(&'a str, &'a str)], f64, f64);
+
+    fn seen(series: &[Told<'_>]) -> CollectorFigures {
         let mut source = MemorySource::new();
         for (name, more, value, growth) in series {
             let labels = [("__name__", *name), ("instance", "col:8888"), ("job", "otelcol")].into_iter().chain(more.iter().copied());

@@ -91,3 +91,38 @@ fn what_went_wrong_is_an_error_where_no_status_says_it() {
     assert_eq!(of("api"), [Some(7.0), Some(7.0), Some(1.0)], "4xx is the client's fault, and who says that all went well is believed");
     assert_eq!(of("caller"), [Some(1.0), Some(1.0), None], "whether 4xx is a failure its instrumentation decides");
 }
+
+/// Which failures are the server's the conventions say, by number in older names and in words in newer ones; to a client all are.
+#[test]
+fn the_status_of_an_rpc_tells_where_its_span_leaves_it_unset() {
+    let mut bench = Bench::new();
+    let (old, new, interim) = ("rpc.grpc.status_code", "rpc.status_code", "rpc.response.status_code");
+    let failing = [2, 4, 12, 13, 14, 15].map(|code| int(old, code)).into_iter().chain([
+        text(new, "UNAVAILABLE"),
+        text(interim, "DEADLINE_EXCEEDED"),
+        text(new, "unavailable"),
+        text(old, "14"),
+    ]);
+    let fine = [0, 1, 3, 5, 7, 8, 16, 99].map(|code| int(old, code)).into_iter().chain([
+        text(new, "OK"),
+        text(interim, "NOT_FOUND"),
+        text(old, "0"),
+    ]);
+    let answers: Vec<_> = failing.chain(fine).collect();
+    for (service, kind) in [("server", SERVER), ("client", CLIENT)] {
+        bench.send(
+            service,
+            answers.iter().zip(1..).map(|(status, id)| span(id.into(), id, 0, "Charge", kind).with(status.clone())).collect(),
+        );
+    }
+    let mut meant = span(50, 50, 0, "Charge", SERVER).with(int(old, 13));
+    meant.status = Some(Status { code: 1, ..Status::default() });
+    bench.send("server", vec![meant]);
+    bench.pass(5 * SECONDS);
+    let of = |service: &str| {
+        ["ERROR", "UNSET", "OK"]
+            .map(|status| bench.value(CALLS, &[("service_name", service), ("status_code", &format!("STATUS_CODE_{status}"))]))
+    };
+    assert_eq!(of("server"), [Some(10.0), Some(11.0), Some(1.0)]);
+    assert_eq!(of("client"), [Some(18.0), Some(3.0), None]);
+}
