@@ -26,7 +26,7 @@ const OVERALL: [&str; 14] = [
 ];
 /// Where the state of an overall key is that holds an object.
 const INNER: [&str; 6] = ["status", "state", "overall", "code", "indicator", "value"];
-const CONTAINERS: [&str; 14] = [
+const CONTAINERS: [&str; 13] = [
     "dependencies",
     "checks",
     "services",
@@ -37,14 +37,12 @@ const CONTAINERS: [&str; 14] = [
     "error",
     "results",
     "checkResults",
-    "healthChecks",
     "health_checks",
     "indicators",
     "subsystems",
 ];
 const MESSAGES: [&str; 6] = ["error", "message", "output", "reason", "detail", "description"];
-const LATENCIES: [&str; 8] =
-    ["latency_ms", "latencyMs", "response_time_ms", "responseTimeMs", "response_time", "responseTime", "latency", "duration"];
+const LATENCIES: [&str; 5] = ["latency_ms", "response_time_ms", "response_time", "latency", "duration"];
 /// Names that are dependencies even when all they hold is a truth value.
 const KNOWN_PARTS: [&str; 30] = [
     "database",
