@@ -1,12 +1,13 @@
 //! A parsed query.
 
-use crate::ast::{Expr, ValueType};
+use crate::ast::{DurationExpr, Expr, ValueType};
 use crate::error::ParseError;
 use crate::parser::guard::{self, ExpressionLimits};
 use crate::parser::parse;
 use crate::print::{pretty, print};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use watchfire_model::{METRIC_NAME, MatchOp, Selector};
 
 /// An expression of PromQL, parsed and type-checked. Cloning shares it.
@@ -84,6 +85,27 @@ impl Query {
                 _ => {}
             });
             out
+        })
+    }
+
+    /// The shortest stretch of the past that it looks at at once, of those whose length is a plain number: as long as that it goes on counting what has
+    /// ended.
+    pub fn shortest_range(&self) -> Option<Duration> {
+        on_enough_stack(self.depth(), || {
+            let mut shortest = None;
+            self.0.expr.walk(&mut |expr| {
+                let range = match expr {
+                    Expr::Matrix(matrix) => &matrix.range,
+                    Expr::Subquery(subquery) => &subquery.range,
+                    _ => return,
+                };
+                if let DurationExpr::Number { seconds, .. } = range
+                    && let Ok(range) = Duration::try_from_secs_f64(*seconds)
+                {
+                    shortest = Some(shortest.map_or(range, |shortest: Duration| shortest.min(range)));
+                }
+            });
+            shortest
         })
     }
 

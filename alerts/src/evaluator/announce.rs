@@ -9,6 +9,7 @@ use crate::rule::INDEPENDENT;
 use crate::state::{ActiveAlert, Change, Moment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use watchfire_model::reading::AlertState;
 use watchfire_model::{Cause, Evidence, Notice, Selector, SeriesSource, Severity, TimeRange, Timestamp};
 
@@ -51,7 +52,9 @@ impl Evaluator {
         };
         let unspoken = unspoken(&candidates, &explanations, &hears);
         let interval = self.groups.iter().map(|group| group.interval).max().unwrap_or(self.settings.interval);
-        let patience = Patience { settings: &self.settings, interval };
+        let rule = |address: &Address| &self.groups[address.0].rules[address.1].rule;
+        let looks_back: Vec<Duration> = addresses.iter().map(|a| rule(a).query.shortest_range().unwrap_or_default()).collect();
+        let patience = Patience { settings: &self.settings, interval, looks_back: &looks_back };
         let verdicts = paging::decide(&candidates, &explanations, &hears, &unspoken, &mut standings, &notified_as, patience, now);
         let dependents = paging::Dependents::new(&candidates, &explanations);
         let before = std::mem::take(&mut self.explained);

@@ -15,28 +15,34 @@ pub trait Audience: Send + Sync {
     fn hears(&self, fingerprint: &str, labels: &Labels, severity: Severity) -> bool;
 }
 
-/// How long an alert with a suspected cause is held back.
+/// How long alerts are held back.
 #[derive(Clone, Copy)]
 pub(super) struct Patience<'a> {
     pub settings: &'a EvaluatorSettings,
     /// Between two evaluations of the slowest rule.
     pub interval: Duration,
+    /// How far back the rule of each candidate looks at least.
+    pub looks_back: &'a [Duration],
 }
 
 impl Patience<'_> {
-    /// For an alert about the cause to show itself, or for the alert to follow it when it ends.
     fn of(&self, severity: Severity) -> Duration {
         if severity == Severity::Critical { self.settings.hold_critical } else { self.settings.hold }
     }
 
-    /// The same, for what is suspected so.
-    fn with(&self, explanation: &Explanation, severity: Severity) -> Duration {
+    /// For an alert about the suspected cause to show itself.
+    fn before(&self, explanation: &Explanation, severity: Severity) -> Duration {
         match explanation.root {
             Root::Probe { expected: Expected::Nothing, .. } => Duration::ZERO,
             // What is scraped right after one evaluation is seen by the next.
-            Root::Probe { expected: Expected::Soon, .. } => self.of(severity).min(2 * self.interval),
-            Root::Probe { expected: Expected::Alert, .. } | Root::Alert(_) | Root::Edge { .. } => self.of(severity),
+            Root::Probe { expected: Expected::Soon, .. } | Root::Edge { .. } => self.of(severity).min(2 * self.interval),
+            Root::Probe { expected: Expected::Alert, .. } | Root::Alert(_) => self.of(severity),
         }
+    }
+
+    /// For the candidate at this index to follow a cause that has ended.
+    fn after(&self, index: usize, severity: Severity) -> Duration {
+        self.of(severity).max((self.looks_back[index] + self.interval).min(self.settings.hold_longest))
     }
 }
 
@@ -69,7 +75,7 @@ pub(super) fn decide(
     let before = standings.to_vec();
     let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (i, candidate) in candidates.iter().enumerate().filter(|(_, c)| c.firing) {
-        let over = |since: Moment| now.since(since) >= patience.of(candidate.severity);
+        let over = |since: Moment| now.since(since) >= patience.after(i, candidate.severity);
         match (&explanations[i], standings[i]) {
             (None, Standing::Notified) => {}
             (None, Standing::Explained { .. }) => standings[i] = Standing::Held { since: now, lingering: true },
@@ -151,9 +157,9 @@ fn represent(
     let spoken = nearest.iter().copied().find(|&i| standings[i] == Standing::Notified && hears(i, loudest));
     let over = |i: usize| match (standings[i], &explanations[i]) {
         (Standing::Held { since, lingering: false }, Some(suspected)) => {
-            now.since(since) >= patience.with(suspected, candidates[i].severity)
+            now.since(since) >= patience.before(suspected, candidates[i].severity)
         }
-        (Standing::Held { since, .. }, _) => now.since(since) >= patience.of(candidates[i].severity),
+        (Standing::Held { since, .. }, _) => now.since(since) >= patience.after(i, candidates[i].severity),
         _ => false,
     };
     let waited = members.iter().any(|&i| over(i));

@@ -32,6 +32,8 @@ pub struct EvaluatorSettings {
     pub hold: Duration,
     /// The same for critical alerts.
     pub hold_critical: Duration,
+    /// The longest that an alert is given to follow a cause that has ended, where its rule looks back that far: until then it counts what was wrong.
+    pub hold_longest: Duration,
     /// Active alerts of one rule, and of all rules. Beyond them known alerts go on and new ones are refused.
     pub alerts_per_rule: usize,
     pub alerts: usize,
@@ -57,6 +59,7 @@ impl Default for EvaluatorSettings {
             cause: CauseSettings::default(),
             hold: Duration::from_secs(60),
             hold_critical: Duration::from_secs(30),
+            hold_longest: Duration::from_secs(300),
             alerts_per_rule: usize::MAX,
             alerts: usize::MAX,
             evidence_budget: Duration::from_millis(100),

@@ -154,3 +154,23 @@ fn victims_that_end_one_after_another_keep_the_last_one_no_longer_quiet() {
     }
     assert_eq!(heard, [(0, "db".to_owned()), (90, "web".to_owned())], "a minute after the database recovered");
 }
+
+/// The rule looks back for two minutes, so the alert is there as long after its cause has ended: nobody is told of what is over. What is wrong beyond
+/// that is told.
+#[test]
+fn an_alert_is_given_the_time_that_its_rule_looks_back_to_follow_its_cause() {
+    let rules = RULES.replace("'errors > 0.05'", "'max_over_time(errors[2m]) > 0.05'");
+    for (until, expected) in [(4, vec![(0, "db")]), (24, vec![(0, "db"), (300, "api")])] {
+        let mut world = World::new(&rules);
+        line(&world, &["api".to_owned(), "db".to_owned()]);
+        let mut heard = Vec::new();
+        for round in 0..24_u64 {
+            let fails = |until: u64| if round < until { 0.5 } else { 0.0 };
+            let outcome = world.round(&[("db", fails(4)), ("api", fails(until))]);
+            heard.extend(pages(&outcome).into_iter().map(|(_, service, _)| (round * 15, service)));
+            world.pass(15);
+        }
+        let heard: Vec<_> = heard.iter().map(|(at, service)| (*at, service.as_str())).collect();
+        assert_eq!(heard, expected, "until round {until}");
+    }
+}
