@@ -25,7 +25,7 @@ pub use logs::{LogLine, LogQuery, Logs};
 pub use map::{Edge, Map, Node, NodeKind, at_place, beside_namesake, own_name, without_place};
 pub use query::{QueryExemplar, QueryResult, QuerySeries, Vocabulary};
 pub use queues::{Queue, Queues};
-pub use services::{Change, Changes, CollectorFigures, OperationRow, Refusal, ServicePage, ServiceRow, Services, errors_reason};
+pub use services::{Change, Changes, CollectorFigures, Instance, OperationRow, Refusal, ServicePage, ServiceRow, Services, errors_reason};
 pub use slo::{BurnLimit, Objective, Slo};
 pub use status::{Ingest, Listening, Status};
 pub use traces::{Span, SpanEvent, Trace, TraceQuery, TraceRow, Traces, attribute};

@@ -48,8 +48,10 @@ impl CommandSink for LocalCommands {
             }
             Command::PinTrace { id } => {
                 let trace = TraceId::parse(id).ok_or_else(|| refused(format!("{id:?} is not a trace id")))?;
-                self.store.pin(trace);
-                Ok(format!("pinned {id}"))
+                if self.store.pin(trace) {
+                    return Ok(format!("pinned {id}"));
+                }
+                Err(ReadError::NotFound(format!("nothing of {id} is held any more: there is nothing to keep")))
             }
             Command::ReloadRules => self.reloader.reload().map_err(refused),
         }

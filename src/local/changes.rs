@@ -178,9 +178,20 @@ fn versions(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Chang
 
 fn errors(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>) -> Result<(), ReadError> {
     let mut found: Vec<(Change, f64)> = Vec::new();
+    let mut unseen = 0;
     for (labels, column) in lens.columns(&error_share(""), back, step)? {
         // The lowest share since it was calm, which need not be none; while it is worse, where it came from.
         let (mut calm, mut worse): (Option<f64>, Option<f64>) = (None, None);
+        // Of a service that came and failed between two moments of a coarse look only the failing is seen.
+        if let Some(first) = column.iter().position(Option::is_some).filter(|first| *first > 0 && step > RHYTHM)
+            && column[first].is_some_and(|share| share > ERROR_SHARE)
+            && unseen < CLOSELY
+        {
+            unseen += 1;
+            let closely = Lens { at: at(lens, back, step, first), ..*lens };
+            let shares = closely.columns(&error_share(&of_service(labels.value("service_name"))), step, RHYTHM)?;
+            calm = shares.first().and_then(|(_, column)| column.iter().flatten().copied().next()).filter(|share| *share <= ERROR_SHARE);
+        }
         for (index, value) in column.iter().enumerate() {
             let Some(share) = *value else { continue };
             if worse.is_some_and(|from| share <= near(from)) {
@@ -208,8 +219,7 @@ fn errors(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>
     found.sort_by_key(|(change, _)| std::cmp::Reverse(change.at));
     for (change, beyond) in found.iter_mut().take(CLOSELY).filter(|_| step > RHYTHM) {
         let closely = Lens { at: change.at, ..*lens };
-        let of_service = format!("service_name={},", watchfire_promql::quote(&change.subject));
-        let shares = closely.columns(&error_share(&of_service), step, RHYTHM)?;
+        let shares = closely.columns(&error_share(&of_service(&change.subject)), step, RHYTHM)?;
         let crossed = shares.first().and_then(|(_, column)| column.iter().position(|share| share.is_some_and(|share| share > *beyond)));
         if let Some(index) = crossed {
             change.at = at(&closely, step, RHYTHM, index);
@@ -220,11 +230,17 @@ fn errors(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>
     Ok(())
 }
 
+fn of_service(name: &str) -> String {
+    format!("service_name={},", watchfire_promql::quote(name))
+}
+
 /// The share of what services handle that fails; `matchers` go before the others.
 fn error_share(matchers: &str) -> String {
     let kinds = r#"span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER""#;
     let calls = |more: &str| format!("sum by (service_name) (rate(traces_span_metrics_calls_total{{{matchers}{kinds}{more}}}[1m]))");
-    format!("{} / {}", calls(r#",status_code="STATUS_CODE_ERROR""#), calls(""))
+    // Who never failed has no series of failures, and fails none all the same.
+    let all = calls("");
+    format!("({} or 0 * {all}) / {all}", calls(r#",status_code="STATUS_CODE_ERROR""#))
 }
 
 /// Near enough to where a share came from.
@@ -350,6 +366,36 @@ mod tests {
         assert!(first.len() == 2 && first.iter().all(|s| (1205..=1240).contains(s)), "{first:?}");
         for (later, back) in [(7, 3_597), (13, 3_600), (26, 3_100), (44, 2_900)] {
             assert_eq!(times(begin + 3_590_000 + later * 1000, back * 1000), first, "{later}");
+        }
+    }
+
+    /// Within the first minute of knowledge, where a look over an hour sees one moment only, and where no failure was ever counted before the first.
+    #[test]
+    fn a_service_that_fails_soon_after_it_came_is_in_the_list() {
+        let begin = 1_772_334_000_000;
+        let mut source = MemorySource::new();
+        let calls = |status: &str| {
+            Labels::from_pairs([
+                ("__name__", "traces_span_metrics_calls_total"),
+                ("service_name", "young"),
+                ("span_kind", "SPAN_KIND_SERVER"),
+                ("status_code", status),
+            ])
+        };
+        let (mut good, mut bad) = (0.0, 0.0);
+        for step in 0..24_i64 {
+            let at = Timestamp(begin + step * 5000);
+            source.push(&calls("STATUS_CODE_UNSET"), at, Value::Float(good));
+            if step >= 4 {
+                source.push(&calls("STATUS_CODE_ERROR"), at, Value::Float(bad));
+                bad += 40.0;
+            }
+            good += 50.0;
+        }
+        for later in [40, 55, 70, 95, 110] {
+            let changes = seen(&source, Timestamp(begin + later * 1000));
+            let [(at, subject, _)] = &changes[..] else { panic!("after {later} s: {changes:?}") };
+            assert!(subject == "young" && (20..=30).contains(&((at - begin) / 1000)), "after {later} s: {changes:?}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::lens::Lens;
 use parking_lot::Mutex;
+use crate::local::metrics_only::METRICS_ONLY;
 use std::time::Duration;
 use watchfire_model::reading::{Alert, AlertState, ReadError, ServiceRow, Status};
 use watchfire_model::{HealthState, Severity, Timestamp};
@@ -41,13 +42,14 @@ pub fn past_since(lens: &Lens<'_>, state: HealthState) -> Result<Option<Timestam
     Ok(other.map(|index| start.saturating_add(STEP * (index as u32 + 1))).filter(|since| *since <= lens.at))
 }
 
-/// Overall state from services and alerts. Nothing known is `Unknown`; some unknown among known ones does not hide the rest.
+/// Overall state from services and alerts. Nothing known is `Unknown`; some unknown among known ones does not hide the rest, and most of them silent
+/// is no health, whatever the others say.
 pub fn status(services: &[ServiceRow], alerts: &[Alert], now: Timestamp) -> Status {
     let mut status = Status { now, services: services.len(), ..Status::default() };
     let mut overall = HealthState::Unknown;
     for row in services {
         match row.state {
-            HealthState::Unknown => {}
+            HealthState::Unknown => status.silent += usize::from(row.source.as_deref() != Some(METRICS_ONLY)),
             HealthState::Healthy => overall = if overall == HealthState::Unknown { HealthState::Healthy } else { overall },
             worse => overall = if overall == HealthState::Unknown { worse } else { overall.max(worse) },
         }
@@ -78,7 +80,8 @@ pub fn status(services: &[ServiceRow], alerts: &[Alert], now: Timestamp) -> Stat
             AlertState::Resolved => {}
         }
     }
-    status.overall = overall;
+    let mostly_silent = 2 * status.silent > status.services;
+    status.overall = if overall == HealthState::Healthy && mostly_silent { HealthState::Unknown } else { overall };
     status
 }
 
@@ -126,12 +129,20 @@ mod tests {
             (vec![], Unknown),
             (vec![Unknown, Unknown], Unknown),
             (vec![Unknown, Healthy], Healthy),
+            (vec![Unknown, Unknown, Healthy], Unknown),
+            (vec![Unknown, Unknown, Degraded], Degraded),
             (vec![Healthy, Degraded], Degraded),
             (vec![Unhealthy, Degraded, Unknown], Unhealthy),
         ] {
             let rows: Vec<ServiceRow> = states.iter().copied().map(row).collect();
-            assert_eq!(status(&rows, &[], Timestamp(0)).overall, expected, "{states:?}");
+            let status = status(&rows, &[], Timestamp(0));
+            assert_eq!(status.overall, expected, "{states:?}");
+            assert_eq!(status.silent, states.iter().filter(|state| **state == Unknown).count());
         }
+        // Who sends metrics is not silent, though nothing says how it is.
+        let metrics = ServiceRow { source: Some(METRICS_ONLY.to_owned()), ..row(Unknown) };
+        let status = status(&[metrics.clone(), metrics, row(Healthy)], &[], Timestamp(0));
+        assert_eq!((status.overall, status.silent), (Healthy, 0));
     }
 
     #[test]

@@ -23,7 +23,12 @@ impl LocalSource {
         let context = self.context(&checks, &alerts, &[], &last_seen);
         let about: Vec<Alert> =
             alerts.iter().filter(|a| a.state != AlertState::Resolved && context.alert_service(a) == Some(name)).cloned().collect();
+        let mut instances = self.store.instances(name, lens.at, lens.window);
+        if let Some(kept) = service.sampling_ratio {
+            instances.iter_mut().for_each(|instance| instance.rate = instance.rate.map(|rate| rate / kept));
+        }
         Ok(ServicePage {
+            instances,
             operations: operations::operations(&lens, name)?,
             callers: map.edges.iter().filter(|e| e.server == name).cloned().collect(),
             callees: map.edges.into_iter().filter(|e| e.client == name).collect(),

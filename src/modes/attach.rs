@@ -8,17 +8,21 @@ use crate::clock::SystemClock;
 use crate::door;
 use crate::instance::environment;
 use crate::logging;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use watchfire_config::{Config, Ui, paths};
-use watchfire_model::Request;
-use watchfire_model::reading::Source;
+use watchfire_model::reading::{Source, Status};
+use watchfire_model::{Reading, Request};
 use watchfire_views::App;
 
 /// Where a headless watchfire listens unless it was told otherwise.
 const DEFAULT: &str = "http://127.0.0.1:9499";
+/// Loopback answers at once.
+const BRIEFLY: Duration = Duration::from_millis(300);
 
 /// # Errors
 /// When there is no terminal, or nothing answers at the address.
@@ -33,13 +37,27 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let remote = Arc::new(remote);
-    remote.read(&Request::Status, None).map_err(|e| remote.advise(e).context(format!("cannot attach to {}", remote.name())))?;
+    let status = remote.read(&Request::Status, None).map_err(|e| remote.advise(e).context(format!("cannot attach to {}", remote.name())))?;
+    // Who names no instance means a real one, where there is one.
+    let demo = matches!(&status, Reading::Status(status) if args.url.is_none() && status.simulated);
+    if let (true, Reading::Status(status)) = (demo, &status)
+        && another_listens(status)
+    {
+        anyhow::bail!(
+            "only a demo of yours runs here, and another watchfire listens at {DEFAULT}; choose one:\nwatchfire attach {}\nwatchfire attach {DEFAULT}",
+            remote.name()
+        );
+    }
+    let found = format!("this is a demo, the only watchfire of yours that runs ({})", remote.name());
     // A broken configuration is the other side's business; here it only costs the looks.
     let ui = Config::load(None, environment.clone(), []).map_or_else(|_| Ui::default(), |loaded| loaded.config.ui);
     if args.screen.plain {
+        if demo {
+            eprintln!("watchfire: {}", watchfire_model::harmless(&found));
+        }
         let mut signals = super::run::Signals::listen(&runtime)?;
         super::run::print_plain(remote.as_ref(), &runtime, &mut signals, appearance::zone(&ui.timezone)?, None);
-        runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+        runtime.shutdown_timeout(Duration::from_millis(200));
         return Ok(ExitCode::SUCCESS);
     }
     logging::to_file("info", &paths(&environment).state_dir).map_err(|e| anyhow::anyhow!("cannot write the log: {e}"))?;
@@ -48,6 +66,9 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
     let mut app = App::new(options)?;
     if let Some(place) = &args.screen.open {
         app.order(place);
+    }
+    if demo {
+        app.tell(&found);
     }
     let wakes = screen::wakes();
     screen::listen_for_job_control(&runtime, wakes.0.clone())?;
@@ -61,9 +82,16 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
         let _ = wake.send(screen::Wake::Quit);
     });
     let shown = screen::show(app, mouse, remote.clone(), remote, wakes, &SystemClock);
-    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    runtime.shutdown_timeout(Duration::from_millis(200));
     shown?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether something listens where a headless watchfire does unless it was told otherwise, that is not the one with this status.
+fn another_listens(status: &Status) -> bool {
+    let address = DEFAULT.trim_start_matches("http://");
+    let socket: Option<SocketAddr> = address.parse().ok();
+    status.listening.api.as_deref() != Some(address) && socket.is_some_and(|socket| TcpStream::connect_timeout(&socket, BRIEFLY).is_ok())
 }
 
 /// The address of the one watchfire that this user runs on this machine.

@@ -21,6 +21,24 @@ use watchfire_views::{App, Event, Options};
 
 /// Each by the command that opens it.
 pub(super) const SCREENS: [&str; 8] = ["services", "map", "queues", "breakers", "health", "alerts", "slo", "latency"];
+/// Those behind them, and those of spans and lines: the command, and the keys that go on from there.
+#[cfg(test)]
+pub(super) const BEHIND: [(&str, &str); 14] = [
+    ("service content-service", ""),
+    ("service api-gateway", ""),
+    ("map", "v"),
+    ("traces", ""),
+    ("traces", "f"),
+    ("traces", "s"),
+    ("logs", ""),
+    ("logs", "p"),
+    ("latency", "s"),
+    ("latency content-service", ""),
+    ("health", "v"),
+    ("alerts", "\n"),
+    ("changes", ""),
+    ("query sum by (service_name) (rate(traces_span_metrics_calls_total[1m]))", ""),
+];
 
 /// A run without notifications and without a network.
 struct Bare {

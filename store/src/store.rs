@@ -4,6 +4,7 @@ use crate::StoreLimits;
 use crate::checks::Checks;
 use crate::logs::LogRing;
 use crate::reads::errors::{Example, examples, refusals, top_errors};
+use crate::reads::instances::instances;
 use crate::reads::{explain, search, tree};
 use crate::series::SeriesBook;
 use crate::signals::SignalSettings;
@@ -16,7 +17,8 @@ use crate::topology::{LiveGraph, asked, unhealthy};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use watchfire_model::reading::{ExplainQuery, Explanation, LogQuery, Logs, Refusal, Trace, TraceQuery, Traces};
+use std::time::Duration;
+use watchfire_model::reading::{ExplainQuery, Explanation, Instance, LogQuery, Logs, Refusal, Trace, TraceQuery, Traces};
 use watchfire_model::{
     Appended, CheckReport, Clock, Dependency, Exemplar, Labels, LogRecord, LogSink, Metadata, Meter, MetricKind, OriginId, OwnSeries,
     ProbeSink, Selector, SeriesId, SeriesSink, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp, Topology, TraceId, Unhealthy,
@@ -121,9 +123,11 @@ impl Store {
         Some(trace)
     }
 
-    /// Keeps a trace for as long as memory allows at all.
-    pub fn pin(&self, trace: TraceId) {
-        self.held.pinned.lock().add(u128::from_be_bytes(trace.0));
+    /// Keeps a trace for as long as memory allows at all. Whether any span of it is held: of one that went, only what comes later will be kept.
+    pub fn pin(&self, trace: TraceId) -> bool {
+        let id = u128::from_be_bytes(trace.0);
+        self.held.pinned.lock().add(id);
+        self.held.read().iter().any(|segment| segment.columns.trace_ids.contains(&id))
     }
 
     /// What the selected spans have in common that the others of the same time have not.
@@ -144,6 +148,12 @@ impl Store {
     /// How often a service refused which calls, among the newest that it answered in the quarter of an hour before a moment, most frequent first.
     pub fn refusals(&self, service: &str, until: Timestamp) -> Vec<Refusal> {
         refusals(&self.held.read(), service, until)
+    }
+
+    /// What each instance of a service did within `window` before a moment, the busiest first; after them those that were heard of within a
+    /// quarter of an hour and are silent now.
+    pub fn instances(&self, service: &str, until: Timestamp, window: Duration) -> Vec<Instance> {
+        instances(&self.held.read(), service, until, window)
     }
 
     /// Ids of traces that show the trouble of any of some services since a moment.

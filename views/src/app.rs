@@ -311,6 +311,11 @@ impl App {
         self.dirty = true;
     }
 
+    /// Says something in place of the key strip, until a key is pressed or some seconds have passed.
+    pub fn tell(&mut self, text: &str) {
+        self.say(text, false);
+    }
+
     fn services(&self) -> Vec<&str> {
         self.readings.services().map(|s| s.services.iter().map(|row| row.name.as_str()).collect()).unwrap_or_default()
     }

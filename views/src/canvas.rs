@@ -12,7 +12,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// A letter may carry eight marks and a `+`; more characters than this per column cannot be seen.
 const CHARACTERS_PER_COLUMN: usize = 10;
 /// Columns up to this width show both ends of a name.
-const NARROW_NAME: u16 = 14;
+const NARROW_NAME: u16 = 24;
 
 /// The one gate between telemetry and anything a person sees: cells, the plain log, exports, the clipboard.
 pub(crate) fn safe(text: &str, limit: usize) -> Cow<'_, str> {
@@ -210,6 +210,14 @@ impl Pen<'_, '_> {
     pub(crate) fn styled(&mut self, text: &str, style: Style) -> &mut Self {
         let width = self.canvas.width().saturating_sub(self.x);
         self.x += self.canvas.text(self.x, self.y, width, text, style);
+        self
+    }
+
+    /// Writes a name into at most half of the line: what is said of it has the rest, however long it is.
+    pub(crate) fn name(&mut self, text: &str, role: Role) -> &mut Self {
+        let style = self.canvas.style(role);
+        let half = (self.canvas.width() / 2).min(self.canvas.width().saturating_sub(self.x));
+        self.x += self.canvas.text(self.x, self.y, half, text, style);
         self
     }
 

@@ -88,8 +88,15 @@ pub(crate) fn lines(canvas: &mut Canvas<'_>, lines: &[Line<'_>], axes: &Axes) {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     let (low, high) = scale(low, high, axes.threshold.is_some());
     let dim = canvas.style(Role::Dim);
+    let threshold = axes.threshold.map(|value| (level(value, low, high, f64::from(plot_height)) as u16, value));
     for (row, value) in [(0, high), (plot_height / 2, (low + high) / 2.0), (plot_height - 1, low)] {
         canvas.right(0, row, LABEL - 1, &(axes.label)(value), dim);
+    }
+    // The line bears its own value: on a low chart it lies beside the middle that would stand there.
+    if let Some((row, value)) = threshold {
+        canvas.part(0, row, LABEL, 1).clear();
+        let style = canvas.style(Role::Degraded);
+        canvas.right(0, row, LABEL - 1, &(axes.label)(value), style);
     }
     let faint = canvas.style(Role::Faint);
     for row in 0..plot_height {
@@ -97,11 +104,10 @@ pub(crate) fn lines(canvas: &mut Canvas<'_>, lines: &[Line<'_>], axes: &Axes) {
     }
     let duration = axes.end.since(axes.start).as_secs_f64().max(0.001);
     let mut plot = canvas.part(LABEL + 1, 0, plot_width, plot_height);
-    if let Some(threshold) = axes.threshold {
-        let row = level(threshold, low, high, f64::from(plot_height));
+    if let Some((row, _)) = threshold {
         let style = plot.style(Role::Degraded);
         for x in 0..plot_width {
-            plot.dot(x, row as u16, '╌', style);
+            plot.dot(x, row, '╌', style);
         }
     }
     let mut ink = Ink::new(plot_width, plot_height, plot.look().glyphs);

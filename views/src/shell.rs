@@ -51,14 +51,23 @@ pub(crate) fn too_small(canvas: &mut Canvas<'_>) {
 pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     let width = canvas.width();
     // What fires comes before where it was read, the word for now and the zone.
-    let pieces = parts.status.map(|status| counts(status, parts.cx.at.is_some())).unwrap_or_default();
+    let mut pieces = parts.status.map(|status| counts(status, parts.cx.at.is_some())).unwrap_or_default();
     let since = parts.status.and_then(|s| s.overall_since).map_or(0, |s| 1 + display_width(&number::since(Some(s), parts.cx.now)));
-    let needed = match (parts.status, pieces.first()) {
-        (Some(status), Some((first, _))) if fires(status) && width >= 60 => {
-            1 + if width >= 72 { 11 } else { 0 } + 2 + status.overall.word().len() + since + 2 + display_width(first) + 5
-        }
-        _ => 0,
+    let word = parts.status.map_or(0, |status| status.overall.word().len());
+    // Rows may be newer than the status, and are never shown without their mark.
+    let rows = || parts.cx.readings.services().is_some_and(|s| s.services.iter().any(|s| s.simulated));
+    let simulated = if parts.status.is_some_and(|s| s.simulated) || rows() { "SIMULATED" } else { "" };
+    let gap: u16 = match width {
+        100.. => 3,
+        60.. => 2,
+        _ => 1,
     };
+    let gaps = usize::from(gap);
+    // How many fire, and which of them somebody has in hand, behind state and since when, with the mark.
+    let known: usize = pieces.iter().filter(|piece| piece.rank <= IN_HAND).map(|piece| display_width(&piece.text)).sum();
+    let marked = if simulated.is_empty() { 0 } else { 3 + gaps };
+    let said = 3 + word + since + gaps + known + marked;
+    let needed = if parts.status.is_some_and(fires) && width >= 60 { said } else { 0 };
     let mut marks = time_marks(parts, width < 60);
     while marks.len() > 1 && usize::from(width) < needed + display_width(&marks[0].0) + 2 {
         marks.remove(0);
@@ -70,7 +79,8 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     canvas.right(0, 0, width.saturating_sub(1), &clock, style);
     let mut left = canvas.part(0, 0, room, 1);
     let mut pen = left.pen(1, 0);
-    if width >= 72 {
+    // Its name makes room for what has to be known.
+    if width >= 72 && 11 + said <= usize::from(room) {
         pen.put("watchfire", Role::Strong).gap(2);
     }
     let Some(status) = parts.status else {
@@ -83,13 +93,8 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     let state = status.overall;
     let role = Role::from(state);
     pen.put(state_glyph(state), role).gap(1).put(&state.word().to_uppercase(), role);
-    let gap = match width {
-        100.. => 3,
-        60.. => 2,
-        _ => 1,
-    };
     // In a small window what fires is told rather than since when.
-    let first = pieces.first().map_or(0, |(t, _)| display_width(t) as u16);
+    let first = pieces.first().map_or(0, |piece| display_width(&piece.text) as u16);
     let fits = |used: u16| width >= 60 || !fires(status) || used + first + 2 * gap + 3 <= room;
     if let Some(since) = status.overall_since {
         let since = number::since(Some(since), parts.cx.now);
@@ -103,20 +108,17 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
         pen.put("nothing received yet", Role::Dim);
         return;
     }
-    // Rows may be newer than the status, and are never shown without their mark.
-    let rows = || parts.cx.readings.services().is_some_and(|s| s.services.iter().any(|s| s.simulated));
-    let simulated = if status.simulated || rows() { "SIMULATED" } else { "" };
-    let length = |pieces: &[(String, Role)]| pieces.iter().map(|(t, _)| display_width(t) as u16).sum::<u16>();
-    // What is simulated says so at any width; the rest of the counts makes room.
+    let length = |pieces: &[Piece]| pieces.iter().map(|piece| display_width(&piece.text) as u16).sum::<u16>();
+    // What is simulated says so at any width; the rest of the counts makes room, what matters least first.
     let mark = if pen.x() + length(&pieces) + 9 + gap <= room { simulated } else { simulated.get(..3).unwrap_or("") };
     let reserve = if mark.is_empty() { 0 } else { mark.len() as u16 + gap };
-    let mut used = pen.x();
-    for (text, role) in &pieces {
-        used += display_width(text) as u16;
-        if used + reserve > room {
-            break;
-        }
-        pen.put(text, *role);
+    while pen.x() + length(&pieces) + reserve > room
+        && let Some(least) = (0..pieces.len()).max_by_key(|i| (pieces[*i].rank, *i))
+    {
+        pieces.remove(least);
+    }
+    for piece in &pieces {
+        pen.put(&piece.text, piece.role);
     }
     if !mark.is_empty() {
         pen.gap(gap).put(mark, Role::Banner);
@@ -137,35 +139,50 @@ fn fires(status: &Status) -> bool {
     status.firing.values().any(|count| *count > 0)
 }
 
-/// Firing alerts by severity, loudest first, then what is pending, and how many of them are explained, silenced or acknowledged.
-fn counts(status: &Status, past: bool) -> Vec<(String, Role)> {
-    let mut pieces: Vec<(String, Role)> = Vec::new();
-    let mut add = |text: String, role: Role| {
+/// A count of the header.
+struct Piece {
+    text: String,
+    role: Role,
+    /// Those of the highest make room first.
+    rank: u8,
+}
+
+/// The rank of what somebody silenced: it tells nobody, and whoever comes later has to know that. What fires comes before it.
+const IN_HAND: u8 = 1;
+
+/// Firing alerts by severity, loudest first, then what is pending, how many of them are explained, silenced or acknowledged, and how many services
+/// are silent.
+fn counts(status: &Status, past: bool) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut add = |text: String, role: Role, rank: u8| {
         let text = if pieces.is_empty() { text } else { format!(" · {text}") };
-        pieces.push((text, role));
+        pieces.push(Piece { text, role, rank });
     };
     for severity in Severity::ALL {
         let count = status.firing.get(severity.word()).copied().unwrap_or(0);
         if count > 0 {
-            add(format!("{count} {}", severity.word()), severity_state(severity).into());
+            add(format!("{count} {}", severity.word()), severity_state(severity).into(), 0);
         }
     }
     let other: usize = status.firing.iter().filter(|(word, _)| !Severity::ALL.iter().any(|s| s.word() == *word)).map(|(_, n)| n).sum();
     if other > 0 {
-        add(format!("{other} other"), Role::Degraded);
+        add(format!("{other} other"), Role::Degraded, 0);
     }
     if status.pending > 0 {
-        add(format!("{} pending", status.pending), Role::Dim);
+        add(format!("{} pending", status.pending), Role::Dim, 4);
     }
     if pieces.is_empty() {
         // Where nobody watched, silence says nothing.
         let unknown = past && status.overall == HealthState::Unknown;
-        pieces.push((if unknown { "no alert known" } else { "nothing fires" }.to_owned(), Role::Dim));
+        pieces.push(Piece { text: if unknown { "no alert known" } else { "nothing fires" }.to_owned(), role: Role::Dim, rank: 0 });
     }
-    for (count, what) in [(status.held, "explained"), (status.silenced, "silenced"), (status.acknowledged, "acked")] {
+    for (count, what, rank) in [(status.held, "explained", 5), (status.silenced, "silenced", IN_HAND), (status.acknowledged, "acked", 2)] {
         if count > 0 {
-            pieces.push((format!(" ({count} {what})"), Role::Dim));
+            pieces.push(Piece { text: format!(" ({count} {what})"), role: Role::Dim, rank });
         }
+    }
+    if status.silent > 0 && status.services > 0 {
+        pieces.push(Piece { text: format!(" · {} of {} silent", status.silent, status.services), role: Role::Unknown, rank: 3 });
     }
     pieces
 }

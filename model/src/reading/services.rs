@@ -62,6 +62,8 @@ pub struct ServiceRow {
 pub struct ServicePage {
     pub service: ServiceRow,
     pub operations: Vec<OperationRow>,
+    /// Those that were heard of lately, the busiest first.
+    pub instances: Vec<Instance>,
     pub callers: Vec<Edge>,
     pub callees: Vec<Edge>,
     pub checks: Vec<Check>,
@@ -76,6 +78,25 @@ pub struct ServicePage {
     pub resources: Vec<(String, f64)>,
     /// Its own figures, where the service is an OpenTelemetry collector.
     pub collector: Option<CollectorFigures>,
+}
+
+/// One of the processes that a service consists of, over the last minute.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Instance {
+    /// What tells it from the others: `service.instance.id`, a pod, a container, a host. Empty where nothing does.
+    pub name: String,
+    /// The attribute that names it, by which its traces are found.
+    pub attribute: String,
+    /// Where it runs, where that is not its name.
+    pub place: Option<String>,
+    pub version: Option<String>,
+    /// Calls per second, corrected for sampling; `None` where it has fallen silent, as for the figures that follow.
+    pub rate: Option<f64>,
+    pub error_ratio: Option<f64>,
+    pub p95_seconds: Option<f64>,
+    pub sample_count: Option<f64>,
+    pub last_seen: Option<Timestamp>,
 }
 
 /// Calls that were refused for who makes them, or for how often: no failure of the service, and what an attack looks like.

@@ -12,6 +12,8 @@ pub struct Status {
     /// Since when `overall` is what it is.
     pub overall_since: Option<Timestamp>,
     pub services: usize,
+    /// Services of which nothing is known now: neither spans nor metrics nor an answer to a check.
+    pub silent: usize,
     /// Firing alerts by severity word. Alerts explained by a cause count as well; `held` says how many do not notify.
     pub firing: BTreeMap<String, usize>,
     pub pending: usize,

@@ -90,6 +90,8 @@ pub struct Span {
     pub skewed: bool,
     pub dropped_attributes: u32,
     pub warnings: Vec<String>,
+    /// Another span of the trace has its id: shown, and not counted.
+    pub repeated: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 pub(crate) mod detail;
 pub(crate) mod errors;
 pub(crate) mod explain;
+pub(crate) mod instances;
 mod magnitudes;
 pub(crate) mod search;
 pub(crate) mod tree;

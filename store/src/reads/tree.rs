@@ -282,5 +282,6 @@ fn span(row: &SpanRow<'_>, parent: Option<&SpanRow<'_>>, body: Body, resources: 
         skewed,
         dropped_attributes: body.dropped_attributes,
         warnings,
+        repeated: row.has(REPEATED),
     }
 }

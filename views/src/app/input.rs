@@ -61,6 +61,12 @@ impl App {
         if now.millis().div_euclid(1000) != self.wall.millis().div_euclid(1000) {
             self.dirty = true;
         }
+        // What was said before the first tick is as old as that.
+        if self.wall == Timestamp::default()
+            && let Some((_, _, since)) = &mut self.message
+        {
+            *since = now;
+        }
         self.wall = now;
         if self.message.as_ref().is_some_and(|(_, _, since)| now.since(*since) > MESSAGE) {
             self.message = None;

@@ -356,7 +356,7 @@ impl View for Alerts {
     fn tally(&self, cx: &Cx<'_>) -> String {
         let Some(reading) = cx.readings.alerts() else { return String::new() };
         let firing = reading.alerts.iter().filter(|a| a.state == AlertState::Firing).count();
-        format!("{firing} firing, {} rules", reading.rules)
+        format!("{firing} firing, {} rule{}", reading.rules, if reading.rules == 1 { "" } else { "s" })
     }
 
     fn service(&self, cx: &Cx<'_>) -> Option<String> {

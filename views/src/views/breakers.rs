@@ -231,7 +231,7 @@ fn explain(canvas: &mut Canvas<'_>, row: &Breaker, now: Timestamp) {
     let (_, state) = breaker_look(&row.state);
     let zone = canvas.zone();
     let mut pen = canvas.pen(1, 0);
-    pen.put(&row.breaker, Role::Strong).gap(2).put(&row.state, state.into());
+    pen.name(&row.breaker, Role::Strong).gap(2).put(&row.state, state.into());
     if let Some(since) = row.since {
         pen.put(&format!(" since {} ({})", zone.moment(since, now), number::since(Some(since), now)), Role::Text);
     }

@@ -1,7 +1,7 @@
 //! What changed: versions, breakers, alerts, error shares, edges and health that differ from before.
 
 use crate::action::Action;
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, display_width};
 use crate::filter::{Field, Fields};
 use crate::look::Role;
 use crate::number;
@@ -225,7 +225,13 @@ impl View for Changes {
                 3 => {
                     canvas.text(x, 0, width, &row.subject, text);
                 }
-                _ => from_to(&mut canvas.part(x, 0, width, 1).pen(0, 0), row),
+                // Where both do not fit, what it is now.
+                _ => {
+                    let both = display_width(&row.from) + 3 + display_width(&row.to);
+                    let short = Change { from: String::new(), ..row.clone() };
+                    let shown = if both > usize::from(width) { &short } else { row };
+                    from_to(&mut canvas.part(x, 0, width, 1).pen(0, 0), shown);
+                }
             }
         });
     }

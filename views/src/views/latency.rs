@@ -427,7 +427,7 @@ impl Latency {
 
     fn title(&self, reading: &Reading, canvas: &mut Canvas<'_>) {
         let mut pen = canvas.pen(1, 0);
-        pen.put(self.service.as_deref().unwrap_or("entry points"), Role::Strong)
+        pen.name(self.service.as_deref().unwrap_or("entry points"), Role::Strong)
             .gap(1)
             .put(self.operation.as_deref().unwrap_or(""), Role::Text);
         let newest = |line: &[Option<f64>]| line.iter().rev().find_map(|v| *v);

@@ -4,7 +4,7 @@ mod patterns;
 mod sought;
 
 use crate::action::Action;
-use crate::canvas::{Canvas, wrap};
+use crate::canvas::{Canvas, visible, wrap};
 use crate::effect::Effect;
 use crate::filter::{ATTRIBUTES, Field, Fields};
 use crate::look::Role;
@@ -15,8 +15,8 @@ use crate::views::ViewId;
 use crate::zone::Zone;
 use std::borrow::Cow;
 use std::ops::Range;
-use watchfire_model::Request;
 use watchfire_model::reading::LogLine;
+use watchfire_model::{Request, Timestamp};
 
 /// Lines asked for at once.
 const LIMIT: usize = 1000;
@@ -349,8 +349,22 @@ impl Logs {
     }
 }
 
+/// Below this milliseconds, all but the first letter of a severity and the sign of a trace make room for the text.
+const NARROW: u16 = 60;
+
 /// Time, severity, service, and a sign where there is a trace. Returns where the text begins.
 fn head(canvas: &mut Canvas<'_>, line: &LogLine) -> u16 {
+    // What it says needs the room where there is little; Enter shows all of it.
+    if canvas.width() < NARROW {
+        let at = canvas.zone().clock(Timestamp::from_seconds(line.time));
+        let level = line.severity.get(..1).unwrap_or("");
+        let mut pen = canvas.pen(1, 0);
+        pen.column(9, &at, Role::Dim).column(2, level, tone(&line.severity));
+        let x = pen.x();
+        let style = canvas.style(Role::Accent);
+        canvas.name(x, 0, 8, &visible(&line.service), style);
+        return x + 9;
+    }
     let at = canvas.zone().clock_millis(line.time);
     let mut pen = canvas.pen(1, 0);
     pen.column(13, &at, Role::Dim);
@@ -358,7 +372,7 @@ fn head(canvas: &mut Canvas<'_>, line: &LogLine) -> u16 {
     pen.column(2, if line.trace_id.is_some() { "→" } else { "" }, Role::Accent);
     let mut part_x = pen.x();
     let style = canvas.style(Role::Accent);
-    canvas.text(part_x, 0, 15, &line.service, style);
+    canvas.text(part_x, 0, 15, &visible(&line.service), style);
     part_x += 16;
     part_x
 }

@@ -263,7 +263,7 @@ fn names(list: &[String]) -> String {
 /// The selected queue in sentences.
 fn explain(canvas: &mut Canvas<'_>, row: &Queue) {
     let mut pen = canvas.pen(1, 0);
-    pen.put(&row.queue, Role::Strong).gap(2).put(state_glyph(row.state), row.state.into()).gap(1).put(row.state.word(), row.state.into());
+    pen.name(&row.queue, Role::Strong).gap(2).put(state_glyph(row.state), row.state.into()).gap(1).put(row.state.word(), row.state.into());
     if !row.why.is_empty() {
         pen.gap(2).put(&row.why.join(" · "), Role::Text);
     }

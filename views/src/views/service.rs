@@ -1,4 +1,4 @@
-//! The page of one service: figures, callers and callees, operations, checks, breakers, queues, alerts, errors, logs.
+//! The page of one service: figures, callers and callees, operations, instances, checks, breakers, queues, alerts, errors, logs.
 
 mod lines;
 
@@ -10,8 +10,9 @@ use crate::readings::Kind;
 use crate::table::{moved, window};
 use crate::view::{Cx, Out, View, blank};
 use crate::views::ViewId;
-use lines::{FIGURES, Line, What, lines};
-use watchfire_model::reading::{CollectorFigures, OperationRow, ServicePage, ServiceRow};
+use lines::{ERRORS, FIGURES, Line, P50, P95, P99, RATE, What, lines};
+use ratatui::style::Style;
+use watchfire_model::reading::{CollectorFigures, Instance, OperationRow, ServicePage, ServiceRow};
 use watchfire_model::{Request, Timestamp};
 
 #[derive(Default)]
@@ -157,7 +158,7 @@ fn head(page: &ServicePage, now: Timestamp, canvas: &mut Canvas<'_>) {
     let mut pen = canvas.pen(1, 0);
     pen.put(state_glyph(row.state), row.state.into())
         .gap(1)
-        .put(&visible(&row.name), Role::Strong)
+        .name(&visible(&row.name), Role::Strong)
         .gap(2)
         .put(row.state.word(), row.state.into());
     pen.gap(2).put(&row.why.join(" · "), Role::Text);
@@ -222,30 +223,57 @@ fn collector(figures: &CollectorFigures, mut pen: Pen<'_, '_>) {
 /// Names are not moved further than this from their figures, however wide the screen is.
 const WIDEST_NAMES: u16 = 72;
 
-/// Where figures begin: names take what is left of them.
-fn figures_x(width: u16) -> u16 {
-    width.saturating_sub(FIGURES.iter().map(|(_, w)| w).sum::<u16>() + 1).min(WIDEST_NAMES)
+/// Below this only rate, errors and p95 are shown: figures without the name they belong to say nothing.
+const ALL_FIGURES: u16 = 64;
+
+/// The figures that have room, and where each stands; names take what is left of them.
+struct Places {
+    x: u16,
+    shown: Vec<(usize, u16)>,
+}
+
+impl Places {
+    fn of(width: u16) -> Places {
+        let kept: &[usize] = if width < ALL_FIGURES { &[0, 1, 3] } else { &[0, 1, 2, 3, 4] };
+        let all: u16 = kept.iter().map(|i| FIGURES[*i].1).sum();
+        let x = width.saturating_sub(all + 1).min(WIDEST_NAMES);
+        let mut next = x;
+        let place = |figure: &usize| {
+            let at = next;
+            next += FIGURES[*figure].1;
+            (*figure, at)
+        };
+        let shown = kept.iter().map(place).collect();
+        Places { x, shown }
+    }
+
+    /// Writes one of the figures, where it is shown.
+    fn put(&self, canvas: &mut Canvas<'_>, figure: usize, text: &str, style: Style) {
+        if let Some((_, at)) = self.shown.iter().find(|(shown, _)| *shown == figure) {
+            canvas.right(*at, 0, FIGURES[figure].1, text, style);
+        }
+    }
 }
 
 fn draw(canvas: &mut Canvas<'_>, what: &What<'_>, preset: bool) {
     let width = canvas.width();
-    let x = figures_x(width);
+    let places = Places::of(width);
+    let x = places.x;
     match what {
         What::Blank => {}
         What::Heading(title, figures) => {
             let style = canvas.style(Role::Heading);
-            canvas.text(1, 0, x.saturating_sub(2), title, style);
-            let mut at = x;
-            for (name, column) in *figures {
-                canvas.right(at, 0, *column, name, style);
-                at += column;
+            let room = if figures.is_empty() { width } else { x.saturating_sub(2) };
+            canvas.text(1, 0, room, title, style);
+            for (i, (name, _)) in figures.iter().enumerate() {
+                places.put(canvas, i, name, style);
             }
         }
-        What::Operation(o, sampling) => operation(canvas, o, *sampling, x),
+        What::Operation(o, sampling) => operation(canvas, o, *sampling, &places),
         What::Edge(edge, caller) => {
             let name = if *caller { &edge.client } else { &edge.server };
             let text = canvas.style(Role::Text);
-            let used = canvas.text(3, 0, x.saturating_sub(5), name, text);
+            let used = canvas.name(3, 0, x.saturating_sub(5), name, text);
             let mut note = edge.kind.clone();
             if !edge.observed {
                 note.push_str(", declared, no traffic");
@@ -264,10 +292,11 @@ fn draw(canvas: &mut Canvas<'_>, what: &What<'_>, preset: bool) {
                 pen.put(&note, Role::Dim);
             }
             let error = canvas.style(error_role(edge.error_ratio));
-            canvas.right(x, 0, 8, &number::rate(edge.rate), text);
-            canvas.right(x + 8, 0, 7, &number::percent(edge.error_ratio), error);
-            canvas.right(x + 23, 0, 8, &number::percentile(edge.p95_seconds, edge.sample_count, edge.sampling_ratio), text);
+            places.put(canvas, RATE, &number::rate(edge.rate), text);
+            places.put(canvas, ERRORS, &number::percent(edge.error_ratio), error);
+            places.put(canvas, P95, &number::percentile(edge.p95_seconds, edge.sample_count, edge.sampling_ratio), text);
         }
+        What::Instance(i, sampling, silent) => instance(canvas, i, *sampling, silent.as_deref(), &places),
         What::Count(count, tone, what) => {
             let tone = canvas.style(*tone);
             canvas.right(1, 0, 8, &number::count(*count as f64), tone);
@@ -281,18 +310,41 @@ fn draw(canvas: &mut Canvas<'_>, what: &What<'_>, preset: bool) {
     }
 }
 
-fn operation(canvas: &mut Canvas<'_>, o: &OperationRow, sampling: Option<f64>, x: u16) {
+fn operation(canvas: &mut Canvas<'_>, o: &OperationRow, sampling: Option<f64>, places: &Places) {
+    let x = places.x;
     let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));
-    let used = canvas.text(3, 0, x.saturating_sub(5), &o.name, text);
+    let used = canvas.name(3, 0, x.saturating_sub(5), &o.name, text);
     if 3 + used + 2 + o.kind.len() as u16 <= x {
         canvas.text(3 + used + 2, 0, 12, &o.kind, dim);
     }
     let error = canvas.style(error_role(o.error_ratio));
-    canvas.right(x, 0, 8, &number::rate(o.rate), text);
-    canvas.right(x + 8, 0, 7, &number::percent(o.error_ratio), error);
-    for (i, value) in [o.p50_seconds, o.p95_seconds, o.p99_seconds].into_iter().enumerate() {
-        canvas.right(x + 15 + i as u16 * 8, 0, 8, &number::percentile(value, o.sample_count, sampling), text);
+    places.put(canvas, RATE, &number::rate(o.rate), text);
+    places.put(canvas, ERRORS, &number::percent(o.error_ratio), error);
+    for (figure, value) in [(P50, o.p50_seconds), (P95, o.p95_seconds), (P99, o.p99_seconds)] {
+        places.put(canvas, figure, &number::percentile(value, o.sample_count, sampling), text);
     }
+}
+
+fn instance(canvas: &mut Canvas<'_>, i: &Instance, sampling: Option<f64>, silent: Option<&str>, places: &Places) {
+    let x = places.x;
+    let text = canvas.style(Role::Text);
+    let name = if i.name.is_empty() { "says nothing that tells it apart" } else { &i.name };
+    let used = canvas.name(3, 0, x.saturating_sub(5), name, text);
+    // Which version fails is asked first.
+    let mut notes: Vec<String> = silent.iter().map(|ago| format!("silent for {ago}")).collect();
+    notes.extend(i.version.clone());
+    notes.extend(i.place.as_ref().map(|place| format!("on {place}")));
+    let mut pen = canvas.pen(3 + used + 2, 0);
+    for (n, note) in notes.iter().enumerate() {
+        if pen.x() + display_width(note) as u16 > x {
+            break;
+        }
+        pen.put(note, if n == 0 && silent.is_some() { Role::Degraded } else { Role::Dim }).gap(2);
+    }
+    let error = canvas.style(error_role(i.error_ratio));
+    places.put(canvas, RATE, &number::rate(i.rate), text);
+    places.put(canvas, ERRORS, &number::percent(i.error_ratio), error);
+    places.put(canvas, P95, &number::percentile(i.p95_seconds, i.sample_count, sampling), text);
 }
 
 /// A list of operations with their figures; used here and beside the heatmap.
@@ -303,7 +355,7 @@ pub(super) fn operations(canvas: &mut Canvas<'_>, operations: &[OperationRow], s
     let first = window(selected.unwrap_or(0), 0, rows, operations.len());
     for (y, (i, o)) in operations.iter().enumerate().skip(first).take(rows).enumerate() {
         let mut row = canvas.part(0, y as u16 + 1, width, 1);
-        operation(&mut row, o, sampling, figures_x(width));
+        operation(&mut row, o, sampling, &Places::of(width));
         if selected == Some(i) {
             let style = row.style(Role::Selected);
             row.patch(0, 0, width, 1, style);

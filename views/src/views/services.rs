@@ -275,7 +275,7 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
 /// The selected service with what its row has no room for.
 fn in_full(canvas: &mut Canvas<'_>, row: &ServiceRow) {
     let mut pen = canvas.pen(1, 0);
-    pen.put(&visible(&row.name), Role::Strong).gap(2);
+    pen.name(&visible(&row.name), Role::Strong).gap(2);
     let why = if row.why.is_empty() { row.state.word().to_owned() } else { row.why.join(" · ") };
     pen.put(&why, row.state.into()).gap(2);
     let mut words: Vec<String> = Vec::new();

@@ -212,7 +212,7 @@ fn cell(canvas: &mut Canvas<'_>, row: &Objective, column: usize, x: u16, width: 
         0 => {
             let glyph = if has_target(row) { crate::look::state_glyph(state) } else { "○" };
             canvas.text(x, 0, 1, glyph, style);
-            canvas.text(x + 2, 0, width.saturating_sub(2), &row.name, text);
+            canvas.name(x + 2, 0, width.saturating_sub(2), &row.name, text);
         }
         1 => {
             canvas.text(x, 0, width, if has_target(row) { &row.target } else { number::UNKNOWN }, dim);
@@ -256,7 +256,7 @@ fn cell(canvas: &mut Canvas<'_>, row: &Objective, column: usize, x: u16, width: 
 /// The selected objective: burn rates against their limits, impact, expression.
 fn explain(canvas: &mut Canvas<'_>, row: &Objective) {
     let mut pen = canvas.pen(1, 0);
-    pen.put(&row.name, Role::Strong).gap(2).put(&row.target, Role::Text).gap(2);
+    pen.name(&row.name, Role::Strong).gap(2).put(&row.target, Role::Text).gap(2);
     pen.put("now ", Role::Dim).put(row.current.as_deref().unwrap_or("unknown"), Role::from(Kinds::state(row)));
     let mut pen = canvas.pen(1, 1);
     pen.put("impact  ", Role::Dim).put(&row.impact, Role::Text);

@@ -1,12 +1,12 @@
 //! What a screen says of what it cannot show, does not know exactly, or was refused.
 
 use super::fixture::screen::Screen;
-use super::fixture::{NOW, Situation, answer};
+use super::fixture::{NOW, Situation, answer, feed};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::time::Duration;
 use watchfire_model::reading::{QueryResult, QuerySeries, ReadError};
 use watchfire_model::{HealthState, Labels, Reading, Request};
-use watchfire_views::Event;
+use watchfire_views::{App, Event, Options};
 
 /// The other side came back with another token, or is another version: it is there, and says no.
 #[test]
@@ -183,6 +183,40 @@ fn an_objective_pages_only_while_it_still_burns() {
     }
 }
 
+/// Before the first tick no time is known; that is no reason to forget it at once.
+#[test]
+fn what_is_told_before_the_first_tick_stays_for_a_while() {
+    let mut app = App::new(Options::default()).expect("the default options");
+    app.tell("this is a demo");
+    app.order("nonsense");
+    for (seconds, shown) in [(0, true), (5, true), (7, false)] {
+        app.handle(Event::Tick(NOW.saturating_add(Duration::from_secs(seconds))));
+        assert_eq!(app.frame_text(80, 24).contains("no command `nonsense`"), shown, "after {seconds} s");
+    }
+}
+
+/// Names are what a row is about; on the smallest screen figures go before they do.
+#[test]
+fn the_smallest_screen_names_operations_series_objectives_and_says_what_a_line_says() {
+    let small = |keys: &str| {
+        let mut screen = Screen::incident();
+        screen.keys(keys);
+        for _ in 0..2 {
+            screen.app.frame_text(40, 10);
+            feed(&mut screen.app, Situation::Incident);
+        }
+        screen.app.frame_text(40, 10)
+    };
+    let page = small("1<enter>jjj");
+    assert!(page.contains("OPERATIONS") || page.contains("POST /api"), "{page}");
+    let page = small("1<enter>G");
+    assert!(page.contains("INFO") || page.contains("ERROR"), "{page}");
+    for (keys, wanted) in [("0ix<enter>", "social-service"), ("0ix<enter>", "by service"), ("L", "request"), ("c", "closed")] {
+        let text = small(keys);
+        assert!(text.contains(wanted), "{keys} does not show {wanted}:\n{text}");
+    }
+}
+
 /// Whoever takes over sees what somebody is at already.
 #[test]
 fn the_header_says_how_many_alerts_are_silenced_or_acknowledged() {
@@ -190,9 +224,10 @@ fn the_header_says_how_many_alerts_are_silenced_or_acknowledged() {
     let Ok(Reading::Status(mut status)) = answer(&Request::Status, Situation::Incident) else { panic!("status") };
     (status.silenced, status.acknowledged) = (1, 2);
     screen.app.receive(&Request::Status, Ok(Reading::Status(status)));
-    assert!(
-        screen.app.frame_text(120, 40).contains("3 warning (2 explained) (1 silenced) (2 acked)"),
-        "{}",
-        screen.app.frame_text(120, 40)
-    );
+    let header = |screen: &mut Screen, width| screen.app.frame_text(width, 24).lines().next().unwrap_or_default().to_owned();
+    let wide = header(&mut screen, 140);
+    assert!(wide.contains("3 warning (2 explained) (1 silenced) (2 acked) · 1 of 11 silent"), "{wide}");
+    // Where there is less room, what is explained and the program's name go first.
+    let narrow = header(&mut screen, 80);
+    assert!(narrow.contains("UNHEALTHY 3m12s  1 critical · 3 warning (1 silenced)  SIM"), "{narrow}");
 }

@@ -201,6 +201,13 @@ fn rows_of_a_services_page_open_what_they_are_about() {
     down_to(&mut screen, "/ operation=\"POST /api/content/posts\"");
     // An operation below the root is the source's to find.
     screen.shows("/ operation=").hides("nothing matches").shows("POST /api/content/posts");
+    // One of several instances leads to its own traces.
+    screen.keys("<esc><esc>");
+    assert!(on_page(&mut screen), "{}", screen.text());
+    screen.shows("INSTANCES").shows("7f8d6c-x2x7k  2.4.1  on node-3").shows("5b9c4d-l0p2w  silent for 3m34s  2.4.0");
+    down_to(&mut screen, "/ service.instance.id=7f8d6c-x2x7k");
+    let own = [("service.instance.id".to_owned(), "7f8d6c-x2x7k".to_owned())];
+    assert!(screen.app.wants().iter().any(|r| matches!(r, Request::Traces(query) if query.attributes == own)), "{:?}", screen.app.wants());
 }
 
 /// A span may have an empty name, or one of blanks; its row and its trace can be pointed at all the same.

@@ -3,7 +3,7 @@
 use super::words::{notified, state_word, subject};
 use super::{Alerts, detail};
 use crate::action::Action;
-use crate::canvas::{Canvas, display_width};
+use crate::canvas::{Canvas, display_width, visible};
 use crate::look::{Role, severity_glyph, severity_state};
 use crate::number;
 use crate::table::{chosen, window};
@@ -217,7 +217,7 @@ impl Alerts {
                     let strong = row.style(if child.is_none() && alert.state == AlertState::Firing { Role::Strong } else { Role::Text });
                     row.text(left, 0, columns[1].saturating_sub(left + 1), &alert.name, strong);
                     let text = row.style(Role::Text);
-                    row.text(columns[1], 0, names.saturating_sub(name_width + 2), subject(alert), text);
+                    row.text(columns[1], 0, names.saturating_sub(name_width + 2), &visible(subject(alert)), text);
                     row.right(columns[2], 0, since_width, &number::since(alert.state_since(), cx.now), text);
                     let dim = row.style(Role::Dim);
                     row.text(columns[3], 0, notified_width, &notified(alert, child.is_some()), dim);

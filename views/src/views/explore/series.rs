@@ -47,6 +47,16 @@ pub(super) fn shared(series: &[&QuerySeries]) -> Labels {
     Labels::from_pairs(first.labels.iter().filter(|l| by_all(&l.name, &l.value)).map(|l| (&*l.name, &*l.value)))
 }
 
+/// The label that alone tells the series apart, beside those that they share: it stands above them, and its values have the room.
+pub(super) fn the_only_label<'a>(series: &[&'a QuerySeries], shared: &Labels) -> Option<&'a str> {
+    let own = |s: &'a QuerySeries| {
+        let mut own = s.labels.iter().filter(|l| shared.get(&l.name).is_none());
+        own.next().filter(|_| own.next().is_none()).map(|l| &*l.name)
+    };
+    let first = own(series.first()?)?;
+    (first != "__name__" && series.len() > 1 && series.iter().all(|s| own(s) == Some(first))).then_some(first)
+}
+
 /// A series by its metric and labels, without those that go without saying.
 pub(super) fn name_of(labels: &Labels, without: &Labels) -> String {
     let labels: Labels = Labels::from_pairs(labels.iter().filter(|l| without.get(&l.name).is_none()).map(|l| (&*l.name, &*l.value)));

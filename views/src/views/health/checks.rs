@@ -139,7 +139,7 @@ fn history(canvas: &mut Canvas<'_>, states: &[HealthState], x: u16, y: u16, widt
 pub(super) fn explain(canvas: &mut Canvas<'_>, check: &Check, now: Timestamp) {
     let zone = canvas.zone();
     let mut pen = canvas.pen(1, 0);
-    pen.put(&check.service, Role::Strong).gap(1).put(&check.check, Role::Text).gap(2).put(&check.url, Role::Accent);
+    pen.name(&check.service, Role::Strong).gap(1).put(&check.check, Role::Text).gap(2).put(&check.url, Role::Accent);
     if let Some(at) = check.last_checked {
         pen.put(&format!("   checked {} ago", number::since(Some(at), now)), Role::Dim);
     }
@@ -156,6 +156,7 @@ pub(super) fn explain(canvas: &mut Canvas<'_>, check: &Check, now: Timestamp) {
         pen.put(state_glyph(dependency.state), dependency.state.into())
             .gap(1)
             .column(20, &dependency.name, Role::Text)
+            .gap(1)
             .column(11, dependency.state.word(), dependency.state.into())
             .put(&dependency.detail, Role::Dim);
         y += 1;

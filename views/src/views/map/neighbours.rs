@@ -45,7 +45,7 @@ pub(super) fn explain(canvas: &mut Canvas<'_>, shown: &Shown, n: usize, reaches:
     let gap = if width < 100 { 1 } else { 2 };
     let reach = if reaches > 0 { format!("a failure reaches {reaches}") } else { String::new() };
     let mut pen = canvas.pen(1, 0);
-    pen.put(state_glyph(node.state), node.state.into()).gap(1).put(&node.name, Role::Strong).gap(gap);
+    pen.put(state_glyph(node.state), node.state.into()).gap(1).name(&node.name, Role::Strong).gap(gap);
     let silent = if node.observed { "" } else { " declared, nothing seen" };
     pen.put(&format!("{}{silent}", node.state.word()), node.state.into()).gap(gap);
     let between = " ".repeat(usize::from(gap));

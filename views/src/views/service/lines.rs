@@ -5,7 +5,7 @@ use crate::look::{Role, breaker_look, severity_glyph, severity_state, state_glyp
 use crate::number;
 use crate::view::Cx;
 use crate::views::{ViewId, alerts, logs, queues};
-use watchfire_model::reading::{AlertState, Edge, OperationRow, ServicePage};
+use watchfire_model::reading::{AlertState, Edge, Instance, OperationRow, ServicePage};
 
 /// One line of the page, and what Enter opens from it.
 pub(super) struct Line<'a> {
@@ -45,6 +45,8 @@ pub(super) enum What<'a> {
     /// With the share of traces that are kept, where that is not all of them.
     Operation(&'a OperationRow, Option<f64>),
     Edge(&'a Edge, bool),
+    /// With when it was heard of last, where it is silent.
+    Instance(&'a Instance, Option<f64>, Option<String>),
     /// How often something was so, and what.
     Count(u64, Role, String),
     Text {
@@ -57,6 +59,12 @@ pub(super) enum What<'a> {
 }
 
 pub(super) const FIGURES: &[(&str, u16)] = &[("RATE", 8), ("ERR%", 7), ("P50", 8), ("P95", 8), ("P99", 8)];
+/// Their places.
+pub(super) const RATE: usize = 0;
+pub(super) const ERRORS: usize = 1;
+pub(super) const P50: usize = 2;
+pub(super) const P95: usize = 3;
+pub(super) const P99: usize = 4;
 pub(super) const EDGE_FIGURES: &[(&str, u16)] = &[("RATE", 8), ("ERR%", 7), ("", 8), ("P95", 8), ("", 8)];
 
 pub(super) fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
@@ -119,6 +127,13 @@ pub(super) fn lines<'a>(page: &'a ServicePage, cx: &Cx<'_>) -> Vec<Line<'a>> {
         target: traces(name, format!("operation={}", quoted(&o.name))),
     });
     section("OPERATIONS", FIGURES, operations.collect());
+    // One that is all there is says nothing beyond the head.
+    let several = page.instances.len() > 1;
+    let instances = page.instances.iter().filter(|_| several).map(|i| Line {
+        what: What::Instance(i, page.service.sampling_ratio, i.rate.is_none().then(|| number::since(i.last_seen, now))),
+        target: traces(name, if i.name.is_empty() { String::new() } else { format!("{}={}", i.attribute, quoted(&i.name)) }),
+    });
+    section("INSTANCES", EDGE_FIGURES, instances.collect());
     let edge = |e: &'a Edge, caller: bool| Line { what: What::Edge(e, caller), target: end_of(e, caller) };
     section("CALLED BY", EDGE_FIGURES, page.callers.iter().map(|e| edge(e, true)).collect());
     section("CALLS", EDGE_FIGURES, page.callees.iter().map(|e| edge(e, false)).collect());

@@ -66,7 +66,7 @@ impl Compare {
             return;
         }
         let mut totals = Totals::new();
-        for span in &trace.spans {
+        for span in trace.spans.iter().filter(|span| !span.repeated) {
             let entry = totals.entry((span.service.clone(), span.name.clone())).or_default();
             entry.spans += 1;
             entry.seconds += span.duration_seconds;

@@ -155,7 +155,8 @@ impl Traces {
                 }
                 1 => canvas.right(x, 0, width, &number::latency(row.duration_seconds), text),
                 2 => {
-                    let shown = if row.root_missing { format!("… {}", row.root_service) } else { row.root_service.clone() };
+                    let service = visible(&row.root_service);
+                    let shown = if row.root_missing { format!("… {service}") } else { service.into_owned() };
                     canvas.text(x, 0, width, &shown, text);
                 }
                 3 => {

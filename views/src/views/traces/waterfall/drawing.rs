@@ -45,10 +45,12 @@ impl Waterfall {
         let root = self.fall.rows.first().and_then(|r| trace.spans.get(r.span));
         let started = canvas.zone().clock_millis(self.fall.start);
         let mut pen = canvas.pen(1, 0);
-        pen.put(&root.map_or(Cow::Borrowed("no spans"), |s| named(&s.name)), Role::Strong).gap(3);
+        pen.name(&root.map_or(Cow::Borrowed("no spans"), |s| named(&s.name)), Role::Strong).gap(3);
         pen.put(&number::latency((self.fall.end - self.fall.start).max(0.0)), Role::Text).gap(3);
+        // Counted as everywhere else; those that are shown beside them are named below.
+        let repeated = trace.spans.iter().filter(|span| span.repeated).count();
         match trace.omitted {
-            0 => pen.put(&number::spans(trace.spans.len()), Role::Text).gap(3),
+            0 => pen.put(&number::spans(trace.spans.len() - repeated), Role::Text).gap(3),
             omitted => {
                 pen.put(&format!("{} of {} spans", trace.spans.len(), trace.spans.len().saturating_add(omitted)), Role::Degraded).gap(3)
             }
@@ -57,7 +59,7 @@ impl Waterfall {
             pen.put(&format!("{} error{}", self.fall.errors, if self.fall.errors == 1 { "" } else { "s" }), Role::Unhealthy).gap(3);
         }
         // What is odd about it comes before when it was: the end of the line may be cut off.
-        for (count, text) in [(trace.salvaged, "without parent"), (self.fall.skewed, "clock skew")] {
+        for (count, text) in [(repeated, "more under a used id"), (trace.salvaged, "without parent"), (self.fall.skewed, "clock skew")] {
             if count > 0 {
                 pen.put(&format!("{count} {text}"), Role::Degraded).gap(3);
             }
@@ -110,6 +112,9 @@ impl Waterfall {
         }
         if row.skewed {
             words.push("clock skew".to_owned());
+        }
+        if span.repeated {
+            words.push("its id is used: not counted".to_owned());
         }
         words.join("  ")
     }
@@ -198,7 +203,7 @@ fn bar(canvas: &mut Canvas<'_>, columns: &Columns, fall: &Fall, row: &Row, span:
 /// The selected span in two lines.
 fn foot_lines(canvas: &mut Canvas<'_>, row: &Row, span: &Span) {
     let mut pen = canvas.pen(1, 0);
-    pen.put(&span.service, Role::Strong).gap(1).put(&named(&span.name), Role::Text).gap(3);
+    pen.name(&span.service, Role::Strong).gap(1).name(&named(&span.name), Role::Text).gap(3);
     pen.put(&format!("{}, self {}", number::latency(span.duration_seconds), number::latency(row.self_seconds)), Role::Text);
     pen.gap(3).put(&span.kind, Role::Dim).gap(2);
     let role = if span.status == "error" { Role::Unhealthy } else { Role::Dim };
