@@ -358,7 +358,7 @@ impl LocalSource {
                 self.store.trace(id).ok_or_else(|| ReadError::NotFound(format!("no trace, span or correlation id {id:?} is held")))?,
             )),
             Request::Latency(query) => Reading::Latency(Box::new(latency::latency(&self.lens(now), query)?)),
-            Request::Explain(query) => Reading::Explain(self.store.explain(query)),
+            Request::Explain(query) => Reading::Explain(self.store.explain_as_of(query, at)),
             Request::Queues => Reading::Queues(self.queues(at)?),
             Request::Breakers => Reading::Breakers(self.breakers(at)?),
             Request::Health => Reading::Health(self.health(at)?),

@@ -23,7 +23,7 @@ use watchfire_views::{App, Event, Options};
 pub(super) const SCREENS: [&str; 8] = ["services", "map", "queues", "breakers", "health", "alerts", "slo", "latency"];
 /// Those behind them, and those of spans and lines: the command, and the keys that go on from there.
 #[cfg(test)]
-pub(super) const BEHIND: [(&str, &str); 14] = [
+pub(super) const BEHIND: [(&str, &str); 16] = [
     ("service content-service", ""),
     ("service api-gateway", ""),
     ("map", "v"),
@@ -33,6 +33,8 @@ pub(super) const BEHIND: [(&str, &str); 14] = [
     ("logs", ""),
     ("logs", "p"),
     ("latency", "s"),
+    ("latency", "r"),
+    ("latency content-service", "rf"),
     ("latency content-service", ""),
     ("health", "v"),
     ("alerts", "\n"),

@@ -132,7 +132,12 @@ impl Store {
 
     /// What the selected spans have in common that the others of the same time have not.
     pub fn explain(&self, query: &ExplainQuery) -> Explanation {
-        explain::explain(&self.held.read(), query)
+        self.explain_as_of(query, None)
+    }
+
+    /// The same, as of `at`.
+    pub fn explain_as_of(&self, query: &ExplainQuery, at: Option<Timestamp>) -> Explanation {
+        explain::explain(&self.held.read(), query, at)
     }
 
     /// Log lines that meet the query, as of `at`, and the templates they share.
@@ -150,7 +155,7 @@ impl Store {
         refusals(&self.held.read(), service, until)
     }
 
-    /// What each instance of a service did within `window` before a moment, the busiest first; after them those that were heard of within a
+    /// What each instance of a service did within `window` before a moment: those that fail, the others by name, and those that were heard of within a
     /// quarter of an hour and are silent now.
     pub fn instances(&self, service: &str, until: Timestamp, window: Duration) -> Vec<Instance> {
         instances(&self.held.read(), service, until, window)

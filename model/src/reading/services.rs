@@ -62,7 +62,7 @@ pub struct ServiceRow {
 pub struct ServicePage {
     pub service: ServiceRow,
     pub operations: Vec<OperationRow>,
-    /// Those that were heard of lately, the busiest first.
+    /// Those that were heard of lately: who fails, the others, and who has fallen silent.
     pub instances: Vec<Instance>,
     pub callers: Vec<Edge>,
     pub callees: Vec<Edge>,

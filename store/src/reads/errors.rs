@@ -24,6 +24,7 @@ pub(crate) fn top_errors(segments: &[Arc<Segment>], service: &str, until: Timest
     let mut counts: HashMap<String, u64, FixedState> = HashMap::default();
     newest(
         segments,
+        until,
         |r| r.failed() && r.service() == service && lately(r, until),
         |row, body| {
             *counts.entry(message(body, row)).or_default() += 1;
@@ -38,6 +39,7 @@ pub(crate) fn refusals(segments: &[Arc<Segment>], service: &str, until: Timestam
     let called = |r: &SpanRow<'_>| r.kind() == SpanKind::Server && r.service() == service;
     newest(
         segments,
+        until,
         |r| called(r) && !r.failed() && lately(r, until),
         |row, body| {
             if let Some((attribute, value, answer)) = refused(body) {
@@ -60,11 +62,16 @@ fn lately(row: &SpanRow<'_>, until: Timestamp) -> bool {
     row.start().saturating_add(row.duration()) <= nanos(until) && row.start() >= nanos(until.saturating_sub(LATELY))
 }
 
-/// Reads the newest spans that are wanted, at most [`LOOKED_AT`].
-fn newest(segments: &[Arc<Segment>], wanted: impl Fn(&SpanRow<'_>) -> bool, mut visit: impl FnMut(&SpanRow<'_>, &Body)) {
+/// Reads the newest spans that are wanted of those that were seen at `until`, at most [`LOOKED_AT`].
+fn newest(
+    segments: &[Arc<Segment>],
+    until: Timestamp,
+    wanted: impl Fn(&SpanRow<'_>) -> bool,
+    mut visit: impl FnMut(&SpanRow<'_>, &Body),
+) {
     let mut left = LOOKED_AT;
     for segment in segments.iter().rev() {
-        let rows: Vec<usize> = segment.rows().rev().filter(|r| wanted(r)).map(|r| r.row).take(left).collect();
+        let rows: Vec<usize> = segment.rows_by(until).rev().filter(|r| wanted(r)).map(|r| r.row).take(left).collect();
         left -= rows.len();
         segment.bodies(rows.into_iter().rev(), |row, bytes| {
             visit(&segment.row(row), &Body::decode(bytes));
@@ -127,7 +134,7 @@ pub(crate) fn examples(segments: &[Arc<Segment>], services: &[String], which: Ex
     let mut looked = 0;
     if which == Example::Refused {
         let of_services = |r: &SpanRow<'_>| services.iter().any(|s| s == r.service()) && r.start() >= since;
-        newest(segments, of_services, |row, body| {
+        newest(segments, Timestamp::MAX, of_services, |row, body| {
             if refused(body).is_some() {
                 found.push((0, row.start(), row.trace()));
             }

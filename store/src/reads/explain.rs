@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::sync::Arc;
 use watchfire_model::reading::{ExplainQuery, Explanation, Finding, FindingSign};
-use watchfire_model::{AttributeValue, TraceId};
+use watchfire_model::{AttributeValue, Timestamp, TraceId};
 
 /// Spans of each side whose attributes are counted; beyond, every n-th is. Findings are shares, so a sample of this size is off by less than one percent.
 const SAMPLE: usize = 40_000;
@@ -95,9 +95,9 @@ impl Counts {
     }
 }
 
-/// Compares the selected spans with the others.
-pub(crate) fn explain(segments: &[Arc<Segment>], query: &ExplainQuery) -> Explanation {
-    let nanos = |t: watchfire_model::Timestamp| u64::try_from(t.0).unwrap_or(0).saturating_mul(1_000_000);
+/// Compares the selected spans with the others, of those that were seen at `at`.
+pub(crate) fn explain(segments: &[Arc<Segment>], query: &ExplainQuery, at: Option<Timestamp>) -> Explanation {
+    let nanos = |t: Timestamp| u64::try_from(t.0).unwrap_or(0).saturating_mul(1_000_000);
     let (from, until) = (nanos(query.start), if query.end.0 == 0 { u64::MAX } else { nanos(query.end).saturating_add(999_999) });
     let least = query.min_duration_ms.map_or(0, |ms| (ms * 1e6) as u64);
     let most = query.max_duration_ms.map_or(u64::MAX, |ms| (ms * 1e6) as u64);
@@ -111,7 +111,7 @@ pub(crate) fn explain(segments: &[Arc<Segment>], query: &ExplainQuery) -> Explan
         if !wanted.contains(&true) {
             continue;
         }
-        for row in segment.rows() {
+        for row in segment.rows_by(at.unwrap_or(Timestamp::MAX)) {
             if row.start() <= from || row.start() > until || !wanted[segment.columns.operations[row.row] as usize] {
                 continue;
             }

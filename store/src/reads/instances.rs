@@ -17,6 +17,8 @@ const LATELY: Duration = Duration::from_secs(15 * 60);
 /// Spans looked at, newest first.
 const SPANS: usize = 2_000_000;
 const SHOWN: usize = 50;
+/// A larger share of failed calls stands above the others.
+const FAILS: f64 = 0.05;
 /// What tells the instances of a service apart, as their own metrics do, best first.
 const IDENTIFYING: [&str; 4] = ["service.instance.id", "k8s.pod.name", "container.id", "host.name"];
 /// Where it runs, best first.
@@ -59,7 +61,7 @@ pub(crate) fn instances(segments: &[Arc<Segment>], service: &str, until: Timesta
         }
         looked += segment.len();
         let own: Vec<bool> = segment.operations.iter().map(|o| &*o.service == service).collect();
-        for row in segment.rows().filter(|r| own[segment.columns.operations[r.row] as usize] && !r.has(REPEATED)) {
+        for row in segment.rows_by(until).filter(|r| own[segment.columns.operations[r.row] as usize] && !r.has(REPEATED)) {
             let ended = row.start().saturating_add(row.duration());
             if ended > end || ended < lately {
                 continue;
@@ -90,7 +92,8 @@ pub(crate) fn instances(segments: &[Arc<Segment>], service: &str, until: Timesta
     let tier = (0..TIERS).find(|tier| found.values().any(|f| f.calls[*tier].count > 0)).unwrap_or(0);
     let seconds = (end.saturating_sub(begin) as f64 / 1e9).max(1.0);
     let mut all: Vec<Instance> = found.into_iter().map(|(name, found)| of(name, found, tier, seconds)).collect();
-    all.sort_by(|a, b| b.rate.unwrap_or(-1.0).total_cmp(&a.rate.unwrap_or(-1.0)).then(b.last_seen.cmp(&a.last_seen)).then(a.name.cmp(&b.name)));
+    let place = |i: &Instance| (i.rate.is_none(), i.error_ratio.is_none_or(|ratio| ratio <= FAILS));
+    all.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name)));
     all.truncate(SHOWN);
     all
 }

@@ -38,17 +38,20 @@ pub(crate) fn traces(segments: &[Arc<Segment>], query: &TraceQuery, at: Option<T
     let limit = query.limit.unwrap_or(LIMIT).min(MOST);
     let nanos = |t: Timestamp| u64::try_from(t.0).unwrap_or(0).saturating_mul(1_000_000);
     let from = query.start.map_or(0, nanos);
-    let until = query.end.into_iter().chain(at).min().map_or(u64::MAX, |t| nanos(t).saturating_add(999_999));
+    let until = query.end.map_or(u64::MAX, |t| nanos(t).saturating_add(999_999));
+    let at = at.unwrap_or(Timestamp::MAX);
     let mut found: HashMap<u128, Found<'_>, FixedState> = HashMap::default();
     let mut seen = 0;
-    for (depth, segment) in segments.iter().rev().enumerate() {
+    // What came later is not there.
+    let seen_then = segments.iter().rev().filter(|segment| segment.rows_by(at).len() > 0);
+    for (depth, segment) in seen_then.enumerate() {
         if seen >= SPANS || (depth % SETTLED_SEGMENTS == 0 && enough(&found, query, limit, depth)) {
             break;
         }
         seen += segment.len();
         let wanted = wanted_operations(segment, query);
         let with_attributes = rows_with_attributes(segment, query, from, until, &wanted);
-        for row in segment.rows().rev() {
+        for row in segment.rows_by(at).rev() {
             if row.start() < from || row.start() > until {
                 continue;
             }

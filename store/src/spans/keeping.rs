@@ -56,6 +56,8 @@ impl SpanEngine {
     pub(super) fn show(&mut self) {
         let mut segments = Vec::with_capacity(self.sealed.len() + 1);
         segments.extend(self.sealed.iter().cloned());
+        let _ = self.sealed.iter().rev().take_while(|segment| segment.shown.whole(self.now)).count();
+        self.open.is_shown(self.now);
         if !self.open.rows.is_empty() {
             segments.push(Arc::new(self.open.copy(self.now)));
         }

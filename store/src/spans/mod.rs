@@ -10,6 +10,7 @@ mod open;
 mod publication;
 pub(crate) mod sealer;
 pub(crate) mod segment;
+mod shown;
 pub mod wire;
 
 pub use engine::SpanEngine;

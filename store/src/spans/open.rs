@@ -3,6 +3,7 @@
 use super::block::{self, BLOCK_BYTES, Block, Spare, Written};
 use super::intern::{Operation, Resource, Scope};
 use super::segment::{Columns, SEGMENT_BYTES, SEGMENT_ROWS, Segment};
+use super::shown::Shown;
 use std::sync::Arc;
 use watchfire_model::{SpanView, Timestamp};
 
@@ -38,6 +39,7 @@ pub(crate) struct Open {
     /// Counts segments; dictionary places of an older segment are void.
     pub epoch: u32,
     received: Option<(Timestamp, Timestamp)>,
+    shown: Shown,
 }
 
 impl Open {
@@ -55,6 +57,7 @@ impl Open {
             own_bytes: 0,
             epoch: 1,
             received: None,
+            shown: Shown::default(),
         }
     }
 
@@ -107,6 +110,11 @@ impl Open {
             || self.scopes.len() >= 60_000
     }
 
+    /// From now on readers have what is there.
+    pub fn is_shown(&mut self, now: Timestamp) {
+        self.shown.mark(self.rows.len(), now);
+    }
+
     /// A copy of what is there, for readers.
     pub fn copy(&self, now: Timestamp) -> Segment {
         let mut blocks = self.blocks.clone();
@@ -121,6 +129,7 @@ impl Open {
             blocks: blocks.into(),
             own_bytes: self.own_bytes,
             received: self.received.unwrap_or((now, now)),
+            shown: self.shown.clone(),
         }
     }
 
@@ -137,6 +146,7 @@ impl Open {
         self.own_bytes = 0;
         self.epoch = self.epoch.wrapping_add(1).max(1);
         self.received = None;
+        self.shown = Shown::default();
         segment
     }
 }

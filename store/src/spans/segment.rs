@@ -3,6 +3,7 @@
 use super::block::{BLOCK_BYTES, Block, Spare, put_whole};
 use super::intern::{Operation, Resource, Scope};
 use super::open::Row;
+use super::shown::Shown;
 use std::sync::Arc;
 use watchfire_model::{SpanId, SpanKind, SpanStatus, Timestamp, TraceId};
 
@@ -105,6 +106,7 @@ pub struct Segment {
     pub(crate) own_bytes: usize,
     /// When the first and the last span arrived.
     pub(crate) received: (Timestamp, Timestamp),
+    pub(crate) shown: Shown,
 }
 
 impl Segment {
@@ -127,12 +129,18 @@ impl Segment {
         size_of::<Self>()
             + self.len() * ROW_BYTES
             + self.own_bytes
+            + self.shown.bytes()
             + 8 * (self.operations.len() + self.resources.len() + self.scopes.len() + self.blocks.len())
     }
 
     /// The span of one row, without its body.
     pub fn row(&self, row: usize) -> SpanRow<'_> {
         SpanRow { segment: self, row }
+    }
+
+    /// The rows that readers had at `at`.
+    pub fn rows_by(&self, at: Timestamp) -> impl DoubleEndedIterator<Item = SpanRow<'_>> + ExactSizeIterator {
+        (0..self.shown.by(at, self.len())).map(|row| SpanRow { segment: self, row })
     }
 
     pub fn rows(&self) -> impl DoubleEndedIterator<Item = SpanRow<'_>> + ExactSizeIterator {
@@ -205,6 +213,7 @@ impl Segment {
             scopes,
             blocks: blocks.into(),
             received: self.received,
+            shown: self.shown.picked(keep, self.received.1),
         })
     }
 
@@ -220,6 +229,7 @@ impl Segment {
             blocks,
             own_bytes: 0,
             received: Default::default(),
+            shown: Default::default(),
         }
     }
 }

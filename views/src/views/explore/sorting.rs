@@ -63,6 +63,20 @@ pub(super) fn sort(series: &mut Vec<&QuerySeries>, order: Order) {
     *series = keyed.into_iter().map(|(_, s)| s).collect();
 }
 
+/// On a screen narrower than this names and their newest value have the room.
+pub(super) const NARROW: u16 = 60;
+
+/// Where the figures of a column begin, nine columns wide: the newest at the right, what bounds it before, where there is room.
+pub(super) fn place(column: usize, width: u16) -> Option<u16> {
+    (width >= NARROW || column + 1 == COLUMNS.len()).then(|| width.saturating_sub(10 * (COLUMNS.len() - column) as u16 + 1))
+}
+
+/// What the figures leave for names.
+pub(super) fn names(width: u16) -> u16 {
+    let first = (1..COLUMNS.len()).find_map(|column| place(column, width));
+    first.unwrap_or(width).saturating_sub(4)
+}
+
 /// Names at the left, figures of nine columns at the right.
 pub(super) fn headings(order: Order, canvas: &mut Canvas<'_>) {
     let (heading, key, width) = (canvas.style(Role::Heading), canvas.style(Role::Key), canvas.width());
@@ -73,9 +87,10 @@ pub(super) fn headings(order: Order, canvas: &mut Canvas<'_>) {
             _ => "",
         };
         let title = format!("{name}{arrow}");
-        let left = match i {
-            0 => 3,
-            i => width.saturating_sub(31) + (i as u16 - 1) * 10 + 9 - display_width(&title) as u16,
+        let left = match (i, place(i, width)) {
+            (0, _) => 3,
+            (_, Some(left)) => left + 9 - display_width(&title) as u16,
+            _ => continue,
         };
         canvas.text(left, 0, 9, &title, heading);
         if let Some(offset) = name.find(*letter) {

@@ -9,16 +9,14 @@ use crate::table::window;
 use watchfire_model::reading::QuerySeries;
 use watchfire_model::{Labels, Timestamp};
 
-const NARROW: u16 = 60;
-
 impl Explore {
     /// `end`: who has no value since then has none now.
     pub(super) fn table(&mut self, series: &[&QuerySeries], end: Timestamp, canvas: &mut Canvas<'_>) {
         let width = canvas.width();
         let common = shared(series);
         // Where a name would be cut within its label, the label stands above all of them.
-        let only = if width < NARROW { the_only_label(series, &common) } else { None };
-        let mut pen = canvas.part(0, 0, width.saturating_sub(32), 1);
+        let only = if width < sorting::NARROW { the_only_label(series, &common) } else { None };
+        let mut pen = canvas.part(0, 0, sorting::names(width) + 3, 1);
         let mut pen = pen.pen(3, 0);
         pen.put("SERIES ", Role::Heading);
         if let Some(label) = only {
@@ -38,17 +36,18 @@ impl Explore {
             row.dot(1, 0, '█', tone);
             let text = row.style(Role::Text);
             match only {
-                Some(label) => row.name(3, 0, width.saturating_sub(35), s.labels.value(label), text),
-                None => row.text(3, 0, width.saturating_sub(35), &name_of(&s.labels, &common), text),
+                Some(label) => row.name(3, 0, sorting::names(width), s.labels.value(label), text),
+                None => row.text(3, 0, sorting::names(width), &name_of(&s.labels, &common), text),
             };
             let known = s.points.iter().filter_map(|(_, v)| *v);
             let bound = |pick: fn(f64, f64) -> f64| known.clone().reduce(pick).map(number::significant);
-            let left = width.saturating_sub(31);
             if is_histogram(s) {
-                row.right(left, 0, 29, current(s, end).as_deref().unwrap_or(number::UNKNOWN), text);
+                row.right(width.saturating_sub(31), 0, 29, current(s, end).as_deref().unwrap_or(number::UNKNOWN), text);
             } else {
                 for (n, value) in [bound(f64::min), bound(f64::max), current(s, end)].into_iter().enumerate() {
-                    row.right(left + n as u16 * 10, 0, 9, value.as_deref().unwrap_or(number::UNKNOWN), text);
+                    if let Some(left) = sorting::place(n + 1, width) {
+                        row.right(left, 0, 9, value.as_deref().unwrap_or(number::UNKNOWN), text);
+                    }
                 }
             }
             if i == self.position {
