@@ -1,8 +1,8 @@
 //! The one-line answer: is it bad, how bad, since when.
 
 use super::lens::Lens;
-use parking_lot::Mutex;
 use crate::local::metrics_only::METRICS_ONLY;
+use parking_lot::Mutex;
 use std::time::Duration;
 use watchfire_model::reading::{Alert, AlertState, ReadError, ServiceRow, Status};
 use watchfire_model::{HealthState, Severity, Timestamp};

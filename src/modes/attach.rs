@@ -37,7 +37,8 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let remote = Arc::new(remote);
-    let status = remote.read(&Request::Status, None).map_err(|e| remote.advise(e).context(format!("cannot attach to {}", remote.name())))?;
+    let status =
+        remote.read(&Request::Status, None).map_err(|e| remote.advise(e).context(format!("cannot attach to {}", remote.name())))?;
     // Who names no instance means a real one, where there is one.
     let demo = matches!(&status, Reading::Status(status) if args.url.is_none() && status.simulated);
     if let (true, Reading::Status(status)) = (demo, &status)

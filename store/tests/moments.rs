@@ -64,7 +64,12 @@ fn what_outlives_its_segment_was_not_seen_earlier() {
     bench.pass(SECOND);
     let after = bench.now;
     for batch in 0..200u128 {
-        bench.send("svc", (0..500).map(|i| span(batch * 500 + i + 1, 1, 0, "op", SERVER).with(text("noise", &format!("{:x}", i * 7919 + batch)))).collect());
+        bench.send(
+            "svc",
+            (0..500)
+                .map(|i| span(batch * 500 + i + 1, 1, 0, "op", SERVER).with(text("noise", &format!("{:x}", i * 7919 + batch))))
+                .collect(),
+        );
         bench.pass(Duration::from_millis(250));
     }
     bench.engine.settle();
@@ -80,7 +85,12 @@ fn instances_have_figures_of_their_own() {
     let mut bench = Bench::new();
     let of = |instance: &str, version: &str, spans| {
         let mut from = resource_spans("cart", spans);
-        let attributes = vec![text("service.name", "cart"), text("service.version", version), text("service.instance.id", instance), text("host.name", "node-1")];
+        let attributes = vec![
+            text("service.name", "cart"),
+            text("service.version", version),
+            text("service.instance.id", instance),
+            text("host.name", "node-1"),
+        ];
         if let Some(resource) = &mut from.resource {
             resource.attributes = attributes;
         }

@@ -103,6 +103,27 @@ fn the_same_user_attaches_without_an_address() {
     assert!(left.is_empty(), "the socket goes with its instance: {left:?}");
 }
 
+/// Who names none means a real one; where there is only a demo, or another one beside it, that is said.
+#[test]
+fn who_names_no_instance_is_told_that_only_a_demo_runs() {
+    let home = TempDir::new().expect("a temporary directory");
+    let run = home.path().join("run");
+    std::fs::create_dir(&run).expect("made");
+    let demo = Watchfire::demo_in(home.path(), &[]);
+    let environment = [("XDG_RUNTIME_DIR", run.to_str().expect("text"))];
+    let mut screen = Screen::start_program(100, 30, env!("CARGO_BIN_EXE_watchfire"), &["attach", "--theme", "dark"], &environment);
+    // Something of somebody else may listen where a headless one does by default.
+    let other = TcpStream::connect("127.0.0.1:9499").is_ok();
+    let expected = if other { "another watchfire listens at" } else { "this is a demo, the only watchfire of yours that runs" };
+    screen.until(expected, |s| s.contains(expected));
+    if !other {
+        screen.until("that it is simulated", |s| s.contains("SIM"));
+        screen.keys(":q\r");
+        assert_eq!(screen.end(), (0, true));
+    }
+    assert_eq!(demo.stop("TERM"), Some(0));
+}
+
 #[test]
 fn suspending_gives_the_terminal_to_the_shell_and_coming_back_draws_everything() {
     let mut screen = Screen::start_program(80, 24, "sh", &["-i"], &[("PS1", "shell> ")]);

@@ -2,15 +2,20 @@
 
 mod grammar;
 
+use crate::command;
+use crate::zone::Zone;
 pub(crate) use grammar::quoted;
 use grammar::{Parser, tokens};
 use regex::Regex;
 use std::borrow::Cow;
+use watchfire_model::Timestamp;
 
 /// Among the fields of a view: attributes of its rows, by name.
 pub(crate) const ATTRIBUTES: &str = "attribute.name";
 /// Among the fields of a view: attributes that rows do not have and the source looks for, each beside other conditions.
 pub(crate) const SOUGHT_ATTRIBUTES: &str = "attribute.name=value";
+/// Among the fields of a view: when rows began, which the source looks for as well.
+pub(crate) const SOUGHT_TIME: &str = "start";
 
 /// What a row says about itself.
 pub(crate) enum Field<'a> {
@@ -124,10 +129,12 @@ impl Filter {
         })
     }
 
-    /// What is left to be asked of rows when the source has answered `field=value` and [`attributes`](Self::attributes) at the top already.
+    /// What is left to be asked of rows when the source has answered `field=value`, [`attributes`](Self::attributes) and [`began`](Self::began) at the
+    /// top already.
     pub(crate) fn without(&self, fields: &[&str]) -> Filter {
         fn rest(node: &Node, fields: &[&str]) -> Node {
             match node {
+                Node::Test { field, .. } if field == SOUGHT_TIME => Node::All,
                 Node::Test { field, comparison: Comparison::Equal, .. } if fields.contains(&field.as_str()) || field.contains('.') => {
                     Node::All
                 }
@@ -153,6 +160,33 @@ impl Filter {
             Node::Test { field, comparison: Comparison::Greater | Comparison::GreaterOrEqual, number, .. } if field == wanted => *number,
             _ => None,
         })
+    }
+
+    /// An upper bound on a numeric field that must hold at the top.
+    pub(crate) fn at_most(&self, wanted: &str) -> Option<f64> {
+        self.top().into_iter().find_map(|node| match node {
+            Node::Test { field, comparison: Comparison::Less | Comparison::LessOrEqual, number, .. } if field == wanted => *number,
+            _ => None,
+        })
+    }
+
+    /// After and before which moment rows must have begun. What is told from now on back moves in steps of `step` milliseconds, so that the question
+    /// stays the same for a while.
+    pub(crate) fn began(&self, now: Timestamp, zone: Zone, step: i64) -> (Option<Timestamp>, Option<Timestamp>) {
+        let (mut after, mut before) = (None, None);
+        for node in self.top() {
+            let Node::Test { field, comparison, text, .. } = node else { continue };
+            if field != SOUGHT_TIME {
+                continue;
+            }
+            let now = if text.starts_with('-') { now.floor(step) } else { now };
+            let Ok(at) = command::time(text, now, zone) else { continue };
+            match comparison {
+                Comparison::Greater | Comparison::GreaterOrEqual => after = at,
+                _ => before = at,
+            }
+        }
+        (after, before)
     }
 
     /// The bare words that must hold at the top, in lower case.

@@ -48,7 +48,11 @@ impl Log {
             let firing: usize = status.firing.values().sum();
             let simulated = if status.simulated { ", simulated" } else { "" };
             let silent = if status.silent > 0 { format!(" ({} silent)", status.silent) } else { String::new() };
-            news.push(format!("overall {}{simulated}, {} services{silent}, {firing} alerts firing", status.overall.word(), status.services));
+            news.push(format!(
+                "overall {}{simulated}, {} services{silent}, {firing} alerts firing",
+                status.overall.word(),
+                status.services
+            ));
         }
         news.extend(status.banners.iter().filter(|b| !self.banners.contains(b)).map(|b| format!("notice: {b}")));
         self.banners.clone_from(&status.banners);

@@ -63,12 +63,7 @@ fn lately(row: &SpanRow<'_>, until: Timestamp) -> bool {
 }
 
 /// Reads the newest spans that are wanted of those that were seen at `until`, at most [`LOOKED_AT`].
-fn newest(
-    segments: &[Arc<Segment>],
-    until: Timestamp,
-    wanted: impl Fn(&SpanRow<'_>) -> bool,
-    mut visit: impl FnMut(&SpanRow<'_>, &Body),
-) {
+fn newest(segments: &[Arc<Segment>], until: Timestamp, wanted: impl Fn(&SpanRow<'_>) -> bool, mut visit: impl FnMut(&SpanRow<'_>, &Body)) {
     let mut left = LOOKED_AT;
     for segment in segments.iter().rev() {
         let rows: Vec<usize> = segment.rows_by(until).rev().filter(|r| wanted(r)).map(|r| r.row).take(left).collect();

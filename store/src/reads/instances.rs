@@ -5,7 +5,6 @@ use crate::spans::intern::Resource;
 use crate::spans::segment::{FAILED, REPEATED, Segment};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::reading::Instance;
@@ -29,15 +28,17 @@ const TIERS: usize = 3;
 
 #[derive(Default)]
 struct Calls {
-    count: u64,
     failed: u64,
+    /// Of all of them.
     durations: Vec<u64>,
 }
 
 #[derive(Default)]
-struct Found {
-    version: Arc<str>,
-    place: String,
+struct Found<'a> {
+    identity: Identity,
+    runs_on: String,
+    /// The resource that was heard of last: an instance may be restarted with another version.
+    newest: Option<&'a Resource>,
     calls: [Calls; TIERS],
     seen: u64,
 }
@@ -46,9 +47,10 @@ pub(crate) fn instances(segments: &[Arc<Segment>], service: &str, until: Timesta
     let nanos = |at: Timestamp| u64::try_from(at.millis()).unwrap_or(0).saturating_mul(1_000_000);
     let (end, lately) = (nanos(until), nanos(until.saturating_sub(LATELY)));
     let mut begin = nanos(until.saturating_sub(window));
-    // Resources by where they are kept, which they are for as long as the segments are.
-    let mut names: HashMap<*const Resource, Identity, FixedState> = HashMap::default();
-    let mut found: BTreeMap<Identity, Found> = BTreeMap::new();
+    // Resources by where they are kept, which they are for as long as the segments are; several may be of one instance.
+    let mut known: HashMap<*const Resource, usize, FixedState> = HashMap::default();
+    let mut places: HashMap<Identity, usize, FixedState> = HashMap::default();
+    let mut found: Vec<Found> = Vec::new();
     let mut looked = 0;
     for segment in segments.iter().rev() {
         if looked >= SPANS {
@@ -56,25 +58,33 @@ pub(crate) fn instances(segments: &[Arc<Segment>], service: &str, until: Timesta
             begin = begin.max(nanos(segment.received.1));
             break;
         }
-        if nanos(segment.received.1) < lately {
+        let own: Vec<bool> = segment.operations.iter().map(|o| &*o.service == service).collect();
+        if nanos(segment.received.1) < lately || !own.contains(&true) {
             continue;
         }
         looked += segment.len();
-        let own: Vec<bool> = segment.operations.iter().map(|o| &*o.service == service).collect();
+        // Millions of rows: what is said of a resource is read once.
+        let mut here: Vec<Option<usize>> = vec![None; segment.resources.len()];
         for row in segment.rows_by(until).filter(|r| own[segment.columns.operations[r.row] as usize] && !r.has(REPEATED)) {
             let ended = row.start().saturating_add(row.duration());
             if ended > end || ended < lately {
                 continue;
             }
             let held = row.resource();
-            let name = names.entry(std::ptr::from_ref(held)).or_insert_with(|| identity(held));
-            if !found.contains_key(name) {
-                found.insert(name.clone(), Found { place: place(held), ..Found::default() });
-            }
-            let Some(instance) = found.get_mut(name) else { continue };
+            let place = &mut here[segment.columns.resources[row.row] as usize];
+            let index = *place.get_or_insert_with(|| {
+                *known.entry(std::ptr::from_ref(held)).or_insert_with(|| {
+                    let (identity, runs_on) = identity(held);
+                    *places.entry(identity.clone()).or_insert_with(|| {
+                        found.push(Found { identity, runs_on, ..Found::default() });
+                        found.len() - 1
+                    })
+                })
+            });
+            let instance = &mut found[index];
             if ended >= instance.seen {
                 instance.seen = ended;
-                instance.version = held.version.clone();
+                instance.newest = Some(held);
             }
             if ended < begin {
                 continue;
@@ -84,54 +94,48 @@ pub(crate) fn instances(segments: &[Arc<Segment>], service: &str, until: Timesta
                 _ if row.is_root() => 1,
                 _ => 2,
             }];
-            calls.count += 1;
             calls.failed += u64::from(row.has(FAILED));
             calls.durations.push(row.duration());
         }
     }
-    let tier = (0..TIERS).find(|tier| found.values().any(|f| f.calls[*tier].count > 0)).unwrap_or(0);
+    let tier = (0..TIERS).find(|tier| found.iter().any(|f| !f.calls[*tier].durations.is_empty())).unwrap_or(0);
     let seconds = (end.saturating_sub(begin) as f64 / 1e9).max(1.0);
-    let mut all: Vec<Instance> = found.into_iter().map(|(name, found)| of(name, found, tier, seconds)).collect();
+    let mut all: Vec<Instance> = found.into_iter().map(|found| of(found, tier, seconds)).collect();
     let place = |i: &Instance| (i.rate.is_none(), i.error_ratio.is_none_or(|ratio| ratio <= FAILS));
     all.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name)));
     all.truncate(SHOWN);
     all
 }
 
-fn of((name, attribute): Identity, found: Found, tier: usize, seconds: f64) -> Instance {
-    let Found { version, place, calls, seen } = found;
+fn of(found: Found<'_>, tier: usize, seconds: f64) -> Instance {
+    let Found { identity: (name, attribute), runs_on, newest, calls, seen } = found;
     let Some(mut calls) = calls.into_iter().nth(tier) else { return Instance::default() };
-    let heard = calls.count > 0;
+    let count = calls.durations.len();
+    let heard = count > 0;
     let p95 = heard.then(|| {
-        let at = (calls.durations.len() - 1) * 95 / 100;
+        let at = (count - 1) * 95 / 100;
         *calls.durations.select_nth_unstable(at).1 as f64 / 1e9
     });
     Instance {
-        place: Some(place).filter(|place| !place.is_empty() && *place != name),
+        place: Some(runs_on).filter(|place| !place.is_empty() && *place != name),
         name,
         attribute: attribute.to_owned(),
-        version: Some(version.to_string()).filter(|version| !version.is_empty()),
-        rate: heard.then(|| calls.count as f64 / seconds),
-        error_ratio: heard.then(|| calls.failed as f64 / calls.count as f64),
+        version: newest.map(|held| held.version.to_string()).filter(|version| !version.is_empty()),
+        rate: heard.then(|| count as f64 / seconds),
+        error_ratio: heard.then(|| calls.failed as f64 / count as f64),
         p95_seconds: p95,
-        sample_count: heard.then_some(calls.count as f64),
+        sample_count: heard.then_some(count as f64),
         last_seen: Some(Timestamp(i64::try_from(seen / 1_000_000).unwrap_or(i64::MAX))),
     }
 }
 
-fn text(attributes: &BTreeMap<String, Scalar>, name: &str) -> Option<String> {
-    attributes.get(name).map(Scalar::to_string).filter(|text| !text.is_empty())
-}
-
-/// Its name, and the attribute that says it. Empty where a resource says nothing that tells it from others.
+/// The name of an instance, and the attribute that says it. Empty where a resource says nothing that tells it from others.
 type Identity = (String, &'static str);
 
-fn identity(held: &Resource) -> Identity {
+/// That, and where it runs.
+fn identity(held: &Resource) -> (Identity, String) {
     let attributes = resource(&held.raw);
-    IDENTIFYING.iter().find_map(|name| Some((text(&attributes, name)?, *name))).unwrap_or_default()
-}
-
-fn place(held: &Resource) -> String {
-    let attributes = resource(&held.raw);
-    PLACES.iter().find_map(|name| text(&attributes, name)).unwrap_or_default()
+    let text = |name: &str| attributes.get(name).map(Scalar::to_string).filter(|text| !text.is_empty());
+    let identity = IDENTIFYING.iter().find_map(|name| Some((text(name)?, *name))).unwrap_or_default();
+    (identity, PLACES.iter().find_map(|name| text(name)).unwrap_or_default())
 }

@@ -1,7 +1,10 @@
 //! From text to conditions: tokens, precedence, and what is wrong with what somebody typed.
 
-use super::{ATTRIBUTES, Comparison, Node, SOUGHT_ATTRIBUTES};
+use super::{ATTRIBUTES, Comparison, Node, SOUGHT_ATTRIBUTES, SOUGHT_TIME};
+use crate::command;
+use crate::zone::Zone;
 use regex::RegexBuilder;
+use watchfire_model::Timestamp;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token {
@@ -15,7 +18,9 @@ pub(super) enum Token {
     Test(String, Comparison, String),
 }
 
-const ONLY_SOUGHT: &str = "attributes: only attribute.name=value, and not within `or` or `!`";
+const ONLY_SOUGHT: &str = "attributes and start: only attribute.name=value, start>03:10, start<-10m, and not within `or` or `!`";
+/// Later than any moment that somebody looks for, to try whether a text is a time at all.
+const SOME_TIME: Timestamp = Timestamp::from_millis(4_000_000_000_000);
 
 const SIGNS: [(&str, Comparison); 9] = [
     ("!=", Comparison::NotEqual),
@@ -210,6 +215,14 @@ impl<'a> Parser<'a> {
             }
             if comparison != Comparison::Equal {
                 return Err(ONLY_SOUGHT.to_owned());
+            }
+            self.sought += 1;
+        }
+        if field == SOUGHT_TIME && self.known.contains(&SOUGHT_TIME) {
+            let compared =
+                matches!(comparison, Comparison::Less | Comparison::LessOrEqual | Comparison::Greater | Comparison::GreaterOrEqual);
+            if !compared || !matches!(command::time(text, SOME_TIME, Zone::default()), Ok(Some(_))) {
+                return Err("`start` is compared with a time, as 03:10:31 or -10m, by < > <= >=".to_owned());
             }
             self.sought += 1;
         }

@@ -10,7 +10,7 @@ mod waterfall;
 use crate::action::Action;
 use crate::canvas::Canvas;
 use crate::effect::Effect;
-use crate::filter::{Filter, SOUGHT_ATTRIBUTES};
+use crate::filter::SOUGHT_ATTRIBUTES;
 use crate::number;
 use crate::readings::Kind;
 use crate::table::{Table, moved};
@@ -23,6 +23,8 @@ use waterfall::Waterfall;
 
 /// Traces asked for at once.
 const LIMIT: usize = 500;
+/// A time that is told from now on back moves in steps of so many milliseconds.
+const STEP: i64 = 15_000;
 
 #[derive(Default)]
 pub(crate) struct Traces {
@@ -53,16 +55,20 @@ enum Level {
 }
 
 impl Traces {
-    fn query(&self, filter: &Filter) -> TraceQuery {
+    fn query(&self, cx: &Cx<'_>) -> TraceQuery {
+        let filter = cx.filter;
+        let (start, end) = filter.began(cx.now, cx.zone, STEP);
         TraceQuery {
             service: filter.equal("service").map(str::to_owned).or_else(|| self.service.clone()),
             operation: filter.equal("operation").or(filter.equal("op")).map(str::to_owned),
             min_duration_ms: filter.at_least("dur").map(|s| s * 1000.0),
+            max_duration_ms: filter.at_most("dur").map(|s| s * 1000.0),
+            start,
+            end,
             error: (self.errors || filter.has_word("error")).then_some(true),
             attributes: filter.attributes(),
             slowest_first: self.slowest,
             limit: Some(LIMIT),
-            ..TraceQuery::default()
         }
     }
 
@@ -86,7 +92,7 @@ impl Traces {
 impl View for Traces {
     fn wants(&self, cx: &Cx<'_>) -> Vec<Request> {
         match &self.level {
-            Level::List => vec![Request::Traces(self.query(cx.filter)), Request::Services],
+            Level::List => vec![Request::Traces(self.query(cx)), Request::Services],
             Level::Waterfall | Level::Span => vec![Request::Trace { id: self.id.clone() }],
             Level::Compare(compare) => compare.missing().map(|id| vec![Request::Trace { id: id.to_owned() }]).unwrap_or_default(),
         }
@@ -125,7 +131,7 @@ impl View for Traces {
     }
 
     fn fields(&self) -> &'static [&'static str] {
-        &["service", "root", "operation", "op", "trace", "id", "dur", "spans", "errors", "error", "pinned", SOUGHT_ATTRIBUTES]
+        &["service", "root", "operation", "op", "trace", "id", "start", "dur", "spans", "errors", "error", "pinned", SOUGHT_ATTRIBUTES]
     }
 
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {

@@ -212,7 +212,8 @@ fn the_smallest_screen_names_operations_series_objectives_and_says_what_a_line_s
         let together = |page: &String| page.lines().any(|line| line.contains(name) && line.contains(figure));
         assert!(pages.iter().any(together), "no line has {name} and {figure}:\n{}", pages.join("\n"));
     }
-    for (keys, wanted) in [("0ix<enter>", "social-service"), ("0ix<enter>", "by service"), ("L", "request"), ("c", "closed")] {
+    for (keys, wanted) in [("0ix<enter>", "social-service"), ("0ix<enter>", "by service"), ("L", "request"), ("c", "social-serv…  open")]
+    {
         let text = small(keys);
         assert!(text.contains(wanted), "{keys} does not show {wanted}:\n{text}");
     }

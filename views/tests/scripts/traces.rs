@@ -1,7 +1,7 @@
 //! From a figure to the failing span.
 
 use super::fixture::screen::Screen;
-use super::fixture::{Situation, answer};
+use super::fixture::{Situation, ago, answer};
 use watchfire_model::reading::{Command, Trace};
 use watchfire_model::{Reading, Request};
 use watchfire_views::{Effect, Event};
@@ -209,6 +209,21 @@ fn rows_of_a_services_page_open_what_they_are_about() {
     down_to(&mut screen, "/ service.instance.id=\"7f8d6c-x2x7k\"");
     let own = [("service.instance.id".to_owned(), "7f8d6c-x2x7k".to_owned())];
     assert!(screen.app.wants().iter().any(|r| matches!(r, Request::Traces(query) if query.attributes == own)), "{:?}", screen.app.wants());
+}
+
+#[test]
+fn traces_are_searched_by_when_they_began() {
+    let mut screen = Screen::incident();
+    screen.keys("3").shows("POST /api/content/posts");
+    screen.keys("/start>-10m start<03:12:30 dur<1m dur>1s<enter>").hides("✖ `").hides("nothing matches").shows("POST /api/content/posts");
+    let asked = screen.app.wants().into_iter().find_map(|r| if let Request::Traces(query) = r { Some(query) } else { None });
+    let query = asked.expect("traces are asked for");
+    let bounds = (query.start, query.end, query.min_duration_ms, query.max_duration_ms);
+    // Ten minutes before the whole quarter of a minute before now, which is 03:12:44.
+    assert_eq!(bounds, (Some(ago(14 + 600)), Some(ago(14)), Some(1000.0), Some(60_000.0)));
+    for mistake in ["start=03:10", "start>soon", "start>03:10 or error"] {
+        screen.keys(&format!("<esc>/{mistake}<enter>")).shows("start").shows("-10m");
+    }
 }
 
 /// A span may have an empty name, or one of blanks; its row and its trace can be pointed at all the same.
