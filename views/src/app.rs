@@ -114,6 +114,8 @@ pub struct App {
     expressions: Vec<String>,
     /// Problems of all views are read while someone jumps between them.
     hunting: bool,
+    /// Which way to the next problem, and which views have not been read since that was asked.
+    chase: Option<(bool, Vec<Kind>)>,
     /// Changes are read to jump to the one before or the next.
     seeking: Option<bool>,
     /// When what changed, as was known when the time cursor left now; a reading of then knows only what came before. `None` where nobody asked.
@@ -153,6 +155,7 @@ impl App {
             filters: Vec::new(),
             expressions: Vec::new(),
             hunting: false,
+            chase: None,
             seeking: None,
             ahead: None,
             awaited: Vec::new(),
@@ -209,6 +212,9 @@ impl App {
             && self.wall < status.now
         {
             self.wall = status.now;
+        }
+        if let Some((_, missing)) = &mut self.chase {
+            missing.retain(|kind| *kind != Kind::of(request));
         }
         let awaited = self.awaited.len();
         self.awaited.retain(|kind| *kind != Kind::of(request));

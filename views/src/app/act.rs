@@ -20,6 +20,7 @@ impl App {
             return self.copy_snippet();
         }
         self.hunting &= matches!(action, Action::NextProblem | Action::PreviousProblem);
+        self.chase = None;
         let opened = ViewId::opened_by(action);
         // A view may know better than its service where `t` should lead.
         if opened.is_none_or(|(_, takes_service)| takes_service) {

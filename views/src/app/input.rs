@@ -44,7 +44,9 @@ impl App {
             }
             Event::Tick(now) => {
                 self.tick(now);
-                self.seek_on()
+                let mut effects = self.seek_on();
+                effects.extend(self.chase_on());
+                effects
             }
             Event::Done(result) => {
                 match result {

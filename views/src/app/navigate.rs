@@ -12,6 +12,8 @@ const TRAIL: usize = 50;
 
 /// The order in which problems are visited.
 const PROBLEM_VIEWS: [ViewId; 5] = [ViewId::Services, ViewId::Alerts, ViewId::Breakers, ViewId::Queues, ViewId::Health];
+/// What they are read for.
+const PROBLEM_KINDS: [Kind; 5] = [Kind::Services, Kind::Alerts, Kind::Breakers, Kind::Queues, Kind::Health];
 
 impl App {
     /// To the top of another tab. The way back is forgotten.
@@ -67,10 +69,40 @@ impl App {
     pub(crate) fn problem(&mut self, forward: bool) -> Effects {
         let was_hunting = std::mem::replace(&mut self.hunting, true);
         let refresh = if was_hunting { Vec::new() } else { vec![Effect::Refresh] };
+        if let Some(effects) = self.jump(forward, &refresh) {
+            return effects;
+        }
+        // What other views were read for may be old or gone: only new answers say that there is none.
+        if self.held.is_none() {
+            self.chase = Some((forward, PROBLEM_KINDS.to_vec()));
+            self.say("looking for problems in all views …", false);
+            return vec![Effect::Refresh];
+        }
+        self.say("no problem known in any view", false);
+        refresh
+    }
+
+    /// Goes on with the jump to a problem once every view that can have one has been read anew.
+    pub(crate) fn chase_on(&mut self) -> Effects {
+        match self.chase.take_if(|(_, missing)| missing.is_empty()) {
+            Some((forward, _)) => {
+                self.message = None;
+                self.dirty = true;
+                self.jump(forward, &[Effect::Refresh]).unwrap_or_else(|| {
+                    self.say("no problem known in any view", false);
+                    Vec::new()
+                })
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// `refresh` is what a jump within this view asks for besides.
+    fn jump(&mut self, forward: bool, refresh: &[Effect]) -> Option<Effects> {
         let when = self.when();
         let here = cx(&self.readings, &self.settings, &self.place, when);
         if self.views[self.place.view as usize].problem(forward, &here) {
-            return refresh;
+            return Some(refresh.to_vec());
         }
         let count = PROBLEM_VIEWS.len();
         let start = PROBLEM_VIEWS.iter().position(|v| *v == self.place.view);
@@ -91,11 +123,10 @@ impl App {
                     self.trail.clear();
                 }
                 self.place = place;
-                return vec![Effect::Refresh];
+                return Some(vec![Effect::Refresh]);
             }
         }
-        self.say("no problem known in any view", false);
-        refresh
+        None
     }
 
     /// Moves the time cursor by seconds; past now is live.

@@ -195,6 +195,28 @@ fn what_is_told_before_the_first_tick_stays_for_a_while() {
     }
 }
 
+/// A view that was never read, or long ago, is no proof that nothing is wrong there.
+#[test]
+fn that_no_view_has_a_problem_is_said_when_all_have_been_read() {
+    for (situation, shown) in [(Situation::Incident, "breaker facebook open"), (Situation::Calm, "no problem known in any view")] {
+        let mut app = App::new(Options::default()).expect("the default options");
+        app.handle(Event::Tick(NOW));
+        app.receive(&Request::Status, answer(&Request::Status, situation));
+        // It was calm when alerts were looked at last.
+        app.receive(&Request::Alerts, answer(&Request::Alerts, Situation::Calm));
+        app.order("explore");
+        app.handle(Event::Key(KeyEvent::new(KeyCode::Char('e'), KeyModifiers::NONE)));
+        let text = app.frame_text(100, 30);
+        assert!(text.contains("looking for problems") && !text.contains("no problem"), "{text}");
+        for request in app.wants() {
+            app.receive(&request, answer(&request, situation));
+        }
+        app.handle(Event::Tick(NOW.saturating_add(Duration::from_secs(1))));
+        let text = app.frame_text(100, 30);
+        assert!(text.contains(shown) && !text.contains("looking"), "{text}");
+    }
+}
+
 /// Names are what a row is about; on the smallest screen figures go before they do.
 #[test]
 fn the_smallest_screen_names_operations_series_objectives_and_says_what_a_line_says() {
