@@ -100,6 +100,10 @@ impl Fields for LogLine {
 
 impl Logs {
     fn refresh(&mut self, cx: &Cx<'_>) {
+        // Nothing stands round a line where all are shown.
+        if cx.filter.is_empty() && !cx.faults_only {
+            self.context = 0;
+        }
         let lines = lines(cx);
         let stamp = Some((cx.readings.generation(Kind::Logs), cx.filter_stamp, cx.faults_only, self.context));
         if self.order_of != stamp {
@@ -146,8 +150,8 @@ impl View for Logs {
     fn crumbs(&self) -> Vec<String> {
         let severity = SEVERITIES[self.severity].map(|s| format!("{s} and louder"));
         let patterns = self.patterns.then(|| "patterns".to_owned());
-        let context =
-            (self.context > 0).then(|| format!("with {} line{} round each", self.context, if self.context == 1 { "" } else { "s" }));
+        let context = (self.context > 0 && !self.patterns)
+            .then(|| format!("with {} line{} round each", self.context, if self.context == 1 { "" } else { "s" }));
         let wrapped = (self.wrapped && !self.patterns).then(|| "long lines on several rows".to_owned());
         severity.into_iter().chain(patterns).chain(context).chain(wrapped).collect()
     }

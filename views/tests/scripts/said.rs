@@ -4,7 +4,7 @@ use super::fixture::screen::Screen;
 use super::fixture::{NOW, Situation, answer, feed};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::time::Duration;
-use watchfire_model::reading::{QueryResult, QuerySeries, ReadError};
+use watchfire_model::reading::{Explanation, QueryResult, QuerySeries, ReadError};
 use watchfire_model::{HealthState, Labels, Reading, Request};
 use watchfire_views::{App, Event, Options};
 
@@ -121,6 +121,23 @@ fn explore_counts_what_a_filter_leaves() {
 fn context_is_refused_where_nothing_is_filtered() {
     let mut screen = Screen::incident();
     screen.keys("L+").shows("✖ all lines are shown").hides("line round each");
+    // It ends with its filter, and templates have no neighbours.
+    screen.keys("/error<enter>+").shows("with 1 line round each").keys("p").hides("line round each");
+    let asked = screen.app.wants().into_iter().find_map(|r| if let Request::Logs(query) = r { Some(query) } else { None });
+    assert_eq!(asked.and_then(|query| query.severity).as_deref(), Some("ERROR"));
+    screen.keys("p").shows("with 1 line round each").keys("<esc>").hides("line round each");
+}
+
+/// An empty corner of the heatmap has nothing in common.
+#[test]
+fn a_selection_without_spans_says_so_and_what_to_do() {
+    let mut screen = Screen::incident();
+    screen.keys("4r").shows("OVER-REPRESENTED");
+    let asked = screen.app.wants().into_iter().find(|r| matches!(r, Request::Explain(_))).expect("it is asked");
+    let nothing = Explanation { others: 1430, ..Explanation::default() };
+    screen.app.receive(&asked, Ok(Reading::Explain(nothing)));
+    let text = screen.app.frame_text(80, 24);
+    assert!(text.contains("no span lies there") && !text.contains("sets the selected spans apart"), "{text}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the selected spans have in common against the others of the same time.
 
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, wrap};
 use crate::look::Role;
 use crate::number;
 use crate::zone::Zone;
@@ -19,6 +19,9 @@ pub(super) fn in_words(question: &ExplainQuery, zone: Zone, now: Timestamp) -> S
     let failing = if question.errors_only { "failing, " } else { "" };
     format!("{failing}{took}, {} to {}", zone.moment(question.start, now), zone.clock(question.end))
 }
+
+/// Where nothing was selected, nothing can have been found out.
+const NONE_SELECTED: &str = "no span lies there: esc, then move the cursor to a filled cell, or select a larger region with v";
 
 /// What the selected spans have more often than the others, most telling first.
 pub(super) fn findings(explanation: &Explanation, of: &str, scroll: &mut usize, canvas: &mut Canvas<'_>) {
@@ -54,8 +57,16 @@ pub(super) fn findings(explanation: &Explanation, of: &str, scroll: &mut usize, 
         canvas.right(names + 12, y, 7, &number::percent_sign(Some(finding.share_others)), dim);
         crate::chart::meter(canvas, names + 21, y, bar.min(40), finding.share_selected, tone);
     }
-    if explanation.findings.is_empty() {
-        canvas.pen(1, 3).put("nothing sets the selected spans apart", Role::Dim);
+    match (explanation.selected, explanation.findings.is_empty()) {
+        (0, _) => {
+            for (y, line) in wrap(NONE_SELECTED, width.saturating_sub(2), 3).iter().enumerate() {
+                canvas.pen(1, 3 + y as u16).put(line, Role::Dim);
+            }
+        }
+        (_, true) => {
+            canvas.pen(1, 3).put("nothing sets the selected spans apart", Role::Dim);
+        }
+        _ => {}
     }
     for (i, id) in explanation.example_traces.iter().take(3).enumerate() {
         let y = height.saturating_sub(examples) + i as u16;

@@ -21,7 +21,8 @@ impl Logs {
             limit: Some(super::LIMIT),
             ..LogQuery::default()
         };
-        if self.context > 0 {
+        // Templates are those of the lines that were looked for.
+        if self.context > 0 && !self.patterns {
             let round = self.held.as_ref().filter(|_| !self.follow).map(|(time, _)| Timestamp::from_seconds(*time).saturating_add(AFTER));
             return LogQuery { end: round, ..query };
         }
