@@ -181,6 +181,7 @@ impl Instance {
             meter: meter.clone(),
             warnings: plan.warnings(),
             reloader: reloader.clone(),
+            demo: plan.demo.is_some(),
             guide: plan.guide(clock.now()),
             forgetful: !plan.durable,
         });

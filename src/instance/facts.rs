@@ -28,6 +28,8 @@ pub struct LiveFacts {
     /// From the configuration.
     pub warnings: Vec<String>,
     pub reloader: Arc<Reloader>,
+    /// It simulates what it watches, and says so before the first of that has come.
+    pub demo: bool,
     /// Of a demo with a scenario.
     pub guide: Option<Guide>,
     /// A demo keeps no state on purpose, which is not worth a line on every screen.
@@ -63,6 +65,7 @@ pub fn target_lists(scraper: &ScraperHandle) -> Json {
 impl RunFacts for LiveFacts {
     fn complete(&self, status: &mut Status) {
         status.uptime_seconds = self.clock.now().since(self.started).as_secs_f64();
+        status.simulated |= self.demo;
         status.listening = self.listening.clone();
         status.notification_paths = self.dispatcher.paths();
         status.banners.extend(self.guide.as_ref().and_then(|guide| guide.line(self.clock.now())));

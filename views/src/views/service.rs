@@ -21,6 +21,8 @@ pub(crate) struct Service {
     position: usize,
     offset: usize,
     page: usize,
+    /// Lines above the list, as it was drawn last.
+    head: usize,
 }
 
 impl Service {
@@ -79,7 +81,7 @@ impl View for Service {
 
     fn click(&mut self, _: u16, y: u16, cx: &Cx<'_>, out: &mut Out) -> bool {
         let Some(page) = self.reading(cx) else { return false };
-        let Some(line) = usize::from(y).checked_sub(HEAD) else { return false };
+        let Some(line) = usize::from(y).checked_sub(self.head) else { return false };
         let lines = lines(page, cx);
         let position = self.offset + line;
         if lines.get(position).is_none_or(|l| l.target.is_none()) {
@@ -124,15 +126,16 @@ impl View for Service {
         let lines = lines(page, cx);
         // Where nobody declares anything, nothing is missing from what was declared.
         let preset = cx.readings.status().is_some_and(|s| s.platform.is_some());
-        head(page, cx.now, canvas);
+        self.head = if canvas.height() < LOW { SHORT_HEAD } else { HEAD };
+        head(page, cx.now, self.head > SHORT_HEAD, canvas);
         if lines.is_empty() {
             let dim = canvas.style(Role::Dim);
-            canvas.text(3, HEAD as u16 + 1, canvas.width(), "nothing is known about this service yet", dim);
+            canvas.text(3, self.head as u16 + 1, canvas.width(), "nothing is known about this service yet", dim);
             return;
         }
         self.land(&lines, true);
         let (width, height) = (canvas.width(), canvas.height());
-        let rows = usize::from(height).saturating_sub(HEAD);
+        let rows = usize::from(height).saturating_sub(self.head);
         self.page = rows;
         self.offset = window(self.position, self.offset, rows, lines.len());
         // The heading above the first line that can be opened stays in sight.
@@ -140,7 +143,7 @@ impl View for Service {
             self.offset = 0;
         }
         for (y, (position, line)) in lines.iter().enumerate().skip(self.offset).take(rows).enumerate() {
-            let mut row = canvas.part(0, (HEAD + y) as u16, width, 1);
+            let mut row = canvas.part(0, (self.head + y) as u16, width, 1);
             draw(&mut row, &line.what, preset);
             if position == self.position {
                 let style = row.style(Role::Selected);
@@ -152,8 +155,11 @@ impl View for Service {
 
 /// Lines above the list.
 const HEAD: usize = 4;
+/// A page lower than this has the state and the figures only: the list is what one came for.
+const LOW: u16 = 9;
+const SHORT_HEAD: usize = 2;
 
-fn head(page: &ServicePage, now: Timestamp, canvas: &mut Canvas<'_>) {
+fn head(page: &ServicePage, now: Timestamp, whole: bool, canvas: &mut Canvas<'_>) {
     let row = &page.service;
     let mut pen = canvas.pen(1, 0);
     pen.put(state_glyph(row.state), row.state.into())
@@ -166,6 +172,9 @@ fn head(page: &ServicePage, now: Timestamp, canvas: &mut Canvas<'_>) {
     match page.collector.as_ref().filter(|_| row.rate.is_none()) {
         Some(figures) => collector(figures, canvas.pen(1, 1)),
         None => calls(row, canvas.pen(1, 1)),
+    }
+    if !whole {
+        return;
     }
     let mut pen = canvas.pen(1, 2);
     let unknown = number::UNKNOWN;

@@ -246,6 +246,10 @@ fn the_smallest_screen_names_operations_series_objectives_and_says_what_a_line_s
         }
         screen.app.frame_text(40, 10)
     };
+    // Half of the lines below the crumbs are of the list.
+    let top = small("1<enter>");
+    let listed = top.lines().skip(5).filter(|line| ["ALERTS", "SocialError", "BREAKERS"].iter().any(|part| line.contains(part)));
+    assert_eq!(listed.count(), 3, "{top}");
     let pages: Vec<String> = (0..12).map(|down| small(&format!("1<enter>{}", "j".repeat(down)))).collect();
     for (name, figure) in [("GET /a", "231/s"), ("2x7k", "44.0"), ("ALERTS", "")] {
         let together = |page: &String| page.lines().any(|line| line.contains(name) && line.contains(figure));
