@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use watchfire_model::reading::ReadError;
 use watchfire_promql::quote;
 
+/// Of the machine, which others may keep busy: a service is not to blame for it.
+const HOST_CPU: &str = "host cpu";
+const HOST_MEMORY: &str = "host mem";
+
 /// What OpenTelemetry's gauges tell of: a process, and the machine it runs on.
 const GAUGES: [(&str, &str); 6] = [
     ("cpu", "process_cpu_utilization_ratio"),
     ("memory", "process_memory_utilization_ratio"),
     ("disk", "process_disk_utilization_ratio"),
-    ("cpu", "system_cpu_utilization_ratio"),
-    ("memory", "system_memory_utilization_ratio"),
+    (HOST_CPU, "system_cpu_utilization_ratio"),
+    (HOST_MEMORY, "system_memory_utilization_ratio"),
     ("disk", "system_filesystem_utilization_ratio"),
 ];
 
@@ -27,12 +31,12 @@ const STATES: [&str; 5] = ["state", "cpu_mode", "system_memory_state", "system_f
 /// numbers without a limit (Micrometer says -1).
 const SCRAPED: [(&str, &str); 7] = [
     (
-        "cpu",
+        HOST_CPU,
         r#"1 - sum by (job, instance) (rate(node_cpu_seconds_total{SERVICE,mode="idle"}[WINDOW])) / sum by (job, instance) (rate(node_cpu_seconds_total{SERVICE}[WINDOW]))"#,
     ),
-    ("cpu", "system_cpu_usage{SERVICE}"),
+    (HOST_CPU, "system_cpu_usage{SERVICE}"),
     ("cpu", "process_cpu_usage{SERVICE}"),
-    ("memory", "1 - node_memory_MemAvailable_bytes{SERVICE} / node_memory_MemTotal_bytes{SERVICE}"),
+    (HOST_MEMORY, "1 - node_memory_MemAvailable_bytes{SERVICE} / node_memory_MemTotal_bytes{SERVICE}"),
     (
         "disk",
         r#"1 - node_filesystem_avail_bytes{SERVICE,fstype!~"tmpfs|ramfs|overlay|squashfs|iso9660"} / (node_filesystem_size_bytes{SERVICE} > 0)"#,
@@ -88,7 +92,7 @@ pub fn saturation(lens: &Lens<'_>) -> Result<BTreeMap<String, (f64, String)>, Re
     Ok(out)
 }
 
-/// Named resource shares of one service, for its page: of each the busier of process and machine, as the list has it.
+/// Named resource shares of one service, for its page.
 ///
 /// # Errors
 /// When the store cannot be queried.
@@ -138,10 +142,10 @@ mod tests {
         let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
         let round = |v: f64| (v * 100.0).round() / 100.0;
         let found: BTreeMap<_, _> = saturation(&lens).expect("readable").into_iter().map(|(s, (v, what))| (s, (round(v), what))).collect();
-        let expected = [("new".to_owned(), (0.75, "cpu".to_owned())), ("old".to_owned(), (0.2, "cpu".to_owned()))];
+        let expected = [("new".to_owned(), (0.75, "cpu".to_owned())), ("old".to_owned(), (0.2, "host cpu".to_owned()))];
         assert_eq!(found, BTreeMap::from(expected));
         let page: Vec<_> = resources(&lens, "old").expect("readable").into_iter().map(|(what, v)| (what, round(v))).collect();
-        let figures = [("cpu", 0.2), ("memory", 0.1)].map(|(what, v)| (what.to_owned(), v));
+        let figures = [("cpu", 0.02), ("host cpu", 0.2), ("host mem", 0.1)].map(|(what, v)| (what.to_owned(), v));
         assert_eq!(page, figures);
     }
 
@@ -179,7 +183,7 @@ mod tests {
         let page = |service| -> Vec<_> {
             resources(&lens, service).expect("readable").into_iter().map(|(what, v)| format!("{what} {}", round(v))).collect()
         };
-        assert_eq!(page("file"), ["cpu 0.1", "memory 0.3", "disk 0.94"]);
-        assert_eq!(page("gate"), ["cpu 0.4", "disk 0.75", "fds 0.9"]);
+        assert_eq!(page("file"), ["host cpu 0.1", "host mem 0.3", "disk 0.94"]);
+        assert_eq!(page("gate"), ["host cpu 0.4", "disk 0.75", "fds 0.9"]);
     }
 }

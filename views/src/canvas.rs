@@ -345,7 +345,8 @@ mod tests {
         assert_eq!(named("analytics_processing", 9), "analy…ing");
         assert_eq!(named("analytics_processing_dead", 9), "analy…ead");
         assert_eq!(named("queue", 9), "queue    ");
-        assert_eq!(named("notification_delivery_dead", 20), "notification_delive…");
+        assert_eq!(named("notification_delivery_dead", 20), "notification…ry_dead");
+        assert_eq!(named("notification_delivery_dead", 25), "notification_delivery_de…");
     }
 
     #[test]

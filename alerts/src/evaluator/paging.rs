@@ -93,8 +93,11 @@ pub(super) fn decide(
                     }
                 },
                 false => {
-                    if matches!(standing, Standing::Unsettled | Standing::Explained { firm: true }) {
-                        standings[i] = Standing::Held { since: now, lingering: false };
+                    match standing {
+                        Standing::Unsettled => standings[i] = Standing::Held { since: now, lingering: false },
+                        // The alert that spoke for it has ended, and what it suffered from may still count for a while.
+                        Standing::Explained { firm: true } => standings[i] = Standing::Held { since: now, lingering: true },
+                        _ => {}
                     }
                     groups.entry(group_key(&explanation.root)).or_default().push(i);
                 }

@@ -174,3 +174,23 @@ fn an_alert_is_given_the_time_that_its_rule_looks_back_to_follow_its_cause() {
         assert_eq!(heard, expected, "until round {until}");
     }
 }
+
+/// The calls that failed while the cause fired are counted for a while: that nothing but they speak of it any more makes its victim no page of its own.
+#[test]
+fn calls_that_failed_until_the_cause_ended_tell_of_nothing_new() {
+    let rules = RULES.replace("critical", "warning").replace("15s", "5s");
+    for (until, expected) in [(8, vec![(0, "db")]), (30, vec![(0, "db"), (80, "api")])] {
+        let mut world = World::new(&rules);
+        *world.topology.edges.lock() = vec![("api".to_owned(), "db".to_owned(), Some(0.5))];
+        let mut heard = Vec::new();
+        for round in 0..30_u64 {
+            world.set(&[("__name__", "traces_span_metrics_calls_total"), ("service_name", "db")], 1.0);
+            let fails = |until: u64| if round < until { 0.5 } else { 0.0 };
+            let outcome = world.round(&[("db", fails(4)), ("api", fails(until))]);
+            heard.extend(pages(&outcome).into_iter().map(|(_, service, _)| (round * 5, service)));
+            world.pass(5);
+        }
+        let heard: Vec<_> = heard.iter().map(|(at, service)| (*at, service.as_str())).collect();
+        assert_eq!(heard, expected, "until round {until}");
+    }
+}
