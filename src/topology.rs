@@ -116,16 +116,25 @@ mod tests {
     use watchfire_model::reading::NodeKind;
     use watchfire_model::{CheckReport, DependencyReport, HandClock, Meter, ProbeSink, Timestamp};
     use watchfire_otlp::{Direct, Limits, Signal, json_to_protobuf};
-    use watchfire_store::{SignalSettings, StoreLimits};
+    use watchfire_store::{SignalSettings, SpanEngine, StoreLimits};
+
+    /// An empty store, what brings spans into it, and the time there.
+    fn receiver() -> (Arc<Store>, Direct<SpanEngine>, Timestamp) {
+        let (start, meter) = (Timestamp(1_772_334_000_000), Meter::new());
+        let store = Store::new(StoreLimits::default(), meter.clone(), Arc::new(HandClock::at(start)));
+        let engine = store.span_engine(SignalSettings::default());
+        let receiver = Direct::new(Limits::default(), engine, store.clone(), store.clone(), &meter);
+        (store, receiver, start)
+    }
+
+    fn text(key: &str, value: &str) -> serde_json::Value {
+        json!({"key": key, "value": {"stringValue": value}})
+    }
 
     /// Spans name a database by what is in it, the preset by what it is to the platform, and the probe by where it is.
     #[test]
     fn a_declared_database_finds_its_probe_by_the_address_that_spans_tell() {
-        let (start, meter) = (Timestamp(1_772_334_000_000), Meter::new());
-        let store = Store::new(StoreLimits::default(), meter.clone(), Arc::new(HandClock::at(start)));
-        let engine = store.span_engine(SignalSettings::default());
-        let mut receiver = Direct::new(Limits::default(), engine, store.clone(), store.clone(), &meter);
-        let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+        let (store, mut receiver, start) = receiver();
         let query = json!({"resourceSpans": [{
             "resource": {"attributes": [text("service.name", "shop")]},
             "scopeSpans": [{"spans": [{
@@ -165,11 +174,7 @@ mod tests {
     /// A body names a database by its driver, spans by what is in it.
     #[test]
     fn what_a_body_says_of_a_database_is_said_of_the_node_that_spans_show() {
-        let (start, meter) = (Timestamp(1_772_334_000_000), Meter::new());
-        let store = Store::new(StoreLimits::default(), meter.clone(), Arc::new(HandClock::at(start)));
-        let engine = store.span_engine(SignalSettings::default());
-        let mut receiver = Direct::new(Limits::default(), engine, store.clone(), store.clone(), &meter);
-        let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+        let (store, mut receiver, start) = receiver();
         let query = |service: &str, id: u64, database: &str, host: &str| {
             json!({
                 "resource": {"attributes": [text("service.name", service)]},
@@ -215,11 +220,7 @@ mod tests {
     /// Each queue of a broker is a node, and a body speaks of the broker.
     #[test]
     fn what_bodies_say_of_a_broker_is_said_of_its_queues() {
-        let (start, meter) = (Timestamp(1_772_334_000_000), Meter::new());
-        let store = Store::new(StoreLimits::default(), meter.clone(), Arc::new(HandClock::at(start)));
-        let engine = store.span_engine(SignalSettings::default());
-        let mut receiver = Direct::new(Limits::default(), engine, store.clone(), store.clone(), &meter);
-        let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+        let (store, mut receiver, start) = receiver();
         let message = |service: &str, id: u64, parent: u64, kind: u8, queue: &str| {
             json!({
                 "resource": {"attributes": [text("service.name", service)]},

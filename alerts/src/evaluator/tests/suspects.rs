@@ -24,6 +24,21 @@ fn pages(outcome: &TickOutcome) -> Vec<(String, String, Severity)> {
     pages.map(|n| (n.name().to_owned(), n.labels.value("service").to_owned(), n.severity)).collect()
 }
 
+/// Whose pages come when, in seconds, where each of these services fails for so many rounds of `step` seconds.
+fn paged(world: &mut World, step: u64, rounds: u64, failing: &[(&'static str, u64)]) -> Vec<(u64, String)> {
+    let mut heard = Vec::new();
+    for round in 0..rounds {
+        let errors: Vec<_> = failing.iter().map(|(service, until)| (*service, if round < *until { 0.5 } else { 0.0 })).collect();
+        heard.extend(pages(&world.round(&errors)).into_iter().map(|(_, service, _)| (round * step, service)));
+        world.pass(step);
+    }
+    heard
+}
+
+fn named(pages: &[(u64, &str)]) -> Vec<(u64, String)> {
+    pages.iter().map(|(at, service)| (*at, (*service).to_owned())).collect()
+}
+
 #[test]
 fn a_warning_that_was_told_before_keeps_no_critical_alert_quiet() {
     // The warning comes first, while nothing is known of the database; then both at once, when its probe is down already.
@@ -122,20 +137,13 @@ fn a_dependency_of_which_health_bodies_speak_gives_one_page_at_once() {
 /// The one that spoke for all ends first, and the others a moment later: nobody is told anew. One that goes on speaks after a while.
 #[test]
 fn whose_speaker_has_ended_is_given_the_time_to_end_as_well() {
-    for (until, expected) in [(4, vec![(0, "api")]), (16, vec![(0, "api"), (75, "web")])] {
+    for (until, expected) in [(4, &[(0, "api")][..]), (16, &[(0, "api"), (75, "web")])] {
         let mut world = World::new(RULES);
         *world.topology.edges.lock() = ["web", "api"].map(|service| (service.to_owned(), "orders".to_owned(), None)).to_vec();
         let (said_by, reason) = (vec!["api".to_owned(), "web".to_owned()], "say others".to_owned());
         *world.topology.said.lock() = vec![Unhealthy { name: "orders".into(), reason, said_by, ..Unhealthy::default() }];
-        let mut heard = Vec::new();
-        for round in 0..16_u64 {
-            let fails = |until: u64| if round < until { 0.5 } else { 0.0 };
-            let outcome = world.round(&[("api", fails(3)), ("web", fails(until))]);
-            heard.extend(pages(&outcome).into_iter().map(|(_, service, _)| (round * 15, service)));
-            world.pass(15);
-        }
-        let heard: Vec<_> = heard.iter().map(|(at, service)| (*at, service.as_str())).collect();
-        assert_eq!(heard, expected, "until round {until}");
+        let heard = paged(&mut world, 15, 16, &[("api", 3), ("web", until)]);
+        assert_eq!(heard, named(expected), "until round {until}");
     }
 }
 
@@ -145,13 +153,7 @@ fn victims_that_end_one_after_another_keep_the_last_one_no_longer_quiet() {
     let rules = RULES.replace("critical", "warning");
     let mut world = World::new(&rules);
     line(&world, &["web".to_owned(), "api".to_owned(), "db".to_owned()]);
-    let mut heard = Vec::new();
-    for round in 0..16_u64 {
-        let fails = |until: u64| if round < until { 0.5 } else { 0.0 };
-        let outcome = world.round(&[("db", fails(2)), ("api", fails(5)), ("web", 0.5)]);
-        heard.extend(pages(&outcome).into_iter().map(|(_, service, _)| (round * 15, service)));
-        world.pass(15);
-    }
+    let heard = paged(&mut world, 15, 16, &[("db", 2), ("api", 5), ("web", 16)]);
     assert_eq!(heard, [(0, "db".to_owned()), (90, "web".to_owned())], "a minute after the database recovered");
 }
 
@@ -160,18 +162,11 @@ fn victims_that_end_one_after_another_keep_the_last_one_no_longer_quiet() {
 #[test]
 fn an_alert_is_given_the_time_that_its_rule_looks_back_to_follow_its_cause() {
     let rules = RULES.replace("'errors > 0.05'", "'max_over_time(errors[2m]) > 0.05'");
-    for (until, expected) in [(4, vec![(0, "db")]), (24, vec![(0, "db"), (300, "api")])] {
+    for (until, expected) in [(4, &[(0, "db")][..]), (24, &[(0, "db"), (300, "api")])] {
         let mut world = World::new(&rules);
         line(&world, &["api".to_owned(), "db".to_owned()]);
-        let mut heard = Vec::new();
-        for round in 0..24_u64 {
-            let fails = |until: u64| if round < until { 0.5 } else { 0.0 };
-            let outcome = world.round(&[("db", fails(4)), ("api", fails(until))]);
-            heard.extend(pages(&outcome).into_iter().map(|(_, service, _)| (round * 15, service)));
-            world.pass(15);
-        }
-        let heard: Vec<_> = heard.iter().map(|(at, service)| (*at, service.as_str())).collect();
-        assert_eq!(heard, expected, "until round {until}");
+        let heard = paged(&mut world, 15, 24, &[("db", 4), ("api", until)]);
+        assert_eq!(heard, named(expected), "until round {until}");
     }
 }
 
@@ -179,18 +174,11 @@ fn an_alert_is_given_the_time_that_its_rule_looks_back_to_follow_its_cause() {
 #[test]
 fn calls_that_failed_until_the_cause_ended_tell_of_nothing_new() {
     let rules = RULES.replace("critical", "warning").replace("15s", "5s");
-    for (until, expected) in [(8, vec![(0, "db")]), (30, vec![(0, "db"), (80, "api")])] {
+    for (until, expected) in [(8, &[(0, "db")][..]), (30, &[(0, "db"), (80, "api")])] {
         let mut world = World::new(&rules);
         *world.topology.edges.lock() = vec![("api".to_owned(), "db".to_owned(), Some(0.5))];
-        let mut heard = Vec::new();
-        for round in 0..30_u64 {
-            world.set(&[("__name__", "traces_span_metrics_calls_total"), ("service_name", "db")], 1.0);
-            let fails = |until: u64| if round < until { 0.5 } else { 0.0 };
-            let outcome = world.round(&[("db", fails(4)), ("api", fails(until))]);
-            heard.extend(pages(&outcome).into_iter().map(|(_, service, _)| (round * 5, service)));
-            world.pass(5);
-        }
-        let heard: Vec<_> = heard.iter().map(|(at, service)| (*at, service.as_str())).collect();
-        assert_eq!(heard, expected, "until round {until}");
+        world.set(&[("__name__", "traces_span_metrics_calls_total"), ("service_name", "db")], 1.0);
+        let heard = paged(&mut world, 5, 30, &[("db", 4), ("api", until)]);
+        assert_eq!(heard, named(expected), "until round {until}");
     }
 }
