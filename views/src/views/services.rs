@@ -44,7 +44,7 @@ impl Rows for Kinds {
         Column::right("P95", 6).rank(1).sort('P'),
         Column::right("P99", 6).rank(1).sort('H'),
         Column::left("15 MIN", 8).rank(2),
-        Column::left("BUSIEST", 13).rank(4).sort('B'),
+        Column::left("BUSIEST", 14).rank(4).sort('B'),
         Column::left("OWNER", 12).rank(5).sort('O'),
         Column::left("VERSION", 9).rank(6).sort('V'),
         Column::right("SPANS", 7).rank(7).sort('N'),
