@@ -35,7 +35,9 @@ impl Patience<'_> {
         match explanation.root {
             Root::Probe { expected: Expected::Nothing, .. } => Duration::ZERO,
             // What is scraped right after one evaluation is seen by the next.
-            Root::Probe { expected: Expected::Soon, .. } | Root::Edge { .. } => self.of(severity).min(2 * self.interval),
+            Root::Probe { expected: Expected::Soon, .. } => self.of(severity).min(2 * self.interval),
+            // Its alert needs as long as rates take to rise.
+            Root::Edge { .. } => self.of(severity).min(self.settings.hold_critical),
             Root::Probe { expected: Expected::Alert, .. } | Root::Alert(_) => self.of(severity),
         }
     }
