@@ -34,7 +34,8 @@ static ROSTER: &[Embedded] = &[
     ),
     embedded!(
         "mediacms":
-        "dead_letters" "degraded_database" "every_breaker" "replication_lag" "service_gone" "slow_email_provider" "slow_recommendations" "sync_failures"
+        "dead_letters" "degraded_database" "every_breaker" "replication_lag" "service_gone" "slow_email_provider"
+        "slow_recommendations" "sync_failures"
     ),
     embedded!(
         "commerce":
