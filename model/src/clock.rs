@@ -18,6 +18,20 @@ pub struct ClockReading {
     pub carried: Duration,
 }
 
+/// `boot - awake` growing by more is a suspend.
+const SUSPEND: Duration = Duration::from_secs(2);
+/// A time-out that comes later than this was not noticed in time.
+const LATE: Duration = Duration::from_secs(1);
+
+impl ClockReading {
+    /// Whether what was begun at `before` and given `limit` was interrupted: the machine slept, this process did not get to run, or what timers
+    /// count with jumped (by them it took `took`). A failure then says nothing of the other side.
+    pub fn interrupted_since(&self, before: &ClockReading, took: Duration, limit: Duration) -> bool {
+        let passed = self.boot.saturating_sub(before.boot);
+        passed.saturating_sub(self.awake.saturating_sub(before.awake)) > SUSPEND || passed.max(took) > limit.saturating_add(LATE)
+    }
+}
+
 /// What is set by less is an adjustment, and waited for.
 const STEP: i64 = 5_000;
 
@@ -136,6 +150,27 @@ mod tests {
         assert_eq!((second(&clock), clock.read().carried), (15, Duration::ZERO));
         clock.step_wall(START.saturating_add(HOUR * 10));
         assert_eq!((second(&clock), clock.read().carried), (36_000, Duration::ZERO), "what is set forward is believed");
+    }
+
+    #[test]
+    fn what_took_longer_than_it_was_given_or_was_slept_through_was_interrupted() {
+        let limit = Duration::from_secs(10);
+        for (passed, slept, took, interrupted) in [
+            (10, 0, 10, false),
+            (11, 0, 11, false),
+            (12, 0, 12, true),
+            (1, 2, 1, false),
+            (1, 3, 1, true),
+            (0, 3600, 0, true),
+            (1, 0, 3600, true),
+        ] {
+            let clock = HandClock::at(START);
+            let before = clock.read();
+            clock.advance(Duration::from_secs(passed));
+            clock.suspend(Duration::from_secs(slept));
+            let found = clock.read().interrupted_since(&before, Duration::from_secs(took), limit);
+            assert_eq!(found, interrupted, "{passed} s awake, {slept} s asleep, {took} s by the timers");
+        }
     }
 
     #[test]

@@ -5,8 +5,11 @@ use axum::Router;
 use axum::routing::get;
 use serde_json::Value as Json;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 /// Rules over a target that is always there, evaluated twice a second: what fires goes on, what waits goes on waiting, and what must never fire would
 /// be seen an hour later.
@@ -25,22 +28,47 @@ groups:
 ";
 
 /// A service whose counter grows with each scrape; ends with its runtime.
-async fn service() -> String {
-    let scrapes = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(1));
-    let metrics = move || {
-        let n = scrapes.fetch_add(5, std::sync::atomic::Ordering::SeqCst);
-        async move { format!("# TYPE value gauge\nvalue 1\n# TYPE work_total counter\nwork_total {n}\n") }
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound").to_string();
-    let router = Router::new().route("/metrics", get(metrics)).route("/health", get(|| async { "ok" }));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
+struct Service {
+    address: String,
+    /// The next scrape gets no answer.
+    hold: Arc<AtomicBool>,
+    /// How many got none.
+    held: watch::Receiver<usize>,
+}
+
+impl Service {
+    async fn start() -> Service {
+        let (hold, scrapes, (count, held)) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(1)), watch::channel(0));
+        let (holds, count) = (hold.clone(), Arc::new(count));
+        let metrics = move || {
+            let (n, holds, count) = (scrapes.fetch_add(5, Ordering::SeqCst), holds.swap(false, Ordering::SeqCst), count.clone());
+            async move {
+                if holds {
+                    count.send_modify(|held| *held += 1);
+                    std::future::pending::<()>().await;
+                }
+                format!("# TYPE value gauge\nvalue 1\n# TYPE work_total counter\nwork_total {n}\n")
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let router = Router::new().route("/metrics", get(metrics)).route("/health", get(|| async { "ok" }));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Service { address, hold, held }
+    }
+
+    /// Until a scrape is under way that this service leaves waiting.
+    async fn within_a_scrape(&self) {
+        let mut held = self.held.clone();
+        let before = *held.borrow_and_update();
+        self.hold.store(true, Ordering::SeqCst);
+        held.wait_for(|held| *held > before).await.expect("the service runs");
+    }
 }
 
 /// A watchfire that looks at the service every second and has seen enough of it for every rule.
-async fn watching(home: &Path, variables: &[(&str, &str)]) -> Watchfire {
-    let (rules, service) = (home.join("rules.yml"), service().await);
+async fn watching(home: &Path, service: &str, variables: &[(&str, &str)]) -> Watchfire {
+    let rules = home.join("rules.yml");
     std::fs::write(&rules, "groups: []\n").expect("written");
     let often = [("WATCHFIRE_LIMITS_SCRAPE_INTERVAL", "1s"), ("WATCHFIRE_LIMITS_PROBE_INTERVAL", "1s")];
     let variables: Vec<(&str, &str)> = often.iter().chain(variables).copied().collect();
@@ -87,8 +115,8 @@ async fn noticed(watchfire: &Watchfire, metric: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(metric)?.trim().parse().ok())
 }
 
-/// The wall clock of a real process is set, once after the other, by so many seconds from the true time.
-async fn set_clock(dont_fake_monotonic: &str, offsets: &[i64]) {
+/// The wall clock of a real process is set, once after the other, by so many seconds from the true time; where timers jump, what they count with as well.
+async fn set_clock(timers_jump: bool, offsets: &[i64]) {
     if !Path::new(LIBRARY).exists() {
         return println!("skipped: {LIBRARY} is not there (Debian package libfaketime)");
     }
@@ -105,13 +133,18 @@ async fn set_clock(dont_fake_monotonic: &str, offsets: &[i64]) {
         ("LD_PRELOAD", LIBRARY),
         ("FAKETIME_TIMESTAMP_FILE", file.as_str()),
         ("FAKETIME_NO_CACHE", "1"),
-        ("DONT_FAKE_MONOTONIC", dont_fake_monotonic),
+        ("DONT_FAKE_MONOTONIC", if timers_jump { "0" } else { "1" }),
     ];
-    let watchfire = watching(home.path(), &variables).await;
+    let service = Service::start().await;
+    let watchfire = watching(home.path(), &service.address, &variables).await;
     let fired = |json: &Json| names(&told(json)).contains(&("Soon", "firing"));
     let before = told(&watchfire.until("/api/watchfire/v1/alerts", "what waits eight seconds fires", fired).await);
     assert_eq!(names(&before), [("Held", "firing"), ("Soon", "firing"), ("Waiting", "pending")]);
     for (n, offset) in offsets.iter().enumerate() {
+        if timers_jump {
+            // Whose answer is waited for when the time-out is over at once has not failed.
+            service.within_a_scrape().await;
+        }
         set(*offset);
         let steps = r#"watchfire_clock_events_total{kind="wall_step"}"#;
         let seen = async || noticed(&watchfire, steps).await.is_some_and(|noticed| noticed > n as f64);
@@ -124,25 +157,26 @@ async fn set_clock(dont_fake_monotonic: &str, offsets: &[i64]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wall_clock_that_is_set_forward_and_back_fires_and_ends_nothing() {
     // Two hours ahead, back by one and a half, to the true time, and four hours ahead: further than samples are kept, the store would forget them first.
-    set_clock("1", &[7_200, 1_800, 0, 14_400]).await;
+    set_clock(false, &[7_200, 1_800, 0, 14_400]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wall_clock_that_is_wrong_by_years_fires_and_ends_nothing() {
     // Ten years ahead, to the true time, and a year back: further than anything is kept.
-    set_clock("1", &[315_360_000, 0, -31_536_000]).await;
+    set_clock(false, &[315_360_000, 0, -31_536_000]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timers_that_jump_along_with_the_wall_clock_fire_and_end_nothing() {
     // What timers count with moves as well, as after a migration of a virtual machine; it never goes back.
-    set_clock("0", &[7_200, 14_400]).await;
+    set_clock(true, &[7_200, 14_400]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_stopped_longer_than_a_wait_and_than_queries_look_back_fires_and_ends_nothing() {
     let home = TempDir::new().expect("a directory");
-    let watchfire = watching(home.path(), &[("WATCHFIRE_LIMITS_QUERY_LOOKBACK", "4s")]).await;
+    let service = Service::start().await;
+    let watchfire = watching(home.path(), &service.address, &[("WATCHFIRE_LIMITS_QUERY_LOOKBACK", "4s")]).await;
     let before = told(&watchfire.json("/api/watchfire/v1/alerts").await);
     assert_eq!(names(&before), [("Held", "firing"), ("Soon", "pending"), ("Waiting", "pending")]);
     watchfire.signal("STOP");

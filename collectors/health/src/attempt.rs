@@ -72,9 +72,14 @@ impl Probe {
         Ok(Probe { settings, url, way, resolver })
     }
 
+    /// How long an attempt may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.settings.timeout.min(self.settings.interval)
+    }
+
     /// Asks once, within the time-out.
     pub(crate) async fn attempt(&self) -> Finding {
-        let limit = self.settings.timeout.min(self.settings.interval);
+        let limit = self.limit();
         let began = Instant::now();
         let asked = async {
             match &self.way {

@@ -209,8 +209,13 @@ impl Check {
 
     async fn attempt(&mut self, tracker: &mut Tracker) {
         let Ok(_slot) = self.around.slots.acquire().await else { return };
-        let began = tokio::time::Instant::now();
-        let finding = self.probe.attempt().await;
+        let asked = self.around.clock.read();
+        let mut began = tokio::time::Instant::now();
+        let mut finding = self.probe.attempt().await;
+        if finding.outcome.failed && self.around.clock.read().interrupted_since(&asked, began.elapsed(), self.probe.limit()) {
+            began = tokio::time::Instant::now();
+            finding = self.probe.attempt().await;
+        }
         let latency = finding.took.unwrap_or_else(|| began.elapsed());
         let at = self.around.clock.now();
         self.around.meter.counter("watchfire_probes_total", &[]).add(1);

@@ -148,19 +148,28 @@ impl TargetLoop {
     }
 
     async fn scrape(&mut self, slot: Option<Timestamp>) {
-        let now = self.around.clock.now();
+        let asked = self.around.clock.read();
         let tolerance = TOLERANCE.min(self.plan.interval / 100);
-        let at = match slot {
-            Some(slot) if now.since(slot) <= tolerance && slot.since(now) <= tolerance => slot,
-            _ => now,
+        let mut at = match slot {
+            Some(slot) if asked.wall.since(slot) <= tolerance && slot.since(asked.wall) <= tolerance => slot,
+            _ => asked.wall,
         };
-        let start = tokio::time::Instant::now();
-        let fetch =
-            request::fetch(&self.job.fetcher, &self.job.settings, &self.plan.url, self.plan.timeout, self.body_bytes, &self.around.budget);
-        let fetched = tokio::time::timeout(self.plan.timeout, fetch).await.unwrap_or(Err(ScrapeError::Timeout(self.plan.timeout)));
-        let now = self.around.clock.read();
+        let mut start = tokio::time::Instant::now();
+        let mut fetched = self.fetch().await;
+        let mut now = self.around.clock.read();
+        if fetched.is_err() && now.interrupted_since(&asked, start.elapsed(), self.plan.timeout) {
+            (at, start) = (now.wall, tokio::time::Instant::now());
+            fetched = self.fetch().await;
+            now = self.around.clock.read();
+        }
         let outcome = self.store(fetched, at, now, start);
         self.status.lock().scraped(at, start.elapsed(), outcome);
+    }
+
+    async fn fetch(&self) -> Result<Page, ScrapeError> {
+        let (plan, around) = (&self.plan, &self.around);
+        let fetch = request::fetch(&self.job.fetcher, &self.job.settings, &plan.url, plan.timeout, self.body_bytes, &around.budget);
+        tokio::time::timeout(plan.timeout, fetch).await.unwrap_or(Err(ScrapeError::Timeout(plan.timeout)))
     }
 
     /// Reads and stores; the words for the target page.

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use support::{job, scraper, scraper_into, serve};
+use support::{MachineClock, job, scraper, scraper_at, scraper_into, serve};
 use tokio::io::AsyncWriteExt;
 use watchfire_model::{MetricKind, Secret, SeriesId};
 use watchfire_scrape::{ByteSize, Job, RelabelConfig, StaticConfig, TargetHealth};
@@ -266,6 +266,34 @@ async fn a_target_that_hangs_before_or_within_its_answer_times_out() {
     let rig = scraper(vec![job("127.0.0.1:1".parse().unwrap(), "/metrics")]);
     rig.sink.until("a refused connection", |r| r.values("up") == [Some(0.0)]).await;
     assert!(rig.handle.details()[0].last_error.contains("refused"), "{}", rig.handle.details()[0].last_error);
+}
+
+/// A connection that was open when the lid was closed is gone when it is opened.
+#[tokio::test]
+async fn a_scrape_that_the_machine_slept_through_is_made_again() {
+    let (clock, hour) = (MachineClock::new(), Duration::from_secs(3600));
+    let (lid, requests) = (clock.clone(), Arc::new(AtomicUsize::new(0)));
+    let metrics = move || {
+        let answer = match requests.fetch_add(1, Ordering::SeqCst) {
+            0 => page(TEXT, "kept 1\n"),
+            1 => {
+                lid.suspend(hour);
+                StatusCode::SERVICE_UNAVAILABLE.into_response()
+            }
+            2 => page(TEXT, "kept 2\n"),
+            _ => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        };
+        async move { answer }
+    };
+    let server = serve(Router::new().route("/metrics", get(metrics))).await;
+    let rig = scraper_at(clock, vec![job(server.address, "/metrics")]);
+    rig.sink.until("a failure while awake", |r| r.values("up").contains(&Some(0.0))).await;
+    rig.sink.read(|r| {
+        assert_eq!(r.values("up")[..3], [Some(1.0), Some(1.0), Some(0.0)]);
+        assert_eq!(r.values("kept")[..3], [Some(1.0), Some(2.0), None]);
+        let up = r.samples("up");
+        assert!(up[1].0.since(up[0].0) > hour, "the second scrape is of after the sleep");
+    });
 }
 
 #[tokio::test]

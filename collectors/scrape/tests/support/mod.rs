@@ -5,19 +5,35 @@ pub mod recorder;
 use axum::Router;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use watchfire_model::{Clock, ClockReading, Meter, Timestamp};
 use watchfire_scrape::{Job, Scraper, ScraperHandle};
 
-/// The machine's time.
-pub struct MachineClock(Instant);
+/// The time of a machine that can be said to have slept.
+#[derive(Clone)]
+pub struct MachineClock {
+    started: Instant,
+    slept: Arc<AtomicU64>,
+}
+
+impl MachineClock {
+    pub fn new() -> Self {
+        MachineClock { started: Instant::now(), slept: Arc::default() }
+    }
+
+    pub fn suspend(&self, d: Duration) {
+        self.slept.fetch_add(d.as_millis() as u64, Ordering::SeqCst);
+    }
+}
 
 impl Clock for MachineClock {
     fn read(&self) -> ClockReading {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let awake = self.0.elapsed();
-        ClockReading { wall: Timestamp::from_millis(wall.as_millis() as i64), boot: awake, awake, carried: Duration::ZERO }
+        let slept = Duration::from_millis(self.slept.load(Ordering::SeqCst));
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + slept;
+        let awake = self.started.elapsed();
+        ClockReading { wall: Timestamp::from_millis(wall.as_millis() as i64), boot: awake + slept, awake, carried: Duration::ZERO }
     }
 }
 
@@ -49,9 +65,16 @@ pub fn scraper(jobs: Vec<Job>) -> Rig {
 }
 
 pub fn scraper_into(sink: recorder::Recorder, jobs: Vec<Job>) -> Rig {
+    start(sink, jobs, MachineClock::new())
+}
+
+pub fn scraper_at(clock: MachineClock, jobs: Vec<Job>) -> Rig {
+    start(recorder::Recorder::new(), jobs, clock)
+}
+
+fn start(sink: recorder::Recorder, jobs: Vec<Job>, clock: MachineClock) -> Rig {
     let (meter, stop) = (Meter::new(), CancellationToken::new());
-    let clock = Arc::new(MachineClock(Instant::now()));
-    let handle = Scraper::start(jobs, Arc::new(sink.clone()), meter.clone(), clock, stop.clone());
+    let handle = Scraper::start(jobs, Arc::new(sink.clone()), meter.clone(), Arc::new(clock), stop.clone());
     Rig { handle, sink, meter, _stop: stop.drop_guard() }
 }
 

@@ -1,112 +1,23 @@
 //! The prober against real sockets.
 
+mod rig;
+mod tls;
+
 use axum::Router;
 use axum::extract::Query;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
-use parking_lot::Mutex;
+use rig::{MachineClock, Rig, answering, check, serve};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use watchfire_health::{CheckSettings, Prober, ProberHandle};
+use watchfire_health::CheckSettings;
 use watchfire_model::HealthState::{Degraded, Healthy, Unhealthy, Unknown};
-use watchfire_model::{CheckReport, Clock, ClockReading, Meter, ProbeSink, Secret, Timestamp};
-
-struct MachineClock(Instant);
-
-impl Clock for MachineClock {
-    fn read(&self) -> ClockReading {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let awake = self.0.elapsed();
-        ClockReading { wall: Timestamp::from_millis(wall.as_millis() as i64), boot: awake, awake, carried: Duration::ZERO }
-    }
-}
-
-/// Keeps every report and can be waited on.
-#[derive(Clone)]
-struct Recorder {
-    reports: Arc<Mutex<Vec<CheckReport>>>,
-    forgotten: Arc<Mutex<Vec<(String, String)>>>,
-    changed: Arc<watch::Sender<usize>>,
-}
-
-impl ProbeSink for Recorder {
-    fn probe(&self, report: CheckReport) {
-        self.reports.lock().push(report);
-        self.changed.send_modify(|n| *n += 1);
-    }
-
-    fn forget(&self, service: &str, check: &str) {
-        self.forgotten.lock().push((service.to_owned(), check.to_owned()));
-        self.changed.send_modify(|n| *n += 1);
-    }
-}
-
-struct Rig {
-    handle: ProberHandle,
-    sink: Recorder,
-    meter: Meter,
-    _stop: DropGuard,
-}
-
-impl Rig {
-    fn start(checks: Vec<CheckSettings>) -> Rig {
-        let sink = Recorder { reports: Arc::default(), forgotten: Arc::default(), changed: Arc::new(watch::channel(0).0) };
-        let (meter, stop) = (Meter::new(), CancellationToken::new());
-        let clock = Arc::new(MachineClock(Instant::now()));
-        let handle = Prober::start(checks, 64, Arc::new(sink.clone()), meter.clone(), clock, stop.clone());
-        Rig { handle, sink, meter, _stop: stop.drop_guard() }
-    }
-
-    /// Waits for a report that fits; fails the test after 30 seconds.
-    async fn until(&self, what: &str, fits: impl Fn(&CheckReport) -> bool) -> CheckReport {
-        let mut changes = self.sink.changed.subscribe();
-        let waited = tokio::time::timeout(Duration::from_secs(30), async {
-            loop {
-                if let Some(found) = self.sink.reports.lock().iter().find(|r| fits(r)) {
-                    return found.clone();
-                }
-                changes.changed().await.unwrap();
-            }
-        });
-        match waited.await {
-            Ok(found) => found,
-            Err(_) => panic!("still waiting for {what}; seen {:?}", self.sink.reports.lock().last()),
-        }
-    }
-}
-
-struct Server {
-    address: SocketAddr,
-    _stop: DropGuard,
-}
-
-async fn serve(router: Router) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let stopped = stop.clone();
-    tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(async move { stopped.cancelled().await }).await });
-    Server { address, _stop: stop.drop_guard() }
-}
-
-fn check(url: &str) -> CheckSettings {
-    let made = CheckSettings::from_url(url).unwrap();
-    CheckSettings { interval: Duration::from_millis(200), timeout: Duration::from_millis(200), ..made }
-}
-
-fn answering(status: u16, body: &'static str) -> Router {
-    Router::new().route(
-        "/health",
-        get(move || async move { (StatusCode::from_u16(status).unwrap(), [(header::CONTENT_TYPE, "application/json")], body) }),
-    )
-}
+use watchfire_model::Secret;
 
 #[tokio::test]
 async fn a_healthy_service_names_itself_and_its_dependencies() {
@@ -157,6 +68,30 @@ async fn two_failures_are_down_and_one_answer_recovers() {
     broken.store(false, Ordering::SeqCst);
     rig.until("recovery", |r| r.state == Healthy && r.since > down.since).await;
     assert!(rig.meter.counter("watchfire_probe_failures_total", &[("reason", "status")]).get() >= 2);
+}
+
+/// A connection that was open when the lid was closed is gone when it is opened.
+#[tokio::test]
+async fn a_probe_that_the_machine_slept_through_is_made_again() {
+    let (clock, hour) = (MachineClock::new(), Duration::from_secs(3600));
+    let (lid, requests) = (clock.clone(), Arc::new(AtomicUsize::new(0)));
+    let health = move || {
+        let status = match requests.fetch_add(1, Ordering::SeqCst) {
+            1 => {
+                lid.suspend(hour);
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            0 | 2 => StatusCode::OK,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        async move { status }
+    };
+    let server = serve(Router::new().route("/health", get(health))).await;
+    let rig = Rig::start_at(clock, vec![check(&format!("http://{}/health", server.address))]);
+    rig.until("a failure while awake", |r| !r.success).await;
+    let reports = rig.sink.reports.lock();
+    assert_eq!(reports.iter().map(|r| r.success).collect::<Vec<_>>()[..3], [true, true, false]);
+    assert!(reports[1].at.since(reports[0].at) > hour, "the second one is of after the sleep");
 }
 
 /// Connections that are open go on being served by a process that takes no new ones, and by the pod that a balancer no longer sends anybody to.
@@ -389,114 +324,4 @@ async fn checks_that_cannot_run_are_named_and_twins_are_told_apart() {
     rig.until("the second instance", |r| r.check == format!("health {}", two.address)).await;
     rig.until("the first instance", |r| r.check == "health").await;
     assert!(rig.handle.problems()[0].contains("ftp"));
-}
-
-/// A server with a certificate for an address that answers every request over HTTP/1.1, and the file of its authority.
-async fn serve_tls(folder: &std::path::Path, is_ca: rcgen::IsCa, name: &str) -> (SocketAddr, std::path::PathBuf) {
-    let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
-    parameters.is_ca = is_ca;
-    parameters.not_after = rcgen::date_time_ymd(2099, 12, 31);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = parameters.self_signed(&key).unwrap();
-    let authority = folder.join("ca.pem");
-    std::fs::write(&authority, certificate.pem()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        while let Ok((socket, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                let Ok(mut stream) = acceptor.accept(socket).await else { return };
-                let mut request = [0; 4096];
-                while stream.read(&mut request).await.is_ok_and(|n| n > 0) {
-                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-                }
-            });
-        }
-    });
-    (address, authority)
-}
-
-#[tokio::test]
-async fn the_certificate_is_checked_and_its_end_reported() {
-    let folder = tempfile::tempdir().unwrap();
-    let (address, authority) = serve_tls(folder.path(), rcgen::IsCa::NoCa, "127.0.0.1").await;
-    let mut settings = CheckSettings {
-        failures_before_down: 1,
-        interval: Duration::from_secs(3),
-        timeout: Duration::from_secs(3),
-        ..check(&format!("https://{address}/"))
-    };
-    let untrusted = Rig::start(vec![settings.clone()]);
-    let report = untrusted.until("a refusal", |_| true).await;
-    assert_eq!(report.state, Unhealthy);
-    assert!(report.detail.contains("TLS") && report.detail.contains("UnknownIssuer"), "{}", report.detail);
-
-    settings.tls.ca_file = Some(authority);
-    let trusted = Rig::start(vec![settings.clone()]);
-    let report = trusted.until("a report", |_| true).await;
-    assert_eq!(report.state, Healthy, "{}", report.detail);
-    assert_eq!(report.certificate_expires, Some(Timestamp::from_millis(4_102_358_400_000)));
-
-    settings.tls = watchfire_fetch::TlsSettings { insecure_skip_verify: true, ..Default::default() };
-    let careless = Rig::start(vec![settings]);
-    assert_eq!(careless.until("a report", |_| true).await.state, Healthy);
-}
-
-/// `openssl req -x509` makes such a certificate: an authority that signed itself.
-#[tokio::test]
-async fn a_server_that_ca_file_names_is_trusted_under_its_own_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let authority = || rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    for (name, state, detail) in [("127.0.0.1", Healthy, "HTTP 200"), ("192.0.2.1", Unhealthy, "not valid for name")] {
-        let (address, file) = serve_tls(folder.path(), authority(), name).await;
-        let mut settings = CheckSettings { failures_before_down: 1, ..check(&format!("https://{address}/")) };
-        let unnamed = Rig::start(vec![settings.clone()]).until("a refusal", |_| true).await;
-        assert_eq!(
-            (unnamed.state, &*unnamed.detail),
-            (Unhealthy, "TLS: the certificate signed itself; name its file in ca_file to trust it")
-        );
-        settings.tls.ca_file = Some(file);
-        let named = Rig::start(vec![settings]).until("a report", |_| true).await;
-        assert_eq!(named.state, state, "{}", named.detail);
-        assert!(named.detail.contains(detail), "{}", named.detail);
-    }
-    // Another authority that signed itself is not trusted for that.
-    let (_, other) = serve_tls(folder.path(), authority(), "127.0.0.1").await;
-    let kept = folder.path().join("other.pem");
-    std::fs::rename(other, &kept).unwrap();
-    let (address, _) = serve_tls(folder.path(), authority(), "127.0.0.1").await;
-    let mut settings = CheckSettings { failures_before_down: 1, ..check(&format!("https://{address}/")) };
-    settings.tls.ca_file = Some(kept);
-    assert_eq!(Rig::start(vec![settings]).until("a refusal", |_| true).await.state, Unhealthy);
-}
-
-#[tokio::test]
-async fn a_grpc_server_whose_tls_is_refused_says_what_to_write() {
-    let folder = tempfile::tempdir().unwrap();
-    let (address, file) = serve_tls(folder.path(), rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained), "127.0.0.1").await;
-    let plain = serve(Router::new()).await;
-    let report = async |url: String, ca_file: Option<std::path::PathBuf>| {
-        let mut settings = CheckSettings { failures_before_down: 1, ..check(&url) };
-        settings.tls.ca_file = ca_file;
-        Rig::start(vec![settings]).until(&url, |_| true).await
-    };
-    let refused = report(format!("grpcs://{address}"), None).await;
-    assert_eq!((refused.state, &*refused.detail), (Unhealthy, "TLS: the certificate signed itself; name its file in ca_file to trust it"));
-    let trusted = report(format!("grpcs://{address}"), Some(file)).await;
-    assert!(!trusted.detail.contains("TLS"), "it is connected to: {}", trusted.detail);
-    let refused = report(format!("grpcs://{}", plain.address), None).await;
-    assert_eq!((refused.state, &*refused.detail), (Unhealthy, "TLS: the port answers without TLS; write grpc://"));
-    let refused = report(format!("grpc://{address}"), None).await;
-    assert!(refused.state == Unhealthy && refused.detail.contains("write grpcs:// if"), "{}", refused.detail);
 }
