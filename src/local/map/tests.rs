@@ -3,7 +3,10 @@
 use super::*;
 use crate::local::context::Declared;
 use crate::local::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
-use watchfire_model::{DependencyReport, Timestamp, Value};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use watchfire_model::reading::NodeKind;
+use watchfire_model::{CheckReport, DependencyReport, HealthState, Labels, Timestamp, Value};
 use watchfire_promql::Engine;
 use watchfire_testkit::MemorySource;
 
@@ -167,48 +170,4 @@ fn what_is_only_connected_to_is_no_service() {
     ];
     assert_eq!(nodes, expected);
     assert_eq!(map.edges[0].kind, "external");
-}
-
-#[test]
-fn a_breaker_scraped_by_address_is_that_of_the_only_one_who_calls_what_it_protects() {
-    let edge = |client: &str, server: &str| {
-        ((client.to_owned(), server.to_owned()), Edge { client: client.into(), server: server.into(), ..Edge::default() })
-    };
-    let mut edges = BTreeMap::from([edge("shop", "payment"), edge("shop", "stock"), edge("web", "stock")]);
-    let open = |service: &str, breaker: &str| Breaker {
-        service: service.into(),
-        breaker: breaker.into(),
-        state: "open".into(),
-        ..Breaker::default()
-    };
-    for (service, breaker) in [("10.0.0.1:9102/actuator/prometheus", "payment"), ("10.0.0.1:9102", "stock"), ("web", "payment")] {
-        put_on_edge(&open(service, breaker), &mut edges, &BTreeMap::new());
-    }
-    let on: Vec<_> = edges.values().filter(|e| e.breaker.is_some()).map(|e| (e.client.as_str(), e.server.as_str())).collect();
-    assert_eq!(on, [("shop", "payment")]);
-}
-
-/// Libraries name a breaker as the code does, and spans name who is called.
-#[test]
-fn a_breaker_is_on_the_edge_to_whom_its_name_means() {
-    let edge = |client: &str, server: &str| {
-        ((client.to_owned(), server.to_owned()), Edge { client: client.into(), server: server.into(), ..Edge::default() })
-    };
-    let mut edges = BTreeMap::from([edge("shop", "payment-service"), edge("shop", "orders"), edge("shop", "stock"), edge("web", "mail")]);
-    let kinds = BTreeMap::from([("orders".to_owned(), NodeKind::Database), ("stock".to_owned(), NodeKind::Database)]);
-    for breaker in ["paymentService", "ordersDbBreaker", "database", "mail", "backendA"] {
-        let open = Breaker { service: "shop".into(), breaker: breaker.into(), state: "open".into(), ..Breaker::default() };
-        put_on_edge(&open, &mut edges, &kinds);
-    }
-    let on: Vec<_> = edges.values().filter(|e| e.breaker.is_some()).map(|e| e.server.as_str()).collect();
-    assert_eq!(on, ["orders", "payment-service"], "which of two databases is not said, and nobody else's calls are meant");
-}
-
-#[test]
-fn a_database_that_is_called_like_a_topic_is_still_a_database() {
-    assert_eq!(edge_kind("database", Some(NodeKind::Queue)), "database");
-    assert_eq!(edge_kind("database", Some(NodeKind::Cache)), "cache");
-    assert_eq!(edge_kind("virtual_node", Some(NodeKind::Queue)), "messaging");
-    assert_eq!(edge_kind("virtual_node", Some(NodeKind::Database)), "database");
-    assert_eq!(edge_kind("", None), "call");
 }
