@@ -34,7 +34,7 @@ impl Writing<'_> {
         if !is_stale && let Err(reason) = check(point) {
             return self.reject(reason, 1);
         }
-        let labels = family.resource.of_point(&point.attributes, self.limits);
+        let labels = self.labels(family, &point.attributes);
         let [bucket, sum, count] = ["bucket", "sum", "count"].map(|suffix| format!("{}_{suffix}", family.name));
         let mut samples: Vec<(Option<SeriesId>, f64)> = Vec::with_capacity(point.explicit_bounds.len() + 3);
         samples.push((self.series(&labels, &count, None, family.kind), point.count as f64));
@@ -98,7 +98,7 @@ impl Writing<'_> {
             Ok(histogram) => histogram,
             Err(reason) => return self.reject(reason, 1),
         };
-        let labels = family.resource.of_point(&point.attributes, self.limits);
+        let labels = self.labels(family, &point.attributes);
         let Some(series) = self.series(&labels, family.name, None, MetricKind::Histogram) else {
             return self.reject("series limit", 1);
         };

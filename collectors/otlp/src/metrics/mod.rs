@@ -10,6 +10,7 @@ mod layout;
 mod names;
 mod number;
 mod request;
+mod scopes;
 
 use crate::carried::StampedByOthers;
 use crate::inspect::{Findings, Stop, inspect};
@@ -23,6 +24,7 @@ use layout::Layouts;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message;
 use request::Writing;
+use scopes::Scopes;
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -35,6 +37,7 @@ const DECODABLE_DEPTH: usize = 32;
 struct Memory {
     deltas: Deltas,
     layouts: Layouts,
+    scopes: Scopes,
     /// When each `target_info` was written last; bounded as the others are.
     written: HashMap<SeriesId, Timestamp>,
 }
@@ -54,6 +57,7 @@ impl Translator {
             memory: Mutex::new(Memory {
                 deltas: Deltas::new(limits.max_streams),
                 layouts: Layouts::new(limits.max_streams),
+                scopes: Scopes::new(limits.max_streams),
                 written: HashMap::new(),
             }),
             limits,

@@ -23,7 +23,7 @@ impl Writing<'_> {
         if delta && family.kind == MetricKind::Counter && (value < 0.0 || value.is_nan()) {
             return self.reject("negative delta", 1);
         }
-        let labels = family.resource.of_point(&point.attributes, self.limits);
+        let labels = self.labels(family, &point.attributes);
         let Some(series) = self.series(&labels, family.name, None, family.kind) else {
             return self.reject("series limit", 1);
         };
@@ -47,7 +47,7 @@ impl Writing<'_> {
         let at = time(point.time_unix_nano);
         let stale = point.flags & NO_RECORDED_VALUE != 0;
         let value = |value: f64| Value::Float(ordinary(value));
-        let labels = family.resource.of_point(&point.attributes, self.limits);
+        let labels = self.labels(family, &point.attributes);
         let (sum, count) = (format!("{}_sum", family.name), format!("{}_count", family.name));
         let mut row = vec![
             (self.series(&labels, &sum, None, family.kind), value(point.sum)),

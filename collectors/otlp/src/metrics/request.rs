@@ -3,9 +3,11 @@
 use super::Memory;
 use super::labels::{ResourceLabels, plain_labels};
 use super::names::{NameKind, metric_name};
+use super::scopes::{SCOPE_LABEL, scope_name};
 use crate::limits::Limits;
 use hashbrown::HashSet;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, Exemplar as WireExemplar, Metric, exemplar, metric::Data};
 use std::time::Duration;
 use watchfire_model::{
@@ -45,6 +47,8 @@ pub(super) struct Family<'a> {
     pub(super) kind: MetricKind,
     pub(super) temporality: Temporality,
     pub(super) resource: &'a ResourceLabels,
+    /// Who reports it, where several do.
+    scope: Option<&'a str>,
 }
 
 impl<'a> Writing<'a> {
@@ -62,8 +66,9 @@ impl<'a> Writing<'a> {
             let resource = ResourceLabels::new(attributes, self.limits);
             self.origin = self.sink.origin(&resource.origin);
             self.taken = None;
-            for metric in resource_metrics.scope_metrics.iter().flat_map(|s| &s.metrics) {
-                self.metric(metric, &resource);
+            self.memory.scopes.look(&resource_metrics.scope_metrics);
+            for scope in &resource_metrics.scope_metrics {
+                scope.metrics.iter().for_each(|metric| self.metric(metric, scope_name(scope), &resource));
             }
             self.append_scalars();
             if let (Some(labels), Some((first, last))) = (&resource.target_info, self.taken)
@@ -91,7 +96,7 @@ impl<'a> Writing<'a> {
         }
     }
 
-    fn metric(&mut self, metric: &Metric, resource: &ResourceLabels) {
+    fn metric(&mut self, metric: &Metric, scope: &str, resource: &ResourceLabels) {
         let Some(data) = &metric.data else { return };
         let (name_kind, kind, temporality) = match data {
             Data::Gauge(_) => (NameKind::Gauge, MetricKind::Gauge, AggregationTemporality::Cumulative as i32),
@@ -116,7 +121,8 @@ impl<'a> Writing<'a> {
             Err(_) => return self.reject("unknown temporality", points),
         };
         self.sink.describe(&name, Metadata { kind, help: metric.description.clone(), unit: metric.unit.clone() });
-        let family = Family { name: &name, kind, temporality, resource };
+        let scope = self.memory.scopes.is_contested(&metric.name).then_some(scope);
+        let family = Family { name: &name, kind, temporality, resource, scope };
         match data {
             Data::Gauge(gauge) => gauge.data_points.iter().for_each(|p| self.number(&family, p)),
             Data::Sum(sum) => sum.data_points.iter().for_each(|p| self.number(&family, p)),
@@ -124,6 +130,19 @@ impl<'a> Writing<'a> {
             Data::ExponentialHistogram(h) => h.data_points.iter().for_each(|p| self.exponential(&family, p)),
             Data::Summary(s) => s.data_points.iter().for_each(|p| self.summary(&family, p)),
         }
+    }
+
+    /// The labels of a point, but for the name and `le` or `quantile`.
+    pub(super) fn labels(&mut self, family: &Family<'_>, attributes: &[KeyValue]) -> LabelsBuilder {
+        let mut labels = family.resource.of_point(attributes, self.limits);
+        if let Some(scope) = family.scope {
+            let mut plain = labels.clone();
+            plain.set(METRIC_NAME, family.name);
+            if !self.memory.scopes.owns(plain.build(), scope, self.now) {
+                labels.set(SCOPE_LABEL, scope);
+            }
+        }
+        labels
     }
 
     /// The series of a name with the labels of a point.

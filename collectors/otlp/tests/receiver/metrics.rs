@@ -2,7 +2,7 @@
 
 use crate::fixture::*;
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value as Any};
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue, any_value::Value as Any};
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint, Metric,
     NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, exemplar, exponential_histogram_data_point::Buckets,
@@ -69,13 +69,13 @@ pub async fn send(fixture: &Fixture, metrics: Vec<Metric>) -> (i64, String) {
 }
 
 pub async fn send_as(fixture: &Fixture, attributes: Vec<KeyValue>, metrics: Vec<Metric>) -> (i64, String) {
-    let request = ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics {
-            resource: Some(Resource { attributes, ..Resource::default() }),
-            scope_metrics: vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }],
-            ..ResourceMetrics::default()
-        }],
-    };
+    send_scopes(fixture, attributes, vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }]).await
+}
+
+async fn send_scopes(fixture: &Fixture, attributes: Vec<KeyValue>, scope_metrics: Vec<ScopeMetrics>) -> (i64, String) {
+    let resource = Some(Resource { attributes, ..Resource::default() });
+    let request =
+        ExportMetricsServiceRequest { resource_metrics: vec![ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() }] };
     let answer = fixture.post_protobuf("/v1/metrics", request.encode_to_vec()).await;
     assert_eq!(answer.status, 200);
     let response = ExportMetricsServiceResponse::decode(answer.body).expect("a response");
@@ -219,6 +219,51 @@ async fn deltas_add_up_per_series_and_out_of_order_ones_are_refused() {
     let points = ["a", "b", "c"].map(|label| labelled(0, 1.0, label)).to_vec();
     let (rejected, why) = send(&fixture, vec![sum("hits", DELTA, true, points)]).await;
     assert_eq!((rejected, why.as_str()), (1, "rejected 1 of 3 data points: 1 too many delta streams"));
+    fixture.stop().await;
+}
+
+/// As two client libraries of one process do, which both count requests by their method.
+#[tokio::test]
+async fn one_metric_of_two_scopes_is_two_streams() {
+    let fixture = Fixture::start();
+    let hits = |seconds, value, label: &str| {
+        let labelled = NumberDataPoint { attributes: vec![attribute("method", text(label))], ..point(seconds, value) };
+        sum("hits", CUMULATIVE, true, vec![labelled])
+    };
+    let scope = |name: &str, metrics: Vec<Metric>| ScopeMetrics {
+        scope: Some(InstrumentationScope { name: name.to_owned(), ..InstrumentationScope::default() }),
+        metrics,
+        ..ScopeMetrics::default()
+    };
+    let latency = |counts: &[u64]| histogram("latency", CUMULATIVE, vec![histogram_point(0, &[1.0], counts)]);
+    for scopes in [
+        vec![scope("http", vec![hits(0, 1.0, "GET"), latency(&[1, 0])]), scope("undici", vec![hits(0, 5.0, "GET"), latency(&[0, 2])])],
+        // Whose series is whose does not depend on the order, and equal names with other attributes are no conflict.
+        vec![scope("undici", vec![hits(10, 6.0, "GET"), hits(10, 9.0, "PUT")]), scope("http", vec![hits(10, 2.0, "GET")])],
+        // Nor on whether the other one is there.
+        vec![scope("undici", vec![hits(20, 7.0, "GET")])],
+    ] {
+        assert_eq!(send_scopes(&fixture, vec![], scopes).await, (0, String::new()));
+    }
+    assert_eq!(
+        stored(&fixture),
+        [
+            r#"hits_total{method="GET", otel_scope_name="undici"}@0=5"#,
+            r#"hits_total{method="GET", otel_scope_name="undici"}@10=6"#,
+            r#"hits_total{method="GET", otel_scope_name="undici"}@20=7"#,
+            r#"hits_total{method="GET"}@0=1"#,
+            r#"hits_total{method="GET"}@10=2"#,
+            r#"hits_total{method="PUT"}@10=9"#,
+            r#"latency_seconds_bucket{le="+Inf", otel_scope_name="undici"}@0=2"#,
+            r#"latency_seconds_bucket{le="+Inf"}@0=1"#,
+            r#"latency_seconds_bucket{le="1.0", otel_scope_name="undici"}@0=0"#,
+            r#"latency_seconds_bucket{le="1.0"}@0=1"#,
+            "latency_seconds_count@0=1",
+            r#"latency_seconds_count{otel_scope_name="undici"}@0=2"#,
+            "latency_seconds_sum@0=1.5",
+            r#"latency_seconds_sum{otel_scope_name="undici"}@0=1.5"#,
+        ]
+    );
     fixture.stop().await;
 }
 
