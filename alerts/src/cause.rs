@@ -304,7 +304,7 @@ fn break_cycles(alerts: &[Candidate], parents: &mut [Option<usize>]) {
 }
 
 /// Services that one depends on, with the number of calls to each.
-type Reached = hashbrown::HashMap<Rc<str>, usize, foldhash::fast::FixedState>;
+type Reached = hashbrown::HashMap<Rc<str>, usize, foldhash::fast::RandomState>;
 
 /// A direct dependency.
 struct Edge {

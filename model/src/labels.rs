@@ -1,17 +1,20 @@
 //! Label sets and the matchers that select them.
 
 use crate::pattern::go_regex_whole;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use regex::Regex;
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The label that holds the metric name.
 pub const METRIC_NAME: &str = "__name__";
+
+/// Seeded anew by each process: whoever sends labels cannot choose such as have equal hashes.
+static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
 /// One name and its value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,7 +74,7 @@ impl Labels {
         self.pairs.is_empty()
     }
 
-    /// A hash of the whole set, stable within one build of watchfire. Not an identity: compare the labels too.
+    /// A hash of the whole set, stable while this process runs. Not an identity: compare the labels too.
     pub fn fingerprint(&self) -> u64 {
         self.hash
     }
@@ -86,7 +89,7 @@ impl Labels {
             && &*first.name == METRIC_NAME
         {
             let pairs: Arc<[Label]> = rest.iter().cloned().collect();
-            let hash = FixedState::default().hash_one(&*pairs);
+            let hash = HASHES.hash_one(&*pairs);
             return Labels { pairs, hash };
         }
         let mut builder = self.to_builder();
@@ -238,7 +241,7 @@ impl LabelsBuilder {
     /// As [`build`](Self::build), for annotations: a text that is empty is there all the same.
     pub fn build_texts(mut self) -> Labels {
         self.pairs.sort_unstable();
-        let hash = FixedState::default().hash_one(&self.pairs);
+        let hash = HASHES.hash_one(&self.pairs);
         Labels { pairs: self.pairs.into(), hash }
     }
 }

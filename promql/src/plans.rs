@@ -2,7 +2,7 @@
 //! compiled regular expressions of functions.
 
 use crate::ast::{Aggregate, Matching};
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use regex::Regex;
 use std::fmt::Write;
@@ -22,9 +22,9 @@ const SUSPECT: u32 = 1 << 31;
 /// Remembered groups by aggregation, and match groups by matching. One evaluation at a time works on each.
 #[derive(Debug, Default)]
 pub struct Plans {
-    groups: Mutex<HashMap<String, Arc<Mutex<Plan>>, FixedState>>,
-    matches: Mutex<HashMap<String, Arc<Mutex<MatchPlan>>, FixedState>>,
-    patterns: Mutex<HashMap<String, Arc<Regex>, FixedState>>,
+    groups: Mutex<HashMap<String, Arc<Mutex<Plan>>, RandomState>>,
+    matches: Mutex<HashMap<String, Arc<Mutex<MatchPlan>>, RandomState>>,
+    patterns: Mutex<HashMap<String, Arc<Regex>, RandomState>>,
     pages: Arc<AtomicUsize>,
 }
 
@@ -33,7 +33,7 @@ pub struct Plans {
 pub struct MatchPlan {
     age: Age,
     /// By hashes of the label values that are matched.
-    index: HashMap<(u64, u64), u32, FixedState>,
+    index: HashMap<(u64, u64), u32, RandomState>,
     numbers: BySeries,
 }
 
@@ -69,7 +69,7 @@ impl Age {
 pub struct Plan {
     age: Age,
     pub groups: Vec<Labels>,
-    index: HashMap<Labels, u32, FixedState>,
+    index: HashMap<Labels, u32, RandomState>,
     numbers: BySeries,
 }
 

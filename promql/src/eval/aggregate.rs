@@ -21,7 +21,7 @@ use watchfire_model::{CounterResetHint, Label, Labels, LabelsBuilder, METRIC_NAM
 #[derive(Default)]
 pub struct Groups {
     pub labels: Vec<Labels>,
-    index: hashbrown::HashMap<Labels, u32, foldhash::fast::FixedState>,
+    index: hashbrown::HashMap<Labels, u32, foldhash::fast::RandomState>,
 }
 
 impl Groups {

@@ -7,10 +7,10 @@ use crate::ast::{Binary, Cardinality, Matching, Span};
 use crate::error::EvalError;
 use crate::functions::over_time::Cell;
 use crate::plans::MatchPlan;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use watchfire_model::{Labels, LabelsBuilder, METRIC_NAME};
 
 impl Evaluator<'_> {
@@ -110,11 +110,13 @@ impl Evaluator<'_> {
 
 const NONE: u32 = u32::MAX;
 
+/// Seeded anew by each process, so that nobody can choose values that collide.
+static HASHES: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::default(), RandomState::default()]);
+
 /// Numbers for the label values that series match by. Two hashes stand for the values; 128 bits do not collide in practice.
 pub struct Signatures<'a> {
     matching: &'a Matching,
     plan: Arc<Mutex<MatchPlan>>,
-    hashers: [FixedState; 2],
 }
 
 /// Fewer rows are not worth a look into the plans.
@@ -129,7 +131,7 @@ impl<'a> Signatures<'a> {
             Some(generation) => evaluator.ctx.plans.matches(matching, generation),
             None => Arc::default(),
         };
-        Signatures { matching, plan, hashers: [FixedState::with_seed(0x5157), FixedState::with_seed(0x9e37_79b9)] }
+        Signatures { matching, plan }
     }
 
     pub fn len(&self) -> usize {
@@ -146,7 +148,7 @@ impl<'a> Signatures<'a> {
     }
 
     fn hashes(&self, labels: &Labels) -> (u64, u64) {
-        let mut hashers = [self.hashers[0].build_hasher(), self.hashers[1].build_hasher()];
+        let mut hashers = [HASHES[0].build_hasher(), HASHES[1].build_hasher()];
         for label in labels.iter().filter(|l| matches_by(self.matching, &l.name)) {
             for hasher in &mut hashers {
                 label.name.hash(hasher);

@@ -1,7 +1,7 @@
 //! Templates of log lines in the manner of Drain (He et al., ICWS 2017): lines of the same length that share a beginning and most of their words are one template,
 //! the words in which they differ become `<*>`.
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 /// Templates told apart; the words of a line that are looked at; share of a template's words that a line has to have, leaving out those that differ.
@@ -20,7 +20,7 @@ struct Template {
 pub(crate) struct Patterns {
     templates: Vec<Template>,
     /// By number of words and first word (wild where it holds a digit).
-    groups: HashMap<(usize, Box<str>), Vec<usize>, FixedState>,
+    groups: HashMap<(usize, Box<str>), Vec<usize>, RandomState>,
     rest: u64,
 }
 

@@ -2,7 +2,7 @@
 
 use super::detail::Body;
 use crate::spans::segment::{Segment, SpanRow};
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const MESSAGE: usize = 200;
 
 /// Messages of the failing spans of a service that ended lately before `until`, with their count, most frequent first.
 pub(crate) fn top_errors(segments: &[Arc<Segment>], service: &str, until: Timestamp) -> Vec<(String, u64)> {
-    let mut counts: HashMap<String, u64, FixedState> = HashMap::default();
+    let mut counts: HashMap<String, u64, RandomState> = HashMap::default();
     newest(
         segments,
         until,
@@ -35,7 +35,7 @@ pub(crate) fn top_errors(segments: &[Arc<Segment>], service: &str, until: Timest
 
 /// Calls to a service that it refused, and does not count as failed, among the newest that ended lately before `until`.
 pub(crate) fn refusals(segments: &[Arc<Segment>], service: &str, until: Timestamp) -> Vec<Refusal> {
-    let mut counts: HashMap<Refusal, u64, FixedState> = HashMap::default();
+    let mut counts: HashMap<Refusal, u64, RandomState> = HashMap::default();
     let called = |r: &SpanRow<'_>| r.kind() == SpanKind::Server && r.service() == service;
     newest(
         segments,
@@ -153,7 +153,7 @@ pub(crate) fn examples(segments: &[Arc<Segment>], services: &[String], which: Ex
         // What waited longest before it failed shows more than what was refused at once because of it; the newest show that it still fails.
         found[1..].sort_unstable_by_key(|(_, start, _)| std::cmp::Reverse(*start));
     }
-    let mut seen: HashSet<u128, FixedState> = HashSet::default();
+    let mut seen: HashSet<u128, RandomState> = HashSet::default();
     let unique = found.into_iter().filter(|(.., id)| seen.insert(*id)).take(limit);
     unique.map(|(.., id)| TraceId(id.to_be_bytes()).to_string()).collect()
 }

@@ -3,7 +3,7 @@
 use super::magnitudes::Magnitudes;
 use crate::spans::segment::{Segment, SpanRow};
 use crate::spans::wire::{AnyText, Fields, Wire, key_value, scalar, text};
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::sync::Arc;
 use watchfire_model::reading::{ExplainQuery, Explanation, Finding, FindingSign};
@@ -20,13 +20,13 @@ const SHOWN: usize = 20;
 const EXAMPLES: usize = 5;
 
 /// By value: how many of the selected and of the other spans have it.
-type Values = HashMap<Vec<u8>, (u32, u32), FixedState>;
+type Values = HashMap<Vec<u8>, (u32, u32), RandomState>;
 
 #[derive(Default)]
 struct Counts {
-    by_key: HashMap<Vec<u8>, Values, FixedState>,
+    by_key: HashMap<Vec<u8>, Values, RandomState>,
     /// Of attributes that are numbers.
-    magnitudes: HashMap<Vec<u8>, Magnitudes, FixedState>,
+    magnitudes: HashMap<Vec<u8>, Magnitudes, RandomState>,
     pairs: usize,
     key: Vec<u8>,
     value: Vec<u8>,

@@ -3,7 +3,7 @@
 use super::detail::resource;
 use crate::spans::intern::Resource;
 use crate::spans::segment::{FAILED, REPEATED, Segment};
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +48,8 @@ pub(crate) fn instances(segments: &[Arc<Segment>], service: &str, until: Timesta
     let (end, lately) = (nanos(until), nanos(until.saturating_sub(LATELY)));
     let mut begin = nanos(until.saturating_sub(window));
     // Resources by where they are kept, which they are for as long as the segments are; several may be of one instance.
-    let mut known: HashMap<*const Resource, usize, FixedState> = HashMap::default();
-    let mut places: HashMap<Identity, usize, FixedState> = HashMap::default();
+    let mut known: HashMap<*const Resource, usize, RandomState> = HashMap::default();
+    let mut places: HashMap<Identity, usize, RandomState> = HashMap::default();
     let mut found: Vec<Found> = Vec::new();
     let mut looked = 0;
     for segment in segments.iter().rev() {

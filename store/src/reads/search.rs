@@ -2,7 +2,7 @@
 
 use crate::spans::segment::{FAILED, REPEATED, Segment, SpanRow};
 use crate::spans::wire::{Fields, Wire, key_value, scalar};
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 use watchfire_model::reading::{TraceQuery, TraceRow, Traces};
@@ -40,7 +40,7 @@ pub(crate) fn traces(segments: &[Arc<Segment>], query: &TraceQuery, at: Option<T
     let from = query.start.map_or(0, nanos);
     let until = query.end.map_or(u64::MAX, |t| nanos(t).saturating_add(999_999));
     let at = at.unwrap_or(Timestamp::MAX);
-    let mut found: HashMap<u128, Found<'_>, FixedState> = HashMap::default();
+    let mut found: HashMap<u128, Found<'_>, RandomState> = HashMap::default();
     let mut seen = 0;
     // What came later is not there.
     let seen_then = segments.iter().rev().filter(|segment| segment.rows_by(at).len() > 0);
@@ -74,7 +74,7 @@ pub(crate) fn traces(segments: &[Arc<Segment>], query: &TraceQuery, at: Option<T
 }
 
 /// Newest first is done when the newest `limit` matches cannot be joined by older spans any more.
-fn enough(found: &HashMap<u128, Found<'_>, FixedState>, query: &TraceQuery, limit: usize, depth: usize) -> bool {
+fn enough(found: &HashMap<u128, Found<'_>, RandomState>, query: &TraceQuery, limit: usize, depth: usize) -> bool {
     !query.slowest_first
         && depth > 0
         && query.start.is_none()
@@ -131,7 +131,7 @@ fn rows_with_attributes(
     from: u64,
     until: u64,
     wanted: &Option<Vec<bool>>,
-) -> Option<HashSet<usize, FixedState>> {
+) -> Option<HashSet<usize, RandomState>> {
     if query.attributes.is_empty() {
         return None;
     }

@@ -2,7 +2,7 @@
 
 use super::detail::{Body, hex, resource};
 use crate::spans::segment::{MENDED, REPEATED, Segment, SpanRow};
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -79,7 +79,7 @@ fn contains_value(body: &[u8], needle: &[u8]) -> bool {
 /// is counted. What they say is read as far as `text` bytes go, in the order of their arrival; spans beyond say that it is left out.
 pub(crate) fn trace(segments: &[Arc<Segment>], id: u128, limit: usize, text: usize) -> Option<Trace> {
     let mut rows: Vec<SpanRow<'_>> = Vec::new();
-    let mut seen: HashSet<(u64, u64, u64), FixedState> = HashSet::default();
+    let mut seen: HashSet<(u64, u64, u64), RandomState> = HashSet::default();
     for segment in segments {
         for row in (0..segment.len()).filter(|row| segment.columns.trace_ids[*row] == id).map(|row| segment.row(row)) {
             // A span that was sent twice is listed once; a different span under the same id is listed too.
@@ -100,7 +100,7 @@ pub(crate) fn trace(segments: &[Arc<Segment>], id: u128, limit: usize, text: usi
     }
     let (order, salvaged) = arrange(&rows);
     let bodies = decode(&rows, text);
-    let by_id: HashMap<u64, usize, FixedState> = rows.iter().enumerate().map(|(i, r)| (span_id(r), i)).collect();
+    let by_id: HashMap<u64, usize, RandomState> = rows.iter().enumerate().map(|(i, r)| (span_id(r), i)).collect();
     let resources = ResourceTexts::default();
     let mut bodies: Vec<Option<Body>> = bodies.into_iter().map(Some).collect();
     let spans = order
@@ -116,7 +116,7 @@ pub(crate) fn trace(segments: &[Arc<Segment>], id: u128, limit: usize, text: usi
 
 /// Which rows of a trace that is too large are shown: those that fail with all above them, then the earliest received.
 fn worth_most(rows: &[SpanRow<'_>], limit: usize) -> Vec<bool> {
-    let first_of: HashMap<u64, usize, FixedState> = rows.iter().enumerate().rev().map(|(i, r)| (span_id(r), i)).collect();
+    let first_of: HashMap<u64, usize, RandomState> = rows.iter().enumerate().rev().map(|(i, r)| (span_id(r), i)).collect();
     let mut kept = vec![false; rows.len()];
     let mut room = limit;
     for failing in (0..rows.len()).filter(|i| rows[*i].status() == SpanStatus::Error) {
@@ -143,7 +143,7 @@ fn parent_id(row: &SpanRow<'_>) -> u64 {
 
 /// Depth-first order of the rows, and how many had to be salvaged: their parent is missing, or they stood in a cycle.
 fn arrange(rows: &[SpanRow<'_>]) -> (Vec<usize>, usize) {
-    let mut first_of: HashMap<u64, usize, FixedState> = HashMap::default();
+    let mut first_of: HashMap<u64, usize, RandomState> = HashMap::default();
     for (i, row) in rows.iter().enumerate() {
         first_of.entry(span_id(row)).or_insert(i);
     }
@@ -205,7 +205,7 @@ fn decode(rows: &[SpanRow<'_>], text: usize) -> Vec<Body> {
 
 /// Decoded resources, one per distinct resource of the trace.
 #[derive(Default)]
-struct ResourceTexts(RefCell<HashMap<usize, ResourceText, FixedState>>);
+struct ResourceTexts(RefCell<HashMap<usize, ResourceText, RandomState>>);
 
 type ResourceText = Arc<BTreeMap<String, Scalar>>;
 

@@ -1,6 +1,6 @@
 //! A bounded ring of samples that point at traces.
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ fn identity((series, exemplar): &(SeriesId, Exemplar)) -> Identity {
 #[derive(Default)]
 struct Ring {
     held: VecDeque<(SeriesId, Exemplar)>,
-    known: HashSet<Identity, FixedState>,
+    known: HashSet<Identity, RandomState>,
 }
 
 pub(crate) struct Exemplars {

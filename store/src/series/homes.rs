@@ -1,7 +1,7 @@
 //! Where each live series is. Ids are never used twice, because writers hold on to them; what is kept here goes with the series.
 
 use super::index::Home;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::cell::Cell;
 use watchfire_model::SeriesId;
@@ -18,7 +18,7 @@ struct Page {
 /// By series id; a dead series has no home.
 #[derive(Debug, Default)]
 pub(super) struct Homes {
-    pages: HashMap<u32, Box<Page>, FixedState>,
+    pages: HashMap<u32, Box<Page>, RandomState>,
 }
 
 /// Looks up one id after the other. Those of a row mostly follow each other, and are found in the page of the one before.

@@ -1,11 +1,11 @@
 //! From labels to series and back: postings per label value, so that a selection looks at candidates and never at everything.
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 use watchfire_model::{Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Selector, SeriesId};
 
-type Map<K, V> = HashMap<K, V, FixedState>;
+type Map<K, V> = HashMap<K, V, RandomState>;
 
 /// Where a series lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +27,7 @@ pub(crate) struct Index {
     by_labels: Map<Labels, SeriesId>,
     labels: Map<SeriesId, (Labels, Home)>,
     postings: Map<Arc<str>, Map<Arc<str>, Postings>>,
-    texts: HashSet<Arc<str>, FixedState>,
+    texts: HashSet<Arc<str>, RandomState>,
     generation: u64,
     /// Label text and bookkeeping, bytes.
     bytes: usize,
@@ -116,8 +116,8 @@ impl Index {
     /// Forgets series; text nobody uses any more goes with them.
     pub fn remove(&mut self, ids: &[SeriesId]) {
         self.generation += 1;
-        let gone: HashSet<SeriesId, FixedState> = ids.iter().copied().collect();
-        let mut touched: HashSet<(Arc<str>, Arc<str>), FixedState> = HashSet::default();
+        let gone: HashSet<SeriesId, RandomState> = ids.iter().copied().collect();
+        let mut touched: HashSet<(Arc<str>, Arc<str>), RandomState> = HashSet::default();
         for id in ids {
             let Some((labels, _)) = self.labels.remove(id) else { continue };
             self.by_labels.remove(&labels);

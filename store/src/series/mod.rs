@@ -20,7 +20,7 @@ use crate::StoreLimits;
 use crate::aging::Aging;
 use crate::spans::intern::bounded;
 use exemplars::Exemplars;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use homes::Homes;
 use index::{Home, Index};
@@ -41,7 +41,7 @@ const REMEMBERED: usize = 10_000;
 #[derive(Debug, Default)]
 struct Remembered {
     /// With the number of the burial.
-    labels: HashMap<SeriesId, (u64, Labels), FixedState>,
+    labels: HashMap<SeriesId, (u64, Labels), RandomState>,
     order: VecDeque<(u64, SeriesId)>,
     burials: u64,
 }
@@ -207,7 +207,7 @@ impl SeriesBook {
             return;
         }
         let mut index = self.index.write();
-        let (mut gone, mut left) = (Vec::with_capacity(dead.len()), HashSet::<u32, FixedState>::default());
+        let (mut gone, mut left) = (Vec::with_capacity(dead.len()), HashSet::<u32, RandomState>::default());
         for id in dead {
             let Some(home) = index.home(*id) else { continue };
             let Some(cell) = self.origin_cell(home.origin) else { continue };

@@ -3,7 +3,7 @@
 use super::SeriesBook;
 use super::index::Home;
 use super::origin::Scratch;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use parking_lot::RwLockReadGuard;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ type List = Arc<[(Home, SeriesId)]>;
 /// Id lists of selectors, and for which state of the index they stand.
 #[derive(Default)]
 pub(super) struct Lists {
-    by_selector: HashMap<Selector, (u64, List), FixedState>,
+    by_selector: HashMap<Selector, (u64, List), RandomState>,
     bytes: usize,
 }
 

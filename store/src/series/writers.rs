@@ -1,7 +1,7 @@
 //! Which writer has which column of timestamps. Writers come and go, as pods do; a column that nobody has series in is given to the next.
 
 use super::origin::Origin;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use std::hash::BuildHasher;
@@ -14,7 +14,7 @@ pub(super) type Cell = Arc<RwLock<Origin>>;
 #[derive(Default)]
 pub(super) struct Writers {
     limit: usize,
-    by_name: HashMap<Arc<str>, u32, FixedState>,
+    by_name: HashMap<Arc<str>, u32, RandomState>,
     all: Vec<Writer>,
     /// Numbers that nobody has.
     free: Vec<u32>,
@@ -54,7 +54,7 @@ impl Writers {
         }
         if self.free.is_empty() && self.all.len() >= self.limit {
             // Sharing a timestamp column is correct, only less compact; a new column per name would let senders grow memory at will.
-            return (FixedState::default().hash_one(name) % self.all.len() as u64) as u32;
+            return (self.by_name.hasher().hash_one(name) % self.all.len() as u64) as u32;
         }
         let shared: Arc<str> = name.into();
         let number = self.free.pop().unwrap_or_else(|| {

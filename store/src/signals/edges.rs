@@ -4,7 +4,7 @@ use super::OVERFLOW;
 use super::histogram::Histogram;
 use super::peer::Protocol;
 use super::publish::Published;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 use watchfire_model::Timestamp;
@@ -100,9 +100,9 @@ pub(crate) const OUTSIDE: u32 = u32::MAX;
 
 pub(crate) struct Edges {
     limit: usize,
-    by_ends: HashMap<Ends, u32, FixedState>,
+    by_ends: HashMap<Ends, u32, RandomState>,
     /// Different peers may have one name: they are one edge.
-    by_names: HashMap<Names, u32, FixedState>,
+    by_names: HashMap<Names, u32, RandomState>,
     states: Vec<Option<EdgeState>>,
     free: Vec<u32>,
     pub fresh: bool,
@@ -225,7 +225,7 @@ impl Edges {
 
     /// Has the next calls of these edges drawn anew, as names mean something else by now. What was counted so far is still published.
     pub fn leave(&mut self, renamed: impl Fn(&EdgeState) -> bool) {
-        let mut left = HashSet::<u32, FixedState>::default();
+        let mut left = HashSet::<u32, RandomState>::default();
         for (id, state) in (0..).zip(&mut self.states) {
             if let Some(state) = state.as_mut().filter(|s| renamed(s)) {
                 state.left = true;
@@ -236,7 +236,7 @@ impl Edges {
     }
 
     /// No calls are counted for these edges by their ends any more.
-    fn part(&mut self, ids: &HashSet<u32, FixedState>) {
+    fn part(&mut self, ids: &HashSet<u32, RandomState>) {
         if !ids.is_empty() {
             self.by_ends.retain(|_, held| !ids.contains(held));
         }
@@ -284,7 +284,7 @@ impl Edges {
 
     /// Removes edges that are over.
     pub fn sweep(&mut self, over: impl Fn(&EdgeState) -> bool, mut end: impl FnMut(&mut EdgeState)) {
-        let mut gone = HashSet::<u32, FixedState>::default();
+        let mut gone = HashSet::<u32, RandomState>::default();
         for (id, place) in (0..).zip(&mut self.states) {
             let Some(state) = place.as_mut().filter(|s| over(s)) else { continue };
             end(state);

@@ -6,7 +6,7 @@ use super::publish::Published;
 use super::services::Services;
 use super::{OVERFLOW, SignalSettings};
 use crate::spans::intern::{Operation, bounded};
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::collections::HashSet;
 use std::hash::BuildHasher;
@@ -67,7 +67,7 @@ pub(crate) struct Operations {
     table: HashTable<u32>,
     states: Vec<Option<OperationState>>,
     free: Vec<u32>,
-    hasher: FixedState,
+    hasher: RandomState,
     live: usize,
     /// Operations seen lately, by a glance at their name; whoever looks here compares.
     lately: [u32; 256],
@@ -110,7 +110,7 @@ impl Operations {
             table: HashTable::new(),
             states: Vec::new(),
             free: Vec::new(),
-            hasher: FixedState::default(),
+            hasher: RandomState::default(),
             live: 0,
             lately: [0; 256],
             any_fronts: false,

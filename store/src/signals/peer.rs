@@ -3,7 +3,7 @@
 use super::OVERFLOW;
 use super::own_place::OwnPlace;
 use super::peer_attributes::PeerAttributes;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -164,7 +164,7 @@ pub(crate) struct Peers {
     peers: Vec<Peer>,
     /// Places of peers that are forgotten.
     free: Vec<u32>,
-    hasher: FixedState,
+    hasher: RandomState,
     overflowed: Option<u32>,
     /// A peer was found to be a service since this was last asked.
     learned: Cell<bool>,
@@ -183,7 +183,7 @@ impl Peers {
             table: HashTable::new(),
             peers: Vec::new(),
             free: Vec::new(),
-            hasher: FixedState::default(),
+            hasher: RandomState::default(),
             overflowed: None,
             learned: Cell::new(false),
             own: HashMap::new(),

@@ -2,7 +2,7 @@
 
 use super::{OVERFLOW, SignalSettings};
 use crate::spans::intern::bounded;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl<'a> Identity<'a> {
 
 pub(crate) struct Services {
     limit: usize,
-    by_name: HashMap<Arc<str>, u32, FixedState>,
+    by_name: HashMap<Arc<str>, u32, RandomState>,
     all: Vec<Service>,
 }
 

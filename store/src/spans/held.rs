@@ -12,7 +12,7 @@ use super::block::Spare;
 use super::segment::{FAILED, SLOW, Segment};
 use crate::StoreLimits;
 use arc_swap::ArcSwap;
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ pub trait SegmentSink: Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Recent {
     limit: usize,
-    set: HashSet<u128, FixedState>,
+    set: HashSet<u128, RandomState>,
     order: VecDeque<u128>,
 }
 

@@ -1,6 +1,6 @@
 //! Low-cardinality text, kept once: operations, scopes, resources. What a span alone says (attribute values, ids) is never interned.
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ pub(crate) struct Interned<T> {
     bytes: usize,
     /// New values that come without a place before it is looked for what nobody holds any more: a look at all of them must not be the price of each.
     wait: usize,
-    hasher: FixedState,
+    hasher: RandomState,
 }
 
 /// Bytes of a value: its key twice, roughly, and what holds it.
@@ -89,7 +89,7 @@ fn size(value: &impl Keyed) -> usize {
 
 impl<T: Keyed> Interned<T> {
     pub fn new(limit: usize, most_bytes: usize) -> Self {
-        Interned { limit, most_bytes, table: HashTable::new(), bytes: 0, wait: 0, hasher: FixedState::default() }
+        Interned { limit, most_bytes, table: HashTable::new(), bytes: 0, wait: 0, hasher: RandomState::default() }
     }
 
     pub fn bytes(&self) -> usize {
