@@ -25,6 +25,7 @@ mod duration;
 mod glob;
 mod harmless;
 mod histogram;
+mod ids;
 mod labels;
 mod log;
 mod meter;
@@ -48,6 +49,7 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use glob::glob;
 pub use harmless::{harmless, harmless_limited};
 pub use histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, NativeHistogram};
+pub use ids::ids_in;
 pub use labels::{Label, Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, MatcherError, Selector};
 pub use log::{LogRecord, LogSink, Severity as LogSeverity};
 pub use meter::{Counter, Gauge, Meter};
@@ -62,7 +64,7 @@ pub use series::{
     SourceError,
 };
 pub use service_name::{ServiceName, UNKNOWN_SERVICE};
-pub use span::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, TraceId, ids_in};
+pub use span::{AttributeValue, Receipt, ResourceView, SpanId, SpanKind, SpanStatus, SpanView, SpanVisitor, TraceId};
 pub use time::{Nanos, TimeRange, Timestamp};
 pub use topology::{Dependency, Relation, Topology, Unhealthy};
 pub use yaml::first_yaml_document;

@@ -107,6 +107,30 @@ fn a_trace_is_opened_by_any_id_that_a_person_may_hold() {
     }
 }
 
+#[test]
+fn a_trace_is_opened_by_the_half_of_its_id_and_by_a_correlation_id_that_looks_like_one() {
+    let mut bench = Bench::new();
+    let (short, long, other) = (0xa3ce_929d_0e0e_4799, 0x4bf9_2f35_77b3_4da6_0bce_929d_0e0e_4736, 7 << 100);
+    let correlation = "5f2b9c0d4e6a48b1a7c3d9e0f1a2b3c4";
+    bench.send("svc", vec![span(short, 0x1111, 0, "op", SERVER), span(long, 0x2222, 0, "op", SERVER)]);
+    bench.send("svc", vec![span(other, 0x3333, 0, "op", SERVER).with(text("x-request-id", correlation))]);
+    bench.pass(SECOND);
+    for (text, id) in [
+        ("a3ce929d0e0e4799", short),
+        ("0xA3CE929D0E0E4799", short),
+        // Some write ids of 64 bits in decimal, and of longer ones only the lower half; zeros in front are often left out.
+        ("11803532876627986329", short),
+        ("0bce929d0e0e4736", long),
+        ("bce929d0e0e4736", long),
+        ("850778582862939958", long),
+        ("4bf92f3577b34da6", long),
+        (correlation, other),
+    ] {
+        assert_eq!(bench.store.trace(text).map(|t| t.trace_id), Some(hex(id)), "{text}");
+    }
+    assert!(bench.store.trace("00000000000000000000000000000001").is_none());
+}
+
 /// The API writes them as JSON, and an attached terminal reads that back.
 #[test]
 fn attributes_that_json_cannot_write_are_shown_by_their_names() {

@@ -15,14 +15,19 @@ use watchfire_model::{SpanKind, SpanStatus, TraceId};
 const LOOKED_THROUGH: usize = 200_000;
 /// Hexadecimal digits that a prefix of an id needs.
 const SHORTEST_PREFIX: usize = 4;
+/// Hexadecimal digits of half a trace id.
+const HALF: usize = 16;
 /// A child that starts this much before its parent, or ends this much after, has another clock, nanoseconds.
 const SKEW: u64 = 5_000_000;
 
-/// The trace that a text means: a trace id, a span id, a prefix of either, or the value of any attribute.
+/// The trace that a text means: a trace id, a span id, a prefix of either, the lower half of a trace id, or the value of any attribute.
 pub(crate) fn resolve(segments: &[Arc<Segment>], text: &str) -> Option<u128> {
     let text = text.trim();
     if let Some(id) = TraceId::parse(text) {
-        return Some(u128::from_be_bytes(id.0));
+        let id = u128::from_be_bytes(id.0);
+        // A correlation id may look like a trace id.
+        let held = segments.iter().rev().any(|s| s.columns.trace_ids.contains(&id));
+        return if held { Some(id) } else { by_attribute(segments, text) };
     }
     if text.len() >= SHORTEST_PREFIX && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
         let value = u128::from_str_radix(text, 16).ok()?;
@@ -39,6 +44,13 @@ pub(crate) fn resolve(segments: &[Arc<Segment>], text: &str) -> Option<u128> {
             };
             if let Some(trace) = newest().find_map(of_span) {
                 return Some(trace);
+            }
+        }
+        // Tracers of 64 bits know the lower half of an id, without its zeros in front.
+        if (HALF - 2..=HALF).contains(&text.len()) {
+            let half = newest().find_map(|s| s.columns.trace_ids.iter().rev().find(|id| u128::from(**id as u64) == value).copied());
+            if half.is_some() {
+                return half;
             }
         }
     }
