@@ -121,6 +121,29 @@ actions! {
 }
 
 impl Action {
+    /// Whether it is about the row or span that is selected, so that it means nothing before somebody sees which one that is.
+    pub(crate) fn needs_a_row(self) -> bool {
+        use Action::*;
+        matches!(
+            self,
+            Focus
+                | Blast
+                | Mark
+                | Pin
+                | Compare
+                | CriticalPath
+                | NextMatch
+                | PreviousMatch
+                | Select
+                | Explain
+                | Silence
+                | Acknowledge
+                | RuleLab
+                | Url
+                | EditFor
+        )
+    }
+
     pub fn from_name(name: &str) -> Option<Action> {
         Action::ALL.iter().copied().find(|a| a.name() == name)
     }

@@ -266,7 +266,8 @@ impl App {
         if !welcome {
             self.tabs = crate::shell::tabs(&mut canvas.part(0, 1, width, 1), &parts);
             top = 2;
-            let crumbs = crate::shell::crumbs(&parts, &self.views[self.place.view as usize].crumbs());
+            let view = &self.views[self.place.view as usize];
+            let crumbs = crate::shell::crumbs(&parts, &view.crumbs(), view.is_filtered());
             if !crumbs.is_empty() {
                 crate::shell::crumb_line(&mut canvas.part(0, top, width, 1), &crumbs);
                 top += 1;
@@ -282,17 +283,16 @@ impl App {
         } else {
             view.render(&cx, &mut body);
         }
-        let mut strip = canvas.part(0, height - 1, width, 1);
-        match &self.message {
-            Some((text, is_error, _)) => crate::shell::message(&mut strip, text, *is_error),
-            None if welcome => crate::shell::welcome_strip(&mut strip, &parts),
-            None => crate::shell::strip(&mut strip, &parts, &view.hints(&cx), &view.tally(&cx)),
+        match (&self.message, &mut canvas.part(0, height - 1, width, 1)) {
+            (Some((text, is_error, _)), _) => crate::shell::message(&mut canvas, text, *is_error),
+            (None, strip) if welcome => crate::shell::welcome_strip(strip, &parts),
+            (None, strip) => crate::shell::strip(strip, &parts, &view.hints(&cx), &view.tally(&cx)),
         }
         match &mut self.mode {
             Mode::Normal => {}
             Mode::Prompt(prompt) => prompt.draw(&mut canvas),
             Mode::Palette(palette) => palette.draw(&mut canvas),
-            Mode::Help { scroll } => crate::shell::help(&mut canvas, &parts, view.fields(), scroll),
+            Mode::Help { scroll } => crate::shell::help(&mut canvas, &parts, &**view, scroll),
         }
     }
 

@@ -13,6 +13,8 @@ use watchfire_model::{Timestamp, parse_duration};
 pub(crate) enum Order {
     Go(Place, Option<String>),
     At(Option<Timestamp>),
+    /// What changed since then.
+    Since(Timestamp),
     Theme(String),
     Export(String),
     Act(Action),
@@ -28,9 +30,9 @@ pub(crate) const COMMANDS: [(&str, &str, &str); 15] = [
     ("query", "PROMQL", "ask in Explore"),
     ("at", "-10m | 03:10:31 | live", "move the time cursor of every view"),
     ("live", "", "time cursor back to now"),
-    ("changes", "[10m]", "what changed within that time"),
+    ("changes", "[10m | 03:10]", "what changed within that time, or since then"),
     ("theme", "NAME", "change colours"),
-    ("export", "mermaid | dot | svg | text | csv", "write this view to a file"),
+    ("export", "mermaid | dot | svg | text, csv, json", "write the map, a table or a trace to a file"),
     ("silence", "DURATION [COMMENT]", "silence the selected alert"),
     ("acknowledge", "[NAME]", "acknowledge the selected alert"),
     ("otlp", "", "copy the collector's exporter block"),
@@ -76,6 +78,10 @@ pub(crate) fn parse(line: &str, now: Timestamp, zone: Zone) -> Result<Order, Str
         }
         "at" => needs("a time: -10m, 03:10:31 or live").and_then(|()| time(rest, now, zone)).map(Order::At),
         "live" => Ok(Order::At(None)),
+        "changes" if !rest.is_empty() && parse_duration(rest).is_err() => match time(rest, now, zone) {
+            Ok(Some(since)) => Ok(Order::Since(since)),
+            _ => Err(format!("`{rest}` is neither a length of time nor a time; write 10m or 03:10")),
+        },
         "changes" => Ok(Order::Go(place(ViewId::Changes, rest), None)),
         "theme" => needs("a name").map(|()| Order::Theme(rest.to_owned())),
         "export" => Ok(Order::Export(if rest.is_empty() { "text" } else { rest }.to_ascii_lowercase())),
@@ -142,7 +148,7 @@ pub(crate) fn complete(line: &str, services: &[&str], themes: &[String]) -> Vec<
     match word {
         "service" | "map" | "latency" => from(services.to_vec()),
         "theme" => from(themes.iter().map(String::as_str).collect()),
-        "export" => from(vec!["mermaid", "dot", "svg", "text", "csv"]),
+        "export" => from(vec!["mermaid", "dot", "svg", "text", "csv", "json"]),
         "at" => from(vec!["-1m", "-10m", "-1h", "live"]),
         "changes" => from(vec!["5m", "15m", "1h"]),
         "silence" => from(vec!["30m", "1h", "4h", "1d"]),

@@ -221,6 +221,12 @@ impl Keymap {
         self.tables.values().flatten().any(|(_, a)| *a == Some(action))
     }
 
+    /// The view that has a key for an action which `here` has none for, the first of several.
+    pub(crate) fn only_elsewhere(&self, here: ViewId, action: Action) -> Option<ViewId> {
+        let has = |view: &ViewId| !self.keys(view.name(), action).is_empty();
+        if has(&here) { None } else { ViewId::ALL.iter().copied().find(has) }
+    }
+
     /// Actions bound in the table of one view.
     pub(crate) fn of_view(&self, view: &str) -> Vec<Action> {
         let mut actions: Vec<Action> = self.tables.get(view).into_iter().flatten().filter_map(|(_, a)| *a).collect();

@@ -1,7 +1,7 @@
 //! The palette: every action, view and service, found by a few letters of its name.
 
 use crate::action::Action;
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, display_width};
 use crate::keymap::Keymap;
 use crate::look::Role;
 use crate::prompt::{Prompt, Purpose};
@@ -13,6 +13,8 @@ use nucleo_matcher::{Config, Matcher, Utf32Str};
 #[derive(Clone, Debug)]
 pub(crate) enum Choice {
     Act(Action),
+    /// In a view where one is not.
+    There(ViewId, Action),
     Go(Place),
 }
 
@@ -36,7 +38,7 @@ pub(crate) struct Palette {
 impl Palette {
     pub(crate) fn new(keymap: &Keymap, view: ViewId, services: &[&str]) -> Palette {
         let here = keymap.of_view(view.name());
-        // What no key is left for is found here; what only other views have a key for is theirs.
+        // What no key is left for is found here as well.
         let everywhere =
             Action::ALL.iter().filter(|a| !here.contains(a) && (!keymap.keys(view.name(), **a).is_empty() || !keymap.binds(**a)));
         let actions = here.iter().chain(everywhere).map(|action| Entry {
@@ -45,13 +47,24 @@ impl Palette {
             keys: keymap.keys(view.name(), *action).first().cloned().unwrap_or_default(),
             choice: Choice::Act(*action),
         });
+        let key = |view: ViewId, action| keymap.keys(view.name(), action).first().cloned().unwrap_or_default();
+        // What only other views do comes last, with the keys that lead to it.
+        let there = ViewId::ALL.iter().filter(|there| **there != view).flat_map(|there| {
+            let actions = keymap.of_view(there.name()).into_iter().filter(|action| !here.contains(action));
+            actions.map(|action| Entry {
+                text: format!("{}: {}", there.title(), action.long()),
+                name: action.name(),
+                keys: [there.tab_action().map(|tab| key(view, tab)).unwrap_or_default(), key(*there, action)].join(" "),
+                choice: Choice::There(*there, action),
+            })
+        });
         let services = services.iter().map(|name| Entry {
             text: format!("service {name}"),
             name: "",
             keys: String::new(),
             choice: Choice::Go(Place { view: ViewId::Service, subject: Some((*name).to_owned()) }),
         });
-        let entries: Vec<Entry> = actions.chain(services).collect();
+        let entries: Vec<Entry> = actions.chain(there).chain(services).collect();
         let found = (0..entries.len()).collect();
         Palette { prompt: Prompt::new(Purpose::Command, "› ", ""), entries, found, selected: 0 }
     }
@@ -100,7 +113,7 @@ impl Palette {
             let entry = &self.entries[*i];
             let mut row = part.part(1, line as u16 + 2, width - 2, 1);
             let (text, key) = (row.style(Role::Text), row.style(Role::Key));
-            row.text(1, 0, width.saturating_sub(14), &entry.text, text);
+            row.text(1, 0, width.saturating_sub(5 + display_width(&entry.keys) as u16), &entry.text, text);
             row.right(width.saturating_sub(12), 0, 9, &entry.keys, key);
             if position == self.selected {
                 let style = row.style(Role::Selected);

@@ -145,10 +145,7 @@ impl Prompt {
         let cursor = left + (self.input.visual_cursor().max(scroll) - scroll) as u16;
         canvas.patch(cursor.min(width.saturating_sub(1)), y, 1, 1, text_style.add_modifier(ratatui::style::Modifier::REVERSED));
         if let Some(error) = &self.error {
-            let style = canvas.style(Role::Unhealthy);
-            canvas.part(0, y.saturating_sub(1), width, 1).clear();
-            canvas.text(1, y.saturating_sub(1), width.saturating_sub(1), &format!("✖ {error}"), style);
-            return;
+            return crate::shell::said(&mut canvas.part(0, 0, width, y), "✖", Role::Unhealthy, error);
         }
         let shown = self.candidates.len().min(8).min(usize::from(y));
         let first = self.chosen.map_or(0, |c| (c + 1).saturating_sub(shown));

@@ -51,7 +51,8 @@ pub(crate) fn too_small(canvas: &mut Canvas<'_>) {
 pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     let width = canvas.width();
     // What fires comes before where it was read, the word for now and the zone.
-    let mut pieces = parts.status.map(|status| counts(status, parts.cx.at.is_some())).unwrap_or_default();
+    let past = parts.cx.at.is_some();
+    let mut pieces = parts.status.map(|status| counts(status, past, true)).unwrap_or_default();
     let since = parts.status.and_then(|s| s.overall_since).map_or(0, |s| 1 + display_width(&number::since(Some(s), parts.cx.now)));
     let word = parts.status.map_or(0, |status| status.overall.word().len());
     // Rows may be newer than the status, and are never shown without their mark.
@@ -64,11 +65,17 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
     };
     let gaps = usize::from(gap);
     // How many fire, and which of them somebody has in hand, behind state and since when, with the mark.
-    let known: usize = pieces.iter().filter(|piece| piece.rank <= IN_HAND).map(|piece| display_width(&piece.text)).sum();
+    let known =
+        |pieces: &[Piece]| pieces.iter().filter(|piece| piece.rank <= IN_HAND).map(|piece| display_width(&piece.text)).sum::<usize>();
     let marked = if simulated.is_empty() { 0 } else { 3 + gaps };
-    let said = 3 + word + since + gaps + known + marked;
-    let needed = if parts.status.is_some_and(fires) && width >= 60 { said } else { 0 };
+    let about = 3 + word + since + gaps + marked;
     let mut marks = time_marks(parts, width < 60);
+    let shortest = marks.last().map_or(0, |(text, _)| display_width(text)) + 2;
+    if about + known(&pieces) + shortest > usize::from(width) {
+        pieces = parts.status.map(|status| counts(status, past, false)).unwrap_or_default();
+    }
+    let said = about + known(&pieces);
+    let needed = if parts.status.is_some_and(fires) && width >= 60 { said } else { 0 };
     while marks.len() > 1 && usize::from(width) < needed + display_width(&marks[0].0) + 2 {
         marks.remove(0);
     }
@@ -147,12 +154,12 @@ struct Piece {
     rank: u8,
 }
 
-/// The rank of what somebody silenced: it tells nobody, and whoever comes later has to know that. What fires comes before it.
+/// The rank of what somebody silenced or acknowledged: it tells nobody, and whoever comes later has to know that. What fires comes before it.
 const IN_HAND: u8 = 1;
 
-/// Firing alerts by severity, loudest first, then what is pending, how many of them are explained, silenced or acknowledged, and how many services
-/// are silent.
-fn counts(status: &Status, past: bool) -> Vec<Piece> {
+/// Firing alerts by severity, loudest first, then what is pending, how many of them are explained, silenced or acknowledged (the last two
+/// `apart`, or as one), and how many services are silent.
+fn counts(status: &Status, past: bool, apart: bool) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut add = |text: String, role: Role, rank: u8| {
         let text = if pieces.is_empty() { text } else { format!(" · {text}") };
@@ -176,7 +183,17 @@ fn counts(status: &Status, past: bool) -> Vec<Piece> {
         let unknown = past && status.overall == HealthState::Unknown;
         pieces.push(Piece { text: if unknown { "no alert known" } else { "nothing fires" }.to_owned(), role: Role::Dim, rank: 0 });
     }
-    for (count, what, rank) in [(status.held, "explained", 5), (status.silenced, "silenced", IN_HAND), (status.acknowledged, "acked", 2)] {
+    let (silenced, acknowledged) = (status.silenced, status.acknowledged);
+    let (silenced, acknowledged, either) =
+        if apart || silenced == 0 { (silenced, acknowledged, 0) } else { (0, 0, silenced + acknowledged) };
+    let counted = [
+        (status.held, "explained", 5),
+        (silenced, "silenced", IN_HAND),
+        (acknowledged, "acked", IN_HAND),
+        // Where there is no room to say by what.
+        (either, "in hand", IN_HAND),
+    ];
+    for (count, what, rank) in counted {
         if count > 0 {
             pieces.push(Piece { text: format!(" ({count} {what})"), role: Role::Dim, rank });
         }
@@ -286,7 +303,7 @@ pub(crate) fn tabs(canvas: &mut Canvas<'_>, parts: &Parts<'_>) -> Vec<(u16, u16,
 }
 
 /// The way from the tab to here, when there is one.
-pub(crate) fn crumbs(parts: &Parts<'_>, inner: &[String]) -> Vec<String> {
+pub(crate) fn crumbs(parts: &Parts<'_>, inner: &[String], filtered: bool) -> Vec<String> {
     let name = |place: &Place| match &place.subject {
         Some(subject) => match subject.split_once(':') {
             // Where one is, the trace itself says which it is.
@@ -298,10 +315,10 @@ pub(crate) fn crumbs(parts: &Parts<'_>, inner: &[String]) -> Vec<String> {
     };
     let mut all: Vec<String> = parts.trail.iter().chain(std::iter::once(parts.place)).map(name).collect();
     all.extend(inner.iter().cloned());
-    if !parts.cx.filter.is_empty() {
+    if filtered && !parts.cx.filter.is_empty() {
         all.push(format!("/ {}", parts.cx.filter.text));
     }
-    if parts.cx.faults_only {
+    if filtered && parts.cx.faults_only {
         all.push("! faults only".to_owned());
     }
     if all.len() > 1 || parts.place.subject.is_some() { all } else { Vec::new() }
@@ -388,10 +405,24 @@ pub(crate) fn strip(canvas: &mut Canvas<'_>, parts: &Parts<'_>, hints: &[(Action
     canvas.right(0, 0, width.saturating_sub(1), tally, dim);
 }
 
+/// What was said, in whole sentences: a long one takes lines of the rows above.
 pub(crate) fn message(canvas: &mut Canvas<'_>, text: &str, is_error: bool) {
     let (sign, role) = if is_error { ("✖", Role::Unhealthy) } else { ("✓", Role::Healthy) };
-    let mut pen = canvas.pen(1, 0);
-    pen.put(sign, role).gap(1).put(text, Role::Text);
+    said(canvas, sign, role, text);
+}
+
+/// A sign and a text at the bottom, on as many of the last lines as it needs, three at most.
+pub(crate) fn said(canvas: &mut Canvas<'_>, sign: &str, role: Role, text: &str) {
+    let (width, height) = (canvas.width(), canvas.height());
+    let lines = wrap(text, width.saturating_sub(4), usize::from(height.min(3)));
+    let count = lines.len() as u16;
+    let mut part = canvas.part(0, height.saturating_sub(count), width, count);
+    part.clear();
+    part.pen(1, 0).put(sign, role);
+    let style = part.style(Role::Text);
+    for (y, line) in lines.iter().enumerate() {
+        part.text(3, y as u16, width.saturating_sub(3), line, style);
+    }
 }
 
 /// What the terminal can show, in words.

@@ -298,9 +298,19 @@ impl<R: Rows> Table<R> {
         }
     }
 
-    /// Whether a column has a place at that width.
-    pub(crate) fn fits(column: usize, width: u16) -> bool {
-        fit(R::COLUMNS, width.saturating_sub(2)).iter().any(|(index, _, _)| *index == column)
+    /// The columns that have a place at that width: index, x, width.
+    pub(crate) fn places(width: u16) -> Vec<(usize, u16, u16)> {
+        fit(R::COLUMNS, width.saturating_sub(2))
+    }
+
+    /// Letters that order by a column, with its title.
+    pub(crate) fn orders() -> Vec<(char, &'static str)> {
+        R::COLUMNS.iter().filter_map(|column| column.sort.map(|letter| (letter, column.title))).collect()
+    }
+
+    /// The column that orders the rows, and whether it descends.
+    pub(crate) fn order(&self) -> Option<(usize, bool)> {
+        self.sort
     }
 
     fn headings(&self, canvas: &mut Canvas<'_>) {

@@ -107,6 +107,16 @@ pub(crate) trait View {
         &[]
     }
 
+    /// Whether the filter of the view is one of what is on screen now.
+    fn is_filtered(&self) -> bool {
+        true
+    }
+
+    /// Letters that order the rows by a column, with what its title is.
+    fn orders(&self) -> Vec<(char, &'static str)> {
+        Vec::new()
+    }
+
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let _ = (action, cx, out);
         false

@@ -10,6 +10,7 @@ use crate::part::the_only;
 use crate::prompt::{Prompt, Purpose};
 use crate::view::{Out, Place};
 use crate::views::ViewId;
+use watchfire_model::format_duration;
 use watchfire_model::reading::Command;
 
 impl App {
@@ -18,6 +19,10 @@ impl App {
         self.dirty = true;
         if action == Action::Copy && self.first_minute() {
             return self.copy_snippet();
+        }
+        // The key that opened Explore is, within it, the one for now.
+        if action == Action::Explore && self.place.view == ViewId::Explore && self.at.is_some() {
+            return self.set_time(None);
         }
         self.hunting &= matches!(action, Action::NextProblem | Action::PreviousProblem);
         self.chase = None;
@@ -128,6 +133,16 @@ impl App {
     }
 
     fn export(&mut self, format: &str) -> Effects {
+        // The map knows its formats itself.
+        if self.place.view != ViewId::Map && !matches!(format, "text" | "csv" | "json") {
+            self.say(
+                format!(
+                    "cannot write this as {format}: tables are written as csv, an open trace as json, the map as mermaid, dot, svg or text"
+                ),
+                true,
+            );
+            return Vec::new();
+        }
         let exported = self.views[self.place.view as usize].export(format, &self.cx());
         match exported {
             Ok((name, text)) => vec![Effect::Save { name, text }],
@@ -233,12 +248,23 @@ impl App {
                 effects
             }
             Ok(Order::At(at)) => self.set_time(at),
+            Ok(Order::Since(since)) if since >= self.shown_time() => {
+                self.say("that is after the time on screen", true);
+                Vec::new()
+            }
+            Ok(Order::Since(since)) => {
+                let length = format_duration(self.shown_time().since(since.floor(1000)));
+                self.descend(Place { view: ViewId::Changes, subject: Some(length) })
+            }
             Ok(Order::Theme(name)) => {
                 self.change_theme(&name);
                 Vec::new()
             }
             Ok(Order::Export(format)) => self.export(&format),
-            Ok(Order::Act(action)) => self.act(action),
+            Ok(Order::Act(action)) => match self.keymap.only_elsewhere(self.place.view, action) {
+                Some(view) => self.act_there(view, action),
+                None => self.act(action),
+            },
             Ok(Order::Tell(topic, _)) if self.place.view != ViewId::Alerts => {
                 self.say(format!(":{topic} is about the alert that is selected in Alerts (key 8)"), true);
                 Vec::new()
@@ -246,6 +272,18 @@ impl App {
             Ok(Order::Tell(topic, text)) => self.answer(topic, &text),
             Ok(Order::CopySnippet) => self.copy_snippet(),
         }
+    }
+
+    /// Does in another view what only that one knows. What is about a row is left to whoever sees which one it is.
+    pub(crate) fn act_there(&mut self, view: ViewId, action: Action) -> Effects {
+        let mut effects = self.switch(view);
+        if action.needs_a_row() {
+            let key = self.keymap.keys(view.name(), action).first().cloned().unwrap_or_default();
+            self.say(format!("choose a row, then {key}: {}", action.long()), false);
+        } else {
+            effects.extend(self.act(action));
+        }
+        effects
     }
 
     /// A part of a name is enough where only one has it, or only one begins with it.

@@ -35,6 +35,7 @@ impl App {
             Event::Mouse(_) => Vec::new(),
             Event::Paste(text) => {
                 self.dirty = true;
+                self.message = None;
                 self.paste(&text)
             }
             Event::Resize(width, height) => {

@@ -140,6 +140,7 @@ impl App {
                     self.mode = Mode::Normal;
                     return match choice {
                         Some(Choice::Act(action)) => self.act(action),
+                        Some(Choice::There(view, action)) => self.act_there(view, action),
                         Some(Choice::Go(place)) => self.descend(place),
                         None => Vec::new(),
                     };
@@ -155,10 +156,10 @@ fn complete_filter(text: &str, fields: &[&str], services: &[&str]) -> Vec<String
     let start = text.rfind([' ', '(', '!']).map_or(0, |i| i + 1);
     let (head, part) = text.split_at(start);
     if let Some(value) = part.strip_prefix("service=") {
-        return services.iter().filter(|s| s.contains(value)).map(|s| format!("{head}service={s}")).collect();
+        return services.iter().filter(|s| s.contains(value) && **s != value).map(|s| format!("{head}service={s}")).collect();
     }
     if part.is_empty() {
         return Vec::new();
     }
-    fields.iter().filter(|f| f.starts_with(part)).map(|f| format!("{head}{f}")).collect()
+    fields.iter().filter(|f| f.starts_with(part) && **f != part).map(|f| format!("{head}{f}")).collect()
 }

@@ -26,7 +26,9 @@ pub(super) fn resolve(paint: &Paint, depth: ColorDepth) -> Result<Style, String>
     // Without colours a background can only be told by reversing.
     let had_background = paint.bg.is_some() || paint.ansi_bg.is_some();
     modifiers.set(Modifier::REVERSED, paint.reverse || (depth == ColorDepth::Mono && had_background));
-    Ok(style.add_modifier(modifiers))
+    // A dim cell that is reversed is a grey block within the bar.
+    let bar = if modifiers.contains(Modifier::REVERSED) { Modifier::DIM } else { Modifier::empty() };
+    Ok(style.add_modifier(modifiers).remove_modifier(bar))
 }
 
 const NAMES: [(&str, Color, (u8, u8, u8)); 16] = [

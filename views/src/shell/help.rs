@@ -5,6 +5,7 @@ use crate::action::Action;
 use crate::canvas::{Canvas, wrap};
 use crate::command::COMMANDS;
 use crate::look::Role;
+use crate::view::View;
 use crate::views::ViewId;
 
 enum Row {
@@ -13,13 +14,13 @@ enum Row {
     Blank,
 }
 
-pub(crate) fn help(canvas: &mut Canvas<'_>, parts: &Parts<'_>, fields: &[&str], scroll: &mut usize) {
+pub(crate) fn help(canvas: &mut Canvas<'_>, parts: &Parts<'_>, view: &dyn View, scroll: &mut usize) {
     let (width, height) = (canvas.width().min(150), canvas.height());
     let left = (canvas.width() - width) / 2;
     let mut part = canvas.part(left, 0, width, height);
     part.clear();
     part.frame(&format!("help: {}", parts.place.view.title()));
-    let rows = rows(parts, fields, &capabilities(part.look().depth, part.look().glyphs));
+    let rows = rows(parts, view, &capabilities(part.look().depth, part.look().glyphs));
     let mut inner = part.part(2, 1, width.saturating_sub(4), height.saturating_sub(2));
     // Two columns where there is room.
     let columns: u16 = if inner.width() >= 90 { 2 } else { 1 };
@@ -67,8 +68,8 @@ fn whole(rows: Vec<Row>, width: u16) -> Vec<Row> {
         .collect()
 }
 
-fn rows(parts: &Parts<'_>, fields: &[&str], capabilities: &str) -> Vec<Row> {
-    let view = parts.place.view.name();
+fn rows(parts: &Parts<'_>, shown: &dyn View, capabilities: &str) -> Vec<Row> {
+    let (view, fields) = (parts.place.view.name(), shown.fields());
     let mut rows = vec![Row::Title(format!("in {}", parts.place.view.title()))];
     let key = |action: Action| {
         let keys = parts.keymap.keys(view, action);
@@ -77,7 +78,9 @@ fn rows(parts: &Parts<'_>, fields: &[&str], capabilities: &str) -> Vec<Row> {
     let here = parts.keymap.of_view(view);
     rows.extend(here.iter().filter_map(|a| key(*a)));
     if parts.place.view.sorts() {
-        rows.push(Row::Key("⇧ letter".to_owned(), "sort by the column of that letter; again turns it round".to_owned()));
+        let columns: Vec<String> = shown.orders().iter().map(|(letter, title)| format!("{letter} {title}")).collect();
+        let which = if columns.is_empty() { String::new() } else { format!(": {}", columns.join(", ")) };
+        rows.push(Row::Key("⇧ letter".to_owned(), format!("sort by a column, again to turn it round{which}")));
     }
     if !fields.is_empty() {
         rows.push(Row::Key("/ fields".to_owned(), fields.join(" ")));

@@ -2,7 +2,7 @@
 
 use super::Parts;
 use crate::action::Action;
-use crate::canvas::Canvas;
+use crate::canvas::{Canvas, display_width, wrap};
 use crate::look::Role;
 use watchfire_model::reading::Status;
 
@@ -57,8 +57,13 @@ pub(crate) fn welcome(canvas: &mut Canvas<'_>, status: Option<&Status>) {
     for (path, works, why) in &status.notification_paths {
         let (sign, role) = if *works { ("●", Role::Healthy) } else { ("▲", Role::Degraded) };
         let mut pen = canvas.pen(3, y);
-        pen.column(19, "notifications", Role::Dim).put(sign, role).gap(1).put(path, Role::Text).gap(1).put(why, Role::Dim);
-        y += 1;
+        pen.column(19, "notifications", Role::Dim).put(sign, role).gap(1).put(path, Role::Text).gap(1);
+        let x = pen.x();
+        let (width, dim) = (canvas.width().saturating_sub(x + 1), canvas.style(Role::Dim));
+        for line in wrap(why, width, 2) {
+            canvas.text(x, y, width, &line, dim);
+            y += 1;
+        }
     }
     // The whole block, where there is room to read it.
     if canvas.height() > y + 15 {
@@ -92,7 +97,10 @@ fn narrow(canvas: &mut Canvas<'_>, status: &Status) {
     } else {
         let (endpoint, protocol) = exported(status);
         lines.push(("set ", "OTEL_EXPORTER_OTLP_ENDPOINT to".to_owned()));
-        lines.push(("", format!("  {endpoint}{protocol}")));
+        lines.push(("", format!("  {endpoint}")));
+        if !protocol.is_empty() {
+            lines.push(("and ", protocol.trim().to_owned()));
+        }
     }
     lines.extend(grpc.map(|grpc| ("gRPC  ", grpc.to_owned())));
     lines.extend([("", "watchfire --scrape URL".to_owned()), ("", "watchfire --probe URL".to_owned()), ("", "watchfire demo".to_owned())]);
@@ -103,10 +111,15 @@ fn narrow(canvas: &mut Canvas<'_>, status: &Status) {
 }
 
 pub(crate) fn welcome_strip(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
+    let width = canvas.width();
     let mut pen = canvas.pen(1, 0);
     for (action, label) in
         [(Action::Copy, "copy exporter block"), (Action::Command, "command"), (Action::Help, "help"), (Action::Quit, "quit")]
     {
-        pen.put(&parts.key(action), Role::Key).gap(1).put(label, Role::Dim).gap(2);
+        let key = parts.key(action);
+        let needed = (display_width(&key) + 1 + display_width(label)) as u16;
+        if !key.is_empty() && pen.x() + needed < width {
+            pen.put(&key, Role::Key).gap(1).put(label, Role::Dim).gap(2);
+        }
     }
 }

@@ -99,6 +99,10 @@ impl View for Breakers {
         &["breaker", "service", "state", "protects", "source", "fail", "flips", "inferred", "error"]
     }
 
+    fn orders(&self) -> Vec<(char, &'static str)> {
+        Table::<Kinds>::orders()
+    }
+
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let rows = rows(cx);
         self.table.refresh(rows, cx);

@@ -142,6 +142,10 @@ impl View for Changes {
         &["kind", "subject", "service", "from", "to"]
     }
 
+    fn orders(&self) -> Vec<(char, &'static str)> {
+        Table::<Kinds>::orders()
+    }
+
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let rows = rows(cx);
         self.table.refresh(rows, cx);

@@ -131,6 +131,10 @@ impl View for Queues {
         &["queue", "system", "state", "service", "depth", "in", "out", "oldest", "drain", "dead", "consumers", "error"]
     }
 
+    fn orders(&self) -> Vec<(char, &'static str)> {
+        Table::<Kinds>::orders()
+    }
+
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let rows = rows(cx);
         self.table.refresh(rows, cx);

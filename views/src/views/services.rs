@@ -21,6 +21,8 @@ pub(crate) struct Services {
 
 struct Kinds;
 
+/// As wide as `host mem 45.6%`.
+const BUSIEST: u16 = 14;
 const NAME: usize = 0;
 const RATE: usize = 1;
 const ERRORS: usize = 2;
@@ -28,10 +30,11 @@ const P50: usize = 3;
 const P95: usize = 4;
 const P99: usize = 5;
 const TREND: usize = 6;
-const SATURATION: usize = 7;
-const OWNER: usize = 8;
-const VERSION: usize = 9;
-const SPANS: usize = 10;
+const OWNER: usize = 7;
+const VERSION: usize = 8;
+const SPANS: usize = 9;
+const SATURATION: usize = 10;
+const WHY: usize = 11;
 
 impl Rows for Kinds {
     type Row = ServiceRow;
@@ -44,10 +47,10 @@ impl Rows for Kinds {
         Column::right("P95", 6).rank(1).sort('P'),
         Column::right("P99", 6).rank(1).sort('H'),
         Column::left("15 MIN", 8).rank(2),
-        Column::left("BUSIEST", 14).rank(4).sort('B'),
         Column::left("OWNER", 12).rank(5).sort('O'),
         Column::left("VERSION", 9).rank(6).sort('V'),
         Column::right("SPANS", 7).rank(7).sort('N'),
+        Column::left("BUSIEST", BUSIEST).rank(4).sort('B'),
         Column::left("WHY", 13).wish(30).grow(3).sort('W'),
     ];
 
@@ -109,6 +112,10 @@ impl View for Services {
 
     fn fields(&self) -> &'static [&'static str] {
         &["service", "state", "owner", "version", "rate", "err", "p50", "p95", "p99", "dur", "busy", "error", "simulated"]
+    }
+
+    fn orders(&self) -> Vec<(char, &'static str)> {
+        Table::<Kinds>::orders()
     }
 
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
@@ -207,8 +214,12 @@ impl View for Services {
                 "send spans to the OTLP ports of the header's first page, or start watchfire demo",
             );
         } else {
-            let trend = Table::<Kinds>::fits(TREND, width);
-            self.table.draw(&mut upper, rows, cx, |canvas, row, column, x, width| cell(canvas, row, column, x, width, trend));
+            // On a narrow screen the reason takes the place of the trend, on a wider one that of the busiest resource: words before pictures.
+            let places = Table::<Kinds>::places(width);
+            let lends = |pair: &&[(usize, u16, u16)]| matches!(pair[0].0, TREND | SATURATION) && pair[1].0 == WHY;
+            // The figure left of the trend stands at its right end, and is told apart by one blank.
+            let lent = places.windows(2).find(lends).map(|pair| pair[1].1 - pair[0].1 + u16::from(pair[0].0 == TREND));
+            self.table.draw(&mut upper, rows, cx, |canvas, row, column, x, width| cell(canvas, row, column, x, width, lent.unwrap_or(0)));
         }
         if let (2.., Some(row)) = (below, self.table.selected(rows)) {
             in_full(&mut canvas.part(0, height - below + 1, width, 1), row);
@@ -223,8 +234,8 @@ fn rows<'a>(cx: &Cx<'a>) -> &'a [ServiceRow] {
     cx.readings.services().map(|s| s.services.as_slice()).unwrap_or_default()
 }
 
-/// Draws one figure of one service. The reason stands right of the trend, where there is one.
-fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width: u16, trend: bool) {
+/// Draws one figure of one service. A long reason takes `lent` of the column left of it.
+fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width: u16, lent: u16) {
     let text = canvas.style(Role::Text);
     let dim = canvas.style(Role::Dim);
     let percentile = |value| number::percentile(value, row.sample_count, row.sampling_ratio);
@@ -262,9 +273,8 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
             let style = if row.state == HealthState::Healthy { dim } else { text };
             let why =
                 if row.why.is_empty() && row.state == HealthState::Unknown { "no telemetry".to_owned() } else { row.why.join(" · ") };
-            // On a narrow screen the reason takes the place of the trend: words before pictures.
-            let short = canvas.width() < 88 && display_width(&why) > usize::from(width);
-            let taken = if trend && short && row.state != HealthState::Healthy { 11 } else { 0 };
+            let short = display_width(&why) > usize::from(width);
+            let taken = if short && row.state != HealthState::Healthy { lent } else { 0 };
             let (x, width) = (x.saturating_sub(taken), width + taken);
             canvas.part(x.saturating_sub(1), 0, width + 1, 1).clear();
             canvas.text(x, 0, width, &why, style);
@@ -274,6 +284,7 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
 
 /// The selected service with what its row has no room for.
 fn in_full(canvas: &mut Canvas<'_>, row: &ServiceRow) {
+    let width = canvas.width();
     let mut pen = canvas.pen(1, 0);
     pen.name(&visible(&row.name), Role::Strong).gap(2);
     let why = if row.why.is_empty() { row.state.word().to_owned() } else { row.why.join(" · ") };
@@ -284,7 +295,14 @@ fn in_full(canvas: &mut Canvas<'_>, row: &ServiceRow) {
     words.extend(row.saturation.map(|s| format!("{} {}", row.saturation_of.as_deref().unwrap_or("busy"), number::percent_sign(Some(s)))));
     words.extend(row.sample_count.map(|n| format!("{} spans", number::count(n.round()))));
     words.extend(row.sampling_ratio.filter(|r| *r < 0.999).map(|r| format!("≈ {} % kept", number::digits(r * 100.0))));
-    pen.put(&words.join(" · "), Role::Dim);
+    // Whole figures: half of one says something else.
+    for (i, word) in words.iter().enumerate() {
+        let text = if i > 0 { format!(" · {word}") } else { word.clone() };
+        if pen.x() + display_width(&text) as u16 + 1 > width {
+            break;
+        }
+        pen.put(&text, Role::Dim);
+    }
 }
 
 /// `What changed since 03:09`, newest first, as many as fit.

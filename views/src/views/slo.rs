@@ -91,6 +91,10 @@ impl View for Slo {
         &["objective", "name", "id", "group", "burn", "budget", "met", "error", "unknown"]
     }
 
+    fn orders(&self) -> Vec<(char, &'static str)> {
+        Table::<Kinds>::orders()
+    }
+
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let rows = rows(cx);
         self.table.refresh(rows, cx);

@@ -67,7 +67,8 @@ impl Traces {
             end,
             error: (self.errors || filter.has_word("error")).then_some(true),
             attributes: filter.attributes(),
-            slowest_first: self.slowest,
+            // Ordered by how long they took, the longest of all are wanted, not those of the newest.
+            slowest_first: self.slowest || self.table.order() == Some((list::TOOK, true)),
             limit: Some(LIMIT),
         }
     }
@@ -134,6 +135,14 @@ impl View for Traces {
         &["service", "root", "operation", "op", "trace", "id", "start", "dur", "spans", "errors", "error", "pinned", SOUGHT_ATTRIBUTES]
     }
 
+    fn is_filtered(&self) -> bool {
+        matches!(self.level, Level::List)
+    }
+
+    fn orders(&self) -> Vec<(char, &'static str)> {
+        if self.is_filtered() { Table::<Kinds>::orders() } else { Vec::new() }
+    }
+
     fn update(&mut self, action: Action, cx: &Cx<'_>, out: &mut Out) -> bool {
         let trace = self.trace(cx);
         match &mut self.level {
@@ -164,7 +173,10 @@ impl View for Traces {
                         out.refuse(why);
                     }
                 }
-                Action::Pin => out.effects.push(Effect::Command(Command::PinTrace { id: self.id.clone() })),
+                // What was asked for may be the id of a span, or the beginning of one.
+                Action::Pin => {
+                    out.effects.extend(trace.map(|t| Effect::Command(Command::PinTrace { id: t.trace_id.clone() })));
+                }
                 Action::Mark => out.mark = trace.map(|t| t.trace_id.clone()),
                 Action::Compare => match trace.and_then(|t| Some((t, cx.marks.iter().rfind(|mark| **mark != t.trace_id)?))) {
                     Some((right, left)) => self.compare(left, &right.trace_id, true, out),
@@ -316,11 +328,17 @@ impl View for Traces {
         }
     }
 
-    fn export(&self, _: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
+    fn export(&self, format: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
         if let (Some(trace), false) = (self.trace(cx), matches!(self.level, Level::List)) {
+            if format == "csv" {
+                return Err("an open trace is written as json; the list of traces as csv".to_owned());
+            }
             let json = serde_json::to_string_pretty(trace).map_err(|e| e.to_string())?;
             let id: String = trace.trace_id.chars().filter(char::is_ascii_hexdigit).take(32).collect();
             return Ok((format!("trace-{id}.json"), json));
+        }
+        if format == "json" {
+            return Err("the list of traces is written as csv; an open trace as json".to_owned());
         }
         let mut csv = String::from("trace_id,started,duration_seconds,service,operation,spans,errors\n");
         for row in self.table.shown(rows(cx)) {

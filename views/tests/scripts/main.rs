@@ -6,6 +6,7 @@ mod fixture;
 mod mouse;
 mod plain_log;
 mod said;
+mod shell;
 mod sweep;
 mod traces;
 
@@ -410,7 +411,7 @@ fn the_palette_finds_actions_by_a_few_letters() {
     assert!(!screen.asked(&Effect::Quit));
     screen.keys("<c-p>force_quit<enter>");
     assert!(screen.asked(&Effect::Quit), "{}", screen.text());
-    screen.keys("2<c-p>rulelab").shows("no action of that name");
+    screen.keys("2<c-p>xyzzyx").shows("no action of that name");
 }
 
 #[test]

@@ -274,5 +274,15 @@ fn the_header_says_how_many_alerts_are_silenced_or_acknowledged() {
     assert!(wide.contains("3 warning (2 explained) (1 silenced) (2 acked) · 1 of 11 silent"), "{wide}");
     // Where there is less room, what is explained and the program's name go first.
     let narrow = header(&mut screen, 80);
-    assert!(narrow.contains("UNHEALTHY 3m12s  1 critical · 3 warning (1 silenced)  SIM"), "{narrow}");
+    assert!(narrow.contains("UNHEALTHY 3m12s  1 critical · 3 warning (3 in hand)  SIM"), "{narrow}");
+    let Ok(Reading::Status(mut status)) = answer(&Request::Status, Situation::Incident) else { panic!("status") };
+    status.acknowledged = 2;
+    screen.app.receive(&Request::Status, Ok(Reading::Status(status)));
+    let narrow = header(&mut screen, 80);
+    assert!(narrow.contains("UNHEALTHY 3m12s  1 critical · 3 warning (2 acked)  SIM"), "{narrow}");
+    let Ok(Reading::Status(mut status)) = answer(&Request::Status, Situation::Incident) else { panic!("status") };
+    status.acknowledged = 2;
+    screen.app.receive(&Request::Status, Ok(Reading::Status(status)));
+    let narrow = header(&mut screen, 80);
+    assert!(narrow.contains("UNHEALTHY 3m12s  1 critical · 3 warning (2 acked)  SIM"), "{narrow}");
 }

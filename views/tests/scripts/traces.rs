@@ -56,8 +56,10 @@ fn traces_fold_search_pin_and_compare() {
     let mut screen = Screen::incident();
     screen.keys("3<enter>").shows("INSERT posts").keys("gjjh").hides("INSERT posts").shows("+6").keys("l").shows("INSERT posts");
     screen
-        .keys("/deadline<enter>")
-        .shows("no span holds deadline")
+        .keys("/deadlime<enter>")
+        .shows("no span holds deadlime")
+        .keys("/<c-u>deadline exceeded<enter>")
+        .shows("match 1 of 1")
         .keys("/resend_count<c-u>graph.face<enter>")
         .shows("search graph.face")
         .shows("1.69s, self 1.69s");

@@ -16,6 +16,9 @@ use watchfire_model::reading::{Command, TraceRow};
 
 pub(super) struct Kinds;
 
+/// The column of how long a trace took.
+pub(super) const TOOK: usize = 1;
+
 impl Rows for Kinds {
     type Row = TraceRow;
     const KIND: Kind = Kind::Traces;
@@ -36,7 +39,7 @@ impl Rows for Kinds {
 
     fn value(row: &TraceRow, column: usize) -> Sort<'_> {
         match column {
-            1 => Sort::Number(Some(row.duration_seconds)),
+            TOOK => Sort::Number(Some(row.duration_seconds)),
             2 => Sort::Text(&row.root_service),
             3 => Sort::Text(&row.root_operation),
             4 => Sort::Number(Some(row.spans as f64)),
@@ -179,7 +182,9 @@ impl Traces {
                     canvas.text(x, 0, width, &others.join(" "), dim);
                 }
                 _ => {
-                    canvas.text(x, 0, width, row.trace_id.get(..8).unwrap_or(&row.trace_id), dim);
+                    // An id of 64 bits begins with as many zeros as others have digits there.
+                    let id = row.trace_id.strip_prefix("0000000000000000").unwrap_or(&row.trace_id);
+                    canvas.text(x, 0, width, id.get(..8).unwrap_or(id), dim);
                 }
             }
         });

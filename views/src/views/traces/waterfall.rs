@@ -6,7 +6,8 @@ use super::fall::{Fall, Row};
 use crate::action::Action;
 use crate::number;
 use crate::table::moved;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use watchfire_model::reading::attribute::Scalar;
 use watchfire_model::reading::{Span, Trace};
 
 #[derive(Default)]
@@ -258,7 +259,12 @@ impl Waterfall {
 fn holds(span: &Span, needle: &str) -> bool {
     let texts = [&span.name, &span.service, &span.span_id, &span.status_message, &span.kind];
     texts.iter().any(|t| t.to_lowercase().contains(needle))
-        || span.attributes.iter().any(|(k, v)| k.to_lowercase().contains(needle) || v.to_string().to_lowercase().contains(needle))
+        || any_holds(&span.attributes, needle)
+        || span.events.iter().any(|event| event.name.to_lowercase().contains(needle) || any_holds(&event.attributes, needle))
+}
+
+fn any_holds(attributes: &BTreeMap<String, Scalar>, needle: &str) -> bool {
+    attributes.iter().any(|(k, v)| k.to_lowercase().contains(needle) || v.to_string().to_lowercase().contains(needle))
 }
 
 #[cfg(test)]

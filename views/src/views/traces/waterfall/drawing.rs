@@ -12,6 +12,8 @@ use watchfire_model::reading::{Span, Trace};
 
 /// Deeper levels are drawn at this depth.
 const DEEPEST: usize = 12;
+/// What the lines of the tree leave of their column to the names of services.
+const NAMES: u16 = 11;
 
 impl Waterfall {
     pub(in crate::views::traces) fn render(&mut self, trace: &Trace, canvas: &mut Canvas<'_>) {
@@ -76,7 +78,7 @@ impl Waterfall {
 
     fn line(&self, canvas: &mut Canvas<'_>, columns: &Columns, index: usize, row: &Row, span: &Span, trace: &Trace) {
         let failing = span.status == "error";
-        let guides = self.guides(index);
+        let guides = self.guides(index, usize::from(columns.tree.saturating_sub(NAMES) / 2).clamp(2, DEEPEST));
         let guide_width = display_width(&guides) as u16;
         let faint = canvas.style(Role::Faint);
         canvas.text(1, 0, columns.tree, &guides, faint);
@@ -119,8 +121,8 @@ impl Waterfall {
         words.join("  ")
     }
 
-    /// `│ ├ ` of the levels above, from the outermost.
-    fn guides(&self, index: usize) -> String {
+    /// `│ ├ ` of the levels above, from the outermost, the last `deepest` of them.
+    fn guides(&self, index: usize, deepest: usize) -> String {
         let mut pieces: Vec<&str> = Vec::new();
         let row = &self.fall.rows[index];
         if row.depth == 0 {
@@ -130,13 +132,13 @@ impl Waterfall {
         let mut above = row.parent;
         while let Some(parent) = above {
             let row = &self.fall.rows[parent];
-            if row.depth == 0 || pieces.len() >= DEEPEST {
+            if row.depth == 0 || pieces.len() >= deepest {
                 break;
             }
             pieces.push(if row.last { "  " } else { "│ " });
             above = row.parent;
         }
-        if row.depth > DEEPEST {
+        if row.depth > deepest {
             pieces.push("…");
         }
         pieces.reverse();
