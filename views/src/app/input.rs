@@ -18,7 +18,9 @@ const MESSAGE: Duration = Duration::from_secs(6);
 impl App {
     /// Takes an event in and says what the program around must do.
     pub fn handle(&mut self, event: Event) -> Effects {
-        let effects = self.take_in(event);
+        let asked = if self.held.is_some() { self.wants() } else { Vec::new() };
+        let mut effects = self.take_in(event);
+        effects.extend(self.go_on_frozen(&asked));
         let wants = self.wants();
         self.readings.ask(&wants);
         effects

@@ -1,11 +1,11 @@
 //! Where one is, in views and in time.
 
-use super::{App, Effects, Held, cx};
+use super::{App, Effects, Held, Mode, cx};
 use crate::effect::Effect;
 use crate::readings::Kind;
 use crate::view::Place;
 use crate::views::ViewId;
-use watchfire_model::Timestamp;
+use watchfire_model::{Request, Timestamp};
 
 /// The longest trail back.
 const TRAIL: usize = 50;
@@ -208,6 +208,23 @@ impl App {
             self.held = Some(Held { newest: Vec::new(), count: 0 });
         }
         self.dirty = true;
+    }
+
+    /// What is asked for the first time while the screen is frozen, beside what was `asked` before, is read as of the moment that it stands at: the time
+    /// cursor goes there.
+    pub(crate) fn go_on_frozen(&mut self, asked: &[Request]) -> Effects {
+        let is_new = |request: &Request| {
+            let words = matches!(request, Request::Status | Request::Vocabulary);
+            !words && !asked.contains(request) && self.readings.slot(Kind::of(request)).request.as_ref() != Some(request)
+        };
+        // The palette asks for names to choose from, which are of no time.
+        if self.held.is_none() || !matches!(self.mode, Mode::Normal) || !self.wants().iter().any(is_new) {
+            return Vec::new();
+        }
+        let moment = self.shown_time();
+        // What came later is of no use there.
+        self.held = None;
+        self.set_time(Some(moment))
     }
 
     fn thaw(&mut self) {

@@ -22,7 +22,7 @@ fn ascii_for(c: char) -> char {
         '←' | '◀' | '◂' | '«' | '‹' | '↵' => '<',
         '↑' | '▴' => '^',
         '↓' | '▾' | '▼' => 'v',
-        '≈' => '=',
+        '≈' => '~',
         '…' => '.',
         '⛁' | '▮' | '█' | '▓' => '#',
         '▯' | '▁' => '_',
@@ -68,5 +68,7 @@ mod tests {
         let drawn: String = "····▁▃█".chars().map(ascii_drawn).collect();
         assert_eq!(drawn, "...._:#");
         assert_eq!(to_ascii("1 critical · 2 warning".into()), "1 critical | 2 warning");
+        // What is about so much must not read as just so much.
+        assert_eq!(to_ascii("p95 ≈12ms".into()), "p95 ~12ms");
     }
 }

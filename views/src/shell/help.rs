@@ -80,11 +80,15 @@ fn rows(parts: &Parts<'_>, shown: &dyn View, capabilities: &str) -> Vec<Row> {
     if parts.place.view.sorts() {
         let columns: Vec<String> = shown.orders().iter().map(|(letter, title)| format!("{letter} {title}")).collect();
         let which = if columns.is_empty() { String::new() } else { format!(": {}", columns.join(", ")) };
-        rows.push(Row::Key("⇧ letter".to_owned(), format!("sort by a column, again to turn it round{which}")));
+        rows.push(Row::Key(
+            if parts.keymap.spelled { "shift letter" } else { "⇧ letter" }.to_owned(),
+            format!("sort by a column, again to turn it round{which}"),
+        ));
     }
     if !fields.is_empty() {
-        rows.push(Row::Key("/ fields".to_owned(), fields.join(" ")));
-        rows.push(Row::Key("/ signs".to_owned(), "= != ~ !~ < > <= >=  ! or ( )  500ms 5% 1.4k".to_owned()));
+        let key = parts.key(Action::Filter);
+        rows.push(Row::Key(format!("{key} fields"), fields.join(" ")));
+        rows.push(Row::Key(format!("{key} signs"), "= != ~ !~ < > <= >=  ! or ( )  500ms 5% 1.4k".to_owned()));
     }
     rows.push(Row::Blank);
     rows.push(Row::Title("everywhere".to_owned()));

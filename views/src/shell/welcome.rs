@@ -60,10 +60,11 @@ pub(crate) fn welcome(canvas: &mut Canvas<'_>, status: Option<&Status>) {
         pen.column(19, "notifications", Role::Dim).put(sign, role).gap(1).put(path, Role::Text).gap(1);
         let x = pen.x();
         let (width, dim) = (canvas.width().saturating_sub(x + 1), canvas.style(Role::Dim));
-        for line in wrap(why, width, 2) {
-            canvas.text(x, y, width, &line, dim);
-            y += 1;
+        let lines = wrap(why, width, 2);
+        for (i, line) in lines.iter().enumerate() {
+            canvas.text(x, y + i as u16, width, line, dim);
         }
+        y += lines.len().max(1) as u16;
     }
     // The whole block, where there is room to read it.
     if canvas.height() > y + 15 {

@@ -55,6 +55,17 @@ fn what_changed_since_a_time_is_asked_by_that_time() {
 }
 
 #[test]
+fn a_frozen_screen_opens_others_as_of_the_moment_it_stands_at() {
+    let mut screen = Screen::incident();
+    screen.keys("<space>").event(Event::Tick(ago(-30))).shows("‖ frozen at 03:12:44");
+    // What is known is looked at as it is, and stays frozen.
+    screen.keys("jj").shows("‖ frozen at 03:12:44");
+    screen.keys("5").hides("reading …").shows("OLDEST").shows("‖ at 03:12:44 UTC  -30s");
+    assert_eq!(screen.app.at(), Some(ago(0)));
+    screen.keys("<end>").shows("● live");
+}
+
+#[test]
 fn the_key_of_explore_comes_back_to_now_within_it() {
     let mut screen = Screen::incident();
     screen.keys("0,").shows("‖ at");
