@@ -29,6 +29,7 @@ pub fn to_path(request: &Request) -> (String, Pairs) {
             put("min_duration", t.min_duration_ms.map(milliseconds));
             put("max_duration", t.max_duration_ms.map(milliseconds));
             put("error", t.error.map(|e| e.to_string()));
+            put("pinned", t.pinned.map(|p| p.to_string()));
             put("slowest_first", t.slowest_first.then(|| "true".to_owned()));
             put("start", t.start.map(|t| t.to_string()));
             put("end", t.end.map(|t| t.to_string()));
@@ -150,6 +151,7 @@ fn traces(params: &Params) -> Result<Request, ReadError> {
         min_duration_ms: duration_ms(params, "min_duration")?,
         max_duration_ms: duration_ms(params, "max_duration")?,
         error: boolean(params, "error")?,
+        pinned: boolean(params, "pinned")?,
         slowest_first: boolean(params, "slowest_first")?.unwrap_or(false),
         attributes,
         start: time(params, "start")?,

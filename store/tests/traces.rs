@@ -47,6 +47,11 @@ fn traces_are_found_by_every_condition() {
     assert_eq!(found(&bench, TraceQuery { limit: Some(3), slowest_first: true, ..TraceQuery::default() }), [20, 19, 18]);
     assert_eq!(found(&bench, TraceQuery { error: Some(true), ..TraceQuery::default() }), [7]);
     assert_eq!(found(&bench, TraceQuery { error: Some(false), ..TraceQuery::default() }).len(), 19);
+    for id in [3u128, 9] {
+        assert!(bench.store.pin(TraceId(id.to_be_bytes())));
+    }
+    assert_eq!(found(&bench, TraceQuery { pinned: Some(true), limit: Some(5), ..TraceQuery::default() }), [9, 3]);
+    assert_eq!(found(&bench, TraceQuery { pinned: Some(false), ..TraceQuery::default() }).len(), 18);
     assert_eq!(found(&bench, TraceQuery { operation: Some("GET /a".into()), limit: Some(2), ..TraceQuery::default() }), [20, 18]);
     assert_eq!(
         found(&bench, TraceQuery { service: Some("back".into()), operation: Some("GET /a".into()), ..TraceQuery::default() }),

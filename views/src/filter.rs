@@ -145,10 +145,12 @@ impl Filter {
         Filter { text: self.text.clone(), root: rest(&self.root, fields) }
     }
 
-    /// All `name.with.dots=value` at the top: attributes.
+    /// All `name.with.dots=value` and `.name=value` at the top: attributes.
     pub(crate) fn attributes(&self) -> Vec<(String, String)> {
         let attribute = |node: &Node| match node {
-            Node::Test { field, comparison: Comparison::Equal, text, .. } if field.contains('.') => Some((field.clone(), text.clone())),
+            Node::Test { field, comparison: Comparison::Equal, text, .. } if field.contains('.') => {
+                Some((field.strip_prefix('.').unwrap_or(field).to_owned(), text.clone()))
+            }
             _ => None,
         };
         self.top().into_iter().filter_map(attribute).collect()
@@ -203,6 +205,37 @@ impl Filter {
         self.top().into_iter().find_map(|node| match node {
             Node::Test { field, comparison: Comparison::Matches, text, .. } if field == wanted => Some(text.as_str()),
             _ => None,
+        })
+    }
+
+    /// Whether nothing is left to be asked of rows once the source has answered `field=value` of `equal`, limits of the field `bounded`, the words
+    /// `flags` and their opposites, attributes and when rows began.
+    pub(crate) fn is_answered_by(&self, equal: &[&str], bounded: &str, flags: &[&str]) -> bool {
+        use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual};
+        let mut asked: Vec<&str> = Vec::new();
+        self.top().into_iter().all(|node| match node {
+            Node::All => true,
+            Node::Word(word) => flags.contains(&word.as_str()),
+            Node::Not(inner) => matches!(&**inner, Node::Word(word) if flags.contains(&word.as_str())),
+            Node::Test { field, .. } if field == SOUGHT_TIME => true,
+            Node::Test { field, comparison: Equal, .. } if field.contains('.') => true,
+            // The source is asked for one value of each.
+            Node::Test { field, comparison: Equal, .. } if equal.contains(&field.as_str()) => {
+                let first = !asked.contains(&field.as_str());
+                asked.push(field);
+                first
+            }
+            Node::Test { field, comparison: Less | LessOrEqual | Greater | GreaterOrEqual, .. } => field == bounded,
+            _ => false,
+        })
+    }
+
+    /// Whether the bare word must hold at the top, or must not.
+    pub(crate) fn flag(&self, word: &str) -> Option<bool> {
+        let is = |node: &Node| matches!(node, Node::Word(w) if w == word);
+        self.top().into_iter().find_map(|node| match node {
+            Node::Not(inner) if is(inner) => Some(false),
+            node => is(node).then_some(true),
         })
     }
 

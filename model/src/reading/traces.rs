@@ -15,6 +15,8 @@ pub struct TraceQuery {
     pub min_duration_ms: Option<f64>,
     pub max_duration_ms: Option<f64>,
     pub error: Option<bool>,
+    /// Only traces that somebody pinned, or only others.
+    pub pinned: Option<bool>,
     /// Attribute equals value, on any span of the trace.
     pub attributes: Vec<(String, String)>,
     /// Newest first when false, slowest first when true.

@@ -64,6 +64,9 @@ pub(crate) fn traces(segments: &[Arc<Segment>], query: &TraceQuery, at: Option<T
     }
     let searched = found.len() as u64;
     let mut rows: Vec<(u128, Found<'_>)> = found.into_iter().filter(|(_, f)| answers(f, query)).collect();
+    if let Some(wanted) = query.pinned {
+        rows.retain(|(id, _)| pinned(*id) == wanted);
+    }
     if query.slowest_first {
         rows.sort_unstable_by_key(|(id, f)| (std::cmp::Reverse(f.end.saturating_sub(f.start)), std::cmp::Reverse(f.start), *id));
     } else {
@@ -76,6 +79,7 @@ pub(crate) fn traces(segments: &[Arc<Segment>], query: &TraceQuery, at: Option<T
 /// Newest first is done when the newest `limit` matches cannot be joined by older spans any more.
 fn enough(found: &HashMap<u128, Found<'_>, RandomState>, query: &TraceQuery, limit: usize, depth: usize) -> bool {
     !query.slowest_first
+        && query.pinned.is_none()
         && depth > 0
         && query.start.is_none()
         && found.len() > limit

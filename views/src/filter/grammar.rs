@@ -80,7 +80,9 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
                 (Some((comparison, tail)), _) if !word.is_empty() => {
                     let (value, tail) = piece(tail, false)?;
                     rest = tail;
-                    out.push(Token::Test(word.to_ascii_lowercase(), comparison, value));
+                    // Fields are ours; what an attribute is called is up to who sends it.
+                    let field = if word.contains('.') { word } else { word.to_ascii_lowercase() };
+                    out.push(Token::Test(field, comparison, value));
                 }
                 (Some(_), _) => return Err("a comparison without a field before it".to_owned()),
                 (None, "and") => out.push(Token::And),
@@ -211,7 +213,9 @@ impl<'a> Parser<'a> {
     fn test(&mut self, field: &str, comparison: Comparison, text: &str) -> Result<Node, String> {
         if !self.knows(field) {
             if !field.contains('.') || !self.known.contains(&SOUGHT_ATTRIBUTES) {
-                return Err(format!("no field `{field}` here; there are {}", self.known.join(", ")));
+                let attribute = self.known.contains(&SOUGHT_ATTRIBUTES);
+                let instead = if attribute { format!("; as an attribute it is .{field}=VALUE") } else { String::new() };
+                return Err(format!("no field `{field}` here; there are {}{instead}", self.known.join(", ")));
             }
             if comparison != Comparison::Equal {
                 return Err(ONLY_SOUGHT.to_owned());

@@ -23,6 +23,8 @@ use waterfall::Waterfall;
 
 /// Traces asked for at once.
 const LIMIT: usize = 500;
+/// The same where the filter has conditions that only a row can answer.
+const MOST: usize = 5000;
 /// A time that is told from now on back moves in steps of so many milliseconds.
 const STEP: i64 = 15_000;
 
@@ -65,11 +67,12 @@ impl Traces {
             max_duration_ms: filter.at_most("dur").map(|s| s * 1000.0),
             start,
             end,
-            error: (self.errors || filter.has_word("error")).then_some(true),
+            error: if self.errors { Some(true) } else { filter.flag("error") },
+            pinned: filter.flag("pinned"),
             attributes: filter.attributes(),
             // Ordered by how long they took, the longest of all are wanted, not those of the newest.
             slowest_first: self.slowest || self.table.order() == Some((list::TOOK, true)),
-            limit: Some(LIMIT),
+            limit: Some(if list::is_answered(filter) { LIMIT } else { MOST }),
         }
     }
 
@@ -297,7 +300,13 @@ impl View for Traces {
         match self.level {
             Level::List => {
                 let searched = cx.readings.traces().map_or(0, |t| t.searched);
-                format!("{}, {} searched", self.table.tally(), number::count(searched as f64)).trim_start_matches(", ").to_owned()
+                // More may match than were asked for.
+                let newest = if self.query(cx).slowest_first { "slowest" } else { "newest" };
+                let tally = match self.table.tally() {
+                    tally if rows(cx).len() >= LIMIT => tally.replacen(" of ", &format!(" of {newest} "), 1),
+                    tally => tally,
+                };
+                format!("{tally}, {} searched", number::count(searched as f64)).trim_start_matches(", ").to_owned()
             }
             // Whether there is more below the last row.
             Level::Span if self.rows.0 > self.rows.1 => format!("to line {} of {}, j k scroll", self.rows.1, self.rows.0),

@@ -108,6 +108,38 @@ fn traces_ordered_by_how_long_they_took_are_the_longest_of_all() {
 }
 
 #[test]
+fn a_filter_of_traces_is_asked_of_the_source_as_far_as_that_can_answer() {
+    let mut screen = Screen::incident();
+    let asked = |screen: &Screen| {
+        screen.app.wants().into_iter().find_map(|r| if let Request::Traces(q) = r { Some(q) } else { None }).expect("traces")
+    };
+    screen.keys("3/service=a dur>1s error cloud.region=ap start>-10m<enter>");
+    assert_eq!(asked(&screen).limit, Some(500));
+    // The source is asked for more where only rows can answer.
+    for filter in ["checkout", "root=a", "service=a or service=b", "service=a service=b", "errors>2", "op=a operation=b"] {
+        screen.keys(&format!("/<c-u>{filter}<enter>"));
+        assert_eq!(asked(&screen).limit, Some(5000), "{filter}");
+    }
+    screen.keys("/<c-u>!error pinned<enter>");
+    assert_eq!((asked(&screen).error, asked(&screen).pinned, asked(&screen).limit), (Some(false), Some(true), Some(500)));
+    // Attributes as they are written, also those without a dot.
+    screen.keys("/<c-u>.tenant=t1 app.orderId=7<enter>");
+    assert_eq!(asked(&screen).attributes, [("tenant".to_owned(), "t1".to_owned()), ("app.orderId".to_owned(), "7".to_owned())]);
+    screen.keys("/<c-u>tenant=t1").shows("as an attribute it is .tenant=VALUE");
+}
+
+#[test]
+fn that_no_trace_matches_is_only_said_of_those_that_were_looked_at() {
+    let mut screen = Screen::incident();
+    screen.keys("3/root=nosuch<enter>").shows("nothing matches  root=nosuch");
+    let Ok(Reading::Traces(mut reading)) = answer(&Request::Traces(Default::default()), Situation::Incident) else { panic!("traces") };
+    reading.traces = (0..5000).map(|_| reading.traces[0].clone()).collect();
+    let request = screen.app.wants().into_iter().find(|r| matches!(r, Request::Traces(_))).expect("traces");
+    screen.app.receive(&request, Ok(Reading::Traces(reading)));
+    screen.shows("none of the 5000 newest matches  root=nosuch").shows("0 of newest 5000, 12.4k searched");
+}
+
+#[test]
 fn help_names_the_letters_that_order() {
     let mut screen = Screen::incident();
     let words = |screen: &mut Screen| screen.app.frame_text(80, 40).split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,10 +1,10 @@
 //! The search: which traces there are, newest or slowest first.
 
-use super::{Compare, Level, Traces};
+use super::{Compare, Level, MOST, Traces};
 use crate::action::Action;
-use crate::canvas::{Canvas, visible};
+use crate::canvas::{Canvas, visible, wrap};
 use crate::effect::Effect;
-use crate::filter::{Field, Fields};
+use crate::filter::{Field, Fields, Filter};
 use crate::look::Role;
 use crate::number;
 use crate::readings::Kind;
@@ -148,6 +148,16 @@ impl Traces {
             } else {
                 "send spans to the OTLP ports, or start watchfire demo; :trace ID opens one by any id"
             };
+            // What only a row can answer was asked of so many; none of all would say too much.
+            if rows.len() >= MOST {
+                let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));
+                let width = canvas.width().saturating_sub(4);
+                canvas.text(3, 1, width, &format!("none of the {MOST} newest matches  {}", cx.filter.text), text);
+                for (y, line) in wrap("all are searched by service= operation= dur> start> error pinned and attributes: with one of these the others reach further", width, 4).iter().enumerate() {
+                    canvas.text(3, 2 + y as u16, width, line, dim);
+                }
+                return;
+            }
             return blank(canvas, cx, Kind::Traces, &none, advice);
         }
         self.table.draw(canvas, rows, cx, |canvas, row, column, x, width| {
@@ -189,6 +199,12 @@ impl Traces {
             }
         });
     }
+}
+
+/// Whether the source answers all of a filter, so that what it finds are the newest of those that match.
+pub(super) fn is_answered(filter: &Filter) -> bool {
+    let operations = ["operation", "op"].iter().filter(|field| filter.equal(field).is_some()).count();
+    operations < 2 && filter.is_answered_by(&["service", "operation", "op"], "dur", &["error", "pinned"])
 }
 
 pub(super) fn rows<'a>(cx: &Cx<'a>) -> &'a [TraceRow] {
