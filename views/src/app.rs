@@ -286,7 +286,7 @@ impl App {
         match (&self.message, &mut canvas.part(0, height - 1, width, 1)) {
             (Some((text, is_error, _)), _) => crate::shell::message(&mut canvas, text, *is_error),
             (None, strip) if welcome => crate::shell::welcome_strip(strip, &parts),
-            (None, strip) => crate::shell::strip(strip, &parts, &view.hints(&cx), &view.tally(&cx)),
+            (None, strip) => crate::shell::strip(strip, &parts, &**view),
         }
         match &mut self.mode {
             Mode::Normal => {}

@@ -221,6 +221,16 @@ impl Pen<'_, '_> {
         self
     }
 
+    /// Writes all of it, or nothing where there is no room for all: half of a figure says something else. Whether it did.
+    pub(crate) fn whole(&mut self, pieces: &[(&str, Role)]) -> bool {
+        let needed: usize = pieces.iter().map(|(text, _)| display_width(text)).sum();
+        let fits = usize::from(self.x) + needed < usize::from(self.canvas.width());
+        for (text, role) in pieces.iter().filter(|_| fits) {
+            self.put(text, *role);
+        }
+        fits
+    }
+
     /// Writes into exactly `width` columns: what is shorter is followed by blanks.
     pub(crate) fn column(&mut self, width: u16, text: &str, role: Role) -> &mut Self {
         let style = self.canvas.style(role);

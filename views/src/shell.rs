@@ -13,7 +13,7 @@ use crate::keymap::Keymap;
 use crate::look::{ColorDepth, Glyphs, Role, severity_state, state_glyph};
 use crate::number;
 use crate::readings::Kind;
-use crate::view::{Cx, Place};
+use crate::view::{Cx, Place, View};
 use crate::views::ViewId;
 use watchfire_model::reading::{ReadError, Status};
 use watchfire_model::{HealthState, Severity, Timestamp};
@@ -366,12 +366,13 @@ pub(crate) fn banners(canvas: &mut Canvas<'_>, parts: &Parts<'_>) -> u16 {
 }
 
 /// The last line: only keys that work here, and how many rows there are.
-pub(crate) fn strip(canvas: &mut Canvas<'_>, parts: &Parts<'_>, hints: &[(Action, &'static str)], tally: &str) {
+pub(crate) fn strip(canvas: &mut Canvas<'_>, parts: &Parts<'_>, view: &dyn View) {
+    let (hints, tally) = (view.hints(parts.cx), view.tally(parts.cx));
     let width = canvas.width();
-    let tally_width = display_width(tally) as u16;
+    let tally_width = display_width(&tally) as u16;
     let room = width.saturating_sub(tally_width + 2);
     let problems = parts.status.is_some_and(|s| matches!(s.overall, HealthState::Unhealthy | HealthState::Degraded));
-    let mut keys: Vec<(Action, &str)> = hints.to_vec();
+    let mut keys: Vec<(Action, &str)> = hints;
     if parts.cx.at.is_some() {
         keys.insert(0, (Action::Live, "live"));
     }
@@ -381,7 +382,8 @@ pub(crate) fn strip(canvas: &mut Canvas<'_>, parts: &Parts<'_>, hints: &[(Action
     if problems {
         keys.push((Action::NextProblem, "next problem"));
     }
-    keys.extend([(Action::Filter, "filter"), (Action::Command, "command"), (Action::Help, "help")]);
+    keys.extend(view.is_filtered().then_some((Action::Filter, "filter")));
+    keys.extend([(Action::Command, "command"), (Action::Help, "help")]);
     let mut seen: Vec<Action> = Vec::with_capacity(keys.len());
     keys.retain(|(action, _)| !seen.contains(action) && (seen.push(*action), true).1);
     let dim = canvas.style(Role::Dim);
@@ -402,7 +404,7 @@ pub(crate) fn strip(canvas: &mut Canvas<'_>, parts: &Parts<'_>, hints: &[(Action
         pen.put(&key, Role::Key).gap(1).put(label, Role::Dim);
         x += needed + 2;
     }
-    canvas.right(0, 0, width.saturating_sub(1), tally, dim);
+    canvas.right(0, 0, width.saturating_sub(1), &tally, dim);
 }
 
 /// What was said, in whole sentences: a long one takes lines of the rows above.

@@ -107,9 +107,9 @@ pub(crate) trait View {
         &[]
     }
 
-    /// Whether the filter of the view is one of what is on screen now.
+    /// Whether what is on screen now are rows that the filter is about.
     fn is_filtered(&self) -> bool {
-        true
+        !self.fields().is_empty()
     }
 
     /// Letters that order the rows by a column, with what its title is.

@@ -72,6 +72,9 @@ impl App {
             }
             Action::NextProblem => return self.problem(true),
             Action::PreviousProblem => return self.problem(false),
+            Action::Filter | Action::FaultsOnly if !self.views[self.place.view as usize].is_filtered() => {
+                self.say("there are no rows to filter here", true);
+            }
             Action::Filter => {
                 let text = self.settings[self.place.view as usize].filter.text.clone();
                 self.mode = Mode::Prompt(Prompt::new(Purpose::Filter, "/", &text));

@@ -214,7 +214,7 @@ impl View for Latency {
             }
             Action::RangeLonger => self.range = Some((self.range(cx) + 1).min(RANGES.len() - 1)),
             Action::RangeShorter => self.range = Some(self.range(cx).saturating_sub(1)),
-            Action::Edit => {
+            Action::Edit | Action::Filter => {
                 let text = self.service.clone().unwrap_or_default();
                 out.ask = Some(Ask {
                     topic: "service",
@@ -341,7 +341,7 @@ impl View for Latency {
     fn tally(&self, cx: &Cx<'_>) -> String {
         let range = number::span_short(Duration::from_secs(RANGES[self.range(cx)]));
         let sampled = cx.readings.latency().and_then(|l| l.sampling_ratio).filter(|r| *r < 0.999);
-        let sampled = sampled.map_or_else(String::new, |r| format!("  ≈ {} % of traces kept", number::digits(r * 100.0)));
+        let sampled = sampled.map_or_else(String::new, |r| format!("  ≈ {} % kept", number::digits(r * 100.0)));
         format!("last {range}{sampled}")
     }
 

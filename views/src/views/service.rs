@@ -21,6 +21,8 @@ pub(crate) struct Service {
     position: usize,
     offset: usize,
     page: usize,
+    /// Lines of the list, on screen or not.
+    total: usize,
     /// Lines above the list, as it was drawn last.
     head: usize,
 }
@@ -105,6 +107,12 @@ impl View for Service {
         ]
     }
 
+    /// Whether there is more below the last row.
+    fn tally(&self, _: &Cx<'_>) -> String {
+        let shown = (self.offset + self.page).min(self.total);
+        if self.total > self.page { format!("to line {shown} of {}", self.total) } else { String::new() }
+    }
+
     fn service(&self, _: &Cx<'_>) -> Option<String> {
         (!self.name.is_empty()).then(|| self.name.clone())
     }
@@ -136,7 +144,7 @@ impl View for Service {
         self.land(&lines, true);
         let (width, height) = (canvas.width(), canvas.height());
         let rows = usize::from(height).saturating_sub(self.head);
-        self.page = rows;
+        (self.page, self.total) = (rows, lines.len());
         self.offset = window(self.position, self.offset, rows, lines.len());
         // The heading above the first line that can be opened stays in sight.
         if self.position <= 2 {
@@ -171,11 +179,13 @@ fn head(page: &ServicePage, now: Timestamp, whole: bool, canvas: &mut Canvas<'_>
     // A collector makes no calls of its own; it has other figures.
     match page.collector.as_ref().filter(|_| row.rate.is_none()) {
         Some(figures) => collector(figures, canvas.pen(1, 1)),
-        None => calls(row, canvas.pen(1, 1)),
+        None => calls(row, if canvas.width() < 100 { 2 } else { 3 }, canvas.pen(1, 1)),
     }
     if !whole {
         return;
     }
+    let narrow = canvas.width() < 100;
+    let gap = if narrow { 2 } else { 3 };
     let mut pen = canvas.pen(1, 2);
     let unknown = number::UNKNOWN;
     for (name, value) in [
@@ -184,18 +194,27 @@ fn head(page: &ServicePage, now: Timestamp, whole: bool, canvas: &mut Canvas<'_>
         ("seen ", row.last_seen.map_or_else(|| unknown.to_owned(), |t| format!("{} ago", number::since(Some(t), now)))),
         ("source ", row.source.clone().unwrap_or_else(|| unknown.to_owned())),
     ] {
-        pen.put(name, Role::Dim).put(&value, Role::Text).gap(3);
+        if pen.whole(&[(name, Role::Dim), (&value, Role::Text)]) {
+            pen.gap(gap);
+        }
     }
-    for (name, ratio) in page.resources.iter().take(4) {
+    // The fullest first, where there is no room for all.
+    let mut resources: Vec<&(String, f64)> = page.resources.iter().collect();
+    if narrow {
+        resources.sort_by(|a, b| b.1.total_cmp(&a.1));
+    }
+    for (name, ratio) in resources.into_iter().take(4) {
         let role = if *ratio > 0.8 { Role::Degraded } else { Role::Text };
-        pen.put(&format!("{name} "), Role::Dim).put(&number::percent_sign(Some(*ratio)), role).gap(2);
+        if pen.whole(&[(name, Role::Dim), (" ", Role::Dim), (&number::percent_sign(Some(*ratio)), role)]) {
+            pen.gap(2);
+        }
     }
     if row.simulated {
-        pen.put("simulated", Role::Banner);
+        pen.whole(&[("simulated", Role::Banner)]);
     }
 }
 
-fn calls(row: &ServiceRow, mut pen: Pen<'_, '_>) {
+fn calls(row: &ServiceRow, gap: u16, mut pen: Pen<'_, '_>) {
     let percentile = |value| number::percentile(value, row.sample_count, row.sampling_ratio);
     for (name, value) in [
         ("", number::rate(row.rate)),
@@ -205,10 +224,14 @@ fn calls(row: &ServiceRow, mut pen: Pen<'_, '_>) {
         ("p99 ", percentile(row.p99_seconds)),
         ("from ", format!("{} spans", number::whole(row.sample_count))),
     ] {
-        pen.put(name, Role::Dim).put(&value, Role::Text).gap(3);
+        if pen.whole(&[(name, Role::Dim), (&value, Role::Text)]) {
+            pen.gap(gap);
+        }
     }
     if let Some(ratio) = row.sampling_ratio.filter(|r| *r < 0.999) {
-        pen.put(&format!("≈ {} % of traces kept", number::digits(ratio * 100.0)), Role::Unknown);
+        let kept = format!("≈ {} %", number::digits(ratio * 100.0));
+        let _ = pen.whole(&[(&kept, Role::Unknown), (" of traces kept", Role::Unknown)])
+            || pen.whole(&[(&kept, Role::Unknown), (" kept", Role::Unknown)]);
     }
 }
 

@@ -284,7 +284,6 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
 
 /// The selected service with what its row has no room for.
 fn in_full(canvas: &mut Canvas<'_>, row: &ServiceRow) {
-    let width = canvas.width();
     let mut pen = canvas.pen(1, 0);
     pen.name(&visible(&row.name), Role::Strong).gap(2);
     let why = if row.why.is_empty() { row.state.word().to_owned() } else { row.why.join(" · ") };
@@ -295,13 +294,10 @@ fn in_full(canvas: &mut Canvas<'_>, row: &ServiceRow) {
     words.extend(row.saturation.map(|s| format!("{} {}", row.saturation_of.as_deref().unwrap_or("busy"), number::percent_sign(Some(s)))));
     words.extend(row.sample_count.map(|n| format!("{} spans", number::count(n.round()))));
     words.extend(row.sampling_ratio.filter(|r| *r < 0.999).map(|r| format!("≈ {} % kept", number::digits(r * 100.0))));
-    // Whole figures: half of one says something else.
     for (i, word) in words.iter().enumerate() {
-        let text = if i > 0 { format!(" · {word}") } else { word.clone() };
-        if pen.x() + display_width(&text) as u16 + 1 > width {
+        if !pen.whole(&[(if i > 0 { " · " } else { "" }, Role::Dim), (word, Role::Dim)]) {
             break;
         }
-        pen.put(&text, Role::Dim);
     }
 }
 

@@ -140,6 +140,20 @@ fn that_no_trace_matches_is_only_said_of_those_that_were_looked_at() {
 }
 
 #[test]
+fn where_there_is_nothing_to_filter_no_filter_is_offered() {
+    let mut screen = Screen::incident();
+    screen.keys("<enter>").shows("Services › Service").hides("/ filter").keys("/").shows("there are no rows to filter here");
+    screen.keys("!").shows("there are no rows to filter here");
+    // More of the page than fits is told.
+    screen.keys("j");
+    let text = screen.app.frame_text(80, 16);
+    assert!(text.lines().last().is_some_and(|l| l.contains("to line ") && l.contains(" of ")), "{text}");
+    screen.keys("3<enter><enter>").hides("/ filter").keys("/").shows("there are no rows to filter here");
+    // In the heatmap one chooses by service.
+    screen.keys("4").hides("/ filter").keys("/").shows("latency of (service");
+}
+
+#[test]
 fn help_names_the_letters_that_order() {
     let mut screen = Screen::incident();
     let words = |screen: &mut Screen| screen.app.frame_text(80, 40).split_whitespace().collect::<Vec<_>>().join(" ");
