@@ -365,10 +365,17 @@ pub(crate) fn banners(canvas: &mut Canvas<'_>, parts: &Parts<'_>) -> u16 {
     lines.len() as u16
 }
 
+/// Columns of the key that opens help, with what it does and a gap.
+const HELP: u16 = 8;
+
 /// The last line: only keys that work here, and how many rows there are.
 pub(crate) fn strip(canvas: &mut Canvas<'_>, parts: &Parts<'_>, view: &dyn View) {
     let (hints, tally) = (view.hints(parts.cx), view.tally(parts.cx));
     let width = canvas.width();
+    // In a small window the key that names the others comes before the last of the figures.
+    let fits = |tally: &str| display_width(tally) + usize::from(HELP) + 3 <= usize::from(width);
+    let shorter = [tally.as_str(), tally.rsplit("  ").next().unwrap_or(""), tally.split(", ").next().unwrap_or("")];
+    let tally = shorter.into_iter().find(|tally| fits(tally)).unwrap_or("").to_owned();
     let tally_width = display_width(&tally) as u16;
     let room = width.saturating_sub(tally_width + 2);
     let problems = parts.status.is_some_and(|s| matches!(s.overall, HealthState::Unhealthy | HealthState::Degraded));
@@ -389,14 +396,13 @@ pub(crate) fn strip(canvas: &mut Canvas<'_>, parts: &Parts<'_>, view: &dyn View)
     let dim = canvas.style(Role::Dim);
     let mut left = canvas.part(0, 0, room, 1);
     let mut x = 1;
-    let help_width = 8;
     for (action, label) in keys {
         let key = parts.key(action);
         if key.is_empty() {
             continue;
         }
         let needed = (display_width(&key) + 1 + display_width(label)) as u16;
-        let reserve = if action == Action::Help { 0 } else { help_width };
+        let reserve = if action == Action::Help { 0 } else { HELP };
         if x + needed + reserve > room {
             continue;
         }

@@ -185,8 +185,16 @@ impl<R: Rows> Table<R> {
         self.order.iter().filter_map(|i| rows.get(*i as usize))
     }
 
+    /// How many rows are shown, and by what they are ordered where no heading on screen tells.
     pub(crate) fn tally(&self) -> String {
-        if self.total == 0 { String::new() } else { format!("{} of {}", self.order.len(), self.total) }
+        if self.total == 0 {
+            return String::new();
+        }
+        let unseen = self.sort.filter(|(column, _)| !self.fitted.iter().any(|(shown, _, _)| shown == column));
+        let by = unseen.map_or_else(String::new, |(column, descending)| {
+            format!("by {}{}  ", R::COLUMNS[column].title, if descending { "▾" } else { "▴" })
+        });
+        format!("{by}{} of {}", self.order.len(), self.total)
     }
 
     fn jump(&mut self, to: usize, rows: &[R::Row]) {

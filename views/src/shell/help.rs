@@ -70,7 +70,7 @@ fn whole(rows: Vec<Row>, width: u16) -> Vec<Row> {
 
 fn rows(parts: &Parts<'_>, shown: &dyn View, capabilities: &str) -> Vec<Row> {
     let (view, fields) = (parts.place.view.name(), shown.fields());
-    let mut rows = vec![Row::Title(format!("in {}", parts.place.view.title()))];
+    let mut rows = Vec::new();
     let key = |action: Action| {
         let keys = parts.keymap.keys(view, action);
         (!keys.is_empty()).then(|| Row::Key(keys.iter().take(3).cloned().collect::<Vec<_>>().join(" "), action.long().to_owned()))
@@ -90,7 +90,10 @@ fn rows(parts: &Parts<'_>, shown: &dyn View, capabilities: &str) -> Vec<Row> {
         rows.push(Row::Key(format!("{key} fields"), fields.join(" ")));
         rows.push(Row::Key(format!("{key} signs"), "= != ~ !~ < > <= >=  ! or ( )  500ms 5% 1.4k".to_owned()));
     }
-    rows.push(Row::Blank);
+    if !rows.is_empty() {
+        rows.insert(0, Row::Title(format!("in {}", parts.place.view.title())));
+        rows.push(Row::Blank);
+    }
     rows.push(Row::Title("everywhere".to_owned()));
     rows.extend(Action::ALL.iter().filter(|a| !here.contains(a)).filter_map(|a| key(*a)));
     rows.push(Row::Blank);

@@ -169,15 +169,16 @@ impl View for Services {
 
     fn copy(&self, cx: &Cx<'_>) -> Option<String> {
         let row = self.table.selected(rows(cx))?;
+        let percentile = |value| number::percentile(value, row.sample_count, row.sampling_ratio);
         Some(format!(
             "{} {} rate {} errors {} p50 {} p95 {} p99 {} {}",
             row.name,
             row.state.word(),
             number::rate(row.rate),
             number::percent_sign(row.error_ratio),
-            number::latency_known(row.p50_seconds),
-            number::latency_known(row.p95_seconds),
-            number::latency_known(row.p99_seconds),
+            percentile(row.p50_seconds),
+            percentile(row.p95_seconds),
+            percentile(row.p99_seconds),
             row.why.join("; ")
         ))
     }

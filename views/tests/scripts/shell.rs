@@ -154,6 +154,27 @@ fn where_there_is_nothing_to_filter_no_filter_is_offered() {
 }
 
 #[test]
+fn an_order_is_told_where_its_column_has_no_room() {
+    let mut screen = Screen::incident();
+    screen.keys("O");
+    let narrow = screen.app.frame_text(80, 24);
+    assert!(narrow.contains("by OWNER▴  11 of 11"), "{narrow}");
+    let wide = screen.app.frame_text(160, 24);
+    assert!(wide.contains("OWNER▴") && !wide.contains("by OWNER"), "{wide}");
+}
+
+#[test]
+fn on_the_smallest_screen_help_is_offered_and_what_was_found_is_shown() {
+    let mut screen = Screen::incident();
+    for keys in ["3", "4", "c", "1", "6", "7", "L"] {
+        let text = screen.keys(keys).app.frame_text(40, 10);
+        assert!(text.lines().last().is_some_and(|l| l.contains("? help")), "{keys}: {text}");
+    }
+    let text = screen.keys("4r").app.frame_text(40, 10);
+    assert!(text.contains("peer.service = face"), "{text}");
+}
+
+#[test]
 fn help_names_the_letters_that_order() {
     let mut screen = Screen::incident();
     let words = |screen: &mut Screen| screen.app.frame_text(80, 40).split_whitespace().collect::<Vec<_>>().join(" ");

@@ -23,6 +23,11 @@ pub(super) fn in_words(question: &ExplainQuery, zone: Zone, now: Timestamp) -> S
 /// Where nothing was selected, nothing can have been found out.
 const NONE_SELECTED: &str = "no span lies there: esc, then move the cursor to a filled cell, or select a larger region with v";
 
+/// Lines above the findings.
+const HEAD: u16 = 3;
+/// Findings that examples leave room for.
+const FEWEST: u16 = 3;
+
 /// What the selected spans have more often than the others, most telling first.
 pub(super) fn findings(explanation: &Explanation, of: &str, scroll: &mut usize, canvas: &mut Canvas<'_>) {
     let (width, height) = (canvas.width(), canvas.height());
@@ -38,8 +43,9 @@ pub(super) fn findings(explanation: &Explanation, of: &str, scroll: &mut usize, 
     canvas.text(1, 2, names, "OVER-REPRESENTED", heading);
     canvas.right(names + 2, 2, 8, "SELECTED", heading);
     canvas.right(names + 12, 2, 7, "OTHERS", heading);
-    let examples = explanation.example_traces.len().min(3) as u16;
-    let rows = usize::from(height.saturating_sub(4 + examples + u16::from(examples > 0)));
+    // What was found comes before where to see it.
+    let examples = (explanation.example_traces.len().min(3) as u16).min(height.saturating_sub(HEAD + FEWEST + 1));
+    let rows = usize::from(height.saturating_sub(HEAD + examples + u16::from(examples > 0)));
     let findings = together(&explanation.findings);
     *scroll = (*scroll).min(findings.len().saturating_sub(rows));
     let bar = width.saturating_sub(names + 22);
@@ -68,7 +74,7 @@ pub(super) fn findings(explanation: &Explanation, of: &str, scroll: &mut usize, 
         }
         _ => {}
     }
-    for (i, id) in explanation.example_traces.iter().take(3).enumerate() {
+    for (i, id) in explanation.example_traces.iter().take(usize::from(examples)).enumerate() {
         let y = height.saturating_sub(examples) + i as u16;
         canvas.pen(1, y).put("example  ", Role::Dim).put(id, Role::Accent);
     }
