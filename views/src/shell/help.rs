@@ -105,6 +105,15 @@ fn rows(parts: &Parts<'_>, shown: &dyn View, capabilities: &str) -> Vec<Row> {
     rows.push(Row::Key(":VIEW".to_owned(), format!("[FILTER]  {}", views.join(" "))));
     rows.push(Row::Blank);
     rows.push(Row::Title("signs".to_owned()));
+    // A line of bars has no axis to tell of what it is.
+    let bars = match parts.place.view {
+        ViewId::Services => "calls per second over the last quarter of an hour",
+        ViewId::Queues => "depth over the last quarter of an hour",
+        _ => "",
+    };
+    if !bars.is_empty() {
+        rows.push(Row::Key("▁▃▅█".to_owned(), bars.to_owned()));
+    }
     for (sign, text) in [
         ("✖ ▲ ● ?", "unhealthy, degraded, healthy, unknown"),
         ("~ ≈", "fewer than 30 spans; an estimate, as from sampled traces"),
