@@ -86,7 +86,7 @@ fn first_service(change: &Change) -> &str {
 const COARSE_SECONDS: f64 = 15.0;
 
 /// `03:10:31`, and `~03:10:31` for what was looked for less often.
-fn time(change: &Change, text: String) -> String {
+pub(super) fn time(change: &Change, text: String) -> String {
     if change.within_seconds > COARSE_SECONDS { format!("~{text}") } else { text }
 }
 

@@ -9,7 +9,7 @@ use crate::number;
 use crate::readings::Kind;
 use crate::table::{moved, window};
 use crate::view::{Cx, Out, View, blank};
-use crate::views::ViewId;
+use crate::views::{ViewId, changes};
 use lines::{ERRORS, FIGURES, Line, P50, P95, P99, RATE, What, lines};
 use ratatui::style::Style;
 use watchfire_model::reading::{CollectorFigures, Instance, OperationRow, ServicePage, ServiceRow};
@@ -50,7 +50,8 @@ impl Service {
 
 impl View for Service {
     fn wants(&self, _: &Cx<'_>) -> Vec<Request> {
-        vec![Request::Service { name: self.name.clone() }]
+        // What changed lately is known with the list.
+        vec![Request::Service { name: self.name.clone() }, Request::Services]
     }
 
     fn open(&mut self, subject: Option<&str>) {
@@ -135,7 +136,7 @@ impl View for Service {
         // Where nobody declares anything, nothing is missing from what was declared.
         let preset = cx.readings.status().is_some_and(|s| s.platform.is_some());
         self.head = if canvas.height() < LOW { SHORT_HEAD } else { HEAD };
-        head(page, cx.now, self.head > SHORT_HEAD, canvas);
+        head(page, cx, self.head > SHORT_HEAD, canvas);
         if lines.is_empty() {
             let dim = canvas.style(Role::Dim);
             canvas.text(3, self.head as u16 + 1, canvas.width(), "nothing is known about this service yet", dim);
@@ -167,8 +168,11 @@ const HEAD: usize = 4;
 const LOW: u16 = 9;
 const SHORT_HEAD: usize = 2;
 
-fn head(page: &ServicePage, now: Timestamp, whole: bool, canvas: &mut Canvas<'_>) {
-    let row = &page.service;
+fn head(page: &ServicePage, cx: &Cx<'_>, whole: bool, canvas: &mut Canvas<'_>) {
+    let (row, now) = (&page.service, cx.now);
+    let changes = cx.readings.services().map(|s| s.changes.as_slice()).unwrap_or_default();
+    let deploy = changes.iter().filter(|c| c.kind == "version" && c.subject == row.name).max_by_key(|c| c.at);
+    let before = deploy.map_or_else(String::new, |c| format!(", {} until {}", c.from, changes::time(c, cx.zone.moment(c.at, now))));
     let mut pen = canvas.pen(1, 0);
     pen.put(state_glyph(row.state), row.state.into())
         .gap(1)
@@ -190,9 +194,8 @@ fn head(page: &ServicePage, now: Timestamp, whole: bool, canvas: &mut Canvas<'_>
     let unknown = number::UNKNOWN;
     for (name, value) in [
         ("owner ", row.owner.clone().unwrap_or_else(|| unknown.to_owned())),
-        ("version ", row.version.clone().unwrap_or_else(|| unknown.to_owned())),
+        ("version ", row.version.as_ref().map_or_else(|| unknown.to_owned(), |version| format!("{version}{before}"))),
         ("seen ", row.last_seen.map_or_else(|| unknown.to_owned(), |t| format!("{} ago", number::since(Some(t), now)))),
-        ("source ", row.source.clone().unwrap_or_else(|| unknown.to_owned())),
     ] {
         if pen.whole(&[(name, Role::Dim), (&value, Role::Text)]) {
             pen.gap(gap);
@@ -208,6 +211,10 @@ fn head(page: &ServicePage, now: Timestamp, whole: bool, canvas: &mut Canvas<'_>
         if pen.whole(&[(name, Role::Dim), (" ", Role::Dim), (&number::percent_sign(Some(*ratio)), role)]) {
             pen.gap(2);
         }
+    }
+    let source = row.source.as_deref().unwrap_or(unknown);
+    if pen.whole(&[("source ", Role::Dim), (source, Role::Text)]) {
+        pen.gap(2);
     }
     if row.simulated {
         pen.whole(&[("simulated", Role::Banner)]);
