@@ -398,7 +398,8 @@ impl View for Latency {
                 let used = self.draw_heatmap(reading, cx.now, &mut body);
                 let left = body.height().saturating_sub(used + 1);
                 if left >= 8 {
-                    percentile_lines(reading, &mut body.part(0, used + 1, width, left.min(16)));
+                    // As far to the right as the heatmap above it, so that a moment is one column of both.
+                    percentile_lines(reading, &mut body.part(0, used + 1, width.saturating_sub(1), left.min(16)));
                 }
             }
             Mode::Lines => percentile_lines(reading, &mut body),
