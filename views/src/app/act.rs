@@ -10,6 +10,7 @@ use crate::part::the_only;
 use crate::prompt::{Prompt, Purpose};
 use crate::view::{Out, Place};
 use crate::views::ViewId;
+use std::time::Duration;
 use watchfire_model::format_duration;
 use watchfire_model::reading::Command;
 
@@ -256,7 +257,8 @@ impl App {
                 Vec::new()
             }
             Ok(Order::Since(since)) => {
-                let length = format_duration(self.shown_time().since(since.floor(1000)));
+                let seconds = self.shown_time().since(since).as_secs();
+                let length = format_duration(Duration::from_secs(seconds));
                 self.descend(Place { view: ViewId::Changes, subject: Some(length) })
             }
             Ok(Order::Theme(name)) => {

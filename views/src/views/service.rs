@@ -13,7 +13,7 @@ use crate::views::{ViewId, changes};
 use lines::{ERRORS, FIGURES, Line, P50, P95, P99, RATE, What, lines};
 use ratatui::style::Style;
 use watchfire_model::reading::{CollectorFigures, Instance, OperationRow, ServicePage, ServiceRow};
-use watchfire_model::{Request, Timestamp};
+use watchfire_model::Request;
 
 #[derive(Default)]
 pub(crate) struct Service {
