@@ -114,9 +114,11 @@ impl Store {
         }
         let segments = self.held.read();
         let read = |id| tree::trace(&segments, id, self.limits.spans_per_trace, self.limits.trace_text);
-        let meant = tree::resolve(&segments, text).or_else(|| self.logs.trace_of(text).map(|id| u128::from_be_bytes(id.0)));
-        // What is not known as it stands may hold an id; a correlation id may look like one.
-        let mut trace = meant.and_then(read).or_else(|| ids_in(text).iter().find_map(|id| tree::resolve(&segments, id).and_then(read)))?;
+        let as_it_stands =
+            || tree::resolve(&segments, text).or_else(|| self.logs.trace_of(text).map(|id| u128::from_be_bytes(id.0))).and_then(read);
+        let within = || ids_in(text).iter().find_map(|id| tree::resolve(&segments, id).and_then(read));
+        // What is not known as it stands may hold an id; a correlation id may look like one, but for one of several words.
+        let mut trace = if text.contains(' ') { within().or_else(as_it_stands) } else { as_it_stands().or_else(within) }?;
         let of_trace = LogQuery { trace_id: Some(trace.trace_id.clone()), limit: Some(1000), ..LogQuery::default() };
         trace.logs = self.logs.read(&of_trace, None).logs;
         trace.pinned = TraceId::parse(&trace.trace_id).is_some_and(|id| self.held.pinned.lock().has(u128::from_be_bytes(id.0)));

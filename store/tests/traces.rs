@@ -130,6 +130,7 @@ fn a_trace_is_opened_by_the_half_of_its_id_and_by_a_correlation_id_that_looks_li
         ("850778582862939958", long),
         ("4bf92f3577b34da6", long),
         (correlation, other),
+        ("4bf92f3577b34da60bce929d0e0e4736 0000000000002222", long),
     ] {
         assert_eq!(bench.store.trace(text).map(|t| t.trace_id), Some(hex(id)), "{text}");
     }

@@ -15,6 +15,22 @@ use watchfire_model::{Timestamp, ids_in};
 /// How long a message stays in place of the key strip.
 const MESSAGE: Duration = Duration::from_secs(6);
 
+/// Whether an id stands within something else: an address, a line of JSON, a `traceparent`.
+fn is_wrapped(text: &str) -> bool {
+    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+    text.contains("://") || text.contains(['{', '"', '\'', '?', '&', ',', ';']) || lengths == [2, 32, 16, 2]
+}
+
+/// The trace in a text, with the span of it that is meant; or else the first id.
+fn ids_within(text: &str) -> Option<String> {
+    let ids = ids_in(text);
+    let of = |length: usize| ids.iter().find(|id| id.len() == length);
+    match (of(32), of(16)) {
+        (Some(trace), Some(span)) => Some(format!("{trace} {span}")),
+        _ => ids.first().cloned(),
+    }
+}
+
 impl App {
     /// Takes an event in and says what the program around must do.
     pub fn handle(&mut self, event: Event) -> Effects {
@@ -131,8 +147,8 @@ impl App {
             _ => {
                 let mut id: String = text.trim().chars().take(200).collect();
                 let is_word = |text: &str| !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
-                if !is_word(&id) {
-                    id = ids_in(text).into_iter().next().unwrap_or_default();
+                if !is_word(&id) || is_wrapped(&id) {
+                    id = ids_within(text).unwrap_or(if is_word(&id) { id } else { String::new() });
                 }
                 if id.is_empty() {
                     self.say("paste an id to open its trace; text goes into / or :", true);

@@ -12,8 +12,8 @@ use crate::view::{Cx, Out, View, blank};
 use crate::views::{ViewId, changes};
 use lines::{ERRORS, FIGURES, Line, P50, P95, P99, RATE, What, lines};
 use ratatui::style::Style;
-use watchfire_model::reading::{CollectorFigures, Instance, OperationRow, ServicePage, ServiceRow};
 use watchfire_model::Request;
+use watchfire_model::reading::{CollectorFigures, Instance, OperationRow, ServicePage, ServiceRow};
 
 #[derive(Default)]
 pub(crate) struct Service {

@@ -81,6 +81,28 @@ fn what_was_said_of_one_paste_is_gone_with_the_next() {
 }
 
 #[test]
+fn of_a_pasted_address_or_traceparent_the_trace_is_named_and_its_span_is_found() {
+    let paste = |text: &str| {
+        let mut screen = Screen::incident();
+        let mut trace = fixture::traces::trace();
+        trace.spans[1].span_id = "00f067aa0ba902b7".into();
+        screen.event(Event::Paste(text.into())).shows("Traces › trace 4bf92f3577b34da6").hides("https");
+        let request = screen.app.wants().into_iter().find(|r| matches!(r, Request::Trace { .. })).expect("a trace");
+        let mut app = fixture::app(Situation::Incident, Options::default());
+        app.handle(Event::Paste(text.into()));
+        app.receive(&request, Ok(Reading::Trace(std::sync::Arc::new(trace))));
+        app.frame_text(100, 30)
+    };
+    for text in [
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "https://jaeger.example/trace/4bf92f3577b34da6a3ce929d0e0e4736?uiFind=00f067aa0ba902b7",
+    ] {
+        let text = paste(text);
+        assert!(text.contains("user-service validate   9ms, self 9ms"), "{text}");
+    }
+}
+
+#[test]
 fn a_trace_is_pinned_by_its_own_id_whatever_it_was_opened_by() {
     let mut screen = Screen::incident();
     screen.event(Event::Paste("req-42".into())).keys("p");

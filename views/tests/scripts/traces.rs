@@ -70,7 +70,7 @@ fn traces_fold_search_pin_and_compare() {
     screen.event(Event::Paste("req-123".into())).shows("no trace, span or correlation id req-123 is held");
     // Of what is copied with words around it, the id counts; and what is said of another id is not said of this one.
     screen.event(Event::Paste("traceparent: 00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01\n".into())).hides("req-123 is held");
-    screen.shows("no trace, span or correlation id 0af7651916cd43dd8448eb211c80319c is held");
+    screen.shows("no trace, span or correlation id 0af7651916cd43dd8448eb211c80319c 00f067aa0ba902b7 is held");
     screen.event(Event::Paste("nothing to open".into())).shows("✖ paste an id to open its trace");
     screen.shows("i asks for another id").hides("span  h fold").keys("i").shows("trace, span or correlation id");
 }

@@ -7,6 +7,7 @@ use crate::action::Action;
 use crate::number;
 use crate::table::moved;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use watchfire_model::ids_in;
 use watchfire_model::reading::attribute::Scalar;
 use watchfire_model::reading::{Span, Trace};
 
@@ -194,7 +195,10 @@ impl Waterfall {
             return;
         }
         let span_of = |row: &Row| trace.spans.get(row.span);
-        let own = |row: &Row| span_of(row).is_some_and(|s| s.span_id.eq_ignore_ascii_case(id));
+        // A `traceparent` names the trace and the span.
+        let ids = ids_in(id);
+        let meant = |span: &Span| span.span_id.eq_ignore_ascii_case(id) || ids.iter().any(|id| span.span_id.eq_ignore_ascii_case(id));
+        let own = |row: &Row| span_of(row).is_some_and(meant);
         let among = |row: &Row| span_of(row).is_some_and(|s| s.attributes.values().any(|v| v.to_string() == id));
         let found = self.fall.rows.iter().position(own).or_else(|| self.fall.rows.iter().position(among));
         // An id that the first span carries stands for the whole trace.
