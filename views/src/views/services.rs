@@ -273,7 +273,7 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
         _ => {
             let style = if row.state == HealthState::Healthy { dim } else { text };
             let why =
-                if row.why.is_empty() && row.state == HealthState::Unknown { "no telemetry".to_owned() } else { row.why.join(" · ") };
+                if row.why.is_empty() && row.state == HealthState::Unknown { "no telemetry".to_owned() } else { reasons(row).join(" · ") };
             let short = display_width(&why) > usize::from(width);
             let taken = if short && row.state != HealthState::Healthy { lent } else { 0 };
             let (x, width) = (x.saturating_sub(taken), width + taken);
@@ -281,6 +281,12 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
             canvas.text(x, 0, width, &why, style);
         }
     }
+}
+
+/// Why, as far as no other column says so: the share of errors has one of its own, and would push out of sight what explains it.
+fn reasons(row: &ServiceRow) -> Vec<&str> {
+    let said = |why: &&String| row.why.len() > 1 && why.ends_with("% errors");
+    row.why.iter().filter(|why| !said(why)).map(String::as_str).collect()
 }
 
 /// The selected service with what its row has no room for.

@@ -222,6 +222,21 @@ fn a_reason_takes_the_place_of_the_busiest_resource_and_no_figure_is_cut() {
 }
 
 #[test]
+fn a_share_of_errors_does_not_push_its_cause_out_of_sight() {
+    let mut screen = Screen::incident();
+    let Ok(Reading::Services(mut reading)) = answer(&Request::Services, Situation::Incident) else { panic!("services") };
+    for row in reading.services.iter_mut().filter(|s| s.name == "social-service" || s.name == "content-service") {
+        row.why = vec!["64.9 % errors".into(), "← ai-service".into()];
+    }
+    reading.services.iter_mut().filter(|s| s.name == "queue-service").for_each(|row| row.why = vec!["64.9 % errors".into()]);
+    screen.app.receive(&Request::Services, Ok(Reading::Services(reading)));
+    let text = screen.app.frame_text(80, 24);
+    let row = |name: &str| text.lines().find(|l| l.contains(name) && l.contains("/s")).unwrap_or_default().to_owned();
+    assert!(row("content-service").contains("← ai-service") && !row("content-service").contains("% errors"), "{text}");
+    assert!(row("queue-service").contains("64.9 % errors"), "{text}");
+}
+
+#[test]
 fn the_bar_of_the_selected_row_is_of_one_piece_without_colours() {
     for theme in ["mono", "dark"] {
         let options = Options { theme: theme.into(), color: watchfire_views::ColorDepth::Mono, ..Options::default() };
