@@ -107,6 +107,8 @@ pub struct App {
     last: Option<Place>,
     mode: Mode,
     at: Option<Timestamp>,
+    /// The time cursor stands where the screen was frozen; the same key lets go of it.
+    paused: bool,
     wall: Timestamp,
     message: Option<(String, bool, Timestamp)>,
     commands: Vec<String>,
@@ -149,6 +151,7 @@ impl App {
             last: None,
             mode: Mode::Normal,
             at: None,
+            paused: false,
             wall: Timestamp::default(),
             message: None,
             commands: Vec::new(),

@@ -99,6 +99,7 @@ impl App {
             Action::ChangeBefore => return self.seek_change(false),
             Action::ChangeAfter => return self.seek_change(true),
             Action::Live => return self.set_time(None),
+            Action::Freeze if self.paused => return self.set_time(None),
             Action::Freeze => self.freeze(),
             Action::Refresh => return vec![Effect::Refresh],
             Action::Redraw => return vec![Effect::Redraw],

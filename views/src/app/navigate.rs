@@ -145,6 +145,7 @@ impl App {
             self.say("live already", false);
             return Vec::new();
         }
+        self.paused = false;
         if self.at.is_none() {
             self.ahead = self.changes();
         }
@@ -224,7 +225,9 @@ impl App {
         let moment = self.shown_time();
         // What came later is of no use there.
         self.held = None;
-        self.set_time(Some(moment))
+        let effects = self.set_time(Some(moment));
+        self.paused = self.at.is_some();
+        effects
     }
 
     fn thaw(&mut self) {

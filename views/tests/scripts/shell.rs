@@ -62,7 +62,9 @@ fn a_frozen_screen_opens_others_as_of_the_moment_it_stands_at() {
     screen.keys("jj").shows("‖ frozen at 03:12:44");
     screen.keys("5").hides("reading …").shows("OLDEST").shows("‖ at 03:12:44 UTC  -30s");
     assert_eq!(screen.app.at(), Some(ago(0)));
-    screen.keys("<end>").shows("● live");
+    // The key that froze it lets go of it.
+    screen.keys("<space>").shows("● live").hides("frozen");
+    screen.keys(",<space>").shows("‖ frozen");
 }
 
 #[test]
