@@ -243,6 +243,22 @@ pub trait SeriesSource: Send + Sync {
         Ok(values.into_iter().collect())
     }
 
+    /// Labels of the series that any of the selectors means in `range`, each once and sorted: at most `limit` of them, whichever they are.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    fn label_sets(&self, selectors: &[Selector], range: TimeRange, limit: usize) -> Result<Vec<Labels>, SourceError> {
+        let mut found = BTreeSet::new();
+        for selector in selectors {
+            self.select_labels(selector, range, &mut |labels| {
+                if found.len() < limit {
+                    found.insert(labels.clone());
+                }
+            })?;
+        }
+        Ok(found.into_iter().collect())
+    }
+
     /// Metadata by family name.
     fn metadata(&self) -> Vec<(String, Metadata)> {
         Vec::new()

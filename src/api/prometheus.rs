@@ -8,8 +8,8 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
+use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watchfire_model::{Selector, TimeRange, Timestamp};
@@ -192,17 +192,9 @@ pub async fn series(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, b
         }
         let range = range(&params)?;
         let limit = params.number("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
-        let mut found = BTreeSet::new();
-        for selector in &selectors {
-            api.source
-                .select_labels(selector, range, &mut |labels| {
-                    if found.len() <= limit {
-                        found.insert(labels.clone());
-                    }
-                })
-                .map_err(|e| ApiError::execution(e.to_string()))?;
-        }
-        Ok(limited(found.iter().map(results::labels).collect(), limit))
+        // One more than are asked for tells whether some are left out.
+        let found = api.source.label_sets(&selectors, range, limit.saturating_add(1)).map_err(|e| ApiError::execution(e.to_string()))?;
+        Ok(limited(found, limit))
     })
     .await
 }
@@ -213,7 +205,7 @@ pub async fn labels(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap, b
     blocking(&api, move |api| {
         let names = api.source.label_names(&selectors(api, &params)?, range(&params)?).map_err(|e| ApiError::execution(e.to_string()))?;
         let limit = params.number("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
-        Ok(limited(names.into_iter().map(Json::from).collect(), limit))
+        Ok(limited(names, limit))
     })
     .await
 }
@@ -227,7 +219,7 @@ pub async fn label_values(State(api): State<Arc<Api>>, Path(name): Path<String>,
         let values =
             api.source.label_values(&name, &selectors(api, &params)?, range(&params)?).map_err(|e| ApiError::execution(e.to_string()))?;
         let limit = params.number("limit")?.filter(|l| *l > 0).unwrap_or(usize::MAX);
-        Ok(limited(values.into_iter().map(Json::from).collect(), limit))
+        Ok(limited(values, limit))
     })
     .await
 }
@@ -253,12 +245,10 @@ fn unescape_label(name: &str) -> Option<String> {
     (!out.is_empty()).then_some(out)
 }
 
-fn limited(mut items: Vec<Json>, limit: usize) -> Response {
-    if items.len() > limit {
-        items.truncate(limit);
-        return success_with(&items, &[TRUNCATED.to_owned()], &[]);
-    }
-    success(Json::Array(items))
+fn limited<T: Serialize>(mut items: Vec<T>, limit: usize) -> Response {
+    let warnings = if items.len() > limit { vec![TRUNCATED.to_owned()] } else { Vec::new() };
+    items.truncate(limit);
+    success_with(&items, &warnings, &[])
 }
 
 /// `/api/v1/metadata`

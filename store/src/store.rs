@@ -288,6 +288,18 @@ impl SeriesSource for Store {
         self.series.select_labels(selector, range, visit)
     }
 
+    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        self.series.label_names(selectors, range)
+    }
+
+    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        self.series.label_values(name, selectors, range)
+    }
+
+    fn label_sets(&self, selectors: &[Selector], range: TimeRange, limit: usize) -> Result<Vec<Labels>, SourceError> {
+        self.series.label_sets(selectors, range, limit)
+    }
+
     fn generation(&self) -> Option<u64> {
         self.series.generation()
     }

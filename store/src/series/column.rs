@@ -137,6 +137,34 @@ impl Column {
         (&room.values[rows.clone()], room.histograms.get(rows).unwrap_or(&[]))
     }
 
+    /// Whether any of the rows `from..to`, counted from `base`, holds a sample. The newest are looked at first, and mostly one look is enough.
+    pub fn holds(&self, from: usize, to: usize, room: &mut Unpacked) -> bool {
+        if !self.has_gaps() {
+            return from < to;
+        }
+        let sealed = self.sealed_rows as usize;
+        let open = from.max(sealed) - sealed..to.max(sealed) - sealed;
+        if self.open[open].iter().any(|v| !is_gap(*v)) {
+            return true;
+        }
+        let mut end = sealed;
+        for chunk in self.sealed.iter().rev() {
+            let start = end - chunk.len();
+            if end <= from {
+                break;
+            }
+            if start < to {
+                room.clear();
+                chunk.unpack(room);
+                if room.values[from.max(start) - start..to.min(end) - start].iter().any(|v| !is_gap(*v)) {
+                    return true;
+                }
+            }
+            end = start;
+        }
+        false
+    }
+
     pub fn has_histograms(&self) -> bool {
         !self.histograms.is_empty()
     }

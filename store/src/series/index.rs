@@ -148,6 +148,21 @@ impl Index {
         self.bytes = self.bytes.saturating_sub(freed);
     }
 
+    /// All names of labels, each with a few of its series.
+    pub fn names(&self, few: usize) -> impl Iterator<Item = (&Arc<str>, Vec<SeriesId>)> {
+        self.postings.iter().map(move |(name, values)| (name, values.values().take(few).filter_map(|p| p.ids.last().copied()).collect()))
+    }
+
+    /// All values of a label, with their series.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = (&Arc<str>, &[SeriesId])> {
+        self.postings.get(name).into_iter().flatten().map(|(value, posting)| (value, &*posting.ids))
+    }
+
+    /// The series that have this label with this value, ascending.
+    pub fn having(&self, name: &str, value: &str) -> &[SeriesId] {
+        self.posting(name, value).map_or(&[], |posting| &posting.ids)
+    }
+
     /// Ids of all matching series.
     pub fn matching(&self, selector: &Selector) -> Vec<SeriesId> {
         // An equality with a value names its candidates outright; the shortest such list is the one to filter.

@@ -11,6 +11,7 @@ mod column;
 mod exemplars;
 mod homes;
 mod index;
+mod names;
 mod origin;
 mod packed_histograms;
 mod select;

@@ -180,11 +180,15 @@ impl Origin {
         (from < to).then(|| (column, &times[from..to], from))
     }
 
+    /// The labels of one column, whenever it has samples.
+    pub fn labels(&self, index: u32, id: SeriesId) -> Option<&Labels> {
+        self.columns.get(index as usize)?.as_ref().filter(|c| c.id == id).map(|c| &c.labels)
+    }
+
     /// The labels of one column, if it has a sample inside `range`.
     pub fn labels_within(&self, index: u32, id: SeriesId, range: TimeRange, scratch: &mut Scratch) -> Option<&Labels> {
         let (column, times, from) = self.within(index, id, range)?;
-        let held = !column.has_gaps() || column.rows(from, from + times.len(), &mut scratch.unpacked).0.iter().any(|v| !is_gap(*v));
-        held.then_some(&column.labels)
+        column.holds(from, from + times.len(), &mut scratch.unpacked).then_some(&column.labels)
     }
 
     /// Shows the samples of one column inside `range`, if there are any.

@@ -15,7 +15,7 @@ const LISTS: usize = 1024;
 const LISTS_PART: usize = 16;
 
 /// The series that a selector means, by home.
-type List = Arc<[(Home, SeriesId)]>;
+pub(super) type List = Arc<[(Home, SeriesId)]>;
 
 /// Id lists of selectors, and for which state of the index they stand.
 #[derive(Default)]
@@ -58,7 +58,7 @@ impl Lists {
 
 impl SeriesBook {
     /// The series a selector means, by home. Remembered until a series of that metric (or any, where the selector names none) appears or goes.
-    fn list(&self, selector: &Selector) -> List {
+    pub(super) fn list(&self, selector: &Selector) -> List {
         let index = self.index.read();
         let stamp = index.stamp(selector);
         if let Some(list) = self.lists.read().get(selector, stamp) {
@@ -74,6 +74,8 @@ impl SeriesBook {
 
 /// Samples shown to a visitor before a writer that waits has its turn. Rules look at fewer; what looks at more takes long enough to hold up a scrape.
 const TURN: usize = 1_000_000;
+/// As many series whose labels are shown.
+const TURN_OF_LABELS: usize = 4096;
 
 impl SeriesSource for SeriesBook {
     fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError> {
@@ -102,12 +104,25 @@ impl SeriesSource for SeriesBook {
         let mut scratch = Scratch::default();
         for group in list.chunk_by(|a, b| a.0.origin == b.0.origin) {
             let Some(cell) = self.origin_cell(group[0].0.origin) else { continue };
-            let origin = cell.read();
-            for labels in group.iter().filter_map(|(home, id)| origin.labels_within(home.column, *id, range, &mut scratch)) {
-                visit(labels);
+            let mut origin = cell.read();
+            for turn in group.chunks(TURN_OF_LABELS) {
+                turn.iter().filter_map(|(home, id)| origin.labels_within(home.column, *id, range, &mut scratch)).for_each(&mut *visit);
+                RwLockReadGuard::bump(&mut origin);
             }
         }
         Ok(())
+    }
+
+    fn label_names(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        Ok(if selectors.is_empty() { self.all_names(range) } else { self.names_of(selectors, range) })
+    }
+
+    fn label_values(&self, name: &str, selectors: &[Selector], range: TimeRange) -> Result<Vec<String>, SourceError> {
+        Ok(if selectors.is_empty() { self.all_values(name, range) } else { self.values_of(name, selectors, range) })
+    }
+
+    fn label_sets(&self, selectors: &[Selector], range: TimeRange, limit: usize) -> Result<Vec<Labels>, SourceError> {
+        Ok(self.sets_of(selectors, range, limit))
     }
 
     fn generation(&self) -> Option<u64> {

@@ -99,6 +99,18 @@ proptest! {
             store.select_labels(&Selector::metric("m"), range, &mut |labels| without_samples.push(labels.to_string())).expect("answer");
             without_samples.sort();
             prop_assert_eq!(without_samples, expected.keys().cloned().collect::<Vec<_>>());
+            // Names, values and sets of labels are looked up in other ways, and must come to the same.
+            let values: BTreeSet<String> = expected.keys().map(|l| l.split('"').nth(1).expect("a value").to_owned()).collect();
+            let names = if expected.is_empty() { vec![] } else { vec![METRIC_NAME.to_owned(), "s".to_owned()] };
+            for selectors in [&[][..], &[Selector::metric("m")], &[Selector::metric("m"), Selector(vec![Matcher::present("s")])]] {
+                prop_assert_eq!(store.label_values("s", selectors, range), Ok(values.iter().cloned().collect()));
+                prop_assert_eq!(store.label_names(selectors, range), Ok(names.clone()));
+                if !selectors.is_empty() {
+                    let sets = store.label_sets(selectors, range, usize::MAX).expect("answer");
+                    prop_assert_eq!(sets.iter().map(Labels::to_string).collect::<Vec<_>>(), expected.keys().cloned().collect::<Vec<_>>());
+                    prop_assert_eq!(store.label_sets(selectors, range, 2).expect("answer").len(), expected.len().min(2));
+                }
+            }
             prop_assert_eq!(read(&store, &Selector::metric("m"), range), expected);
         }
     }
