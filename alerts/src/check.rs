@@ -56,7 +56,7 @@ pub fn check(files: &[(String, Result<String, String>)], options: CheckOptions) 
                     for (metric, labels) in &repeated {
                         verdict.stderr.push_str(&format!("Metric: {metric}\nLabel(s):\n"));
                         for (label, value) in labels {
-                            verdict.stderr.push_str(&format!("\t{label}: {value}\n"));
+                            verdict.stderr.push_str(&format!("    {label}: {value}\n"));
                         }
                     }
                     verdict.stderr.push_str("Might cause inconsistency while recording expressions\n");

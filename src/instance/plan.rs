@@ -17,6 +17,9 @@ use watchfire_model::{Clock, Labels, Timestamp, glob};
 const DEFAULT_RULES: &str = include_str!("../../assets/rules/default.yaml");
 /// Name of the default rule file in `/api/v1/rules`.
 const DEFAULT_RULES_NAME: &str = "watchfire-defaults.yaml";
+/// Whether rules can be evaluated is watched whoever wrote them.
+const OWN_RULES: &str = include_str!("../../assets/rules/itself.yaml");
+const OWN_RULES_NAME: &str = "watchfire-itself.yaml";
 
 /// The annotation that says where to read what to do.
 const RUNBOOK: &str = "runbook_url";
@@ -146,6 +149,8 @@ impl Plan {
         if open && self.config.security.allow_unauthenticated {
             out.push("ports are reachable from other machines without a token (security.allow_unauthenticated)".to_owned());
         }
+        let unmatched = self.config.rules.iter().filter(|pattern| expand(pattern).is_ok_and(|found| found.is_empty()));
+        out.extend(unmatched.map(|pattern| format!("rules: {} matches no file", pattern.display())));
         out
     }
 
@@ -208,7 +213,7 @@ impl Plan {
         declared
     }
 
-    /// The rule groups of this run: the preset's, those of `rules`, or the defaults where there is neither.
+    /// The rule groups of this run: the preset's, those of `rules`, or the defaults where there is neither; and what watches those.
     ///
     /// # Errors
     /// Every mistake in every file.
@@ -230,6 +235,7 @@ impl Plan {
         if self.platform.is_none() && self.config.rules.is_empty() {
             add(parse(DEFAULT_RULES_NAME, DEFAULT_RULES));
         }
+        add(parse(OWN_RULES_NAME, OWN_RULES));
         if !errors.is_empty() {
             bail!("{}", errors.join("\n"));
         }
@@ -237,18 +243,15 @@ impl Plan {
         Ok(groups)
     }
 
-    /// Rule files named by the configuration, globs expanded in the last part; one that is named twice is there once.
+    /// Rule files named by the configuration, globs expanded in the last part; one that is named twice is there once. That a pattern matches nothing
+    /// (yet) is a warning and no error, as in Prometheus.
     ///
     /// # Errors
-    /// When a pattern matches nothing, or a directory cannot be read.
+    /// When a directory cannot be read.
     pub fn rule_files(&self) -> anyhow::Result<Vec<PathBuf>> {
         let mut out = Vec::new();
         for pattern in &self.config.rules {
-            let found = expand(pattern)?;
-            if found.is_empty() {
-                bail!("rules: {} matches no file", pattern.display());
-            }
-            for path in found {
+            for path in expand(pattern)? {
                 // A file that is not there is told where it is read.
                 let same = |a: &Path, b: &Path| a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
                 if !out.iter().any(|known: &PathBuf| same(known, &path)) {
@@ -287,7 +290,12 @@ pub(super) fn expand(pattern: &Path) -> anyhow::Result<Vec<PathBuf>> {
     };
     let directory = pattern.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
+    let entries = match std::fs::read_dir(directory) {
+        // It may come yet, as its files may.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        entries => entries.with_context(|| format!("cannot read {}", directory.display()))?,
+    };
+    for entry in entries {
         let path = entry?.path();
         if path.file_name().and_then(|n| n.to_str()).is_some_and(|n| glob(name, n)) {
             found.push(path);

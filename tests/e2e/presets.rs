@@ -28,7 +28,8 @@ fn said(output: &Output) -> String {
 fn rule_files() -> Vec<(PathBuf, &'static str, &'static str)> {
     let defaults = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/rules");
     let platforms = PLATFORMS.iter().map(|p| (directory(p), "rules.yaml", "rules.test.yaml"));
-    platforms.chain([(defaults, "default.yaml", "default.test.yaml")]).collect()
+    let own = (defaults.clone(), "itself.yaml", "itself.test.yaml");
+    platforms.chain([(defaults, "default.yaml", "default.test.yaml"), own]).collect()
 }
 
 #[test]

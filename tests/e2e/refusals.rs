@@ -184,3 +184,27 @@ async fn rule_files_that_are_traps_cost_nothing_and_change_nothing() {
     let state = watchfire.json("/api/v1/rules").await;
     assert_eq!(state["data"]["groups"][0]["rules"][0]["state"], "firing", "what was loaded before stays");
 }
+
+/// The directory, its files and what is in them may come later, and each is put into force by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn rule_files_may_come_after_the_start_and_a_rule_that_is_broken_is_watched() {
+    let home = TempDir::new().expect("a directory");
+    let (directory, log) = (home.path().join("rules"), home.path().join("log"));
+    let pattern = directory.join("*.yml");
+    let watchfire = Watchfire::start_logging(&log, &["--rules", &pattern.to_string_lossy(), "--evaluation-interval", "1s"]);
+    let said = fs::read_to_string(&log).expect("a log");
+    assert!(said.contains("*.yml matches no file"), "{said}");
+    fs::create_dir(&directory).expect("made");
+    // At every evaluation two elements meet one.
+    let twice = "vector(1) * on () (label_replace(vector(1), 'a', '1', '', '') or label_replace(vector(1), 'a', '2', '', ''))";
+    let rules = format!("groups:\n- name: g\n  interval: 1s\n  rules:\n  - alert: Never\n    expr: {twice}\n");
+    fs::write(directory.join("late.yml"), rules).expect("written");
+    let broken = |json: &serde_json::Value| json["data"]["groups"][0]["rules"][0]["health"] == "err";
+    watchfire.until("/api/v1/rules", "the rule is there, and broken", broken).await;
+    let alert = |json: &serde_json::Value| {
+        let alerts = json["data"]["alerts"].as_array().cloned().unwrap_or_default();
+        alerts.iter().any(|a| a["labels"]["alertname"] == "RulesBroken" && a["labels"]["rule_group"] == "g" && a["state"] == "pending")
+    };
+    watchfire.until("/api/v1/alerts", "somebody will be told", alert).await;
+    assert_eq!(watchfire.metric("watchfire_broken_rules{rule_group=\"g\"}").await, 1.0);
+}

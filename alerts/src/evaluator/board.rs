@@ -50,6 +50,13 @@ impl Evaluator {
         self.groups.iter().flat_map(broken).collect()
     }
 
+    /// Tells the meter how many rules of the groups of that name cannot be evaluated; none where such a group is no more.
+    pub(super) fn count_broken(&self, group: &str) {
+        let rules = self.groups.iter().filter(|g| g.name == group).flat_map(|g| &g.rules);
+        let broken = rules.filter(|r| r.trouble().is_some()).count();
+        self.meter.gauge("watchfire_broken_rules", &[("rule_group", group)]).set(broken as f64);
+    }
+
     pub fn rule_count(&self) -> usize {
         self.groups.iter().map(|g| g.rules.len()).sum()
     }

@@ -31,7 +31,7 @@ use crate::rule::RuleGroup;
 use crate::state::{ActiveAlert, Change, Moment, Transition};
 use crate::timeline::{ClockEvent, Timeline};
 use record::record_key;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use survive::survived;
@@ -161,6 +161,7 @@ impl Evaluator {
     /// file too. Series of rules that are gone end.
     pub fn reload(&mut self, groups: Vec<RuleGroup>) {
         let now = self.timeline.now();
+        let mut known: HashSet<String> = self.groups.iter().map(|g| g.name.clone()).collect();
         let (mut left, mut unmatched): (Vec<RuleRuntime>, Vec<(usize, usize)>) = Default::default();
         let mut before: HashMap<(String, String), GroupRuntime> =
             self.groups.drain(..).map(|g| ((g.file.clone(), g.name.clone()), g)).collect();
@@ -201,6 +202,8 @@ impl Evaluator {
             }
         }
         self.orphans.extend(left.into_iter().map(|r| r.written));
+        known.extend(self.groups.iter().map(|g| g.name.clone()));
+        known.iter().for_each(|name| self.count_broken(name));
     }
 
     /// When the next rule is due.
@@ -324,6 +327,8 @@ impl Evaluator {
         self.meter.counter("watchfire_rule_group_iterations_total", &labels).add(1);
         self.meter.counter("watchfire_rule_group_iterations_missed_total", &labels).add(missed);
         self.meter.gauge("watchfire_rule_group_last_duration_seconds", &labels).set(group.took.as_secs_f64());
+        let name = group.name.clone();
+        self.count_broken(&name);
     }
 
     fn alert(&self, address: &Address) -> Option<&ActiveAlert> {

@@ -234,6 +234,23 @@ fn a_rule_that_fails_keeps_its_alerts_and_says_so() {
     assert_eq!(report.alerts.as_ref().map(Vec::len), Some(1), "the state is as it was");
     assert_eq!(world.evaluator.broken_rules().len(), 1);
     assert_eq!(world.meter.counter("watchfire_rule_evaluation_failures_total", &[("rule_group", "g")]).get(), 1);
+    let broken = world.meter.gauge("watchfire_broken_rules", &[("rule_group", "g")]);
+    assert_eq!(broken.get(), 1.0);
+    world.evaluator.reload(Vec::new());
+    assert_eq!(broken.get(), 0.0, "a rule that is gone is not broken");
+}
+
+#[test]
+fn a_label_whose_template_comes_to_nothing_is_none() {
+    // `service` is one of the result, and gone as well.
+    let rules = "groups:\n  - name: g\n    interval: 15s\n    rules:\n      - alert: A\n        expr: errors > 0\n        labels: {team: '{{ $labels.nobody }}', service: '{{ if false }}x{{ end }}', fixed: ''}\n";
+    let mut world = World::new(rules);
+    let notice = world.round(&[("a", 1.0)]).notices.remove(0);
+    assert_eq!(notice.labels, Labels::from_pairs([("alertname", "A")]));
+    for series in ["ALERTS", "ALERTS_FOR_STATE"] {
+        assert!(world.latest(series).iter().all(|(l, _)| l.get("team").is_none() && l.get("service").is_none()), "{series}");
+    }
+    assert_eq!(world.latest("ALERTS").len(), 1);
 }
 
 #[test]

@@ -284,15 +284,6 @@ impl<'a> Run<'a> {
             arguments.push(self.argument(argument, dot)?);
         }
         arguments.extend(last);
-        if name == "tmpl" {
-            let [TemplateValue::Str(template), argument] = arguments.as_slice() else {
-                return Err("wrong arguments for tmpl: want a name and a value".to_owned());
-            };
-            let outer = std::mem::take(&mut self.out);
-            let outcome = self.call_template(template, argument.clone());
-            let text = std::mem::replace(&mut self.out, outer);
-            return outcome.map(|()| TemplateValue::text(text));
-        }
         if (self.environment.expired)() {
             return Err("time is up".to_owned());
         }

@@ -48,9 +48,9 @@ const fn of_receivers(name: &'static str, parameters: &'static [Parameter], vari
 
 use Parameter::{Any, Str, Strings, Vector};
 #[rustfmt::skip]
-const FUNCTIONS: [Function; 57] = [
-    // Handled where they are executed: they do not evaluate every argument, or need the templates.
-    function("and", &[Any], true), function("or", &[Any], true), of_rules("tmpl", &[Str, Any], false),
+const FUNCTIONS: [Function; 56] = [
+    // Handled where they are executed: they do not evaluate every argument. Prometheus has `tmpl` too, but for its console pages only.
+    function("and", &[Any], true), function("or", &[Any], true),
     function("not", &[Any], false), function("len", &[Any], false), function("index", &[Any], true), function("slice", &[Any], true),
     function("print", &[], true), function("println", &[], true), function("printf", &[Str], true),
     function("html", &[], true), function("js", &[], true), function("urlquery", &[], true), function("call", &[Any], true),
@@ -98,7 +98,7 @@ impl Parameter {
     }
 }
 
-/// Checks number and types of the arguments, then calls. `and`, `or` and `tmpl` do not come here.
+/// Checks number and types of the arguments, then calls. `and` and `or` do not come here.
 pub(super) fn call(name: &str, arguments: &[TemplateValue], environment: &Environment<'_>) -> Outcome {
     let function = lookup(name, environment.dialect).ok_or_else(|| format!("function {name:?} not defined"))?;
     let least = function.parameters.len();

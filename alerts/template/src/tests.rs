@@ -63,7 +63,6 @@ fn expands_as_go_and_prometheus_do() {
         ("{{ range $i, $e := query \"up\" }}{{ $i }}:{{ $e.Value }};{{ end }}", "0:1;1:0.5;"),
         ("{{ range query \"none\" }}x{{ else }}empty{{ end }}", "empty"),
         ("{{ define \"t\" }}[{{ .arg0 }} {{ .arg1 }}]{{ end }}{{ template \"t\" args 1 \"x\" }}", "[1 x]"),
-        ("{{ define \"t\" }}<{{ . }}>{{ end }}{{ tmpl \"t\" 5 | toUpper }}", "<5>"),
         ("{{ block \"b\" 7 }}({{ . }}){{ end }}", "(7)"),
         ("a  {{- /* gone */ -}}  b {{- \" c\" }}", "ab c"),
         ("{{ $x := 1 }}{{ if true }}{{ $x = 2 }}{{ end }}{{ $x }}", "2"),

@@ -30,7 +30,7 @@ fn suites() -> Vec<Suite> {
         platforms.filter(|p| p.path().is_dir()).map(|p| format!("config/platforms/{}/rules", p.file_name().display())).collect();
     paths.sort();
     assert!(paths.len() >= 5, "{paths:?}");
-    paths.push("assets/rules/default".to_owned());
+    paths.extend(["default", "itself"].map(|name| format!("assets/rules/{name}")));
     let suite = |path: String| {
         let mut tests = read(root.join(format!("{path}.test.yaml")));
         // Tests that promtool could not pass stand apart.

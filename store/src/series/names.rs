@@ -115,11 +115,15 @@ impl SeriesBook {
         wanted.series.clear();
         places.sort_unstable();
         let mut scratch = Scratch::default();
-        self.in_turns(&places, |place| place.0.origin, |origin, (home, id, number)| {
-            let found = &mut wanted.found[*number as usize];
-            *found = *found || origin.labels_within(home.column, *id, range, &mut scratch).is_some();
-            true
-        });
+        self.in_turns(
+            &places,
+            |place| place.0.origin,
+            |origin, (home, id, number)| {
+                let found = &mut wanted.found[*number as usize];
+                *found = *found || origin.labels_within(home.column, *id, range, &mut scratch).is_some();
+                true
+            },
+        );
     }
 
     /// Names of labels on the series that any of the selectors means in `range`.
@@ -173,10 +177,14 @@ impl SeriesBook {
         let (mut scratch, mut more) = (Scratch::default(), true);
         for selector in selectors {
             let list = self.list(selector);
-            self.in_turns(&list, |(home, _)| home.origin, |origin, (home, id)| {
-                more = more && look(origin, *home, *id, &mut scratch);
-                more
-            });
+            self.in_turns(
+                &list,
+                |(home, _)| home.origin,
+                |origin, (home, id)| {
+                    more = more && look(origin, *home, *id, &mut scratch);
+                    more
+                },
+            );
         }
     }
 

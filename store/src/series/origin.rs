@@ -374,9 +374,11 @@ mod tests {
                 let samples = &model[column as usize];
                 let all = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
                 prop_assert_eq!(&read(&origin, column, all), samples);
-                for range in [(i64::MIN, middle), (middle, i64::MAX), (middle - 300_000, middle), (middle, middle + 2_000_000)] {
+                for range in [(i64::MIN, middle), (middle, i64::MAX), (middle - 300_000, middle), (middle, middle + 2_000_000), (middle, middle + 20_000)] {
                     let expected: Vec<_> = samples.iter().filter(|(at, _)| *at > range.0 && *at <= range.1).copied().collect();
                     let range = TimeRange::new(Timestamp(range.0), Timestamp(range.1));
+                    let held = origin.labels_within(column, SeriesId(column), range, &mut Scratch::default()).is_some();
+                    prop_assert_eq!(held, !expected.is_empty());
                     prop_assert_eq!(read(&origin, column, range), expected);
                 }
             }
@@ -424,7 +426,7 @@ mod tests {
                 }
             }
             let middle = (newest as f64 * cut) as i64;
-            for range in [(i64::MIN, i64::MAX), (i64::MIN, middle), (middle, i64::MAX), (middle - 300_000, middle), (middle, middle + 2_000_000)] {
+            for range in [(i64::MIN, i64::MAX), (i64::MIN, middle), (middle, i64::MAX), (middle - 300_000, middle), (middle, middle + 2_000_000), (middle, middle + 20_000)] {
                 let mut samples = Vec::new();
                 let wanted = TimeRange::new(Timestamp(range.0), Timestamp(range.1));
                 origin.visit(column, SeriesId(0), wanted, &mut Scratch::default(), &mut |view| {
