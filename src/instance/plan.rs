@@ -149,8 +149,6 @@ impl Plan {
         if open && self.config.security.allow_unauthenticated {
             out.push("ports are reachable from other machines without a token (security.allow_unauthenticated)".to_owned());
         }
-        let unmatched = self.config.rules.iter().filter(|pattern| expand(pattern).is_ok_and(|found| found.is_empty()));
-        out.extend(unmatched.map(|pattern| format!("rules: {} matches no file", pattern.display())));
         out
     }
 
@@ -228,6 +226,7 @@ impl Plan {
         if let Some(platform) = &self.platform {
             add(preset_groups(platform));
         }
+        self.unmatched_rules().iter().for_each(|said| tracing::warn!("{said}"));
         for path in self.rule_files()? {
             let text = read_file(&path, GENERATED).with_context(|| format!("cannot read rule file {}", path.display()))?;
             add(parse(&path.display().to_string(), &text));
@@ -243,8 +242,13 @@ impl Plan {
         Ok(groups)
     }
 
-    /// Rule files named by the configuration, globs expanded in the last part; one that is named twice is there once. That a pattern matches nothing
-    /// (yet) is a warning and no error, as in Prometheus.
+    /// Sentences on patterns of rule files that match nothing (yet): as in Prometheus that is no error, and a directory may be filled later.
+    pub fn unmatched_rules(&self) -> Vec<String> {
+        let unmatched = self.config.rules.iter().filter(|pattern| expand(pattern).is_ok_and(|found| found.is_empty()));
+        unmatched.map(|pattern| format!("rules: {} matches no file", pattern.display())).collect()
+    }
+
+    /// Rule files named by the configuration, globs expanded in the last part; one that is named twice is there once.
     ///
     /// # Errors
     /// When a directory cannot be read.
@@ -407,7 +411,7 @@ mod tests {
         let named = |name: &str| directory.path().join(name).display().to_string();
         let flags = RunFlags { rules: vec![named("b.yml"), named("*.yml"), named("./a.yml")], ..RunFlags::default() };
         let groups = Plan::from_flags(&flags)?.rule_groups()?;
-        assert_eq!(groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["b.yml", "a.yml"]);
+        assert_eq!(groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["b.yml", "a.yml", "watchfire-itself"]);
         Ok(())
     }
 

@@ -89,6 +89,7 @@ fn check(flags: &RunFlags) -> anyhow::Result<ExitCode> {
     for warning in &plan.loaded.warnings {
         exit::warn(&warning.to_string());
     }
+    plan.unmatched_rules().iter().for_each(|line| exit::warn(line));
     if !wrong.is_empty() {
         for error in &wrong {
             exit::complain(error);
