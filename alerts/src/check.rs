@@ -108,7 +108,7 @@ mod tests {
             ("9:5", "only one of 'record' and 'alert' must be set"),
             ("10:27", "invalid field 'for' in recording rule"),
             ("11:31", "not a valid duration string: \"1q\""),
-            ("11:49", "annotation \"x\": error parsing template: 1: function \"nope\" not defined"),
+            ("11:49", "annotation \"x\": template: __alert_C:1: function \"nope\" not defined"),
             ("12:3", "groupname: \"g\" is repeated in the same file"),
         ] {
             assert!(shown.iter().any(|s| s.starts_with(&format!("r.yml: {place}: ")) && s.contains(part)), "{place} {part}: {shown:#?}");

@@ -298,7 +298,7 @@ impl Reader<'_> {
             }
             RuleKind::Recording
         } else {
-            self.templates(&context, &labels, get("labels"), &annotations);
+            self.templates((&alert, &context), &labels, get("labels"), &annotations);
             self.recover(&context, &annotations);
             let annotations = annotations.into_iter().map(|(n, v, _)| (n, v)).collect();
             RuleKind::Alerting(Alerting { hold, keep_firing_for, annotations })
@@ -332,15 +332,21 @@ impl Reader<'_> {
         }
     }
 
-    fn templates(&mut self, context: &str, labels: &[(String, String)], at: Option<&Node>, annotations: &[(String, String, &Node)]) {
+    fn templates(
+        &mut self,
+        (alert, context): (&str, &str),
+        labels: &[(String, String)],
+        at: Option<&Node>,
+        annotations: &[(String, String, &Node)],
+    ) {
         for (name, text) in labels {
-            if let (Err(error), Some(node)) = (rule::check(text), at) {
+            if let (Err(error), Some(node)) = (rule::check(alert, text), at) {
                 let node = entry(node, name).unwrap_or(node);
                 self.fail(node.error(format!("{context}label {name:?}: {error}")));
             }
         }
         for (name, text, key) in annotations {
-            if let Err(error) = rule::check(text) {
+            if let Err(error) = rule::check(alert, text) {
                 self.fail(key.error(format!("{context}annotation {name:?}: {error}")));
             }
         }

@@ -3,7 +3,8 @@
 use super::Environment;
 use super::functions;
 use super::html::Html;
-use super::parse::{Argument, Named, Node, Number, Pipe, Template, is_blank};
+use super::parse::{Argument, Command, Named, Node, Number, Pipe, Template, is_blank};
+use super::place::{Place, Source};
 use super::value::TemplateValue;
 
 /// Looks at the time once in so many steps.
@@ -22,9 +23,25 @@ pub(super) fn run(
 ) -> Result<String, String> {
     let root = variables.first().map_or(TemplateValue::Missing, |(_, value)| value.clone());
     let html = html.then(Html::default);
-    let mut run = Run { template, library, environment, steps: 0, depth: 0, nesting: 0, variables, out: String::new(), html };
-    run.nodes(&template.root, &root)?;
-    Ok(run.out)
+    let source = &*template.root.source;
+    let mut run = Run {
+        template,
+        library,
+        environment,
+        steps: 0,
+        depth: 0,
+        nesting: 0,
+        variables,
+        out: String::new(),
+        html,
+        source,
+        running: &source.name,
+        at: None,
+    };
+    match run.nodes(&template.root.nodes, &root) {
+        Ok(_) => Ok(run.out),
+        Err(error) => Err(run.source.error(run.at, run.running, &error)),
+    }
 }
 
 struct Run<'a> {
@@ -37,6 +54,10 @@ struct Run<'a> {
     variables: Vec<(String, TemplateValue)>,
     out: String,
     html: Option<Html>,
+    /// What is being executed: the text, the template, and the latest part of it. No error is caught, so this is where it was made.
+    source: &'a Source,
+    running: &'a str,
+    at: Option<Place>,
 }
 
 enum Flow {
@@ -117,11 +138,13 @@ impl<'a> Run<'a> {
                     }
                 }
                 Node::Range { over, body, otherwise } => self.range(over, body, otherwise, dot)?,
-                Node::Call { name, argument } => {
+                Node::Call { name, argument, place } => {
+                    self.at = Some(*place);
                     let argument = match argument {
                         Some(pipe) => self.pipe(pipe, dot)?,
                         None => TemplateValue::Missing,
                     };
+                    self.at = Some(*place);
                     self.call_template(name, argument)?;
                 }
                 Node::Break => return Ok(Flow::Break),
@@ -132,22 +155,23 @@ impl<'a> Run<'a> {
         Ok(Flow::Next)
     }
 
-    fn call_template(&mut self, name: &str, argument: TemplateValue) -> Result<(), String> {
+    fn call_template(&mut self, name: &'a str, argument: TemplateValue) -> Result<(), String> {
         let own = self.template.named.get(name);
         let shared = || self.library.and_then(|named| named.get(name));
         // A blank definition does not hide a full one.
-        let Some(nodes) = own.filter(|nodes| !is_blank(nodes)).or_else(shared).or(own) else {
+        let Some(definition) = own.filter(|d| !is_blank(&d.nodes)).or_else(shared).or(own) else {
             return Err(format!("template {name:?} not defined"));
         };
         self.depth += 1;
         if self.depth > self.environment.limits.depth {
             return Err(format!("exceeded maximum template depth ({})", self.environment.limits.depth));
         }
-        let outer = std::mem::replace(&mut self.variables, vec![("$".to_owned(), argument.clone())]);
-        let outcome = self.nodes(nodes, &argument);
-        self.variables = outer;
+        let outer = (std::mem::replace(&mut self.variables, vec![("$".to_owned(), argument.clone())]), self.source, self.running);
+        (self.source, self.running) = (&definition.source, name);
+        self.nodes(&definition.nodes, &argument)?;
+        (self.variables, self.source, self.running) = outer;
         self.depth -= 1;
-        outcome.map(|_| ())
+        Ok(())
     }
 
     fn range(&mut self, over: &'a Pipe, body: &'a [Node], otherwise: &'a [Node], dot: &TemplateValue) -> Result<(), String> {
@@ -210,6 +234,7 @@ impl<'a> Run<'a> {
     }
 
     fn evaluate(&mut self, pipe: &'a Pipe, dot: &TemplateValue) -> Result<TemplateValue, String> {
+        self.at = Some(pipe.place);
         let mut last = None;
         for command in &pipe.commands {
             last = Some(self.command(command, dot, last)?);
@@ -217,26 +242,33 @@ impl<'a> Run<'a> {
         Ok(last.unwrap_or(TemplateValue::Missing))
     }
 
-    fn command(&mut self, command: &'a [Argument], dot: &TemplateValue, last: Option<TemplateValue>) -> Result<TemplateValue, String> {
+    fn command(&mut self, command: &'a Command, dot: &TemplateValue, last: Option<TemplateValue>) -> Result<TemplateValue, String> {
         self.step()?;
-        let (first, rest) = command.split_first().ok_or("missing value for command")?;
+        let first = command.arguments.first().ok_or("missing value for command")?;
+        self.at = command.places.first().copied();
         if let Argument::Function(name) = first {
-            return self.function(name, rest, dot, last);
+            return self.function(name, command, dot, last);
         }
         if matches!(first, Argument::Nil) {
             return Err("nil is not a command".to_owned());
         }
-        if !rest.is_empty() || last.is_some() {
-            return self.method(first, rest, dot, last);
+        if command.arguments.len() > 1 || last.is_some() {
+            return self.method(first, command, dot, last);
         }
         self.argument(first, dot)
+    }
+
+    /// An argument of a command.
+    fn argument_of(&mut self, command: &'a Command, number: usize, dot: &TemplateValue) -> Result<TemplateValue, String> {
+        self.at = command.places.get(number).copied();
+        self.argument(&command.arguments[number], dot)
     }
 
     /// A method with arguments: what stands last in a chain of fields.
     fn method(
         &mut self,
         chain: &'a Argument,
-        rest: &'a [Argument],
+        command: &'a Command,
         dot: &TemplateValue,
         last: Option<TemplateValue>,
     ) -> Result<TemplateValue, String> {
@@ -256,9 +288,9 @@ impl<'a> Run<'a> {
             }
             _ => return Err("can't give argument to non-function".to_owned()),
         };
-        let mut arguments = Vec::with_capacity(rest.len() + 1);
-        for argument in rest {
-            arguments.push(self.argument(argument, dot)?);
+        let mut arguments = Vec::with_capacity(command.arguments.len());
+        for number in 1..command.arguments.len() {
+            arguments.push(self.argument_of(command, number, dot)?);
         }
         arguments.extend(last);
         receiver.call(name, &arguments)
@@ -269,25 +301,39 @@ impl<'a> Run<'a> {
         value.ok_or_else(|| format!("undefined variable: {name}"))
     }
 
+    /// Counts the arguments before it evaluates them, and checks each before the next, so that of several mistakes Go's is named.
     fn function(
         &mut self,
         name: &str,
-        rest: &'a [Argument],
+        command: &'a Command,
         dot: &TemplateValue,
         last: Option<TemplateValue>,
     ) -> Result<TemplateValue, String> {
+        let given = command.arguments.len() - 1;
+        let parameters = functions::parameters(name, given + usize::from(last.is_some()), self.environment)?;
         if matches!(name, "and" | "or") {
-            return self.short_circuit(name == "or", rest, dot, last);
+            return self.short_circuit(name == "or", command, dot, last);
         }
-        let mut arguments = Vec::with_capacity(rest.len() + 1);
-        for argument in rest {
-            arguments.push(self.argument(argument, dot)?);
+        let mut arguments = Vec::with_capacity(given + 1);
+        for number in 1..=given {
+            let argument = self.argument_of(command, number, dot)?;
+            if let Some(parameter) = parameters.get(number - 1) {
+                let words = || self.at.map(|place| self.source.words(place)).unwrap_or_default();
+                match command.arguments[number] {
+                    Argument::Bool(_) | Argument::Text(_) | Argument::Number(_) => parameter.accepts_constant(&words, &argument)?,
+                    _ => parameter.accepts(&argument)?,
+                }
+            }
+            arguments.push(argument);
         }
-        arguments.extend(last);
+        if let Some(last) = last {
+            parameters.get(given).map_or(Ok(()), |parameter| parameter.accepts(&last))?;
+            arguments.push(last);
+        }
         if (self.environment.expired)() {
             return Err("time is up".to_owned());
         }
-        let value = functions::call(name, &arguments, self.environment)?;
+        let value = functions::call(name, &arguments, self.environment).inspect_err(|_| self.at = Some(command.place))?;
         if let TemplateValue::Str(text) = &value
             && text.len() > self.environment.limits.output_bytes
         {
@@ -300,13 +346,13 @@ impl<'a> Run<'a> {
     fn short_circuit(
         &mut self,
         stop_at: bool,
-        rest: &'a [Argument],
+        command: &'a Command,
         dot: &TemplateValue,
         last: Option<TemplateValue>,
     ) -> Result<TemplateValue, String> {
         let (mut value, mut last) = (None, last);
-        for argument in rest {
-            let current = self.argument(argument, dot)?;
+        for number in 1..command.arguments.len() {
+            let current = self.argument_of(command, number, dot)?;
             let decides = current.truth() == stop_at;
             value = Some(current);
             if decides {
@@ -333,7 +379,11 @@ impl<'a> Run<'a> {
                 let value = self.variable(name)?;
                 chain(value, fields)
             }
-            Argument::Function(name) => self.function(name, &[], dot, None),
+            Argument::Function(name) => {
+                // Without arguments, and so without a command of its own.
+                functions::parameters(name, 0, self.environment)?;
+                functions::call(name, &[], self.environment)
+            }
             Argument::Pipe(pipe, fields) => {
                 let value = self.evaluate(pipe, dot)?;
                 chain(value, fields)

@@ -54,7 +54,7 @@ const FUNCTIONS: [Function; 56] = [
     function("not", &[Any], false), function("len", &[Any], false), function("index", &[Any], true), function("slice", &[Any], true),
     function("print", &[], true), function("println", &[], true), function("printf", &[Str], true),
     function("html", &[], true), function("js", &[], true), function("urlquery", &[], true), function("call", &[Any], true),
-    function("eq", &[Any, Any], true), function("ne", &[Any, Any], false),
+    function("eq", &[Any], true), function("ne", &[Any, Any], false),
     function("lt", &[Any, Any], false), function("le", &[Any, Any], false),
     function("gt", &[Any, Any], false), function("ge", &[Any, Any], false),
     function("reReplaceAll", &[Str, Str, Str], false), function("match", &[Str, Str], false),
@@ -82,33 +82,51 @@ pub(super) fn lookup(name: &str, dialect: Dialect) -> Option<&'static Function> 
 }
 
 impl Parameter {
-    fn accepts(self, value: &TemplateValue) -> Result<(), String> {
-        let expected = match (self, value) {
-            (Any, _) | (Str, TemplateValue::Str(_)) | (Parameter::Time, TemplateValue::Time(_)) => return Ok(()),
-            (Parameter::Sample, TemplateValue::Record(record)) if record.type_name == SAMPLE => return Ok(()),
-            (Vector, TemplateValue::List { kind: ListKind::QueryResult, .. }) => return Ok(()),
-            (Strings, TemplateValue::List { kind: ListKind::Strings, .. }) => return Ok(()),
-            (Str, _) => "string",
-            (Parameter::Sample, _) => SAMPLE,
-            (Vector, _) => "template.queryResult",
-            (Strings, _) => "[]string",
-            (Parameter::Time, _) => "time.Time",
-        };
-        Err(format!("wrong type for value; expected {expected}; got {}", value.type_name()))
+    /// What is written in the template itself is refused in other words than a value. `words` are those of the template.
+    pub fn accepts_constant(self, words: &dyn Fn() -> String, value: &TemplateValue) -> Result<(), String> {
+        match (self, self.accepts(value)) {
+            (_, Ok(())) => Ok(()),
+            (Str, _) => Err(format!("expected string; found {}", words())),
+            _ => Err(format!("can't handle {} for arg of type {}", words(), self.type_name())),
+        }
+    }
+
+    fn type_name(self) -> &'static str {
+        match self {
+            Any => "interface {}",
+            Str => "string",
+            Parameter::Sample => SAMPLE,
+            Vector => "template.queryResult",
+            Strings => "[]string",
+            Parameter::Time => "time.Time",
+        }
+    }
+
+    pub fn accepts(self, value: &TemplateValue) -> Result<(), String> {
+        match (self, value) {
+            (Any, _) | (Str, TemplateValue::Str(_)) | (Parameter::Time, TemplateValue::Time(_)) => Ok(()),
+            (Parameter::Sample, TemplateValue::Record(record)) if record.type_name == SAMPLE => Ok(()),
+            (Vector, TemplateValue::List { kind: ListKind::QueryResult, .. } | TemplateValue::Nil) => Ok(()),
+            (Strings, TemplateValue::List { kind: ListKind::Strings, .. }) => Ok(()),
+            (Str | Parameter::Time, TemplateValue::Nil) => Err(format!("cannot assign nil to {}", self.type_name())),
+            _ => Err(format!("wrong type for value; expected {}; got {}", self.type_name(), value.type_name())),
+        }
     }
 }
 
-/// Checks number and types of the arguments, then calls. `and` and `or` do not come here.
-pub(super) fn call(name: &str, arguments: &[TemplateValue], environment: &Environment<'_>) -> Outcome {
+/// What a function with so many arguments accepts; whatever follows may be anything.
+pub(super) fn parameters(name: &str, given: usize, environment: &Environment<'_>) -> Result<&'static [Parameter], String> {
     let function = lookup(name, environment.dialect).ok_or_else(|| format!("function {name:?} not defined"))?;
     let least = function.parameters.len();
-    if arguments.len() < least || (!function.variadic && arguments.len() > least) {
+    if given < least || (!function.variadic && given > least) {
         let at_least = if function.variadic { "at least " } else { "" };
-        return Err(format!("wrong number of args for {name}: want {at_least}{least} got {}", arguments.len()));
+        return Err(format!("wrong number of args for {name}: want {at_least}{least} got {given}"));
     }
-    for (parameter, argument) in function.parameters.iter().zip(arguments) {
-        parameter.accepts(argument)?;
-    }
+    Ok(function.parameters)
+}
+
+/// Calls a function with arguments that it accepts. `and` and `or` do not come here.
+pub(super) fn call(name: &str, arguments: &[TemplateValue], environment: &Environment<'_>) -> Outcome {
     apply(name, arguments, environment).map_err(|e| format!("error calling {name}: {e}"))
 }
 
@@ -135,8 +153,12 @@ fn apply(name: &str, a: &[TemplateValue], environment: &Environment<'_>) -> Outc
         "html" => text(html(&escapable(a))),
         "js" => text(js(&escapable(a))),
         "urlquery" => text(query_escape(&escapable(a))),
-        "call" => Err("no function values exist here".to_owned()),
+        // There are no values that are functions.
+        "call" => Err(format!("non-function of type {}", a[0].type_name())),
         "eq" => {
+            if a.len() < 2 {
+                return Err("missing argument for comparison".to_owned());
+            }
             for other in &a[1..] {
                 if equal(&a[0], other)? {
                     return Ok(TemplateValue::Bool(true));
@@ -151,10 +173,8 @@ fn apply(name: &str, a: &[TemplateValue], environment: &Environment<'_>) -> Outc
         "ge" => less(&a[0], &a[1]).map(|l| TemplateValue::Bool(!l)),
         "query" => query(str_of(&a[0]), environment),
         "first" => match &a[0] {
-            TemplateValue::List { items, .. } => {
-                items.first().cloned().ok_or_else(|| "first() called on vector with no elements".to_owned())
-            }
-            _ => Ok(TemplateValue::Missing),
+            TemplateValue::List { items, .. } if !items.is_empty() => Ok(items[0].clone()),
+            _ => Err("first() called on vector with no elements".to_owned()),
         },
         "label" => sample_label(&a[1], str_of(&a[0])),
         "strvalue" => sample_label(&a[0], "__value__"),
@@ -188,6 +208,7 @@ fn apply(name: &str, a: &[TemplateValue], environment: &Environment<'_>) -> Outc
         "now" => Ok(TemplateValue::Float(environment.at.seconds())),
         "pathPrefix" => text(url_path(environment.external_url).to_owned()),
         "externalURL" => text(environment.external_url.to_owned()),
+        "parseDuration" if str_of(&a[0]).is_empty() => Err("empty duration string".to_owned()),
         "parseDuration" => parse_duration(str_of(&a[0])).map(|d| TemplateValue::Float(d.as_secs_f64())).map_err(|e| e.to_string()),
         "urlQueryEscape" => text(query_escape(str_of(&a[0]))),
         "join" => match &a[1] {
@@ -250,6 +271,7 @@ fn length(value: &TemplateValue) -> Outcome {
 fn index(from: &TemplateValue, key: &TemplateValue) -> Outcome {
     let position = |length: usize| match key {
         TemplateValue::Int(i) => usize::try_from(*i).ok().filter(|i| *i < length).ok_or_else(|| format!("index out of range: {i}")),
+        TemplateValue::Nil | TemplateValue::Missing => Err("cannot index slice/array with nil".to_owned()),
         other => Err(format!("cannot index slice/array with type {}", other.type_name())),
     };
     match from {
@@ -268,6 +290,7 @@ fn slice(a: &[TemplateValue]) -> Outcome {
     let length = match &a[0] {
         TemplateValue::Str(s) => s.len(),
         TemplateValue::List { items, .. } => items.len(),
+        TemplateValue::Nil | TemplateValue::Missing => return Err("slice of untyped nil".to_owned()),
         other => return Err(format!("can't slice item of type {}", other.type_name())),
     };
     let bound = |i: usize, default: usize| match a.get(i) {

@@ -12,6 +12,9 @@ pub(super) struct Token {
     /// White space stood before it: `.A.B` is one chain, `.A .B` are two arguments.
     pub spaced: bool,
     pub line: usize,
+    /// Where it stands in the text, in bytes.
+    pub start: usize,
+    pub end: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +62,10 @@ pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, LexError> {
             }
             (None, end + 2)
         } else {
-            let (tokens, used) = tokens(body, line)?;
+            let (mut tokens, used) = tokens(body, line)?;
+            // `body` ends where the text ends.
+            let offset = text.len() - body.len();
+            tokens.iter_mut().for_each(|token| (token.start, token.end) = (offset + token.start, offset + token.end));
             (Some(tokens), used)
         };
         let tail = body[used..].trim_start();
@@ -84,7 +90,7 @@ fn push_text(out: &mut Vec<Piece>, text: &str, trim_start: bool, trim_end: bool)
 }
 
 /// Tokens up to the closing delimiter, and the bytes used without it.
-fn tokens(body: &str, mut line: usize) -> Result<(Vec<Token>, usize), LexError> {
+pub(super) fn tokens(body: &str, mut line: usize) -> Result<(Vec<Token>, usize), LexError> {
     let mut out: Vec<Token> = Vec::new();
     let mut at = 0;
     let mut spaced = true;
@@ -143,10 +149,10 @@ fn tokens(body: &str, mut line: usize) -> Result<(Vec<Token>, usize), LexError> 
                 let name = word(rest);
                 (TokenKind::Word(name.to_owned()), name.len())
             }
-            c => return Err((line, format!("unexpected {c:?} in command"))),
+            c => return Err((line, format!("unexpected {:?} in command", c.to_string()))),
         };
+        out.push(Token { kind, spaced, line: token_line, start: at, end: at + used });
         at += used;
-        out.push(Token { kind, spaced, line: token_line });
         spaced = false;
     }
 }

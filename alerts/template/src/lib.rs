@@ -17,6 +17,7 @@ mod html;
 mod humanize;
 mod lex;
 mod parse;
+mod place;
 pub mod receiver;
 pub mod rule;
 mod shipped;

@@ -1,6 +1,7 @@
 //! From tokens to a tree. Unknown functions and variables are found here, as Go does, so a bad template fails when its file is loaded.
 
 use super::lex::{self, Piece, Token, TokenKind};
+use super::place::{Place, Source};
 use super::{Dialect, functions};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,10 +10,17 @@ use std::sync::Arc;
 const MAX_NESTING: usize = 100;
 
 /// Templates by name.
-pub(super) type Named = HashMap<String, Arc<[Node]>>;
+pub(super) type Named = HashMap<String, Definition>;
+
+/// What a template does, and the text that says so.
+#[derive(Clone)]
+pub(super) struct Definition {
+    pub nodes: Arc<[Node]>,
+    pub source: Arc<Source>,
+}
 
 pub(super) struct Template {
-    pub root: Arc<[Node]>,
+    pub root: Definition,
     pub named: Named,
 }
 
@@ -22,7 +30,7 @@ pub(super) enum Node {
     If { condition: Pipe, body: Vec<Node>, otherwise: Vec<Node> },
     With { value: Pipe, body: Vec<Node>, otherwise: Vec<Node> },
     Range { over: Pipe, body: Vec<Node>, otherwise: Vec<Node> },
-    Call { name: String, argument: Option<Pipe> },
+    Call { name: String, argument: Option<Pipe>, place: Place },
     Break,
     Continue,
 }
@@ -32,7 +40,15 @@ pub(super) struct Pipe {
     pub variables: Vec<String>,
     /// `=` instead of `:=`.
     pub assigns: bool,
-    pub commands: Vec<Vec<Argument>>,
+    pub commands: Vec<Command>,
+    pub place: Place,
+}
+
+pub(super) struct Command {
+    pub arguments: Vec<Argument>,
+    /// Of each argument.
+    pub places: Vec<Place>,
+    pub place: Place,
 }
 
 pub(super) enum Argument {
@@ -56,10 +72,14 @@ pub(super) struct Number {
     pub is_float: bool,
 }
 
-pub(super) fn parse(text: &str, dialect: Dialect) -> Result<Template, String> {
+/// Parses the template called `name`.
+pub(super) fn parse(name: &str, text: &str, dialect: Dialect) -> Result<Template, String> {
     let pieces = lex::pieces(text).map_err(located)?;
+    let ahead = if dialect == Dialect::Rule { DECLARATIONS } else { 0 };
+    let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned(), ahead });
     let mut parser = Parser {
         dialect,
+        source,
         pieces: pieces.into_iter().peekable(),
         variables: root_variables(dialect == Dialect::Rule),
         named: HashMap::new(),
@@ -68,11 +88,14 @@ pub(super) fn parse(text: &str, dialect: Dialect) -> Result<Template, String> {
     };
     let (root, end) = parser.nodes()?;
     match end {
-        Closing::Eof => Ok(Template { root: root.into(), named: parser.named }),
+        Closing::Eof => Ok(Template { root: Definition { nodes: root.into(), source: parser.source }, named: parser.named }),
         Closing::EndAt(line) => Err(located((line, "unexpected {{end}}".to_owned()))),
         Closing::Else(line, _) => Err(located((line, "unexpected {{else}}".to_owned()))),
     }
 }
+
+/// Bytes of `{{$labels := .Labels}}` and its kin, which Prometheus puts in front of the templates of rules.
+const DECLARATIONS: usize = 112;
 
 /// What Prometheus declares in front of every alert template; templates defined inside see only `$`.
 fn root_variables(alert: bool) -> Vec<String> {
@@ -86,6 +109,7 @@ fn located((line, message): (usize, String)) -> String {
 
 struct Parser {
     dialect: Dialect,
+    source: Arc<Source>,
     pieces: std::iter::Peekable<std::vec::IntoIter<Piece>>,
     variables: Vec<String>,
     named: Named,
@@ -146,7 +170,7 @@ impl Parser {
                 }
                 "template" => out.push(self.call(rest(), line)?),
                 _ => {
-                    let pipe = self.pipe(tokens, line, false)?;
+                    let pipe = self.pipe(tokens, line, "command")?;
                     out.push(Node::Action(pipe));
                 }
             }
@@ -157,7 +181,7 @@ impl Parser {
 
     fn control(&mut self, keyword: &str, tokens: Vec<Token>, line: usize) -> Result<Node, String> {
         let scope = self.variables.len();
-        let head = self.pipe(tokens, line, keyword == "range")?;
+        let head = self.pipe(tokens, line, keyword)?;
         self.loops += usize::from(keyword == "range");
         let (body, end) = self.nodes()?;
         self.loops -= usize::from(keyword == "range");
@@ -197,7 +221,7 @@ impl Parser {
         let argument = match (block, tokens.len()) {
             (false, 1) => None,
             (false, _) => return Err(located((line, "unexpected token in define clause".to_owned()))),
-            (true, _) => Some(self.pipe(tokens[1..].to_vec(), line, false)?),
+            (true, _) => Some(self.pipe(tokens[1..].to_vec(), line, "block clause")?),
         };
         let outer = std::mem::replace(&mut self.variables, root_variables(false));
         let loops = std::mem::take(&mut self.loops);
@@ -210,33 +234,35 @@ impl Parser {
         match self.named.get(&name) {
             // Of an empty and a full definition the full one counts.
             Some(_) if is_blank(&body) => {}
-            Some(full) if !is_blank(full) => return Err(located((line, format!("template: multiple definition of template {name:?}")))),
+            Some(full) if !is_blank(&full.nodes) => {
+                return Err(located((line, format!("template: multiple definition of template {name:?}"))));
+            }
             _ => {
-                self.named.insert(name.clone(), body.into());
+                self.named.insert(name.clone(), Definition { nodes: body.into(), source: self.source.clone() });
             }
         }
-        Ok(block.then_some(Node::Call { name, argument }))
+        Ok(block.then_some(Node::Call { name, argument, place: Place::of_call(&tokens) }))
     }
 
     fn call(&mut self, tokens: Vec<Token>, line: usize) -> Result<Node, String> {
         let Some(TokenKind::Text(name)) = tokens.first().map(|t| t.kind.clone()) else {
             return Err(located((line, "template name must be a quoted string".to_owned())));
         };
-        let argument = if tokens.len() > 1 { Some(self.pipe(tokens[1..].to_vec(), line, false)?) } else { None };
-        Ok(Node::Call { name, argument })
+        let argument = if tokens.len() > 1 { Some(self.pipe(tokens[1..].to_vec(), line, "template clause")?) } else { None };
+        Ok(Node::Call { name, argument, place: Place::of_call(&tokens) })
     }
 
     /// A whole pipeline; declares its variables for what follows.
-    fn pipe(&mut self, tokens: Vec<Token>, line: usize, range: bool) -> Result<Pipe, String> {
-        let mut cursor = Cursor { dialect: self.dialect, tokens: &tokens, at: 0, line };
-        let (variables, assigns) = cursor.declarations(range)?;
+    fn pipe(&mut self, tokens: Vec<Token>, line: usize, clause: &str) -> Result<Pipe, String> {
+        let mut cursor = Cursor { dialect: self.dialect, tokens: &tokens, at: 0, line, clause };
+        let (variables, assigns) = cursor.declarations(clause == "range")?;
         let commands = cursor.commands(&self.variables, 0)?;
         if cursor.at < tokens.len() {
             return Err(located((line, "unexpected token in operand".to_owned())));
         }
         // As with Go, whether what is assigned exists turns out when it is executed.
         self.variables.extend(variables.iter().cloned());
-        Ok(Pipe { variables, assigns, commands })
+        Ok(Pipe { variables, assigns, commands, place: Place::of(&tokens) })
     }
 }
 
@@ -249,6 +275,8 @@ struct Cursor<'a> {
     tokens: &'a [Token],
     at: usize,
     line: usize,
+    /// What misses a value where there is none.
+    clause: &'a str,
 }
 
 impl Cursor<'_> {
@@ -284,28 +312,32 @@ impl Cursor<'_> {
         }
     }
 
-    fn commands(&mut self, variables: &[String], depth: usize) -> Result<Vec<Vec<Argument>>, String> {
+    fn commands(&mut self, variables: &[String], depth: usize) -> Result<Vec<Command>, String> {
         if depth > MAX_NESTING {
             return self.fail(format!("nested deeper than {MAX_NESTING}"));
         }
         let mut commands = Vec::new();
         loop {
-            let mut arguments = Vec::new();
+            let (mut arguments, mut places) = (Vec::new(), Vec::new());
+            let (first, mut from) = (self.at, self.at);
             while let Some(argument) = self.argument(variables, depth)? {
                 arguments.push(argument);
+                places.push(Place::of_operand(&self.tokens[from..self.at]));
+                from = self.at;
             }
             if arguments.is_empty() {
                 return match self.symbol(0) {
                     Some("|") if !commands.is_empty() => self.fail("unexpected \"|\" in command"),
                     // A bar at the end is nothing.
                     _ if !commands.is_empty() => Ok(commands),
-                    _ => self.fail("missing value for command"),
+                    _ if depth > 0 => self.fail("missing value for parenthesized pipeline"),
+                    _ => self.fail(format!("missing value for {}", self.clause)),
                 };
             }
             if !commands.is_empty() && !matches!(arguments[0], Argument::Function(_) | Argument::Field(_) | Argument::Variable(..)) {
                 return self.fail(format!("non executable command in pipeline stage {}", commands.len() + 1));
             }
-            commands.push(arguments);
+            commands.push(Command { arguments, places, place: Place::of(&self.tokens[first..self.at]) });
             if self.symbol(0) == Some("|") {
                 self.at += 1;
             } else {
@@ -328,13 +360,15 @@ impl Cursor<'_> {
         let Some(kind) = self.peek().cloned() else { return Ok(None) };
         let argument = match kind {
             TokenKind::Symbol("(") => {
+                let open = self.at;
                 self.at += 1;
                 let commands = self.commands(variables, depth + 1)?;
                 if self.symbol(0) != Some(")") {
                     return self.fail("unclosed left paren");
                 }
+                let place = Place::of(&self.tokens[open + 1..self.at]);
                 self.at += 1;
-                Argument::Pipe(Box::new(Pipe { variables: Vec::new(), assigns: false, commands }), self.chain())
+                Argument::Pipe(Box::new(Pipe { variables: Vec::new(), assigns: false, commands, place }), self.chain())
             }
             TokenKind::Symbol("|" | ")") => return Ok(None),
             TokenKind::Symbol(other) => return self.fail(format!("unexpected {other:?} in operand")),
@@ -386,8 +420,12 @@ impl Cursor<'_> {
                 self.at += 1;
                 match argument {
                     Argument::Function(_) => {
+                        let place = Place::of(&self.tokens[self.at - 1..self.at]);
                         let fields = self.chain();
-                        let call = |function| Box::new(Pipe { variables: Vec::new(), assigns: false, commands: vec![vec![function]] });
+                        let call = |function| {
+                            let commands = vec![Command { arguments: vec![function], places: vec![place], place }];
+                            Box::new(Pipe { variables: Vec::new(), assigns: false, commands, place })
+                        };
                         if fields.is_empty() { argument } else { Argument::Pipe(call(argument), fields) }
                     }
                     other => other,

@@ -66,12 +66,12 @@ impl Templates {
     /// # Errors
     /// Syntax and unknown functions, with their line.
     pub fn add(&mut self, file_name: &str, text: &str) -> Result<(), String> {
-        let parsed = parse::parse(text, Dialect::Receiver)?;
-        for (name, nodes) in parsed.named.into_iter().chain([(file_name.to_owned(), parsed.root)]) {
-            let hides = self.named.get(&name).is_some_and(|have| !is_blank(have) && is_blank(&nodes));
+        let parsed = parse::parse(file_name, text, Dialect::Receiver)?;
+        for (name, definition) in parsed.named.into_iter().chain([(file_name.to_owned(), parsed.root)]) {
+            let hides = self.named.get(&name).is_some_and(|have| !is_blank(&have.nodes) && is_blank(&definition.nodes));
             if !hides {
                 self.added.insert(name.clone());
-                self.named.insert(name, nodes);
+                self.named.insert(name, definition);
             }
         }
         Ok(())
@@ -87,7 +87,7 @@ impl Templates {
     /// # Errors
     /// Syntax, unknown functions and variables, in words.
     pub fn check(&self, text: &str) -> Result<(), String> {
-        parse::parse(text, Dialect::Receiver).map(|_| ())
+        parse::parse("", text, Dialect::Receiver).map(|_| ())
     }
 
     /// Fills a text in.
@@ -110,7 +110,7 @@ impl Templates {
         if !text.contains("{{") && !html {
             return Ok(text.to_owned());
         }
-        let template = parse::parse(text, Dialect::Receiver)?;
+        let template = parse::parse("", text, Dialect::Receiver)?;
         let environment = Environment {
             dialect: Dialect::Receiver,
             external_url: &data.external_url,

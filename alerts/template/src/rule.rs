@@ -22,15 +22,15 @@ pub struct TemplateContext<'a> {
     pub expired: &'a dyn Fn() -> bool,
 }
 
-/// Parses without executing: what can be known about a template when its file is loaded.
+/// Parses without executing: what can be known about a template when its file is loaded. The alert names it in errors.
 ///
 /// # Errors
 /// Syntax, unknown functions and variables, in words.
-pub fn check(text: &str) -> Result<(), String> {
+pub fn check(alert: &str, text: &str) -> Result<(), String> {
     if !text.contains("{{") {
         return Ok(());
     }
-    parse::parse(text, Dialect::Rule).map(|_| ()).map_err(|e| format!("error parsing template: {e}"))
+    parse::parse("", text, Dialect::Rule).map(|_| ()).map_err(|e| format!("template: __alert_{alert}:{e}"))
 }
 
 /// Expands a template. A failure becomes the text `<error expanding template: ...>`; the alert goes out all the same.
@@ -50,7 +50,7 @@ pub fn try_expand(text: &str, context: &TemplateContext<'_>) -> Result<String, S
         return Ok(text.to_owned());
     }
     let name = context.name;
-    let template = parse::parse(text, Dialect::Rule).map_err(|e| format!("error parsing template {name}: template: {name}:{e}"))?;
+    let template = parse::parse(name, text, Dialect::Rule).map_err(|e| format!("error parsing template {name}: template: {name}:{e}"))?;
     let environment = Environment {
         dialect: Dialect::Rule,
         external_url: context.external_url,
@@ -64,7 +64,7 @@ pub fn try_expand(text: &str, context: &TemplateContext<'_>) -> Result<String, S
     let external_url = TemplateValue::text(context.external_url);
     let value = TemplateValue::of(context.value.clone());
     let root = TemplateValue::Record(Rc::new(Record {
-        type_name: "struct",
+        type_name: "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }",
         pointer: false,
         fields: vec![
             ("Labels", labels.clone()),

@@ -84,12 +84,12 @@ fn failures_become_the_text() {
     for (text, part) in [
         ("{{ nosuch }}", "function \"nosuch\" not defined"),
         ("{{ $nosuch }}", "undefined variable \"$nosuch\""),
-        ("{{ if }}x{{ end }}", "missing value for command"),
+        ("{{ if }}x{{ end }}", "missing value for if"),
         ("{{ if true }}x", "unexpected EOF"),
         ("{{ end }}", "unexpected {{end}}"),
         ("{{ \"open }}", "unterminated quoted string"),
         ("{{ gt $value 10 }}", "incompatible types for comparison"),
-        ("{{ title 5 }}", "expected string; got int"),
+        ("{{ title 5 }}", "found 5"),
         ("{{ query \"none\" | first }}", "first() called on vector with no elements"),
         ("{{ query \"bad\" }}", "error calling query: no such metric"),
         ("{{ .Nope }}", "can't evaluate field Nope"),
@@ -116,6 +116,24 @@ fn failures_become_the_text() {
         let out = expanded(text, &[], 11.0);
         assert!(out.starts_with("<error expanding template: "), "{text} -> {out}");
         assert!(out.contains(part), "{text} -> {out}");
+    }
+}
+
+/// Prometheus puts 112 bytes of declarations in front of the first line.
+#[test]
+fn what_fails_is_named_by_its_place_as_in_go() {
+    for (text, place) in [
+        ("{{ query \"sum(\" }}", "1:115: executing \"__alert_Test\" at <query \"sum(\">: error calling query: "),
+        ("a\n\u{e9} {{ .Value.Foo  }}", "2:12: executing \"__alert_Test\" at <.Value.Foo>: can't evaluate field Foo in type float64"),
+        ("{{ humanize  1 2 }}", "1:115: executing \"__alert_Test\" at <humanize>: wrong number of args for humanize: want 1 got 2"),
+        ("{{ toUpper ( len  \"a\" ) }}", "1:130: executing \"__alert_Test\" at <\"a\">: wrong type for value; expected string; got int"),
+        ("{{ define \"x\" }}{{ 5 | toUpper }}{{ end }}{{ template \"x\" }}", "1:135: executing \"x\" at <toUpper>: wrong type"),
+        ("{{ template \"none\"  . }}", "1:124: executing \"__alert_Test\" at <{{template \"none\" .}}>: template \"none\" not defined"),
+        ("{{ $x := 1 | toUpper }}", "1:125: executing \"__alert_Test\" at <toUpper>: wrong type for value"),
+    ] {
+        let out = expanded(text, &[], 11.0);
+        let expected = format!("<error expanding template: error executing template __alert_Test: template: __alert_Test:{place}");
+        assert!(out.starts_with(&expected), "{text}\n{expected}\n{out}");
     }
 }
 

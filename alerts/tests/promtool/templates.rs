@@ -341,11 +341,26 @@ fn random_templates_expand_as_in_promtool() {
     }
 }
 
+/// Whether two texts say of a template that failed where it did, and why. Words of Go's libraries that change with its versions may differ.
+fn same_failure(theirs: &str, ours: &str) -> bool {
+    let theirs = crate::unquote(&format!("\"{theirs}\"")).replace("Value float64 }", "Value interface {} }");
+    // The place ends with what stands there, which may hold anything; the reason follows the last `>: `.
+    let parts = |text: &str| {
+        text.strip_prefix("<error expanding template: ").and_then(|t| t.rsplit_once(">: ")).map(|(a, b)| (a.to_owned(), b.to_owned()))
+    };
+    let (Some((place, why)), Some((our_place, our_why))) = (parts(&theirs), parts(ours)) else { return false };
+    // A nil that Go's functions fall over.
+    let falls = ["runtime error: invalid memory address", "reflect: call of"].iter().any(|words| why.contains(words));
+    let excused = falls
+        || ["parsing regexp", "comparison", "non-comparable", "overflows int64", "out of range"].iter().any(|words| why.contains(words));
+    (place == our_place || falls) && (why == our_why || excused)
+}
+
 fn compare(cases: Vec<String>) {
     // Functions that came with version 3.
     let is_newer = |text: &String| ["toDuration ", "urlQueryEscape "].iter().any(|name| text.contains(name));
     let (cases, broken): (Vec<String>, Vec<String>) =
-        cases.into_iter().filter(|text| !is_newer(text)).partition(|text| watchfire_template::rule::check(text).is_ok());
+        cases.into_iter().filter(|text| !is_newer(text)).partition(|text| watchfire_template::rule::check("A", text).is_ok());
     let rejected: Vec<String> = broken.iter().map(|text| rule_with(text)).collect();
     let accepted = crate::verdicts(&["check", "rules"], &rejected.iter().map(String::as_str).collect::<Vec<_>>());
     for (text, verdict) in broken.iter().zip(accepted) {
@@ -401,9 +416,8 @@ fn compare(cases: Vec<String>) {
             let number: usize = part.split(',').next()?.parse().ok()?;
             let got =
                 part.split_once("got:")?.1.split_once("x=\"").map(|(_, rest)| rest.rsplit_once("\"}").map_or(rest, |(text, _)| text))?;
-            // Both fail: where and in which words is another matter.
-            let failed = "<error expanding template: ";
-            if got.starts_with(failed) && ours[number].starts_with(failed) {
+            // Both fail: at the same place, and mostly in the same words.
+            if same_failure(got, &ours[number]) {
                 return None;
             }
             // Seconds beyond 64 bits: Go leaves that to the processor.

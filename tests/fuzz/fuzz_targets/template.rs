@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
         limits: TemplateLimits::default(),
         expired: &|| begun.elapsed() > Duration::from_secs(1),
     };
-    let parsed = rule::check(text);
+    let parsed = rule::check("Fuzz", text);
     match rule::try_expand(text, &context) {
         Ok(out) => {
             assert!(parsed.is_ok());
