@@ -3,7 +3,8 @@
 use super::Environment;
 use super::functions;
 use super::html::Html;
-use super::parse::{Argument, Command, Named, Node, Number, Pipe, Template, is_blank};
+use super::number::Number;
+use super::parse::{Argument, Command, Named, Node, Pipe, Template, is_blank};
 use super::place::{Place, Source};
 use super::value::TemplateValue;
 

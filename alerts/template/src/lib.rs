@@ -16,6 +16,7 @@ mod functions;
 mod html;
 mod humanize;
 mod lex;
+mod number;
 mod parse;
 mod place;
 pub mod receiver;
