@@ -41,12 +41,28 @@ pub fn read_file(path: &Path, limit: u64) -> io::Result<String> {
 /// # Errors
 /// As [`read_text`].
 pub fn text(source: impl Read, limit: u64) -> io::Result<String> {
-    let mut text = String::new();
-    source.take(limit + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > limit {
+    let mut bytes = Vec::new();
+    source.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
         return Err(too_large(limit));
     }
-    Ok(text)
+    decoded(bytes)
+}
+
+/// UTF-8; or UTF-16 where a byte order mark says so, which YAML allows and some shells write by themselves.
+fn decoded(bytes: Vec<u8>) -> io::Result<String> {
+    let unit: fn([u8; 2]) -> u16 = match bytes.get(..2) {
+        Some([0xff, 0xfe]) => u16::from_le_bytes,
+        Some([0xfe, 0xff]) => u16::from_be_bytes,
+        _ => return String::from_utf8(bytes).map_err(|_| no_text("UTF-8")),
+    };
+    let (pairs, rest) = bytes[2..].as_chunks();
+    let text = String::from_utf16(&pairs.iter().map(|pair| unit(*pair)).collect::<Vec<_>>());
+    text.ok().filter(|_| rest.is_empty()).ok_or_else(|| no_text("UTF-16"))
+}
+
+fn no_text(encoding: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("stream did not contain valid {encoding}"))
 }
 
 fn too_large(limit: u64) -> io::Error {
@@ -64,6 +80,20 @@ mod tests {
         assert!(text(&b"abcd"[..], 3).is_err());
         let error = text(io::repeat(b'x'), BY_HAND).expect_err("without end");
         assert_eq!(error.to_string(), "it is larger than 4 MiB");
+    }
+
+    #[test]
+    fn a_byte_order_mark_says_that_a_text_is_utf_16() -> io::Result<()> {
+        let units = |text: &str| text.encode_utf16().collect::<Vec<_>>();
+        let little: Vec<u8> = units("\u{feff}gr\u{fc}n \u{1f525}\n").iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let big: Vec<u8> = units("\u{feff}gr\u{fc}n \u{1f525}\n").iter().flat_map(|unit| unit.to_be_bytes()).collect();
+        assert_eq!((text(&*little, 64)?, text(&*big, 64)?), ("gr\u{fc}n \u{1f525}\n".to_owned(), "gr\u{fc}n \u{1f525}\n".to_owned()));
+        // Half a unit, half a pair of surrogates, and Latin-1.
+        for (bytes, encoding) in [(&little[..5], "UTF-16"), (&little[..14], "UTF-16"), (&b"gr\xfcn"[..], "UTF-8")] {
+            let error = text(bytes, 64).expect_err("no text");
+            assert_eq!(error.to_string(), format!("stream did not contain valid {encoding}"));
+        }
+        Ok(())
     }
 
     #[test]

@@ -347,6 +347,24 @@ fn label_names_values_metadata_and_exemplars_are_found() {
     assert_eq!(found[0].1.iter().map(|e| e.value).collect::<Vec<_>>(), [1.0, 2.0], "the oldest goes first");
 }
 
+/// Neither the first nor the last series of a value has a sample in the asked time, nor any of the first few of a name.
+#[test]
+fn one_series_among_many_is_enough_for_a_name_and_a_value() {
+    let (store, _) = store(StoreLimits::default());
+    let origin = store.origin("o");
+    let ids: Vec<_> = (0..100)
+        .map(|i| store.series(origin, &labels("m", &[("job", "a"), ("n", &i.to_string())]), MetricKind::Gauge).expect("below the limit"))
+        .collect();
+    store.append(origin, Timestamp(START), Timestamp(START), &[(ids[50], Value::Float(1.0))]);
+    let row: Vec<_> = ids.iter().map(|id| (*id, Value::Float(2.0))).collect();
+    store.append(origin, Timestamp(START + 1000), Timestamp(START + 1000), &row);
+    let first = TimeRange::new(Timestamp(START - 1), Timestamp(START));
+    assert_eq!(store.label_values("job", &[], first), Ok(vec!["a".to_owned()]));
+    assert_eq!(store.label_values("n", &[], first), Ok(vec!["50".to_owned()]));
+    assert_eq!(store.label_names(&[], first), Ok(["__name__", "job", "n"].map(str::to_owned).to_vec()));
+    assert_eq!(store.label_values("n", &[], all()).map(|values| values.len()), Ok(100));
+}
+
 #[test]
 fn an_exemplar_is_held_once_however_many_come_with_each_scrape() {
     let (store, _) = store(StoreLimits::default());

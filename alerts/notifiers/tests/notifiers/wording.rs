@@ -307,9 +307,9 @@ async fn a_template_that_fails_costs_its_text_and_not_the_message() {
     eventually("all told", || slack.count() == 4).await;
     let texts: Vec<String> = slack.received().iter().map(|r| r.json()["attachments"][0]["text"].as_str().unwrap().to_owned()).collect();
     for part in [
-        "text: can't evaluate field Nope in type *template.Data",
-        "text: exceeded maximum template depth (100)",
-        "text: output exceeds 65536 bytes",
+        "text: template: :1:3: executing \"\" at &lt;.Nope&gt;: can't evaluate field Nope in type *template.Data",
+        "text: template: :1:28: executing \"r\" at &lt;{{template \"r\" .}}&gt;: exceeded maximum template depth (100)",
+        "at &lt;$.Status&gt;: output exceeds 65536 bytes",
     ] {
         let told = texts.iter().find(|t| t.contains(part)).unwrap_or_else(|| panic!("{part}: {texts:#?}"));
         assert!(
