@@ -5,7 +5,7 @@
 use super::SeriesBook;
 use super::index::Home;
 use super::origin::{Origin, Scratch};
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLockReadGuard;
 use std::collections::BTreeSet;
@@ -46,7 +46,7 @@ impl Wanted {
 
 /// Texts that the answer has, by address: they are interned. Held, so that an address stays what it was.
 #[derive(Default)]
-struct Seen(HashMap<*const u8, Arc<str>, FixedState>);
+struct Seen(HashMap<*const u8, Arc<str>, RandomState>);
 
 impl Seen {
     fn has(&self, text: &Arc<str>) -> bool {
@@ -156,7 +156,7 @@ impl SeriesBook {
 
     /// Labels of the series that any of the selectors means in `range`, at most `limit` of them.
     pub(super) fn sets_of(&self, selectors: &[Selector], range: TimeRange, limit: usize) -> Vec<Labels> {
-        let (mut found, mut seen) = (Vec::new(), HashSet::<SeriesId, FixedState>::default());
+        let (mut found, mut seen) = (Vec::new(), HashSet::<SeriesId, RandomState>::default());
         self.each_of(selectors, |origin, home, id, scratch| {
             let fresh = selectors.len() < 2 || !seen.contains(&id);
             if fresh && let Some(labels) = origin.labels_within(home.column, id, range, scratch) {
