@@ -160,6 +160,12 @@ impl ChannelSettings {
             ChannelSettings::Alertmanager(_) => "alertmanager",
         }
     }
+
+    /// Whether it is told in groups. Others are told of each alert at once, and a second telling would be no news to them.
+    pub fn groups(&self) -> bool {
+        use ChannelSettings::{Email, Slack, Sms, Webhook};
+        matches!(self, Slack(_) | Email(_) | Sms(_) | Webhook(_))
+    }
 }
 
 /// A person: own channels, own preferences, own night.

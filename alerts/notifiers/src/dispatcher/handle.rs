@@ -8,7 +8,8 @@ use super::{Anchor, Now, summary};
 use crate::channels;
 use crate::channels::terminal::{Terminal, TerminalKind, TerminalSink};
 use crate::journal::{
-    Acknowledgement, ActiveSilence, AlertStates, Cell, Change, DeadLetter, Faults, Journal, JournalError, Recovered, State, UNHEARD,
+    Acknowledgement, ActiveSilence, AlertStates, Cell, Change, DeadLetter, Destination, Faults, Journal, JournalError, Recovered, State,
+    UNHEARD, entries_of,
 };
 use crate::message::stable_key;
 use crate::routing::{Explanation, Routing};
@@ -220,7 +221,8 @@ impl DispatcherHandle {
             (NoticeState::Firing, Some(NoticeState::Resolved)) => false,
             (_, Some(_)) => true,
         };
-        state.cells.iter().filter(|(_, cells)| cells.get(fingerprint).is_some_and(told)).map(|(path, _)| path.clone()).collect()
+        let told = |cells: &BTreeMap<String, Cell>| cells.range(entries_of(fingerprint)).any(|(_, cell)| told(cell));
+        state.cells.iter().filter(|(_, cells)| told(cells)).map(|(path, _)| path.clone()).collect()
     }
 
     /// Whether somebody has heard of this alert as it stands or looks after it, or would hear of it now: it is not silenced, and a route leads to
@@ -229,7 +231,8 @@ impl DispatcherHandle {
         let (state, table, now) = (self.shared.journal.state().read(), self.shared.table(), self.shared.now().wall);
         let told =
             |cell: &Cell| cell.sent_state == Some(NoticeState::Firing) && cell.notice.state == NoticeState::Firing && !cell.is_owed();
-        if state.acknowledged_by(fingerprint, now).is_some() || state.cells.values().filter_map(|c| c.get(fingerprint)).any(told) {
+        let mut cells = state.cells.values().flat_map(|cells| cells.range(entries_of(fingerprint))).map(|(_, cell)| cell);
+        if state.acknowledged_by(fingerprint, now).is_some() || cells.any(told) {
             return true;
         }
         state.silenced_by(labels, now).is_none() && table.routing.is_awake(labels, severity, now)
@@ -439,13 +442,14 @@ fn readdressed(state: &State, table: &Table, now: Now, meter: &Meter) -> Vec<Cha
             continue;
         }
         let destinations = table.routing.destinations(&cell.notice);
-        let addressed = |path: &str| destinations.iter().find(|d| d.path == path);
-        let same = state
-            .cells
-            .iter()
-            .filter(|(path, _)| exists(path))
-            .all(|(path, cells)| cells.get(&cell.notice.fingerprint).map(|c| &c.destination) == addressed(path))
-            && destinations.iter().all(|d| state.cells.contains_key(&d.path));
+        let entries =
+            state.cells.iter().filter(|(path, _)| exists(path)).map(|(_, cells)| cells.range(entries_of(&cell.notice.fingerprint)));
+        let mut before: Vec<&Destination> = entries.flatten().map(|(_, cell)| &cell.destination).collect();
+        let mut after: Vec<&Destination> = destinations.iter().collect();
+        for all in [&mut before, &mut after] {
+            all.sort_by_key(|d| (&d.path, &d.apart));
+        }
+        let same = before == after;
         // Alerts of the dispatcher itself leave out the path they are about; they are addressed once.
         if !same && cell.notice.name() != path::GAVE_UP {
             changes.push(Change::Readdress { notice: cell.notice.clone(), held: cell.held, destinations, at: now.steady });

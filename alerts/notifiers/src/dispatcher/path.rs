@@ -5,9 +5,9 @@ use super::shared::{PathState, Shared};
 use super::trial::PathReport;
 use super::until;
 use crate::channels::{Outcome, Retry};
-use crate::journal::{Change, Composed, DeadLetter, State};
+use crate::journal::{Change, Composed, DeadLetter, State, fingerprint_of};
 use crate::message::{Message, MessageAlert, Text, raised_labels, stable_key};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,7 +142,7 @@ async fn settle(shared: &Shared, path: &PathState, drops: Vec<String>, silenced:
         *counted = silenced;
     }
     if !drops.is_empty() {
-        shared.journal.commit_async(vec![Change::Dropped { path: path.traits.name.clone(), fingerprints: drops }]).await;
+        shared.journal.commit_async(vec![Change::Dropped { path: path.traits.name.clone(), entries: drops }]).await;
     }
 }
 
@@ -195,14 +195,16 @@ pub(super) fn composed(path: &str, due: &Due, state: &State) -> Composed {
 /// would go out again.
 pub(super) fn message(state: &State, path: &PathState, due: &Due, key: String, external_url: &str, now: super::Now) -> Option<Message> {
     let cells = state.cells.get(&path.traits.name);
-    let current =
-        |(fingerprint, revision): &(String, u64)| cells.and_then(|c| c.get(fingerprint)).is_some_and(|c| c.notice.revision == *revision);
+    let current = |(entry, revision): &(String, u64)| cells.and_then(|c| c.get(entry)).is_some_and(|c| c.notice.revision == *revision);
     if !due.members.iter().all(current) {
         return None;
     }
-    let alert = |fingerprint: &str, changed: bool| {
-        let cell = cells?.get(fingerprint)?;
-        Some(MessageAlert {
+    // An alert that two routes tell has two entries, and one place in a message about both groups.
+    let mut listed = BTreeSet::new();
+    let mut alert = |entry: &str, changed: bool| {
+        let cell = cells?.get(entry)?;
+        let fingerprint = &cell.notice.fingerprint;
+        listed.insert(fingerprint.clone()).then(|| MessageAlert {
             notice: match raised_labels(&cell.notice.labels, cell.notice.severity) {
                 Some(labels) => Arc::new(Notice { labels, ..(*cell.notice).clone() }),
                 None => cell.notice.clone(),
@@ -215,15 +217,15 @@ pub(super) fn message(state: &State, path: &PathState, due: &Due, key: String, e
             queued_at: cell.queued_at,
         })
     };
-    let new = due.members.iter().filter_map(|(fingerprint, _)| alert(fingerprint, true));
-    let context = due.context.iter().filter_map(|fingerprint| alert(fingerprint, false));
+    let mut alerts: Vec<MessageAlert> = due.members.iter().filter_map(|(entry, _)| alert(entry, true)).collect();
+    alerts.extend(due.context.iter().filter_map(|entry| alert(entry, false)));
     Some(Message {
         key,
         path: path.traits.name.clone(),
         receiver: path.traits.receiver.clone(),
         group_key: due.group_key.clone(),
         group_labels: due.group_labels.clone(),
-        alerts: new.chain(context).collect(),
+        alerts,
         left_out: due.left_out,
         note: due.note.as_ref().map(|n| Text { title: n.title.clone(), summary: n.body.clone(), facts: Vec::new() }),
         external_url: external_url.to_owned(),
@@ -240,20 +242,27 @@ async fn record(shared: &Shared, path: &PathState, due: &Due, message: &Message,
     };
     let now = shared.now();
     let limits = shared.table().limits.clone();
-    let revision = |fingerprint: &str| due.members.iter().find(|(f, _)| f == fingerprint).map(|(_, revision)| *revision);
+    let mut members: BTreeMap<&str, Vec<&(String, u64)>> = BTreeMap::new();
+    for member in &due.members {
+        members.entry(fingerprint_of(&member.0)).or_default().push(member);
+    }
+    let entries = |fingerprint: &str| members.get(fingerprint).into_iter().flatten().copied();
     let mut changes = Vec::new();
     let delivered: Vec<(String, u64, Option<u32>)> =
-        outcome.delivered.iter().filter_map(|(f, handle)| Some((f.clone(), revision(f)?, *handle))).collect();
+        outcome.delivered.iter().flat_map(|(f, handle)| entries(f).map(|(entry, revision)| (entry.clone(), *revision, *handle))).collect();
     if !delivered.is_empty() {
         count("watchfire_notifications_total", &[], delivered.len());
-        let acknowledged: Vec<String> =
-            message.alerts.iter().filter(|a| a.acknowledged_by.is_some()).map(|a| a.notice.fingerprint.clone()).collect();
+        let acknowledged = message.alerts.iter().filter(|a| a.acknowledged_by.is_some());
+        let acknowledged: Vec<String> = acknowledged.flat_map(|a| entries(&a.notice.fingerprint).map(|(entry, _)| entry.clone())).collect();
         changes.push(Change::Sent { path: name.clone(), group_key: due.group_key.clone(), at: now.steady, alerts: delivered.clone() });
         if !acknowledged.is_empty() {
-            changes.push(Change::Acknowledged { path: name.clone(), fingerprints: acknowledged });
+            changes.push(Change::Acknowledged { path: name.clone(), entries: acknowledged });
         }
     }
-    let mut dead: Vec<(String, String)> = outcome.refused;
+    // A note has no entries; its key stands for itself.
+    let refused = |f: &String| entries(f).map(|(entry, _)| entry.clone()).chain(due.note.iter().map(|n| n.key.clone())).collect::<Vec<_>>();
+    let mut dead: Vec<(String, String)> =
+        outcome.refused.iter().flat_map(|(f, reason)| refused(f).into_iter().map(|entry| (entry, reason.clone()))).collect();
     if let Some(note) = due.note.as_ref().filter(|_| outcome.retry.is_none() && dead.is_empty()) {
         count("watchfire_notifications_total", &[], 1);
         changes.push(Change::NoteSent { path: name.clone(), key: note.key.clone() });
@@ -261,22 +270,24 @@ async fn record(shared: &Shared, path: &PathState, due: &Due, message: &Message,
     let too_old = due.queued_at.saturating_add(limits.give_up_after) <= now.steady;
     if let Some(retry) = outcome.retry.as_ref().filter(|_| too_old) {
         let done: BTreeSet<&str> = outcome.delivered.iter().map(|(f, _)| f.as_str()).collect();
-        let left = due.members.iter().map(|(f, _)| f).chain(due.note.iter().map(|n| &n.key)).filter(|f| !done.contains(f.as_str()));
+        let left = due.members.iter().map(|(f, _)| f).chain(due.note.iter().map(|n| &n.key)).filter(|f| !done.contains(fingerprint_of(f)));
         dead.extend(
             left.map(|f| {
                 (f.clone(), format!("given up after {}: {}", watchfire_model::format_duration(limits.give_up_after), retry.reason))
             }),
         );
     }
-    for (fingerprint, reason) in &dead {
-        let alert = message.alerts.iter().find(|a| a.notice.fingerprint == *fingerprint).map(|a| a.notice.name());
+    for (entry, reason) in &dead {
+        let fingerprint = fingerprint_of(entry);
+        let alert = message.alerts.iter().find(|a| a.notice.fingerprint == fingerprint).map(|a| a.notice.name());
         let alert = alert.or(due.note.as_ref().map(|n| n.title.as_str())).unwrap_or_default();
         let alert = harmless_limited(alert, 200).into_owned();
         tracing::error!(path = name, alert, reason, "notification given up");
         changes.push(Change::Dead(DeadLetter {
             path: name.clone(),
             alert,
-            fingerprint: fingerprint.clone(),
+            fingerprint: fingerprint.to_owned(),
+            apart: entry.get(fingerprint.len() + 1..).unwrap_or_default().to_owned(),
             reason: reason.clone(),
             at: now.wall,
         }));

@@ -45,9 +45,9 @@ pub struct PathTraits {
 pub struct Due {
     pub group_key: String,
     pub group_labels: Labels,
-    /// (fingerprint, revision) of what is new, oldest first.
+    /// (entry, revision) of what is new, oldest first.
     pub members: Vec<(String, u64)>,
-    /// Fingerprints that still fire in the same group.
+    /// Entries that still fire in the same group.
     pub context: Vec<String>,
     /// Alerts of the group for which one message has no room.
     pub left_out: usize,
@@ -64,16 +64,23 @@ pub struct Plan {
     pub due: Option<Due>,
     /// Entries that nobody needs to hear any more.
     pub drops: Vec<String>,
-    /// (fingerprint, revision) of entries that a silence holds back at present.
+    /// (entry, revision) of those that a silence holds back at present.
     pub silenced: Vec<(String, u64)>,
     pub next: Option<Timestamp>,
+}
+
+/// A cell with its name.
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    name: &'a str,
+    cell: &'a Cell,
 }
 
 #[derive(Default)]
 struct Group<'a> {
     labels: Labels,
-    pending: Vec<&'a Cell>,
-    firing: Vec<&'a Cell>,
+    pending: Vec<Entry<'a>>,
+    firing: Vec<Entry<'a>>,
     first: Option<Timestamp>,
     flushed: Option<Timestamp>,
     told: Vec<Told<'a>>,
@@ -84,7 +91,7 @@ struct Group<'a> {
 
 /// An alert that has been told as it stands, and may be told again.
 struct Told<'a> {
-    cell: &'a Cell,
+    entry: Entry<'a>,
     route: usize,
     timing: Timing,
 }
@@ -100,7 +107,8 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
     let mut groups: BTreeMap<&str, Group<'_>> = BTreeMap::new();
     let mut wanted: BTreeMap<&str, u64> = BTreeMap::new();
     let mut later = |at: Timestamp| plan.next = Some(plan.next.map_or(at, |next: Timestamp| next.min(at)));
-    for (fingerprint, cell) in cells {
+    for (name, cell) in cells {
+        let entry = Entry { name, cell };
         let (key, labels, route) = routing.turn(&cell.destination, now.wall);
         let timing = timing(path, routing, route);
         let group = groups.entry(if path.habits.immediate { "" } else { key }).or_default();
@@ -111,25 +119,25 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
             continue;
         }
         let firing = cell.notice.state == NoticeState::Firing;
-        let acknowledged = state.acknowledged_by(fingerprint, now.wall).is_some();
+        let acknowledged = state.acknowledged_by(&cell.notice.fingerprint, now.wall).is_some();
         let silenced = state.silenced_by(&cell.notice.labels, now.wall).is_some();
         let told = cell.sent_state == Some(NoticeState::Firing);
         if firing && told && !cell.is_owed() {
-            group.firing.push(cell);
+            group.firing.push(entry);
         }
         let muted = || routing.muted(route, &path.receiver, cell.notice.severity, now.wall);
         let since = if cell.is_owed() {
             let mut begun = cell.queued_at;
             if !firing && !path.send_resolved {
-                plan.drops.push(fingerprint.clone());
+                plan.drops.push(name.clone());
                 continue;
             }
             // An end is told to whoever was told of the beginning, whatever is silenced by now.
             if firing || !told {
                 if silenced {
-                    plan.silenced.push((fingerprint.clone(), cell.notice.revision));
+                    plan.silenced.push((name.clone(), cell.notice.revision));
                     if !firing {
-                        plan.drops.push(fingerprint.clone());
+                        plan.drops.push(name.clone());
                     }
                     continue;
                 }
@@ -143,7 +151,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
                     // What was kept quiet to its end ends as quietly.
                     Inhibition::Over { ends_at, .. } if ends_at < cell.notice.ends_at => {}
                     Inhibition::Now | Inhibition::Over { .. } => {
-                        plan.drops.push(fingerprint.clone());
+                        plan.drops.push(name.clone());
                         continue;
                     }
                     Inhibition::None => {}
@@ -160,19 +168,20 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
             None
         };
         if let Some(since) = since {
-            group.pending.push(cell);
+            group.pending.push(entry);
             group.first = Some(group.first.map_or(since, |first| first.min(since)));
             group.severity = group.severity.max(Some(cell.notice.severity));
-            wanted.insert(fingerprint, cell.notice.revision);
+            wanted.insert(name, cell.notice.revision);
             continue;
         }
         // A receiver that forgets takes an alert it does not hear of for resolved.
         if path.habits.resend.is_some() || !(acknowledged || silenced) {
-            group.told.push(Told { cell, route, timing });
+            group.told.push(Told { entry, route, timing });
         }
     }
     for group in groups.values_mut() {
-        for Told { cell, route, timing } in std::mem::take(&mut group.told) {
+        for Told { entry, route, timing } in std::mem::take(&mut group.told) {
+            let cell = entry.cell;
             // A message tells of its whole group, so the next is counted from it for all of them.
             let since = if path.habits.immediate { cell.sent_at } else { group.flushed };
             let Some(at) = since.and_then(|since| repeat_at(path, cell, since, timing)) else { continue };
@@ -182,9 +191,9 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
             }
             group.repeat = Some(group.repeat.map_or(at, |repeat| repeat.min(at)));
             if at <= now.steady {
-                group.pending.push(cell);
+                group.pending.push(entry);
                 group.severity = group.severity.max(Some(cell.notice.severity));
-                wanted.insert(&cell.notice.fingerprint, cell.notice.revision);
+                wanted.insert(entry.name, cell.notice.revision);
             }
         }
     }
@@ -199,7 +208,7 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
     let mut ready: Vec<(&str, &Group<'_>)> = Vec::new();
     let taken: BTreeSet<&str> = under_way.iter().flat_map(|c| c.members.iter().map(|(f, _)| f.as_str())).collect();
     for (key, group) in &groups {
-        if group.pending.iter().all(|c| taken.contains(c.notice.fingerprint.as_str())) {
+        if group.pending.iter().all(|entry| taken.contains(entry.name)) {
             if let Some(at) = group.repeat {
                 later(at);
             }
@@ -299,23 +308,20 @@ fn pick(
     ready.sort_by_key(|(key, group)| (failed == Some(*key), std::cmp::Reverse(group.severity), group.first.or(group.repeat)));
     let storm = ready.len() > path.habits.groups;
     let groups = if storm { &ready[..] } else { &ready[..1] };
-    let mut members: Vec<&Cell> = groups
-        .iter()
-        .flat_map(|(_, group)| group.pending.iter().copied())
-        .filter(|c| !taken.contains(c.notice.fingerprint.as_str()))
-        .collect();
-    members.sort_by_cached_key(|c| (c.queued_at, std::cmp::Reverse(c.notice.severity), in_a_list(c)));
+    let mut members: Vec<Entry<'_>> =
+        groups.iter().flat_map(|(_, group)| group.pending.iter().copied()).filter(|entry| !taken.contains(entry.name)).collect();
+    members.sort_by_cached_key(|e| (e.cell.queued_at, std::cmp::Reverse(e.cell.notice.severity), in_a_list(e.cell)));
     let mut left_out = members.len().saturating_sub(path.habits.most);
     members.truncate(path.habits.most);
-    let chosen: BTreeSet<&str> = members.iter().map(|c| c.notice.fingerprint.as_str()).collect();
+    let chosen: BTreeSet<&str> = members.iter().map(|entry| entry.name).collect();
     let context = if storm || path.habits.immediate {
         Vec::new()
     } else {
-        let mut rest: Vec<&Cell> =
-            groups[0].1.firing.iter().copied().filter(|c| !chosen.contains(c.notice.fingerprint.as_str()) && !quiet(c)).collect();
-        rest.sort_by_cached_key(|c| in_a_list(c));
+        let mut rest: Vec<Entry<'_>> =
+            groups[0].1.firing.iter().copied().filter(|entry| !chosen.contains(entry.name) && !quiet(entry.cell)).collect();
+        rest.sort_by_cached_key(|entry| in_a_list(entry.cell));
         // The whole group, as Alertmanager tells it, as far as one message goes.
-        let mut context: Vec<String> = rest.iter().map(|c| c.notice.fingerprint.clone()).collect();
+        let mut context: Vec<String> = rest.iter().map(|entry| entry.name.to_owned()).collect();
         let room = path.habits.most.saturating_sub(members.len());
         left_out += context.len().saturating_sub(room);
         context.truncate(room);
@@ -324,8 +330,8 @@ fn pick(
     Some(Due {
         group_key: if storm { STORM_KEY.to_owned() } else { groups[0].0.to_owned() },
         group_labels: if storm { Labels::empty() } else { groups[0].1.labels.clone() },
-        queued_at: members.first().map(|c| c.queued_at).unwrap_or_default(),
-        members: members.iter().map(|c| (c.notice.fingerprint.clone(), c.notice.revision)).collect(),
+        queued_at: members.first().map(|entry| entry.cell.queued_at).unwrap_or_default(),
+        members: members.iter().map(|entry| (entry.name.to_owned(), entry.cell.notice.revision)).collect(),
         context,
         left_out,
         note: None,

@@ -56,7 +56,7 @@ impl Rehearsal {
             loop {
                 let planned = plan(&self.state, &path.traits, &self.table.routing, now, None, false);
                 if !planned.drops.is_empty() {
-                    self.state.apply(&Change::Dropped { path: name.clone(), fingerprints: planned.drops });
+                    self.state.apply(&Change::Dropped { path: name.clone(), entries: planned.drops });
                 }
                 let Some(due) = planned.due else { break };
                 let made = composed(name, &due, &self.state);
@@ -91,6 +91,6 @@ fn news(notice: &Arc<Notice>) -> (String, NoticeState, Severity) {
 }
 
 fn sent(path: &str, due: Due, at: Timestamp) -> Change {
-    let alerts = due.members.into_iter().map(|(fingerprint, revision)| (fingerprint, revision, None)).collect();
+    let alerts = due.members.into_iter().map(|(entry, revision)| (entry, revision, None)).collect();
     Change::Sent { path: path.to_owned(), group_key: due.group_key, at, alerts }
 }

@@ -91,6 +91,7 @@ impl Shared {
                 path,
                 alert: harmless_limited(cell.notice.name(), 200).into_owned(),
                 fingerprint: cell.notice.fingerprint.clone(),
+                apart: cell.destination.apart.clone(),
                 reason: format!("the outbox is full ({} entries, {} bytes)", limits.outbox_entries, limits.outbox_bytes),
                 at,
             }));

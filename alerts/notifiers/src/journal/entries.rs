@@ -14,6 +14,9 @@ pub struct Destination {
     pub group_labels: Labels,
     /// Index of the timing of the deciding route, in the routing table's list; out of range means the default.
     pub route: usize,
+    /// The route, where it tells the path of the alert beside another one that does: each has a group, a pace and an entry of its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub apart: String,
     /// Further routes that lead there: the first of all that does not rest decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Turn>,
@@ -34,7 +37,7 @@ impl Destination {
     /// By one route.
     pub fn by(path: &str, turn: Turn) -> Self {
         let Turn { group_key, group_labels, route } = turn;
-        Destination { path: path.to_owned(), group_key, group_labels, route, others: Vec::new() }
+        Destination { path: path.to_owned(), group_key, group_labels, route, apart: String::new(), others: Vec::new() }
     }
 
     pub fn unheard() -> Self {
@@ -43,9 +46,28 @@ impl Destination {
             group_key: String::new(),
             group_labels: Labels::empty(),
             route: usize::MAX,
+            apart: String::new(),
             others: Vec::new(),
         }
     }
+}
+
+/// Between the fingerprint and the route in the name of an entry; fingerprints do not hold it.
+const APART: char = '\u{1f}';
+
+/// The name of an alert's entry within a path: its fingerprint, and the route where that tells it beside another one.
+pub fn entry(fingerprint: &str, apart: &str) -> String {
+    if apart.is_empty() { fingerprint.to_owned() } else { format!("{fingerprint}{APART}{apart}") }
+}
+
+/// The fingerprint in the name of an entry.
+pub fn fingerprint_of(entry: &str) -> &str {
+    entry.split_once(APART).map_or(entry, |(fingerprint, _)| fingerprint)
+}
+
+/// The range of the names of all entries of an alert.
+pub(crate) fn entries_of(fingerprint: &str) -> std::ops::RangeInclusive<String> {
+    fingerprint.to_owned()..=format!("{fingerprint}{APART}{}", char::MAX)
 }
 
 /// What one delivery path owes, and has delivered, about one alert: outbox entry and notification log in one.
@@ -70,6 +92,11 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// The name of this entry within its path.
+    pub fn entry(&self) -> String {
+        entry(&self.notice.fingerprint, &self.destination.apart)
+    }
+
     /// Bytes of text in the notice, about.
     pub fn size(&self) -> u64 {
         let notice = &*self.notice;
@@ -113,7 +140,7 @@ pub struct Composed {
     pub path: String,
     pub group_key: String,
     pub key: String,
-    /// (fingerprint, revision) of each alert in it.
+    /// (entry, revision) of each alert in it.
     pub members: Vec<(String, u64)>,
 }
 
@@ -145,6 +172,9 @@ pub struct DeadLetter {
     pub path: String,
     pub alert: String,
     pub fingerprint: String,
+    /// As in [`Destination`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub apart: String,
     pub reason: String,
     pub at: Timestamp,
 }

@@ -15,7 +15,8 @@ mod state;
 mod writer;
 
 pub use directory::StateDirectory;
-pub use entries::{Acknowledgement, Cell, Composed, DeadLetter, Destination, Note, Transition, Turn, UNHEARD};
+pub(crate) use entries::entries_of;
+pub use entries::{Acknowledgement, Cell, Composed, DeadLetter, Destination, Note, Transition, Turn, UNHEARD, entry, fingerprint_of};
 pub use faults::{Faults, POINTS};
 pub use log::{Damage, RESERVE_BYTES, SEGMENT_BYTES, SegmentLog};
 pub use payload::AlertStates;

@@ -1,6 +1,6 @@
 //! Everything that survives a restart, and the changes it is made of. [`State::apply`] is the only way it changes, at run time and at recovery alike.
 
-use super::entries::{Acknowledgement, Cell, Composed, DeadLetter, Destination, Note, Transition};
+use super::entries::{Acknowledgement, Cell, Composed, DeadLetter, Destination, Note, Transition, entries_of, entry};
 use super::silence::ActiveSilence;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -50,17 +50,19 @@ pub enum Change {
         path: String,
         group_key: String,
         at: Timestamp,
-        /// (fingerprint, revision, handle)
+        /// (entry, revision, handle)
         alerts: Vec<(String, u64, Option<u32>)>,
     },
     Acknowledged {
         path: String,
-        fingerprints: Vec<String>,
+        #[serde(alias = "fingerprints")]
+        entries: Vec<String>,
     },
-    /// Resolved before anybody could be told, while a silence covered it: nobody will be.
+    /// Over, while a silence or an inhibition kept it quiet: nobody will be told.
     Dropped {
         path: String,
-        fingerprints: Vec<String>,
+        #[serde(alias = "fingerprints")]
+        entries: Vec<String>,
     },
     Dead(DeadLetter),
     Silence(Silence),
@@ -85,7 +87,7 @@ pub enum Change {
 pub struct State {
     /// The evaluator's own records by its own keys; opaque here.
     pub alert_states: HashMap<String, Vec<u8>>,
-    /// Path, then fingerprint.
+    /// Path, then entry.
     pub cells: BTreeMap<String, BTreeMap<String, Cell>>,
     /// (path, group key).
     pub composed: BTreeMap<(String, String), Composed>,
@@ -107,7 +109,7 @@ impl State {
             Change::Notice { notice, destinations, at } => self.notice(notice, destinations, *at),
             Change::Cell(cell) => {
                 let path = cell.destination.path.clone();
-                self.cells.entry(path).or_default().insert(cell.notice.fingerprint.clone(), (**cell).clone());
+                self.cells.entry(path).or_default().insert(cell.entry(), (**cell).clone());
             }
             Change::Readdress { notice, held, destinations, at } => self.readdress(notice, *held, destinations, *at),
             Change::Forget { path } => {
@@ -128,25 +130,26 @@ impl State {
                 self.composed.insert((composed.path.clone(), composed.group_key.clone()), composed.clone());
             }
             Change::Sent { path, group_key, at, alerts } => self.sent(path, group_key, *at, alerts),
-            Change::Acknowledged { path, fingerprints } => {
-                for fingerprint in fingerprints {
-                    if let Some(cell) = self.cells.get_mut(path).and_then(|cells| cells.get_mut(fingerprint)) {
+            Change::Acknowledged { path, entries } => {
+                for entry in entries {
+                    if let Some(cell) = self.cells.get_mut(path).and_then(|cells| cells.get_mut(entry)) {
                         cell.acknowledged = true;
                     }
                 }
             }
-            Change::Dropped { path, fingerprints } => {
-                for fingerprint in fingerprints {
-                    if let Some(cell) = self.cells.get_mut(path).and_then(|cells| cells.get_mut(fingerprint)) {
+            Change::Dropped { path, entries } => {
+                for entry in entries {
+                    if let Some(cell) = self.cells.get_mut(path).and_then(|cells| cells.get_mut(entry)) {
                         cell.sent_revision = Some(cell.notice.revision);
                     }
                 }
             }
             Change::Dead(letter) => {
-                if let Some(cell) = self.cells.get_mut(&letter.path).and_then(|cells| cells.get_mut(&letter.fingerprint)) {
+                let entry = entry(&letter.fingerprint, &letter.apart);
+                if let Some(cell) = self.cells.get_mut(&letter.path).and_then(|cells| cells.get_mut(&entry)) {
                     cell.dead = true;
                 }
-                self.composed.retain(|(path, _), c| *path != letter.path || c.members.iter().all(|(f, _)| *f != letter.fingerprint));
+                self.composed.retain(|(path, _), c| *path != letter.path || c.members.iter().all(|(member, _)| *member != entry));
                 self.notes.remove(&(letter.path.clone(), letter.fingerprint.clone()));
                 push_bounded(&mut self.dead, letter.clone(), DEAD_LETTERS);
             }
@@ -156,10 +159,8 @@ impl State {
                 }
             }
             Change::Acknowledge(acknowledgement) => {
-                for cells in self.cells.values_mut() {
-                    if let Some(cell) = cells.get_mut(&acknowledgement.fingerprint) {
-                        cell.acknowledged = false;
-                    }
+                for (_, cell) in self.cells.values_mut().flat_map(|cells| cells.range_mut(entries_of(&acknowledgement.fingerprint))) {
+                    cell.acknowledged = false;
                 }
                 self.acknowledgements.insert(acknowledgement.fingerprint.clone(), acknowledgement.clone());
             }
@@ -181,10 +182,11 @@ impl State {
         if notice.state == NoticeState::Firing && known.max_by_key(|n| n.revision).is_some_and(|n| n.severity < notice.severity) {
             self.acknowledgements.remove(&notice.fingerprint);
         }
-        let addressed: BTreeSet<&str> = destinations.iter().map(|d| d.path.as_str()).collect();
+        let addressed: BTreeSet<(&str, &str)> = destinations.iter().map(|d| (d.path.as_str(), d.apart.as_str())).collect();
         for destination in destinations {
             let cells = self.cells.entry(destination.path.clone()).or_default();
-            match cells.get_mut(&notice.fingerprint) {
+            let entry = entry(&notice.fingerprint, &destination.apart);
+            match cells.get_mut(&entry) {
                 Some(cell) if cell.notice.revision >= notice.revision => {}
                 Some(cell) => {
                     let begins = notice.state == NoticeState::Firing && cell.notice.state == NoticeState::Resolved;
@@ -202,14 +204,16 @@ impl State {
                 // Nobody there was told of it, so nobody is told that it is over.
                 None if notice.state == NoticeState::Resolved => {}
                 None => {
-                    cells.insert(notice.fingerprint.clone(), Cell::unsent(destination, notice, held, at));
+                    cells.insert(entry, Cell::unsent(destination, notice, held, at));
                 }
             }
         }
         // Paths that heard of it once and that routing no longer names still learn how it ends.
         if notice.state == NoticeState::Resolved {
-            for (_, cells) in self.cells.iter_mut().filter(|(path, _)| !addressed.contains(path.as_str())) {
-                if let Some(cell) = cells.get_mut(&notice.fingerprint).filter(|c| c.notice.revision < notice.revision) {
+            for (path, cells) in &mut self.cells {
+                let known = cells.range_mut(entries_of(&notice.fingerprint)).map(|(_, cell)| cell);
+                let left = |c: &&mut Cell| !addressed.contains(&(path.as_str(), c.destination.apart.as_str()));
+                for cell in known.filter(left).filter(|c| c.notice.revision < notice.revision) {
                     cell.notice = notice.clone();
                     cell.queued_at = at;
                     cell.dead = false;
@@ -235,9 +239,10 @@ impl State {
 
     /// Takes over how a notice reads by now. A message that is under way stays as it was composed: its repeats say the same.
     pub fn refresh(&mut self, notice: &Notice) {
-        for (path, cells) in &mut self.cells {
-            let Some(cell) = cells.get_mut(&notice.fingerprint).filter(|c| c.notice.revision == notice.revision) else { continue };
-            let member = |c: &Composed| c.path == *path && c.members.iter().any(|(f, _)| *f == notice.fingerprint);
+        let cells =
+            self.cells.iter_mut().flat_map(|(path, cells)| cells.range_mut(entries_of(&notice.fingerprint)).map(move |of| (path, of)));
+        for (path, (entry, cell)) in cells.filter(|(_, (_, cell))| cell.notice.revision == notice.revision) {
+            let member = |c: &Composed| c.path == *path && c.members.iter().any(|(member, _)| member == entry);
             if self.composed.values().any(member) {
                 continue;
             }
@@ -253,20 +258,26 @@ impl State {
     fn readdress(&mut self, notice: &Arc<Notice>, held: bool, destinations: &[Destination], at: Timestamp) {
         for destination in destinations {
             let cells = self.cells.entry(destination.path.clone()).or_default();
-            match cells.get_mut(&notice.fingerprint) {
+            let entry = entry(&notice.fingerprint, &destination.apart);
+            match cells.get_mut(&entry) {
                 Some(cell) if cell.notice.revision == notice.revision => cell.destination = destination.clone(),
                 Some(_) => {}
                 None => {
-                    cells.insert(notice.fingerprint.clone(), Cell::unsent(destination, notice, held, at));
+                    cells.insert(entry, Cell::unsent(destination, notice, held, at));
                 }
             }
         }
         // Whoever was told and is no longer addressed still learns how it ends; who was not told will not be.
-        for (path, cells) in self.cells.iter_mut().filter(|(path, _)| destinations.iter().all(|d| d.path != **path)) {
-            let untold = |c: &Cell| c.notice.revision == notice.revision && c.sent_state != Some(NoticeState::Firing);
-            if cells.get(&notice.fingerprint).is_some_and(untold) {
-                cells.remove(&notice.fingerprint);
-                self.composed.retain(|(of, _), c| of != path || c.members.iter().all(|(f, _)| *f != notice.fingerprint));
+        for (path, cells) in &mut self.cells {
+            let untold = |c: &Cell| {
+                c.notice.revision == notice.revision
+                    && c.sent_state != Some(NoticeState::Firing)
+                    && destinations.iter().all(|d| (&d.path, &d.apart) != (path, &c.destination.apart))
+            };
+            let gone = cells.range(entries_of(&notice.fingerprint)).filter(|(_, cell)| untold(cell)).map(|(entry, _)| entry.clone());
+            for entry in gone.collect::<Vec<_>>() {
+                cells.remove(&entry);
+                self.composed.retain(|(of, _), c| of != path || c.members.iter().all(|(member, _)| *member != entry));
             }
         }
     }
@@ -280,8 +291,8 @@ impl State {
             }
         }
         let Some(cells) = self.cells.get_mut(path) else { return };
-        for (fingerprint, revision, handle) in alerts {
-            let Some(cell) = cells.get_mut(fingerprint) else { continue };
+        for (entry, revision, handle) in alerts {
+            let Some(cell) = cells.get_mut(entry) else { continue };
             if cell.sent_revision.is_some_and(|sent| sent > *revision) {
                 continue;
             }

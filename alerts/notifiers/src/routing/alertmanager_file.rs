@@ -51,7 +51,7 @@ pub fn load(text: &str, directory: Option<&Path>) -> Result<(Routing, Unfit), St
     }
     let (text, _) = watchfire_model::first_yaml_document(text);
     let file: File = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
-    let mut routing = Routing::default();
+    let mut routing = Routing { by_route: true, ..Routing::default() };
     for interval in file.mute_time_intervals.into_iter().chain(file.time_intervals) {
         for one in &interval.time_intervals {
             one.check().map_err(|e| format!("time interval {:?}: {e}", interval.name))?;

@@ -61,7 +61,7 @@ pub fn load(settings: &Settings) -> Result<Routing, String> {
     for (index, route) in settings.routes.iter().enumerate() {
         nodes.push(node(route, index, settings).map_err(|e| format!("route {}: {e}", index + 1))?);
     }
-    Ok(Routing { nodes, receivers, intervals: BTreeMap::new(), inhibit: Vec::new(), always: Vec::new(), unused: Vec::new() })
+    Ok(Routing { nodes, receivers, ..Routing::default() })
 }
 
 /// Alertmanagers hear everything and route it themselves.

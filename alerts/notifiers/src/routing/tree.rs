@@ -136,6 +136,8 @@ pub struct Routing {
     pub(super) receivers: Vec<Receiver>,
     pub(super) intervals: BTreeMap<String, Vec<TimeInterval>>,
     pub(super) inhibit: Vec<InhibitRule>,
+    /// As in Alertmanager, each route that leads to a receiver tells it, in groups of its own.
+    pub(super) by_route: bool,
     /// Receivers that hear everything, whatever the routes say.
     pub(super) always: Vec<String>,
     /// What the file says and has no effect.
@@ -216,26 +218,34 @@ impl Routing {
         true
     }
 
-    /// Every delivery path that is to hear of the notice. A path that several routes name hears it once, by the first that does not rest. A cause
-    /// that speaks for a louder alert than itself is told to whoever hears of such alerts, and then to its own receivers.
+    /// Every delivery path that is to hear of the notice. A path that several routes name hears it once, by the first that does not rest; with
+    /// the routes of an `alertmanager.yml` by each of them, where what it says is grouped. A cause that speaks for a louder alert than itself is
+    /// told to whoever hears of such alerts, and then to its own receivers.
     pub fn destinations(&self, notice: &Notice) -> Vec<Destination> {
         let mut destinations: Vec<Destination> = Vec::new();
-        let mut add = |receiver: &str, turn: Turn| {
+        let mut add = |receiver: &str, turn: Turn, apart: bool| {
             let Some(receiver) = self.receivers.iter().find(|r| r.name == receiver) else { return };
             for channel in receiver.channels.iter().filter(|c| notice.severity >= c.at_least) {
-                match destinations.iter_mut().find(|d| d.path == channel.path) {
-                    Some(known) if known.route == turn.route || known.others.iter().any(|o| o.route == turn.route) => {}
-                    Some(known) => known.others.push(turn.clone()),
-                    None => destinations.push(Destination::by(&channel.path, turn.clone())),
+                let mut known = destinations.iter_mut().filter(|d| d.path == channel.path).peekable();
+                if known.peek().is_none() {
+                    destinations.push(Destination::by(&channel.path, turn.clone()));
+                } else if known.any(|d| d.route == turn.route || d.others.iter().any(|o| o.route == turn.route)) {
+                } else if apart && channel.settings.groups() {
+                    let name = self.nodes.get(turn.route).map(|n| n.name.clone()).unwrap_or_default();
+                    destinations.push(Destination { apart: name, ..Destination::by(&channel.path, turn.clone()) });
+                } else if let Some(first) = destinations.iter_mut().find(|d| d.path == channel.path) {
+                    first.others.push(turn.clone());
                 }
             }
         };
-        for hop in self.hops(&notice.labels, notice.severity) {
-            let group_key = format!("{}:{}", self.nodes[hop.route].name, hop.group_labels);
-            add(&hop.receiver, Turn { group_key, group_labels: hop.group_labels, route: hop.route });
+        for (labels, loudest) in self.hops(&notice.labels, notice.severity) {
+            for hop in labels {
+                let group_key = format!("{}:{}", self.nodes[hop.route].name, hop.group_labels);
+                add(&hop.receiver, Turn { group_key, group_labels: hop.group_labels, route: hop.route }, self.by_route && loudest);
+            }
         }
         for always in &self.always {
-            add(always, Turn { group_key: String::new(), group_labels: Labels::empty(), route: usize::MAX });
+            add(always, Turn { group_key: String::new(), group_labels: Labels::empty(), route: usize::MAX }, false);
         }
         if destinations.is_empty() {
             destinations.push(Destination::unheard());
@@ -243,10 +253,11 @@ impl Routing {
         destinations
     }
 
-    /// Where an alert goes that speaks as loud as this.
-    fn hops(&self, labels: &Labels, severity: Severity) -> Vec<Hop> {
+    /// Where an alert goes that speaks as loud as this: by how loud it speaks, and by its own labels where they are quieter.
+    fn hops(&self, labels: &Labels, severity: Severity) -> Vec<(Vec<Hop>, bool)> {
         let raised = raised_labels(labels, severity);
-        raised.iter().chain([labels]).flat_map(|labels| self.decide(labels, &mut |_, _, _| {})).collect()
+        let decided = |labels: &Labels| self.decide(labels, &mut |_, _, _| {});
+        raised.iter().chain([labels]).enumerate().map(|(n, labels)| (decided(labels), n == 0)).collect()
     }
 
     /// Whether a route that does not rest leads these labels to somebody awake.
@@ -256,7 +267,7 @@ impl Routing {
             channels.into_iter().any(|c| severity >= c.at_least)
         };
         let awake = |hop: &Hop| reached(&hop.receiver) && !self.muted(hop.route, &hop.receiver, severity, now);
-        self.always.iter().any(|name| reached(name)) || self.hops(labels, severity).iter().any(awake)
+        self.always.iter().any(|name| reached(name)) || self.hops(labels, severity).iter().flat_map(|(hops, _)| hops).any(awake)
     }
 
     /// The destination as the first of its routes that does not rest says it now; the first, where all of them rest.

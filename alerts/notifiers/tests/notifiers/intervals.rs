@@ -19,7 +19,7 @@ fn heard(file: &str, from: &str, seconds: u64) -> Vec<u64> {
 const RECEIVERS: &str = "receivers: [{name: none}, {name: ops, webhook_configs: [{url: 'http://127.0.0.1:1/'}]}]\n";
 
 #[test]
-fn a_receiver_named_by_two_routes_hears_by_the_second_while_the_first_rests() {
+fn a_receiver_named_by_two_routes_hears_by_each_that_does_not_rest() {
     let file = |first: &str, second: &str| {
         format!(
             "route: {{receiver: none, group_wait: 5s, group_interval: 1m, routes: [{{receiver: ops, continue: true, {first}}}, {{receiver: ops, group_wait: 20s, {second}}}]}}\n\
@@ -28,10 +28,10 @@ fn a_receiver_named_by_two_routes_hears_by_the_second_while_the_first_rests() {
     };
     let rests = "mute_time_intervals: [early]";
     let at = "2026-03-01T03:05:00Z";
-    assert_eq!(heard(&file("matchers: []", "matchers: []"), at, 600), [5], "once, by the first");
-    assert_eq!(heard(&file(rests, "matchers: []"), at, 600), [20], "by the second, as soon as that says");
-    assert_eq!(heard(&file("matchers: []", rests), at, 600), [5]);
-    assert_eq!(heard(&file(rests, rests), at, 600), [300], "when the first wakes up");
+    assert_eq!(heard(&file("matchers: []", "matchers: []"), at, 600), [5, 20], "by each, as soon as that says");
+    assert_eq!(heard(&file(rests, "matchers: []"), at, 600), [20, 300], "and by the first when it wakes up");
+    assert_eq!(heard(&file("matchers: []", rests), at, 600), [5, 300]);
+    assert_eq!(heard(&file(rests, rests), at, 600), [300], "when they wake up");
     assert_eq!(
         heard(&file("active_time_intervals: [early]", rests), "2026-03-01T03:09:58Z", 600),
         [20],
