@@ -77,7 +77,7 @@ impl Alertmanager {
 
 impl Channel for Alertmanager {
     fn habits(&self) -> Habits {
-        Habits { immediate: true, most: 256, resend: Some((self.resend_delay, RESOLVED)), ..Habits::default() }
+        Habits { immediate: true, keeps_open: true, most: 256, resend: Some((self.resend_delay, RESOLVED)), ..Habits::default() }
     }
 
     fn deliver(self: Arc<Self>, message: Arc<Message>) -> Delivery {

@@ -183,7 +183,7 @@ impl Desktop {
 
 impl Channel for Desktop {
     fn habits(&self) -> Habits {
-        Habits { immediate: true, call_per_alert: false, ..Habits::default() }
+        Habits { immediate: true, keeps_open: true, ..Habits::default() }
     }
 
     fn deliver(self: Arc<Self>, message: Arc<Message>) -> Delivery {

@@ -88,6 +88,8 @@ impl Failure {
 pub struct Habits {
     /// Everything that is due goes out at once, ungrouped and without waiting: the other side groups, or a person sits in front of it.
     pub immediate: bool,
+    /// The other side shows an alert as open until it is told of the end: it has to hear of that even where nobody is to be told any more.
+    pub keeps_open: bool,
     /// Wants to hear of acknowledgements.
     pub acknowledgements: bool,
     /// Expects firing alerts again at this pace, and resolved ones for so long.
@@ -102,7 +104,7 @@ pub struct Habits {
 
 impl Default for Habits {
     fn default() -> Self {
-        Habits { immediate: false, acknowledgements: false, resend: None, most: 1000, groups: 8, call_per_alert: false }
+        Habits { immediate: false, keeps_open: false, acknowledgements: false, resend: None, most: 1000, groups: 8, call_per_alert: false }
     }
 }
 

@@ -85,7 +85,7 @@ impl PagerDuty {
 
 impl Channel for PagerDuty {
     fn habits(&self) -> Habits {
-        Habits { immediate: true, acknowledgements: true, most: 32, call_per_alert: true, ..Habits::default() }
+        Habits { immediate: true, keeps_open: true, acknowledgements: true, most: 32, call_per_alert: true, ..Habits::default() }
     }
 
     fn deliver(self: Arc<Self>, message: Arc<Message>) -> Delivery {

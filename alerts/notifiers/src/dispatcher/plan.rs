@@ -132,8 +132,8 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
                 plan.drops.push(name.clone());
                 continue;
             }
-            // An end is told to whoever was told of the beginning, whatever is silenced by now.
-            if firing || !told {
+            // As in Alertmanager, an end is as quiet as the alert is by then. What is open until it ends has to hear of it all the same.
+            if firing || !told || !path.habits.keeps_open {
                 if silenced {
                     plan.silenced.push((name.clone(), cell.notice.revision));
                     if !firing {
@@ -148,8 +148,8 @@ pub fn plan(state: &State, path: &PathTraits, routing: &Routing, now: Now, faile
                     Inhibition::Now if firing => continue,
                     // It may end with what inhibited it, only a little later: it waits as if it had begun now.
                     Inhibition::Over { queued_at, .. } if firing => begun = begun.max(queued_at),
-                    // What was kept quiet to its end ends as quietly.
-                    Inhibition::Over { ends_at, .. } if ends_at < cell.notice.ends_at => {}
+                    // What was kept quiet to its end ends as quietly. Whoever was told before that, or after it, is told.
+                    Inhibition::Over { ends_at, .. } if told || ends_at < cell.notice.ends_at => {}
                     Inhibition::Now | Inhibition::Over { .. } => {
                         plan.drops.push(name.clone());
                         continue;

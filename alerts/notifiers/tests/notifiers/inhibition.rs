@@ -59,3 +59,24 @@ fn an_earlier_incident_of_the_cause_delays_nothing() {
     day.change("Victim", "warning", Firing, 20);
     assert!(changes(&mut day, 20, 60).contains(&(50, "Victim".to_owned(), Firing)));
 }
+
+#[test]
+fn who_was_told_before_the_inhibition_hears_of_the_end_after_it_only() {
+    for (victim_ends, told_of_it) in [(300, false), (1500, true)] {
+        let mut day = Day::of(FILE);
+        day.change("Victim", "warning", Firing, 0);
+        let mut told = changes(&mut day, 0, 99);
+        day.change("Root", "critical", Firing, 100);
+        told.extend(changes(&mut day, 100, victim_ends.min(1000) - 1));
+        for (name, second) in if told_of_it { [("Root", 1000), ("Victim", victim_ends)] } else { [("Victim", victim_ends), ("Root", 1000)] }
+        {
+            let at = told.iter().map(|(second, ..)| *second).max().unwrap_or(0) + 1;
+            told.extend(changes(&mut day, at, second - 1));
+            day.change(name, if name == "Root" { "critical" } else { "warning" }, Resolved, second);
+        }
+        told.extend(changes(&mut day, 1500, 3000));
+        let of = |wanted: &str| told.iter().filter(|(_, name, _)| name == wanted).map(|(.., state)| *state).collect::<Vec<_>>();
+        assert_eq!(of("Root"), [Firing, Resolved], "{told:?}");
+        assert_eq!(of("Victim"), if told_of_it { vec![Firing, Resolved] } else { vec![Firing] }, "ends at {victim_ends}: {told:?}");
+    }
+}
