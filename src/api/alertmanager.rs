@@ -22,18 +22,28 @@ use watchfire_notifiers::routing::parse_matchers;
 /// A firing alert holds so long unless it is renewed, as Prometheus tells an Alertmanager.
 const HOLDS: Duration = Duration::from_secs(240);
 
-/// A refusal in Alertmanager's words: the sentence alone.
-pub struct Refused(ApiError);
+/// A refusal in Alertmanager's words.
+pub enum Refused {
+    /// The sentence alone.
+    Sentence(ApiError),
+    /// A parameter that is not what it has to be: a number for the kind of mistake, and the sentence.
+    Parameter(u32, String),
+}
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        json_response(self.0.status(), &self.0.message)
+        match self {
+            Refused::Sentence(error) => json_response(error.status(), &error.message),
+            Refused::Parameter(code, message) => {
+                json_response(StatusCode::UNPROCESSABLE_ENTITY, &json!({"code": code, "message": message}))
+            }
+        }
     }
 }
 
 impl<E: Into<ApiError>> From<E> for Refused {
     fn from(error: E) -> Self {
-        Refused(error.into())
+        Refused::Sentence(error.into())
     }
 }
 
@@ -63,7 +73,9 @@ pub async fn receivers(State(api): State<Arc<Api>>) -> Told {
 
 /// `POST /api/v2/alerts`
 pub async fn no_alerts() -> Told {
-    Err(Refused(ApiError::bad_data("watchfire takes no alerts from outside: it evaluates rules itself, and sends what they find")))
+    Err(Refused::Sentence(ApiError::bad_data(
+        "watchfire takes no alerts from outside: it evaluates rules itself, and sends what they find",
+    )))
 }
 
 async fn known_alerts(api: &Arc<Api>) -> Result<Vec<Alert>, Refused> {
@@ -73,7 +85,7 @@ async fn known_alerts(api: &Arc<Api>) -> Result<Vec<Alert>, Refused> {
             let sent = |alert: Alert| Alert { labels: watchfire_alerts::outward(&alert.labels, &api.external_labels), ..alert };
             Ok(alerts.alerts.into_iter().map(sent).collect())
         }
-        _ => Err(Refused(ApiError::internal("not what was asked for"))),
+        _ => Err(Refused::Sentence(ApiError::internal("not what was asked for"))),
     }
 }
 
@@ -113,12 +125,21 @@ pub async fn silences(State(api): State<Arc<Api>>, uri: Uri, headers: HeaderMap)
 /// `GET /api/v2/silence/<id>`
 pub async fn one_silence(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Told {
     let now = api.clock.now();
-    ok(&shown(&by_id(&api, &id)?, now))
+    ok(&shown(&by_id(&api, &named(&id)?)?, now))
+}
+
+/// The id of a silence in an address: Alertmanager's are UUIDs, with or without their hyphens, and so are ours.
+fn named(id: &str) -> Result<String, Refused> {
+    let digits = id.replace('-', "");
+    if digits.len() == 32 && digits.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Ok(id.to_ascii_lowercase());
+    }
+    Err(Refused::Parameter(601, format!("silenceID in path must be of type uuid: {:?}", params_shown(id))))
 }
 
 fn by_id(api: &Api, id: &str) -> Result<Silence, Refused> {
     let found = api.delivery.silences().into_iter().find(|silence| silence.id == id);
-    found.ok_or_else(|| Refused(ApiError::not_found("silence not found")))
+    found.ok_or_else(|| ApiError::not_found("silence not found").into())
 }
 
 /// `POST /api/v2/silences`: a new one, or another form of one that is named.
@@ -142,6 +163,7 @@ pub async fn silence(State(api): State<Arc<Api>>, body: Bytes) -> Told {
 
 /// `DELETE /api/v2/silence/<id>`
 pub async fn expire(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Told {
+    let id = named(&id)?;
     let silence = by_id(&api, &id)?;
     if silence.ends_at > api.clock.now() {
         execute(&api, Command::ExpireSilence { id }).await?;

@@ -107,6 +107,19 @@ async fn alerts_and_silences_answer_as_in_alertmanager() {
     assert_ne!(other, id);
     assert_eq!(it.watchfire.json(&format!("/api/v2/silence/{id}")).await["status"]["state"], "expired");
     assert_eq!(it.alerts("silenced=false").await, ["One"]);
+    let parts: Vec<usize> = id.split('-').map(str::len).collect();
+    assert_eq!(parts, [8, 4, 4, 4, 12], "a UUID, as tools expect: {id}");
+    // One that is none is a mistake in the address, one that nobody has is not there.
+    for (wrong, status, body) in [
+        ("abc", 422, json!({"code": 601, "message": "silenceID in path must be of type uuid: \"abc\""})),
+        ("00000000-0000-0000-0000-000000000000", 404, json!("silence not found")),
+    ] {
+        let url = it.watchfire.url(&format!("/api/v2/silence/{wrong}"));
+        for request in [it.watchfire.client().get(&url), it.watchfire.client().delete(&url)] {
+            let answer = request.send().await.expect("answered");
+            assert_eq!((answer.status().as_u16(), answer.json::<Json>().await.expect("JSON")), (status, body.clone()));
+        }
+    }
     let ended = it.watchfire.client().delete(it.watchfire.url(&format!("/api/v2/silence/{other}"))).send().await.expect("answered");
     assert_eq!(ended.status(), 200);
     assert_eq!(it.alerts("silenced=false").await, ["One", "Two"]);

@@ -2,7 +2,8 @@
 //! (`rules/manager.go`, `notifier/`). The 15 minutes survive a restart, because what was sent when is in the journal.
 //! A cause that comes to speak for a louder alert has that severity as its label, which makes it another alert there; the quieter one ends by itself.
 
-use super::webhook::{Authorization, posted};
+use super::connection::Authorization;
+use super::webhook::posted;
 use super::{Channel, Delivery, Failure, Habits, Http, Outcome, Probe, http};
 use crate::message::{Message, MessageAlert};
 use crate::settings::one_secret;
@@ -71,7 +72,7 @@ impl Alertmanager {
         }
         let mut headers = HeaderMap::new();
         self.authorization.add(&mut headers)?;
-        self.http.post(&self.url, headers, "application/json", Value::Array(alerts).to_string().into_bytes()).await
+        self.http.post(&self.url, headers, "application/json", Value::Array(alerts).to_string().into_bytes()).await.map(|_| ())
     }
 }
 

@@ -1,5 +1,6 @@
 //! E-mail over SMTP. Recipients come from configuration only; everything a header takes from outside has been made one harmless line.
 
+use super::connection::TlsSettings;
 use super::recipients::Recipients;
 use super::{Channel, Delivery, Failure, Outcome, Probe, destination, fixed_destination, worded};
 use crate::message::Message;
@@ -19,7 +20,7 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_config::{Named, tls_refusal};
+use watchfire_config::tls_refusal;
 use watchfire_model::{Secret, causes, harmless_limited};
 
 /// Bytes of a body.
@@ -44,6 +45,9 @@ pub struct EmailSettings {
     /// The texts of an `alertmanager.yml`.
     #[serde(skip)]
     pub wording: Option<Arc<EmailWording>>,
+    /// Its `tls_config`.
+    #[serde(skip)]
+    pub tls: TlsSettings,
 }
 
 /// How the connection is protected. There is no "if possible": a downgrade would go unnoticed.
@@ -69,7 +73,9 @@ pub struct Email {
     hello: ClientId,
     wording: Option<Arc<EmailWording>>,
     timeout: Duration,
-    trusted: Arc<Named>,
+    trusted: Arc<dyn ServerCertVerifier>,
+    /// The certificate may be for another name than the host's.
+    is_other_name: bool,
     recipients: Recipients,
 }
 
@@ -109,7 +115,8 @@ impl Email {
             hello: settings.hello.clone().map_or_else(ClientId::default, ClientId::Domain),
             wording: settings.wording.clone(),
             timeout: all.limits.attempt_timeout,
-            trusted: super::trust::trusted(all)?,
+            trusted: settings.tls.verifier(super::trust::trusted(all)?)?,
+            is_other_name: settings.tls.is_insecure || settings.tls.server_name.is_some(),
             recipients: Recipients::default(),
         })
     }
@@ -117,7 +124,10 @@ impl Email {
     /// Connects, encrypts and logs in, in this order.
     async fn connect(&self) -> Result<AsyncSmtpConnection, Trouble> {
         // lettre takes no verifier of ours: it checks the name and that the key is there, and `judge` the rest before anything is said.
-        let tls = || TlsParameters::builder(self.host.clone()).dangerous_accept_invalid_certs(true).build_rustls();
+        let tls = || {
+            let tls = TlsParameters::builder(self.host.clone()).dangerous_accept_invalid_certs(true);
+            tls.dangerous_accept_invalid_hostnames(self.is_other_name).build_rustls()
+        };
         let wrapper = if self.security == Security::Tls { Some(tls()?) } else { None };
         let place = (self.host.as_str(), self.port);
         let mut connection = AsyncSmtpConnection::connect_tokio1(place, Some(self.timeout), &self.hello, wrapper, None).await?;

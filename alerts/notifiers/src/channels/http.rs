@@ -1,5 +1,6 @@
 //! One request, safely: no redirects, 64 KiB of answer at most, TLS verified, and errors that never show the address's secrets.
 
+use super::connection::{Authorization, Connection};
 use super::{Failure, Retry};
 use chrono::DateTime;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -20,74 +21,105 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
+    headers: HeaderMap,
+    authorization: Arc<Authorization>,
+}
+
+/// What a server answered, as far as it is read.
+pub struct Answer {
+    pub status: StatusCode,
+    after: Option<Duration>,
+    location: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// The beginning of the body.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
 }
 
 impl Http {
     /// # Errors
     /// When the TLS settings are refused.
-    pub fn new(timeout: Duration, trusted: Arc<Named>) -> Result<Self, String> {
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|e| format!("TLS: {e}"))?
-            .dangerous()
-            .with_custom_certificate_verifier(trusted)
-            .with_no_client_auth();
+    pub fn new(timeout: Duration, trusted: Arc<Named>, connection: &Connection) -> Result<Self, String> {
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(connection.tls.client(trusted)?)
             .redirect(reqwest::redirect::Policy::none())
             .timeout(timeout)
             .connect_timeout(timeout)
             .pool_idle_timeout(Duration::from_secs(60))
-            .user_agent(concat!("watchfire/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|e| format!("HTTP client: {e}"))?;
-        Ok(Http { client })
+            .user_agent(concat!("watchfire/", env!("CARGO_PKG_VERSION")));
+        let client = connection.proxy.apply(client)?.build().map_err(|e| format!("HTTP client: {e}"))?;
+        let headers = connection.headers.iter().map(|(name, value)| header(name, value)).collect::<Result<_, _>>()?;
+        Ok(Http { client, headers, authorization: Arc::new(Authorization::of(connection)?) })
     }
 
     /// Posts and takes any 2xx for success.
     ///
     /// # Errors
     /// 408, 429, 5xx and everything below HTTP may pass; other answers will not change.
-    pub async fn post(&self, url: &Url, headers: HeaderMap, content_type: &'static str, body: Vec<u8>) -> Result<(), Failure> {
-        self.judged(url, self.client.post(url.clone()).headers(headers).header(CONTENT_TYPE, content_type).body(body)).await
+    pub async fn post(&self, url: &Url, headers: HeaderMap, content_type: &'static str, body: Vec<u8>) -> Result<Answer, Failure> {
+        self.judged(url, headers, self.client.post(url.clone()).header(CONTENT_TYPE, content_type).body(body)).await
     }
 
     /// As [`post`](Self::post), for those who take everything in the address.
     ///
     /// # Errors
     /// As there.
-    pub async fn get(&self, url: &Url, headers: HeaderMap) -> Result<(), Failure> {
-        self.judged(url, self.client.get(url.clone()).headers(headers)).await
+    pub async fn get(&self, url: &Url, headers: HeaderMap) -> Result<Answer, Failure> {
+        self.judged(url, headers, self.client.get(url.clone())).await
     }
 
-    async fn judged(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<(), Failure> {
-        let mut response = request.send().await.map_err(|e| Failure::retry(transport(url, e)))?;
-        let status = response.status();
-        let header = |name| response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok());
-        let after = header(RETRY_AFTER).and_then(|text| retry_after(text, header(DATE)));
-        let location = response.headers().get("location").and_then(|l| l.to_str().ok()).map(str::to_owned);
-        let mut answer = Vec::new();
-        while answer.len() < ANSWER_BYTES {
-            match response.chunk().await {
-                Ok(Some(chunk)) => answer.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES - answer.len())]),
-                // The status is the answer; the body is only quoted. Who has said 200 and nothing more has been told.
-                Ok(None) | Err(_) => break,
-            }
+    async fn judged(&self, url: &Url, own: HeaderMap, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
+        let mut headers = self.headers.clone();
+        self.authorization.add(&mut headers)?;
+        if let Authorization::Tokens(tokens) = &*self.authorization {
+            tokens.add(&self.client, &mut headers).await?;
         }
-        judge(url, status, after, location, &answer)
+        // What the channel says itself goes before what holds for all its requests.
+        headers.extend(own);
+        let answer = answer(url, request.headers(headers)).await?;
+        match (&*self.authorization, answer.status) {
+            (Authorization::Tokens(tokens), StatusCode::UNAUTHORIZED) => {
+                tokens.forget().await;
+                Err(Failure::retry(format!("{} refused the token; it is asked for anew", place(url))))
+            }
+            _ => judge(url, answer),
+        }
     }
 }
 
-fn judge(url: &Url, status: StatusCode, after: Option<Duration>, location: Option<String>, answer: &[u8]) -> Result<(), Failure> {
-    if status.is_success() {
-        return Ok(());
+/// Sends, and reads of the answer what is of use.
+pub async fn answer(url: &Url, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
+    let mut response = request.send().await.map_err(|e| Failure::retry(transport(url, e)))?;
+    let status = response.status();
+    let header = |name| response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+    let after = header(RETRY_AFTER).and_then(|text| retry_after(text, header(DATE)));
+    let location = response.headers().get("location").and_then(|l| l.to_str().ok()).map(str::to_owned);
+    let mut body = Vec::new();
+    while body.len() < ANSWER_BYTES {
+        match response.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES - body.len())]),
+            // The status is the answer; the body is only quoted. Who has said 200 and nothing more has been told.
+            Ok(None) | Err(_) => break,
+        }
     }
+    Ok(Answer { status, after, location, body })
+}
+
+fn judge(url: &Url, answer: Answer) -> Result<Answer, Failure> {
+    if answer.status.is_success() {
+        return Ok(answer);
+    }
+    let Answer { status, after, location, body } = answer;
     let host = place(url);
     if status.is_redirection() {
         let target = location.and_then(|l| url.join(&l).ok()).map(|u| place(&u)).unwrap_or_else(|| "nowhere".to_owned());
         return Err(Failure::Refused(format!("{host} redirects to {target}; redirects are not followed, configure the final address")));
     }
-    let text = String::from_utf8_lossy(answer);
+    let text = String::from_utf8_lossy(&body);
     let quoted = harmless_limited(text.trim(), QUOTED);
     let reason = if quoted.is_empty() { format!("{host} answered {status}") } else { format!("{host} answered {status}: {quoted}") };
     match status {
@@ -98,7 +130,7 @@ fn judge(url: &Url, status: StatusCode, after: Option<Duration>, location: Optio
 }
 
 /// Host and port: the path of a webhook is often its password.
-fn place(url: &Url) -> String {
+pub fn place(url: &Url) -> String {
     let host = url.host_str().unwrap_or("?");
     let shown = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     harmless_limited(&shown, QUOTED).into_owned()
@@ -166,7 +198,10 @@ mod tests {
     #[test]
     fn answers_are_sorted_into_those_that_may_pass_and_those_that_will_not() {
         let url = Url::parse("https://hooks.example/services/SECRET").unwrap();
-        let judged = |status: u16| judge(&url, StatusCode::from_u16(status).unwrap(), None, None, b"no\x1b[31m");
+        let judged = |status: u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            judge(&url, Answer { status, after: None, location: None, body: b"no\x1b[31m".to_vec() }).map(|_| ())
+        };
         for status in [200, 202, 204] {
             assert_eq!(judged(status), Ok(()));
         }

@@ -4,6 +4,7 @@
 //! To add one: a file with its settings and an implementation of [`Channel`], a variant of `ChannelSettings`, and a line in [`build`].
 
 pub mod alertmanager;
+pub mod connection;
 pub mod desktop;
 pub mod email;
 mod http;
@@ -12,6 +13,7 @@ mod recipients;
 pub mod slack;
 pub mod sms;
 pub mod terminal;
+mod token;
 mod trust;
 pub mod webhook;
 
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use http::Http;
+pub use token::OAuth2Settings;
 
 /// What became of a message. Alerts that are in no list were not delivered and are tried again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,15 +135,16 @@ pub trait Channel: Send + Sync + 'static {
 /// # Errors
 /// When a setting is missing, contradictory or would let alert labels choose where messages go.
 pub fn build(channel: &ChannelSettings, settings: &Settings, terminal: &terminal::Terminal) -> Result<Arc<dyn Channel>, String> {
-    let http = || Http::new(settings.limits.attempt_timeout, trust::trusted(settings)?);
+    let over = |connection: &connection::Connection| Http::new(settings.limits.attempt_timeout, trust::trusted(settings)?, connection);
+    let http = || over(&connection::Connection::default());
     Ok(match channel {
         ChannelSettings::Desktop(s) => Arc::new(desktop::Desktop::new(s, settings.limits.popups_per_minute, terminal.clone())),
         ChannelSettings::Terminal(s) => Arc::new(terminal::TerminalChannel::new(s, terminal.clone())),
-        ChannelSettings::Slack(s) => Arc::new(slack::Slack::new(s, settings, http()?)?),
-        ChannelSettings::Pagerduty(s) => Arc::new(pagerduty::PagerDuty::new(s, http()?)?),
+        ChannelSettings::Slack(s) => Arc::new(slack::Slack::new(s, settings, over(&s.connection)?)?),
+        ChannelSettings::Pagerduty(s) => Arc::new(pagerduty::PagerDuty::new(s, over(&s.connection)?)?),
         ChannelSettings::Email(s) => Arc::new(email::Email::new(s, settings)?),
         ChannelSettings::Sms(s) => Arc::new(sms::Sms::new(s, settings, http()?)?),
-        ChannelSettings::Webhook(s) => Arc::new(webhook::Webhook::new(s, http()?)?),
+        ChannelSettings::Webhook(s) => Arc::new(webhook::Webhook::new(s, over(&s.connection)?)?),
         ChannelSettings::Alertmanager(s) => Arc::new(alertmanager::Alertmanager::new(s, settings.limits.resend_delay, http()?)?),
     })
 }

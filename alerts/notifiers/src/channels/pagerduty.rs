@@ -1,5 +1,6 @@
 //! PagerDuty, Events API v2: one event per alert, whose `dedup_key` is the same from trigger over acknowledge to resolve.
 
+use super::connection::Connection;
 use super::{Channel, Delivery, Failure, Habits, Http, Outcome, Probe, http, worded};
 use crate::message::{Message, MessageAlert, alert_text, rfc3339, runbook, stable_key};
 use crate::secret::SecretSource;
@@ -21,6 +22,9 @@ pub struct PagerDutySettings {
     pub routing_key_env: Option<String>,
     /// Another place to post to; PagerDuty's own when empty.
     pub url: String,
+    /// An `http_config`.
+    #[serde(skip)]
+    pub connection: Connection,
     /// The texts of an `alertmanager.yml`.
     #[serde(skip)]
     pub wording: Option<Arc<PagerDutyWording>>,
@@ -71,7 +75,7 @@ impl PagerDuty {
                 }
             }
             match self.http.post(&self.url, HeaderMap::new(), "application/json", body.to_string().into_bytes()).await {
-                Ok(()) => outcome.delivered.push((fingerprint, None)),
+                Ok(_) => outcome.delivered.push((fingerprint, None)),
                 Err(Failure::Refused(reason)) => outcome.refused.push((fingerprint, reason)),
                 Err(Failure::Retry(retry)) => {
                     outcome.retry = Some(retry);

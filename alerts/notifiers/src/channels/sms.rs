@@ -1,7 +1,7 @@
 //! Text messages through any HTTP gateway, by template: which fields the gateway wants is configuration.
 
+use super::connection::Authorization;
 use super::recipients::Recipients;
-use super::webhook::Authorization;
 use super::{Channel, Delivery, Failure, Http, Outcome, Probe, fixed_destination, http};
 use crate::message::{Message, runbook, stable_key};
 use crate::secret::SecretSource;
@@ -135,19 +135,19 @@ impl Sms {
         match self.format {
             Format::Json => {
                 let object: Map<String, Value> = fields.map(|(name, value)| (name.to_owned(), value)).collect();
-                self.http.post(&url, headers, "application/json", Value::Object(object).to_string().into_bytes()).await
+                self.http.post(&url, headers, "application/json", Value::Object(object).to_string().into_bytes()).await.map(|_| ())
             }
             Format::Form => {
                 let mut form = reqwest::Url::parse("form:").map_err(|e| Failure::Refused(e.to_string()))?;
                 form.query_pairs_mut().extend_pairs(fields.map(|(name, value)| (name, plain(value))));
                 let body = form.query().unwrap_or("").to_owned().into_bytes();
-                self.http.post(&url, headers, "application/x-www-form-urlencoded", body).await
+                self.http.post(&url, headers, "application/x-www-form-urlencoded", body).await.map(|_| ())
             }
             Format::Query => {
                 if !self.fields.is_empty() {
                     url.query_pairs_mut().extend_pairs(fields.map(|(name, value)| (name, plain(value))));
                 }
-                self.http.get(&url, headers).await
+                self.http.get(&url, headers).await.map(|_| ())
             }
         }
     }

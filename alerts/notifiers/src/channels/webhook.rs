@@ -1,10 +1,11 @@
 //! Any HTTP endpoint that takes Alertmanager's webhook JSON, version 4.
 
+use super::connection::{Authorization, Connection};
 use super::{Channel, Delivery, Failure, Habits, Http, Outcome, Probe, http};
 use crate::message::{Message, common, rfc3339};
 use crate::secret::SecretSource;
 use crate::settings::one_secret;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -28,6 +29,9 @@ pub struct WebhookSettings {
     pub headers: BTreeMap<String, String>,
     /// Alerts per message; 0 means no limit. The rest is counted in `truncatedAlerts`.
     pub max_alerts: usize,
+    /// An `http_config`.
+    #[serde(skip)]
+    pub connection: Connection,
 }
 
 pub struct Webhook {
@@ -59,7 +63,7 @@ impl Webhook {
         let mut headers = self.headers.clone();
         self.authorization.add(&mut headers)?;
         headers.insert("idempotency-key", HeaderValue::from_str(&message.key).map_err(|e| Failure::Refused(e.to_string()))?);
-        self.http.post(&url, headers, "application/json", body(message, self.max_alerts).to_string().into_bytes()).await
+        self.http.post(&url, headers, "application/json", body(message, self.max_alerts).to_string().into_bytes()).await.map(|_| ())
     }
 }
 
@@ -83,40 +87,6 @@ impl Channel for Webhook {
             self.authorization.add(&mut HeaderMap::new()).map_err(|f| f.reason().to_owned())?;
             Ok(format!("posts to {}", url.host_str().unwrap_or("?")))
         })
-    }
-}
-
-/// A bearer token, or name and password, or neither.
-pub(super) enum Authorization {
-    None,
-    Bearer(SecretSource),
-    Basic(String, SecretSource),
-}
-
-impl Authorization {
-    pub(super) fn new(bearer: Option<SecretSource>, username: Option<String>, password: Option<SecretSource>) -> Result<Self, String> {
-        match (bearer, username, password) {
-            (None, None, None) => Ok(Authorization::None),
-            (Some(token), None, None) => Ok(Authorization::Bearer(token)),
-            (None, Some(name), Some(password)) => Ok(Authorization::Basic(name, password)),
-            _ => Err("give either bearer_token, or username and password".to_owned()),
-        }
-    }
-
-    pub(super) fn add(&self, headers: &mut HeaderMap) -> Result<(), Failure> {
-        let text = match self {
-            Authorization::None => return Ok(()),
-            Authorization::Bearer(token) => format!("Bearer {}", token.reveal().map_err(Failure::retry)?),
-            Authorization::Basic(name, password) => {
-                use base64::Engine;
-                let pair = format!("{name}:{}", password.reveal().map_err(Failure::retry)?);
-                format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
-            }
-        };
-        let mut value = HeaderValue::from_str(&text).map_err(|_| Failure::Refused("the credential holds control characters".to_owned()))?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
-        Ok(())
     }
 }
 

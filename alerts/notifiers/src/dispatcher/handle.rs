@@ -290,7 +290,7 @@ impl DispatcherHandle {
         if silence.id.is_empty() {
             let number = self.shared.silences.fetch_add(1, Ordering::Relaxed).to_string();
             let at = self.shared.clock.now().millis().to_string();
-            silence.id = stable_key(&["silence", &at, &number, &std::process::id().to_string(), &format!("{:?}", silence.matchers)]);
+            silence.id = uuid(&stable_key(&["silence", &at, &number, &std::process::id().to_string(), &format!("{:?}", silence.matchers)]));
         }
         let id = silence.id.clone();
         let most = self.shared.table().limits.silences;
@@ -410,6 +410,12 @@ impl DispatcherHandle {
     pub async fn drained(&self) {
         self.tasks.wait().await;
     }
+}
+
+/// As Alertmanager's tools expect the id of a silence.
+fn uuid(digits: &str) -> String {
+    let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
+    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
 }
 
 /// What other settings change in the durable state.

@@ -2,13 +2,15 @@
 //! that are not spoken are kept by name, so routing agrees, and are listed as ignored.
 
 use super::contradictions;
-use super::declared::{Declared, Email, File, Global, HttpConfig, PagerDuty, Route, Slack, Text, Webhook};
+use super::declared::{Declared, Email, File, Global, HttpConfig, PagerDuty, Route, Slack, Text, TlsConfig, Webhook};
+use super::http_config::{connection, secret, tls_settings, unread};
 use super::inhibition::InhibitRule;
 use super::matchers::parse_matchers;
 use super::own;
 use super::template_files;
 use super::tree::{GroupBy, Node, Receiver, Routing, Timing};
 use super::unused::{Unfit, UnfitText};
+use crate::channels::connection::Connection;
 use crate::channels::email::{EmailSettings, Security};
 use crate::channels::pagerduty::PagerDutySettings;
 use crate::channels::slack::SlackSettings;
@@ -18,11 +20,10 @@ use crate::wording::{EmailWording, PagerDutyWording, SlackWording, unfit_text};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire_config::files::{BY_HAND, read_text};
-use watchfire_model::{MatchOp, Matcher, Secret, Severity, parse_duration};
+use watchfire_model::{MatchOp, Matcher, Severity, parse_duration};
 use watchfire_template::receiver::Templates;
 
 /// Files beyond this are not routing tables.
@@ -87,7 +88,7 @@ pub fn load(text: &str, directory: Option<&Path>) -> Result<(Routing, Unfit), St
     }
     let texts: Texts = serde_saphyr::from_str(text).unwrap_or_default();
     contradictions::check(&texts.global, &texts.receivers)?;
-    unfit.http = unread_of(texts.global.get("http_config"));
+    unfit.http = unread(texts.global.get("http_config"));
     let none = BTreeMap::new();
     for (position, declared) in file.receivers.iter().enumerate() {
         let entries = texts.receivers.get(position).unwrap_or(&none);
@@ -220,8 +221,18 @@ fn receiver(
     let name = declared.name.clone().filter(|n| !n.is_empty()).ok_or("a receiver has no name")?;
     let mut worded = Worded { receiver: &name, entries, templates, unfit };
     let mut channels = Vec::new();
+    let files = directory.unwrap_or(Path::new(""));
+    let refused = |kind: &str, reason: String| format!("receiver {name:?}: {kind}: {reason}");
+    let over = |kind: &str, own: &Option<HttpConfig>| {
+        connection(own.as_ref().or(global.http_config.as_ref()), files).map_err(|e| refused(kind, format!("http_config: {e}")))
+    };
     for (n, entry) in declared.email_configs.iter().flatten().enumerate() {
-        channels.push((email(entry, global, worded.entry("email_configs", n)), entry.send_resolved.unwrap_or(false)));
+        let shows = |tls: &Option<TlsConfig>| tls.as_ref().is_some_and(|tls| tls.cert.is_some() || tls.cert_file.is_some());
+        if shows(&entry.tls_config) {
+            worded.note("email_configs", n, "tls_config", ": no certificate of ours is shown to mail servers".to_owned());
+        }
+        let made = email(entry, global, files, worded.entry("email_configs", n)).map_err(|e| refused("email_configs", e))?;
+        channels.push((made, entry.send_resolved.unwrap_or(false)));
     }
     let mut ignored = declared.unspoken();
     for (n, entry) in declared.pagerduty_configs.iter().flatten().enumerate() {
@@ -234,16 +245,16 @@ fn receiver(
             ignored.push("pagerduty with service_key".to_owned());
             continue;
         }
-        channels.push((pagerduty(entry, global, worded.entry("pagerduty_configs", n)), entry.send_resolved.unwrap_or(true)));
+        let connection = over("pagerduty_configs", &entry.http_config)?;
+        channels.push((pagerduty(entry, global, connection, worded.entry("pagerduty_configs", n)), entry.send_resolved.unwrap_or(true)));
     }
     for (n, entry) in declared.slack_configs.iter().flatten().enumerate() {
-        channels.push((slack(entry, global, worded.entry("slack_configs", n)), entry.send_resolved.unwrap_or(false)));
+        let connection = over("slack_configs", &entry.http_config)?;
+        channels.push((slack(entry, global, connection, worded.entry("slack_configs", n)), entry.send_resolved.unwrap_or(false)));
     }
     for (n, entry) in declared.webhook_configs.iter().flatten().enumerate() {
-        worded.unread_http(n);
-        let made =
-            webhook(entry, global, directory.unwrap_or(Path::new(""))).map_err(|e| format!("receiver {name:?}: webhook_configs: {e}"))?;
-        channels.push((made, entry.send_resolved.unwrap_or(true)));
+        worded.unread_http("webhook_configs", n);
+        channels.push((webhook(entry, over("webhook_configs", &entry.http_config)?), entry.send_resolved.unwrap_or(true)));
     }
     let (channels, resolved): (Vec<_>, Vec<_>) = channels.into_iter().map(|(c, resolved)| ((c, Severity::Info, false), resolved)).unzip();
     let mut made = own::receiver(&name, channels);
@@ -274,6 +285,7 @@ impl<'a> Worded<'a> {
 
     /// The entry with its templates. One text that cannot be used costs the wording of this channel, and is named.
     fn entry(&mut self, kind: &str, position: usize) -> (&'a Value, Option<&'a Arc<Templates>>) {
+        self.unread_http(kind, position);
         let (entry, templates) = (self.value(kind, position), self.templates);
         if let Some(header) = EmailWording::unsent(entry).filter(|_| kind == "email_configs") {
             self.note(kind, position, "headers", format!(": {header} is not sent"));
@@ -288,56 +300,49 @@ impl<'a> Worded<'a> {
     }
 
     /// Settings of the connection that have no effect.
-    fn unread_http(&mut self, position: usize) {
-        let kind = "webhook_configs";
-        if let Some(unread) = unread_of(self.value(kind, position).get("http_config")) {
-            self.note(kind, position, "http_config", unread);
+    fn unread_http(&mut self, kind: &str, position: usize) {
+        if let Some(what) = unread(self.value(kind, position).get("http_config")) {
+            self.note(kind, position, "http_config", what);
         }
     }
 }
 
-/// What of an `http_config` has no effect.
-fn unread_of(http: Option<&Value>) -> Option<String> {
-    const READ: [&str; 5] = ["basic_auth", "authorization", "bearer_token", "bearer_token_file", "http_headers"];
-    let keys = http.and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key.as_str());
-    let unread: Vec<&str> = keys.filter(|key| !READ.contains(key)).collect();
-    (!unread.is_empty()).then(|| format!(": {} is not used", unread.join(", ")))
-}
-
 type Wording<'a> = (&'a Value, Option<&'a Arc<Templates>>);
 
-/// A secret and its `_file` form: what the entry says hides what `global` says.
-fn secret(own: (&Text, &Text), global: (&Text, &Text)) -> (Option<Secret>, Option<PathBuf>) {
-    let (inline, file) = if own.0.is_some() || own.1.is_some() { own } else { global };
-    let file = if inline.is_some() { None } else { file.as_ref().map(PathBuf::from) };
-    (inline.as_deref().map(Secret::new), file)
-}
-
-fn slack(entry: &Slack, global: &Global, (texts, templates): Wording<'_>) -> ChannelSettings {
+fn slack(entry: &Slack, global: &Global, connection: Connection, (texts, templates): Wording<'_>) -> ChannelSettings {
     let (url, url_file) = secret((&entry.api_url, &entry.api_url_file), (&global.slack_api_url, &global.slack_api_url_file));
     let wording = templates.and_then(|templates| SlackWording::of(texts, templates));
-    ChannelSettings::Slack(SlackSettings { url, url_file, channel: entry.channel.clone(), wording, ..SlackSettings::default() })
+    ChannelSettings::Slack(SlackSettings { url, url_file, channel: entry.channel.clone(), wording, connection, ..SlackSettings::default() })
 }
 
-fn pagerduty(entry: &PagerDuty, global: &Global, (texts, templates): Wording<'_>) -> ChannelSettings {
+fn pagerduty(entry: &PagerDuty, global: &Global, connection: Connection, (texts, templates): Wording<'_>) -> ChannelSettings {
     let (routing_key, routing_key_file) = secret((&entry.routing_key, &entry.routing_key_file), (&None, &None));
     let url = entry.url.clone().or_else(|| global.pagerduty_url.clone()).unwrap_or_default();
     let wording = templates.and_then(|templates| PagerDutyWording::of(texts, templates));
-    ChannelSettings::Pagerduty(PagerDutySettings { routing_key, routing_key_file, url, wording, ..PagerDutySettings::default() })
+    ChannelSettings::Pagerduty(PagerDutySettings {
+        routing_key,
+        routing_key_file,
+        url,
+        wording,
+        connection,
+        ..PagerDutySettings::default()
+    })
 }
 
-fn email(entry: &Email, global: &Global, (texts, templates): Wording<'_>) -> ChannelSettings {
+fn email(entry: &Email, global: &Global, directory: &Path, (texts, templates): Wording<'_>) -> Result<ChannelSettings, String> {
     let own = (&entry.auth_password, &entry.auth_password_file);
     let (password, password_file) = secret(own, (&global.smtp_auth_password, &global.smtp_auth_password_file));
     let smarthost = entry.smarthost.clone().or_else(|| global.smtp_smarthost.clone()).unwrap_or_default();
     let tls = entry.require_tls.or(global.smtp_require_tls).unwrap_or(true);
-    let security = match smarthost.rsplit_once(':') {
-        Some((_, "465")) => Security::Tls,
+    let implicit = entry.force_implicit_tls.or(global.smtp_force_implicit_tls);
+    let security = match (smarthost.rsplit_once(':'), implicit) {
+        (_, Some(true)) | (Some((_, "465")), None) => Security::Tls,
         _ if tls => Security::Starttls,
         _ => Security::None,
     };
     let to = entry.to.as_deref().unwrap_or_default();
-    ChannelSettings::Email(EmailSettings {
+    let tls_config = entry.tls_config.as_ref().or(global.smtp_tls_config.as_ref());
+    Ok(ChannelSettings::Email(EmailSettings {
         smarthost,
         from: entry.from.clone().or_else(|| global.smtp_from.clone()).unwrap_or_default(),
         to: to.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect(),
@@ -348,51 +353,12 @@ fn email(entry: &Email, global: &Global, (texts, templates): Wording<'_>) -> Cha
         security,
         hello: entry.hello.clone().or_else(|| global.smtp_hello.clone()),
         wording: templates.and_then(|templates| EmailWording::of(texts, templates)),
-    })
+        tls: tls_config.map(|tls| tls_settings(tls, directory)).transpose()?.unwrap_or_default(),
+    }))
 }
 
-fn webhook(entry: &Webhook, global: &Global, directory: &Path) -> Result<ChannelSettings, String> {
+fn webhook(entry: &Webhook, connection: Connection) -> ChannelSettings {
     let (url, url_file) = secret((&entry.url, &entry.url_file), (&None, &None));
     let max_alerts = entry.max_alerts.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-    let mut settings = WebhookSettings { url, url_file, max_alerts, ..WebhookSettings::default() };
-    if let Some(http) = entry.http_config.as_ref().or(global.http_config.as_ref()) {
-        credentials(http, directory, &mut settings)?;
-        // Files of `http_config` lie beside this one, as in Alertmanager.
-        for file in [&mut settings.password_file, &mut settings.bearer_token_file].into_iter().flatten() {
-            *file = directory.join(&*file);
-        }
-    }
-    Ok(ChannelSettings::Webhook(settings))
-}
-
-fn credentials(http: &HttpConfig, directory: &Path, settings: &mut WebhookSettings) -> Result<(), String> {
-    for (name, header) in http.http_headers.iter().flatten() {
-        let mut values = [&header.values[..], &header.secrets[..]].concat();
-        for file in &header.files {
-            let text = read_text(&directory.join(file), BY_HAND).map_err(|e| format!("http_headers: {name}: cannot read {file}: {e}"))?;
-            values.push(text.trim().to_owned());
-        }
-        // Several values of a header are as good as one list.
-        settings.headers.insert(name.clone(), values.join(", "));
-    }
-    if let Some(basic) = &http.basic_auth {
-        settings.username.clone_from(&basic.username);
-        (settings.password, settings.password_file) = secret((&basic.password, &basic.password_file), (&None, &None));
-    }
-    let Some(authorization) = &http.authorization else {
-        (settings.bearer_token, settings.bearer_token_file) = secret((&http.bearer_token, &http.bearer_token_file), (&None, &None));
-        return Ok(());
-    };
-    match (authorization.r#type.as_deref().map(str::trim), &authorization.credentials) {
-        (None | Some(""), _) => {}
-        (Some(word), _) if word.eq_ignore_ascii_case("bearer") => {}
-        (Some(word), Some(credentials)) => {
-            settings.headers.insert("Authorization".to_owned(), format!("{word} {credentials}"));
-            return Ok(());
-        }
-        (Some(word), None) => return Err(format!("authorization type {word:?} needs credentials in the file itself; or use type Bearer")),
-    }
-    let own = (&authorization.credentials, &authorization.credentials_file);
-    (settings.bearer_token, settings.bearer_token_file) = secret(own, (&None, &None));
-    Ok(())
+    ChannelSettings::Webhook(WebhookSettings { url, url_file, max_alerts, connection, ..WebhookSettings::default() })
 }

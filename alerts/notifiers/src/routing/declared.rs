@@ -53,6 +53,8 @@ section! {
         smtp_auth_password: Text,
         smtp_auth_password_file: Text,
         smtp_require_tls: Option<bool>,
+        smtp_force_implicit_tls: Option<bool>,
+        smtp_tls_config: Option<TlsConfig>,
         slack_api_url: Text,
         slack_api_url_file: Text,
         pagerduty_url: Text,
@@ -60,8 +62,6 @@ section! {
         smtp_auth_identity: Text,
         smtp_auth_secret: Text,
         smtp_auth_secret_file: Text,
-        smtp_force_implicit_tls: Option<bool>,
-        smtp_tls_config: Option<BTreeMap<String, IgnoredAny>>,
         slack_app_token: Text,
         slack_app_token_file: Text,
         slack_app_url: Text,
@@ -189,8 +189,8 @@ section! {
         api_url: Text,
         api_url_file: Text,
         channel: Text,
-    } unread {
         http_config: Option<HttpConfig>,
+    } unread {
         app_token: Text,
         app_token_file: Text,
         app_url: Text,
@@ -226,8 +226,8 @@ section! {
         service_key: Text,
         service_key_file: Text,
         url: Text,
-    } unread {
         http_config: Option<HttpConfig>,
+    } unread {
         client: Text,
         client_url: Text,
         description: Text,
@@ -254,15 +254,15 @@ section! {
         auth_password: Text,
         auth_password_file: Text,
         require_tls: Option<bool>,
+        force_implicit_tls: Option<bool>,
+        tls_config: Option<TlsConfig>,
     } unread {
         auth_secret: Text,
         auth_secret_file: Text,
         auth_identity: Text,
-        force_implicit_tls: Option<bool>,
         headers: Option<BTreeMap<String, Text>>,
         html: Text,
         text: Text,
-        tls_config: Table,
         threading: Table,
     }
 }
@@ -287,15 +287,52 @@ section! {
         bearer_token: Text,
         bearer_token_file: Text,
         http_headers: Option<BTreeMap<String, HttpHeader>>,
+        oauth2: Option<OAuth2>,
+        proxy_url: Text,
+        no_proxy: Text,
+        proxy_from_environment: Option<bool>,
+        proxy_connect_header: Option<BTreeMap<String, Vec<String>>>,
+        tls_config: Option<TlsConfig>,
     } unread {
-        oauth2: Table,
+        follow_redirects: Option<bool>,
+        enable_http2: Option<bool>,
+    }
+}
+
+section! {
+    TlsConfig {
+        ca: Text,
+        ca_file: Text,
+        cert: Text,
+        cert_file: Text,
+        key: Text,
+        key_file: Text,
+        server_name: Text,
+        insecure_skip_verify: Option<bool>,
+        min_version: Text,
+        max_version: Text,
+    } unread {
+        ca_ref: Text,
+        cert_ref: Text,
+        key_ref: Text,
+    }
+}
+
+section! {
+    OAuth2 {
+        client_id: Text,
+        client_secret: Text,
+        client_secret_file: Text,
+        token_url: Text,
+        scopes: Vec<String>,
+        endpoint_params: BTreeMap<String, Text>,
+    } unread {
+        client_secret_ref: Text,
+        tls_config: Option<TlsConfig>,
         proxy_url: Text,
         no_proxy: Text,
         proxy_from_environment: Option<bool>,
         proxy_connect_header: Table,
-        tls_config: Table,
-        follow_redirects: Option<bool>,
-        enable_http2: Option<bool>,
     }
 }
 
@@ -310,10 +347,10 @@ section! {
 section! {
     BasicAuth {
         username: Text,
+        username_file: Text,
         password: Text,
         password_file: Text,
     } unread {
-        username_file: Text,
         username_ref: Text,
         password_ref: Text,
     }

@@ -7,6 +7,7 @@ mod alertmanager_file;
 mod calendar;
 mod contradictions;
 mod declared;
+mod http_config;
 mod inhibition;
 mod matchers;
 mod own;

@@ -85,26 +85,30 @@ impl<'de> Deserialize<'de> for Part {
 
 /// The fields of each kind of channel that are used, beside the texts of its messages.
 const USED: [(&str, &[&str]); 4] = [
-    ("slack_configs", &["send_resolved", "api_url", "api_url_file", "channel"]),
-    ("pagerduty_configs", &["send_resolved", "routing_key", "routing_key_file", "url"]),
+    ("slack_configs", &["send_resolved", "api_url", "api_url_file", "channel", "http_config"]),
+    ("pagerduty_configs", &["send_resolved", "routing_key", "routing_key_file", "url", "http_config"]),
     (
         "email_configs",
-        &["send_resolved", "to", "from", "smarthost", "hello", "auth_username", "auth_password", "auth_password_file", "require_tls"],
+        &[
+            "send_resolved",
+            "to",
+            "from",
+            "smarthost",
+            "hello",
+            "auth_username",
+            "auth_password",
+            "auth_password_file",
+            "require_tls",
+            "force_implicit_tls",
+            "tls_config",
+        ],
     ),
     ("webhook_configs", &["send_resolved", "url", "url_file", "max_alerts", "http_config"]),
 ];
 
 /// What `global` says to channels that are spoken and that they do not hear. How others are spoken to matters to nobody here.
-const UNUSED_GLOBAL: [&str; 8] = [
-    "smtp_auth_identity",
-    "smtp_auth_secret",
-    "smtp_auth_secret_file",
-    "smtp_force_implicit_tls",
-    "smtp_tls_config",
-    "slack_app_token",
-    "slack_app_token_file",
-    "slack_app_url",
-];
+const UNUSED_GLOBAL: [&str; 6] =
+    ["smtp_auth_identity", "smtp_auth_secret", "smtp_auth_secret_file", "slack_app_token", "slack_app_token_file", "slack_app_url"];
 
 /// One sentence for each setting that has no effect here, with its line. A file that does not parse has none.
 pub fn unused(text: &str, unfit: &Unfit) -> Vec<String> {
@@ -154,7 +158,7 @@ mod tests {
 
     #[test]
     fn every_setting_without_effect_is_named_with_its_line() {
-        let text = "templates: ['*.tmpl']\nroute:\n  receiver: team\nreceivers:\n- name: team\n  slack_configs:\n  - api_url: https://hooks.example/x\n    channel: '#ops'\n    link_names: true\n    text: >-\n      {{ range .Alerts }}{{ nope .Annotations.summary }}{{ end }}\n  webhook_configs:\n  - url: http://127.0.0.1:1/\n    http_config: {basic_auth: {username: a, password: b}, tls_config: {ca_file: x}}\n- name: other\n  email_configs:\n  - {to: a@example.org, from: b@example.org, smarthost: '127.0.0.1:25', html: '', headers: {Subject: x, To: y}}\n  opsgenie_configs:\n  - api_key: x\nglobal:\n  smtp_auth_secret: x\n  http_config: {proxy_url: 'http://p', bearer_token: x}\n  resolve_timeout: 5m\n";
+        let text = "templates: ['*.tmpl']\nroute:\n  receiver: team\nreceivers:\n- name: team\n  slack_configs:\n  - api_url: https://hooks.example/x\n    channel: '#ops'\n    link_names: true\n    text: >-\n      {{ range .Alerts }}{{ nope .Annotations.summary }}{{ end }}\n  webhook_configs:\n  - url: http://127.0.0.1:1/\n    http_config: {basic_auth: {username: a, password_ref: b}, tls_config: {insecure_skip_verify: true}, follow_redirects: true}\n- name: other\n  email_configs:\n  - {to: a@example.org, from: b@example.org, smarthost: '127.0.0.1:25', html: '', headers: {Subject: x, To: y}}\n  opsgenie_configs:\n  - api_key: x\nglobal:\n  smtp_auth_secret: x\n  http_config: {proxy_url: 'http://p', bearer_token: x, enable_http2: true}\n  resolve_timeout: 5m\n";
         let empty = std::path::Path::new("/nowhere");
         let (_, unfit) = super::super::alertmanager_file::load(text, Some(empty)).expect("reads");
         assert_eq!(
@@ -163,11 +167,11 @@ mod tests {
                 "line 1: templates: *.tmpl matches no file",
                 "line 9: receiver \"team\": slack_configs.link_names is not used",
                 "line 11: receiver \"team\": slack_configs.text cannot be used (1: function \"nope\" not defined); watchfire's own text is sent instead",
-                "line 14: receiver \"team\": webhook_configs.http_config: tls_config is not used",
+                "line 14: receiver \"team\": webhook_configs.http_config: follow_redirects, basic_auth.password_ref is not used",
                 "line 17: receiver \"other\": email_configs.headers: To is not sent",
                 "line 19: receiver \"other\": opsgenie_configs is not supported; it is routed to, and nothing is sent there",
                 "line 21: global.smtp_auth_secret is not used",
-                "line 22: global.http_config: proxy_url is not used",
+                "line 22: global.http_config: enable_http2 is not used",
             ]
         );
         // As in the file that Alertmanager's own packages bring along: the other receivers go on.

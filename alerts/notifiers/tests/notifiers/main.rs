@@ -2,6 +2,7 @@
 
 mod channels;
 mod clocks;
+mod connections;
 mod continued;
 mod crash;
 mod damaged;

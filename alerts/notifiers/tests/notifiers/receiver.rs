@@ -43,6 +43,8 @@ pub enum Answer {
     Hang,
     /// That status, and then a body that never comes.
     Bodiless(u16),
+    /// 200 and this body.
+    Json(&'static str),
     /// 200 after that many milliseconds.
     Slow(u64),
 }
@@ -129,6 +131,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
             let chunks = futures_of_zeros(shared.clone(), mebibytes);
             response(200).body(chunks).unwrap()
         }
+        Answer::Json(text) => response(200).header("content-type", "application/json").body(Body::from(text)).unwrap(),
         Answer::Hang => std::future::pending().await,
         Answer::Bodiless(status) => response(status).body(Body::new(NoBody)).unwrap(),
         Answer::Slow(millis) => {

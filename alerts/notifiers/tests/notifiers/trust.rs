@@ -22,18 +22,22 @@ pub fn signed_itself(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
     files
 }
 
-type Encrypted = rustls::StreamOwned<rustls::ServerConnection, TcpStream>;
+pub type Encrypted = rustls::StreamOwned<rustls::ServerConnection, TcpStream>;
 
 /// Serves one connection after the other over TLS, for as long as the test runs. A client that does not trust us breaks off: that is an error of `serve`.
-fn over_tls(certificate: &Path, key: &Path, serve: impl Fn(Encrypted) -> std::io::Result<()> + Send + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+pub fn over_tls(certificate: &Path, key: &Path, serve: impl Fn(Encrypted) -> std::io::Result<()> + Send + 'static) -> u16 {
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![CertificateDer::from_pem_file(certificate).unwrap()], PrivateKeyDer::from_pem_file(key).unwrap())
         .unwrap();
+    with_config(config, serve)
+}
+
+pub fn with_config(config: rustls::ServerConfig, serve: impl Fn(Encrypted) -> std::io::Result<()> + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
     let config = Arc::new(config);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -44,7 +48,7 @@ fn over_tls(certificate: &Path, key: &Path, serve: impl Fn(Encrypted) -> std::io
 }
 
 /// Answers every request with 200.
-fn web(mut tls: Encrypted) -> std::io::Result<()> {
+pub fn web(mut tls: Encrypted) -> std::io::Result<()> {
     if tls.read(&mut [0; 16 << 10])? == 0 {
         return Ok(());
     }
