@@ -46,7 +46,7 @@ pub struct MessageAlert {
     pub told: Option<NoticeState>,
     pub acknowledged_by: Option<String>,
     /// What the receiver called the last message about this alert.
-    pub handle: Option<u32>,
+    pub handle: Option<u64>,
     pub queued_at: Timestamp,
 }
 

@@ -51,8 +51,20 @@ impl DesktopSession {
 
     /// Starts the notification service and waits until it has its name; false, and said so, where it is not installed.
     pub fn serve(&mut self) -> bool {
+        self.serve_with("{}")
+    }
+
+    /// As [`serve`](Self::serve), with parameters of dbusmock's template as JSON. A service that runs is ended first.
+    pub fn serve_with(&mut self, parameters: &str) -> bool {
+        if let Some(mut before) = self.service.take() {
+            let _ = before.kill();
+            let _ = before.wait();
+            while self.has_service() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
         let mut service = Command::new("/usr/bin/python3")
-            .args(["-u", "-m", "dbusmock", "--session", "--template", "notification_daemon"])
+            .args(["-u", "-m", "dbusmock", "--session", "--template", "notification_daemon", "-p", parameters])
             .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -5,7 +5,7 @@
 
 use super::terminal::{Terminal, TerminalChannel, TerminalSettings, urgency};
 use super::{Channel, Delivery, Habits, Outcome, Probe, Retry};
-use crate::message::{Message, MessageAlert, alert_text};
+use crate::message::{Message, MessageAlert, alert_text, stable_key};
 use notify_rust::{Hint, Notification, Timeout, Urgency};
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -48,7 +48,8 @@ pub struct Desktop {
 
 #[derive(Default)]
 struct PopupState {
-    markup: Option<bool>,
+    /// The service that was asked last, and whether it reads markup.
+    service: Option<(Service, bool)>,
     popups: Vec<Instant>,
     replacements: Vec<Instant>,
     summary: Option<u32>,
@@ -64,14 +65,17 @@ impl Desktop {
     }
 
     async fn send(&self, message: &Message) -> Outcome {
-        if let Err(reason) = service_is_there().await {
-            if self.fallback.as_ref().is_some_and(|f| f.show(message)) {
-                return Outcome::all(message);
+        let service = match service_is_there().await {
+            Ok(service) => service,
+            Err(reason) => {
+                if self.fallback.as_ref().is_some_and(|f| f.show(message)) {
+                    return Outcome::all(message);
+                }
+                return Outcome { retry: Some(Retry { reason, after: Some(LOOK_AGAIN) }), ..Outcome::default() };
             }
-            return Outcome { retry: Some(Retry { reason, after: Some(LOOK_AGAIN) }), ..Outcome::default() };
-        }
+        };
         let mut outcome = Outcome::default();
-        let markup = match self.has_markup().await {
+        let markup = match self.has_markup(service).await {
             Ok(markup) => markup,
             Err(reason) => return failed(outcome, reason),
         };
@@ -84,21 +88,20 @@ impl Desktop {
         }
         let mut folded: Vec<&MessageAlert> = Vec::new();
         for alert in message.alerts.iter().filter(|a| a.changed) {
-            if !self.may_show(alert) {
+            // What another service called a popup, this one may call somebody else's.
+            let replaces = alert.handle.and_then(|handle| service.popup(handle));
+            if !self.may_show(alert, replaces.is_some()) {
                 folded.push(alert);
                 continue;
             }
             let text = alert_text(alert);
             let loud = if alert.notice.state == NoticeState::Resolved { 0 } else { urgency(alert.notice.severity) };
-            match show(popup(&text.title, &text.body(), markup, loud, alert.handle)).await {
+            match show(popup(&text.title, &text.body(), markup, loud, replaces)).await {
                 Ok(id) => {
                     self.state.lock().summarised.remove(&alert.notice.fingerprint);
-                    outcome.delivered.push((alert.notice.fingerprint.clone(), Some(id)));
+                    outcome.delivered.push((alert.notice.fingerprint.clone(), Some(service.handle(id))));
                 }
-                Err(reason) => {
-                    self.state.lock().markup = None;
-                    return failed(outcome, reason);
-                }
+                Err(reason) => return failed(outcome, reason),
             }
         }
         if !folded.is_empty() {
@@ -115,13 +118,12 @@ impl Desktop {
     }
 
     /// Counts a popup against this minute; false when it has to go into the summary.
-    fn may_show(&self, alert: &MessageAlert) -> bool {
+    fn may_show(&self, alert: &MessageAlert, replaces: bool) -> bool {
         let mut state = self.state.lock();
         if state.summarised.contains(&alert.notice.fingerprint) && alert.notice.state == NoticeState::Resolved {
             return false;
         }
         let now = Instant::now();
-        let replaces = alert.handle.is_some();
         let limit = if replaces { self.popups_per_minute.saturating_mul(REPLACEMENTS) } else { self.popups_per_minute };
         let shown = if replaces { &mut state.replacements } else { &mut state.popups };
         shown.retain(|at| now.duration_since(*at) < Duration::from_secs(60));
@@ -163,9 +165,9 @@ impl Desktop {
         Ok(())
     }
 
-    /// Asked once per service; asked again after a failure, for another service may have come.
-    async fn has_markup(&self) -> Result<bool, String> {
-        if let Some(markup) = self.state.lock().markup {
+    /// Asked once per service.
+    async fn has_markup(&self, service: Service) -> Result<bool, String> {
+        if let Some((_, markup)) = self.state.lock().service.filter(|(known, _)| *known == service) {
             return Ok(markup);
         }
         let capabilities: Vec<String> = bounded(async {
@@ -176,8 +178,32 @@ impl Desktop {
         })
         .await?;
         let markup = capabilities.iter().any(|c| c == "body-markup");
-        self.state.lock().markup = Some(markup);
+        let mut state = self.state.lock();
+        // The summary of a service before this one went with it.
+        state.summary = state.summary.filter(|_| state.service.is_none_or(|(known, _)| known == service));
+        state.service = Some((service, markup));
         Ok(markup)
+    }
+}
+
+/// One notification service on one bus, in a number: it comes again with another one, and so does the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Service(u32);
+
+impl Service {
+    fn new(bus: &str, owner: &str) -> Self {
+        let digits = stable_key(&["notification service", bus, owner]);
+        Service(digits.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or_default().max(1))
+    }
+
+    /// A popup of this service, as it is remembered.
+    fn handle(self, popup: u32) -> u64 {
+        u64::from(self.0) << 32 | u64::from(popup)
+    }
+
+    /// What this service calls the popup, where it is its own.
+    fn popup(self, handle: u64) -> Option<u32> {
+        (handle >> 32 == u64::from(self.0)).then_some(handle as u32)
     }
 }
 
@@ -202,7 +228,7 @@ impl Channel for Desktop {
     fn probe(self: Arc<Self>) -> Probe {
         Box::pin(async move {
             match service_is_there().await {
-                Ok(owner) => Ok(format!("notification service {owner}")),
+                Ok(_) => Ok(format!("notification service {SERVICE}")),
                 Err(reason) => match self.fallback.as_ref().map(|f| f.attached()) {
                     Some(true) => Ok(format!("through the terminal, because {reason}")),
                     _ => Err(reason),
@@ -217,7 +243,7 @@ fn failed(outcome: Outcome, reason: String) -> Outcome {
 }
 
 /// Looks the owner of the service up without making the bus start one: that would block for 25 seconds where none is installed.
-async fn service_is_there() -> Result<String, String> {
+async fn service_is_there() -> Result<Service, String> {
     let bus_is_named = std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some_and(|v| !v.is_empty());
     let bus_is_there = std::env::var_os("XDG_RUNTIME_DIR").is_some_and(|d| std::path::Path::new(&d).join("bus").exists());
     if !bus_is_named && !bus_is_there {
@@ -227,11 +253,15 @@ async fn service_is_there() -> Result<String, String> {
         let connection = zbus::Connection::session().await?;
         let bus = zbus::fdo::DBusProxy::new(&connection).await?;
         let name = zbus::names::BusName::try_from(SERVICE)?;
-        Ok::<_, zbus::Error>(bus.name_has_owner(name).await?)
+        match bus.get_name_owner(name).await {
+            Ok(owner) => Ok::<_, zbus::Error>(Some(Service::new(bus.get_id().await?.as_str(), owner.as_str()))),
+            Err(zbus::fdo::Error::NameHasNoOwner(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     };
     match bounded(lookup).await {
-        Ok(true) => Ok(SERVICE.to_owned()),
-        Ok(false) => Err(format!("no notification daemon owns {SERVICE} on the session bus")),
+        Ok(Some(service)) => Ok(service),
+        Ok(None) => Err(format!("no notification daemon owns {SERVICE} on the session bus")),
         Err(reason) => Err(reason),
     }
 }

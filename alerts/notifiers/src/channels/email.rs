@@ -261,10 +261,14 @@ impl Trouble {
     fn reason(&self) -> String {
         let reason = match self {
             Trouble::Smtp(error) => {
-                let mut told: Vec<String> = causes(error).map(ToString::to_string).collect();
-                // Some say only what they wrap.
-                told.dedup();
-                told.join(": ")
+                // Some say what they wrap, alone or after words of their own.
+                let all = causes(error).map(|cause| cause.to_string());
+                let told = all.fold(String::new(), |told, cause| match told.as_str() {
+                    "" => cause,
+                    said if said.ends_with(&cause) => told,
+                    said => format!("{said}: {cause}"),
+                });
+                told
             }
             Trouble::Other(reason) => reason.clone(),
         };

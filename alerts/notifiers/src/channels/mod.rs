@@ -31,7 +31,7 @@ pub use token::OAuth2Settings;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Fingerprints that the other side confirmed, with the name it gave them, if any.
-    pub delivered: Vec<(String, Option<u32>)>,
+    pub delivered: Vec<(String, Option<u64>)>,
     /// Fingerprints the other side will never take (of a note its key), and why.
     pub refused: Vec<(String, String)>,
     /// Why the rest failed.

@@ -248,7 +248,7 @@ async fn record(shared: &Shared, path: &PathState, due: &Due, message: &Message,
     }
     let entries = |fingerprint: &str| members.get(fingerprint).into_iter().flatten().copied();
     let mut changes = Vec::new();
-    let delivered: Vec<(String, u64, Option<u32>)> =
+    let delivered: Vec<(String, u64, Option<u64>)> =
         outcome.delivered.iter().flat_map(|(f, handle)| entries(f).map(|(entry, revision)| (entry.clone(), *revision, *handle))).collect();
     if !delivered.is_empty() {
         count("watchfire_notifications_total", &[], delivered.len());

@@ -83,8 +83,8 @@ pub struct Cell {
     pub sent_revision: Option<u64>,
     pub sent_state: Option<NoticeState>,
     pub sent_at: Option<Timestamp>,
-    /// What the receiver called the message, where it did: the id of a desktop popup.
-    pub handle: Option<u32>,
+    /// What the receiver called the message, where it did: the popup of a desktop.
+    pub handle: Option<u64>,
     /// The receiver knows of the acknowledgement.
     pub acknowledged: bool,
     /// Given up: refused by the receiver, or too old.

@@ -51,7 +51,7 @@ pub enum Change {
         group_key: String,
         at: Timestamp,
         /// (entry, revision, handle)
-        alerts: Vec<(String, u64, Option<u32>)>,
+        alerts: Vec<(String, u64, Option<u64>)>,
     },
     Acknowledged {
         path: String,
@@ -282,7 +282,7 @@ impl State {
         }
     }
 
-    fn sent(&mut self, path: &str, group_key: &str, at: Timestamp, alerts: &[(String, u64, Option<u32>)]) {
+    fn sent(&mut self, path: &str, group_key: &str, at: Timestamp, alerts: &[(String, u64, Option<u64>)]) {
         let key = (path.to_owned(), group_key.to_owned());
         if let Some(composed) = self.composed.get_mut(&key) {
             composed.members.retain(|(member, _)| alerts.iter().all(|(sent, _, _)| sent != member));

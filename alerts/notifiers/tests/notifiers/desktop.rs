@@ -3,7 +3,8 @@
 
 use crate::{eventually, notice, settings, start};
 use parking_lot::Mutex;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watchfire_model::NoticeState::*;
@@ -67,6 +68,95 @@ async fn client_fires_and_resolves() {
     eventually("replaced", || running.handle.owed() == 0).await;
     let path = running.handle.paths().into_iter().find(|(p, _, _)| p == "desktop").unwrap();
     assert!(path.1, "{path:?}");
+    running.stop().await;
+}
+
+/// Another service calls other popups by the same numbers, and reads markup as it likes.
+#[test]
+fn another_service_is_asked_anew_and_nobody_elses_popup_is_replaced() {
+    let Some(mut session) = DesktopSession::start() else { return };
+    if !session.serve_with(r#"{"capabilities": "body"}"#) {
+        return;
+    }
+    let state = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["desktop::client_meets_two_services", "--exact", "--nocapture", "--test-threads=1"])
+        .env("DBUS_SESSION_BUS_ADDRESS", session.address())
+        .env("WATCHFIRE_DESKTOP_CLIENT", "client_meets_two_services")
+        .env("WATCHFIRE_DESKTOP_STATE", state.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.ends_with("told the first")), "the client has heard of its popup");
+    let plain = session.popups(1);
+    assert!(plain[0].contains("<b>calls</b> & fail"), "{plain:?}");
+    assert!(session.serve_with(r#"{"capabilities": "body body-markup"}"#));
+    writeln!(child.stdin.take().unwrap()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let marked = session.popups(2).pop().unwrap();
+    assert!(marked.contains("\"watchfire\" 0 ") && marked.contains("[RESOLVED] A"), "a popup of its own: {marked}");
+    assert!(marked.contains("&lt;b&gt;calls&lt;/b&gt; &amp; fail"), "{marked}");
+}
+
+/// The journal knows the popup over a restart, as long as the service is the same.
+#[test]
+fn a_popup_is_replaced_by_whoever_comes_after_a_restart() {
+    let Some(mut session) = DesktopSession::start() else { return };
+    if !session.serve() {
+        return;
+    }
+    let state = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let mut client = Command::new(std::env::current_exe().unwrap());
+        client
+            .args(["desktop::client_tells_one_transition", "--exact", "--test-threads=1"])
+            .env("DBUS_SESSION_BUS_ADDRESS", session.address())
+            .env("WATCHFIRE_DESKTOP_CLIENT", "client_tells_one_transition")
+            .env("WATCHFIRE_DESKTOP_STATE", state.path())
+            .stdout(Stdio::null());
+        assert!(client.status().unwrap().success());
+    }
+    let popups = session.popups(2);
+    assert!(popups[0].contains("\"watchfire\" 0 ") && popups[1].contains("\"watchfire\" 1 "), "{popups:?}");
+}
+
+fn state_directory() -> Option<std::path::PathBuf> {
+    std::env::var_os("WATCHFIRE_DESKTOP_STATE").map(Into::into)
+}
+
+#[tokio::test]
+async fn client_tells_one_transition() {
+    if !is_client("client_tells_one_transition") {
+        return;
+    }
+    let running = start(settings(""), state_directory().as_deref());
+    let known = running.recovered.alert_states.len();
+    let next = if known == 0 { notice("A", 1, Firing) } else { notice("A", 2, Resolved) };
+    let (handle, state) = (running.handle.clone(), ("A".to_owned(), b"1".to_vec()));
+    let tick = watchfire_notifiers::TickRecord { states_changed: vec![state], notices: vec![next], ..Default::default() };
+    assert!(tokio::task::spawn_blocking(move || handle.commit(tick)).await.unwrap());
+    eventually("shown", || running.handle.owed() == 0).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn client_meets_two_services() {
+    if !is_client("client_meets_two_services") {
+        return;
+    }
+    let running = start(settings(""), state_directory().as_deref());
+    let words = |mut notice: watchfire_model::Notice| {
+        notice.annotations = Labels::from_pairs([("summary", "<b>calls</b> & fail")]);
+        notice
+    };
+    running.commit(vec![words(notice("A", 1, Firing))]).await;
+    eventually("shown", || running.handle.owed() == 0).await;
+    println!("told the first");
+    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await.unwrap().unwrap();
+    running.commit(vec![words(notice("A", 2, Resolved))]).await;
+    eventually("shown by the other", || running.handle.owed() == 0).await;
     running.stop().await;
 }
 
