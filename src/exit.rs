@@ -23,6 +23,8 @@ impl From<Verdict> for ExitCode {
 pub const USAGE: u8 = 64;
 /// What was asked for cannot be written out (`sysexits.h`).
 const OUTPUT: u8 = 74;
+/// What should not have happened has, again and again (`sysexits.h`).
+pub const SOFTWARE: u8 = 70;
 /// Cannot read, bind or reach something that was asked for.
 pub const FAILED: u8 = 2;
 /// Another process holds the state directory: whoever starts services tells it apart from a mistake in the configuration.
@@ -67,7 +69,7 @@ pub fn warn(text: &str) {
     say("warning", text);
 }
 
-fn say(who: &str, text: &str) {
+pub fn say(who: &str, text: &str) {
     let shown: Vec<String> = text.lines().map(|l| watchfire_model::harmless(l).into_owned()).collect();
     let _ = writeln!(std::io::stderr().lock(), "{who}: {}", shown.join("\n  "));
 }

@@ -280,6 +280,11 @@ impl Instance {
         self.everything.clone()
     }
 
+    /// Cancelled once nothing is evaluated any more, because that has panicked again and again.
+    pub fn given_up(&self) -> CancellationToken {
+        self.evaluator.given_up()
+    }
+
     /// Reads rules, notification settings and targets again; a mistake keeps what was loaded before.
     ///
     /// # Errors

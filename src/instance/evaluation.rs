@@ -6,8 +6,10 @@ use super::plan::Plan;
 use crate::board::{Board, Conclusion};
 use crate::topology::JoinedTopology;
 use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use watchfire_alerts::{AlertRecord, ClockEvent, DialectEngine, Evaluator, EvaluatorSettings, RuleGroup, RuleReport};
 use watchfire_model::{Clock, Counter, Meter, Timestamp};
 use watchfire_notifiers::{DispatcherHandle, Recovered, TickRecord};
@@ -23,6 +25,10 @@ const DIALECT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the evaluator rests after a panic: twice as long after each, up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// So many panics within so long, and beginning anew does not help: the program ends, for whoever starts it to know.
+const PANICS: usize = 5;
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// How long it is said that the clocks did something.
 const CLOCK_LINE: Duration = Duration::from_secs(900);
@@ -55,6 +61,7 @@ pub struct EvaluatorHandle {
 struct Shared {
     orders: Mutex<Orders>,
     changed: Condvar,
+    given_up: CancellationToken,
     clock_event: Mutex<Option<(Timestamp, ClockEvent)>>,
 }
 
@@ -75,6 +82,11 @@ impl EvaluatorHandle {
     pub fn clock_line(&self, now: Timestamp) -> Option<String> {
         let event = *self.shared.clock_event.lock();
         event.filter(|(at, _)| now.since(*at) < CLOCK_LINE).map(|(_, event)| event.to_string())
+    }
+
+    /// Cancelled once the thread has panicked so often that it has given up.
+    pub fn given_up(&self) -> CancellationToken {
+        self.shared.given_up.clone()
     }
 
     /// Ends the thread after the tick it is in.
@@ -137,7 +149,8 @@ pub fn start(parts: Parts<'_>) -> anyhow::Result<EvaluatorHandle> {
     let thread = std::thread::Builder::new().name("evaluator".to_owned()).spawn(move || {
         let punctuality = Punctuality::new(&meter);
         let panics = meter.counter("watchfire_panics_total", &[("task", "evaluator")]);
-        Watch { evaluator, groups, shared: for_thread, dispatcher, board, clock, punctuality, panics }.run();
+        let panicked = VecDeque::new();
+        Watch { evaluator, groups, shared: for_thread, dispatcher, board, clock, punctuality, panics, panicked }.run();
     })?;
     Ok(EvaluatorHandle { shared, thread: Arc::new(Mutex::new(Some(thread))) })
 }
@@ -191,6 +204,8 @@ struct Watch {
     clock: Arc<dyn Clock>,
     punctuality: Punctuality,
     panics: Counter,
+    /// When it panicked lately, by time since boot.
+    panicked: VecDeque<Duration>,
 }
 
 impl Watch {
@@ -199,6 +214,9 @@ impl Watch {
         let mut turns = Turns::default();
         loop {
             let wait = self.survive(&mut turns);
+            if self.shared.given_up.is_cancelled() {
+                return;
+            }
             let mut orders = self.shared.orders.lock();
             if orders.reload.is_none() && !orders.stop {
                 self.shared.changed.wait_for(&mut orders, wait.max(Duration::from_millis(1)));
@@ -258,9 +276,17 @@ impl Watch {
         outcome.next_due
     }
 
-    fn say_panic(&self, wait: Duration) {
+    fn say_panic(&mut self, wait: Duration) {
         self.panics.add(1);
-        tracing::error!("the evaluator panicked; it begins anew in {} s from what the journal holds", wait.as_secs());
+        let now = self.clock.read().boot;
+        self.panicked.push_back(now);
+        self.panicked.retain(|at| now.saturating_sub(*at) < WITHIN);
+        if self.panicked.len() >= PANICS {
+            tracing::error!("the evaluator panicked {PANICS} times within a minute; watchfire ends, and what is in its journal is kept");
+            self.shared.given_up.cancel();
+        } else {
+            tracing::error!("the evaluator panicked; it begins anew in {} s from what the journal holds", wait.as_secs());
+        }
         let mut conclusion = (*self.board.read()).clone();
         let (group, rule) = ("watchfire".to_owned(), "evaluator".to_owned());
         conclusion.broken_rules.retain(|(g, r, _)| (g, r) != (&group, &rule));

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use watchfire_config::{Config, Ui, paths};
 use watchfire_model::reading::{Source, Status};
 use watchfire_model::{Reading, Request};
@@ -57,7 +58,7 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
             eprintln!("watchfire: {}", watchfire_model::harmless(&found));
         }
         let mut signals = super::run::Signals::listen(&runtime)?;
-        super::run::print_plain(remote.as_ref(), &runtime, &mut signals, appearance::zone(&ui.timezone)?, None);
+        super::run::print_plain(remote.as_ref(), &runtime, &mut signals, appearance::zone(&ui.timezone)?, None, &CancellationToken::new());
         runtime.shutdown_timeout(Duration::from_millis(200));
         return Ok(ExitCode::SUCCESS);
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use watchfire_model::reading::{Alert, AlertState, Alerts, ReadError, Reading, Request, ServiceRow, Services, Source, Target};
-use watchfire_model::{HealthState, Severity, format_duration, parse_duration};
+use watchfire_model::{HealthState, Labels, Severity, format_duration, parse_duration};
 
 /// How often the state is looked at while watching.
 const LOOK: Duration = Duration::from_millis(500);
@@ -182,6 +182,13 @@ fn waits(alert: &Alert) -> String {
     format!("pending, fires when it holds for {}: watch longer with --for to know", format_duration(hold))
 }
 
+/// An alert as its rule calls it, with what tells it apart from others of that rule: who collects reports takes two of one name for one.
+fn named(alert: &Alert) -> String {
+    let told = alert.labels.iter().filter(|l| !["alertname", "severity"].contains(&&*l.name));
+    let labels = Labels::from_pairs(told.map(|l| (&*l.name, &*l.value)));
+    if labels.is_empty() { alert.name.clone() } else { format!("{} {labels}", alert.name) }
+}
+
 fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Healthy => "healthy",
@@ -215,11 +222,11 @@ const NOTHING: &str = "nothing is known: no telemetry, scrape or probe has answe
 fn text(seen: &Seen, verdict: Verdict) -> String {
     let mut out = format!("{}\n", word(verdict));
     for alert in seen.fired.values() {
-        let summary = alert.annotations.get("summary").unwrap_or("");
-        out.push_str(&format!("  {} {} {summary}\n", alert.severity, alert.name));
+        let summary = alert.annotations.get("summary").map(|text| format!(": {text}")).unwrap_or_default();
+        out.push_str(&format!("  {} {}{summary}\n", alert.severity, named(alert)));
     }
     for alert in &seen.pending {
-        out.push_str(&format!("  {} {} {}: {}\n", alert.severity, alert.name, alert.labels, waits(alert)));
+        out.push_str(&format!("  {} {}: {}\n", alert.severity, named(alert), waits(alert)));
     }
     for row in seen.services.iter().filter(|s| s.state != HealthState::Healthy) {
         out.push_str(&format!("  {} {}: {}\n", row.state.word(), row.name, row.why.join("; ")));
@@ -269,7 +276,7 @@ fn junit(seen: &Seen, verdict: Verdict) -> String {
         failures += 1;
         cases.push_str(&format!(
             "    <testcase classname=\"alert\" name=\"{}\"><failure type=\"{}\" message=\"{}\"/></testcase>\n",
-            escape(&alert.name),
+            escape(&named(alert)),
             alert.severity,
             escape(&format!("{} {}", alert.labels, alert.annotations.get("summary").unwrap_or("")))
         ));
@@ -279,7 +286,7 @@ fn junit(seen: &Seen, verdict: Verdict) -> String {
         skipped += 1;
         cases.push_str(&format!(
             "    <testcase classname=\"alert\" name=\"{}\"><skipped message=\"{}\"/></testcase>\n",
-            escape(&alert.name),
+            escape(&named(alert)),
             escape(&format!("{} {}", alert.labels, waits(alert)))
         ));
     }
@@ -303,7 +310,6 @@ fn junit(seen: &Seen, verdict: Verdict) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use watchfire_model::Labels;
 
     fn alert(severity: Severity) -> Alert {
         serde_json::from_value(json!({
@@ -383,6 +389,24 @@ mod tests {
     }
 
     #[test]
+    fn alerts_of_one_rule_are_told_apart() {
+        let of = |service: &str| Alert {
+            labels: Labels::from_pairs([("alertname", "A<b>"), ("service", service)]),
+            ..alert(Severity::Critical)
+        };
+        let fired = ["x", "y"].map(|service| (service.to_owned(), of(service))).into();
+        let seen = Seen { fired, ..Seen::default() };
+        assert_eq!(text(&seen, Verdict::Critical), "critical\n  critical A<b> {service=\"x\"}\n  critical A<b> {service=\"y\"}\n");
+        let xml = junit(&seen, Verdict::Critical);
+        for service in ["x", "y"] {
+            assert!(
+                xml.contains(&format!("<testcase classname=\"alert\" name=\"A&lt;b&gt; {{service=&quot;{service}&quot;}}\">")),
+                "{xml}"
+            );
+        }
+    }
+
+    #[test]
     fn nothing_known_is_no_passing_report() {
         let xml = junit(&Seen::default(), Verdict::Unknown);
         assert!(
@@ -404,7 +428,7 @@ mod tests {
     fn junit_escapes_what_it_quotes() {
         let seen = Seen { fired: [("a".to_owned(), alert(Severity::Critical))].into(), ..Seen::default() };
         let xml = junit(&seen, Verdict::Critical);
-        assert!(xml.contains("name=\"A&lt;b&gt;\""), "{xml}");
+        assert!(xml.contains("name=\"A&lt;b&gt; {service=&quot;x&quot;}\""), "{xml}");
         assert!(xml.contains("tests=\"1\" failures=\"1\""), "{xml}");
     }
 }

@@ -72,6 +72,7 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
     let wakes = screen::wakes();
     let durable = plan.durable;
     let instance = runtime.block_on(Instance::start(plan, screens.then(|| wakes.0.clone())))?;
+    let given_up = instance.given_up();
     match app {
         Some((mouse, app)) => {
             screen::listen_for_job_control(&runtime, wakes.0.clone())?;
@@ -85,7 +86,7 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
         None if flags.plain && !headless => {
             let mut signals = Signals::listen(&runtime)?;
             exit::print(&format!("{}\n", instance.listening_text()));
-            let hung_up = print_plain(instance.source().as_ref(), &runtime, &mut signals, zone, for_duration);
+            let hung_up = print_plain(instance.source().as_ref(), &runtime, &mut signals, zone, for_duration, &given_up);
             runtime.block_on(async {
                 signals.end_at_once_on_another();
                 instance.stop(if hung_up { STOP_AT_ONCE } else { STOP_WITHIN }).await;
@@ -102,6 +103,13 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
     }
     // Blocking reads that still run belong to nobody any more.
     runtime.shutdown_timeout(Duration::from_millis(200));
+    if given_up.is_cancelled() {
+        exit::say(
+            "watchfire",
+            "evaluation panicked again and again, so this run has ended; its log says where. What was journaled is kept",
+        );
+        return Ok(ExitCode::from(exit::SOFTWARE));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -113,7 +121,7 @@ fn spawn_signals(
     for_duration: Option<Duration>,
     left: CancellationToken,
 ) -> std::io::Result<()> {
-    let cancelled = instance.cancelled();
+    let (cancelled, given_up) = (instance.cancelled(), instance.given_up());
     let mut signals = Signals::listen(runtime)?;
     runtime.spawn(async move {
         tokio::select! {
@@ -122,6 +130,7 @@ fn spawn_signals(
             _ = signals.hup.recv() => {}
             () = elapsed(for_duration) => {}
             () = cancelled.cancelled() => {}
+            () = given_up.cancelled() => {}
             () = left.cancelled() => {}
         }
         let _ = wake.send(Wake::Quit);
@@ -173,13 +182,14 @@ async fn elapsed(after: Option<Duration>) {
 
 /// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads rules and notification settings.
 async fn wait_headless(instance: &Instance, mut signals: Signals, for_duration: Option<Duration>) {
-    let over = elapsed(for_duration);
+    let (over, given_up) = (elapsed(for_duration), instance.given_up());
     tokio::pin!(over);
     loop {
         tokio::select! {
             _ = signals.term.recv() => break,
             _ = signals.int.recv() => break,
             () = &mut over => break,
+            () = given_up.cancelled() => break,
             _ = signals.hup.recv() => match instance.reload().await {
                 Ok(done) => tracing::info!("{done}"),
                 Err(error) => tracing::error!("not reloaded, what was loaded before stays: {error}"),
@@ -189,7 +199,7 @@ async fn wait_headless(instance: &Instance, mut signals: Signals, for_duration: 
     signals.end_at_once_on_another();
 }
 
-/// One line per event, for screen readers and pipes, until one of the signals comes or `for_duration` is over. True when it was SIGHUP: whoever
+/// One line per event, for screen readers and pipes, until one of the signals comes, `for_duration` is over or there is nothing more to tell. True when it was SIGHUP: whoever
 /// read the lines is gone.
 pub fn print_plain(
     source: &dyn Source,
@@ -197,6 +207,7 @@ pub fn print_plain(
     signals: &mut Signals,
     zone: Zone,
     for_duration: Option<Duration>,
+    ended: &CancellationToken,
 ) -> bool {
     let mut log = plain::Log::in_zone(zone);
     let end = for_duration.map(|d| Instant::now() + d);
@@ -214,6 +225,7 @@ pub fn print_plain(
                 _ = signals.int.recv() => Some(false),
                 _ = signals.term.recv() => Some(false),
                 _ = signals.hup.recv() => Some(true),
+                () = ended.cancelled() => Some(false),
                 () = tokio::time::sleep(left) => None,
             }
         });
@@ -251,7 +263,8 @@ mod tests {
         std::thread::spawn(move || {
             let runtime = crate::modes::runtime().expect("a runtime");
             let mut signals = Signals::listen(&runtime).expect("listeners");
-            let hung_up = print_plain(&Interrupting(AtomicU32::new(0)), &runtime, &mut signals, Zone::default(), None);
+            let hung_up =
+                print_plain(&Interrupting(AtomicU32::new(0)), &runtime, &mut signals, Zone::default(), None, &CancellationToken::new());
             ended.send(hung_up).expect("the test waits");
         });
         assert_eq!(end.recv_timeout(Duration::from_secs(20)), Ok(false), "it ends, and the reader is there still");

@@ -22,22 +22,26 @@ impl Topology for Cursed {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_turn_that_panics_is_followed_by_one_from_the_journal() {
+/// The thread's own, with a topology that can be cursed.
+fn watch(clock: &HandClock, topology: &Arc<Cursed>, cancel: &CancellationToken) -> Watch {
     let rules = "groups:\n- name: g\n  interval: 15s\n  rules: [{alert: Always, expr: vector(1)}]\n";
     let groups = RuleFile::parse("rules.yml", rules).expect("rules parse").groups;
-    let (clock, meter, store) = (HandClock::at(Timestamp(1_700_000_000_000)), Meter::new(), Arc::new(MemorySeries::new()));
-    let topology = Arc::new(Cursed::default());
-    let cancel = tokio_util::sync::CancellationToken::new();
+    let (meter, store) = (Meter::new(), Arc::new(MemorySeries::new()));
     let (dispatcher, _) =
         Dispatcher::start(Settings::default(), None, meter.clone(), Arc::new(clock.clone()), cancel.clone()).expect("starts");
-    let clocks: Arc<dyn Clock> = Arc::new(clock.clone());
+    let clock: Arc<dyn Clock> = Arc::new(clock.clone());
     let (settings, source) = (EvaluatorSettings::default(), store.clone());
-    let evaluator = Evaluator::new(settings, groups.clone(), source, store, topology.clone(), clocks.clone(), meter.clone());
-    let board = Board::default();
+    let evaluator = Evaluator::new(settings, groups.clone(), source, store, topology.clone(), clock.clone(), meter.clone());
     let panics = meter.counter("watchfire_panics_total", &[("task", "evaluator")]);
-    let (shared, punctuality) = (Arc::new(Shared::default()), Punctuality::new(&meter));
-    let mut watch = Watch { evaluator, groups, shared, dispatcher, board: board.clone(), clock: clocks, punctuality, panics };
+    let (shared, punctuality, panicked) = (Arc::new(Shared::default()), Punctuality::new(&meter), VecDeque::new());
+    Watch { evaluator, groups, shared, dispatcher, board: Board::default(), clock, punctuality, panics, panicked }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_panics_is_followed_by_one_from_the_journal() {
+    let (clock, topology, cancel) = (HandClock::at(Timestamp(1_700_000_000_000)), Arc::new(Cursed::default()), CancellationToken::new());
+    let mut watch = watch(&clock, &topology, &cancel);
+    let board = watch.board.clone();
     let firing = || board.read().alerts.len();
 
     clock.advance(Duration::from_secs(15));
@@ -55,4 +59,23 @@ async fn a_turn_that_panics_is_followed_by_one_from_the_journal() {
     assert!(first > SHORTEST_PAUSE && second == 2, "each rest is longer");
     cancel.cancel();
     watch.dispatcher.drained().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_panics_within_a_minute_are_the_end_and_five_in_an_hour_are_not() {
+    for (pause, ends) in [(14, true), (16, false)] {
+        let (clock, topology, cancel) =
+            (HandClock::at(Timestamp(1_700_000_000_000)), Arc::new(Cursed::default()), CancellationToken::new());
+        let mut watch = watch(&clock, &topology, &cancel);
+        let given_up = watch.shared.given_up.clone();
+        topology.0.store(5, Ordering::SeqCst);
+        let mut state = Turns::default();
+        for panic in 1..=5 {
+            clock.advance(Duration::from_secs(pause));
+            watch.survive(&mut state);
+            assert_eq!((watch.panics.get(), given_up.is_cancelled()), (panic, ends && panic == 5), "{pause} s apart");
+        }
+        cancel.cancel();
+        watch.dispatcher.drained().await;
+    }
 }

@@ -147,17 +147,10 @@ fn alerts_go_where_alertmanager_sends_them() {
             let output = asked(&path, &args);
             let theirs: Option<Vec<String>> =
                 output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().split(',').map(str::to_owned).collect());
+            // A receiver hears by each route that names it.
+            let hops = |routing: &Routing| routing.explain(&Labels::from_pairs(labels.iter().map(|(n, v)| (*n, *v)))).groups;
             let ours: Option<Vec<String>> =
-                routing.as_ref().ok().map(|r| r.route(&Labels::from_pairs(labels.iter().map(|(n, v)| (*n, *v)))));
-            // A receiver hears once, however many routes name it.
-            let theirs = theirs.map(|all| {
-                all.into_iter().fold(Vec::new(), |mut once: Vec<String>, r| {
-                    if !once.contains(&r) {
-                        once.push(r);
-                    }
-                    once
-                })
-            });
+                routing.as_ref().ok().map(|routing| hops(routing).into_iter().map(|(receiver, _)| receiver).collect());
             match &theirs {
                 Some(all) => *seen.entry(all.len()).or_default() += 1,
                 None => refused += 1,

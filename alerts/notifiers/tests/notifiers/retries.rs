@@ -72,3 +72,26 @@ async fn a_journal_that_is_busy_recovers_as_soon_as_the_disk_does() {
     }
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_path_that_panics_goes_on_with_what_it_owes_under_the_same_key() {
+    let receiver = Receiver::start().await;
+    // Once in front of the socket, once when what was sent is to be written down: the second telling is a repeat.
+    let left = std::sync::Mutex::new(vec!["mark-sent", "send"]);
+    let faults = Faults::hook(move |at| {
+        let mut left = left.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if left.last() == Some(&at) {
+            left.pop();
+            drop(left);
+            panic!("cursed at {at}");
+        }
+        Ok(())
+    });
+    let running = start_at(to(&receiver), None, RealClock::shared(), faults);
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("told in the end", || running.handle.owed() == 0).await;
+    let keys: Vec<String> = receiver.received().iter().map(|r| r.key().to_owned()).collect();
+    assert!(keys.len() == 2 && keys[0] == keys[1], "{keys:?}");
+    assert_eq!(running.meter.counter("watchfire_panics_total", &[("task", "delivery")]).get(), 2);
+    running.stop().await;
+}
