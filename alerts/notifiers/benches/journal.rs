@@ -43,6 +43,7 @@ fn tick(alerts: usize, revision: u64) -> (AlertStates, Vec<Change>) {
             group_key: "{}:{}".to_owned(),
             group_labels: labels,
             route: 0,
+            apart: String::new(),
             others: Vec::new(),
         };
         states.changed.push((name, vec![7; 200]));

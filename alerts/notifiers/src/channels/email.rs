@@ -263,12 +263,11 @@ impl Trouble {
             Trouble::Smtp(error) => {
                 // Some say what they wrap, alone or after words of their own.
                 let all = causes(error).map(|cause| cause.to_string());
-                let told = all.fold(String::new(), |told, cause| match told.as_str() {
+                all.fold(String::new(), |told, cause| match told.as_str() {
                     "" => cause,
                     said if said.ends_with(&cause) => told,
                     said => format!("{said}: {cause}"),
-                });
-                told
+                })
             }
             Trouble::Other(reason) => reason.clone(),
         };

@@ -3,6 +3,7 @@
 use super::path::{self, PathStatus};
 use super::plan::PathTraits;
 use super::shared::{Current, PathState, Shared, Table, Undecided};
+use super::survive::survive;
 use super::trial::{PathReport, test_all};
 use super::{Anchor, Now, summary};
 use crate::channels;
@@ -19,16 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use watchfire_model::reading::Silence;
 use watchfire_model::{Clock, Labels, Meter, Notice, NoticeState, Severity, Timestamp};
-
-/// A task that has panicked begins anew after this long at the latest.
-const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// What one evaluation tick changed.
 #[derive(Clone, Debug, Default)]
@@ -415,24 +412,6 @@ impl DispatcherHandle {
     /// After the token was cancelled: returns when everything owed was sent or the time to drain is over. What is left is in the journal.
     pub async fn drained(&self) {
         self.tasks.wait().await;
-    }
-}
-
-/// Runs a task to its end. One that panics begins anew, a little later each time: what it owes is in the state, and nobody else would send it.
-async fn survive<F: Future<Output = ()> + Send + 'static>(shared: &Shared, name: &str, run: impl Fn() -> F) {
-    let limits = shared.table().limits.clone();
-    for panics in 1.. {
-        match tokio::spawn(run()).await {
-            Err(error) if error.is_panic() => {}
-            _ => return,
-        }
-        shared.meter.counter("watchfire_panics_total", &[("task", "delivery")]).add(1);
-        let wait = path::backoff(panics, limits.backoff_min, LONGEST_REST);
-        tracing::error!(path = name, wait = wait.as_secs_f64(), "delivery panicked; it begins anew from what is owed");
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = shared.cancel.cancelled() => return,
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod plan;
 mod rehearsal;
 mod shared;
 mod summary;
+mod survive;
 mod trial;
 
 pub use handle::{Dispatcher, DispatcherHandle, StartError, TickRecord};

@@ -48,37 +48,6 @@ async fn slack_text_is_escaped_and_mentions_nobody() {
 }
 
 #[tokio::test]
-async fn slack_that_says_200_and_what_is_wrong_has_taken_nothing() {
-    let receiver = Receiver::start().await;
-    let ours = || over(&format!("type = \"slack\", url = \"{}/hook\"", receiver.url));
-    for (answer, dead) in [
-        ("invalid_payload", 1),
-        (r#"{"ok":false,"error":"channel_not_found"}"#, 1),
-        ("ok", 0),
-        (r#"{"ok":true,"ts":"1"}"#, 0),
-        // Servers that only speak like Slack.
-        (r#"{"success":true}"#, 0),
-        ("", 0),
-    ] {
-        receiver.answers([Answer::Json(answer)]);
-        let running = start(ours(), None);
-        running.commit(vec![notice("A", 1, Firing)]).await;
-        settled(&running).await;
-        let letters = running.handle.dead_letters();
-        assert_eq!(letters.len(), dead, "{answer}: {letters:?}");
-        running.stop().await;
-    }
-    // What may pass comes again.
-    receiver.answers([Answer::Json(r#"{"ok":false,"error":"ratelimited"}"#)]);
-    let before = receiver.count();
-    let running = start(ours(), None);
-    running.commit(vec![notice("A", 1, Firing)]).await;
-    eventually("taken at the second try", || receiver.count() == before + 2 && running.handle.owed() == 0).await;
-    assert!(running.handle.dead_letters().is_empty());
-    running.stop().await;
-}
-
-#[tokio::test]
 async fn slack_gets_at_most_one_message_a_second() {
     let slack = Receiver::start().await;
     let running = start(over(&format!("type = \"slack\", url = \"{}/x\"", slack.url)), None);

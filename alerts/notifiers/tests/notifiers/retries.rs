@@ -95,3 +95,36 @@ async fn a_path_that_panics_goes_on_with_what_it_owes_under_the_same_key() {
     assert_eq!(running.meter.counter("watchfire_panics_total", &[("task", "delivery")]).get(), 2);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn slack_that_says_200_and_what_is_wrong_has_taken_nothing() {
+    let receiver = Receiver::start().await;
+    let mut ours = to(&receiver);
+    ours.receivers =
+        settings(&format!("[[receivers]]\nname = \"ops\"\nchannels = [{{ type = \"slack\", url = \"{}/hook\" }}]", receiver.url)).receivers;
+    for (answer, dead) in [
+        ("invalid_payload", 1),
+        (r#"{"ok":false,"error":"channel_not_found"}"#, 1),
+        ("ok", 0),
+        (r#"{"ok":true,"ts":"1"}"#, 0),
+        // Servers that only speak like Slack.
+        (r#"{"success":true}"#, 0),
+        ("", 0),
+    ] {
+        receiver.answers([Answer::Json(answer)]);
+        let running = start(ours.clone(), None);
+        running.commit(vec![notice("A", 1, Firing)]).await;
+        eventually("settled", || running.handle.owed() == 0).await;
+        let letters = running.handle.dead_letters();
+        assert_eq!(letters.len(), dead, "{answer}: {letters:?}");
+        running.stop().await;
+    }
+    // What may pass comes again.
+    receiver.answers([Answer::Json(r#"{"ok":false,"error":"ratelimited"}"#)]);
+    let before = receiver.count();
+    let running = start(ours.clone(), None);
+    running.commit(vec![notice("A", 1, Firing)]).await;
+    eventually("taken at the second try", || receiver.count() == before + 2 && running.handle.owed() == 0).await;
+    assert!(running.handle.dead_letters().is_empty());
+    running.stop().await;
+}
