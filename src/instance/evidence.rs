@@ -1,12 +1,13 @@
 //! What a page shows besides the rule's text: example traces, the worst operation, breakers and queues around.
 
 use crate::local::lens::{Lens, QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use watchfire_alerts::cause::subject;
 use watchfire_alerts::{EvidenceRequest, EvidenceSource};
 use watchfire_model::reading::Alert;
-use watchfire_model::{Evidence, HealthState, SeriesSource, TimeRange, Timestamp, Topology};
+use watchfire_model::{Evidence, HealthState, SeriesSource, TimeRange, Timestamp, Topology, format_duration};
 use watchfire_promql::{Engine, quote};
 use watchfire_store::{Example, Store};
 
@@ -14,6 +15,8 @@ use watchfire_store::{Example, Store};
 const EXAMPLES: usize = 3;
 /// Lines about what surrounds an alert.
 const SURROUNDINGS: usize = 6;
+/// Of these, lines about queues.
+const QUEUES: usize = 2;
 
 /// Looks evidence up in the live store.
 pub struct StoreEvidence {
@@ -115,7 +118,7 @@ impl StoreEvidence {
         Some(format!("{whose}{}: {:.0} % of {all:.decimals$}/s fail", labels.value("span_name"), errors / all * 100.0))
     }
 
-    fn surroundings(&self, lens: &Lens<'_>, services: &[String]) -> Vec<String> {
+    fn surroundings(&self, lens: &Lens<'_>, services: &[String], queue: Option<&str>) -> Vec<String> {
         let one_of = one_of(services);
         let whose = |name: &str| if services.len() > 1 { format!("{name}: ") } else { String::new() };
         let mut out = Vec::new();
@@ -123,6 +126,7 @@ impl StoreEvidence {
             let deduced = if labels.value("inferred") == "true" { ", as its calls suggest" } else { "" };
             out.push(format!("{}breaker {} is open{deduced}", whose(labels.value("service")), labels.value("breaker")));
         }
+        out.extend(queues(lens, &one_of, queue));
         for (labels, share) in lens
             .vector(&format!(
                 "sum by (client, server) (rate(traces_service_graph_request_failed_total{{client=~{one_of}}}[1m])) \
@@ -138,6 +142,40 @@ impl StoreEvidence {
         out.truncate(SURROUNDINGS);
         out
     }
+}
+
+/// Where messages wait among those that the services send or work on, or in the queue that the alert is about: the longest first.
+fn queues(lens: &Lens<'_>, services: &str, about: Option<&str>) -> Vec<String> {
+    let deliveries = |side: &str| {
+        lens.vector(&format!("group by (queue) (watchfire_message_deliveries_total{{{side}=~{services}}})")).unwrap_or_default()
+    };
+    let passed = ["client", "server"].into_iter().flat_map(deliveries).map(|(labels, _)| labels.value("queue").to_owned());
+    let names: BTreeSet<String> = passed.chain(about.map(str::to_owned)).filter(|name| !name.is_empty()).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let named = one_of(&names.into_iter().collect::<Vec<_>>());
+    let of = |what: &str| -> BTreeMap<String, f64> {
+        let found = lens.vector(&format!("max by (queue) (watchfire_queue_{what}{{queue=~{named}}})")).unwrap_or_default();
+        found.into_iter().map(|(labels, value)| (labels.value("queue").to_owned(), value)).collect()
+    };
+    let (depth, oldest, drain, consumers) = (of("depth"), of("oldest_seconds"), of("drain_seconds"), of("consumers"));
+    let mut waiting: Vec<(String, f64)> = depth.into_iter().filter(|(_, depth)| *depth >= 1.0).collect();
+    waiting.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let time = |seconds: &f64| Duration::try_from_secs_f64(seconds.round()).ok().map(format_duration);
+    let line = |(queue, depth): &(String, f64)| {
+        let mut line = format!("queue {queue}: {depth:.0} wait");
+        if let Some(age) = oldest.get(queue).and_then(time) {
+            line.push_str(&format!(", the oldest for {age}"));
+        }
+        match (consumers.get(queue), drain.get(queue).and_then(time)) {
+            (Some(0.0), _) => line.push_str(", nobody reads it"),
+            (_, Some(drain)) => line.push_str(&format!(", drained in {drain}")),
+            _ => {}
+        }
+        line
+    };
+    waiting.iter().take(QUEUES).map(line).collect()
 }
 
 /// Whether a rule is about time that something takes, as far as its words tell.
@@ -171,7 +209,7 @@ impl EvidenceSource for StoreEvidence {
         evidence.top_operation = self.top_operation(&lens, &services);
         // A service that sends no spans may be checked all the same.
         let about = if services.is_empty() { request.service.map(str::to_owned).into_iter().collect() } else { services };
-        evidence.surroundings = self.surroundings(&lens, &about);
+        evidence.surroundings = self.surroundings(&lens, &about, request.labels.get("queue"));
         evidence
     }
 }
@@ -191,11 +229,50 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use watchfire_model::{HandClock, Labels, Meter, MetricKind, OwnSeries, SeriesSink, Value};
+    use watchfire_store::StoreLimits;
 
     #[test]
     fn a_matcher_of_names_is_literal() {
         let names = ["orders".to_owned(), "a.b\"(c".to_owned()];
         assert_eq!(one_of(&names), r#""orders|a\\.b\\\"\\(c""#);
+    }
+
+    #[test]
+    fn a_page_says_what_waits_in_the_queues_around() {
+        let now = Timestamp(1_772_334_900_000);
+        let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(HandClock::at(now)));
+        let origin = store.origin("test");
+        for (name, labels, value) in [
+            ("watchfire_message_deliveries_total", &[("client", "shop"), ("server", "mailer"), ("queue", "mails")][..], 7.0),
+            ("watchfire_message_deliveries_total", &[("client", "mailer"), ("server", "log"), ("queue", "events")], 7.0),
+            ("watchfire_message_deliveries_total", &[("client", "other"), ("server", "log"), ("queue", "elsewhere")], 7.0),
+            ("watchfire_queue_depth", &[("queue", "mails"), ("system", "rabbitmq")], 1204.0),
+            ("watchfire_queue_oldest_seconds", &[("queue", "mails"), ("system", "rabbitmq")], 42.0),
+            ("watchfire_queue_drain_seconds", &[("queue", "mails"), ("system", "rabbitmq")], 300.0),
+            ("watchfire_queue_depth", &[("queue", "events"), ("system", "rabbitmq")], 3000.0),
+            ("watchfire_queue_consumers", &[("queue", "events"), ("system", "rabbitmq")], 0.0),
+            ("watchfire_queue_depth", &[("queue", "elsewhere"), ("system", "rabbitmq")], 9.0),
+            ("watchfire_breaker_state", &[("service", "mailer"), ("breaker", "smtp")], 2.0),
+        ] {
+            let labels = Labels::from_pairs([("__name__", name)].into_iter().chain(labels.iter().copied()));
+            let id = store.own_series(origin, &labels, MetricKind::Gauge, OwnSeries::Vital).expect("room");
+            store.append(origin, now, now, &[(id, Value::Float(value))]);
+        }
+        let evidence = StoreEvidence::new(store, Arc::new(Engine::default()), None);
+        let asked = |labels: &Labels, service| {
+            let request = EvidenceRequest { labels, service, expression: "up == 0", active_at: now, now, brief: false };
+            evidence.evidence(&request).surroundings
+        };
+        assert_eq!(
+            asked(&Labels::from_pairs([("service", "mailer")]), Some("mailer")),
+            [
+                "breaker smtp is open",
+                "queue events: 3000 wait, nobody reads it",
+                "queue mails: 1204 wait, the oldest for 42s, drained in 5m"
+            ]
+        );
+        assert_eq!(asked(&Labels::from_pairs([("queue", "elsewhere")]), None), ["queue elsewhere: 9 wait"], "which the alert is about");
     }
 
     #[test]

@@ -1,22 +1,26 @@
 //! Slack, through an incoming webhook. Slack knows no keys: after a crash within the moment of sending, a message may come twice.
 
 use super::connection::Connection;
-use super::{Channel, Delivery, Failure, Http, Outcome, Probe, fixed_destination, http, worded};
-use crate::message::{Message, runbook};
+use super::{Channel, Delivery, Failure, Http, Outcome, Probe, Retry, fixed_destination, http, worded};
+use crate::message::{Message, runbook, stable_key};
 use crate::secret::SecretSource;
 use crate::settings::{Settings, one_secret};
 use crate::wording::{SlackWording, escaped};
+use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use watchfire_model::{NoticeState, Secret, Severity};
 
-/// Slack takes one message a second per webhook.
+/// Slack takes one message a second per webhook, whichever receivers share it.
 const PACE: Duration = Duration::from_secs(1);
+/// Whoever would wait longer for its turn comes again then: an attempt has its time.
+const LONGEST_TURN: Duration = Duration::from_secs(5);
 /// Bytes of text: Slack cuts at 40,000 characters.
 const TEXT: usize = 12_000;
 
@@ -44,7 +48,6 @@ pub struct Slack {
     username: String,
     wording: Option<Arc<SlackWording>>,
     http: Http,
-    last: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl Slack {
@@ -63,7 +66,6 @@ impl Slack {
             username: settings.username.clone().unwrap_or_else(|| "watchfire".to_owned()),
             wording: settings.wording.clone(),
             http,
-            last: tokio::sync::Mutex::new(None),
         })
     }
 
@@ -74,12 +76,8 @@ impl Slack {
         if let Some(channel) = channel {
             body["channel"] = Value::String(channel);
         }
-        let mut last = self.last.lock().await;
-        if let Some(at) = *last {
-            tokio::time::sleep_until(at + PACE).await;
-        }
+        tokio::time::sleep_until(turn(&url)?).await;
         let result = self.http.post(&url, HeaderMap::new(), "application/json", body.to_string().into_bytes()).await;
-        *last = Some(Instant::now());
         result.and_then(|answer| taken(&http::place(&url), &answer.text()))
     }
 
@@ -132,6 +130,23 @@ impl Slack {
             "attachments": [{"color": color, "fallback": title, "text": text, "mrkdwn_in": []}],
         })
     }
+}
+
+/// When this webhook is free; it is taken from then on.
+fn turn(url: &reqwest::Url) -> Result<Instant, Failure> {
+    /// By the hash of an address, which is a secret: when it is free again.
+    static FREE: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
+    let (mut free, now) = (FREE.lock(), Instant::now());
+    free.retain(|_, at| *at > now);
+    let at = free.entry(stable_key(&[url.as_str()])).or_insert(now);
+    let wait = at.saturating_duration_since(now);
+    if wait > LONGEST_TURN {
+        let reason = format!("{} takes one message a second, and others go first", http::place(url));
+        return Err(Failure::Retry(Retry { reason, after: Some(wait) }));
+    }
+    let mine = *at;
+    *at = mine + PACE;
+    Ok(mine)
 }
 
 /// Slack says in the body of a 200 what it has not taken: webhooks by a word such as `invalid_payload`, the web API by `{"ok": false, "error": ...}`.
