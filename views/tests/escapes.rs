@@ -6,11 +6,12 @@
 mod fixture;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use fixture::poison::{Poison, places};
 use fixture::wire::{Painter, only_what_a_frame_needs};
-use fixture::{NOW, Situation};
-use serde_json::Value;
-use watchfire_model::{Reading, Request};
-use watchfire_views::{App, ColorDepth, Event, Options};
+use fixture::{NOW, Situation, full};
+use std::collections::BTreeMap;
+use watchfire_model::reading::ReadError;
+use watchfire_views::{App, ColorDepth, Effect, Event, Options, plain};
 
 /// A generator of hostile strings, the same in every run.
 struct Hostile {
@@ -80,53 +81,71 @@ impl Hostile {
         }
         text
     }
-
-    /// Replaces every text of a reading; fields whose values are words of the vocabulary keep them.
-    fn poison(&mut self, value: &mut Value) {
-        match value {
-            Value::String(text) => *text = self.string(),
-            Value::Array(items) => items.iter_mut().for_each(|v| self.poison(v)),
-            Value::Object(fields) => {
-                for (name, field) in fields.iter_mut() {
-                    if !matches!(name.as_str(), "state" | "severity" | "overall" | "kind" | "history") {
-                        self.poison(field);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn reading(&mut self, request: &Request) -> Option<Reading> {
-        let reading = fixture::answer(request, Situation::Incident).ok()?;
-        let mut value = serde_json::to_value(&reading).ok()?;
-        self.poison(&mut value);
-        serde_json::from_value(value).ok()
-    }
 }
 
-/// Keys that lead to every screen, one after another.
-const KEYS: &str = "1\n\x1b2v\x1b3\n\n\x1b\x1b4sr\x1b5\n\x1b6\n\x1b7v\x1b8\n\x1br\x1b9\n\x1b0\n\x1bLp\nc?\x1b:\x1b/x\x1b";
+/// Keys that lead to every screen, list, question and dialog, one after another.
+const KEYS: &str = "1y\n\x1b2vyw\x1bfb\x1b3\n\ny\x1b\x1b4sr\x1b5y\n\x1b6y\n\x1b7v\x1bvyo\x1b8s\n8a\nyo\n\x1br\x1bh\x1bH\x1bS\x1b9\n\x1b0\nv\x1bLpy\n\x1b\nc?\x1b:\x1b/x\x1b";
+/// Commands that write files, ask in a person's words, or fail with what was typed in the message.
+const COMMANDS: [&str; 6] = ["export svg", "export dot", "export mermaid", "export text", "svc nowhere", "at never"];
+
+/// What leaves the screens as text, for files, clipboards and other programs: no control character but the ends of its lines.
+fn clean(text: &str) -> Result<(), String> {
+    text.lines()
+        .try_for_each(|line| only_what_a_frame_needs(line.as_bytes()).and(if line.contains('\x1b') { Err(line.into()) } else { Ok(()) }))
+}
 
 #[test]
 fn no_string_in_any_field_becomes_a_command_to_the_terminal() {
     let wanted = std::env::var("WATCHFIRE_HOSTILE_STRINGS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
     let mut hostile = Hostile { state: 0x2545_f491, made: 0 };
+    let mut poison = Poison::default();
     let mut app = App::new(Options { color: ColorDepth::TrueColor, ..Options::default() }).expect("built-in theme and keymap");
     app.handle(Event::Tick(NOW));
+    let mut log = plain::Log::default();
     let mut painter = Painter::new(120, 40);
     let mut keys = KEYS.chars().cycle();
-    let mut written = 0;
-    while hostile.made < wanted {
+    let (mut written, mut said, mut left) = (0, 0, 0);
+    for round in 0.. {
+        if hostile.made >= wanted {
+            break;
+        }
         let code = match keys.next().expect("they go round") {
             '\n' => KeyCode::Enter,
             '\x1b' => KeyCode::Esc,
             key => KeyCode::Char(key),
         };
-        app.handle(Event::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+        let mut effects = app.handle(Event::Key(KeyEvent::new(code, KeyModifiers::NONE)));
+        if round % 7 == 0 {
+            app.handle(Event::Paste(hostile.string()));
+            app.tell(&hostile.string());
+        }
+        if round % 5 == 0 {
+            effects.extend(app.order(COMMANDS[hostile.number(COMMANDS.len())]));
+            app.order(&hostile.string());
+        }
         for request in app.wants() {
-            if let Some(reading) = hostile.reading(&request) {
-                app.receive(&request, Ok(reading));
+            // Every tenth question fails with words of whoever was asked, and every other one finds all fields filled.
+            let failed = (round % 10 == 9).then(|| ReadError::BadRequest(hostile.string()));
+            let found = if round % 2 == 0 { full::filled(&request) } else { fixture::answer(&request, Situation::Incident).ok() };
+            match (failed, found) {
+                (Some(error), _) => app.receive(&request, Err(error)),
+                (None, Some(reading)) => {
+                    let reading = poison.reading(&reading, &mut || hostile.string());
+                    for line in log.lines(&reading, NOW) {
+                        said += 1;
+                        assert_eq!(clean(&line), Ok(()), "a line of the plain log");
+                    }
+                    app.receive(&request, Ok(reading));
+                }
+                (None, None) => {}
+            }
+        }
+        for effect in effects {
+            left += 1;
+            match effect {
+                Effect::Copy(text) | Effect::OpenUrl(text) => assert_eq!(clean(&text), Ok(()), "{text:?}"),
+                Effect::Save { name, text } => assert_eq!(clean(&name).and(clean(&text)), Ok(()), "{name}"),
+                _ => left -= 1,
             }
         }
         let bytes = painter.paint(&mut app);
@@ -136,6 +155,25 @@ fn no_string_in_any_field_becomes_a_command_to_the_terminal() {
         }
     }
     assert!(written > 100_000, "only {written} bytes were written: the screens were empty");
+    assert!(said > 20 && left > 20, "{said} lines of the plain log, {left} texts that left the screens");
+}
+
+#[test]
+fn every_field_of_every_reading_is_reached() {
+    let mut found = BTreeMap::new();
+    let mut poison = Poison::default();
+    for question in full::questions() {
+        let reading = full::filled(&question).unwrap_or_else(|| panic!("no answer to {question:?}"));
+        places(&reading, &mut found);
+        let mut strings = 0;
+        poison.reading(&reading, &mut || {
+            strings += 1;
+            "x".into()
+        });
+        assert!(strings > 0, "no text of {question:?} is replaced");
+    }
+    let empty: Vec<&String> = found.iter().filter(|(_, something)| !**something).map(|(place, _)| place).collect();
+    assert!(empty.is_empty(), "nothing ever stands in {empty:#?}");
 }
 
 #[test]
@@ -143,7 +181,21 @@ fn the_grammar_refuses_what_a_frame_does_not_need() {
     for good in ["plain ✖ text", "\x1b[1;1Hx\x1b[38;2;1;2;3m\x1b[0my", "\x1b[?25l"] {
         assert_eq!(only_what_a_frame_needs(good.as_bytes()), Ok(()), "{good:?}");
     }
-    for bad in ["\x1b[2J", "\x1b]0;t\x07", "\x1b[6n", "a\rb", "\u{9b}m", "\u{202e}", "\x1b[1;1", "\x1bc", "\x1b[?1049l", "\x1b[H"] {
+    for bad in [
+        "\x1b[2J",
+        "\x1b]0;t\x07",
+        "\x1b[6n",
+        "a\rb",
+        "\u{9b}m",
+        "\u{202e}",
+        "\u{200b}",
+        "\u{2028}",
+        "\u{e0041}",
+        "\x1b[1;1",
+        "\x1bc",
+        "\x1b[?1049l",
+        "\x1b[H",
+    ] {
         assert!(only_what_a_frame_needs(bad.as_bytes()).is_err(), "{bad:?}");
     }
     assert!(only_what_a_frame_needs(b"\xff").is_err());

@@ -3,8 +3,9 @@
 mod fixture;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use fixture::poison::Poison;
 use fixture::wire::Painter;
-use fixture::{NOW, Situation};
+use fixture::{NOW, Situation, full};
 use proptest::prelude::*;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -39,37 +40,24 @@ fn hostile() -> impl Strategy<Value = String> {
     proptest::collection::vec(pieces, 1..4).prop_map(|p| p.concat().replace('\u{fffd}', "."))
 }
 
-/// Replaces texts of a reading. Fields whose values are words of the vocabulary keep them.
-fn poison(value: &mut Value, texts: &[String], next: &mut usize) {
-    match value {
-        Value::String(text) => {
-            *text = texts[*next % texts.len()].clone();
-            *next += 1;
-        }
-        Value::Array(items) => items.iter_mut().for_each(|v| poison(v, texts, next)),
-        Value::Object(fields) => {
-            for (name, field) in fields.iter_mut() {
-                if !matches!(name.as_str(), "state" | "severity" | "overall" | "kind" | "history") {
-                    poison(field, texts, next);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-fn poisoned(request: &Request, texts: &[String], next: &mut usize) -> Option<Reading> {
-    let reading = fixture::answer(request, Situation::Incident).ok()?;
-    let mut value = serde_json::to_value(&reading).ok()?;
-    poison(&mut value, texts, next);
-    serde_json::from_value(value).ok()
+/// Readings whose fields are all filled, with these texts in turn.
+fn poisoned(poison: &mut Poison, request: &Request, texts: &[String], next: &mut usize) -> Option<Reading> {
+    let reading = full::filled(request)?;
+    Some(poison.reading(&reading, &mut || {
+        *next += 1;
+        texts[*next % texts.len()].clone()
+    }))
 }
 
 fn feed(app: &mut App, texts: &[String]) {
+    thread_local! {
+        /// What the fields take is found out once.
+        static POISON: std::cell::RefCell<Poison> = std::cell::RefCell::default();
+    }
     let mut next = 0;
     for _ in 0..2 {
         for request in app.wants() {
-            if let Some(reading) = poisoned(&request, texts, &mut next) {
+            if let Some(reading) = POISON.with_borrow_mut(|poison| poisoned(poison, &request, texts, &mut next)) {
                 app.receive(&request, Ok(reading));
             }
         }
