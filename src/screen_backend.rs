@@ -1,4 +1,5 @@
-//! crossterm's backend without its one question: clearing asks the terminal where the cursor is, and the answer would come through the same
+//! crossterm's backend with two differences. Where terminals do not agree how many columns a character takes, the next cell is addressed
+//! anew: a name in one row never moves what stands beside it. And without its one question: clearing asks the terminal where the cursor is, and the answer would come through the same
 //! input that the keys come through, read by another thread. Nothing here depends on the cursor, so it is never asked.
 
 use ratatui::backend::{Backend, ClearType, CrosstermBackend, WindowSize};
@@ -29,7 +30,17 @@ impl<W: Write> Backend for ScreenBackend<W> {
     type Error = io::Error;
 
     fn draw<'a, I: Iterator<Item = (u16, u16, &'a Cell)>>(&mut self, content: I) -> io::Result<()> {
-        self.0.draw(content)
+        let mut content = content.peekable();
+        while content.peek().is_some() {
+            let mut ended = false;
+            // crossterm addresses the first cell of each run.
+            self.0.draw(std::iter::from_fn(|| {
+                let cell = if ended { None } else { content.next() }?;
+                ended = cell.2.symbol().chars().any(is_of_disputed_width);
+                Some(cell)
+            }))?;
+        }
+        Ok(())
     }
 
     fn hide_cursor(&mut self) -> io::Result<()> {
@@ -69,5 +80,43 @@ impl<W: Write> Backend for ScreenBackend<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         Backend::flush(&mut self.0)
+    }
+}
+
+/// Characters outside of the scripts and signs whose columns every terminal counts alike: marks, scripts that join or stack their letters, halves
+/// of flags, ligatures.
+fn is_of_disputed_width(c: char) -> bool {
+    !matches!(c as u32,
+        0x20..=0x2ff | 0x370..=0x52f | 0x2010..=0x2027 | 0x2030..=0x205e | 0x2070..=0x2bff | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff
+        | 0xfe30..=0xfe4f | 0xff01..=0xff60 | 0x1f300..=0x1faff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ratatui::buffer::Buffer;
+
+    fn written(text: &str) -> String {
+        let buffer = Buffer::with_lines([text]);
+        let mut bytes = Vec::new();
+        let cells = (0..buffer.area.width).map(|x| (x, 0, &buffer[(x, 0)]));
+        ScreenBackend::new(&mut bytes).draw(cells).expect("drawing into memory");
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn what_stands_beside_a_character_of_disputed_width_is_addressed() {
+        for (text, address) in
+            [("\u{1f1e9}x", "\x1b[1;2H"), ("a\u{e47}bc", "\x1b[1;2H"), ("\u{fdfa}x", "\x1b[1;2H"), ("a\u{93f}x", "\x1b[1;2H")]
+        {
+            assert!(written(text).contains(address), "{text:?} as {:?}", written(text));
+        }
+    }
+
+    #[test]
+    fn what_terminals_agree_on_is_written_in_one_run() {
+        for text in ["plain words", "grün Ωмега", "● ✖ ▲ │─╭▁▇⣿… →␛"] {
+            assert_eq!(written(text).matches('H').count(), 1, "{:?}", written(text));
+        }
     }
 }

@@ -101,7 +101,7 @@ fn cases(default: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(24))]
+    #![proptest_config(cases(8))]
 
     #[test]
     fn no_text_puts_a_control_byte_into_a_cell(texts in proptest::collection::vec(hostile(), 1..6), width in 40u16..160, height in 10u16..50, ascii in any::<bool>()) {
@@ -121,6 +121,10 @@ proptest! {
             press(&mut app, KeyCode::Esc);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
 
     #[test]
     fn a_terminal_shows_exactly_the_cells(texts in proptest::collection::vec(hostile(), 1..6), view in 0..VIEWS.len()) {
