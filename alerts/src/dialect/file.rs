@@ -327,7 +327,11 @@ impl Dialect {
     pub fn reads(&self, labels: &Labels, help: &str) -> bool {
         let name = labels.metric_name();
         let breaker = |b: &BreakerSource| {
-            let Origin::Names { pattern, matchers } = &b.origin else { return false };
+            let (pattern, matchers) = match &b.origin {
+                Origin::Names { pattern, matchers } => (pattern, matchers),
+                // Metrics that an expression takes by a pattern.
+                Origin::Query(query) => return query.selectors().iter().any(|s| s.metric_name().is_none() && s.matches(labels)),
+            };
             pattern.is_match(name)
                 && Query::parse(&format!("{{__name__!=\"\", {matchers}}}")).is_ok_and(|q| q.selectors().iter().all(|s| s.matches(labels)))
                 && Format::first(&b.breaker, labels).is_some()
@@ -346,7 +350,8 @@ impl Dialect {
         let queues = self.queues.iter().flat_map(|q| [&q.depth, &q.oldest, &q.consumers, &q.dead_letters]).flatten();
         let rates = self.queues.iter().flat_map(|q| q.in_rate.iter().chain(&q.out_rate)).map(|r| &r.longest);
         let servers = self.servers.iter().map(|s| &s.up);
-        breakers.chain(queues).chain(rates).chain(servers).flat_map(|q| q.metric_names()).collect()
+        let beside = self.breakers.iter().flat_map(|b| b.of.iter().chain(&b.rejected));
+        breakers.chain(beside).chain(queues).chain(rates).chain(servers).flat_map(|q| q.metric_names()).collect()
     }
 }
 

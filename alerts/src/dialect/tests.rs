@@ -12,6 +12,7 @@ mod operated;
 mod pools;
 mod proposed;
 mod servers;
+mod versions;
 
 const START: Timestamp = Timestamp(1_700_000_000_000);
 
