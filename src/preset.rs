@@ -8,8 +8,8 @@ use learn::Lessons;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use watchfire_alerts::{Dialect, ObservedSeries, propose};
-use watchfire_model::Labels;
 use watchfire_model::reading::{Map, NodeKind, ReadError, Reading, Request, ServicePage, Source, TraceQuery};
+use watchfire_model::{Labels, harmless};
 
 /// Traces looked at for each operation, and in all.
 const TRACES_EACH: usize = 12;
@@ -105,7 +105,11 @@ pub fn dialects(url: &str, known: &[Dialect], runtime: &tokio::runtime::Runtime)
         let _ = write!(
             out,
             "# {} looks like a {}: {}\n# put this into dialects/{}.toml beside config.toml\n{}\n",
-            proposal.metric, proposal.kind, proposal.reason, proposal.metric, proposal.toml
+            harmless(&proposal.metric),
+            proposal.kind,
+            harmless(&proposal.reason),
+            proposal.metric.replace(|c: char| !(c.is_ascii_alphanumeric() || c == '_'), "_"),
+            proposal.toml
         );
     }
     Ok(out)

@@ -6,7 +6,7 @@ use regex::Regex;
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, LazyLock};
 
@@ -141,13 +141,34 @@ impl fmt::Debug for Labels {
     }
 }
 
+fn plain(name: &str) -> bool {
+    name.bytes().enumerate().all(|(i, b)| b.is_ascii_alphabetic() || b == b'_' || b == b':' || (i > 0 && b.is_ascii_digit()))
+        && !name.is_empty()
+}
+
+fn label_name(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+    if plain(name) && !name.contains(':') { f.write_str(name) } else { quoted(f, name) }
+}
+
+/// A string as PromQL reads it, which is as Go writes it: what cannot be seen is escaped.
+fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_char('"')?;
+    for c in text.chars() {
+        let seen = c == '\'' || c.escape_debug().nth(1).is_none();
+        match c as u32 {
+            _ if seen => f.write_char(c)?,
+            _ if matches!(c, '"' | '\\' | '\n' | '\r' | '\t') => write!(f, "{}", c.escape_debug())?,
+            code @ ..=0x7f => write!(f, "\\x{code:02x}")?,
+            code @ ..=0xffff => write!(f, "\\u{code:04x}")?,
+            code => write!(f, "\\U{code:08x}")?,
+        }
+    }
+    f.write_char('"')
+}
+
 /// PromQL notation: `name{a="b"}`.
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |name: &str| {
-            name.bytes().enumerate().all(|(i, b)| b.is_ascii_alphabetic() || b == b'_' || b == b':' || (i > 0 && b.is_ascii_digit()))
-                && !name.is_empty()
-        };
         let name = self.metric_name();
         let quoted_name = !name.is_empty() && !plain(name);
         if !quoted_name {
@@ -158,11 +179,11 @@ impl fmt::Display for Labels {
             f.write_str(if first { "{" } else { ", " })?;
             first = false;
             if &*label.name == METRIC_NAME {
-                write!(f, "{:?}", label.value)?;
-            } else if plain(&label.name) && !label.name.contains(':') {
-                write!(f, "{}={:?}", label.name, label.value)?;
+                quoted(f, &label.value)?;
             } else {
-                write!(f, "{:?}={:?}", label.name, label.value)?;
+                label_name(f, &label.name)?;
+                f.write_char('=')?;
+                quoted(f, &label.value)?;
             }
         }
         if first { if name.is_empty() { f.write_str("{}") } else { Ok(()) } } else { f.write_str("}") }
@@ -342,7 +363,9 @@ impl Hash for Matcher {
 
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{:?}", self.name, self.op, self.value)
+        label_name(f, &self.name)?;
+        write!(f, "{}", self.op)?;
+        quoted(f, &self.value)
     }
 }
 
@@ -380,6 +403,15 @@ mod tests {
         assert_eq!(labels.to_string(), r#"{a="2", b="3"}"#);
         assert_eq!(labels, Labels::from_pairs([("a", "2"), ("b", "3")]));
         assert_eq!(labels.value("c"), "");
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_as_promql() {
+        let labels = Labels::from_pairs([("queue.name", "a\"\\\n\u{1b}\u{9b}\u{200b}\u{e0041}'ü"), (METRIC_NAME, "up")]);
+        let value = r#""a\"\\\n\x1b\u009b\u200b\U000e0041'ü""#;
+        assert_eq!(labels.to_string(), format!("up{{\"queue.name\"={value}}}"));
+        let matcher = Matcher::equal("queue.name", labels.value("queue.name"));
+        assert_eq!(matcher.to_string(), format!("\"queue.name\"={value}"));
     }
 
     #[test]

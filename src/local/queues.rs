@@ -13,6 +13,14 @@ use watchfire_model::{HealthState, Labels};
 /// waited longer than the other half of a delivery is waited for come from nobody too; as many are then sent to nobody.
 const UNSENT: f64 = 0.1;
 
+/// Stopped groups of one queue that are named.
+const NAMED: usize = 3;
+/// What comes out for the groups for whom something waits: one that keeps up says nothing of another that does not.
+const SLOWEST: &str = "watchfire_queue_out_rate and on (queue, system, group) watchfire_queue_depth > 0";
+/// A queue is empty when it is for all its groups; one of them that does not shrink never drains.
+const DRAINING: &str = "watchfire_queue_drain_seconds \
+     unless on (queue, system) (watchfire_queue_depth > 0 unless on (queue, system, group) watchfire_queue_drain_seconds)";
+
 /// The `queues` reading.
 ///
 /// # Errors
@@ -27,7 +35,8 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
         ("sum", "watchfire_queue_consumers", |q, v| q.consumers = Some(v)),
         ("max", "watchfire_queue_in_rate", |q, v| q.in_rate = Some(v)),
         ("max", "watchfire_queue_out_rate", |q, v| q.out_rate = Some(v)),
-        ("max", "watchfire_queue_drain_seconds", |q, v| q.drain_seconds = Some(v)),
+        ("min", SLOWEST, |q, v| q.out_rate = Some(v)),
+        ("max", DRAINING, |q, v| q.drain_seconds = Some(v)),
         ("max", "watchfire_queue_dead_letters", |q, v| q.dead_letters = Some(v)),
     ] {
         for (labels, value) in lens.vector(&format!("{fold} by (queue, system) ({metric})"))? {
@@ -65,6 +74,7 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
         }
     }
     let growing = growing_dead_letters(lens)?;
+    let stopped = stopped_groups(lens)?;
     let mut queues: Vec<Queue> = out.into_values().collect();
     for queue in &mut queues {
         if let Some(parties) = flow.get(&queue.queue) {
@@ -80,10 +90,12 @@ pub fn queues(lens: &Lens<'_>, context: &Context<'_>) -> Result<Queues, ReadErro
                 }
             }
         }
-        if queue.drain_seconds.is_none() {
+        let key = (queue.queue.clone(), queue.system.clone());
+        let stopped = stopped.get(&key).map_or(&[][..], |groups| groups);
+        if queue.drain_seconds.is_none() && stopped.is_empty() {
             queue.drain_seconds = drain_seconds(queue);
         }
-        queue.why = why(queue, growing.get(&(queue.queue.clone(), queue.system.clone())).copied());
+        queue.why = why(queue, growing.get(&key).copied(), stopped);
         queue.state = match queue.depth {
             None if queue.why.is_empty() => HealthState::Unknown,
             Some(_) if queue.why.is_empty() => HealthState::Healthy,
@@ -149,7 +161,34 @@ fn growing_dead_letters(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), f6
     Ok(lens.vector(more)?.into_iter().map(|(l, more)| ((l.value("queue").to_owned(), l.value("system").to_owned()), more)).collect())
 }
 
-fn why(queue: &Queue, new_dead_letters: Option<f64>) -> Vec<String> {
+/// Consumer groups for which something waits and that take nothing, in words.
+fn stopped_groups(lens: &Lens<'_>) -> Result<BTreeMap<(String, String), Vec<String>>, ReadError> {
+    let waits = r#"watchfire_queue_depth{group!=""} > 0 and on (queue, system, group)"#;
+    let mut out: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for (query, what) in [
+        (format!("{waits} (watchfire_queue_consumers == 0)"), "nobody reads it"),
+        (
+            format!(
+                "{waits} (watchfire_queue_out_rate == 0) and on (queue, system, group) (watchfire_queue_in_rate > 0) \
+                 unless on (queue, system, group) (watchfire_queue_consumers == 0)"
+            ),
+            "nothing comes out of it",
+        ),
+    ] {
+        for (labels, _) in lens.vector(&format!("group by (queue, system, group) ({query})"))? {
+            let (queue, system) = (labels.value("queue").to_owned(), labels.value("system").to_owned());
+            out.entry((queue, system)).or_default().push(format!("{what} for {}", labels.value("group")));
+        }
+    }
+    for groups in out.values_mut().filter(|groups| groups.len() > NAMED) {
+        let more = groups.len() - NAMED;
+        groups.truncate(NAMED);
+        groups.push(format!("and {more} more groups like these"));
+    }
+    Ok(out)
+}
+
+fn why(queue: &Queue, new_dead_letters: Option<f64>, stopped: &[String]) -> Vec<String> {
     let depth = queue.depth.unwrap_or(0.0);
     let mut why = Vec::new();
     if let Some(limit) = queue.threshold.filter(|limit| depth > *limit) {
@@ -157,6 +196,9 @@ fn why(queue: &Queue, new_dead_letters: Option<f64>) -> Vec<String> {
     }
     if queue.consumers == Some(0.0) && depth > 0.0 && !holds_dead_letters(&queue.queue) {
         why.push("nobody reads it".to_owned());
+    }
+    if why.is_empty() && !holds_dead_letters(&queue.queue) {
+        why.extend_from_slice(stopped);
     }
     // How many wait need not be known for this.
     let stuck = queue.depth != Some(0.0) && queue.out_rate == Some(0.0) && queue.in_rate.is_some_and(|rate| rate > 0.0);

@@ -4,7 +4,7 @@ use super::State;
 use super::breaker::table_in;
 use crate::nearest::nearest;
 use std::collections::{BTreeMap, BTreeSet};
-use watchfire_model::{Labels, METRIC_NAME};
+use watchfire_model::{Labels, METRIC_NAME, Matcher};
 
 /// One series as it is: labels with the metric's name, its HELP text and its last value.
 #[derive(Clone, Debug)]
@@ -45,8 +45,31 @@ const SERVICE_LABELS: [&str; 6] = ["service", "service_name", "application", "ap
 const QUEUE_WORDS: [&str; 8] = ["queue", "backlog", "lag", "pending", "enqueued", "undelivered", "unacked", "waiting"];
 const BREAKER_WORDS: [&str; 3] = ["breaker", "circuit", "fuse"];
 
-/// Words of settings and of sizes, which are no count of what waits.
-const OTHER_MEASURES: [&str; 8] = ["max", "min", "limit", "capacity", "bytes", "settings", "variables", "ratio"];
+/// Words of settings and of sizes, of what is done with and of who does it, which are no count of what waits.
+const OTHER_MEASURES: [&str; 22] = [
+    "max",
+    "min",
+    "limit",
+    "capacity",
+    "bytes",
+    "settings",
+    "variables",
+    "ratio",
+    "completed",
+    "succeeded",
+    "failed",
+    "finished",
+    "processed",
+    "paused",
+    "overflow",
+    "rejected",
+    "dropped",
+    "errors",
+    "consumers",
+    "workers",
+    "threads",
+    "producers",
+];
 /// What speaks of waiting and is none of a platform's: kernels' and databases' innards, and connections that are kept open.
 const OTHERS: [&str; 4] = ["node_", "mysql_global_", "nginx_connections_waiting", "nginxplus_connections_"];
 
@@ -67,7 +90,7 @@ fn words(metric: &str) -> BTreeSet<String> {
         }
         spaced.push(c.to_ascii_lowercase());
     }
-    spaced.split(['_', ':', '.']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+    spaced.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }
 
 fn labels_of(series: &[&ObservedSeries]) -> BTreeSet<String> {
@@ -84,7 +107,29 @@ fn pick(candidates: &[&'static str], have: &BTreeSet<String>) -> Option<String> 
 }
 
 fn format_list(label: Option<String>, fallback: &str) -> String {
-    label.map_or_else(|| format!("[{fallback:?}]"), |l| format!("[\"{{{l}}}\"]"))
+    // Braces would begin and end a label.
+    let fallback = || fallback.replace(['{', '}'], "");
+    format!("[{}]", quoted(&label.filter(|l| !l.contains('}')).map_or_else(fallback, |l| format!("{{{l}}}"))))
+}
+
+/// A string of TOML, whatever is in it.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// The metric as an expression: names from OpenTelemetry have dots.
+fn selector(metric: &str) -> String {
+    if is_plain(metric) { metric.to_owned() } else { format!("{{{}}}", Matcher::equal(METRIC_NAME, metric)) }
+}
+
+fn grouping(label: &str) -> String {
+    if is_plain(label) { label.to_owned() } else { format!("{label:?}") }
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
 fn breaker(metric: &str, series: &[&ObservedSeries]) -> Option<Proposal> {
@@ -103,14 +148,14 @@ fn breaker(metric: &str, series: &[&ObservedSeries]) -> Option<Proposal> {
     let table = table_in(help);
     let (encoding, reason) = match state_label {
         Some(label) if one_hot => {
-            (format!("{{ kind = \"one_hot\", label = {label:?} }}"), format!("label {label} names states, and values are 0 or 1"))
+            (format!("{{ kind = \"one_hot\", label = {} }}", quoted(label)), format!("label {label} names states, and values are 0 or 1"))
         }
         Some(label) => {
             let states: BTreeSet<&str> = series.iter().map(|s| s.labels.value(label)).collect();
             let mapped: Vec<String> =
-                states.iter().filter_map(|word| State::from_word(word).map(|state| format!("{word:?} = \"{}\"", state.word()))).collect();
+                states.iter().filter_map(|word| State::from_word(word).map(|state| format!("\"{word}\" = \"{}\"", state.word()))).collect();
             let kind = if metric.contains("second") || metric.contains("time") { "growing" } else { "last_event" };
-            let text = format!("{{ kind = \"{kind}\", label = {label:?}, states = {{ {} }} }}", mapped.join(", "));
+            let text = format!("{{ kind = \"{kind}\", label = {}, states = {{ {} }} }}", quoted(label), mapped.join(", "));
             (text, format!("label {label} names states, and values count"))
         }
         None if !table.is_empty() => ("{ kind = \"number_from_help\" }".to_owned(), "its HELP text says what the numbers mean".to_owned()),
@@ -133,7 +178,9 @@ fn breaker(metric: &str, series: &[&ObservedSeries]) -> Option<Proposal> {
         kind: "breaker",
         reason,
         toml: format!(
-            "title = {metric:?}\n\n[[breaker]]\nseries = {metric:?}\nservice = {service}\nbreaker = {name}\nencoding = {encoding}\n"
+            "title = {}\n\n[[breaker]]\nseries = {}\nservice = {service}\nbreaker = {name}\nencoding = {encoding}\n",
+            quoted(metric),
+            quoted(&selector(metric))
         ),
     })
 }
@@ -153,7 +200,8 @@ fn queue(metric: &str, series: &[&ObservedSeries]) -> Option<Proposal> {
     let label = pick(&QUEUE_LABELS, &have);
     let age = ["seconds", "age", "latency", "milliseconds"].iter().any(|w| words.contains(*w));
     let measure = if age { "oldest" } else { "depth" };
-    let by = label.as_ref().map_or_else(|| format!("sum({metric})"), |l| format!("sum by ({l}) ({metric} >= 0)"));
+    let series = selector(metric);
+    let by = label.as_ref().map_or_else(|| format!("sum({series})"), |l| format!("sum by ({}) ({series} >= 0)", grouping(l)));
     let depth = if age { "depth = [] # the series that counts what waits\n" } else { "" };
     let expression = if age { by.replacen("sum", "max", 1) } else { by };
     Some(Proposal {
@@ -164,8 +212,10 @@ fn queue(metric: &str, series: &[&ObservedSeries]) -> Option<Proposal> {
             None => "its name speaks of a queue".to_owned(),
         },
         toml: format!(
-            "title = {metric:?}\nsystem = \"custom\"\n\n[[queue]]\nqueue = {}\n{depth}{measure} = [{expression:?}]\n",
-            format_list(label, metric)
+            "title = {}\nsystem = \"custom\"\n\n[[queue]]\nqueue = {}\n{depth}{measure} = [{}]\n",
+            quoted(metric),
+            format_list(label, metric),
+            quoted(&expression)
         ),
     })
 }

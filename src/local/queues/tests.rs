@@ -66,6 +66,40 @@ fn a_queue_is_unwell_when_its_consumer_takes_nothing_though_how_many_wait_is_not
     assert_eq!(node.state, HealthState::Degraded);
 }
 
+/// Two groups read one topic: one keeps up, the other has stopped.
+#[test]
+fn one_consumer_group_that_stopped_does_not_hide_behind_another() {
+    let mut source = MemorySource::new();
+    let mut group = |queue: &str, group: &str, metric: &str, value: f64| {
+        let labels = Labels::from_pairs([("__name__", metric), ("queue", queue), ("system", "kafka"), ("group", group)]);
+        for minute in 25..=30 {
+            source.push(&labels, Timestamp(BEGIN + minute * 60_000), Value::Float(value));
+        }
+    };
+    for (queue, name, depth, out, consumers) in [
+        ("orders", "billing", 0.0, 10.0, 2.0),
+        ("orders", "audit", 700.0, 0.0, 1.0),
+        ("mails", "sender", 0.0, 10.0, 2.0),
+        ("mails", "archive", 40.0, 0.0, 0.0),
+        ("clicks", "one", 3.0, 10.0, 2.0),
+        ("clicks", "two", 5.0, 9.0, 2.0),
+    ] {
+        for (metric, value) in [("depth", depth), ("in_rate", 10.0), ("out_rate", out), ("consumers", consumers)] {
+            group(queue, name, &format!("watchfire_queue_{metric}"), value);
+        }
+        if depth == 0.0 {
+            group(queue, name, "watchfire_queue_drain_seconds", 0.0);
+        }
+    }
+    let queues = read(&source, 30, &Declared::default());
+    let of = |name: &str| queues.iter().find(|q| q.queue == name).expect("a row");
+    let (orders, mails, clicks) = (of("orders"), of("mails"), of("clicks"));
+    assert_eq!((&orders.why[..], orders.state), (&["nothing comes out of it for audit".to_owned()][..], HealthState::Degraded));
+    assert_eq!((orders.depth, orders.out_rate, orders.drain_seconds), (Some(700.0), Some(0.0), None), "{orders:?}");
+    assert_eq!(mails.why, ["nobody reads it for archive"]);
+    assert_eq!((clicks.out_rate, clicks.state), (Some(9.0), HealthState::Healthy), "the slower of those for whom something waits");
+}
+
 #[test]
 fn what_comes_out_is_told_apart_from_what_goes_in() {
     let mut source = MemorySource::new();

@@ -47,3 +47,52 @@ fn a_mapping_is_proposed_for_series_nobody_knows() {
     let found = DialectEngine::with_own(vec![own]).expect("good files").evaluate(&Engine::default(), &*store, at);
     assert_eq!((found.queues[0].queue.as_str(), found.queues[0].depth), ("mail", Some(5.0)));
 }
+
+/// Names of OpenTelemetry have dots, and those from outside anything.
+#[test]
+fn what_is_proposed_can_be_read_whatever_the_names_are() {
+    let observed = |metric: &str, label: &str, value: f64| ObservedSeries {
+        labels: Labels::from_pairs([("__name__", metric), (label, "mail")]),
+        help: String::new(),
+        value,
+    };
+    for (metric, label) in [
+        ("app.outbox.backlog", "topic"),
+        ("app_backlog", "queue.name"),
+        ("app queue \"x\" \u{1b}[2J\u{9b}", "queue"),
+        ("app_circuit_open{x}", "name"),
+        ("breaker.open", "breaker.name"),
+    ] {
+        let proposals = propose(&[observed(metric, label, 1.0)]);
+        let [proposal] = &proposals[..] else { panic!("{metric:?}: {proposals:?}") };
+        let own = Dialect::parse("own", &proposal.toml).unwrap_or_else(|e| panic!("{e}\n{}", proposal.toml));
+        let store = Arc::new(MemorySeries::new());
+        store.push(&observed(metric, label, 1.0).labels, START, Value::Float(1.0));
+        let found = DialectEngine::with_own(vec![own]).expect("good files").evaluate(&Engine::default(), &*store, START);
+        assert_eq!(found.queues.len() + found.breakers.len(), 1, "{}\n{found:?}", proposal.toml);
+    }
+}
+
+#[test]
+fn what_a_queue_has_done_is_not_what_waits_in_it() {
+    let one = |metric: &str| ObservedSeries {
+        labels: Labels::from_pairs([("__name__", metric), ("queue", "mail")]),
+        help: String::new(),
+        value: 1.0,
+    };
+    let shown =
+        |metrics: &[&str]| propose(&metrics.iter().map(|m| one(m)).collect::<Vec<_>>()).into_iter().map(|p| p.metric).collect::<Vec<_>>();
+    let done =
+        ["jobs_queue_completed", "jobs_queue_failed", "jobs_queue_paused", "upstream_pending_overflow", "queue_consumers", "queue_workers"];
+    assert_eq!(shown(&done), [] as [String; 0]);
+    assert_eq!(shown(&["jobs_queue_waiting", "mail_backlog"]), ["jobs_queue_waiting", "mail_backlog"]);
+}
+
+#[test]
+fn a_pattern_that_takes_a_metric_reads_it() {
+    let all = builtin_dialects().expect("good files");
+    let reads = |metric: &str| all.iter().any(|d| d.reads(&Labels::from_pairs([("__name__", metric), ("envoy_cluster_name", "pay")]), ""));
+    assert!(reads("envoy_cluster_circuit_breakers_default_rq_open"));
+    assert!(reads("envoy_cluster_upstream_rq_pending_overflow"));
+    assert!(!reads("envoy_cluster_circuit_breakers_default_remaining_rq"));
+}

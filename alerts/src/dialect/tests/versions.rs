@@ -37,10 +37,7 @@ rabbitmq_queue_messages_get_noack_total{cluster="c",durable="true",policy="",que
 rabbitmq_queue_messages_get_noack_total{cluster="c",durable="true",policy="",queue="orders",self="1",vhost="eu"} 0
 "#,
     );
-    assert_eq!(
-        flows(&found),
-        [("eu/orders", Some(7.0), Some(1.0), Some(0.0), None), ("orders", Some(42.0), Some(2.0), Some(1.0), None)]
-    );
+    assert_eq!(flows(&found), [("eu/orders", Some(7.0), Some(1.0), Some(0.0), None), ("orders", Some(42.0), Some(2.0), Some(1.0), None)]);
 }
 
 #[test]
@@ -94,11 +91,9 @@ fn microprofile_before_its_scopes_became_labels() {
 
 #[test]
 fn resilience4j_before_its_states_became_labels() {
-    let help = "# HELP resilience4j_circuitbreaker_state 0 - CLOSED, 1 - OPEN, 2 - HALF_OPEN\n# TYPE resilience4j_circuitbreaker_state gauge\n";
-    assert_eq!(
-        breakers(&[&format!("{help}resilience4j_circuitbreaker_state{{name=\"b\"}} 1\n")]),
-        [breaker("exporter", "b", "open")]
-    );
+    let help =
+        "# HELP resilience4j_circuitbreaker_state 0 - CLOSED, 1 - OPEN, 2 - HALF_OPEN\n# TYPE resilience4j_circuitbreaker_state gauge\n";
+    assert_eq!(breakers(&[&format!("{help}resilience4j_circuitbreaker_state{{name=\"b\"}} 1\n")]), [breaker("exporter", "b", "open")]);
     let unsaid = rows(&["resilience4j_circuitbreaker_state{name=\"b\"} 1\n"]);
     assert_eq!(unsaid.breakers[0].state, State::Unknown);
     assert_eq!(unsaid.breakers[0].unread.as_deref(), Some("1"));
@@ -107,12 +102,16 @@ fn resilience4j_before_its_states_became_labels() {
 #[test]
 fn gauges_named_after_the_library() {
     for metric in ["pybreaker_state", "gobreaker_state", "cb_state", "app_cb_status", "circuit_breaker_current_state"] {
-        let told = format!("# HELP {metric} 0=closed, 1=half-open, 2=open\n# TYPE {metric} gauge\n{metric}{{service=\"s\",name=\"b\"}} 2\n");
+        let told =
+            format!("# HELP {metric} 0=closed, 1=half-open, 2=open\n# TYPE {metric} gauge\n{metric}{{service=\"s\",name=\"b\"}} 2\n");
         assert_eq!(breakers(&[&told]), [breaker("s", "b", "open")], "{metric}");
-        let words = format!("{metric}{{service=\"s\",name=\"b\",state=\"open\"}} 1\n{metric}{{service=\"s\",name=\"b\",state=\"closed\"}} 0\n");
+        let words =
+            format!("{metric}{{service=\"s\",name=\"b\",state=\"open\"}} 1\n{metric}{{service=\"s\",name=\"b\",state=\"closed\"}} 0\n");
         assert_eq!(breakers(&[&words]), [breaker("s", "b", "open")], "{metric}");
     }
-    for (metric, label) in [("queue_size", "name"), ("app_outbox_backlog", "topic"), ("pending_jobs", "queue"), ("mail_queue_depth", "topic_name")] {
+    for (metric, label) in
+        [("queue_size", "name"), ("app_outbox_backlog", "topic"), ("pending_jobs", "queue"), ("mail_queue_depth", "topic_name")]
+    {
         let found = queues(&[&format!("{metric}{{{label}=\"q\"}} 7\n")]);
         assert_eq!(found, [("q".to_owned(), None, Some(7.0), None, None, None)], "{metric}");
     }
