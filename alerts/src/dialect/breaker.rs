@@ -27,7 +27,15 @@ type Key = (String, String);
 /// The breakers one entry of a dialect knows.
 pub(super) fn read(source: &BreakerSource, dialect: &str, look: &Look<'_>, memory: &mut Memory) -> Vec<BreakerRow> {
     let mut groups: BTreeMap<Key, Vec<(Labels, f64)>> = BTreeMap::new();
-    for (labels, value) in look.origin(&source.origin) {
+    let state_set = matches!(&source.encoding, Encoding::OneHot { label, .. } if label == METRIC_NAME);
+    for (mut labels, value) in look.origin(&source.origin) {
+        if state_set {
+            // The label that names the state is named after the metric.
+            let Some(word) = labels.get(labels.metric_name()).map(str::to_owned) else { continue };
+            let mut named = labels.to_builder();
+            named.set(METRIC_NAME, &word);
+            labels = named.build();
+        }
         let (Some(service), Some(breaker)) = (Format::first(&source.service, &labels), Format::first(&source.breaker, &labels)) else {
             continue;
         };

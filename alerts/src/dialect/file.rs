@@ -99,7 +99,8 @@ const WINDOW: &str = "$window";
 /// How series tell a breaker's state.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Encoding {
-    /// One series per state; the present one is 1. Without a table the label's value is read as words.
+    /// One series per state; the present one is 1. Without a table the label's value is read as words. `__name__` is the label that is named after its
+    /// metric, as in OpenMetrics' state sets.
     OneHot { label: String, states: BTreeMap<String, State> },
     /// One series, a number per state.
     Number { table: BTreeMap<String, State> },

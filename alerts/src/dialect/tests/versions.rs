@@ -116,3 +116,17 @@ fn gauges_named_after_the_library() {
         assert_eq!(found, [("q".to_owned(), None, Some(7.0), None, None, None)], "{metric}");
     }
 }
+
+#[test]
+fn a_state_set_names_its_label_after_itself() {
+    let set = "# TYPE bank_circuit_breaker_state stateset\nbank_circuit_breaker_state{bank_circuit_breaker_state=\"closed\",breaker=\"db\"} 0\nbank_circuit_breaker_state{bank_circuit_breaker_state=\"open\",breaker=\"db\"} 1\nbank_circuit_breaker_state{bank_circuit_breaker_state=\"half-open\",breaker=\"db\"} 0\n";
+    assert_eq!(breakers(&[set]), [breaker("exporter", "db", "open")]);
+}
+
+#[test]
+fn what_a_task_queue_keeps_beside_its_jobs_is_no_queue() {
+    let keys = ["wait", "1", "9:lock", "active", "completed", "events", "id", "marker", "meta", "stalled-check"];
+    let text: String = keys.iter().map(|key| format!("redis_key_size{{db=\"db0\",key=\"bull:paint:{key}\"}} 3\n")).collect();
+    let found = rows(&[&text]);
+    assert_eq!(found.queues.iter().map(|q| &*q.queue).collect::<Vec<_>>(), ["bull:paint:wait"]);
+}
