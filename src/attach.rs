@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use parking_lot::{Mutex, RwLock};
 use reqwest::StatusCode;
 use reqwest::header::{self, HeaderValue};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -123,6 +124,7 @@ impl RemoteSource {
 
 impl Line {
     fn to(address: &str, credentials: &Credentials) -> anyhow::Result<Self> {
+        let address = &*whole(address);
         let client = reqwest::Client::builder()
             .connect_timeout(TIMEOUT)
             .read_timeout(TIMEOUT)
@@ -188,12 +190,24 @@ impl RemoteSource {
     /// An error with what to do about it: who answers and is not understood is running.
     pub fn advise(&self, error: ReadError) -> anyhow::Error {
         match error {
-            ReadError::Disconnected(_) => {
+            ReadError::Disconnected(why) if ["received unexpected message", "invalid HTTP"].iter().any(|w| why.starts_with(w)) => {
+                anyhow::anyhow!("what listens there does not speak HTTP: {why}\n{LISTENS}")
+            }
+            ReadError::Disconnected(why) => {
+                // Some servers hang up on who speaks plainly to them.
+                let plainly = why.starts_with("connection closed") && self.line().base.starts_with("http://");
+                let or = if plainly { ", or if it speaks TLS write https://" } else { "" };
                 anyhow::anyhow!(
-                    "{error}\nis watchfire running at {}? start one with `watchfire run --headless`, or name another",
+                    "{why}\nis watchfire running at {}? start one with `watchfire run --headless`, or name another{or}",
                     self.name()
                 )
             }
+            // Every watchfire knows how it is.
+            ReadError::NotFound(why) => match self.other_program() {
+                Some(Program { name, ours: true }) => anyhow::anyhow!("{why}, says {name}"),
+                Some(Program { name, ours: false }) => anyhow::anyhow!("no watchfire answers there: {name}\n{LISTENS}"),
+                None => anyhow::anyhow!("no watchfire answers there: {why}\n{LISTENS}"),
+            },
             other => other.into(),
         }
     }
@@ -213,6 +227,29 @@ impl RemoteSource {
             request = request.header(header::IF_NONE_MATCH, known);
         }
         self.send(request)
+    }
+}
+
+/// Where to look for it instead.
+const LISTENS: &str = "its API listens at port 9499 unless it was told otherwise";
+
+/// What says of itself what it is.
+struct Program {
+    name: String,
+    ours: bool,
+}
+
+/// An address as it may be left short: `host:port`, or the path of a socket.
+fn whole(address: &str) -> Cow<'_, str> {
+    let port = address.rsplit_once(':').map(|(_, port)| port.trim_end_matches('/'));
+    if address.starts_with('/') {
+        return Cow::Owned(format!("unix:{address}"));
+    }
+    match port {
+        Some(port) if !address.contains("://") && !address.starts_with("unix:") && port.parse::<u16>().is_ok() => {
+            Cow::Owned(format!("http://{address}"))
+        }
+        _ => Cow::Borrowed(address),
     }
 }
 
@@ -288,21 +325,25 @@ impl RemoteSource {
 impl RemoteSource {
     /// An answer that cannot be read comes from another version; both are named.
     fn mismatch(&self, why: &str) -> ReadError {
-        let there = self
-            .get("/api/v1/status/buildinfo")
-            .ok()
-            .and_then(|body| serde_json::from_slice::<serde_json::Value>(&body).ok())
-            .and_then(|json| {
-                // The version is that of the query language.
-                let data = &json["data"];
-                data["application"].as_str().or_else(|| data["version"].as_str()).map(str::to_owned)
-            })
-            .unwrap_or_else(|| "something else".to_owned());
-        ReadError::BadRequest(format!(
-            "{} does not speak this version of watchfire: there {there}, here {}; attach with the watchfire it was started from: {why}",
-            self.name(),
-            env!("CARGO_PKG_VERSION")
-        ))
+        let (name, here) = (self.name(), env!("CARGO_PKG_VERSION"));
+        ReadError::BadRequest(match self.other_program() {
+            Some(Program { name: there, ours: true }) => format!(
+                "{name} does not speak this version of watchfire: there {there}, here {here}; attach with the watchfire it was started from: {why}"
+            ),
+            Some(Program { name: there, ours: false }) => format!("no watchfire answers there: {there}; {LISTENS}"),
+            None => format!("no watchfire answers there: {why}; {LISTENS}"),
+        })
+    }
+
+    /// What the other side says that it is.
+    fn other_program(&self) -> Option<Program> {
+        let body = self.get("/api/v1/status/buildinfo").ok()?;
+        let json: serde_json::Value = serde_json::from_slice(&body).ok()?;
+        let data = &json["data"];
+        // Of watchfire the version is that of the query language.
+        let application = data["application"].as_str().map(|name| Program { name: name.to_owned(), ours: name.starts_with("watchfire") });
+        let version = || Some(format!("Prometheus {}, or something that answers like it", data["version"].as_str()?));
+        application.or_else(|| version().map(|name| Program { name, ours: false }))
     }
 }
 
@@ -332,6 +373,7 @@ fn refusal(name: &str, status: StatusCode, with_token: bool, body: &[u8]) -> Rea
     match status.as_u16() {
         403 => ReadError::BadRequest(format!("{name} refuses this caller: {message}")),
         404 => ReadError::NotFound(message),
+        300..=399 => ReadError::BadRequest(format!("{message}, which sends callers elsewhere: name the address of watchfire itself")),
         422 => ReadError::TooHeavy(message),
         500 => ReadError::Failed(message),
         503 => ReadError::Timeout,

@@ -151,6 +151,11 @@ fn a_slow_link_shows_the_newest_and_stays_alive() {
 
 /// Answers every request with what `body` makes of its path.
 fn other_version(body: fn(&str) -> &'static str) -> String {
+    answering("200 OK", body)
+}
+
+/// As [`other_version`], with this status.
+fn answering(status: &'static str, body: fn(&str) -> &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     std::thread::spawn(move || {
@@ -165,7 +170,8 @@ fn other_version(body: fn(&str) -> &'static str) -> String {
             }
             let text = String::from_utf8_lossy(&request).into_owned();
             let body = body(text.split(' ').nth(1).unwrap_or_default());
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", body.len());
+            let status = if text.contains("buildinfo") { "200 OK" } else { status };
+            let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", body.len());
             let _ = client.write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes());
         }
     });
@@ -186,6 +192,49 @@ fn another_version_is_named() {
     let text = words(&asked);
     assert_eq!(asked.status.code(), Some(2), "{text}");
     assert!(text.contains("there watchfire 99.1.2") && text.contains(concat!("here ", env!("CARGO_PKG_VERSION"))), "{text}");
+}
+
+/// An address of something else, of the wrong kind, or of nobody is told apart from a watchfire of another version.
+#[test]
+fn who_attaches_to_something_else_is_told_what_it_is() {
+    let home = TempDir::new().expect("a temporary directory");
+    let said = |address: &str| {
+        let asked = command(home.path()).args(["attach", address, "--plain"]).output().expect("it runs");
+        assert_eq!(asked.status.code(), Some(2), "{asked:?}");
+        words(&asked)
+    };
+    let page = answering("404 Not Found", |_| "<html>404</html>");
+    let prometheus = answering("404 Not Found", |path| {
+        if path.contains("buildinfo") {
+            r#"{"status":"success","data":{"version":"2.53.1","goVersion":"go1.22"}}"#
+        } else {
+            "404 page not found"
+        }
+    });
+    let welcome = answering("200 OK", |_| "<html>Welcome</html>");
+    let login = answering("302 Found", |_| "");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let greeting = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let _ = client.write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n");
+        }
+    });
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").to_string();
+    for (address, what) in [
+        (format!("http://{page}"), "answered 404 Not Found"),
+        (format!("http://{prometheus}"), "no watchfire answers there: Prometheus 2.53.1, or something that answers like it"),
+        (format!("http://{welcome}"), "no watchfire answers there"),
+        (format!("http://{login}"), "302 Found, which sends callers elsewhere"),
+        (format!("http://{greeting}"), "what listens there does not speak HTTP"),
+        (format!("http://{closed}"), "Connection refused"),
+        (closed, "Connection refused"),
+        ("/nowhere/none.sock".to_owned(), "No such file"),
+    ] {
+        let text = said(&address);
+        assert!(text.contains("cannot attach to") && text.contains(what), "{address}: {text}");
+        assert!(!text.contains("this version of watchfire") && !text.contains("disconnected"), "{address}: {text}");
+    }
 }
 
 #[test]
