@@ -207,18 +207,15 @@ impl View for Alerts {
             },
             (Action::Silence, Some(alert)) => {
                 let active = cx.readings.alerts().and_then(|r| silence_of(alert, r));
-                match active {
-                    Some(silence) => {
-                        out.effects.push(Effect::Command(Command::ExpireSilence { id: silence.id.clone() }));
-                    }
-                    None => {
-                        let asked_of = identity(alert);
-                        // Several alerts can have one name.
-                        let label = format!("silence {} for (and why)", [&alert.name, subject(alert)].join(" ").trim_end());
-                        out.ask = Some(Ask { topic: "silence", label, text: "1h ".to_owned(), promql: false });
-                        self.asked_of = Some(asked_of);
-                    }
-                }
+                let (topic, label, text) = match active {
+                    // Whoever pressed a key too many must not page everybody again.
+                    Some(silence) => ("silenced", silencing::of_it(silence, cx.now), "end"),
+                    // Several alerts can have one name.
+                    None => ("silence", format!("silence {} for (and why)", [&alert.name, subject(alert)].join(" ").trim_end()), "1h "),
+                };
+                let asked_of = identity(alert);
+                out.ask = Some(Ask { topic, label, text: text.to_owned(), promql: false });
+                self.asked_of = Some(asked_of);
             }
             (Action::Acknowledge, Some(alert)) => {
                 out.effects.push(Effect::Command(Command::Acknowledge {
@@ -281,9 +278,10 @@ impl View for Alerts {
         // While somebody typed, the alert may have gone and another one stand under the cursor.
         let another = self.asked_of.take().is_some_and(|of| self.selected(cx).map(identity) != Some(of));
         match (topic, &mut self.level) {
-            ("silence", _) if another => {
-                out.refuse("the alert has left the list meanwhile, nothing is silenced; H shows resolved ones too")
+            ("silence" | "silenced", _) if another => {
+                out.refuse("the alert has left the list meanwhile, nothing is changed; H shows resolved ones too")
             }
+            ("silenced", _) => self.change_silence(text, cx, out),
             ("silence", _) => self.silence(text, cx, out),
             ("acknowledge", _) => match self.selected(cx) {
                 Some(alert) => {
@@ -339,7 +337,7 @@ impl View for Alerts {
         let Some(alert) = self.selected(cx) else { return vec![history] };
         let mut hints = vec![
             (Action::Open, if matches!(self.level, Level::List) { "why" } else { lead(alert).word }),
-            (Action::Silence, if alert.silenced { "end silence" } else { "silence" }),
+            (Action::Silence, if alert.silenced { "silenced" } else { "silence" }),
             (Action::Acknowledge, "acknowledge"),
             (Action::RuleLab, "rule lab"),
             (Action::ItsTraces, "traces"),

@@ -3,7 +3,7 @@
 use super::fixture::screen::Screen;
 use super::fixture::{self, NOW, Situation, answer};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use watchfire_model::reading::{Alert, Command};
+use watchfire_model::reading::{Alert, Command, Silence};
 use watchfire_model::{Cause, Reading, Request};
 use watchfire_views::{Effect, Event};
 
@@ -33,6 +33,46 @@ fn alerts_are_silenced_and_acknowledged() {
     screen.keys("a");
     assert!(screen.effects.iter().any(|e| matches!(e, Effect::Command(Command::Acknowledge { by, .. }) if by == "ana")));
     screen.keys("s<c-u>forever<enter>").shows("is not a duration");
+}
+
+#[test]
+fn a_silence_is_made_longer_or_ended_when_asked_and_not_by_the_key_alone() {
+    let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("alerts") };
+    alerts.alerts.retain(|a| a.name == "SocialErrorRateHigh");
+    alerts.alerts[0].silenced = true;
+    alerts.silences.push(Silence {
+        id: "4cd3".into(),
+        matchers: vec![("alertname".into(), "=".into(), "SocialErrorRateHigh".into())],
+        starts_at: fixture::ago(60),
+        ends_at: fixture::ago(-5340),
+        created_by: "ben".into(),
+        comment: "provider is down".into(),
+    });
+    let mut screen = Screen::incident();
+    screen.keys("8");
+    let asked = |screen: &mut Screen, keys: &[&str]| {
+        screen.app.receive(&Request::Alerts, Ok(Reading::Alerts(alerts.clone())));
+        for key in keys {
+            screen.keys(key);
+            screen.app.receive(&Request::Alerts, Ok(Reading::Alerts(alerts.clone())));
+        }
+    };
+    let commands = |screen: &Screen| -> Vec<Command> {
+        screen.effects.iter().filter_map(|e| if let Effect::Command(c) = e { Some(c.clone()) } else { None }).collect()
+    };
+    asked(&mut screen, &["s"]);
+    screen.shows("silenced for 1h29m (SocialErrorRateHigh): end, or for end");
+    asked(&mut screen, &["<esc>"]);
+    assert_eq!(commands(&screen), []);
+    screen.shows("s silenced");
+    asked(&mut screen, &["s", "<c-u>2h", "<enter>"]);
+    let Some(Command::Silence(longer)) = commands(&screen).pop() else { panic!("no silence was asked for") };
+    assert_eq!((&*longer.id, &*longer.comment, &*longer.created_by), ("4cd3", "provider is down", "ben"));
+    assert_eq!(longer.ends_at.since(NOW).as_secs(), 7200);
+    asked(&mut screen, &["s", "<c-u>later", "<enter>"]);
+    screen.shows("`later` is not a duration");
+    asked(&mut screen, &["s", "<enter>"]);
+    assert_eq!(commands(&screen).pop(), Some(Command::ExpireSilence { id: "4cd3".into() }));
 }
 
 /// The alerts of the incident, with one more that comes first in the list, and without some.
