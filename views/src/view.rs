@@ -182,7 +182,7 @@ pub(crate) trait View {
     /// What `:export FORMAT` writes: a file name and its text, or why not.
     fn export(&self, format: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
         let _ = (format, cx);
-        Err("nothing to export here; the map exports mermaid, dot, svg and text, other views csv".to_owned())
+        Err("nothing to export here; the map exports mermaid, dot, svg and text, lists csv".to_owned())
     }
 
     fn render(&mut self, cx: &Cx<'_>, canvas: &mut Canvas<'_>);

@@ -104,6 +104,13 @@ impl ViewId {
 }
 
 /// A field of a CSV file, quoted where needed; text that a spreadsheet would run as a formula is defused.
+/// A line of CSV: texts quoted where they have to be, figures as they are, and nothing where nothing is known.
+pub(crate) fn csv_line(texts: &[&str], figures: &[Option<f64>]) -> String {
+    let texts = texts.iter().map(|t| csv_field(t));
+    let figures = figures.iter().map(|f| f.map_or_else(String::new, |v| v.to_string()));
+    texts.chain(figures).collect::<Vec<_>>().join(",") + "\n"
+}
+
 pub(crate) fn csv_field(text: &str) -> String {
     let safe = crate::canvas::safe(text, 10_000);
     let safe = if safe.starts_with(['=', '+', '-', '@']) { format!("'{safe}") } else { safe.into_owned() };

@@ -138,17 +138,14 @@ impl App {
     }
 
     fn export(&mut self, format: &str) -> Effects {
-        // The map knows its formats itself.
-        if self.place.view != ViewId::Map && !matches!(format, "text" | "csv" | "json") {
-            self.say(
-                format!(
-                    "cannot write this as {format}: tables are written as csv, an open trace as json, the map as mermaid, dot, svg or text"
-                ),
-                true,
-            );
-            return Vec::new();
-        }
-        let exported = self.views[self.place.view as usize].export(format, &self.cx());
+        // The map knows its formats itself; rows are written as rows, whatever `w` asks for.
+        let known = self.place.view == ViewId::Map || ["text", "txt", "csv", "json"].contains(&format);
+        let exported = match known {
+            false => Err(format!(
+                "cannot write this as {format}: tables are written as csv, an open trace as json, the map as mermaid, dot, svg or text"
+            )),
+            true => self.views[self.place.view as usize].export(format, &self.cx()),
+        };
         match exported {
             Ok((name, text)) => vec![Effect::Save { name, text }],
             Err(why) => {

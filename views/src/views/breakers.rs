@@ -147,6 +147,17 @@ impl View for Breakers {
         self.table.selected(rows(cx)).map(|row| row.service.clone())
     }
 
+    fn export(&self, _: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
+        let mut csv = String::from("breaker,service,state,inferred,since,protects,evidence,failure_ratio,transitions\n");
+        for row in self.table.shown(rows(cx)) {
+            let since = row.since.map_or_else(String::new, |since| since.to_string());
+            let (inferred, evidence) = (if row.inferred { "yes" } else { "no" }, row.evidence.join("; "));
+            let texts = [&row.breaker, &row.service, &row.state, inferred, &since, row.protects.as_deref().unwrap_or(""), &evidence];
+            csv.push_str(&super::csv_line(&texts, &[row.failure_ratio, Some(row.transitions as f64)]));
+        }
+        Ok(("breakers.csv".to_owned(), csv))
+    }
+
     fn copy(&self, cx: &Cx<'_>) -> Option<String> {
         let row = self.table.selected(rows(cx))?;
         let inferred = if row.inferred { " (inferred)" } else { "" };

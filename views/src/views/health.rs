@@ -181,6 +181,17 @@ impl View for Health {
         }
     }
 
+    fn export(&self, _: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
+        let health = cx.readings.health().ok_or("nothing was read yet")?;
+        let mut csv = String::from("service,check,state,since,url,detail,latency_seconds,p95_seconds\n");
+        for check in &health.checks {
+            let since = check.since.map_or_else(String::new, |since| since.to_string());
+            let texts = [&check.service, &check.check, check.state.word(), &since, &check.url, &check.detail];
+            csv.push_str(&super::csv_line(&texts, &[check.latency_seconds, check.p95_seconds]));
+        }
+        Ok(("checks.csv".to_owned(), csv))
+    }
+
     fn copy(&self, cx: &Cx<'_>) -> Option<String> {
         match self.shown(cx) {
             Mode::Targets => self.targets.selected(targets(cx)).map(|t| format!("{} {}", t.url, t.last_error)),

@@ -278,6 +278,19 @@ impl View for Logs {
         self.selected(cx).map(|l| l.service.clone())
     }
 
+    fn export(&self, _: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
+        let mut csv = String::from("time,service,severity,body,trace_id\n");
+        let held = lines(cx);
+        for line in self.order.iter().filter_map(|index| held.get(*index)) {
+            let time = line.time.to_string();
+            csv.push_str(&super::csv_line(
+                &[&time, &line.service, &line.severity, &line.body, line.trace_id.as_deref().unwrap_or("")],
+                &[],
+            ));
+        }
+        Ok(("logs.csv".to_owned(), csv))
+    }
+
     fn copy(&self, cx: &Cx<'_>) -> Option<String> {
         self.selected(cx).map(|l| format!("{} {} {} {}", cx.zone.clock_millis(l.time), l.service, l.severity, l.body))
     }

@@ -180,6 +180,19 @@ impl View for Queues {
         row.consumer_services.first().or(row.producers.first()).cloned()
     }
 
+    fn export(&self, _: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
+        let mut csv = String::from(
+            "queue,system,state,why,producers,consumers_by_name,depth,in_rate,out_rate,oldest_seconds,drain_seconds,consumers,dead_letters\n",
+        );
+        for row in self.table.shown(rows(cx)) {
+            let (why, producers, readers) = (row.why.join("; "), row.producers.join("; "), row.consumer_services.join("; "));
+            let texts = [&row.queue, &row.system, row.state.word(), &why, &producers, &readers];
+            let figures = [row.depth, row.in_rate, row.out_rate, row.oldest_seconds, row.drain_seconds, row.consumers, row.dead_letters];
+            csv.push_str(&super::csv_line(&texts, &figures));
+        }
+        Ok(("queues.csv".to_owned(), csv))
+    }
+
     fn copy(&self, cx: &Cx<'_>) -> Option<String> {
         let row = self.table.selected(rows(cx))?;
         Some(format!(

@@ -351,6 +351,28 @@ fn the_map_focuses_and_shows_the_blast_radius() {
 }
 
 #[test]
+fn lists_are_written_as_rows_and_as_nothing_else() {
+    for (view, name, row) in [
+        ('5', "queues.csv", "\ncontent_publishing,"),
+        ('6', "breakers.csv", "\nfacebook,social-service,open,yes,"),
+        ('7', "checks.csv", ",unhealthy,"),
+        ('L', "logs.csv", ",social-service,"),
+    ] {
+        let mut screen = Screen::incident();
+        screen.keys(&view.to_string()).keys(":export csv<enter>");
+        let saved = screen.effects.iter().find_map(|e| match e {
+            Effect::Save { name, text } => Some((name.clone(), text.clone())),
+            _ => None,
+        });
+        let (file, text) = saved.unwrap_or_else(|| panic!("nothing was written of {view}"));
+        assert_eq!(file, name);
+        let columns = text.lines().next().expect("a heading").split(',').count();
+        assert!(text.contains(row) && columns > 4, "{text}");
+        screen.keys(":export dot<enter>").shows("cannot write this as dot: tables are written as csv");
+    }
+}
+
+#[test]
 fn keys_and_clicks_find_their_node_on_a_map_that_changed_since_it_was_drawn() {
     let Ok(Reading::Map(whole)) = answer(&Request::Map, Situation::Incident) else { panic!("a map") };
     let mut services: Vec<_> = whole.nodes.iter().filter(|n| n.kind == NodeKind::Service).cloned().collect();
