@@ -71,6 +71,7 @@ pub fn to_path(request: &Request) -> (String, Pairs) {
             put("start", l.start.map(|t| t.to_string()));
             put("end", l.end.map(|t| t.to_string()));
             put("limit", l.limit.map(|l| l.to_string()));
+            put("context", l.context.map(|c| c.to_string()));
             "logs".to_owned()
         }
         Request::Query { expression } => {
@@ -190,6 +191,7 @@ fn logs(params: &Params) -> Result<Request, ReadError> {
         word: text("word"),
         trace_id: text("trace_id"),
         limit: number(params, "limit")?,
+        context: number(params, "context")?,
         start: time(params, "start")?,
         end: time(params, "end")?,
     }))
@@ -368,7 +370,12 @@ mod tests {
             Request::Health,
             Request::Slo,
             Request::Alerts,
-            Request::Logs(LogQuery { contains: Some("a b".to_owned()), word: Some("c".to_owned()), ..LogQuery::default() }),
+            Request::Logs(LogQuery {
+                contains: Some("a b".to_owned()),
+                word: Some("c".to_owned()),
+                context: Some(2),
+                ..LogQuery::default()
+            }),
             Request::Query { expression: "sum(up) > 1".to_owned() },
             Request::QueryRange { expression: "up".to_owned(), start: t, end: t, step_ms: 250 },
             Request::Changes { since: t },

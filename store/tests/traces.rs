@@ -345,10 +345,20 @@ fn logs_are_filtered_bounded_and_summed_up() {
     let newest = read(LogQuery { limit: Some(2), ..LogQuery::default() });
     assert_eq!(newest.logs.iter().map(|l| l.time).collect::<Vec<_>>(), [(START + 4998) as f64 / 1e3, (START + 4999) as f64 / 1e3]);
     assert_eq!(newest.patterns[0].0, "request <*> took <*> ms");
-    assert!(newest.patterns[0].1 >= 1400);
+    assert!(newest.patterns[0].1 >= 1400 && newest.patterns_of >= newest.patterns[0].1);
     assert!(read(LogQuery { service: Some("a".into()), ..LogQuery::default() }).logs.iter().all(|l| l.service == "a"));
     assert!(read(LogQuery { severity: Some("error".into()), ..LogQuery::default() }).logs.iter().all(|l| l.severity == "ERROR"));
     assert_eq!(read(LogQuery { contains: Some("REQUEST 4711 ".into()), ..LogQuery::default() }).logs.len(), 1);
+    // Round each that is found stand its neighbours, however far back it is and whatever they say.
+    let round = |contains: &str, context: usize| -> Vec<i64> {
+        let query =
+            LogQuery { contains: Some(contains.into()), severity: Some("error".into()), context: Some(context), ..LogQuery::default() };
+        read(LogQuery { limit: Some(6), ..query }).logs.iter().map(|l| (l.time * 1e3).round() as i64 - START).collect()
+    };
+    assert_eq!(round("request 4000 ", 2), [3998, 3999, 4000, 4001, 4002]);
+    assert_eq!(round("request 4000 ", 0), [4000]);
+    assert_eq!(round("request", 1), [3999, 4000, 4001], "those before have gone");
+    assert_eq!(round("no such line", 3), [] as [i64; 0]);
     // A word may stand in the body, name the service or be the severity.
     for (word, service, severity) in [("request 4711 ", "", ""), ("A", "a", ""), ("errOR", "", "ERROR")] {
         let found = read(LogQuery { word: Some(word.into()), limit: Some(5), ..LogQuery::default() }).logs;

@@ -16,6 +16,8 @@ pub struct LogQuery {
     pub word: Option<String>,
     pub trace_id: Option<String>,
     pub limit: Option<usize>,
+    /// So many lines on either side of each that is found, whatever they say and however loud they are.
+    pub context: Option<usize>,
     pub start: Option<Timestamp>,
     pub end: Option<Timestamp>,
 }
@@ -27,6 +29,8 @@ pub struct Logs {
     pub logs: Vec<LogLine>,
     /// Templates with their count, most frequent first.
     pub patterns: Vec<(String, u64)>,
+    /// So many lines were looked at for them, the newest that match.
+    pub patterns_of: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

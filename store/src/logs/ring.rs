@@ -15,6 +15,8 @@ const MOST: usize = 10_000;
 /// Matching lines whose templates are counted, newest first.
 const PATTERN_LINES: usize = 20_000;
 const PATTERNS: usize = 50;
+/// Lines on either side of one that is found.
+const MOST_CONTEXT: usize = 50;
 /// Bytes of a body that are kept.
 const BODY: usize = 64 << 10;
 
@@ -141,10 +143,10 @@ impl LogRing {
         };
         let until = query.end.into_iter().chain(at).min().unwrap_or(Timestamp::MAX);
         let from = query.start.unwrap_or(Timestamp::MIN);
+        let within_reach =
+            |record: &LogRecord| record.at >= from && record.at <= until && query.service.as_deref().is_none_or(|s| s == &*record.service);
         let fits = |record: &LogRecord| {
-            record.at >= from
-                && record.at <= until
-                && query.service.as_deref().is_none_or(|s| s == &*record.service)
+            within_reach(record)
                 && least.is_none_or(|least| record.severity >= least)
                 && trace.is_none_or(|trace| trace.is_some() && record.trace_id == trace)
                 && contains.as_deref().is_none_or(|text| within(&record.body, text))
@@ -153,16 +155,22 @@ impl LogRing {
         let chunks = self.chunks();
         let mut patterns = Patterns::default();
         let mut found: Vec<&LogRecord> = Vec::new();
-        for record in chunks.iter().rev().flat_map(|c| c.iter().rev()).filter(|r| fits(r)).take(PATTERN_LINES.max(limit)) {
+        let newest_first = || chunks.iter().rev().flat_map(|c| c.iter().rev());
+        let mut patterns_of = 0;
+        for record in newest_first().filter(|r| fits(r)).take(PATTERN_LINES.max(limit)) {
             patterns.add(&record.body);
+            patterns_of += 1;
             if found.len() < limit {
                 found.push(record);
             }
         }
+        if let Some(context) = query.context.filter(|c| *c > 0) {
+            found = with_context(newest_first().filter(|r| within_reach(r)), fits, context.min(MOST_CONTEXT), limit);
+        }
         // Lines of one millisecond stay in the order in which they came.
         found.reverse();
         found.sort_by_key(|r| r.at);
-        Logs { logs: found.into_iter().map(line).collect(), patterns: patterns.top(PATTERNS) }
+        Logs { logs: found.into_iter().map(line).collect(), patterns: patterns.top(PATTERNS), patterns_of }
     }
 
     /// The trace that the newest log line with this text (in its body or as an attribute) belongs to.
@@ -171,6 +179,38 @@ impl LogRing {
         let mut newest = chunks.iter().rev().flat_map(|c| c.iter().rev());
         newest.find_map(|r| r.trace_id.filter(|_| r.attributes.iter().any(|(_, v)| v == text) || r.body.contains(text)))
     }
+}
+
+/// The newest records that fit, each with as many on either side of it, newest first.
+fn with_context<'r>(
+    newest_first: impl Iterator<Item = &'r LogRecord>,
+    fits: impl Fn(&LogRecord) -> bool,
+    context: usize,
+    limit: usize,
+) -> Vec<&'r LogRecord> {
+    let mut found = Vec::new();
+    // Those that came later than the next one that fits, should it be near; and how many earlier ones still belong to the last.
+    let (mut later, mut earlier) = (VecDeque::new(), 0);
+    for record in newest_first {
+        if found.len() >= limit {
+            break;
+        }
+        if fits(record) {
+            found.extend(later.drain(..));
+            found.push(record);
+            earlier = context;
+        } else if earlier > 0 {
+            found.push(record);
+            earlier -= 1;
+        } else {
+            if later.len() == context {
+                later.pop_front();
+            }
+            later.push_back(record);
+        }
+    }
+    found.truncate(limit);
+    found
 }
 
 fn line(record: &LogRecord) -> LogLine {

@@ -8,6 +8,7 @@ use crate::canvas::{Canvas, visible, wrap};
 use crate::effect::Effect;
 use crate::filter::{ATTRIBUTES, Field, Fields};
 use crate::look::Role;
+use crate::number;
 use crate::readings::Kind;
 use crate::table::{moved, window};
 use crate::view::{Cx, Out, View, blank};
@@ -267,7 +268,8 @@ impl View for Logs {
     fn tally(&self, cx: &Cx<'_>) -> String {
         let follow = if self.follow { "following  " } else { "" };
         if self.patterns {
-            return format!("{} patterns", cx.readings.logs().map_or(0, |l| l.patterns.len()));
+            let (patterns, of) = cx.readings.logs().map_or((0, 0), |l| (l.patterns.len(), l.patterns_of));
+            return format!("{patterns} patterns of the newest {}", number::count(of as f64));
         }
         let (hits, all) = (self.hits.iter().filter(|hit| **hit).count(), lines(cx).len());
         let newest = if all >= LIMIT { "the newest " } else { "" };

@@ -2,17 +2,12 @@
 
 use super::Logs;
 use crate::view::Cx;
-use std::time::Duration;
-use watchfire_model::Timestamp;
 use watchfire_model::reading::LogQuery;
 
 /// A part of a text that is shorter than this is in most lines.
 const SHORTEST: usize = 3;
-/// Lines this long after the selected one are among those that stand round it.
-const AFTER: Duration = Duration::from_secs(5);
-
 impl Logs {
-    /// What is asked for. Where lines round each hit are wanted, all lines up to a little after the selected one are.
+    /// What is asked for: among all lines that are held, with those round each hit where they are wanted.
     pub(super) fn query(&self, cx: &Cx<'_>) -> LogQuery {
         let filter = cx.filter;
         let query = LogQuery {
@@ -21,11 +16,6 @@ impl Logs {
             limit: Some(super::LIMIT),
             ..LogQuery::default()
         };
-        // Templates are those of the lines that were looked for.
-        if self.context > 0 && !self.patterns {
-            let round = self.held.as_ref().filter(|_| !self.follow).map(|(time, _)| Timestamp::from_seconds(*time).saturating_add(AFTER));
-            return LogQuery { end: round, ..query };
-        }
         let least = query.severity.or_else(|| match () {
             () if filter.has_word("error") => Some("ERROR".to_owned()),
             () if cx.faults_only => Some("WARN".to_owned()),
@@ -37,6 +27,7 @@ impl Logs {
             exactly.or_else(|| filter.pattern(field).and_then(literal))
         });
         LogQuery {
+            context: Some(self.context).filter(|context| *context > 0 && !self.patterns),
             severity: least,
             word: words.max_by_key(|word| word.len()).map(str::to_owned),
             contains: body,
