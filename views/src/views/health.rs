@@ -184,7 +184,7 @@ impl View for Health {
     fn export(&self, _: &str, cx: &Cx<'_>) -> Result<(String, String), String> {
         let health = cx.readings.health().ok_or("nothing was read yet")?;
         let mut csv = String::from("service,check,state,since,url,detail,latency_seconds,p95_seconds\n");
-        for check in &health.checks {
+        for check in health.checks.iter().filter(|check| cx.filter.accepts(*check)) {
             let since = check.since.map_or_else(String::new, |since| since.to_string());
             let texts = [&check.service, &check.check, check.state.word(), &since, &check.url, &check.detail];
             csv.push_str(&super::csv_line(&texts, &[check.latency_seconds, check.p95_seconds]));

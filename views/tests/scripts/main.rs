@@ -280,10 +280,11 @@ fn a_filter_of_logs_is_asked_of_all_lines_that_are_held() {
     assert_eq!((asked(&screen).severity, asked(&screen).word), (None, None));
     screen.keys("/<c-u>body~\"publish to .*\" !quick<enter>");
     assert_eq!((asked(&screen).contains.as_deref(), asked(&screen).word), (Some("publish to "), None));
-    // Lines round a hit are any lines, up to a little after it.
-    screen.keys("k+");
+    // Lines round a hit are asked for with it: it may be far back, and the newest lines are not those beside it.
+    assert_eq!(asked(&screen).context, None);
+    screen.keys("+");
     let query = asked(&screen);
-    assert!(query.contains.is_none() && query.end.is_some(), "{query:?}");
+    assert_eq!((query.contains.as_deref(), query.context, query.end), (Some("publish to "), Some(1), None));
     screen.keys("_/<c-u><enter>!");
     assert_eq!(asked(&screen).severity.as_deref(), Some("WARN"));
 }
@@ -355,7 +356,7 @@ fn lists_are_written_as_rows_and_as_nothing_else() {
     for (view, name, row) in [
         ('5', "queues.csv", "\ncontent_publishing,"),
         ('6', "breakers.csv", "\nfacebook,social-service,open,yes,"),
-        ('7', "checks.csv", ",unhealthy,"),
+        ('7', "checks.csv", "social-service,health,degraded,"),
         ('L', "logs.csv", ",social-service,"),
     ] {
         let mut screen = Screen::incident();
