@@ -139,6 +139,25 @@ mod tests {
         (source, begin.saturating_add(Duration::from_secs(minutes * 60)))
     }
 
+    /// Counters that stand still say nothing of an objective, and a budget that is overspent is used up.
+    #[test]
+    fn without_traffic_nothing_is_known_and_an_overspent_budget_is_empty() {
+        let mut still = MemorySource::new();
+        let at = Timestamp(1_772_334_000_000);
+        for minute in 0..=90 {
+            for name in ["calls_total", "bad_total"] {
+                still.push(&Labels::from_pairs([("__name__", name)]), Timestamp(at.0 + minute * 60_000), Value::Float(50.0));
+            }
+        }
+        let quiet = read(&still, Timestamp(at.0 + 90 * 60_000), Duration::from_secs(3600));
+        assert_eq!((quiet.burn_rate, quiet.budget_left, quiet.budget_held_seconds), (None, None, None));
+        assert!(!quiet.burn_rates.is_empty() && quiet.burn_rates.iter().all(|(_, rate)| rate.is_none()), "{:?}", quiet.burn_rates);
+        let (failing, at) = calls(Duration::from_secs(3600), 2);
+        let spent = read(&failing, at, Duration::from_secs(1800));
+        assert_eq!(spent.budget_left, Some(0.0));
+        assert!(spent.burn_rate.is_some_and(|burn| burn > 20.0), "{spent:?}");
+    }
+
     fn row(over: Duration, window: Duration) -> Objective {
         let (source, at) = calls(over, 100);
         read(&source, at, window)
