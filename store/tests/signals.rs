@@ -83,6 +83,16 @@ fn both_halves_of_a_call_make_one_edge_in_either_order() {
 }
 
 #[test]
+fn a_name_that_is_cut_ends_with_a_whole_character() {
+    let mut bench = Bench::new();
+    let mut client = span(1, 1, 0, "call", CLIENT);
+    client.attributes = vec![text("peer.service", &format!("a{}", "ü".repeat(200)))];
+    bench.send("app", vec![client]);
+    bench.pass(15 * SECONDS);
+    assert_eq!(edges(&bench), [format!("app -> a{} [virtual_node] 1", "ü".repeat(127))]);
+}
+
+#[test]
 fn silent_peers_become_nodes_under_the_name_their_caller_states() {
     let cases: Vec<(Vec<opentelemetry_proto::tonic::common::v1::KeyValue>, &str)> = vec![
         (

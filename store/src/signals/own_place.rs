@@ -1,7 +1,7 @@
 //! Where a service is called, as the attributes of its server spans say: the other way to know whose an address is, for services that nobody calls who
 //! sends spans, as the first ones behind a browser.
 
-use super::peer::LONGEST;
+use super::peer::cut;
 use super::peer_attributes::{authority, host_and_port};
 use crate::spans::wire::{self, AnyText, Wire};
 use watchfire_model::{AttributeValue, SpanView};
@@ -40,7 +40,7 @@ impl<'a> OwnPlace<'a> {
         let found = [told, of_header, of_url].into_iter().find(|place| !place.host.is_empty()).unwrap_or_default();
         let of_scheme = [(&b"http"[..], 80), (b"https", 443)].into_iter().find(|(name, _)| *name == scheme).map_or(0, |(_, port)| port);
         let port = [found.port, port, of_scheme].into_iter().find(|port| *port != 0).unwrap_or_default();
-        OwnPlace { host: &found.host[..found.host.len().min(LONGEST)], port }
+        OwnPlace { host: cut(found.host), port }
     }
 }
 

@@ -64,6 +64,15 @@ impl Protocol {
 /// Bytes of a name that are looked at.
 pub(super) const LONGEST: usize = 256;
 
+/// The beginning of a name that is too long; a character is kept whole or not at all.
+pub(super) fn cut(name: &[u8]) -> &[u8] {
+    let mut end = name.len().min(LONGEST);
+    while end > 0 && name.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
+        end -= 1;
+    }
+    &name[..end]
+}
+
 /// A peer without a name.
 pub(crate) const NOBODY: u32 = u32::MAX;
 
@@ -299,7 +308,7 @@ impl Peers {
         if base.is_empty() {
             return NOBODY;
         }
-        let base = &base[..base.len().min(LONGEST)];
+        let base = cut(base);
         let (place, port) = if matches!(protocol, Protocol::Database | Protocol::Cache) { attributes.place() } else { (&[][..], port) };
         match self.known(base, place, port, protocol) {
             Ok(id) => id,
@@ -379,7 +388,7 @@ impl Peers {
         let (host, place_port) = if of_url { attributes.place_of_url() } else { place_told };
         let address = address(host, place_port);
         let system = attributes.system();
-        let system = Arc::from(&*String::from_utf8_lossy(&system[..system.len().min(LONGEST)]));
+        let system = Arc::from(&*String::from_utf8_lossy(cut(system)));
         let stated = attributes.states_service();
         let peer = Peer {
             name,

@@ -1,6 +1,6 @@
 //! What the attributes of a span say about the other end of its call, under their stable and their older names.
 
-use super::peer::{LONGEST, Protocol};
+use super::peer::{Protocol, cut};
 use super::{destination, failure};
 use crate::spans::wire;
 use watchfire_model::{AttributeValue, SpanKind, SpanView};
@@ -289,14 +289,14 @@ impl<'a> PeerAttributes<'a> {
     pub(super) fn place_of_url(&self) -> (&'a [u8], u32) {
         let (host, port) = authority(self.url);
         let of_scheme = [(&b"http://"[..], 80), (b"https://", 443)].into_iter().find(|(scheme, _)| self.url.starts_with(scheme));
-        (&host[..host.len().min(LONGEST)], if port == 0 { of_scheme.map_or(0, |(_, port)| port) } else { port })
+        (cut(host), if port == 0 { of_scheme.map_or(0, |(_, port)| port) } else { port })
     }
 
     /// Where the peer is: address and port, zero where that is not known.
     #[inline]
     pub(super) fn place(&self) -> (&'a [u8], u32) {
         let address = [self.address, self.old_address, self.socket_address].into_iter().find(|a| !a.is_empty()).unwrap_or_default();
-        (&address[..address.len().min(LONGEST)], self.port)
+        (cut(address), self.port)
     }
 
     /// The service of an RPC: stated, or before the slash of a fully qualified method.
