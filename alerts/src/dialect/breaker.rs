@@ -27,7 +27,7 @@ type Key = (String, String);
 /// The breakers one entry of a dialect knows.
 pub(super) fn read(source: &BreakerSource, dialect: &str, look: &Look<'_>, memory: &mut Memory) -> Vec<BreakerRow> {
     let mut groups: BTreeMap<Key, Vec<(Labels, f64)>> = BTreeMap::new();
-    let state_set = matches!(&source.encoding, Encoding::OneHot { label, .. } if label == METRIC_NAME);
+    let state_set = source.encoding.is_state_set();
     for (mut labels, value) in look.origin(&source.origin) {
         if state_set {
             // The label that names the state is named after the metric.

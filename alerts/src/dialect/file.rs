@@ -4,7 +4,7 @@ use regex::Regex;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use watchfire_model::Labels;
+use watchfire_model::{Labels, METRIC_NAME};
 use watchfire_promql::Query;
 
 /// One file, checked.
@@ -323,6 +323,13 @@ impl Dialect {
     }
 }
 
+impl Encoding {
+    /// The label that names the state is named after its metric.
+    pub(super) fn is_state_set(&self) -> bool {
+        matches!(self, Encoding::OneHot { label, .. } if label == METRIC_NAME)
+    }
+}
+
 impl Dialect {
     /// Whether it makes something of a series: one that its expressions name, or one whose name and labels its patterns take.
     pub fn reads(&self, labels: &Labels, help: &str) -> bool {
@@ -336,6 +343,7 @@ impl Dialect {
             pattern.is_match(name)
                 && Query::parse(&format!("{{__name__!=\"\", {matchers}}}")).is_ok_and(|q| q.selectors().iter().all(|s| s.matches(labels)))
                 && Format::first(&b.breaker, labels).is_some()
+                && (!b.encoding.is_state_set() || labels.get(name).is_some())
                 && (b.encoding != Encoding::NumberFromHelp || !super::breaker::table_in(help).is_empty())
         };
         let queue = |q: &QueueSource| q.names.as_ref().is_some_and(|p| p.is_match(name)) && Format::first(&q.queue, labels).is_some();

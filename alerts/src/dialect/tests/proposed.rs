@@ -95,4 +95,6 @@ fn a_pattern_that_takes_a_metric_reads_it() {
     assert!(reads("envoy_cluster_circuit_breakers_default_rq_open"));
     assert!(reads("envoy_cluster_upstream_rq_pending_overflow"));
     assert!(!reads("envoy_cluster_circuit_breakers_default_remaining_rq"));
+    let numbers = Labels::from_pairs([("__name__", "who_breaker_state"), ("breaker", "db")]);
+    assert!(!all.iter().any(|d| d.reads(&numbers, "")), "nothing says what its numbers mean");
 }
