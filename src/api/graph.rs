@@ -86,7 +86,7 @@ mod tests {
             value: Value::Float(9.5),
         };
         let text = page("depth > 5", &QueryValue::Vector((0..102).map(sample).collect()));
-        assert!(text.starts_with("depth > 5\n\ndepth{q=\"0\\u{1b}\"}  9.5\n"), "{text}");
+        assert!(text.starts_with("depth > 5\n\ndepth{q=\"0\\x1b\"}  9.5\n"), "{text}");
         assert!(text.contains("\nand 2 more\n") && text.lines().count() == 105, "{text}");
         assert!(page("up", &QueryValue::Vector(Vec::new())).contains("no data"));
     }
