@@ -44,7 +44,7 @@ fn verdicts(args: &[&str], texts: &[&str]) -> Vec<Option<String>> {
     found
 }
 
-/// The inverse of Rust's `{:?}` for a string.
+/// The inverse of how labels are written, which is as Go writes strings.
 fn unquote(quoted: &str) -> String {
     let mut out = String::new();
     let mut chars = quoted.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(quoted).chars();
@@ -55,9 +55,15 @@ fn unquote(quoted: &str) -> String {
                 Some('n') => out.push('\n'),
                 Some('t') => out.push('\t'),
                 Some('r') => out.push('\r'),
-                Some('0') => out.push('\0'),
-                Some('u') => {
-                    let digits: String = chars.by_ref().skip(1).take_while(|c| *c != '}').collect();
+                Some(kind @ ('x' | 'u' | 'U')) => {
+                    let length = if kind == 'x' {
+                        2
+                    } else if kind == 'u' {
+                        4
+                    } else {
+                        8
+                    };
+                    let digits: String = chars.by_ref().take(length).collect();
                     out.extend(u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32));
                 }
                 Some(c) => out.push(c),
