@@ -30,4 +30,4 @@ pub use diagnosis::{ConfigError, nearest};
 pub use listen::Listen;
 pub use platform::{Platform, Scenario, load_platform, platform_names};
 pub use size::ByteSize;
-pub use trust::{Named, handshake_failure, tls_refusal};
+pub use trust::{AcceptAny, Named, handshake_failure, tls_refusal};

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 /// Authorities, and servers that are named among them themselves: what `openssl req -x509` writes is an authority that signed itself, and is served
 /// by many as it is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Named {
     authorities: Arc<WebPkiServerVerifier>,
     certificates: Vec<CertificateDer<'static>>,
+    server_name: Option<ServerName<'static>>,
 }
 
 impl Named {
@@ -33,7 +34,13 @@ impl Named {
         let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), provider)
             .build()
             .map_err(|e| rustls::Error::General(e.to_string()))?;
-        Ok(Named { authorities, certificates })
+        Ok(Named { authorities, certificates, server_name: None })
+    }
+
+    /// The same for servers whose certificates are for this name, whatever their address is.
+    #[must_use]
+    pub fn of_server(&self, server_name: ServerName<'static>) -> Self {
+        Named { server_name: Some(server_name), ..self.clone() }
     }
 }
 
@@ -51,6 +58,7 @@ impl ServerCertVerifier for Named {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let server_name = self.server_name.as_ref().unwrap_or(server_name);
         match self.authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
             Err(error) if is_authority(&error) && self.certificates.iter().any(|named| named == end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
@@ -80,6 +88,45 @@ impl ServerCertVerifier for Named {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.authorities.supported_verify_schemes()
+    }
+}
+
+/// Checks signatures, not who signed.
+#[derive(Debug)]
+pub struct AcceptAny(pub Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AcceptAny {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

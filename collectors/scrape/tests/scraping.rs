@@ -13,10 +13,11 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use support::{MachineClock, job, scraper, scraper_at, scraper_into, serve};
+use support::{job, scraper, scraper_at, scraper_into, serve};
 use tokio::io::AsyncWriteExt;
 use watchfire_model::{MetricKind, Secret, SeriesId};
 use watchfire_scrape::{ByteSize, Job, RelabelConfig, StaticConfig, TargetHealth};
+use watchfire_testkit::SleepyClock;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -271,7 +272,7 @@ async fn a_target_that_hangs_before_or_within_its_answer_times_out() {
 /// A connection that was open when the lid was closed is gone when it is opened.
 #[tokio::test]
 async fn a_scrape_that_the_machine_slept_through_is_made_again() {
-    let (clock, hour) = (MachineClock::new(), Duration::from_secs(3600));
+    let (clock, hour) = (SleepyClock::default(), Duration::from_secs(3600));
     let (lid, requests) = (clock.clone(), Arc::new(AtomicUsize::new(0)));
     let metrics = move || {
         let answer = match requests.fetch_add(1, Ordering::SeqCst) {

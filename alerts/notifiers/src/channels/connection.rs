@@ -6,14 +6,14 @@ use super::{Failure, http};
 use crate::secret::SecretSource;
 use crate::settings::one_secret;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, SupportedProtocolVersion};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use watchfire_config::Named;
+use watchfire_config::{AcceptAny, Named};
 use watchfire_model::Secret;
 
 /// As configured.
@@ -106,6 +106,9 @@ impl TlsSettings {
     /// # Errors
     /// As [`client`](Self::client).
     pub fn verifier(&self, trusted: Arc<Named>) -> Result<Arc<dyn ServerCertVerifier>, String> {
+        if self.is_insecure {
+            return Ok(Arc::new(AcceptAny(Arc::new(rustls::crypto::ring::default_provider()))));
+        }
         let trusted = match &self.authorities {
             Some(pem) => {
                 let named = pem.certificates().map_err(|e| format!("tls_config: authorities: {e}"))?;
@@ -113,57 +116,9 @@ impl TlsSettings {
             }
             None => trusted,
         };
-        let name = self.server_name.clone().map(ServerName::try_from).transpose().map_err(|e| format!("tls_config: server_name: {e}"))?;
-        Ok(match (self.is_insecure, name) {
-            (false, None) => trusted,
-            (is_insecure, name) => Arc::new(Lenient { trusted, is_insecure, name }),
-        })
-    }
-}
-
-/// Verifies another name than the address has, or nothing, because the configuration says so.
-#[derive(Debug)]
-struct Lenient {
-    trusted: Arc<Named>,
-    is_insecure: bool,
-    name: Option<ServerName<'static>>,
-}
-
-impl ServerCertVerifier for Lenient {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.is_insecure {
-            return Ok(ServerCertVerified::assertion());
-        }
-        self.trusted.verify_server_cert(end_entity, intermediates, self.name.as_ref().unwrap_or(server_name), ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.trusted.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.trusted.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.trusted.supported_verify_schemes()
+        let Some(name) = &self.server_name else { return Ok(trusted) };
+        let name = ServerName::try_from(name.clone()).map_err(|e| format!("tls_config: server_name: {e}"))?;
+        Ok(Arc::new(trusted.of_server(name)))
     }
 }
 

@@ -8,7 +8,7 @@ use axum::extract::Query;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
-use rig::{MachineClock, Rig, answering, check, serve};
+use rig::{Rig, answering, check, serve};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use watchfire_health::CheckSettings;
 use watchfire_model::HealthState::{Degraded, Healthy, Unhealthy, Unknown};
 use watchfire_model::Secret;
+use watchfire_testkit::SleepyClock;
 
 #[tokio::test]
 async fn a_healthy_service_names_itself_and_its_dependencies() {
@@ -73,7 +74,7 @@ async fn two_failures_are_down_and_one_answer_recovers() {
 /// A connection that was open when the lid was closed is gone when it is opened.
 #[tokio::test]
 async fn a_probe_that_the_machine_slept_through_is_made_again() {
-    let (clock, hour) = (MachineClock::new(), Duration::from_secs(3600));
+    let (clock, hour) = (SleepyClock::default(), Duration::from_secs(3600));
     let (lid, requests) = (clock.clone(), Arc::new(AtomicUsize::new(0)));
     let health = move || {
         let status = match requests.fetch_add(1, Ordering::SeqCst) {

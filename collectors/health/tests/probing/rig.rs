@@ -6,39 +6,13 @@ use axum::routing::get;
 use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use watchfire_health::{CheckSettings, Prober, ProberHandle};
-use watchfire_model::{CheckReport, Clock, ClockReading, Meter, ProbeSink, Timestamp};
-
-/// The time of a machine that can be said to have slept.
-#[derive(Clone)]
-pub struct MachineClock {
-    started: Instant,
-    slept: Arc<AtomicU64>,
-}
-
-impl MachineClock {
-    pub fn new() -> Self {
-        MachineClock { started: Instant::now(), slept: Arc::default() }
-    }
-
-    pub fn suspend(&self, d: Duration) {
-        self.slept.fetch_add(d.as_millis() as u64, Ordering::SeqCst);
-    }
-}
-
-impl Clock for MachineClock {
-    fn read(&self) -> ClockReading {
-        let slept = Duration::from_millis(self.slept.load(Ordering::SeqCst));
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + slept;
-        let awake = self.started.elapsed();
-        ClockReading { wall: Timestamp::from_millis(wall.as_millis() as i64), boot: awake + slept, awake, carried: Duration::ZERO }
-    }
-}
+use watchfire_model::{CheckReport, Meter, ProbeSink};
+use watchfire_testkit::SleepyClock;
 
 /// Keeps every report and can be waited on.
 #[derive(Clone)]
@@ -69,10 +43,10 @@ pub struct Rig {
 
 impl Rig {
     pub fn start(checks: Vec<CheckSettings>) -> Rig {
-        Rig::start_at(MachineClock::new(), checks)
+        Rig::start_at(SleepyClock::default(), checks)
     }
 
-    pub fn start_at(clock: MachineClock, checks: Vec<CheckSettings>) -> Rig {
+    pub fn start_at(clock: SleepyClock, checks: Vec<CheckSettings>) -> Rig {
         let sink = Recorder { reports: Arc::default(), forgotten: Arc::default(), changed: Arc::new(watch::channel(0).0) };
         let (meter, stop) = (Meter::new(), CancellationToken::new());
         let handle = Prober::start(checks, 64, Arc::new(sink.clone()), meter.clone(), Arc::new(clock), stop.clone());

@@ -5,37 +5,11 @@ pub mod recorder;
 use axum::Router;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use watchfire_model::{Clock, ClockReading, Meter, Timestamp};
+use watchfire_model::Meter;
 use watchfire_scrape::{Job, Scraper, ScraperHandle};
-
-/// The time of a machine that can be said to have slept.
-#[derive(Clone)]
-pub struct MachineClock {
-    started: Instant,
-    slept: Arc<AtomicU64>,
-}
-
-impl MachineClock {
-    pub fn new() -> Self {
-        MachineClock { started: Instant::now(), slept: Arc::default() }
-    }
-
-    pub fn suspend(&self, d: Duration) {
-        self.slept.fetch_add(d.as_millis() as u64, Ordering::SeqCst);
-    }
-}
-
-impl Clock for MachineClock {
-    fn read(&self) -> ClockReading {
-        let slept = Duration::from_millis(self.slept.load(Ordering::SeqCst));
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + slept;
-        let awake = self.started.elapsed();
-        ClockReading { wall: Timestamp::from_millis(wall.as_millis() as i64), boot: awake + slept, awake, carried: Duration::ZERO }
-    }
-}
+use watchfire_testkit::SleepyClock;
 
 /// A server that stops with the test.
 pub struct Server {
@@ -65,14 +39,14 @@ pub fn scraper(jobs: Vec<Job>) -> Rig {
 }
 
 pub fn scraper_into(sink: recorder::Recorder, jobs: Vec<Job>) -> Rig {
-    start(sink, jobs, MachineClock::new())
+    start(sink, jobs, SleepyClock::default())
 }
 
-pub fn scraper_at(clock: MachineClock, jobs: Vec<Job>) -> Rig {
+pub fn scraper_at(clock: SleepyClock, jobs: Vec<Job>) -> Rig {
     start(recorder::Recorder::new(), jobs, clock)
 }
 
-fn start(sink: recorder::Recorder, jobs: Vec<Job>, clock: MachineClock) -> Rig {
+fn start(sink: recorder::Recorder, jobs: Vec<Job>, clock: SleepyClock) -> Rig {
     let (meter, stop) = (Meter::new(), CancellationToken::new());
     let handle = Scraper::start(jobs, Arc::new(sink.clone()), meter.clone(), Arc::new(clock), stop.clone());
     Rig { handle, sink, meter, _stop: stop.drop_guard() }
