@@ -14,6 +14,7 @@ mod hearing;
 mod inhibition;
 mod intervals;
 mod journal;
+mod journal_model;
 mod limits;
 mod receiver;
 mod rehearsal;
