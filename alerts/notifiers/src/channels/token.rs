@@ -101,7 +101,8 @@ impl Tokens {
             match serde_json::from_str::<Answer>(&text) {
                 Ok(answer) if status.is_success() => {
                     let seconds = answer.expires_in.and_then(|v| v.as_u64().or_else(|| v.as_str()?.parse().ok()));
-                    let until = seconds.map(|s| Instant::now() + Duration::from_secs(s).saturating_sub(EARLY));
+                    // Beyond what can be counted it does not end.
+                    let until = seconds.and_then(|s| Instant::now().checked_add(Duration::from_secs(s).saturating_sub(EARLY)));
                     return Ok((Secret::new(&answer.access_token), until));
                 }
                 _ if status.is_server_error() => {

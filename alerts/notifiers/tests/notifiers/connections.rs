@@ -96,7 +96,7 @@ async fn tokens_are_asked_for_held_and_asked_for_anew_when_refused() {
     assert!(receiver.received().iter().all(|r| r.headers["authorization"] == "Bearer t1"));
     // Withdrawn before its time. The next issuer looks for the secret in the form.
     receiver.answers([Answer::Status(401)]);
-    issuer.always(Some(Answer::Json(r#"{"access_token":"t2","expires_in":"3600"}"#)));
+    issuer.always(Some(Answer::Json(r#"{"access_token":"t2","expires_in":"18446744073709551615"}"#)));
     issuer.answers([Answer::Status(400)]);
     running.commit(vec![notice("C", 1, Firing)]).await;
     eventually("the third, at the second try", || receiver.count() == 4 && running.handle.owed() == 0).await;
