@@ -193,7 +193,8 @@ struct Service(u32);
 impl Service {
     fn new(bus: &str, owner: &str) -> Self {
         let digits = stable_key(&["notification service", bus, owner]);
-        Service(digits.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or_default().max(1))
+        // The last digits: what ends a name does not reach the first ones.
+        Service(digits.get(24..).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or_default().max(1))
     }
 
     /// A popup of this service, as it is remembered.
@@ -333,6 +334,12 @@ fn on_the_bus(body: &str, markup: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_whose_names_differ_in_their_last_digit_are_two() {
+        let known: std::collections::BTreeSet<u32> = (0..100).map(|n| Service::new("bus", &format!(":1.{n}")).0).collect();
+        assert_eq!(known.len(), 100);
+    }
 
     #[test]
     fn markup_is_escaped_only_where_the_service_reads_markup() {
