@@ -1,5 +1,9 @@
 //! Trace and span ids in what somebody copied, in each of the ways that other systems write them.
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
 /// The trace and span ids in what somebody copied: a UUID, a `traceparent`, the address of a trace elsewhere, `trace_id=...` of a log line, an
 /// id of X-Ray, base64 as protobuf's JSON has it, a decimal number as Datadog writes it. Trace ids first; those of which the zeros in front were
 /// left out are filled up.
@@ -45,25 +49,17 @@ fn of_base64(word: &str) -> Option<String> {
     if !matches!((word.len(), word.len() - digits.len()), (24, 2) | (12, 1)) {
         return None;
     }
-    let (mut bytes, mut bits, mut count) = (String::new(), 0u32, 0);
-    for digit in digits.bytes() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push_str(&format!("{:02x}", bits >> count & 0xff));
-        }
-    }
-    // What is left over of the last digit is nothing, in what was written as base64.
-    (bits & ((1 << count) - 1) == 0).then_some(bytes)
+    let bytes = from_base64(word)?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Bytes written as base64, in either alphabet, with or without padding.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    const EITHER: GeneralPurpose = GeneralPurpose::new(
+        &STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+    );
+    EITHER.decode(text.replace('-', "+").replace('_', "/")).ok()
 }
 
 #[cfg(test)]
@@ -97,5 +93,16 @@ mod tests {
         assert_eq!(ids_in("APBnqgupArc="), ["00f067aa0ba902b7"]);
         assert_eq!(ids_in("b=order-1 ab=cdefghij="), [] as [String; 0]);
         assert_eq!(TraceId::parse(&"+a".repeat(16)), None);
+    }
+
+    #[test]
+    fn base64_is_read_in_either_alphabet_and_with_or_without_padding() {
+        let read = |text: &str| from_base64(text);
+        assert_eq!(
+            ["Zm9v", "Zm8=", "Zm8", "Zg==", "Zg", ""].map(read),
+            [&b"foo"[..], b"fo", b"fo", b"f", b"f", b""].map(|b| Some(b.to_vec()))
+        );
+        assert_eq!((read("-_8"), read("+/8=")), (Some(vec![0xfb, 0xff]), Some(vec![0xfb, 0xff])));
+        assert_eq!((read("a"), read("a!bc")), (None, None));
     }
 }

@@ -49,7 +49,7 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use glob::glob;
 pub use harmless::{harmless, harmless_limited};
 pub use histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, NativeHistogram};
-pub use ids::ids_in;
+pub use ids::{from_base64, ids_in};
 pub use labels::{Label, Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, MatcherError, Selector};
 pub use log::{LogRecord, LogSink, Severity as LogSeverity};
 pub use meter::{Counter, Gauge, Meter};

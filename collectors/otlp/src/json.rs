@@ -10,12 +10,11 @@ use crate::refusal::{Refusal, Signal};
 use crate::repair::TOO_DEEP;
 use crate::schema::{self, Field, Kind, Message};
 use crate::surrogates::mend_surrogates;
-use crate::value::from_base64;
 use crate::wire::{FIXED32, FIXED64, VARINT, put_bytes, put_message, put_tag, put_varint};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use watchfire_model::Receipt;
+use watchfire_model::{Receipt, from_base64};
 
 /// The `string_value` field of `AnyValue`.
 const STRING_VALUE: u32 = 1;

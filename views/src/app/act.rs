@@ -269,7 +269,7 @@ impl App {
                 None => self.act(action),
             },
             Ok(Order::Tell(topic, _)) if self.place.view != ViewId::Alerts => {
-                self.say(format!(":{topic} is about the alert that is selected in Alerts (key 8)"), true);
+                self.say(format!(":{topic} is about the alert that is selected in Alerts"), true);
                 Vec::new()
             }
             Ok(Order::Tell(topic, text)) => self.answer(topic, &text),

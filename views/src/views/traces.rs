@@ -183,7 +183,7 @@ impl View for Traces {
                 Action::Mark => out.mark = trace.map(|t| t.trace_id.clone()),
                 Action::Compare => match trace.and_then(|t| Some((t, cx.marks.iter().rfind(|mark| **mark != t.trace_id)?))) {
                     Some((right, left)) => self.compare(left, &right.trace_id, true, out),
-                    None => out.refuse("mark another trace with x first, then d compares this one with it"),
+                    None => out.refuse("mark another trace first, then compare this one with it"),
                 },
                 action => return self.waterfall.update(action),
             },

@@ -3,17 +3,19 @@
 mod alerts;
 #[path = "../fixture/mod.rs"]
 mod fixture;
+mod map;
 mod mouse;
 mod plain_log;
 mod said;
 mod shell;
 mod sweep;
+mod time;
 mod traces;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use fixture::screen::Screen;
 use fixture::{NOW, Situation, answer, app};
-use watchfire_model::reading::{Health, Map, NodeKind};
+use watchfire_model::reading::Health;
 use watchfire_model::{Reading, Request, Timestamp};
 use watchfire_views::{Effect, Event, Options};
 
@@ -63,36 +65,6 @@ fn what_fires_on_after_a_restart_is_told_before_anything_was_received() {
     app.receive(&Request::Status, Ok(Reading::Status(status)));
     let text = app.frame_text(80, 24);
     assert!(text.lines().next().is_some_and(|header| header.contains("8 critical")), "{text}");
-}
-
-#[test]
-fn nothing_of_another_time_is_shown_under_the_cursor() {
-    let mut app = app(Situation::Incident, Options::default());
-    let press = |app: &mut watchfire_views::App, key: char| app.handle(Event::Key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE)));
-    press(&mut app, '5');
-    app.receive(&Request::Queues, answer(&Request::Queues, Situation::Incident));
-    assert!(app.frame_text(100, 30).contains("1.40k"), "{}", app.frame_text(100, 30));
-    press(&mut app, 'j');
-    press(&mut app, '1');
-    app.order("at -10m");
-    press(&mut app, '5');
-    let text = app.frame_text(100, 30);
-    assert!(text.contains("reading …") && !text.contains("1.40k"), "queues of now, said to be of then:\n{text}");
-    // The map keeps what it drew, and must not draw it as of another time.
-    press(&mut app, '2');
-    app.receive(&Request::Map, answer(&Request::Map, Situation::Incident));
-    assert!(app.frame_text(100, 30).contains("social-service"));
-    press(&mut app, '5');
-    app.order("live");
-    app.order("map api-gateway");
-    let text = app.frame_text(100, 30);
-    assert!(text.contains("reading …") && !text.contains("social-service"), "a map of then, said to be of now:\n{text}");
-    app.order("at -10m");
-    press(&mut app, '5');
-    // The row that was chosen is still the one when the answer comes.
-    app.receive(&Request::Queues, answer(&Request::Queues, Situation::Incident));
-    let text = app.frame_text(100, 30);
-    assert!(text.contains("analytics_processing  ●"), "{text}");
 }
 
 #[test]
@@ -149,29 +121,6 @@ fn commands_complete_and_explain_mistakes() {
 }
 
 #[test]
-fn one_time_cursor_for_every_view() {
-    let mut screen = Screen::incident();
-    screen.keys(",,").shows("‖ at 03:12:14 UTC  -30s");
-    assert_eq!(screen.app.at(), Some(Timestamp::from_millis(NOW.millis() - 30_000)));
-    screen.keys("5").shows("‖ at 03:12:14 UTC").keys(":at 03:10<enter>").shows("‖ at 03:10:00 UTC  -2m44s");
-    screen.keys("<end>").shows("● live");
-    assert_eq!(screen.app.at(), None);
-    screen.keys("1{").shows("‖ at 03:10:31 UTC").keys("{").shows("‖ at 03:10:04 UTC").keys("}").shows("‖ at 03:10:31 UTC");
-    screen.keys("}").shows("● live").keys("{").shows("‖ at 03:10:31 UTC");
-    screen.keys(">").shows("● live");
-    assert!(screen.asked(&Effect::Refresh));
-    // In a view that lists no changes they are read first.
-    let mut screen = Screen::incident();
-    screen
-        .keys("5:at -1m<enter>{")
-        .event(Event::Tick(NOW))
-        .shows("‖ at 03:10:31 UTC")
-        .keys("{")
-        .event(Event::Tick(NOW))
-        .shows("‖ at 03:10:04 UTC");
-}
-
-#[test]
 fn e_walks_through_the_problems_of_all_views() {
     let mut screen = Screen::incident();
     screen.keys("e").keys("e");
@@ -179,22 +128,6 @@ fn e_walks_through_the_problems_of_all_views() {
     screen.keys("e").shows("CAUSE").shows("SocialErrorRateHigh").keys("e").shows("CAUSE").keys("e").shows("IN SERVICE");
     screen.keys("e").shows("DRAINS").keys("e").shows("CHECK").keys("e").shows("What changed");
     screen.keys("E").shows("CHECK").keys("E").shows("DRAINS");
-}
-
-#[test]
-fn freezing_holds_and_counts_what_arrives() {
-    let mut screen = Screen::incident();
-    screen.keys("<space>").shows("‖ frozen at 03:12:44");
-    // The key came later than the figures.
-    screen.app.handle(Event::Key(KeyEvent::new(KeyCode::Char(' '), KeyModifiers::NONE)));
-    screen.app.handle(Event::Tick(NOW.saturating_add(std::time::Duration::from_secs(3))));
-    screen.app.handle(Event::Key(KeyEvent::new(KeyCode::Char(' '), KeyModifiers::NONE)));
-    screen.shows("‖ frozen at 03:12:44");
-    let calm = fixture::answer(&Request::Services, Situation::Calm);
-    screen.app.receive(&Request::Services, calm);
-    screen.shows("breaker facebook open 2m").shows(" held");
-    screen.app.handle(Event::Key(KeyEvent::new(KeyCode::Char(' '), KeyModifiers::NONE)));
-    screen.shows("● live").hides("breaker facebook open 2m");
 }
 
 #[test]
@@ -333,25 +266,6 @@ fn the_smallest_screen_keeps_names_and_states() {
 }
 
 #[test]
-fn the_map_focuses_and_shows_the_blast_radius() {
-    let mut screen = Screen::incident();
-    screen
-        .keys("2")
-        .shows("a failure reaches")
-        .keys("f")
-        .shows("1 hop round social-service")
-        .hides("redis")
-        .keys("+")
-        .shows("2 hops")
-        .keys("<esc>")
-        .shows("redis");
-    screen.keys("n").shows("core/*").keys("n").keys("v").keys("b");
-    screen.keys(":export dot<enter>");
-    assert!(screen.effects.iter().any(|e| matches!(e, Effect::Save { name, text } if name == "map.dot" && text.starts_with("digraph"))));
-    screen.keys(":export pdf<enter>").shows("cannot write a map as pdf");
-}
-
-#[test]
 fn lists_are_written_as_rows_and_as_nothing_else() {
     for (view, name, row) in [
         ('5', "queues.csv", "\ncontent_publishing,"),
@@ -370,40 +284,6 @@ fn lists_are_written_as_rows_and_as_nothing_else() {
         let columns = text.lines().next().expect("a heading").split(',').count();
         assert!(text.contains(row) && columns > 4, "{text}");
         screen.keys(":export dot<enter>").shows("cannot write this as dot: tables are written as csv");
-    }
-}
-
-#[test]
-fn keys_and_clicks_find_their_node_on_a_map_that_changed_since_it_was_drawn() {
-    let Ok(Reading::Map(whole)) = answer(&Request::Map, Situation::Incident) else { panic!("a map") };
-    let mut services: Vec<_> = whole.nodes.iter().filter(|n| n.kind == NodeKind::Service).cloned().collect();
-    services.sort_by(|a, b| a.name.cmp(&b.name));
-    let last = services.last().expect("services").clone();
-    let few = Map { nodes: vec![services[0].clone(), last.clone()], edges: Vec::new() };
-    let seen = |selected: &str, before: &Map, after: &Map| {
-        let mut app = app(Situation::Incident, Options::default());
-        app.order(&format!("map {selected}"));
-        app.receive(&Request::Map, Ok(Reading::Map(before.clone())));
-        let drawn = app.frame_text(200, 50);
-        app.receive(&Request::Map, Ok(Reading::Map(after.clone())));
-        (app, drawn)
-    };
-    for (before, after) in [(&few, &whole), (&whole, &few)] {
-        for key in [KeyCode::Down, KeyCode::Up, KeyCode::Right, KeyCode::Left, KeyCode::Home, KeyCode::End] {
-            let (mut app, _) = seen(&last.name, before, after);
-            app.handle(Event::Key(KeyEvent::new(key, KeyModifiers::NONE)));
-        }
-        let (mut app, drawn) = seen(&services[0].name, before, after);
-        let place = drawn.lines().enumerate().skip(3).find_map(|(y, line)| {
-            let at = line.find(&last.name)?;
-            Some((line[..at].chars().count() as u16, y as u16))
-        });
-        let (column, row) = place.expect("it is drawn");
-        let kind = MouseEventKind::Down(MouseButton::Left);
-        app.handle(Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
-        app.handle(Event::Key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE)));
-        let text = app.frame_text(200, 50);
-        assert!(text.lines().nth(2).is_some_and(|crumbs| crumbs.ends_with(&last.name)), "{text}");
     }
 }
 
@@ -507,15 +387,4 @@ fn the_open_breaker_and_the_filling_queue_are_a_key_away() {
     let mut screen = Screen::incident();
     screen.keys("6").shows("calls of social-service to facebook are cut off").keys("<enter>").shows("Service social-service");
     screen.keys("5").shows("more comes in than goes out: it does not drain").keys("<enter>").shows("Service queue-service");
-}
-
-#[test]
-fn times_are_shown_and_read_in_the_zone_of_the_person() {
-    let zone = watchfire_views::Zone::named("Asia/Kolkata").expect("a zone");
-    let options = Options { zone, ..Options::default() };
-    let mut screen = Screen { app: fixture::app(Situation::Incident, options), effects: Vec::new() };
-    screen.shows("● live 08:42:44 IST").shows("What changed since 08:31").shows("08:40:31");
-    screen.keys(":at 08:40<enter>").shows("‖ at 08:40:00 IST  -2m44s").keys(":at 03:09Z<enter>").shows("‖ at 08:39:00 IST");
-    screen.keys("<end>3").shows("08:42:02.100").keys("<enter>").shows("08:42:02.114");
-    screen.keys("L").shows("08:42:35.000 ERROR");
 }

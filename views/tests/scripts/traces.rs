@@ -112,7 +112,7 @@ fn any_number_of_spans_may_be_left_out_of_a_trace() {
 #[test]
 fn an_open_trace_is_marked_and_compared_and_searched_both_ways() {
     let mut screen = Screen::incident();
-    screen.keys("3<enter>d").shows("✖ mark another trace with x first").keys("x").shows("» marked").shows("x mark");
+    screen.keys("3<enter>d").shows("✖ mark another trace first").keys("x").shows("» marked").shows("x mark");
     screen.keys("<esc>j<enter>").keys("d").shows("B - A").shows("social-service publish").shows("operations");
     // What B has that A had not; what only one of them calls has nothing to be compared with.
     screen

@@ -21,7 +21,7 @@ pub(super) fn in_words(question: &ExplainQuery, zone: Zone, now: Timestamp) -> S
 }
 
 /// Where nothing was selected, nothing can have been found out.
-const NONE_SELECTED: &str = "no span lies there: esc, then move the cursor to a filled cell, or select a larger region with v";
+const NONE_SELECTED: &str = "no span lies there: go back, then move the cursor to a filled cell, or select a larger region";
 
 /// Lines above the findings.
 const HEAD: u16 = 3;

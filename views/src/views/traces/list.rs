@@ -119,7 +119,7 @@ impl Traces {
             Action::Compare => match (cx.marks, selected) {
                 ([left, right], _) => self.compare(left, right, false, out),
                 ([left], Some(right)) if *left != right => self.compare(left, &right, false, out),
-                _ => out.refuse("mark one trace with x, then compare another one with it"),
+                _ => out.refuse("mark one trace first, then compare another one with it"),
             },
             action => return self.table.update(action, rows),
         }
