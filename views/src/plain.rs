@@ -45,7 +45,7 @@ impl Log {
     fn status(&mut self, status: &Status) -> Vec<String> {
         let mut news = Vec::new();
         if self.overall.replace(status.overall) != Some(status.overall) {
-            let firing: usize = status.firing.values().sum();
+            let firing = status.firing_count();
             let simulated = if status.simulated { ", simulated" } else { "" };
             let silent = if status.silent > 0 { format!(" ({} silent)", status.silent) } else { String::new() };
             news.push(format!(

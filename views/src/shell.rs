@@ -145,7 +145,7 @@ pub(crate) fn header(canvas: &mut Canvas<'_>, parts: &Parts<'_>) {
 }
 
 fn fires(status: &Status) -> bool {
-    status.firing.values().any(|count| *count > 0)
+    status.firing_count() > 0
 }
 
 /// A count of the header.
@@ -173,7 +173,11 @@ fn counts(status: &Status, past: bool, apart: bool) -> Vec<Piece> {
             add(format!("{count} {}", severity.word()), severity_state(severity).into(), 0);
         }
     }
-    let other: usize = status.firing.iter().filter(|(word, _)| !Severity::ALL.iter().any(|s| s.word() == *word)).map(|(_, n)| n).sum();
+    let other = status
+        .firing
+        .iter()
+        .filter(|(word, _)| !Severity::ALL.iter().any(|s| s.word() == *word))
+        .fold(0, |sum: usize, (_, n)| sum.saturating_add(*n));
     if other > 0 {
         add(format!("{other} other"), Role::Degraded, 0);
     }
@@ -187,7 +191,7 @@ fn counts(status: &Status, past: bool, apart: bool) -> Vec<Piece> {
     }
     let (silenced, acknowledged) = (status.silenced, status.acknowledged);
     let (silenced, acknowledged, either) =
-        if apart || silenced == 0 { (silenced, acknowledged, 0) } else { (0, 0, silenced + acknowledged) };
+        if apart || silenced == 0 { (silenced, acknowledged, 0) } else { (0, 0, silenced.saturating_add(acknowledged)) };
     let counted = [
         (status.held, "explained", 5),
         (silenced, "silenced", IN_HAND),

@@ -38,6 +38,13 @@ pub struct Status {
     pub disconnected_since: Option<Timestamp>,
 }
 
+impl Status {
+    /// How many alerts fire, of whatever severity. What another process states may be any number: it ends at the largest.
+    pub fn firing_count(&self) -> usize {
+        self.firing.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Ingest {
