@@ -346,6 +346,16 @@ impl LocalSource {
         Ok(status)
     }
 
+    /// Keeps what is so now and no series holds, for whoever looks back; a reading does as much for what it reads.
+    pub fn remember(&self) {
+        for done in [self.health(None).map(drop), self.keep_alerts()] {
+            if let Err(error) = done {
+                tracing::debug!(%error, "not kept for looking back");
+            }
+        }
+        self.store.is_beside(self.chronicle.bytes());
+    }
+
     fn answer(&self, request: &Request, at: Option<Timestamp>) -> Result<Reading, ReadError> {
         let now = self.moment(at);
         Ok(match request {

@@ -1,69 +1,56 @@
-//! Instant rules over a source that keeps columns: simple aggregations, ratios and quantiles, and what needs the general path.
+//! Instant rules over the store: simple aggregations, ratios and quantiles, and what needs the general path.
 //! Prints the cost per series and window first, then divan's statistics.
 
 use std::hint::black_box;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
-use watchfire_model::{Labels, METRIC_NAME, Selector, SeriesId, SeriesSource, SeriesView, SourceError, TimeRange, Timestamp};
+use watchfire_model::{HandClock, Labels, METRIC_NAME, Meter, MetricKind, SeriesSink, Timestamp, Value};
 use watchfire_promql::{Engine, Query};
+use watchfire_store::{Store, StoreLimits};
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SERIES: usize = 50_000;
 const SAMPLES: usize = 20;
 const AT: Timestamp = Timestamp(1_700_000_060_000);
 
-/// Series by metric, all with the same timestamps, as one scrape origin gives them.
-struct Columns {
-    times: Vec<Timestamp>,
-    metrics: Vec<(&'static str, Vec<(SeriesId, Labels)>)>,
-    values: Vec<[f64; SAMPLES]>,
-}
+/// Writers whose series these are, as targets of one job.
+const TARGETS: usize = 5;
 
-impl Columns {
-    fn new() -> Self {
-        let times = (0..SAMPLES as i64).map(|i| Timestamp(AT.0 - (SAMPLES as i64 - 1 - i) * 3000)).collect();
-        let mut source = Columns { times, metrics: Vec::new(), values: Vec::new() };
-        let bounds = ["0.005", "0.01", "0.05", "0.1", "0.5", "1", "2.5", "5", "10", "+Inf"];
-        for metric in ["requests_total", "errors_total", "queue_depth"] {
-            source.add(metric, SERIES, |i, labels| labels.push(("instance", format!("i{i}"))));
+/// The store, with what a job's targets have told it.
+fn store() -> Arc<Store> {
+    let store = Store::new(StoreLimits { series: 4 * SERIES, ..StoreLimits::default() }, Meter::new(), Arc::new(HandClock::at(AT)));
+    let bounds = ["0.005", "0.01", "0.05", "0.1", "0.5", "1", "2.5", "5", "10", "+Inf"];
+    for target in 0..TARGETS {
+        let origin = store.origin(&format!("target-{target}"));
+        let mut row = Vec::new();
+        for i in (target..SERIES).step_by(TARGETS) {
+            let (service, pod) = (format!("s{}", i / 10 % 50), format!("i{i}"));
+            let mut add = |metric: &str, kind, more: (&str, &str)| {
+                let labels = Labels::from_pairs([(METRIC_NAME, metric), ("service", service.as_str()), more]);
+                row.push(store.series(origin, &labels, kind).expect("there is room"));
+            };
+            add("requests_total", MetricKind::Counter, ("instance", &pod));
+            add("errors_total", MetricKind::Counter, ("instance", &pod));
+            add("queue_depth", MetricKind::Gauge, ("instance", &pod));
+            let instance = format!("i{}", i / bounds.len());
+            let labels = [
+                (METRIC_NAME, "latency_seconds_bucket"),
+                ("service", service.as_str()),
+                ("le", bounds[i % bounds.len()]),
+                ("instance", instance.as_str()),
+            ];
+            row.push(store.series(origin, &Labels::from_pairs(labels), MetricKind::Histogram).expect("there is room"));
         }
-        source.add("latency_seconds_bucket", SERIES, |i, labels| {
-            labels.push(("le", bounds[i % bounds.len()].to_owned()));
-            labels.push(("instance", format!("i{}", i / bounds.len())));
-        });
-        source
-    }
-
-    fn add(&mut self, metric: &'static str, count: usize, label: impl Fn(usize, &mut Vec<(&'static str, String)>)) {
-        let mut series = Vec::with_capacity(count);
-        for i in 0..count {
-            let mut pairs = vec![(METRIC_NAME, metric.to_owned()), ("service", format!("s{}", i / 10 % 50))];
-            label(i, &mut pairs);
-            let id = SeriesId(self.values.len() as u32);
-            series.push((id, Labels::from_pairs(pairs)));
-            let mut values = [0.0; SAMPLES];
-            for (step, value) in values.iter_mut().enumerate() {
-                *value = (step * (1 + i % 7)) as f64;
-            }
-            self.values.push(values);
+        for step in 0..SAMPLES {
+            let at = Timestamp(AT.0 - (SAMPLES - 1 - step) as i64 * 3000);
+            let samples: Vec<_> = row.iter().enumerate().map(|(i, id)| (*id, Value::Float((step * (1 + i % 7)) as f64))).collect();
+            assert_eq!(store.append(origin, at, at, &samples).stored, samples.len());
         }
-        self.metrics.push((metric, series));
     }
-}
-
-impl SeriesSource for Columns {
-    fn select(&self, selector: &Selector, range: TimeRange, visit: &mut dyn FnMut(SeriesView<'_>)) -> Result<(), SourceError> {
-        let Some((_, series)) = self.metrics.iter().find(|(name, _)| Some(*name) == selector.metric_name()) else { return Ok(()) };
-        let from = self.times.partition_point(|t| *t <= range.start);
-        let to = self.times.partition_point(|t| *t <= range.end);
-        for (id, labels) in series {
-            let values = &self.values[id.0 as usize][from..to];
-            visit(SeriesView { id: *id, labels, times: &self.times[from..to], values, histograms: &[], rising: false });
-        }
-        Ok(())
-    }
-
-    fn generation(&self) -> Option<u64> {
-        Some(1)
-    }
+    store
 }
 
 /// Class, expression, and how many series windows it reads.
@@ -81,26 +68,28 @@ const RULES: [(&str, &str, usize); 11] = [
     ("general", "errors_total / requests_total", 2 * SERIES),
 ];
 
-fn run(engine: &Engine, query: &Query, source: &Columns) {
-    black_box(engine.instant(black_box(query), source, AT)).unwrap_or_else(|e| panic!("{query}: {e}"));
+static SOURCE: LazyLock<Arc<Store>> = LazyLock::new(store);
+
+fn run(engine: &Engine, query: &Query) {
+    black_box(engine.instant(black_box(query), &**SOURCE, AT)).unwrap_or_else(|e| panic!("{query}: {e}"));
 }
 
 #[divan::bench(args = 0..RULES.len(), sample_count = 20)]
 fn rule(bencher: divan::Bencher<'_, '_>, index: usize) {
     let (_, expr, windows) = RULES[index];
-    let (engine, source) = (Engine::default(), Columns::new());
+    let engine = Engine::default();
     let query = Query::parse(expr).unwrap_or_else(|e| panic!("{expr}: {e}"));
-    bencher.counter(divan::counter::ItemsCount::new(windows)).bench_local(|| run(&engine, &query, &source));
+    bencher.counter(divan::counter::ItemsCount::new(windows)).bench_local(|| run(&engine, &query));
 }
 
 fn main() {
-    let (engine, source) = (Engine::default(), Columns::new());
+    let engine = Engine::default();
     println!("ns per series and window of {SAMPLES} samples, {SERIES} series, best of 20");
     for (class, expr, windows) in RULES {
         let query = Query::parse(expr).unwrap_or_else(|e| panic!("{expr}: {e}"));
         let once = || {
             let start = Instant::now();
-            run(&engine, &query, &source);
+            run(&engine, &query);
             start.elapsed()
         };
         once();

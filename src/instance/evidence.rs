@@ -1,7 +1,8 @@
 //! What a page shows besides the rule's text: example traces, the worst operation, breakers and queues around.
 
 use crate::local::lens::{Lens, QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
-use std::collections::{BTreeMap, BTreeSet};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_alerts::cause::subject;
@@ -15,7 +16,10 @@ use watchfire_store::{Example, Store};
 const EXAMPLES: usize = 3;
 /// Lines about what surrounds an alert.
 const SURROUNDINGS: usize = 6;
-/// Of these, lines about queues.
+/// Expressions whose services are remembered, and for how many milliseconds.
+const MAX_EXPRESSIONS: usize = 256;
+const SERVICES_FOR: i64 = 60_000;
+/// Of the lines about what surrounds an alert, those about queues.
 const QUEUES: usize = 2;
 
 /// Looks evidence up in the live store.
@@ -23,12 +27,16 @@ pub struct StoreEvidence {
     store: Arc<Store>,
     engine: Arc<Engine>,
     cache: QueryCache,
+    services_read: Mutex<HashMap<String, ServicesRead>>,
     api: Option<String>,
 }
 
+/// What services an expression reads, and of which series and minute that was found.
+type ServicesRead = ((Option<u64>, Timestamp), Vec<String>);
+
 impl StoreEvidence {
     pub fn new(store: Arc<Store>, engine: Arc<Engine>, api: Option<String>) -> Self {
-        StoreEvidence { store, engine, cache: QueryCache::default(), api }
+        StoreEvidence { store, engine, cache: QueryCache::default(), services_read: Mutex::default(), api }
     }
 
     /// Puts what is found now beside what the evaluator knew.
@@ -63,18 +71,33 @@ impl StoreEvidence {
         if !consumers.is_empty() {
             return consumers;
         }
+        if seen.is_empty() { Vec::new() } else { self.services_read(request, &seen) }
+    }
+
+    /// Services among those seen whose series an expression reads. They are looked for again where there are other series, and once a minute.
+    fn services_read(&self, request: &EvidenceRequest<'_>, seen: &BTreeSet<Arc<str>>) -> Vec<String> {
+        let stamp = (self.store.generation(), request.now.floor(SERVICES_FOR));
+        let mut known = self.services_read.lock();
+        if let Some((_, services)) = known.get(request.expression).filter(|(of, _)| *of == stamp) {
+            return services.clone();
+        }
         let Ok(query) = self.cache.parse(&self.engine, request.expression) else { return Vec::new() };
         let lately = TimeRange::new(request.now.saturating_sub(SCRAPE_WINDOW), request.now);
         let mut read = BTreeSet::new();
         for selector in query.selectors() {
-            let visited = self.store.select(&selector, lately, &mut |view| {
-                read.extend(view.labels.iter().filter_map(|label| seen.get(&label.value).cloned()));
+            let visited = self.store.select_labels(&selector, lately, &mut |labels| {
+                read.extend(labels.iter().filter_map(|label| seen.get(&label.value).cloned()));
             });
             if visited.is_err() {
                 return Vec::new();
             }
         }
-        read.into_iter().map(|name| name.to_string()).collect()
+        let services: Vec<String> = read.into_iter().map(|name| name.to_string()).collect();
+        if known.len() >= MAX_EXPRESSIONS {
+            known.clear();
+        }
+        known.insert(request.expression.to_owned(), (stamp, services.clone()));
+        services
     }
 
     /// Traces since the alert began: of a rule about time the slowest; of others those that fail, in the services or, where these send nothing

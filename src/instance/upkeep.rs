@@ -23,9 +23,7 @@ pub async fn watch_overall(source: Arc<LocalSource>, meter: Meter, cancel: Cance
             _ = ticks.tick() => {
                 let (source, meter_of_memory) = (source.clone(), meter.clone());
                 let looked = tokio::task::spawn_blocking(move || {
-                    // What no series holds is kept when it is read.
-                    let _ = source.read(&Request::Health, None);
-                    let _ = source.read(&Request::Alerts, None);
+                    source.remember();
                     own_metrics::note_memory(&meter_of_memory, &source.store.usage());
                     source.read(&Request::Status, None)
                 })

@@ -29,9 +29,19 @@ impl LocalSource {
 
     /// The alerts with their courses and evidence, and the silences and rules round them.
     pub(super) fn alerts(&self, at: Option<Timestamp>) -> Result<Alerts, ReadError> {
-        let conclusion = self.board.read();
         let mut alerts = self.alerts_at(at)?;
         self.courses.fill(&self.engine, &*self.store, &*self.clock, self.moment(at), &mut alerts);
+        Ok(self.with_evidence(alerts, at))
+    }
+
+    /// Keeps of the alerts of now what no series holds. Their courses are looked up when somebody asks: they cost more than all rules.
+    pub(super) fn keep_alerts(&self) -> Result<(), ReadError> {
+        self.with_evidence(self.alerts_at(None)?, None);
+        Ok(())
+    }
+
+    fn with_evidence(&self, mut alerts: Vec<Alert>, at: Option<Timestamp>) -> Alerts {
+        let conclusion = self.board.read();
         if at.is_none() {
             let now = self.clock.now();
             // What is held back for a cause comes after what speaks.
@@ -49,7 +59,7 @@ impl LocalSource {
             }
         }
         if let Some(around) = at.and_then(|at| self.chronicle.rules.at(at)).and_then(|(_, kept)| kept.into_iter().next()) {
-            return Ok(Alerts { alerts, ..around });
+            return Alerts { alerts, ..around };
         }
         let around = Alerts {
             alerts: Vec::new(),
@@ -62,7 +72,7 @@ impl LocalSource {
         if at.is_none() {
             self.chronicle.rules.keep(self.clock.now(), std::slice::from_ref(&around));
         }
-        Ok(Alerts { alerts, ..around })
+        Alerts { alerts, ..around }
     }
 }
 

@@ -120,7 +120,7 @@ impl SeriesBook {
             |place| place.0.origin,
             |origin, (home, id, number)| {
                 let found = &mut wanted.found[*number as usize];
-                *found = *found || origin.labels_within(home.column, *id, range, &mut scratch).is_some();
+                *found = *found || origin.labels_within(home.column, *id, &origin.rows(range), &mut scratch).is_some();
                 true
             },
         );
@@ -131,7 +131,7 @@ impl SeriesBook {
         let mut seen = Seen::default();
         self.each_of(selectors, |origin, home, id, scratch| {
             let unknown = origin.labels(home.column, id).is_some_and(|labels| labels.iter().any(|label| !seen.has(&label.name)));
-            if unknown && let Some(labels) = origin.labels_within(home.column, id, range, scratch) {
+            if unknown && let Some(labels) = origin.labels_within(home.column, id, &origin.rows(range), scratch) {
                 labels.iter().for_each(|label| seen.add(&label.name));
             }
             true
@@ -145,7 +145,7 @@ impl SeriesBook {
         self.each_of(selectors, |origin, home, id, scratch| {
             let value = origin.labels(home.column, id).and_then(|labels| labels.iter().find(|label| &*label.name == name));
             if let Some(label) = value.filter(|label| !seen.has(&label.value))
-                && origin.labels_within(home.column, id, range, scratch).is_some()
+                && origin.labels_within(home.column, id, &origin.rows(range), scratch).is_some()
             {
                 seen.add(&label.value);
             }
@@ -159,7 +159,7 @@ impl SeriesBook {
         let (mut found, mut seen) = (Vec::new(), HashSet::<SeriesId, RandomState>::default());
         self.each_of(selectors, |origin, home, id, scratch| {
             let fresh = selectors.len() < 2 || !seen.contains(&id);
-            if fresh && let Some(labels) = origin.labels_within(home.column, id, range, scratch) {
+            if fresh && let Some(labels) = origin.labels_within(home.column, id, &origin.rows(range), scratch) {
                 found.push(labels.clone());
                 if selectors.len() > 1 {
                     seen.insert(id);

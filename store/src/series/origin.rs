@@ -2,6 +2,7 @@
 
 use super::chunk::CHUNK;
 use super::column::{Column, Put, Unpacked, is_gap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::{Appended, Labels, NativeHistogram, SeriesId, SeriesView, TimeRange, Timestamp, Value};
@@ -170,14 +171,17 @@ impl Origin {
         self.recount();
     }
 
-    /// A column, its times inside `range`, and the place of the first of them in it; `None` where there are none.
-    fn within(&self, index: u32, id: SeriesId, range: TimeRange) -> Option<(&Column, &[Timestamp], usize)> {
+    /// The rows whose times are inside `range`. The same for all columns, until something is written or trimmed.
+    pub fn rows(&self, range: TimeRange) -> Range<u64> {
+        let row = |until| self.first_row + self.times.partition_point(|t| *t <= until) as u64;
+        row(range.start)..row(range.end)
+    }
+
+    /// A column, and its rows among `rows`, absolute; `None` where there are none.
+    fn within(&self, index: u32, id: SeriesId, rows: &Range<u64>) -> Option<(&Column, Range<u64>)> {
         let column = self.columns.get(index as usize)?.as_ref().filter(|c| c.id == id && !c.is_empty())?;
-        let offset = (column.base - self.first_row) as usize;
-        let times = &self.times[offset..offset + column.len()];
-        let from = times.partition_point(|t| *t <= range.start);
-        let to = times.partition_point(|t| *t <= range.end);
-        (from < to).then(|| (column, &times[from..to], from))
+        let rows = rows.start.max(column.base)..rows.end.min(column.end());
+        (rows.start < rows.end).then_some((column, rows))
     }
 
     /// The labels of one column, whenever it has samples.
@@ -185,16 +189,19 @@ impl Origin {
         self.columns.get(index as usize)?.as_ref().filter(|c| c.id == id).map(|c| &c.labels)
     }
 
-    /// The labels of one column, if it has a sample inside `range`.
-    pub fn labels_within(&self, index: u32, id: SeriesId, range: TimeRange, scratch: &mut Scratch) -> Option<&Labels> {
-        let (column, times, from) = self.within(index, id, range)?;
-        column.holds(from, from + times.len(), &mut scratch.unpacked).then_some(&column.labels)
+    /// The labels of one column, if it has a sample among `rows`.
+    pub fn labels_within(&self, index: u32, id: SeriesId, rows: &Range<u64>, scratch: &mut Scratch) -> Option<&Labels> {
+        let (column, rows) = self.within(index, id, rows)?;
+        let (from, to) = ((rows.start - column.base) as usize, (rows.end - column.base) as usize);
+        column.holds(from, to, &mut scratch.unpacked).then_some(&column.labels)
     }
 
-    /// Shows the samples of one column inside `range`, if there are any.
-    pub fn visit(&self, index: u32, id: SeriesId, range: TimeRange, scratch: &mut Scratch, visit: &mut dyn FnMut(SeriesView<'_>)) {
-        let Some((column, times, from)) = self.within(index, id, range) else { return };
-        let to = from + times.len();
+    /// Shows the samples of one column among `rows`, if there are any.
+    #[inline]
+    pub fn visit(&self, index: u32, id: SeriesId, rows: &Range<u64>, scratch: &mut Scratch, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        let Some((column, rows)) = self.within(index, id, rows) else { return };
+        let times = &self.times[(rows.start - self.first_row) as usize..(rows.end - self.first_row) as usize];
+        let (from, to) = ((rows.start - column.base) as usize, (rows.end - column.base) as usize);
         let rising = column.is_rising(from);
         let (values, histograms) = column.rows(from, to, &mut scratch.unpacked);
         if !column.has_gaps() || !values.iter().any(|v| is_gap(*v)) {
@@ -299,7 +306,7 @@ mod tests {
     fn held(origin: &Origin, column: u32) -> Samples {
         let mut samples = Vec::new();
         let range = TimeRange::new(Timestamp::MIN, Timestamp::MAX);
-        origin.visit(column, SeriesId(column), range, &mut Scratch::default(), &mut |view| {
+        origin.visit(column, SeriesId(column), &origin.rows(range), &mut Scratch::default(), &mut |view| {
             assert!(!view.rising || view.values.windows(2).all(|pair| pair[0] <= pair[1]), "{:?}", view.values);
             samples = view.times.iter().map(|t| t.0).zip(view.values.iter().copied()).collect();
         });
@@ -308,7 +315,7 @@ mod tests {
 
     fn read(origin: &Origin, column: u32, range: TimeRange) -> Vec<(i64, u64)> {
         let mut samples = Vec::new();
-        origin.visit(column, SeriesId(column), range, &mut Scratch::default(), &mut |view| {
+        origin.visit(column, SeriesId(column), &origin.rows(range), &mut Scratch::default(), &mut |view| {
             assert!(!view.rising || view.values.windows(2).all(|pair| pair[0] <= pair[1]), "{:?}", view.values);
             samples = view.times.iter().map(|t| t.0).zip(view.values.iter().map(|v| v.to_bits())).collect();
         });
@@ -377,7 +384,7 @@ mod tests {
                 for range in [(i64::MIN, middle), (middle, i64::MAX), (middle - 300_000, middle), (middle, middle + 2_000_000), (middle, middle + 20_000)] {
                     let expected: Vec<_> = samples.iter().filter(|(at, _)| *at > range.0 && *at <= range.1).copied().collect();
                     let range = TimeRange::new(Timestamp(range.0), Timestamp(range.1));
-                    let held = origin.labels_within(column, SeriesId(column), range, &mut Scratch::default()).is_some();
+                    let held = origin.labels_within(column, SeriesId(column), &origin.rows(range), &mut Scratch::default()).is_some();
                     prop_assert_eq!(held, !expected.is_empty());
                     prop_assert_eq!(read(&origin, column, range), expected);
                 }
@@ -429,7 +436,7 @@ mod tests {
             for range in [(i64::MIN, i64::MAX), (i64::MIN, middle), (middle, i64::MAX), (middle - 300_000, middle), (middle, middle + 2_000_000), (middle, middle + 20_000)] {
                 let mut samples = Vec::new();
                 let wanted = TimeRange::new(Timestamp(range.0), Timestamp(range.1));
-                origin.visit(column, SeriesId(0), wanted, &mut Scratch::default(), &mut |view| {
+                origin.visit(column, SeriesId(0), &origin.rows(wanted), &mut Scratch::default(), &mut |view| {
                     let owned = view.to_owned_data();
                     samples = owned.times.iter().map(|t| t.0).zip(owned.values).collect();
                 });

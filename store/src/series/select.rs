@@ -74,7 +74,7 @@ impl SeriesBook {
 
 /// Samples shown to a visitor before a writer that waits has its turn. Rules look at fewer; what looks at more takes long enough to hold up a scrape.
 const TURN: usize = 1_000_000;
-/// As many series whose labels are shown.
+/// As many series whose labels are shown before a writer has its turn.
 const TURN_OF_LABELS: usize = 4096;
 
 impl SeriesSource for SeriesBook {
@@ -84,15 +84,16 @@ impl SeriesSource for SeriesBook {
         for group in list.chunk_by(|a, b| a.0.origin == b.0.origin) {
             let Some(cell) = self.origin_cell(group[0].0.origin) else { continue };
             let mut origin = cell.read();
-            let mut shown = 0;
+            let (mut shown, mut rows) = (0, origin.rows(range));
             for (home, id) in group {
-                origin.visit(home.column, *id, range, &mut scratch, &mut |view| {
+                origin.visit(home.column, *id, &rows, &mut scratch, &mut |view| {
                     shown += view.times.len();
                     visit(view);
                 });
                 if shown >= TURN {
                     shown = 0;
                     RwLockReadGuard::bump(&mut origin);
+                    rows = origin.rows(range);
                 }
             }
         }
@@ -106,7 +107,8 @@ impl SeriesSource for SeriesBook {
             let Some(cell) = self.origin_cell(group[0].0.origin) else { continue };
             let mut origin = cell.read();
             for turn in group.chunks(TURN_OF_LABELS) {
-                turn.iter().filter_map(|(home, id)| origin.labels_within(home.column, *id, range, &mut scratch)).for_each(&mut *visit);
+                let rows = origin.rows(range);
+                turn.iter().filter_map(|(home, id)| origin.labels_within(home.column, *id, &rows, &mut scratch)).for_each(&mut *visit);
                 RwLockReadGuard::bump(&mut origin);
             }
         }
