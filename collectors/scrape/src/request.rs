@@ -5,6 +5,8 @@ use crate::job::Job;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
+use parking_lot::Mutex;
+use std::ops::{Deref, Range};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,9 @@ use watchfire_model::Secret;
 const FREE_BYTES: usize = 256 << 10;
 /// What it draws at a time.
 const PORTION: usize = 256 << 10;
+/// Bodies of so many bytes leave their room to the next scrape, and so many of them.
+const SPARE_BYTES: Range<usize> = 64 << 10..4 << 20;
+const SPARES: usize = 4;
 
 /// Why a scrape brought no body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,21 +58,65 @@ impl ScrapeError {
 
 /// A body with what its header says it is.
 pub(crate) struct Page {
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Body,
     pub(crate) format: Format,
     /// The content type that was not understood, where the fallback was taken.
     pub(crate) fallback: Option<(String, Protocol)>,
-    /// Held until the body is dropped.
-    _budget: Vec<OwnedSemaphorePermit>,
 }
 
-/// The bytes of bodies all scrapes together may hold.
+/// The bytes of bodies all scrapes together may hold, and room for them that is free.
 #[derive(Clone)]
-pub(crate) struct BodyBudget(Arc<Semaphore>);
+pub(crate) struct BodyBudget {
+    portions: Arc<Semaphore>,
+    spare: Arc<Mutex<Vec<Vec<u8>>>>,
+}
 
 impl BodyBudget {
     pub(crate) fn new(bytes: usize) -> Self {
-        BodyBudget(Arc::new(Semaphore::new(bytes / PORTION)))
+        BodyBudget { portions: Arc::new(Semaphore::new(bytes / PORTION)), spare: Arc::default() }
+    }
+
+    fn begin(&self, expected: usize) -> Body {
+        let spare = if expected < SPARE_BYTES.start { None } else { self.spare.lock().pop() };
+        let mut bytes = spare.unwrap_or_default();
+        bytes.reserve_exact(expected.min(FREE_BYTES));
+        Body { bytes, held: Vec::new(), budget: self.clone() }
+    }
+}
+
+/// Bytes of an answer, within the budget for as long as they are held. Fresh memory costs more than reading what is in it, so that room is used again.
+pub(crate) struct Body {
+    bytes: Vec<u8>,
+    held: Vec<OwnedSemaphorePermit>,
+    budget: BodyBudget,
+}
+
+impl Body {
+    fn extend(&mut self, chunk: &[u8]) -> Result<(), ScrapeError> {
+        while self.bytes.len() + chunk.len() > FREE_BYTES + self.held.len() * PORTION {
+            self.held.push(self.budget.portions.clone().try_acquire_owned().map_err(|_| ScrapeError::InFlight)?);
+        }
+        self.bytes.extend_from_slice(chunk);
+        Ok(())
+    }
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut spare = self.budget.spare.lock();
+        if SPARE_BYTES.contains(&bytes.capacity()) && spare.len() < SPARES {
+            bytes.clear();
+            spare.push(bytes);
+        }
     }
 }
 
@@ -109,18 +158,14 @@ pub(crate) async fn fetch(
         }
     };
     let limit = if job.body_size_limit.0 == 0 { usize::MAX } else { job.body_size_limit.0 };
-    let mut body = Vec::with_capacity(expected.min(limit).min(FREE_BYTES));
-    let mut held = Vec::new();
+    let mut body = budget.begin(expected.min(limit));
     while let Some(chunk) = answer.chunk().await? {
         if body.len() + chunk.len() > limit {
             return Err(ScrapeError::BodyLimit(job.body_size_limit));
         }
-        while body.len() + chunk.len() > FREE_BYTES + held.len() * PORTION {
-            held.push(budget.0.clone().try_acquire_owned().map_err(|_| ScrapeError::InFlight)?);
-        }
-        body.extend_from_slice(&chunk);
+        body.extend(&chunk)?;
     }
-    Ok(Page { body, format, fallback, _budget: held })
+    Ok(Page { body, format, fallback })
 }
 
 fn headers(job: &Job, timeout: Duration) -> HeaderMap {
@@ -210,6 +255,26 @@ mod tests {
         assert!(ask(&url, &job, &budget).await.is_ok());
         let small = serve(1000).await;
         assert!(ask(&small, &job, &BodyBudget::new(0)).await.is_ok(), "small bodies draw on no budget");
+    }
+
+    #[tokio::test]
+    async fn room_for_bodies_is_used_again_and_little_of_it_is_kept() {
+        let (url, job, budget) = (serve(200_000).await, Job::default(), BodyBudget::new(16 << 20));
+        let mut pages = Vec::new();
+        for _ in 0..2 * SPARES {
+            pages.push(ask(&url, &job, &budget).await.unwrap());
+        }
+        pages.clear();
+        assert_eq!(budget.spare.lock().len(), SPARES);
+        let room = budget.spare.lock().last().map(|bytes| bytes.as_ptr());
+        let again = budget.begin(200_000);
+        assert_eq!((Some(again.bytes.as_ptr()), again.len()), (room, 0));
+        assert_eq!(budget.spare.lock().len(), SPARES - 1);
+        for bytes in [1000, 5 << 20] {
+            let budget = BodyBudget::new(16 << 20);
+            drop(ask(&serve(bytes).await, &job, &budget).await.unwrap());
+            assert_eq!(budget.spare.lock().len(), 0, "{bytes}");
+        }
     }
 
     #[tokio::test]
