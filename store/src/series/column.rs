@@ -3,6 +3,7 @@
 mod thin;
 
 use super::chunk::{CHUNK, Chunk};
+use crate::read_ahead::read_ahead;
 use std::sync::Arc;
 use watchfire_model::{Labels, NativeHistogram, ORDINARY_NAN, SeriesId, Value};
 
@@ -90,6 +91,12 @@ impl Column {
     /// Rows from the first sample to the last.
     pub fn len(&self) -> usize {
         self.sealed_rows as usize + self.open.len()
+    }
+
+    /// Asks for the newest value, which the next one is compared with and written behind.
+    #[inline]
+    pub fn read_ahead(&self) {
+        self.open.last().into_iter().for_each(read_ahead);
     }
 
     /// Whether the values from this row on, counted from `base`, are known to be those of a counter without a reset.

@@ -37,6 +37,8 @@ use writers::{Cell, Writers};
 
 /// Dead series whose labels are remembered, so that a writer that cached the id can come back.
 const REMEMBERED: usize = 10_000;
+/// In place of the column of a series that is not of the writer.
+const NO_COLUMN: u32 = u32::MAX;
 
 /// The latest series that went, so many at most.
 #[derive(Debug, Default)]
@@ -365,14 +367,18 @@ impl SeriesSink for SeriesBook {
         if let Some(cell) = self.origin_cell(origin.0) {
             let homes = self.homes.read();
             let homes = homes.lookup();
-            let is_own = |home: Option<Home>| home.is_some_and(|h| h.origin == origin.0);
-            if !row.iter().all(|(id, _)| is_own(homes.get(*id))) {
-                let found = row.iter().map(|(id, value)| (*id, value, homes.get(*id)));
-                strangers.extend(found.filter(|(.., home)| !is_own(*home)));
+            let mut columns = Vec::with_capacity(row.len());
+            for (id, value) in row {
+                let home = homes.get(*id);
+                let column = home.filter(|home| home.origin == origin.0).map_or(NO_COLUMN, |home| home.column);
+                if column == NO_COLUMN {
+                    strangers.push((*id, value, home));
+                }
+                columns.push(column);
             }
             if strangers.len() < row.len() {
-                let own = row.iter().filter_map(|(id, value)| homes.get(*id).filter(|h| is_own(Some(*h))).map(|h| (h.column, *id, value)));
-                grown += cell.write().append(at, own, &mut out);
+                let own = columns.iter().zip(row).filter(|(column, _)| **column != NO_COLUMN);
+                grown += cell.write().append(at, own.map(|(column, (id, value))| (*column, *id, value)), &mut out);
             }
         }
         if !strangers.is_empty() {

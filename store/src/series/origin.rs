@@ -11,6 +11,8 @@ use watchfire_model::{Appended, Labels, NativeHistogram, SeriesId, SeriesView, T
 const FRESH: Duration = Duration::from_secs(360);
 /// Histograms take a hundred times as much as a number, and are asked for less: a minute of them, and what is between two sweeps.
 const FRESH_HISTOGRAMS: Duration = Duration::from_secs(90);
+/// So many samples before a column is written to, the place where it grows is asked for.
+const AHEAD: usize = 8;
 /// Packing all columns is spread over so many rows.
 const SWEEP: usize = 4;
 
@@ -127,7 +129,11 @@ impl Origin {
                 row
             }
         };
+        let mut ahead = samples.clone().skip(AHEAD);
         for (index, id, value) in samples {
+            if let Some((index, ..)) = ahead.next() {
+                self.columns.get(index as usize).into_iter().flatten().for_each(Column::read_ahead);
+            }
             let Some(column) = self.columns.get_mut(index as usize).and_then(Option::as_mut).filter(|c| c.id == id) else {
                 out.old += 1;
                 continue;
