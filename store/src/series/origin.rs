@@ -158,7 +158,9 @@ impl Origin {
         if self.swept >= columns {
             let before = |age| self.first_row + self.times.partition_point(|t| *t < now.saturating_sub(age)) as u64;
             let (floats, histograms) = (before(FRESH), before(FRESH_HISTOGRAMS));
-            if histograms < self.sealed_histograms_until + CHUNK as u64 {
+            // Most columns began with the first row, so that a chunk of them is full at every multiple.
+            let full = |rows: u64| rows / CHUNK as u64;
+            if full(floats) <= full(self.sealed_until) && full(histograms) <= full(self.sealed_histograms_until) {
                 return;
             }
             (self.sealed_until, self.sealed_histograms_until, self.swept) = (floats, histograms, 0);
