@@ -77,7 +77,7 @@ impl Evaluator<'_> {
         let span = call.args.first().map_or(call.span, Expr::span);
         let growth = Growth::of(function);
         let (mut complete, mut read) = (true, 0);
-        let mut scratch = Scratch::default();
+        let (mut scratch, mut reach) = (Scratch::default(), None);
         let plan = groups.plan.clone();
         let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
         self.visit(&matrix.vector, (start, end), function.uses_starts(), &mut |view, starts| {
@@ -87,7 +87,7 @@ impl Evaluator<'_> {
             }
             if let Some(growth) = growth.filter(|_| starts.is_empty()) {
                 let window = Window { times: view.times, values: view.values, start, end, range_seconds, rising: view.rising };
-                if let Some(result) = extrapolate(&window, growth) {
+                if let Some(result) = extrapolate(&window, growth, &mut reach) {
                     read += view.times.len();
                     if let Some(value) = result {
                         groups.add(&mut plan, &view, value);

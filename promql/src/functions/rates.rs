@@ -84,34 +84,66 @@ struct Extent {
 }
 
 impl Extent {
+    /// Seconds from the ends of the window to the samples, as far as it is extrapolated over them.
+    #[inline]
+    fn to_ends(&self, (start, end): (i64, i64)) -> (f64, f64) {
+        let average = if self.samples > 1 { self.sampled() / (self.samples - 1) as f64 } else { 0.0 };
+        let threshold = average * 1.1;
+        let bounded = |millis: i64| {
+            let seconds = millis as f64 / 1000.0;
+            if seconds >= threshold { average / 2.0 } else { seconds }
+        };
+        (bounded(self.first - start), bounded(end - self.last))
+    }
+
     /// The factor from the sampled increase to that of the whole window.
     /// `zero_at` is how long before the first sample a counter would have been zero, where that is known.
-    #[inline]
-    fn factor(&self, (start, end): (i64, i64), zero_at: Option<f64>, started_at: Option<i64>) -> f64 {
-        let mut sampled = (self.last - self.first) as f64 / 1000.0;
-        let average = if self.samples > 1 { sampled / (self.samples - 1) as f64 } else { 0.0 };
-        let threshold = average * 1.1;
-        let mut to_start = (self.first - start) as f64 / 1000.0;
-        let mut to_end = (end - self.last) as f64 / 1000.0;
+    fn factor(&self, window: (i64, i64), zero_at: Option<f64>, started_at: Option<i64>) -> f64 {
+        let mut sampled = self.sampled();
+        let (mut to_start, to_end) = self.to_ends(window);
         if let Some(started) = started_at {
             to_start = 0.0;
             sampled = (self.last - started) as f64 / 1000.0;
-        } else {
-            if to_start >= threshold {
-                to_start = average / 2.0;
-            }
-            if let Some(zero) = zero_at {
-                to_start = if zero < to_start { zero } else { to_start };
-            }
+        } else if let Some(zero) = zero_at.filter(|zero| *zero < to_start) {
+            to_start = zero;
         }
-        if to_end >= threshold {
-            to_end = average / 2.0;
-        }
-        if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled }
+        stretch(sampled, to_start, to_end)
     }
 
     fn sampled(&self) -> f64 {
         (self.last - self.first) as f64 / 1000.0
+    }
+}
+
+#[inline]
+fn stretch(sampled: f64, to_start: f64, to_end: f64) -> f64 {
+    if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled }
+}
+
+/// What extrapolating a window takes from its times alone. The series of one writer share them, and mostly this.
+#[derive(Clone, Copy)]
+pub struct Reach {
+    /// First and last time, and how many there are.
+    of: (i64, i64, usize),
+    sampled: f64,
+    to_start: f64,
+    to_end: f64,
+    /// Where no counter was zero inside of the window.
+    factor: f64,
+}
+
+impl Reach {
+    fn new(of: (i64, i64, usize), window: &Window<'_>, growth: Growth) -> Self {
+        let extent = Extent { first: of.0, last: of.1, samples: of.2 };
+        let (to_start, to_end) = extent.to_ends((window.start, window.end));
+        let mut reach = Reach { of, sampled: extent.sampled(), to_start, to_end, factor: 0.0 };
+        reach.factor = reach.factor_from(to_start, window, growth);
+        reach
+    }
+
+    fn factor_from(&self, to_start: f64, window: &Window<'_>, growth: Growth) -> f64 {
+        let factor = stretch(self.sampled, to_start, self.to_end);
+        if growth.per_second() { factor / window.range_seconds } else { factor }
     }
 }
 
@@ -133,17 +165,17 @@ pub struct Window<'a> {
 }
 
 /// `rate`, `increase` or `delta` of a window without start timestamps. The outer option is `None` when there are NaNs among the values,
-/// which may be stale markers.
+/// which may be stale markers. `reach` is that of the window before, of which start, end, length and `growth` were the same.
 #[inline]
 #[allow(clippy::option_option)]
-pub fn extrapolate(window: &Window<'_>, growth: Growth) -> Option<Option<f64>> {
+pub fn extrapolate(window: &Window<'_>, growth: Growth, reach: &mut Option<Reach>) -> Option<Option<f64>> {
     let values = window.values;
     if values.len() < 2 {
         return if values.first().is_some_and(|v| v.is_nan()) { None } else { Some(None) };
     }
     let whole = values[values.len() - 1] - values[0];
     if window.rising {
-        return Some(Some(scale(window, whole, growth)));
+        return Some(Some(scale(window, whole, growth, reach)));
     }
     // One pass that compilers turn into vector instructions; resets are rare enough to be counted in a second one.
     let mut nan = values[0].is_nan();
@@ -159,20 +191,26 @@ pub fn extrapolate(window: &Window<'_>, growth: Growth) -> Option<Option<f64>> {
     if growth.of_counter() && down {
         result += reset_correction(values);
     }
-    Some(Some(scale(window, result, growth)))
+    Some(Some(scale(window, result, growth, reach)))
 }
 
 /// From the sampled increase to that of the whole window.
 #[inline]
-fn scale(window: &Window<'_>, result: f64, growth: Growth) -> f64 {
+fn scale(window: &Window<'_>, result: f64, growth: Growth, known: &mut Option<Reach>) -> f64 {
     let (times, first) = (window.times, window.values[0]);
-    let extent = Extent { first: times[0].0, last: times[times.len() - 1].0, samples: times.len() };
-    let zero_at = (growth.of_counter() && result > 0.0 && first >= 0.0).then(|| extent.sampled() * (first / result));
-    let mut factor = extent.factor((window.start, window.end), zero_at, None);
-    if growth.per_second() {
-        factor /= window.range_seconds;
+    let of = (times[0].0, times[times.len() - 1].0, times.len());
+    let reach = match known {
+        Some(reach) if reach.of == of => reach,
+        _ => known.insert(Reach::new(of, window, growth)),
+    };
+    if growth.of_counter() && result > 0.0 && first >= 0.0 {
+        // So long before its first sample the counter would have been zero.
+        let zero = reach.sampled * (first / result);
+        if zero < reach.to_start {
+            return result * reach.factor_from(zero, window, growth);
+        }
     }
-    result * factor
+    result * reach.factor
 }
 
 fn extrapolated(window: &Split<'_>, ctx: &WindowContext<'_>, growth: Growth) -> Option<f64> {
@@ -194,7 +232,7 @@ fn extrapolated(window: &Split<'_>, ctx: &WindowContext<'_>, growth: Growth) -> 
             return None;
         }
         let window = Window { times, values, start: ctx.start, end: ctx.end, range_seconds: ctx.range_seconds, rising: window.rising };
-        return Some(scale(&window, result, growth));
+        return Some(scale(&window, result, growth, &mut None));
     };
     let extent = Extent { first: times[0].0, last: times[times.len() - 1].0, samples: values.len() };
     let mut factor = extent.factor((ctx.start, ctx.end), None, Some(started));
