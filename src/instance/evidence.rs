@@ -299,6 +299,35 @@ mod tests {
     }
 
     #[test]
+    fn services_that_a_rule_reads_are_found_again_where_there_are_other_series() {
+        let now = Timestamp(1_772_334_900_000);
+        let store = Store::new(StoreLimits::default(), Meter::new(), Arc::new(HandClock::at(now)));
+        let origin = store.origin("test");
+        let put = |service: &str| {
+            let labels = Labels::from_pairs([("__name__", "errors_total"), ("service", service)]);
+            let id = store.series(origin, &labels, MetricKind::Counter).expect("room");
+            store.append(origin, now, now, &[(id, Value::Float(1.0))]);
+        };
+        let evidence = StoreEvidence::new(store.clone(), Arc::new(Engine::default()), None);
+        let seen: BTreeSet<Arc<str>> = ["orders", "web", "idle"].map(Arc::from).into();
+        let read_by = |expression: &str| {
+            let labels = Labels::empty();
+            let request = EvidenceRequest { labels: &labels, service: None, expression, active_at: now, now, brief: false };
+            evidence.services_read(&request, &seen)
+        };
+        put("orders");
+        put("unseen");
+        assert_eq!(read_by("sum(errors_total) > 0"), ["orders"]);
+        put("web");
+        assert_eq!(read_by("sum(errors_total) > 0"), ["orders", "web"]);
+        assert!(read_by("sum(other_total) > 0").is_empty() && read_by("sum(").is_empty());
+        for n in 0..2 * MAX_EXPRESSIONS {
+            assert_eq!(read_by(&format!("sum(errors_total) > {n}")).len(), 2);
+        }
+        assert!(evidence.services_read.lock().len() <= MAX_EXPRESSIONS);
+    }
+
+    #[test]
     fn a_command_to_paste_holds_no_second_command() {
         assert_eq!(quoted("service a'; touch /tmp/x; '"), r"'service a'\''; touch /tmp/x; '\'''");
     }
