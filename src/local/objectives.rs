@@ -114,7 +114,7 @@ fn budget(lens: &Lens<'_>, declared: &Declared) -> Option<Budget> {
         lens.source.select(&selector, range, &mut visit).ok()?;
     }
     let held = lens.at.since(oldest?).min(declared.window);
-    Some(Budget { left: (1.0 - spent).clamp(0.0, 1.0), held })
+    Some(Budget { left: 1.0 - spent, held })
 }
 
 #[cfg(test)]
@@ -139,9 +139,9 @@ mod tests {
         (source, begin.saturating_add(Duration::from_secs(minutes * 60)))
     }
 
-    /// Counters that stand still say nothing of an objective, and a budget that is overspent is used up.
+    /// Counters that stand still say nothing of an objective. Half of all calls fail where 2 % may: that is 25 budgets, so 24 are missing.
     #[test]
-    fn without_traffic_nothing_is_known_and_an_overspent_budget_is_empty() {
+    fn without_traffic_nothing_is_known_and_an_overspent_budget_says_by_how_much() {
         let mut still = MemorySource::new();
         let at = Timestamp(1_772_334_000_000);
         for minute in 0..=90 {
@@ -154,7 +154,7 @@ mod tests {
         assert!(!quiet.burn_rates.is_empty() && quiet.burn_rates.iter().all(|(_, rate)| rate.is_none()), "{:?}", quiet.burn_rates);
         let (failing, at) = calls(Duration::from_secs(3600), 2);
         let spent = read(&failing, at, Duration::from_secs(1800));
-        assert_eq!(spent.budget_left, Some(0.0));
+        assert!((spent.budget_left.expect("known") + 24.0).abs() < 0.2, "{spent:?}");
         assert!(spent.burn_rate.is_some_and(|burn| burn > 20.0), "{spent:?}");
     }
 

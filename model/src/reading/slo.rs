@@ -28,7 +28,7 @@ pub struct Objective {
     pub burn_rates: Vec<(String, Option<f64>)>,
     /// From which burn rates somebody is told, most urgent first; none without a budget.
     pub burn_limits: Vec<BurnLimit>,
-    /// Share of the error budget left, 0 to 1, judged by what is held of the window.
+    /// Share of the error budget left, judged by what is held of the window: 1 is all of it, below 0 more is spent than there was.
     pub budget_left: Option<f64>,
     /// The window of the budget.
     pub budget_window_seconds: Option<f64>,

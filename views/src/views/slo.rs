@@ -208,6 +208,18 @@ fn burn(value: Option<f64>) -> String {
     value.map_or_else(|| number::UNKNOWN.to_owned(), |b| format!("{}x", number::digits(b)))
 }
 
+/// A share of the budget, with the sign that says that there is none left.
+fn percent(left: f64) -> String {
+    let percent = left * 100.0;
+    // What is barely overspent is not `-0%`, and what is barely left is not spent.
+    match percent.round() {
+        0.0 if percent < 0.0 => "-<1%".to_owned(),
+        0.0 if percent > 0.0 => "<1%".to_owned(),
+        rounded if rounded.abs() < 10_000.0 => format!("{rounded:.0}%"),
+        _ => format!("{}%", number::digits(percent)),
+    }
+}
+
 fn cell(canvas: &mut Canvas<'_>, row: &Objective, column: usize, x: u16, width: u16) {
     let (text, dim) = (canvas.style(Role::Text), canvas.style(Role::Dim));
     let state = Kinds::state(row);
@@ -237,11 +249,14 @@ fn cell(canvas: &mut Canvas<'_>, row: &Objective, column: usize, x: u16, width: 
         }
         5 => match row.budget_left {
             Some(left) => {
-                let bar = width.saturating_sub(6);
-                meter(canvas, x, 0, bar, left, if left < 0.25 { Role::Unhealthy } else { Role::Healthy });
                 // Part of the window only: an estimate, as everywhere.
                 let sign = if held(row).is_some() { "~" } else { "" };
-                canvas.right(x + bar, 0, 6, &format!("{sign}{:.0}%", left * 100.0), text);
+                let figure = format!("{sign}{}", percent(left));
+                // A bar is empty from zero on; by how much is the question then.
+                let bar = width.saturating_sub(if left < 0.0 { width.min(figure.len() as u16 + 1).max(6) } else { 6 });
+                meter(canvas, x, 0, bar, left, if left < 0.25 { Role::Unhealthy } else { Role::Healthy });
+                let style = if left < 0.0 { canvas.style(Role::Unhealthy) } else { text };
+                canvas.right(x + bar, 0, width - bar, &figure, style);
             }
             None => {
                 canvas.text(x, 0, width, number::UNKNOWN, dim);
@@ -264,8 +279,12 @@ fn explain(canvas: &mut Canvas<'_>, row: &Objective) {
     pen.put("now ", Role::Dim).put(row.current.as_deref().unwrap_or("unknown"), Role::from(Kinds::state(row)));
     let mut pen = canvas.pen(1, 1);
     pen.put("impact  ", Role::Dim).put(&row.impact, Role::Text);
+    if let Some(left) = row.budget_left.filter(|left| *left < 0.0) {
+        pen.gap(2).put(&format!("budget spent {}x", number::digits(1.0 - left)), Role::Unhealthy);
+    }
     if let Some(held) = held(row) {
-        pen.gap(2).put(&format!("budget over the {held} held"), Role::Degraded);
+        let what = if row.budget_left.is_some_and(|left| left < 0.0) { "over" } else { "budget over" };
+        pen.gap(if what == "over" { 1 } else { 2 }).put(&format!("{what} the {held} held"), Role::Degraded);
     }
     let mut pen = canvas.pen(1, 2);
     pen.put("burn    ", Role::Dim);
