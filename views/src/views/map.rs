@@ -53,6 +53,8 @@ pub(crate) struct Map {
     arrived: bool,
     /// Somebody chose a node; until then the worst one is selected.
     touched: bool,
+    /// The focus came with the drawing, and goes with it.
+    came_with_drawing: bool,
 }
 
 impl Default for Map {
@@ -79,9 +81,13 @@ impl Default for Map {
             missing: None,
             arrived: false,
             touched: false,
+            came_with_drawing: false,
         }
     }
 }
+
+/// A drawing of more nodes is mostly lines.
+const READABLE: usize = 80;
 
 /// What a layout depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,6 +210,20 @@ impl Map {
         &self.layout.get_or_insert_with(|| (Topology { names: Vec::new(), pairs: Vec::new(), zoom }, Layout::default())).1
     }
 
+    /// From the tree to the drawing and back. Of a large map the drawing begins round what is selected; `f` draws all of it.
+    fn toggle_drawing(&mut self, cx: &Cx<'_>, out: &mut Out) {
+        self.drawing = Some(!self.drawn);
+        if !self.drawn && self.cut.focus.is_none() && self.shown.nodes.len() > READABLE {
+            self.cut.focus = self.selected.clone().map(|centre| (centre, 1));
+            (self.touched, self.came_with_drawing) = (true, true);
+            if !cx.filter.is_empty() {
+                out.filter = Some(String::new());
+            }
+        } else if self.drawn && std::mem::take(&mut self.came_with_drawing) {
+            self.cut.focus = None;
+        }
+    }
+
     /// The largest size at which the drawing fits, if one does.
     fn fitting(&mut self, width: u16, height: u16) -> Option<Zoom> {
         if self.shown.nodes.len() > 400 {
@@ -271,7 +291,7 @@ impl View for Map {
                 }
             }
             Action::Focus => {
-                self.touched = true;
+                (self.touched, self.came_with_drawing) = (true, false);
                 self.cut.focus = match (&self.cut.focus, &self.selected) {
                     (Some((centre, _)), Some(selected)) if centre == selected => None,
                     (_, Some(selected)) => Some((selected.clone(), 1)),
@@ -294,7 +314,7 @@ impl View for Map {
                     out.refuse(format!("nothing is seen to call {}: its failure reaches nobody", node.name));
                 }
             }
-            Action::ToggleDrawing => self.drawing = Some(!self.drawn),
+            Action::ToggleDrawing => self.toggle_drawing(cx, out),
             Action::ZoomIn | Action::ZoomOut => {
                 let current = self.layout.as_ref().map_or(Zoom::Lines, |(t, _)| t.zoom);
                 let next = current.step(action == Action::ZoomIn);
