@@ -47,6 +47,7 @@ pub fn options(flags: &ScreenFlags, ui: &Ui) -> anyhow::Result<Options> {
         keymap,
         user: std::env::var("USER").unwrap_or_else(|_| "terminal".to_owned()),
         zone: zone(&ui.timezone)?,
+        ..Options::default()
     })
 }
 

@@ -13,6 +13,7 @@ mod rules;
 mod run;
 mod screen;
 mod status;
+mod typed;
 
 pub use screen::Wake;
 

@@ -1,6 +1,7 @@
 //! `watchfire attach`: the same screens over a headless instance.
 
 use super::screen;
+use super::typed::Typed;
 use crate::appearance;
 use crate::attach::RemoteSource;
 use crate::cli::AttachArgs;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use watchfire_config::{Config, Ui, paths};
 use watchfire_model::reading::{Source, Status};
 use watchfire_model::{Reading, Request};
-use watchfire_views::App;
+use watchfire_views::{App, Options};
 
 /// Where a headless watchfire listens unless it was told otherwise.
 const DEFAULT: &str = "http://127.0.0.1:9499";
@@ -62,8 +63,10 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
         runtime.shutdown_timeout(Duration::from_millis(200));
         return Ok(ExitCode::SUCCESS);
     }
-    logging::to_file("info", &paths(&environment).state_dir).map_err(|e| anyhow::anyhow!("cannot write the log: {e}"))?;
-    let options = appearance::options(&args.screen, &ui)?;
+    let state_dir = paths(&environment).state_dir;
+    logging::to_file("info", &state_dir).map_err(|e| anyhow::anyhow!("cannot write the log: {e}"))?;
+    let typed = Typed::of(&state_dir);
+    let options = Options { typed: typed.lines(), ..appearance::options(&args.screen, &ui)? };
     let mouse = options.mouse;
     let mut app = App::new(options)?;
     if let Some(place) = &args.screen.open {
@@ -83,7 +86,7 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
         }
         let _ = wake.send(screen::Wake::Quit);
     });
-    let shown = screen::show(app, mouse, remote.clone(), remote, wakes, &SystemClock);
+    let shown = screen::show(app, mouse, typed, remote.clone(), remote, wakes, &SystemClock);
     runtime.shutdown_timeout(Duration::from_millis(200));
     shown?;
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 
 use super::leaving;
 use super::screen::{self, Wake};
+use super::typed::Typed;
 use crate::appearance;
 use crate::cli::{RunFlags, ScreenFlags};
 use crate::clock::SystemClock;
@@ -17,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use watchfire_model::reading::Source;
 use watchfire_model::{Clock, Request};
-use watchfire_views::{App, Zone, plain};
+use watchfire_views::{App, Options, Zone, plain};
 
 /// # Errors
 /// When the wish is wrong, or something cannot be started.
@@ -57,13 +58,14 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
         tracing::warn!("{warning}");
     }
     let app = if screens {
-        let options = appearance::options(flags, &plan.config.ui)?;
+        let typed = Typed::of(&plan.config.state_dir);
+        let options = Options { typed: typed.lines(), ..appearance::options(flags, &plan.config.ui)? };
         let mouse = options.mouse;
         let mut app = App::new(options)?;
         if let Some(place) = &flags.open {
             app.order(place);
         }
-        Some((mouse, app))
+        Some((mouse, typed, app))
     } else {
         None
     };
@@ -74,11 +76,11 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
     let instance = runtime.block_on(Instance::start(plan, screens.then(|| wakes.0.clone())))?;
     let given_up = instance.given_up();
     match app {
-        Some((mouse, app)) => {
+        Some((mouse, typed, app)) => {
             screen::listen_for_job_control(&runtime, wakes.0.clone())?;
             let left = CancellationToken::new();
             spawn_signals(&runtime, wakes.0.clone(), &instance, for_duration, left.clone())?;
-            let shown = screen::show(app, mouse, instance.source(), instance.commands(), wakes, &SystemClock);
+            let shown = screen::show(app, mouse, typed, instance.source(), instance.commands(), wakes, &SystemClock);
             left.cancel();
             leaving::leave(&runtime, instance, durable);
             shown?;

@@ -1,6 +1,7 @@
 //! The event loop around the screens: keys and readings in, frames and effects out. It never waits for a reading.
 
 use super::exports::{open, save};
+use super::typed::Typed;
 use crate::screen_backend::ScreenBackend;
 use crate::terminal::{TerminalGuard, failures, has_job_control, hung_up};
 use base64::Engine as _;
@@ -70,6 +71,7 @@ struct Questions {
 pub fn show(
     mut app: App,
     mouse: bool,
+    typed: Typed,
     source: Arc<dyn Source>,
     commands: Arc<dyn CommandSink>,
     wakes: (Sender<Wake>, Receiver<Wake>),
@@ -96,6 +98,7 @@ pub fn show(
         terminal,
         guard,
         commands,
+        typed,
         send,
         questions: questions.clone(),
         clock,
@@ -128,6 +131,7 @@ struct Shown<'a> {
     terminal: Terminal<ScreenBackend<BufWriter<Stdout>>>,
     guard: TerminalGuard,
     commands: Arc<dyn CommandSink>,
+    typed: Typed,
     send: Sender<Wake>,
     questions: Arc<(Mutex<Questions>, Condvar)>,
     clock: &'a dyn Clock,
@@ -279,6 +283,11 @@ impl Shown<'_> {
             }
             Effect::Save { name, text } => {
                 let _ = self.send.send(Wake::Done(save(Path::new("."), &name, &text)));
+            }
+            Effect::Remember(line) => {
+                // A home directory may be far away: never on this thread.
+                let typed = self.typed.clone();
+                std::thread::spawn(move || typed.add(&line));
             }
             Effect::OpenUrl(url) => open(if cfg!(target_os = "macos") { "open" } else { "xdg-open" }, url, self.send.clone()),
             Effect::Refresh => {

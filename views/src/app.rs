@@ -11,7 +11,7 @@ use crate::filter::Filter;
 use crate::keymap::{Keymap, KeymapError};
 use crate::look::{ColorDepth, Glyphs, Look, ThemeError};
 use crate::palette::Palette;
-use crate::prompt::Prompt;
+use crate::prompt::{EXPRESSION, Prompt, Purpose, remember, told};
 use crate::readings::{Kind, Readings};
 use crate::view::{Cx, Place, View};
 use crate::views::{self, ViewId};
@@ -39,6 +39,8 @@ pub struct Options {
     pub user: String,
     /// What times of day are written in and read from.
     pub zone: Zone,
+    /// What was typed in earlier sessions, oldest first: as [`crate::Effect::Remember`] gave it.
+    pub typed: Vec<String>,
 }
 
 impl Default for Options {
@@ -52,6 +54,7 @@ impl Default for Options {
             keymap: None,
             user: "terminal".to_owned(),
             zone: Zone::default(),
+            typed: Vec::new(),
         }
     }
 }
@@ -138,7 +141,17 @@ impl App {
         let look = Look::load(&options.theme, &options.themes, options.color, options.glyphs)?.in_zone(options.zone);
         let mut keymap = Keymap::load(options.keymap.as_ref().map(|(file, text)| (&**file, &**text)))?;
         keymap.spelled = options.glyphs == Glyphs::Ascii;
+        let typed = |purpose| {
+            let mut history = Vec::new();
+            options.typed.iter().filter_map(|line| told(purpose, line)).for_each(|line| {
+                remember(&mut history, line);
+            });
+            history
+        };
         Ok(App {
+            commands: typed(Purpose::Command),
+            filters: typed(Purpose::Filter),
+            expressions: typed(EXPRESSION),
             theme: options.theme.clone(),
             look,
             keymap,
@@ -154,9 +167,6 @@ impl App {
             paused: false,
             wall: Timestamp::default(),
             message: None,
-            commands: Vec::new(),
-            filters: Vec::new(),
-            expressions: Vec::new(),
             hunting: false,
             chase: None,
             seeking: None,

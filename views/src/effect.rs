@@ -32,6 +32,8 @@ pub enum Effect {
         name: String,
         text: String,
     },
+    /// A typed line, for [`crate::Options::typed`] of the sessions to come.
+    Remember(String),
     /// Only http and https.
     OpenUrl(String),
     /// Read everything again at once: the time cursor or the question changed.

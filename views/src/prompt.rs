@@ -176,15 +176,41 @@ fn skip_columns(text: &str, columns: usize) -> String {
         .collect()
 }
 
-/// Remembers a line; the same line twice in a row counts once.
-pub(crate) fn remember(history: &mut Vec<String>, line: &str) {
+/// Remembers a line, and tells whether it is another one: the same line twice in a row counts once.
+pub(crate) fn remember(history: &mut Vec<String>, line: &str) -> bool {
     if line.is_empty() || history.last().is_some_and(|l| l == line) {
-        return;
+        return false;
     }
     history.push(line.to_owned());
     if history.len() > HISTORY {
         history.remove(0);
     }
+    true
+}
+
+/// A question in PromQL, whoever asks for it.
+pub(crate) const EXPRESSION: Purpose = Purpose::Answer { topic: "expression", promql: true };
+
+/// What stands before a line of a session to come.
+fn sign(purpose: Purpose) -> Option<char> {
+    match purpose {
+        Purpose::Command => Some(':'),
+        Purpose::Filter => Some('/'),
+        Purpose::Answer { promql: true, .. } => Some('?'),
+        // A comment, a duration, a name: nobody asks the same twice.
+        Purpose::Answer { .. } => None,
+    }
+}
+
+/// A line for the sessions to come. As in shells, one that was begun with a blank is not for them.
+pub(crate) fn for_later(purpose: Purpose, typed: &str) -> Option<String> {
+    let sign = sign(purpose).filter(|_| !typed.starts_with(' '))?;
+    Some(format!("{sign}{}", typed.trim()))
+}
+
+/// The line of an earlier session, where it was typed for this purpose.
+pub(crate) fn told(purpose: Purpose, line: &str) -> Option<&str> {
+    line.strip_prefix(sign(purpose)?)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::effect::Effect;
 use crate::filter::Filter;
 use crate::look;
 use crate::palette::Choice;
-use crate::prompt::{Purpose, Typed, remember};
+use crate::prompt::{Purpose, Typed, for_later, remember};
 use crate::view::Out;
 use crossterm::event::{KeyCode, KeyEvent};
 
@@ -69,30 +69,30 @@ impl App {
     fn submit(&mut self) -> Effects {
         let Mode::Prompt(mut prompt) = std::mem::replace(&mut self.mode, Mode::Normal) else { return Vec::new() };
         let text = prompt.text().trim().to_owned();
-        match prompt.purpose {
+        let for_later = for_later(prompt.purpose, prompt.text()).map(Effect::Remember);
+        let (effects, new) = match prompt.purpose {
             Purpose::Filter => match Filter::parse(&text, self.views[self.place.view as usize].fields()) {
                 Ok(_) => {
-                    remember(&mut self.filters, &text);
+                    let new = remember(&mut self.filters, &text);
                     self.set_filter(&text);
-                    vec![Effect::Refresh]
+                    (vec![Effect::Refresh], new)
                 }
                 Err(error) => {
                     prompt.error = Some(error);
                     self.mode = Mode::Prompt(prompt);
-                    Vec::new()
+                    (Vec::new(), false)
                 }
             },
             Purpose::Command => {
-                remember(&mut self.commands, &text);
-                self.order(&text)
+                let new = remember(&mut self.commands, &text);
+                (self.order(&text), new)
             }
             Purpose::Answer { topic, promql } => {
-                if promql {
-                    remember(&mut self.expressions, &text);
-                }
-                self.answer(topic, &text)
+                let new = promql && remember(&mut self.expressions, &text);
+                (self.answer(topic, &text), new)
             }
-        }
+        };
+        effects.into_iter().chain(for_later.filter(|_| new)).collect()
     }
 
     pub(super) fn answer(&mut self, topic: &'static str, text: &str) -> Effects {

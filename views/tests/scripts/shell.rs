@@ -275,3 +275,20 @@ fn a_deep_span_shows_whose_it_is_on_a_narrow_screen() {
         assert!(text.lines().any(|l| l.contains("billing") && l.contains(step)), "{step}:\n{text}");
     }
 }
+
+#[test]
+fn what_was_typed_is_there_in_the_next_session() {
+    let mut screen = Screen::incident();
+    screen.keys("1/service=social<enter>:at -5m<enter>:at -5m<enter>:live<enter>0isum(up)<enter>8:silence 1h<enter><esc>");
+    // What is begun with a blank is not for later, as in shells, and neither is what was wrong.
+    screen.keys(": changes 10m<enter>3/nothing-of=it<enter><esc>");
+    let remembered = |screen: &Screen| -> Vec<String> {
+        screen.effects.iter().filter_map(|e| if let Effect::Remember(line) = e { Some(line.clone()) } else { None }).collect()
+    };
+    let typed = remembered(&screen);
+    assert_eq!(typed, ["/service=social", ":at -5m", ":live", "?sum(up)", ":silence 1h"]);
+    let app = fixture::app(Situation::Incident, Options { typed, ..Options::default() });
+    let mut next = Screen { app, effects: Vec::new() };
+    next.keys(":<up>").shows(":silence 1h").keys("<up>").shows(":live").keys("<esc>1/<up>").shows("/service=social");
+    next.keys("<esc>0i<up>").shows("promql sum(up)");
+}
