@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(3653 * 86_400);
 /// An error share is worth a line when it crosses this and at least doubles.
 const ERROR_SHARE: f64 = 0.05;
 const WORSE: f64 = 2.0;
-/// Changes of error shares whose moment is looked for.
+/// Changes of a kind whose moment is looked for, where a column is wide.
 const CLOSELY: usize = 16;
 
 /// Changes between `since` and the cursor, newest first.
@@ -58,6 +58,7 @@ pub fn changes(lens: &Lens<'_>, since: Timestamp) -> Result<Vec<Change>, ReadErr
         ("calls", "silent"),
         &mut out,
     )?;
+    edges_closely(lens, step, &mut out)?;
     out.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.subject.cmp(&b.subject)));
     Ok(out)
 }
@@ -150,7 +151,40 @@ fn presence(
     Ok(())
 }
 
+/// Whether a deploy came before the failures or after them is what one looks at: the newest changes of a kind are given the moment at which an
+/// expression that says whether their subject is there first answers as it does at the end of their column.
+fn closely<'a>(
+    lens: &Lens<'_>,
+    step: Duration,
+    found: impl Iterator<Item = &'a mut Change>,
+    expression: impl Fn(&Change) -> Option<(String, bool)>,
+) -> Result<(), ReadError> {
+    let mut newest: Vec<&mut Change> = found.collect();
+    newest.sort_by_key(|change| std::cmp::Reverse(change.at));
+    for change in newest.into_iter().take(CLOSELY).filter(|_| step > RHYTHM) {
+        let Some((expression, present)) = expression(change) else { continue };
+        let closely = Lens { at: change.at, ..*lens };
+        let columns = closely.columns(&expression, step, RHYTHM)?;
+        let there = |index: usize| columns.iter().any(|(_, column)| column[index].is_some());
+        if let Some(index) = (0..closely.grid(step, RHYTHM).1).find(|index| there(*index) == present) {
+            change.at = at(&closely, step, RHYTHM, index);
+            change.within_seconds = RHYTHM.as_secs_f64();
+        }
+    }
+    Ok(())
+}
+
+fn edges_closely(lens: &Lens<'_>, step: Duration, out: &mut [Change]) -> Result<(), ReadError> {
+    closely(lens, step, out.iter_mut().filter(|change| change.kind == "edge"), |change| {
+        let (client, server) = change.subject.rsplit_once(" → ")?;
+        let (client, server) = (watchfire_promql::quote(client), watchfire_promql::quote(server));
+        let calls = format!("sum(rate(traces_service_graph_request_total{{client={client},server={server}}}[5m])) > 0");
+        Some((calls, change.to == "calls"))
+    })
+}
+
 fn versions(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>) -> Result<(), ReadError> {
+    let before = out.len();
     let mut by_service: BTreeMap<String, Vec<(usize, usize, String)>> = BTreeMap::new();
     for (labels, column) in lens.columns(r#"watchfire_service_info{version!=""}"#, back, step)? {
         if let Some(first) = column.iter().position(Option::is_some) {
@@ -173,7 +207,10 @@ fn versions(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Chang
             }
         }
     }
-    Ok(())
+    closely(lens, step, out[before..].iter_mut(), |change| {
+        let (service, version) = (watchfire_promql::quote(&change.subject), watchfire_promql::quote(&change.to));
+        Some((format!("watchfire_service_info{{service_name={service},version={version}}}"), true))
+    })
 }
 
 fn errors(lens: &Lens<'_>, back: Duration, step: Duration, out: &mut Vec<Change>) -> Result<(), ReadError> {
@@ -295,130 +332,4 @@ fn health_word(value: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
-    use super::*;
-    use watchfire_model::Value;
-    use watchfire_promql::Engine;
-    use watchfire_testkit::MemorySource;
-
-    /// Changes within the last hour as a screen asks for them: since a whole minute, at any second.
-    fn seen(source: &MemorySource, at: Timestamp) -> Vec<(i64, String, String)> {
-        let (engine, cache) = (Engine::default(), QueryCache::default());
-        let lens = Lens { engine: &engine, source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
-        let since = at.saturating_sub(Duration::from_secs(3600));
-        let changes = changes(&lens, since.floor(60_000)).expect("readable");
-        changes.into_iter().map(|c| (c.at.millis(), c.subject, c.to)).collect()
-    }
-
-    #[test]
-    fn who_asks_since_the_beginning_of_time_or_at_its_ends_is_answered() {
-        let (engine, cache, mut source) = (Engine::default(), QueryCache::default(), MemorySource::new());
-        let labels = Labels::from_pairs([("__name__", "watchfire_breaker_state"), ("service", "a"), ("breaker", "b")]);
-        source.push(&labels, Timestamp(0), Value::Float(2.0));
-        for at in [Timestamp(1_772_334_000_000), Timestamp::MIN, Timestamp::MAX] {
-            let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
-            for since in [Timestamp::MIN, Timestamp(0), Timestamp::MAX] {
-                assert_eq!(changes(&lens, since).expect("readable"), []);
-            }
-        }
-    }
-
-    /// A service that always fails a little is in the list when it fails much, as one that never failed.
-    #[test]
-    fn an_error_share_that_multiplies_is_a_change_wherever_it_began() {
-        let begin = 1_772_334_000_000;
-        let mut source = MemorySource::new();
-        let calls = |service: &str, status: &str| {
-            Labels::from_pairs([
-                ("__name__", "traces_span_metrics_calls_total"),
-                ("service_name", service),
-                ("span_kind", "SPAN_KIND_SERVER"),
-                ("status_code", status),
-            ])
-        };
-        // Of ten calls a second so many fail, in thousandths: at first, from twenty minutes on, and from forty on.
-        for (service, shares) in [("noisy", [40, 430, 40]), ("calm", [0, 100, 0]), ("wavering", [60, 90, 60]), ("bad", [400, 400, 400])] {
-            let (mut good, mut bad) = (0.0, 0.0);
-            for step in 0..720_i64 {
-                let at = Timestamp(begin + step * 5000);
-                source.push(&calls(service, "STATUS_CODE_UNSET"), at, Value::Float(good));
-                source.push(&calls(service, "STATUS_CODE_ERROR"), at, Value::Float(bad));
-                let share = f64::from(shares[(step / 240) as usize]) / 1000.0;
-                bad += 50.0 * share;
-                good += 50.0 * (1.0 - share);
-            }
-        }
-        let (engine, cache) = (Engine::default(), QueryCache::default());
-        let at = Timestamp(begin + 3_590_000);
-        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
-        let found = changes(&lens, Timestamp(begin)).expect("readable");
-        let errors: Vec<String> =
-            found.iter().filter(|c| c.kind == "errors").map(|c| format!("{} {} to {}", c.subject, c.from, c.to)).collect();
-        assert_eq!(errors, ["calm 0.0 % to 10.0 %", "noisy 4.0 % to 43.0 %"]);
-        // Both began after twenty minutes; the time at which their shares were crossed stays, whenever and for how long one looks back.
-        let times = |at: i64, back: i64| -> Vec<i64> {
-            let lens = Lens { at: Timestamp(at), ..lens };
-            let found = changes(&lens, Timestamp(at - back)).expect("readable");
-            found.iter().filter(|c| c.kind == "errors").map(|c| (c.at.millis() - begin) / 1000).collect()
-        };
-        let first = times(begin + 3_590_000, 3_590_000);
-        assert!(first.len() == 2 && first.iter().all(|s| (1205..=1240).contains(s)), "{first:?}");
-        for (later, back) in [(7, 3_597), (13, 3_600), (26, 3_100), (44, 2_900)] {
-            assert_eq!(times(begin + 3_590_000 + later * 1000, back * 1000), first, "{later}");
-        }
-    }
-
-    /// Within the first minute of knowledge, where a look over an hour sees one moment only, and where no failure was ever counted before the first.
-    #[test]
-    fn a_service_that_fails_soon_after_it_came_is_in_the_list() {
-        let begin = 1_772_334_000_000;
-        let mut source = MemorySource::new();
-        let calls = |status: &str| {
-            Labels::from_pairs([
-                ("__name__", "traces_span_metrics_calls_total"),
-                ("service_name", "young"),
-                ("span_kind", "SPAN_KIND_SERVER"),
-                ("status_code", status),
-            ])
-        };
-        let (mut good, mut bad) = (0.0, 0.0);
-        for step in 0..24_i64 {
-            let at = Timestamp(begin + step * 5000);
-            source.push(&calls("STATUS_CODE_UNSET"), at, Value::Float(good));
-            if step >= 4 {
-                source.push(&calls("STATUS_CODE_ERROR"), at, Value::Float(bad));
-                bad += 40.0;
-            }
-            good += 50.0;
-        }
-        for later in [40, 55, 70, 95, 110] {
-            let changes = seen(&source, Timestamp(begin + later * 1000));
-            let [(at, subject, _)] = &changes[..] else { panic!("after {later} s: {changes:?}") };
-            assert!(subject == "young" && (20..=30).contains(&((at - begin) / 1000)), "after {later} s: {changes:?}");
-        }
-    }
-
-    #[test]
-    fn a_change_keeps_its_time_and_says_what_it_is_about() {
-        let begin = 1_772_334_000_000;
-        let mut source = MemorySource::new();
-        for breaker in ["mail", "sms"] {
-            let labels = Labels::from_pairs([
-                ("__name__", "ALERTS"),
-                ("alertname", "BreakerOpen"),
-                ("alertstate", "firing"),
-                ("service", "notes"),
-                ("breaker", breaker),
-            ]);
-            for step in 0..400 {
-                source.push(&labels, Timestamp(begin + 2_345_000 + step * 5000), Value::Float(1.0));
-            }
-        }
-        let expected = |breaker: &str| (begin + 2_345_000, format!("BreakerOpen notes {breaker}"), "firing".to_owned());
-        for later in 0..40 {
-            let changes = seen(&source, Timestamp(begin + 3_000_000 + later * 1700));
-            assert_eq!(changes, [expected("mail"), expected("sms")], "{later}");
-        }
-    }
-}
+mod tests;
