@@ -11,7 +11,7 @@ static MARKER: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// The name of the queue whose dead letters `name` holds; empty where it holds those of nobody in particular.
-fn origin(name: &str) -> Option<String> {
+pub(super) fn origin(name: &str) -> Option<String> {
     let marker = MARKER.find(name)?;
     let (before, after) = (&name[..marker.start()], &name[marker.end()..]);
     Some(match (before, after) {

@@ -48,6 +48,8 @@ pub(super) struct QueueSource {
     pub system: String,
     pub queue: Vec<Format>,
     pub group: Vec<Format>,
+    /// Tells queues of one name apart where several servers have one.
+    pub server: Vec<Format>,
     pub only_without: Option<Arc<Query>>,
     pub names: Option<Regex>,
     pub depth: Vec<Arc<Query>>,
@@ -271,6 +273,8 @@ struct RawQueue {
     queue: Vec<String>,
     #[serde(default)]
     group: Vec<String>,
+    #[serde(default)]
+    server: Vec<String>,
     only_without: Option<String>,
     names: Option<String>,
     #[serde(default)]
@@ -418,6 +422,7 @@ fn queue(raw: RawQueue, system: &str) -> Result<QueueSource, String> {
         system: raw.system.unwrap_or_else(|| system.to_owned()),
         queue: formats(&raw.queue),
         group: formats(&raw.group),
+        server: formats(&raw.server),
         only_without: raw.only_without.map(|t| query(&t)).transpose()?,
         names: raw.names.map(|t| pattern(&t)).transpose()?,
         depth: queries(&raw.depth)?,

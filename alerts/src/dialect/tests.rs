@@ -295,6 +295,46 @@ fn redis_lists_and_streams() {
     assert_eq!(queues(&["redis_stream_length{db=\"db0\",stream=\"s\"} 5\n"]), [("s".to_owned(), None, Some(5.0), None, None, None)]);
 }
 
+/// A list of the same key on two servers is two queues, where one of them fills up behind the other. A replica has its master's, and an exporter
+/// beside one server alone says nothing of where.
+#[test]
+fn lists_of_one_key_are_told_apart_by_server() {
+    let size =
+        |instance: &str, key: &str, waiting: u32| format!("redis_key_size{{instance=\"{instance}\",db=\"db0\",key=\"{key}\"}} {waiting}\n");
+    let role =
+        |instance: &str, role: &str| format!("redis_instance_info{{instance=\"{instance}\",role=\"{role}\",redis_version=\"7.2\"}} 1\n");
+    let two = [
+        size("redis://cart:6379", "jobs", 40),
+        size("redis://cart:6379", "jobs:dead", 3),
+        size("redis://cart:6379", "mails", 1),
+        size("redis://mail:6379", "jobs", 900),
+        role("redis://cart:6379", "master"),
+        role("redis://mail:6379", "master"),
+    ]
+    .concat();
+    let depths = |text: &str| queues(&[text]).into_iter().map(|q| (q.0, q.2)).collect::<Vec<_>>();
+    assert_eq!(queues(&[&two])[0].5, Some(3.0), "what it gave up on");
+    let row = |name: &str, depth: f64| (name.to_owned(), Some(depth));
+    assert_eq!(
+        depths(&two),
+        [row("cart:6379/jobs", 40.0), row("cart:6379/jobs:dead", 3.0), row("mail:6379/jobs", 900.0), row("mails", 1.0)]
+    );
+    let replica = size("replica:9121", "jobs", 41) + &role("replica:9121", "slave");
+    let one = size("cart:9121", "jobs", 40) + &role("cart:9121", "master");
+    assert_eq!(depths(&format!("{one}{replica}")), [row("jobs", 40.0)]);
+    assert_eq!(depths(&replica), [row("jobs", 41.0)], "nobody asks the master");
+    let stream = |instance: &str, lag: u32| {
+        let labels = format!("{{instance=\"{instance}\",db=\"db0\",stream=\"orders\",group=\"billing\"}}");
+        format!(
+            "redis_stream_group_lag{labels} {lag}\nredis_stream_group_messages_pending{labels} 0\nredis_stream_group_consumers{labels} {}\n",
+            lag / 2
+        )
+    };
+    let found = queues(&[&(stream("a:9121", 6) + &stream("b:9121", 2))]);
+    let found: Vec<_> = found.iter().map(|q| (q.0.as_str(), q.2, q.4)).collect();
+    assert_eq!(found, [("a:9121/orders", Some(6.0), Some(3.0)), ("b:9121/orders", Some(2.0), Some(1.0))]);
+}
+
 #[test]
 fn a_collectors_exporters_are_queues() {
     let collector = "otelcol_exporter_queue_size{exporter=\"otlp/watchfire\"} 12\notelcol_exporter_queue_capacity{exporter=\"otlp/watchfire\"} 1000\notelcol_exporter_enqueue_failed_spans{exporter=\"otlp/watchfire\"} 3\notelcol_exporter_enqueue_failed_log_records{exporter=\"otlp/watchfire\"} 1\n";
