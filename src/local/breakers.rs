@@ -76,7 +76,7 @@ pub fn breakers(lens: &Lens<'_>, declared: &Declared) -> Result<Breakers, ReadEr
             entry.since = entry.history.last().map(|(t, _)| *t);
         }
     }
-    for (labels, value) in lens.vector("sum by (service, breaker) (increase(watchfire_breaker_transitions_total[1h]))")? {
+    for (labels, value) in lens.vector("sum by (service, breaker) (increase(watchfire_breaker_transitions_total[1h] anchored))")? {
         if let Some(entry) = out.get_mut(&key(&labels)) {
             entry.transitions = value.round().max(0.0) as u64;
         }

@@ -41,7 +41,7 @@ pub fn collectors(lens: &Lens<'_>) -> Result<BTreeMap<String, CollectorFigures>,
         let mut losses: BTreeMap<(&str, &str), f64> = BTreeMap::new();
         for (metric, _) in samples.iter().filter(|(_, value)| *value > 0.0) {
             let Some((teller, word)) = LOSSES.iter().find(|(part, _)| metric.contains(part)) else { continue };
-            let lost = lens.number(&format!("sum(increase({metric}{{instance={}}}[5m]))", quote(&instance)))?;
+            let lost = lens.number(&format!("sum(increase({metric}{{instance={}}}[5m] anchored))", quote(&instance)))?;
             if let Some(lost) = lost.filter(|l| *l >= 0.5) {
                 *losses.entry((word, teller)).or_insert(0.0) += lost;
             }

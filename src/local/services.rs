@@ -41,6 +41,8 @@ pub struct Red {
     source: &'static str,
     /// What the rate was taken over.
     window: Duration,
+    /// Calls within the window as they were counted; a rate goes on to the window's ends, and says less than nothing of how many there were.
+    counted: Option<f64>,
 }
 
 impl Red {
@@ -102,7 +104,7 @@ pub fn services(lens: &Lens<'_>, context: &Context<'_>) -> Result<Services, Read
             owner: context.declared.owner(name).map(str::to_owned),
             simulated: versions.get(name).is_some_and(|v| v.simulated),
             sparkline: sparklines.get(name).cloned().unwrap_or_default(),
-            sample_count: figures.map(|r| r.rate * r.window.as_secs_f64() * ratio.unwrap_or(1.0)),
+            sample_count: figures.map(|r| r.counted.unwrap_or(r.rate * r.window.as_secs_f64()) * ratio.unwrap_or(1.0)),
             sampling_ratio: ratio,
             source: figures.map(|r| r.source.to_owned()).or_else(|| without_spans(name).then(|| metrics_only::METRICS_ONLY.to_owned())),
             version: versions.get(name).and_then(|v| v.version.clone()),
@@ -173,7 +175,17 @@ fn red(lens: &Lens<'_>) -> Result<BTreeMap<String, Red>, ReadError> {
 fn own(lens: &Lens<'_>, out: &mut BTreeMap<String, Red>, kinds: &str, only: &str, window: (Duration, &str)) -> Result<(), ReadError> {
     let calls = format!(r#"rate(traces_span_metrics_calls_total{{job="",{kinds}}}[{}]) {only}"#, window.1);
     let latency = format!(r#"sum by (service_name) (rate(traces_span_metrics_duration_seconds{{job="",{kinds}}}[{}]) {only})"#, window.1);
-    collect(lens, out, ("service_name", "spans", window.0), &calls, &[latency], false)
+    let before: BTreeSet<String> = out.keys().cloned().collect();
+    collect(lens, out, ("service_name", "spans", window.0), &calls, &[latency], false)?;
+    if out.len() > before.len() {
+        let counted = format!(r#"increase(traces_span_metrics_calls_total{{job="",{kinds}}}[{}] anchored) {only}"#, window.1);
+        for (name, counted) in lens.by("service_name", &format!("sum by (service_name) ({counted})"))? {
+            if let Some(red) = out.get_mut(&name).filter(|_| !before.contains(&name)) {
+                red.counted = Some(counted);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// As many calls as this do not all stay away by chance: once in 150 times.

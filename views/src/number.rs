@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 use watchfire_model::Timestamp;
+use watchfire_model::reading::ServiceRow;
 
 pub(crate) const UNKNOWN: &str = "–";
 
@@ -67,6 +68,12 @@ pub(crate) fn count(value: f64) -> String {
 /// A number of things that were counted; sampling makes fractions of them.
 pub(crate) fn whole(value: Option<f64>) -> String {
     value.map_or_else(|| UNKNOWN.to_owned(), |v| count(v.round()))
+}
+
+/// The spans behind a service's figures. What others made of spans came as figures, and how many spans those were of is an estimate.
+pub(crate) fn seen(row: &ServiceRow) -> String {
+    let sign = if row.sample_count.is_some() && row.source.as_deref() != Some("spans") { "~" } else { "" };
+    format!("{sign}{} spans", whole(row.sample_count))
 }
 
 pub(crate) fn counted(value: Option<f64>) -> String {

@@ -216,3 +216,27 @@ fn older_names_of_ready_made_span_metrics_are_read() {
         assert!(pay.p95_seconds.is_some_and(|p| (0.1..=0.2).contains(&p)), "{latency}: {:?}", pay.p95_seconds);
     }
 }
+
+/// Twenty calls within a service's first seconds are twenty, although their rate goes on to the ends of its window.
+#[test]
+fn the_spans_behind_figures_are_counted_and_not_extrapolated() {
+    let mut source = MemorySource::new();
+    for (status, calls) in [("STATUS_CODE_UNSET", 15.0), ("STATUS_CODE_ERROR", 5.0)] {
+        let labels = Labels::from_pairs([
+            ("__name__", "traces_span_metrics_calls_total"),
+            ("service_name", "young"),
+            ("span_kind", "SPAN_KIND_SERVER"),
+            ("status_code", status),
+        ]);
+        (0..20).for_each(|step| source.push(&labels, Timestamp(BEGIN + step * 5_000), Value::Float(if step == 0 { 0.0 } else { calls })));
+    }
+    let (engine, cache) = (Engine::default(), QueryCache::default());
+    for second in [5, 7, 12, 33, 54] {
+        let at = Timestamp(BEGIN + second * 1_000);
+        let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+        let last_seen = BTreeMap::from([("young".to_owned(), Timestamp(BEGIN + 5_000))]);
+        let context = Context { declared: &Declared::default(), checks: &[], alerts: &[], breakers: &[], last_seen: &last_seen };
+        let rows = services(&lens, &context).expect("readable").services;
+        assert_eq!(rows[0].sample_count, Some(20.0), "after {second} s");
+    }
+}

@@ -229,7 +229,7 @@ fn calls(row: &ServiceRow, gap: u16, mut pen: Pen<'_, '_>) {
         ("p50 ", percentile(row.p50_seconds)),
         ("p95 ", percentile(row.p95_seconds)),
         ("p99 ", percentile(row.p99_seconds)),
-        ("from ", format!("{} spans", number::whole(row.sample_count))),
+        ("from ", number::seen(row)),
     ] {
         if pen.whole(&[(name, Role::Dim), (&value, Role::Text)]) {
             pen.gap(gap);

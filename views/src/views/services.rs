@@ -269,7 +269,7 @@ fn cell(canvas: &mut Canvas<'_>, row: &ServiceRow, column: usize, x: u16, width:
         VERSION => {
             canvas.text(x, 0, width, row.version.as_deref().unwrap_or(number::UNKNOWN), dim);
         }
-        SPANS => canvas.right(x, 0, width, &number::whole(row.sample_count), dim),
+        SPANS => canvas.right(x, 0, width, number::seen(row).split(' ').next().unwrap_or_default(), dim),
         _ => {
             let style = if row.state == HealthState::Healthy { dim } else { text };
             let why =
@@ -299,7 +299,7 @@ fn in_full(canvas: &mut Canvas<'_>, row: &ServiceRow) {
     words.extend(row.owner.iter().map(|o| format!("owner {o}")));
     words.extend(row.version.iter().map(|v| format!("version {v}")));
     words.extend(row.saturation.map(|s| format!("{} {}", row.saturation_of.as_deref().unwrap_or("busy"), number::percent_sign(Some(s)))));
-    words.extend(row.sample_count.map(|n| format!("{} spans", number::count(n.round()))));
+    words.extend(row.sample_count.map(|_| number::seen(row)));
     words.extend(row.sampling_ratio.filter(|r| *r < 0.999).map(|r| format!("≈ {} % kept", number::digits(r * 100.0))));
     for (i, word) in words.iter().enumerate() {
         if !pen.whole(&[(if i > 0 { " · " } else { "" }, Role::Dim), (word, Role::Dim)]) {
