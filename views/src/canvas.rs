@@ -258,7 +258,8 @@ pub(crate) fn display_width(text: &str) -> usize {
 }
 
 /// Grapheme clusters with the columns every terminal agrees on: where a cluster's width is not the sum of its characters'
-/// (emoji joined by ZWJ, variation selectors, flags), its characters are shown one by one.
+/// (emoji joined by ZWJ, variation selectors, flags, letters of Indic scripts that join), its characters are shown one by one, each with the
+/// marks that belong to it: without its virama or its vowel a name is another one.
 fn clusters(text: &str) -> impl Iterator<Item = (&str, usize)> {
     text.graphemes(true).flat_map(|cluster| {
         let by_character: usize = cluster.chars().map(|c| c.width().unwrap_or(0)).sum();
@@ -267,10 +268,23 @@ fn clusters(text: &str) -> impl Iterator<Item = (&str, usize)> {
         let leads = cluster.chars().next().is_some_and(|c| c.width().unwrap_or(0) > 0);
         let whole = leads && wide <= 1 && cluster.width() == by_character;
         let characters = if whole { "" } else { cluster };
-        whole
-            .then_some((cluster, by_character))
-            .into_iter()
-            .chain(characters.char_indices().map(move |(i, c)| (&characters[i..i + c.len_utf8()], c.width().unwrap_or(0))))
+        whole.then_some((cluster, by_character)).into_iter().chain(letters(characters))
+    })
+}
+
+/// Characters with the marks after them, as long as these take no columns of their own. What changes how others are shown is left alone.
+fn letters(text: &str) -> impl Iterator<Item = (&str, usize)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let width = first.width().unwrap_or(0);
+        let is_mark =
+            |c: char| c.width() == Some(0) && !matches!(c as u32, 0x200b..=0x200f | 0x2060..=0x206f | 0xfe00..=0xfe0f | 0xe0000..=0xe0fff);
+        let marks: usize = rest[first.len_utf8()..].chars().take_while(|c| width > 0 && is_mark(*c)).map(char::len_utf8).sum();
+        let whole = &rest[..first.len_utf8() + marks];
+        let shown = if whole.width() == width { whole } else { &rest[..first.len_utf8()] };
+        rest = &rest[shown.len()..];
+        Some((shown, width))
     })
 }
 
@@ -369,6 +383,20 @@ mod tests {
     fn joined_emoji_take_the_columns_of_their_parts() {
         assert_eq!(display_width("👩‍💻"), 4);
         assert_eq!(display_width("é"), 1);
+    }
+
+    /// Letters that join take the columns that terminals without joining give them, and none loses its virama or its vowel.
+    #[test]
+    fn marks_stay_with_their_letters() {
+        for name in ["ক্ষ-বাংলা", "हिन्दी-सेवा", "தமிழ்-சேவை", "ภาษาไทย-บริการ", "é́-x"]
+        {
+            let columns = display_width(name);
+            assert_eq!(drawn(name, columns as u16 + 3).trim_end(), name);
+            assert_eq!(drawn(name, columns as u16 + 3).len(), name.len() + 3, "{name}");
+        }
+        // A selector makes terminals disagree, and a joiner would join what stands in two cells.
+        assert_eq!(drawn("❤\u{fe0f}x", 4), "❤x  ");
+        assert!(!drawn("👩\u{200d}👩", 6).contains('\u{200d}'));
     }
 
     #[test]
