@@ -262,10 +262,10 @@ pub(crate) fn display_width(text: &str) -> usize {
 /// marks that belong to it: without its virama or its vowel a name is another one.
 fn clusters(text: &str) -> impl Iterator<Item = (&str, usize)> {
     text.graphemes(true).flat_map(|cluster| {
-        let by_character: usize = cluster.chars().map(|c| c.width().unwrap_or(0)).sum();
-        let wide = cluster.chars().filter(|c| c.width().unwrap_or(0) > 0).count();
+        let by_character: usize = cluster.chars().map(columns).sum();
+        let wide = cluster.chars().filter(|c| columns(*c) > 0).count();
         // A mark before its letter would land in the cell before it.
-        let leads = cluster.chars().next().is_some_and(|c| c.width().unwrap_or(0) > 0);
+        let leads = cluster.chars().next().is_some_and(|c| columns(c) > 0);
         let whole = leads && wide <= 1 && cluster.width() == by_character;
         let characters = if whole { "" } else { cluster };
         whole.then_some((cluster, by_character)).into_iter().chain(letters(characters))
@@ -277,15 +277,25 @@ fn letters(text: &str) -> impl Iterator<Item = (&str, usize)> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let first = rest.chars().next()?;
-        let width = first.width().unwrap_or(0);
+        let width = columns(first);
         let is_mark =
-            |c: char| c.width() == Some(0) && !matches!(c as u32, 0x200b..=0x200f | 0x2060..=0x206f | 0xfe00..=0xfe0f | 0xe0000..=0xe0fff);
+            |c: char| columns(c) == 0 && !matches!(c as u32, 0x200b..=0x200f | 0x2060..=0x206f | 0xfe00..=0xfe0f | 0xe0000..=0xe0fff);
         let marks: usize = rest[first.len_utf8()..].chars().take_while(|c| width > 0 && is_mark(*c)).map(char::len_utf8).sum();
         let whole = &rest[..first.len_utf8() + marks];
         let shown = if whole.width() == width { whole } else { &rest[..first.len_utf8()] };
         rest = &rest[shown.len()..];
         Some((shown, width))
     })
+}
+
+/// Vowel signs beside their letter: half of all terminals give them a column and would write the next character over them without one; in the
+/// others they join their letter, and the column stays empty.
+fn columns(c: char) -> usize {
+    match c as u32 {
+        0x09be | 0x09d7 | 0x0b3e | 0x0b57 | 0x0bbe | 0x0bd7 | 0x0cc0 | 0x0cc2 | 0x0cc7 | 0x0cc8 | 0x0cca | 0x0ccb | 0x0cd5 | 0x0cd6
+        | 0x0d3e | 0x0d57 | 0x0dcf | 0x0ddf | 0x1b35 => 1,
+        _ => c.width().unwrap_or(0),
+    }
 }
 
 /// Text broken into lines of at most `width` columns, at blanks where possible; never more than `limit` lines. Where that is not all of
@@ -394,6 +404,7 @@ mod tests {
             assert_eq!(drawn(name, columns as u16 + 3).trim_end(), name);
             assert_eq!(drawn(name, columns as u16 + 3).len(), name.len() + 3, "{name}");
         }
+        assert_eq!(display_width("বাং"), 3);
         // A selector makes terminals disagree, and a joiner would join what stands in two cells.
         assert_eq!(drawn("❤\u{fe0f}x", 4), "❤x  ");
         assert!(!drawn("👩\u{200d}👩", 6).contains('\u{200d}'));
