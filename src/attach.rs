@@ -335,6 +335,12 @@ impl RemoteSource {
         })
     }
 
+    /// What a Prometheus, or what answers like it, calls itself.
+    pub fn prometheus(&self) -> Option<String> {
+        let program = self.other_program().filter(|program| !program.ours)?;
+        Some(program.name.split(',').next().unwrap_or_default().to_owned())
+    }
+
     /// What the other side says that it is.
     fn other_program(&self) -> Option<Program> {
         let body = self.get("/api/v1/status/buildinfo").ok()?;

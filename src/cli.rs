@@ -32,7 +32,7 @@ pub enum Command {
     Run(Box<RunFlags>),
     /// Watch a simulated platform: clientnest (default), mediacms, commerce, playnite or sunday.
     Demo(Box<DemoArgs>),
-    /// Open the screens over a headless instance.
+    /// Open the screens over a headless instance, or over a Prometheus.
     Attach(AttachArgs),
     /// One shot against a running instance: services, alerts, overall state.
     Status(StatusArgs),

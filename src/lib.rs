@@ -4,7 +4,8 @@
 //! Types to know
 //! - [`cli::Cli`]: what can be asked on the command line; `modes/` has one file per answer.
 //! - `instance::Instance`: everything that runs in one process, started and stopped as one.
-//! - `local::LocalSource`: readings of this process; `attach::RemoteSource`: those of another. Views cannot tell them apart.
+//! - `local::LocalSource`: readings of this process; `attach::RemoteSource`: those of another;
+//!   `prometheus::PrometheusSource`: those of a Prometheus. Views cannot tell them apart.
 //! - `api::Api`: the HTTP API, which is readings serialised, plus Prometheus's own.
 //!
 //! Invariants
@@ -30,6 +31,7 @@ mod logging;
 mod memory;
 mod modes;
 mod preset;
+mod prometheus;
 mod rehearsal;
 mod samples_file;
 mod screen_backend;

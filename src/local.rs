@@ -6,33 +6,33 @@
 //! Invariants: a reading at a past moment uses the same code as a live one, over series and what the [`chronicle`] kept of what no series holds.
 //! Besides, a reading is kept for [`FRESH`], so sixteen attached terminals cost little more than one, and a few that cost much for some seconds.
 
-mod alerts;
-mod breakers;
-mod changes;
+pub mod alerts;
+pub mod breakers;
+pub mod changes;
 mod chronicle;
 mod collectors;
-mod context;
+pub mod context;
 mod declared;
 mod deliveries;
 mod graphql;
-mod health;
+pub mod health;
 mod latency;
 pub mod lens;
-mod map;
+pub mod map;
 mod metrics_only;
 pub mod naming;
 pub mod objectives;
-mod operations;
-mod overall;
+pub mod operations;
+pub mod overall;
 mod page;
 mod placed;
 mod proposals;
 mod query;
-mod queues;
+pub mod queues;
 pub mod reported;
 mod sanitized;
 mod saturation;
-mod services;
+pub mod services;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,7 @@ impl LocalSource {
         };
         match self.chronicle.alerts.at(at) {
             Some((_, alerts)) => Ok(alerts),
-            None => past(&self.lens(at)),
+            None => of_series(&self.lens(at)),
         }
     }
 
@@ -80,7 +80,7 @@ impl LocalSource {
 ///
 /// # Errors
 /// When the store cannot be queried.
-fn past(lens: &Lens<'_>) -> Result<Vec<Alert>, ReadError> {
+pub fn of_series(lens: &Lens<'_>) -> Result<Vec<Alert>, ReadError> {
     let since: HashMap<Labels, f64> =
         lens.vector("ALERTS_FOR_STATE")?.into_iter().map(|(labels, since)| (labels.without_name(), since)).collect();
     let mut out = Vec::new();

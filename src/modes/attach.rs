@@ -9,6 +9,7 @@ use crate::clock::SystemClock;
 use crate::door;
 use crate::instance::environment;
 use crate::logging;
+use crate::prometheus::PrometheusSource;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use watchfire_config::{Config, Ui, paths};
-use watchfire_model::reading::{Source, Status};
+use watchfire_model::reading::{CommandSink, ReadError, Source, Status};
 use watchfire_model::{Reading, Request};
 use watchfire_views::{App, Options};
 
@@ -39,8 +40,22 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let remote = Arc::new(remote);
-    let status =
-        remote.read(&Request::Status, None).map_err(|e| remote.advise(e).context(format!("cannot attach to {}", remote.name())))?;
+    let cannot = |e| remote.advise(e).context(format!("cannot attach to {}", remote.name()));
+    let mut source: Arc<dyn Source> = remote.clone();
+    let mut commands: Arc<dyn CommandSink> = remote.clone();
+    let status = match remote.read(&Request::Status, None) {
+        Err(error @ ReadError::NotFound(_)) => match remote.prometheus() {
+            Some(program) => {
+                let prometheus = Arc::new(PrometheusSource::new(remote.clone(), program, Arc::new(SystemClock)));
+                (source, commands) = (prometheus.clone(), prometheus);
+                source
+                    .read(&Request::Status, None)
+                    .map_err(|e| cannot(error).context(format!("nor can it be read as a Prometheus: {e}")))?
+            }
+            None => return Err(cannot(error)),
+        },
+        other => other.map_err(cannot)?,
+    };
     // Who names no instance means a real one, where there is one.
     let demo = matches!(&status, Reading::Status(status) if args.url.is_none() && status.simulated);
     if let (true, Reading::Status(status)) = (demo, &status)
@@ -59,7 +74,7 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
             eprintln!("watchfire: {}", watchfire_model::harmless(&found));
         }
         let mut signals = super::run::Signals::listen(&runtime)?;
-        super::run::print_plain(remote.as_ref(), &runtime, &mut signals, appearance::zone(&ui.timezone)?, None, &CancellationToken::new());
+        super::run::print_plain(source.as_ref(), &runtime, &mut signals, appearance::zone(&ui.timezone)?, None, &CancellationToken::new());
         runtime.shutdown_timeout(Duration::from_millis(200));
         return Ok(ExitCode::SUCCESS);
     }
@@ -86,7 +101,7 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
         }
         let _ = wake.send(screen::Wake::Quit);
     });
-    let shown = screen::show(app, mouse, typed, remote.clone(), remote, wakes, &SystemClock);
+    let shown = screen::show(app, mouse, typed, source, commands, wakes, &SystemClock);
     runtime.shutdown_timeout(Duration::from_millis(200));
     shown?;
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! Debian's Prometheus beside watchfire, over the same target and the same rules: whoever reads one API can read the other.
 
 use crate::instance::{Watchfire, until_true};
+use crate::screen::Screen;
 use axum::Router;
 use axum::routing::get;
 use serde_json::{Value as Json, json};
@@ -205,4 +206,45 @@ async fn every_answer_of_prometheus_has_its_like() {
     let metadata = ours.json("/api/v1/targets/metadata?metric=jobs_total").await;
     let expected = json!({"target": {"instance": target, "job": "shop"}, "type": "counter", "help": "Jobs done.", "unit": ""});
     assert_eq!(metadata["data"], json!([expected]));
+}
+
+/// A team whose series are in a Prometheus keeps screens and keys: its alerts with what their rules say, PromQL, targets; what it does not keep is
+/// said, and when it goes the screen freezes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_screens_open_over_a_prometheus() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let target = listener.local_addr().expect("bound").to_string();
+    let metrics = || async { ([("content-type", "text/plain; version=0.0.4")], METRICS) };
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/metrics", get(metrics))).await });
+    let directory = tempfile::tempdir().expect("a directory");
+    let Some(theirs) = prometheus(directory.path(), &target) else {
+        println!("skipped: prometheus is not installed");
+        return;
+    };
+    let ready = async || std::net::TcpStream::connect(theirs.url.trim_start_matches("http://")).is_ok();
+    until_true("prometheus listens", Duration::from_secs(60), ready).await;
+    let url = theirs.url.clone();
+    let seen = tokio::task::spawn_blocking(move || {
+        let mut screen = Screen::start_program(120, 40, env!("CARGO_BIN_EXE_watchfire"), &["attach", &url], &[]);
+        screen.until("its alerts are counted", |text| text.contains("1 warning") && text.contains(url.trim_start_matches("http://")));
+        screen.keys("8");
+        screen.until("an alert with what its rule says", |text| {
+            text.contains("Deep") && text.contains("depth 3") && text.contains("no route")
+        });
+        screen.keys("\r");
+        screen.until("its expression", |text| text.contains("depth > 1") && text.contains("(threshold 1"));
+        screen.keys("3");
+        screen.until("what is not there is said", |text| text.contains("keeps no spans"));
+        screen.keys("7v");
+        screen.keys("v");
+        screen.until("its targets", |text| text.contains("shop"));
+        screen.keys("0idepth * 2\r");
+        screen.until("an answer in PromQL", |text| text.contains("6.00"));
+        drop(theirs);
+        screen.until("the other side is gone", |text| text.contains("disconnected"));
+        screen.keys(":q\r");
+        screen.end()
+    });
+    let (code, _) = seen.await.expect("it ran");
+    assert_eq!(code, 0);
 }
