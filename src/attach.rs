@@ -14,7 +14,7 @@ use std::time::Duration;
 use watchfire_config::tls_refusal;
 use watchfire_fetch::{TlsSettings, client_config};
 use watchfire_model::reading::{Command, CommandSink, ReadError, Reading, Request, Source, Status};
-use watchfire_model::{Timestamp, causes};
+use watchfire_model::{Timestamp, causes, without_secrets};
 
 /// A [`Source`] over `http://host:port`, `https://host:port` or `unix:/path`. Blocking calls: used from reader threads, never from the event loop.
 pub struct RemoteSource {
@@ -142,7 +142,9 @@ impl Line {
                 let url = reqwest::Url::parse(&base).map_err(|e| anyhow::anyhow!("{base:?} is not a URL: {e}; use http://host:port"))?;
                 let schemes = "use http://host:port, https://host:port or unix:/path";
                 ensure!(matches!(url.scheme(), "http" | "https"), "{base:?}: {schemes}");
-                (client, base.clone(), base)
+                // A password in it is for the other side, not for everybody who looks at the header.
+                let name = without_secrets(&base).into_owned();
+                (client, base, name)
             }
         };
         let tls = client_config(&TlsSettings { ca_file: credentials.ca.clone(), ..TlsSettings::default() }).context("WATCHFIRE_CA")?;

@@ -33,13 +33,16 @@ const LONGEST_MS: i64 = 31 * 86_400_000;
 
 pub(super) struct RemoteSeries {
     remote: Arc<RemoteSource>,
-    names: Mutex<Option<(Instant, Arc<BTreeSet<String>>)>>,
-    metadata: Mutex<Option<(Instant, Vec<(String, Metadata)>)>>,
+    names: Known<Arc<BTreeSet<String>>>,
+    metadata: Known<Vec<(String, Metadata)>>,
     held: Mutex<VecDeque<Held>>,
     numbers: Mutex<Numbers>,
     /// Why the other side did not answer, since the reading began.
     gone: Mutex<Option<String>>,
 }
+
+/// What was asked for, and when.
+type Known<T> = Mutex<Option<(Instant, T)>>;
 
 struct Held {
     /// Selector and range.

@@ -230,12 +230,14 @@ fn who_attaches_to_something_else_is_told_what_it_is() {
         (format!("http://{login}"), "302 Found, which sends callers elsewhere"),
         (format!("http://{greeting}"), "what listens there does not speak HTTP"),
         (format!("http://{closed}"), "Connection refused"),
+        (format!("http://ana:hunter2@{closed}"), "running at http://ana:"),
         (closed, "Connection refused"),
         ("/nowhere/none.sock".to_owned(), "No such file"),
     ] {
         let text = said(&address);
         assert!(text.contains("cannot attach to") && text.contains(what), "{address}: {text}");
         assert!(!text.contains("this version of watchfire") && !text.contains("disconnected"), "{address}: {text}");
+        assert!(!text.contains("hunter2"), "{text}");
     }
 }
 

@@ -333,8 +333,8 @@ impl View for Explore {
         let slot = cx.readings.slot(Kind::QueryRange);
         if let Some(error) = &slot.error {
             y += 1;
-            for line in wrap(&error.to_string(), width.saturating_sub(5), 6) {
-                canvas.pen(1, y).put("✖ ", Role::Unhealthy).put(&line, Role::Text);
+            for (i, line) in wrap(&error.to_string(), width.saturating_sub(5), 6).iter().enumerate() {
+                canvas.pen(1, y).put(if i == 0 { "✖ " } else { "  " }, Role::Unhealthy).put(line, Role::Text);
                 y += 1;
             }
             canvas.pen(3, y).put("i edits the expression", Role::Dim);
