@@ -192,9 +192,6 @@ impl RemoteSource {
     /// An error with what to do about it: who answers and is not understood is running.
     pub fn advise(&self, error: ReadError) -> anyhow::Error {
         match error {
-            ReadError::Disconnected(why) if ["received unexpected message", "invalid HTTP"].iter().any(|w| why.starts_with(w)) => {
-                anyhow::anyhow!("what listens there does not speak HTTP: {why}\n{LISTENS}")
-            }
             ReadError::Disconnected(why) => {
                 // Some servers hang up on who speaks plainly to them.
                 let plainly = why.starts_with("connection closed") && self.line().base.starts_with("http://");
@@ -261,9 +258,9 @@ fn no_answer(error: &reqwest::Error) -> ReadError {
         return ReadError::BadRequest(format!("TLS: {}", tls_refusal(refused, "WATCHFIRE_CA")));
     }
     let why = causes(error).last().map(ToString::to_string).unwrap_or_default();
-    // The client's words for the first bytes that a TLS server answers plain HTTP with.
-    if why.starts_with("invalid HTTP version") {
-        return ReadError::BadRequest("it does not answer plain HTTP; write https:// if it speaks TLS".to_owned());
+    // The client's words for the first bytes that a TLS server answers plain HTTP with, and for a greeting, which comes before the question or after.
+    if ["received unexpected message", "invalid HTTP"].iter().any(|words| why.starts_with(words)) {
+        return ReadError::BadRequest(format!("what listens there does not speak HTTP; write https:// if it speaks TLS\n{LISTENS}"));
     }
     ReadError::Disconnected(why)
 }
