@@ -202,10 +202,11 @@ fn sign(purpose: Purpose) -> Option<char> {
     }
 }
 
-/// A line for the sessions to come. As in shells, one that was begun with a blank is not for them.
+/// A line for the sessions to come. As in shells, one that was begun with a blank is not for them; and nobody wants to leave first.
 pub(crate) fn for_later(purpose: Purpose, typed: &str) -> Option<String> {
-    let sign = sign(purpose).filter(|_| !typed.starts_with(' '))?;
-    Some(format!("{sign}{}", typed.trim()))
+    let line = typed.trim();
+    let sign = sign(purpose).filter(|_| !typed.starts_with(' ') && !matches!(line, "q" | "quit" | "exit"))?;
+    Some(format!("{sign}{line}"))
 }
 
 /// The line of an earlier session, where it was typed for this purpose.

@@ -281,7 +281,7 @@ fn what_was_typed_is_there_in_the_next_session() {
     let mut screen = Screen::incident();
     screen.keys("1/service=social<enter>:at -5m<enter>:at -5m<enter>:live<enter>0isum(up)<enter>8:silence 1h<enter><esc>");
     // What is begun with a blank is not for later, as in shells, and neither is what was wrong.
-    screen.keys(": changes 10m<enter>3/nothing-of=it<enter><esc>");
+    screen.keys(": changes 10m<enter>3/nothing-of=it<enter><esc>:q<enter>");
     let remembered = |screen: &Screen| -> Vec<String> {
         screen.effects.iter().filter_map(|e| if let Effect::Remember(line) = e { Some(line.clone()) } else { None }).collect()
     };
