@@ -106,7 +106,9 @@ pub fn breakers(lens: &Lens<'_>, declared: &Declared) -> Result<Breakers, ReadEr
         add_evidence(lens, &mut out)?;
     }
     let mut breakers: Vec<Breaker> = out.into_values().collect();
-    breakers.sort_by_key(|b| (rank(&b.state), b.service.clone(), b.breaker.clone()));
+    // Of those in one state the one that came to it last is what somebody comes to see: a breaker that has just closed was the trouble.
+    let changed = |b: &Breaker| b.since.filter(|_| b.transitions > 0);
+    breakers.sort_by_key(|b| (rank(&b.state), std::cmp::Reverse(changed(b)), b.service.clone(), b.breaker.clone()));
     Ok(Breakers { breakers })
 }
 
@@ -235,6 +237,33 @@ mod tests {
         let found = breakers(&lens, &Declared::default()).expect("readable").breakers.remove(0);
         assert_eq!((found.state.as_str(), found.since), ("unknown", Some(after(60))));
         assert_eq!(found.evidence, ["its exporter says MAINT, which is neither open nor closed"]);
+    }
+
+    #[test]
+    fn the_breaker_that_closed_last_stands_before_those_that_never_opened() {
+        use super::super::lens::{QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
+        use watchfire_model::Value;
+        use watchfire_promql::Engine;
+        use watchfire_testkit::MemorySource;
+        let begin = Timestamp(1_772_334_000_000);
+        let after = |seconds: u64| begin.saturating_add(Duration::from_secs(seconds));
+        let mut source = MemorySource::new();
+        // Open from the second until the third, if at all.
+        for (service, open) in [("auth", 0..0), ("cart", 60..120), ("mail", 60..240), ("web", 0..0)] {
+            let labels = Labels::from_pairs([("__name__", "watchfire_breaker_state"), ("service", service), ("breaker", "pay")]);
+            for seconds in (0..300).step_by(5) {
+                source.push(&labels, after(seconds), Value::Float(if open.contains(&seconds) { 2.0 } else { 0.0 }));
+            }
+        }
+        let (engine, cache) = (Engine::default(), QueryCache::default());
+        let order = |at| {
+            let lens = Lens { engine: &engine, source: &source, cache: &cache, at, window: RATE_WINDOW, scrape_window: SCRAPE_WINDOW };
+            let found = breakers(&lens, &Declared::default()).expect("readable").breakers;
+            found.into_iter().map(|b| b.service).collect::<Vec<_>>()
+        };
+        assert_eq!(order(after(180)), ["mail", "cart", "auth", "web"], "open, then closed last");
+        assert_eq!(order(after(295)), ["mail", "cart", "auth", "web"], "both closed");
+        assert_eq!(order(after(30)), ["auth", "cart", "mail", "web"]);
     }
 
     #[test]
