@@ -221,6 +221,12 @@ impl PrometheusSource {
         let mut status = overall::status(&services.services, &self.active(&lens, at)?, lens.at);
         status.overall_since = if at.is_none() { Some(self.overall.since(status.overall, lens.at)) } else { None };
         status.source = Some(self.remote.name());
+        if services.services.is_empty() && at.is_none() {
+            status.banners.push(format!(
+                "{} has no metrics made of spans (traces_span_metrics_calls_total and its like), so no services: 8 alerts, 7 targets, 0 PromQL",
+                self.program
+            ));
+        }
         status.ingest.samples_per_second = lens.number("sum(rate(prometheus_tsdb_head_samples_appended_total[5m]))")?;
         Ok(status)
     }

@@ -227,6 +227,7 @@ async fn the_screens_open_over_a_prometheus() {
     let seen = tokio::task::spawn_blocking(move || {
         let mut screen = Screen::start_program(120, 40, env!("CARGO_BIN_EXE_watchfire"), &["attach", &url], &[]);
         screen.until("its alerts are counted", |text| text.contains("1 warning") && text.contains(url.trim_start_matches("http://")));
+        screen.until("why there are no services", |text| text.contains("has no metrics made of spans"));
         screen.keys("8");
         screen.until("an alert with what its rule says", |text| {
             text.contains("Deep") && text.contains("depth 3") && text.contains("no route")
