@@ -140,6 +140,11 @@ pub fn tls_refusal(error: &rustls::Error, setting: &str) -> String {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             format!("invalid peer certificate: UnknownIssuer; name the file of its authority in {setting} to trust it")
         }
+        rustls::Error::InvalidCertificate(CertificateError::BadSignature) => {
+            format!(
+                "the authority of that name in {setting} has another key than the one that signed the certificate (BadSignature); name its newer file"
+            )
+        }
         other => handshake_failure(other),
     }
 }
@@ -153,8 +158,19 @@ pub fn handshake_failure(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before }) => {
             format!("the certificate is valid only from {} on; by the clock of this machine it is {}", date(*not_before), date(*time))
         }
+        rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) if !presented.is_empty() => {
+            let names: Vec<&str> = presented.iter().map(|name| plain_name(name)).collect();
+            let (is_for, asked) = (names.join(", "), expected.to_str());
+            format!("the certificate is for {is_for} and not for {asked}; reach the server by a name that its certificate has")
+        }
         other => other.to_string(),
     }
+}
+
+/// A name as people write it: rustls says `DnsName("a.example")`.
+fn plain_name(name: &str) -> &str {
+    let bare = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    bare.trim_matches('"')
 }
 
 /// As RFC 3339.

@@ -66,14 +66,14 @@ pub enum Pem {
 }
 
 impl Pem {
-    fn read(&self) -> Result<Vec<u8>, String> {
+    pub(super) fn read(&self) -> Result<Vec<u8>, String> {
         match self {
             Pem::Text(text) => Ok(text.expose().as_bytes().to_vec()),
             Pem::File(path) => std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display())),
         }
     }
 
-    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+    pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
         let read: Vec<_> = CertificateDer::pem_slice_iter(&self.read()?).collect::<Result<_, _>>().map_err(|e| self.unfit(&e))?;
         if read.is_empty() { Err(self.unfit(&"it holds no certificate")) } else { Ok(read) }
     }

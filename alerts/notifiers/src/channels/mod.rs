@@ -12,6 +12,7 @@ pub mod pagerduty;
 mod recipients;
 pub mod slack;
 pub mod sms;
+mod smtp;
 pub mod terminal;
 mod token;
 mod trust;

@@ -2,7 +2,7 @@
 //! that are not spoken are kept by name, so routing agrees, and are listed as ignored.
 
 use super::contradictions;
-use super::declared::{Declared, Email, File, Global, HttpConfig, PagerDuty, Route, Slack, Text, TlsConfig, Webhook};
+use super::declared::{Declared, Email, File, Global, HttpConfig, PagerDuty, Route, Slack, Text, Webhook};
 use super::http_config::{connection, secret, tls_settings, unread};
 use super::inhibition::InhibitRule;
 use super::matchers::parse_matchers;
@@ -227,9 +227,9 @@ fn receiver(
         connection(own.as_ref().or(global.http_config.as_ref()), files).map_err(|e| refused(kind, format!("http_config: {e}")))
     };
     for (n, entry) in declared.email_configs.iter().flatten().enumerate() {
-        let shows = |tls: &Option<TlsConfig>| tls.as_ref().is_some_and(|tls| tls.cert.is_some() || tls.cert_file.is_some());
-        if shows(&entry.tls_config) {
-            worded.note("email_configs", n, "tls_config", ": no certificate of ours is shown to mail servers".to_owned());
+        let newest = entry.tls_config.as_ref().or(global.smtp_tls_config.as_ref()).and_then(|tls| tls.max_version.as_deref());
+        if newest.is_some_and(|newest| newest != "TLS13") {
+            worded.note("email_configs", n, "tls_config", ": max_version is not used for mail".to_owned());
         }
         let made = email(entry, global, files, worded.entry("email_configs", n)).map_err(|e| refused("email_configs", e))?;
         channels.push((made, entry.send_resolved.unwrap_or(false)));

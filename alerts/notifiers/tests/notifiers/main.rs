@@ -16,6 +16,7 @@ mod intervals;
 mod journal;
 mod journal_model;
 mod limits;
+mod mail_servers;
 mod receiver;
 mod rehearsal;
 mod reload;
