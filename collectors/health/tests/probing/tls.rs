@@ -77,7 +77,7 @@ async fn the_certificate_is_checked_and_its_end_reported() {
 async fn a_server_that_ca_file_names_is_trusted_under_its_own_name() {
     let folder = tempfile::tempdir().unwrap();
     let authority = || rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    for (name, state, detail) in [("127.0.0.1", Healthy, "HTTP 200"), ("192.0.2.1", Unhealthy, "not for 192.0.2.1")] {
+    for (name, state, detail) in [("127.0.0.1", Healthy, "HTTP 200"), ("192.0.2.1", Unhealthy, "is for 192.0.2.1 and not for 127.0.0.1")] {
         let (address, file) = serve_tls(folder.path(), authority(), name).await;
         let mut settings = CheckSettings { failures_before_down: 1, ..check(&format!("https://{address}/")) };
         let unnamed = Rig::start(vec![settings.clone()]).until("a refusal", |_| true).await;
