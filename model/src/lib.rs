@@ -30,6 +30,7 @@ mod labels;
 mod log;
 mod meter;
 mod notice;
+mod panics;
 mod pattern;
 mod probe;
 pub mod reading;
@@ -54,6 +55,7 @@ pub use labels::{Label, Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, Ma
 pub use log::{LogRecord, LogSink, Severity as LogSeverity};
 pub use meter::{Counter, Gauge, Meter};
 pub use notice::{Cause, Evidence, Notice, NoticeState, Severity};
+pub use panics::caught;
 pub use pattern::{PatternError, go_regex, go_regex_whole};
 pub use probe::{CheckReport, DependencyReport, HealthState, ProbeSink, of_only_servers};
 pub use reading::{Reading, Request};

@@ -2,7 +2,6 @@
 
 use super::group::{GroupRuntime, RuleRuntime};
 use super::settings::EvaluatorSettings;
-use super::survive::caught;
 use crate::cause;
 use crate::comparison::Comparison;
 use crate::rule::{Alerting, RuleKind};

@@ -5,13 +5,14 @@ use std::io;
 use std::sync::Arc;
 
 /// Places, in the order a notice passes them.
-pub const POINTS: [&str; 12] = [
+pub const POINTS: [&str; 13] = [
     "commit",
     "queued",
     "append",
     "append-half",
     "sync",
     "synced",
+    "apply",
     "compact-write",
     "compact-rename",
     "compact-renamed",

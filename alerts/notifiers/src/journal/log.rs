@@ -174,6 +174,11 @@ impl SegmentLog {
         Ok(())
     }
 
+    /// What was under way has panicked: neither the file nor what is known of it is gone on with until [`rewrite`](Self::rewrite) has succeeded.
+    pub fn abandon(&mut self) {
+        self.file = None;
+    }
+
     /// True while appending can succeed.
     pub fn is_sound(&self) -> bool {
         self.file.is_some()

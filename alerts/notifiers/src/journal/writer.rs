@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use watchfire_model::reading::Silence;
-use watchfire_model::{Counter, Gauge, Meter, Timestamp};
+use watchfire_model::{Counter, Gauge, Meter, Timestamp, caught};
 
 /// Commits that may wait for the disk; more wait for a place.
 const WAITING: usize = 1024;
@@ -77,7 +77,8 @@ impl Journal {
             Some(path) => {
                 let directory = StateDirectory::open(path)?;
                 let (mut log, damage) = SegmentLog::open(directory, now, faults.clone(), &mut |bytes| {
-                    if payload::apply(bytes, &mut state).is_none() {
+                    // One record that panics would do so at every start.
+                    if caught(|| payload::apply(bytes, &mut state)).ok().flatten().is_none() {
                         unreadable += 1;
                     }
                 })?;
@@ -122,6 +123,8 @@ impl Journal {
             durable: meter.gauge("watchfire_state_durable", &[]),
             disk: meter.gauge("watchfire_journal_bytes", &[]),
             failures: meter.counter("watchfire_journal_failures_total", &[]),
+            panics: meter.counter("watchfire_panics_total", &[("task", "journal")]),
+            faults: faults.clone(),
             changed,
         };
         match full {
@@ -131,7 +134,12 @@ impl Journal {
         }
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || writer.run(&receiver))
+            .spawn(move || {
+                // Who commits waits for this thread, and whoever is to be told waits for who commits.
+                while let Err(panic) = caught(|| writer.run(&receiver)) {
+                    writer.panicked(&panic);
+                }
+            })
             .map_err(|error| JournalError::Io { what: "cannot start the journal thread".to_owned(), error })?;
         Ok((Journal { commits: Some(sender), thread: Some(thread), state, trouble, faults }, recovered))
     }
@@ -203,6 +211,8 @@ struct Writer {
     durable: Gauge,
     disk: Gauge,
     failures: Counter,
+    panics: Counter,
+    faults: Faults,
     changed: Box<dyn Fn() + Send>,
 }
 
@@ -269,37 +279,36 @@ impl Writer {
     }
 
     fn write(&mut self, group: Vec<Commit>) {
-        let displaced = self.is_displaced();
-        let mut durable = match &mut self.log {
-            None => false,
-            Some(log) if !log.is_sound() => false,
-            Some(log) => match log.append(group.iter().map(|c| c.payload.as_slice())) {
-                Ok(()) => true,
-                Err(error) => {
-                    self.failed(&error);
-                    false
-                }
-            },
-        };
+        let displaced = self.survives(Self::is_displaced).unwrap_or_default();
+        let mut durable = self.survives(|writer| writer.append(&group)).unwrap_or_default();
         let mut done = Vec::with_capacity(group.len());
+        let mut panics = Vec::new();
         {
+            // Held over the whole group: nobody sees half of a commit.
             let mut state = self.state.write();
             for commit in group {
                 for change in &commit.changes {
-                    state.apply(change);
+                    match caught(|| self.faults.at("apply").map(|()| state.apply(change))) {
+                        Ok(applied) => durable &= applied.is_ok(),
+                        Err(panic) => panics.push(panic),
+                    }
                 }
                 payload::apply_states(commit.states, &mut state);
                 done.push(commit.done);
             }
+        }
+        for panic in panics {
+            self.panicked(&panic);
+            durable = false;
         }
         if displaced {
             self.rewrite();
             durable = self.log.as_ref().is_some_and(SegmentLog::is_sound);
         }
         for done in done {
-            done(durable);
+            self.survives(|_| done(durable));
         }
-        (self.changed)();
+        self.survives(|writer| (writer.changed)());
         let rewrite = self.log.as_ref().is_some_and(|log| log.is_sound() && log.wants_rewrite());
         if rewrite {
             self.rewrite();
@@ -309,8 +318,31 @@ impl Writer {
         }
     }
 
-    /// Writes the whole state to a new file. After a failure this is what makes it durable again.
+    fn append(&mut self, group: &[Commit]) -> bool {
+        let Some(log) = self.log.as_mut().filter(|log| log.is_sound()) else { return false };
+        let written = log.append(group.iter().map(|c| c.payload.as_slice()));
+        written.inspect_err(|error| self.failed(error)).is_ok()
+    }
+
+    /// Runs a part of the work. A panic costs this part and the file that was written to, and nobody else their turn.
+    fn survives<T>(&mut self, part: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        caught(|| part(self)).inspect_err(|panic| self.panicked(panic)).ok()
+    }
+
+    fn panicked(&mut self, panic: &str) {
+        self.panics.add(1);
+        if let Some(log) = &mut self.log {
+            log.abandon();
+        }
+        self.failed(&io::Error::other(panic.to_owned()));
+    }
+
     fn rewrite(&mut self) {
+        self.survives(Self::write_anew);
+    }
+
+    /// Writes the whole state to a new file. After a failure this is what makes it durable again.
+    fn write_anew(&mut self) {
         let Some(log) = &mut self.log else { return };
         let state = self.state.read();
         let was_sound = log.is_sound();

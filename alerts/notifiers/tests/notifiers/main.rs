@@ -15,6 +15,7 @@ mod inhibition;
 mod intervals;
 mod journal;
 mod journal_model;
+mod journal_panics;
 mod limits;
 mod mail_servers;
 mod receiver;
