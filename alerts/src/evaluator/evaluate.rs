@@ -9,7 +9,7 @@ use crate::state::{Absence, ActiveAlert, Instance, Life, Moment, RuleState, Tran
 use std::collections::HashSet;
 use std::time::Duration;
 use watchfire_model::reading::AlertState;
-use watchfire_model::{Appended, Clock, Labels, LabelsBuilder, METRIC_NAME, SeriesSink, SeriesSource, Timestamp, Value};
+use watchfire_model::{Appended, Clock, Labels, LabelsBuilder, METRIC_NAME, SeriesSink, SeriesSource, Timestamp, Value, caught};
 use watchfire_promql::{Control, Engine, Interrupt, Query, QueryValue};
 use watchfire_template::rule::{self, TemplateContext};
 
