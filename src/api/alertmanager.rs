@@ -10,9 +10,10 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use hyper::ext::ReasonPhrase;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use watchfire_model::reading::{Alert, AlertState, Command, Silence};
 use watchfire_model::{Labels, MatchOp, Matcher, Reading, Request, Timestamp};
@@ -72,10 +73,15 @@ pub async fn receivers(State(api): State<Arc<Api>>) -> Told {
 }
 
 /// `POST /api/v2/alerts`
-pub async fn no_alerts() -> Told {
-    Err(Refused::Sentence(ApiError::bad_data(
-        "watchfire takes no alerts from outside: it evaluates rules itself, and sends what they find",
-    )))
+pub async fn no_alerts() -> Response {
+    static SAID: Once = Once::new();
+    let sentence = "watchfire takes no alerts from outside: it evaluates rules itself, and sends what they find; give it the rule files (--rules) instead";
+    SAID.call_once(|| tracing::warn!("alerts were sent to /api/v2/alerts: {sentence}"));
+    let mut refusal = json_response(StatusCode::BAD_REQUEST, &sentence);
+    // Prometheus logs the status line and not what follows it.
+    let reason = ReasonPhrase::from_static(b"watchfire takes no alerts, it evaluates rules itself; take it out of alerting.alertmanagers");
+    refusal.extensions_mut().insert(reason);
+    refusal
 }
 
 async fn known_alerts(api: &Arc<Api>) -> Result<Vec<Alert>, Refused> {
@@ -156,7 +162,11 @@ pub async fn silence(State(api): State<Arc<Api>>, body: Bytes) -> Told {
             silence.id.clear();
         }
     }
-    let done = execute(&api, Command::Silence(silence)).await?;
+    // Whatever keeps a silence from being made is 400 in Alertmanager, and `amtool` shows the reason of no other status.
+    let done = execute(&api, Command::Silence(silence)).await.map_err(|refused| match refused {
+        Refused::Sentence(error) => Refused::Sentence(ApiError::bad_data(error.message)),
+        other => other,
+    })?;
     // The id stands last.
     ok(&json!({"silenceID": done.rsplit(' ').next().unwrap_or_default()}))
 }

@@ -177,6 +177,14 @@ fn number(text: &str) -> (TokenKind, usize) {
     (TokenKind::Number(text[..end].to_owned()), end)
 }
 
+/// The text that a Go string in double quotes at the beginning stands for, and how long it is with its quotes.
+pub fn quoted_text(text: &str) -> Option<(String, usize)> {
+    match quoted(text, 0) {
+        Ok((TokenKind::Text(out), length)) if text.starts_with('"') => Some((out, length)),
+        _ => None,
+    }
+}
+
 fn quoted(text: &str, line: usize) -> Result<(TokenKind, usize), LexError> {
     let mut out = String::new();
     let mut chars = text.char_indices().skip(1).peekable();

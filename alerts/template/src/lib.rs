@@ -26,6 +26,7 @@ mod text;
 mod time;
 mod value;
 
+pub use lex::quoted_text;
 pub use text::query_escape;
 
 use watchfire_model::{Labels, Timestamp, Value};

@@ -1,6 +1,10 @@
-//! Alertmanager's notation of conditions: `severity="critical"`, `service=~social.*`, `{a="b", c!="d"}`.
+//! Alertmanager's notation of conditions: `severity="critical"`, `service=~social.*`, `{a="b", "c.d"!="e"}`.
+//!
+//! It has two notations, and the older one decides where both read a text. Only the newer one has label names beyond letters, digits, `_` and `:`,
+//! and there values are strictly quoted: with Go's escapes, or bare and without any character that means something.
 
 use watchfire_model::{MatchOp, Matcher};
+use watchfire_template::quoted_text;
 
 /// Reads one text that holds one or more conditions.
 ///
@@ -13,7 +17,15 @@ pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, String> {
         (None, None) => trimmed,
         _ => return Err(format!("bad matcher format: {text}")),
     };
-    split(inner).into_iter().filter(|part| !part.trim().is_empty()).map(|part| parse(part.trim())).collect()
+    let parts: Vec<&str> = split(inner).into_iter().map(str::trim).filter(|part| !part.is_empty()).collect();
+    let read = |notation| parts.iter().map(|part| parse(part, notation)).collect::<Result<Vec<_>, _>>();
+    read(Notation::Older).or_else(|error| read(Notation::Newer).map_err(|_| error))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Notation {
+    Older,
+    Newer,
 }
 
 /// At commas outside of quotes.
@@ -37,19 +49,16 @@ fn split(text: &str) -> Vec<&str> {
     parts
 }
 
-fn parse(text: &str) -> Result<Matcher, String> {
+fn parse(text: &str, notation: Notation) -> Result<Matcher, String> {
     let bad = || format!("bad matcher format: {text}");
-    let (name, rest) = match text.strip_prefix('"') {
-        Some(tail) => {
-            let (name, used) = unquote(tail).ok_or_else(bad)?;
-            (name, &tail[used..])
-        }
-        None => {
-            let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).unwrap_or(text.len());
-            (text[..end].to_owned(), &text[end..])
-        }
+    let (name, rest) = if text.starts_with('"') {
+        let (name, used) = quoted_text(text).ok_or_else(bad)?;
+        (name, &text[used..])
+    } else {
+        let end = text.find(is_reserved).unwrap_or(text.len());
+        (text[..end].to_owned(), &text[end..])
     };
-    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+    if name.is_empty() || (notation == Notation::Older && (text.starts_with('"') || !is_classic(&name))) {
         return Err(bad());
     }
     let rest = rest.trim_start();
@@ -57,18 +66,36 @@ fn parse(text: &str) -> Result<Matcher, String> {
         .into_iter()
         .find_map(|(sign, op)| rest.strip_prefix(sign).map(|rest| (op, rest.trim())))
         .ok_or_else(bad)?;
-    let value = match rest.strip_prefix('"') {
-        Some(tail) => {
-            let (value, used) = unquote(tail).ok_or_else(bad)?;
-            if used != tail.len() {
-                return Err(bad());
-            }
-            value
-        }
-        None if rest.contains('"') => return Err(bad()),
-        None => bare(rest),
+    let value = match notation {
+        Notation::Older => older_value(rest),
+        Notation::Newer => newer_value(rest),
     };
+    let value = value.ok_or_else(bad)?;
     Matcher::new(&name, op, &value).map_err(|e| format!("{text}: {e}"))
+}
+
+/// What ends a bare word of the newer notation.
+fn is_reserved(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '{' | '}' | '!' | '=' | '~' | ',' | '\\' | '"' | '\'' | '`')
+}
+
+/// A name of the older notation.
+pub(super) fn is_classic(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+}
+
+fn newer_value(text: &str) -> Option<String> {
+    if text.starts_with('"') {
+        return quoted_text(text).filter(|(_, used)| *used == text.len()).map(|(value, _)| value);
+    }
+    (!text.is_empty() && !text.contains(is_reserved)).then(|| text.to_owned())
+}
+
+fn older_value(text: &str) -> Option<String> {
+    match text.strip_prefix('"') {
+        Some(tail) => unquote(tail).filter(|(_, used)| *used == tail.len()).map(|(value, _)| value),
+        None => (!text.contains('"')).then(|| bare(text)),
+    }
 }
 
 /// A value without quotes has escapes all the same.
@@ -125,11 +152,34 @@ mod tests {
             ("a=b,", r#"a="b""#),
             (r"a=~x\\.y", r#"a=~"x\\.y""#),
             (r"a=\d\\", r#"a="\\d\\""#),
+            // Names beyond those of old, with and without quotes, alone and beside others.
+            (r#"{"my.label"="x"}"#, r#""my.label"="x""#),
+            ("my.label=x", r#""my.label"="x""#),
+            ("zürich-1!~a.+", r#""zürich-1"!~"a.+""#),
+            (r#""1a" = "b c""#, r#""1a"="b c""#),
+            ("1a=b", r#""1a"="b""#),
+            (r#"a=b, "c,\"d"=~"e\u00e9\t""#, "a=\"b\" \"c,\\\"d\"=~\"eé\\t\""),
+            (r#"a="\t", c=d"#, r#"a="\\t" c="d""#),
+            (r#"a="\t", "c"="d""#, r#"a="\t" c="d""#),
         ] {
             let parsed = parse_matchers(text).unwrap_or_else(|e| panic!("{text}: {e}"));
             assert_eq!(parsed.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), shown, "{text}");
         }
-        for bad in ["severity", "=x", "1a=b", r#"a="b"#, r#"a=b"c"#, "{a=b", "a==b\"", r#"a=~"(""#] {
+        for bad in [
+            r#""my.label"="\d""#,
+            "my.label=",
+            "my.label=a b",
+            "my label=x",
+            r#"""="x""#,
+            r#""a"#,
+            "severity",
+            "=x",
+            r#"a="b"#,
+            r#"a=b"c"#,
+            "{a=b",
+            "a==b\"",
+            r#"a=~"(""#,
+        ] {
             assert!(parse_matchers(bad).is_err(), "{bad}");
         }
     }

@@ -1,6 +1,7 @@
 //! Verdicts and routes compared with Alertmanager's own tool, where it is installed (`apt-get install prometheus-alertmanager`).
 
 mod files;
+mod names;
 mod random;
 mod routes;
 
