@@ -144,7 +144,8 @@ async fn alerts_and_silences_answer_as_in_alertmanager() {
     assert_eq!(posted.status(), 400, "alerts are taken from nobody");
     // Of a refusal Prometheus logs the first line and nothing else.
     let mut connection = TcpStream::connect(&it.watchfire.api).expect("connected");
-    connection.write_all(b"POST /api/v2/alerts HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]").expect("written");
+    let request = format!("POST /api/v2/alerts HTTP/1.1\r\nHost: {}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]", it.watchfire.api);
+    connection.write_all(request.as_bytes()).expect("written");
     let mut answer = String::new();
     connection.read_to_string(&mut answer).expect("read");
     assert!(answer.starts_with("HTTP/1.1 400 watchfire takes no alerts"), "{answer}");
