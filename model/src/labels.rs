@@ -150,6 +150,15 @@ fn label_name(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
     if plain(name) && !name.contains(':') { f.write_str(name) } else { quoted(f, name) }
 }
 
+/// A label's name as PromQL reads it: in quotes where it has to be.
+pub struct WrittenName<'a>(pub &'a str);
+
+impl fmt::Display for WrittenName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        label_name(f, self.0)
+    }
+}
+
 /// A string as PromQL reads it, which is as Go writes it: what cannot be seen is escaped.
 fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_char('"')?;

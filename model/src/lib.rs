@@ -51,7 +51,7 @@ pub use glob::glob;
 pub use harmless::{harmless, harmless_limited};
 pub use histogram::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, NativeHistogram};
 pub use ids::{from_base64, ids_in};
-pub use labels::{Label, Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, MatcherError, Selector};
+pub use labels::{Label, Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, MatcherError, Selector, WrittenName};
 pub use log::{LogRecord, LogSink, Severity as LogSeverity};
 pub use meter::{Counter, Gauge, Meter};
 pub use notice::{Cause, Evidence, Notice, NoticeState, Severity};

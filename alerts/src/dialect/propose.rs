@@ -4,7 +4,7 @@ use super::State;
 use super::breaker::table_in;
 use crate::nearest::nearest;
 use std::collections::{BTreeMap, BTreeSet};
-use watchfire_model::{Labels, METRIC_NAME, Matcher};
+use watchfire_model::{Labels, METRIC_NAME, Matcher, WrittenName};
 
 /// One series as it is: labels with the metric's name, its HELP text and its last value.
 #[derive(Clone, Debug)]
@@ -122,10 +122,6 @@ fn selector(metric: &str) -> String {
     if is_plain(metric) { metric.to_owned() } else { format!("{{{}}}", Matcher::equal(METRIC_NAME, metric)) }
 }
 
-fn grouping(label: &str) -> String {
-    if is_plain(label) { label.to_owned() } else { format!("{label:?}") }
-}
-
 fn is_plain(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
@@ -201,7 +197,7 @@ fn queue(metric: &str, series: &[&ObservedSeries]) -> Option<Proposal> {
     let age = ["seconds", "age", "latency", "milliseconds"].iter().any(|w| words.contains(*w));
     let measure = if age { "oldest" } else { "depth" };
     let series = selector(metric);
-    let by = label.as_ref().map_or_else(|| format!("sum({series})"), |l| format!("sum by ({}) ({series} >= 0)", grouping(l)));
+    let by = label.as_ref().map_or_else(|| format!("sum({series})"), |l| format!("sum by ({}) ({series} >= 0)", WrittenName(l)));
     let depth = if age { "depth = [] # the series that counts what waits\n" } else { "" };
     let expression = if age { by.replacen("sum", "max", 1) } else { by };
     Some(Proposal {

@@ -1,6 +1,7 @@
 //! Dialects to start from, for series that nobody knows.
 
 use super::*;
+use proptest::prelude::*;
 
 #[test]
 fn a_mapping_is_proposed_for_series_nobody_knows() {
@@ -97,4 +98,44 @@ fn a_pattern_that_takes_a_metric_reads_it() {
     assert!(!reads("envoy_cluster_circuit_breakers_default_remaining_rq"));
     let numbers = Labels::from_pairs([("__name__", "who_breaker_state"), ("breaker", "db")]);
     assert!(!all.iter().any(|d| d.reads(&numbers, "")), "nothing says what its numbers mean");
+}
+
+/// Ordinary characters, those that mean something to PromQL, TOML or a list of labels, and those that nobody sees.
+fn odd() -> impl Strategy<Value = String> {
+    let one = prop_oneof![
+        // From there on, in the last private plane, the parser keeps bytes that are not UTF-8.
+        prop::char::range('\0', '\u{10feff}'),
+        prop::sample::select(
+            "aZ0_:.-/ \"'`\\{}[]()=~!,#$\u{a0}\u{200b}\u{ad}\u{1b}\u{7f}\u{85}\u{e000}\u{fffd}\n\t\r\0é🔥".chars().collect::<Vec<_>>()
+        )
+    ];
+    prop::collection::vec(one, 0..4).prop_map(|chars| chars.into_iter().collect())
+}
+
+proptest! {
+    #[test]
+    fn what_is_proposed_finds_its_series_whatever_its_name_and_labels_are(
+        metric in (odd(), odd()),
+        label in (odd(), prop::sample::select(vec!["topic", "queue_name", "breaker", "name"]), odd()),
+        value in odd(),
+        kind in prop::sample::select(vec!["backlog", "circuit_open"]),
+    ) {
+        let metric = format!("{}.{kind}.{}", metric.0, metric.1);
+        let label = format!("{}{}{}", label.0, label.1, label.2);
+        let value = format!("m{value}");
+        let labels = Labels::from_pairs([("__name__", metric.as_str()), (label.as_str(), value.as_str())]);
+        let proposals = propose(&[ObservedSeries { labels: labels.clone(), help: String::new(), value: 1.0 }]);
+        // Words are told apart by what is no letter: not every name speaks of a queue.
+        prop_assume!(!proposals.is_empty());
+        let toml = &proposals[0].toml;
+        let own = Dialect::parse("own", toml).map_err(|e| TestCaseError::fail(format!("{e}\n{toml}")))?;
+        let store = Arc::new(MemorySeries::new());
+        store.push(&labels, START, Value::Float(1.0));
+        let found = DialectEngine::with_own(vec![own]).expect("good files").evaluate(&Engine::default(), &*store, START);
+        prop_assert_eq!(found.queues.len() + found.breakers.len(), 1, "{}\n{:?}", toml, found);
+        let name = found.queues.iter().map(|q| &q.queue).chain(found.breakers.iter().map(|b| &b.breaker)).next().expect("one");
+        if toml.contains("[\"{") || toml.contains("['{") {
+            prop_assert!(name.starts_with('m'), "{}\n{:?}", toml, found);
+        }
+    }
 }
