@@ -9,12 +9,13 @@ use std::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 use watchfire_alerts::Audience;
 use watchfire_config::platform::{Platform, Route};
-use watchfire_model::{Clock, Labels, Meter, Secret, Severity};
+use watchfire_model::{Clock, Labels, Matcher, Meter, Secret, Severity};
 use watchfire_notifiers::channels::email::EmailSettings;
 use watchfire_notifiers::channels::pagerduty::PagerDutySettings;
 use watchfire_notifiers::channels::slack::SlackSettings;
 use watchfire_notifiers::channels::sms::SmsSettings;
 use watchfire_notifiers::channels::webhook::WebhookSettings;
+use watchfire_notifiers::routing::condition;
 use watchfire_notifiers::{
     ChannelSettings, Dispatcher, DispatcherHandle, ReceiverSettings, Recovered, RouteSettings, Settings, TerminalKind, TerminalSink,
     probe_paths, test_paths,
@@ -95,7 +96,7 @@ fn in_order(mut routes: Vec<RouteSettings>) -> Vec<RouteSettings> {
 fn route_settings(route: &Route, to: Vec<String>) -> RouteSettings {
     RouteSettings {
         severity: route.severities.iter().map(|s| Severity::from_label(s)).collect(),
-        matchers: route.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect(),
+        matchers: route.labels.iter().map(|(name, value)| condition(&Matcher::equal(name, value))).collect(),
         to,
         batch: route.digest,
         r#continue: route.digest.is_some(),

@@ -28,6 +28,15 @@ enum Notation {
     Newer,
 }
 
+/// As [`parse_matchers`] reads it. The older notation escapes these three only; names that it lacks are quoted as the newer one has them.
+pub fn condition(matcher: &Matcher) -> String {
+    if !is_classic(&matcher.name) {
+        return matcher.to_string();
+    }
+    let escaped = matcher.value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("{}{}\"{escaped}\"", matcher.name, matcher.op)
+}
+
 /// At commas outside of quotes.
 fn split(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
@@ -80,7 +89,7 @@ fn is_reserved(c: char) -> bool {
 }
 
 /// A name of the older notation.
-pub(super) fn is_classic(name: &str) -> bool {
+fn is_classic(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
@@ -139,6 +148,17 @@ fn unquote(text: &str) -> Option<(String, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(name in "[a-c.\"\\\\,={} é\u{200b}\t\n]{1,4}", value in ".{0,3}[\"\\\\,{}'\t\n\u{1b}]?.{0,3}") {
+            let matcher = Matcher::equal(&name, &value);
+            let written = condition(&matcher);
+            let read = parse_matchers(&written).map_err(TestCaseError::fail)?;
+            prop_assert_eq!(read, vec![matcher], "{}", written);
+        }
+    }
 
     #[test]
     fn conditions_are_read_as_alertmanager_reads_them() {

@@ -18,7 +18,7 @@ mod written;
 
 pub use calendar::{QuietHours, TimeInterval, Zone};
 pub use inhibition::{InhibitRule, Inhibition, Inhibitors};
-pub use matchers::parse_matchers;
+pub use matchers::{condition, parse_matchers};
 pub use template_files::files_matching;
 pub use tree::{Explanation, GroupBy, Hop, Node, Receiver, ReceiverChannel, Routing, Timing};
 

@@ -2,7 +2,7 @@
 //! what is in force, so it holds no secret, whatever the receivers are given, and our own routes read like any others.
 
 use super::inhibition::InhibitRule;
-use super::matchers::is_classic;
+use super::matchers::condition;
 use super::tree::{GroupBy, Node, Routing};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -84,12 +84,6 @@ fn duration(time: Duration) -> String {
 fn inhibition(rule: &InhibitRule) -> Value {
     let side = |matchers: &[Matcher]| matchers.iter().map(condition).collect::<Vec<_>>();
     json!({"source_matchers": side(&rule.source), "target_matchers": side(&rule.target), "equal": rule.equal})
-}
-
-/// As Alertmanager reads it: only these three are escaped. Names that its older notation lacks are quoted as the newer one has them.
-fn condition(matcher: &Matcher) -> String {
-    let escaped = matcher.value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    if is_classic(&matcher.name) { format!("{}{}\"{escaped}\"", matcher.name, matcher.op) } else { matcher.to_string() }
 }
 
 /// What every label is a warning that is nothing else.
