@@ -113,13 +113,17 @@ pub async fn alerts(State(api): State<Arc<Api>>) -> Response {
 }
 
 fn alert(alert: &Alert) -> Json {
-    json!({
+    let mut shown = json!({
         "labels": results::labels(&alert.labels),
         "annotations": results::labels(&alert.annotations),
         "state": alert.state,
         "activeAt": alert.active_at.map(rfc3339),
         "value": alert.value.map_or("NaN".to_owned(), exponent),
-    })
+    });
+    if let Some(since) = alert.kept_since {
+        shown["keepFiringSince"] = json!(rfc3339(since));
+    }
+    shown
 }
 
 /// Go's `'e'` format with the fewest digits: `1e+00`, `2.5e-03`.

@@ -97,6 +97,7 @@ pub fn of_series(lens: &Lens<'_>) -> Result<Vec<Alert>, ReadError> {
             annotations: Labels::empty(),
             active_at,
             fired_at: None,
+            kept_since: None,
             resolved_at: None,
             cause: None,
             notified: false,

@@ -15,6 +15,7 @@ mod hostile_requests;
 mod ingest;
 mod instance;
 mod judge;
+mod kept;
 mod presets;
 mod prometheus;
 mod queries;

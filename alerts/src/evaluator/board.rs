@@ -77,6 +77,7 @@ impl Evaluator {
             annotations: alert.annotations.clone(),
             active_at: Some(alert.life.active.at),
             fired_at: alert.life.fired.map(|m| m.at),
+            kept_since: alert.life.keep_firing_since.filter(|_| firing).map(|m| m.at),
             resolved_at: alert.life.resolved.map(|m| m.at),
             cause: alert.paging.cause.clone().or(cause.filter(|_| firing && alert.paging.standing != Standing::Notified)),
             notified: alert.paging.standing == Standing::Notified,

@@ -359,9 +359,10 @@ impl Evaluator {
     /// Finds what changed in the durable state since the last tick.
     fn record(&mut self, now: Moment, outcome: &mut TickOutcome) {
         let mut keys = BTreeSet::new();
-        for record in self.records() {
+        let records: Vec<(AlertRecord, Duration)> = self.aging().collect();
+        for (record, refresh) in records {
             let key = record.key();
-            if self.recorded.get(&key).is_none_or(|last| differs(last, &record, self.settings.record_refresh)) {
+            if self.recorded.get(&key).is_none_or(|last| differs(last, &record, refresh)) {
                 outcome.changed.push(record.clone());
                 self.recorded.insert(key.clone(), record);
             }

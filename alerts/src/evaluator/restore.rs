@@ -1,6 +1,6 @@
 //! Alerts across runs: what is handed out to be kept, and how it is taken up again.
 
-use super::{AlertRecord, Evaluator, GroupRuntime, RuleRuntime};
+use super::{ActiveAlert, AlertRecord, Evaluator, GroupRuntime, RuleRuntime};
 use crate::rule::RuleGroup;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -51,11 +51,20 @@ impl Evaluator {
     /// The state of every alert, as of the last tick. What ticks report in `changed` may lag behind it by
     /// [`record_refresh`](EvaluatorSettings::record_refresh) in how long an alert was watched; an orderly stop writes these.
     pub fn records(&self) -> Vec<AlertRecord> {
+        self.aging().map(|(record, _)| record).collect()
+    }
+
+    /// Each alert, and how long it may wait unrecorded: a crash costs it that much of what it has waited for, and no more than a tenth.
+    pub(super) fn aging(&self) -> impl Iterator<Item = (AlertRecord, Duration)> {
         let now = self.timeline.moment(self.timeline.now());
-        let mut records = Vec::new();
-        for group in &self.groups {
-            for rule in &group.rules {
-                records.extend(rule.state.values().map(|alert| AlertRecord {
+        let rules = self.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
+        rules.flat_map(move |(group, rule)| {
+            let waits = |alert: &ActiveAlert| {
+                let alerting = rule.rule.alerting()?;
+                Some(if alert.life.state == AlertState::Pending { alerting.hold } else { alerting.keep_firing_for })
+            };
+            rule.state.values().map(move |alert| {
+                let record = AlertRecord {
                     file: group.file.clone(),
                     group: group.name.clone(),
                     rule: rule.rule.name.clone(),
@@ -65,10 +74,10 @@ impl Evaluator {
                     life: alert.life,
                     seen: now,
                     paging: alert.paging.clone(),
-                }));
-            }
-        }
-        records
+                };
+                (record, (waits(alert).unwrap_or_default() / 10).min(self.settings.record_refresh))
+            })
+        })
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Alert {
     pub active_at: Option<Timestamp>,
     #[serde(default)]
     pub fired_at: Option<Timestamp>,
+    /// Its condition is gone, and `keep_firing_for` keeps it.
+    #[serde(default)]
+    pub kept_since: Option<Timestamp>,
     #[serde(default)]
     pub resolved_at: Option<Timestamp>,
     pub cause: Option<Cause>,

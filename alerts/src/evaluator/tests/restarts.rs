@@ -131,3 +131,35 @@ fn pending_alerts_do_not_outlive_a_long_outage_and_firing_ones_do() {
     assert_eq!(world.idle(19).0, 0);
     assert_eq!(world.idle(1), (1, 1), "data that never come back end it after a while");
 }
+
+/// Nobody writes anything down before a crash: what was journaled until then has to do.
+#[test]
+fn a_crash_costs_no_more_than_a_tenth_of_what_was_waited() {
+    const RULES: &str = "groups:\n- name: g\n  interval: 1s\n  rules:\n  \
+        - {alert: Waits, expr: 'errors{service=\"api\"} > 0', for: 60s}\n  \
+        - {alert: Lingers, expr: 'errors{service=\"web\"} > 0', keep_firing_for: 40s}\n";
+    let mut world = World::new(RULES);
+    let mut journal = BTreeMap::new();
+    for second in 0..30 {
+        let outcome = world.round(&[("api", 1.0), ("web", if second == 0 { 1.0 } else { 0.0 })]);
+        journal.extend(outcome.changed.into_iter().map(|record| (record.key(), record)));
+        world.pass(1);
+    }
+    world.evaluator = World::evaluator(RULES, EvaluatorSettings::default(), &world.clock, &world.store, &world.topology, &world.meter);
+    world.evaluator.restore(journal.into_values().collect());
+    let mut after = BTreeMap::new();
+    for second in 0..60 {
+        for (rule, state) in told_of_rules(&world.round(&[("api", 1.0), ("web", 0.0)])) {
+            after.entry((rule, state)).or_insert(second);
+        }
+        world.pass(1);
+    }
+    let (fired, resolved) = (after[&("Waits".to_owned(), "firing")], after[&("Lingers".to_owned(), "resolved")]);
+    assert!((30..=37).contains(&fired), "{after:?}");
+    assert!((10..=16).contains(&resolved), "{after:?}");
+}
+
+fn told_of_rules(outcome: &TickOutcome) -> Vec<(String, &'static str)> {
+    let word = |state| if state == NoticeState::Firing { "firing" } else { "resolved" };
+    outcome.notices.iter().map(|n| (n.labels.value("alertname").to_owned(), word(n.state))).collect()
+}
