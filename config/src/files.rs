@@ -67,7 +67,7 @@ fn no_text(encoding: &str) -> io::Error {
 
 fn too_large(limit: u64) -> io::Error {
     let shown = if limit < 1 << 20 { format!("{} KiB", limit >> 10) } else { format!("{} MiB", limit >> 20) };
-    io::Error::other(format!("it is larger than {shown}"))
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {shown}"))
 }
 
 #[cfg(test)]

@@ -32,6 +32,9 @@ pub fn rules(command: &RulesCommand) -> anyhow::Result<ExitCode> {
             let back = parse_duration(since).map_err(|e| anyhow::anyhow!("--since: {e}; write 6h or 30m"))?;
             let step = step.as_deref().map(parse_duration).transpose();
             let step = step.map_err(|e| anyhow::anyhow!("--step: {e}; write 15s or 1m"))?;
+            if step.is_some_and(|step| step.is_zero()) {
+                anyhow::bail!("--step: {:?} is no distance; write 15s or 1m", "0s");
+            }
             backtest(files, back, from.as_deref(), step, &instance.url, *output)
         }
     }
@@ -104,7 +107,9 @@ fn backtest(
     let out: Vec<(String, Backtest)> = match from {
         Some(path) => {
             let text = read_text(path, RECORDED).map_err(|e| {
-                anyhow::anyhow!("cannot read {}: {e}; write out only the series and hours that the rules need", path.display())
+                let too_large = e.kind() == std::io::ErrorKind::FileTooLarge;
+                let advice = if too_large { "; write out only the series and hours that the rules need" } else { "" };
+                anyhow::anyhow!("cannot read {}: {e}{advice}", path.display())
             })?;
             let source = crate::samples_file::read(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
             let (first, end) = source.span().ok_or_else(|| anyhow::anyhow!("{} holds no samples", path.display()))?;
@@ -124,7 +129,9 @@ fn backtest(
         }
         StatusOutput::Table => table(&out),
     });
-    Ok(ExitCode::SUCCESS)
+    // Of a rule that fails whenever it is asked, no pages say nothing.
+    let is_blind = |backtest: &Backtest| backtest.failed > 0 && backtest.failed == backtest.evaluations;
+    Ok(if out.iter().any(|(_, backtest)| is_blind(backtest)) { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
 /// Asks a running instance about every alerting rule. What other rules give is there as far as it runs them already.
@@ -167,7 +174,9 @@ fn remote(groups: &[RuleGroup], back: Duration, step: Option<Duration>, url: &st
 fn table(results: &[(String, Backtest)]) -> String {
     let mut out = String::new();
     for (name, backtest) in results {
-        out.push_str(&format!("{name}: {} pages in {} evaluations\n", backtest.pages, backtest.evaluations));
+        let failed = if backtest.failed > 0 { format!(", of which {} fail", backtest.failed) } else { String::new() };
+        let pages = if backtest.pages == 1 { "1 page".to_owned() } else { format!("{} pages", backtest.pages) };
+        out.push_str(&format!("{name}: {pages} in {} evaluations{failed}\n", backtest.evaluations));
         for episode in &backtest.episodes {
             let fired = match episode.fired_at {
                 Some(at) => format!("fired {} (after {})", moment(at), format_duration(at.since(episode.pending_at))),

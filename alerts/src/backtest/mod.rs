@@ -1,13 +1,16 @@
 //! What a rule would have done: its expression over past data as columns, and the life of its alerts replayed over them.
 
+mod failing;
 mod order;
+mod recording;
 mod series;
 
+use self::failing::Values;
 use self::order::Turn;
 pub use self::order::read_of;
 use self::series::Series;
 use crate::comparison::Comparison;
-use crate::evaluator::{alert_labels, concerns, recorded};
+use crate::evaluator::{alert_labels, concerns};
 use crate::layered::Layered;
 use crate::rule::{Alerting, Rule, RuleGroup, RuleKind};
 use crate::state::{Change, Life, Moment};
@@ -15,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire_model::reading::{AlertState, Backtest, BacktestQuery, ComparedWith, Episode};
-use watchfire_model::{Labels, STALE_NAN, SeriesData, SeriesSource, Timestamp, Value};
+use watchfire_model::{Labels, SeriesData, SeriesSource, Timestamp, Value};
 use watchfire_promql::{Control, Engine, Query, QueryValue};
 use watchfire_template::TemplateLimits;
 use watchfire_template::rule::{TemplateContext, expand};
@@ -57,10 +60,7 @@ pub fn backtest(engine: &Engine, groups: &[RuleGroup], source: &dyn SeriesSource
         let step = period.step.or(group.interval).unwrap_or(BACKTEST_STEP);
         let run = Run { engine, source: &layered, start: period.start, end: period.end, step, control: Control::default() };
         let backtest = match &rule.kind {
-            RuleKind::Recording => run
-                .record(rule, group.limit, &layered)
-                .err()
-                .map(|error| Backtest { warnings: vec![format!("{}: {error}", rule.name)], ..Backtest::default() }),
+            RuleKind::Recording => Some(run.record(rule, group.limit, &layered)).filter(|backtest| !backtest.warnings.is_empty()),
             RuleKind::Alerting(alerting) => Some(run.alert(rule, alerting, group.limit, Some(&layered))),
         };
         out[i] = backtest.map(|mut backtest| {
@@ -149,61 +149,31 @@ impl Run<'_> {
         })
     }
 
-    fn range(&self, query: &Query, (first, last): (Timestamp, Timestamp)) -> Result<(Vec<SeriesData>, Vec<String>), String> {
-        let evaluation = self.engine.range_with(query, self.source, (first, last, self.step), self.control).map_err(|e| e.to_string())?;
-        match evaluation.value {
-            QueryValue::Matrix(series) => Ok((series, evaluation.warnings)),
-            _ => Err("rule result is not a vector or scalar".to_owned()),
-        }
-    }
-
-    /// As it is written live: a series that has no value at one evaluation ends there.
-    fn record(&self, rule: &Rule, limit: usize, layered: &Layered<'_>) -> Result<(), String> {
-        let mut last: HashMap<Labels, Timestamp> = HashMap::new();
-        let end = |labels: &Labels, last: Timestamp| layered.push(labels, last.saturating_add(self.step), Value::Float(STALE_NAN));
-        for piece in self.pieces() {
-            let (series, _) = self.range(&rule.query, piece)?;
-            let names = series.iter().map(|s| (s.labels.clone(), Value::Float(0.0))).collect();
-            let rows = recorded(&rule.name, &rule.labels, limit, names)?;
-            for (data, (labels, _)) in series.into_iter().zip(rows) {
-                let mut before = last.get(&labels).copied();
-                for (at, value) in data.times.into_iter().zip(data.values) {
-                    if let Some(before) = before.filter(|before| before.saturating_add(self.step) < at) {
-                        end(&labels, before);
-                    }
-                    layered.push(&labels, at, value);
-                    before = Some(at);
-                }
-                last.extend(before.map(|before| (labels, before)));
-            }
-            layered.claim(&rule.name);
-        }
-        last.iter().filter(|(_, last)| last.saturating_add(self.step) <= self.end).for_each(|(labels, last)| end(labels, *last));
-        Ok(())
-    }
-
     /// What its alerts give for other rules to see is written to `layered`.
     fn alert(&self, rule: &Rule, alerting: &Alerting, limit: usize, layered: Option<&Layered<'_>>) -> Backtest {
         let mut result = Backtest::default();
         let mut tracks: BTreeMap<Labels, Track<'_>> = BTreeMap::new();
         let falling = Comparison::of(&rule.query).is_some_and(|c| c.operator.starts_with('<'));
         for piece in self.pieces() {
-            let (first, last) = piece;
-            let steps = ((last.millis() - first.millis()) / self.step_millis()) as usize + 1;
+            let first = piece.0;
+            let steps = steps_of(piece, self.step_millis());
             result.evaluations += steps;
-            let (series, warnings) = match self.range(&rule.query, piece) {
+            let found = match self.values(&rule.query, piece) {
                 Ok(found) => found,
                 Err(error) => {
                     result.warnings.push(error);
                     return result;
                 }
             };
-            for warning in warnings {
+            found.report("", &mut result);
+            for warning in found.warnings {
                 if !result.warnings.contains(&warning) {
                     result.warnings.push(warning);
                 }
             }
-            let (columns, failed) = self.columns(rule, series, first, steps, &mut result.warnings);
+            let (columns, mut failed) = self.columns(rule, found.series, first, steps, &mut result.warnings);
+            result.failed += failed.len();
+            failed.extend(found.failed);
             let recovery = self.recovery(alerting, columns.keys().chain(tracks.keys()), piece);
             for labels in columns.keys() {
                 tracks.entry(labels.clone()).or_insert_with(|| Track {
@@ -330,7 +300,7 @@ impl Run<'_> {
                 expired: &|| false,
             };
             if let Ok(query) = Query::parse(&expand(condition, &context))
-                && let Ok((series, _)) = self.range(&query, piece)
+                && let Ok(Values { series, .. }) = self.values(&query, piece)
             {
                 let own = series.into_iter().filter(|s| concerns(&s.labels, labels));
                 out.insert(labels.clone(), own.flat_map(|s| s.times).collect());
@@ -412,6 +382,10 @@ impl Run<'_> {
             debug_assert!(track.life.is_none_or(|life| life.state != AlertState::Resolved));
         }
     }
+}
+
+fn steps_of((first, last): (Timestamp, Timestamp), step: i64) -> usize {
+    ((last.millis() - first.millis()) / step) as usize + 1
 }
 
 fn push(result: &mut Backtest, episode: Episode) {

@@ -3,6 +3,7 @@ use crate::memory::MemorySeries;
 use crate::rule_file::RuleFile;
 use crate::state::{Absence, Instance, RuleState, step};
 use proptest::prelude::*;
+use watchfire_model::STALE_NAN;
 use watchfire_promql::Interrupt;
 
 fn period(minutes: i64) -> Period {
@@ -115,6 +116,41 @@ fn hysteresis_is_replayed() {
     let groups = RuleFile::parse("r", rules).expect("parses").groups;
     let found = backtest(&Engine::default(), &groups, &store, Period { end: Timestamp(60_000), ..period(1) });
     assert_eq!(found[0].backtest.episodes[0].ended_at, Some(Timestamp(45_000)));
+}
+
+/// Live, an evaluation that fails changes nothing, and the alert goes on with the next.
+#[test]
+fn evaluations_that_fail_cost_themselves_and_no_others() {
+    let store = wave(&[1.0; 12]);
+    let limit = |service: &str, at: i64, value: f64| {
+        store.push(
+            &Labels::from_pairs([("__name__", "limit"), ("service", "api"), ("of", service)]),
+            Timestamp(at * 15_000),
+            Value::Float(value),
+        );
+    };
+    for at in 0..12 {
+        limit("one", at, 0.5);
+    }
+    // Twice the same limit, which makes the match ambiguous, at the sixth and seventh evaluation.
+    limit("two", 5, 0.5);
+    limit("two", 6, 0.5);
+    limit("two", 7, STALE_NAN);
+    let rules = "groups:\n- name: g\n  rules:\n  - {record: y, expr: x - on(service) limit}\n  \
+        - {alert: A, expr: x > on(service) limit, for: 30s}\n  - {alert: Late, expr: y > 0, for: 30s}\n  \
+        - {alert: Never, expr: 'x > on() group_left() {__name__=~\"x|limit\"}'}\n";
+    let groups = RuleFile::parse("r", rules).expect("parses").groups;
+    let found = backtest(&Engine::default(), &groups, &store, Period { end: Timestamp(165_000), ..period(3) });
+    let of = |name: &str| &found.iter().find(|r| r.rule == name).expect("told").backtest;
+    let [alert, late, never, recorded] = ["A", "Late", "Never", "y"].map(of);
+    assert_eq!((alert.pages, alert.evaluations, alert.failed), (1, 12, 2), "{alert:?}");
+    assert_eq!((alert.episodes[0].fired_at, alert.episodes[0].ended_at), (Some(Timestamp(30_000)), None));
+    assert!(alert.warnings[0].starts_with("2 evaluations fail: "), "{:?}", alert.warnings);
+    assert_eq!((never.pages, never.evaluations, never.failed), (0, 12, 12), "{never:?}");
+    assert_eq!(recorded.failed, 2, "{recorded:?}");
+    assert!(recorded.warnings[0].starts_with("y: 2 evaluations fail: "), "{:?}", recorded.warnings);
+    // What was recorded last is what there is until then.
+    assert_eq!(late.episodes.iter().map(|e| (e.pending_at, e.ended_at)).collect::<Vec<_>>(), [(Timestamp(0), None)]);
 }
 
 proptest! {

@@ -22,6 +22,8 @@ pub struct Backtest {
     /// Notifications a person would have had (firing episodes).
     pub pages: usize,
     pub evaluations: usize,
+    /// Evaluations that fail: they change nothing.
+    pub failed: usize,
     pub warnings: Vec<String>,
     /// What decides, where the expression compares a value with a number.
     pub comparison: Option<ComparedWith>,
