@@ -3,6 +3,8 @@
 use super::{AlertTest, ExpectedSample, ExpressionTest, TestFile, TestGroup};
 use crate::nearest::nearest;
 use crate::yaml::{self, Kind, Node, YamlError};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 use watchfire_model::{Labels, LabelsBuilder, Timestamp, parse_duration};
 use watchfire_promql::script::{Sample, parse_series};
@@ -127,6 +129,7 @@ fn group(node: &Node, default_interval: Duration, ignore: bool) -> Parsed<TestGr
             "name" => group.name = string(value)?,
             "interval" => group.interval = Some(duration(value)?).filter(|d| !d.is_zero()).unwrap_or(default_interval),
             "input_series" => {
+                let mut places = HashMap::new();
                 for item in list(value)? {
                     let (mut series, mut values) = (String::new(), String::new());
                     for (key, value) in fields(item, &["series", "values"], "an input series", ignore)? {
@@ -135,7 +138,15 @@ fn group(node: &Node, default_interval: Duration, ignore: bool) -> Parsed<TestGr
                             _ => values = string(value)?,
                         }
                     }
-                    group.input_series.push(parse_series(&format!("{series} {values}")).map_err(|e| item.error(e))?);
+                    let read = parse_series(&format!("{series} {values}")).map_err(|e| item.error(e))?;
+                    // Of two with the same labels the later one counts.
+                    match places.entry(read.labels.clone()) {
+                        Entry::Occupied(place) => group.input_series[*place.get()] = read,
+                        Entry::Vacant(place) => {
+                            place.insert(group.input_series.len());
+                            group.input_series.push(read);
+                        }
+                    }
                 }
             }
             "alert_rule_test" => group.alert_tests = list(value)?.into_iter().map(|n| alert_test(n, ignore)).collect::<Parsed<_>>()?,

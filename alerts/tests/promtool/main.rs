@@ -189,6 +189,9 @@ fn test_rules_agrees_with_promtool() {
             "{head}- input_series: [{{series: 'up{{job=\"x\"}}', values: '1x9'}}, {{series: 'up{{job=\"x\"}}', values: '1x9'}}]\n  promql_expr_test: [{{expr: vector(1), eval_time: 1m, exp_samples: [{{value: 1}}]}}]\n"
         ),
         format!(
+            "{head}- interval: 1m\n  input_series: [{{series: a, values: '4x9'}}, {{series: b, values: '1x9'}}, {{series: a, values: '_ 5x8'}}]\n  promql_expr_test: [{{expr: a, eval_time: 2m, exp_samples: [{{labels: a, value: 5}}]}}, {{expr: a, eval_time: 0m}}]\n"
+        ),
+        format!(
             "{head}- interval: 1m\n  input_series: [{{series: 'c', values: '0+60x60'}}]\n  promql_expr_test:\n  - {{expr: 'rate(c[5m])', eval_time: 10m, exp_samples: [{{value: 1}}]}}\n  - {{expr: 'max_over_time(c[5m:])', eval_time: 10m, exp_samples: [{{value: 600}}]}}\n"
         ),
     ];
