@@ -2,6 +2,7 @@
 
 use crate::api::params::parse_time;
 use crate::attach::RemoteSource;
+use crate::chart::{Span, chart};
 use crate::cli::{QueryArgs, QueryOutput};
 use crate::exit;
 use serde_json::Value as Json;
@@ -18,11 +19,15 @@ pub fn query(args: &QueryArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Res
         None => now,
     };
     let mut pairs: Vec<(&str, String)> = vec![("query", args.expression.clone())];
+    let mut span = None;
     let path = match &args.range {
         Some(range) => {
             let back = parse_duration(range).map_err(|e| anyhow::anyhow!("--range: {e}; write 1h, 30m or 90s"))?;
             let step = parse_duration(&args.step).map_err(|e| anyhow::anyhow!("--step: {e}; write 15s or 1m"))?;
-            pairs.push(("start", at.saturating_sub(back).to_string()));
+            let start = at.saturating_sub(back);
+            let seconds = |at: Timestamp| at.millis() as f64 / 1000.0;
+            span = Some(Span { start: seconds(start), end: seconds(at), step: step.as_secs_f64() });
+            pairs.push(("start", start.to_string()));
             pairs.push(("end", at.to_string()));
             pairs.push(("step", step.as_secs_f64().to_string()));
             "/api/v1/query_range"
@@ -48,7 +53,7 @@ pub fn query(args: &QueryArgs, runtime: &tokio::runtime::Runtime) -> anyhow::Res
         QueryOutput::Json => exit::print(&format!("{}\n", serde_json::to_string_pretty(&answer["data"])?)),
         QueryOutput::Csv => exit::print(&csv(&series)),
         QueryOutput::Table => exit::print(&table(&series)),
-        QueryOutput::Chart => exit::print(&crate::chart::chart(&series, 80, 16)),
+        QueryOutput::Chart => exit::print(&chart(&series, span, 80, 16)),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -138,6 +143,7 @@ fn csv(series: &[Series]) -> String {
     for s in series {
         let labels = s.labels.to_string().replace('"', "\"\"");
         for (t, value) in &s.points {
+            let value = if value.contains([',', '"', '\n', '\r']) { format!("\"{}\"", value.replace('"', "\"\"")) } else { value.clone() };
             out.push_str(&format!("{t:.3},\"{labels}\",{value}\n"));
         }
     }
@@ -163,6 +169,8 @@ mod tests {
         assert_eq!(table(&series(&data)), "up{job=\"a\"}          1\nup{job=\"long-name\"}  0\n");
         assert_eq!(csv(&series(&data)).lines().nth(1), Some("1.000,\"up{job=\"\"a\"\"}\",1"));
         assert_eq!(table(&series(&json!({"resultType": "vector", "result": []}))), "no data\n");
+        let string = json!({"resultType": "string", "result": [1.0, "a,\"b\""]});
+        assert_eq!(csv(&series(&string)).lines().nth(1), Some("1.000,\"{}\",\"a,\"\"b\"\"\""));
     }
 
     #[test]
