@@ -244,12 +244,15 @@ async fn wanted(api: &Arc<Api>, params: &Params) -> Result<Vec<(Alert, Json)>, R
     let now = api.clock.now();
     let alerts = known_alerts(api).await?;
     let silences: Vec<ActiveSilence> = api.delivery.silences().into_iter().filter_map(|silence| ActiveSilence::new(silence).ok()).collect();
-    let fingerprints: BTreeMap<(String, String), String> = alerts
-        .iter()
-        .filter(|a| a.state == AlertState::Firing)
-        .map(|a| ((a.name.clone(), watchfire_alerts::cause::subject(&a.labels).unwrap_or_default().to_owned()), a.fingerprint.clone()))
-        .collect();
     let firing: Vec<Alert> = alerts.into_iter().filter(|a| a.state == AlertState::Firing).collect();
+    // What is a cause has none itself; of several that bear the name of one, the first.
+    let mut causes: Vec<&Alert> = firing.iter().filter(|a| a.cause.is_none()).collect();
+    causes.sort_by_key(|a| a.active_at);
+    let mut fingerprints: BTreeMap<(String, String), String> = BTreeMap::new();
+    for a in causes {
+        let subject = watchfire_alerts::cause::subject(&a.labels).unwrap_or_default().to_owned();
+        fingerprints.entry((a.name.clone(), subject)).or_insert_with(|| a.fingerprint.clone());
+    }
     let inhibited_by = api.delivery.inhibited_by(firing.iter().map(|a| a.fingerprint.as_str()));
     let mut found = Vec::new();
     for (alert, mut inhibited_by) in firing.into_iter().zip(inhibited_by) {

@@ -227,3 +227,24 @@ async fn alerts_name_what_inhibits_them() {
     assert_eq!(two["status"], json!({"state": "suppressed", "silencedBy": [], "inhibitedBy": [one["fingerprint"]], "mutedBy": []}));
     assert_eq!(watchfire.json("/api/v2/alerts?inhibited=false").await.as_array().map(Vec::len), Some(1));
 }
+
+/// Two alerts of one rule about one service: the later one is shown under the earlier one.
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_of_one_name_name_each_other_and_never_themselves() {
+    let files = TempDir::new().expect("a directory");
+    let rules = files.path().join("rules.yml");
+    let later = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs() + 5;
+    let place = |n: u8| format!("label_replace(vector(1), \"n\", \"{n}\", \"\", \"\")");
+    let text = format!(
+        "groups:\n- name: g\n  interval: 1s\n  rules:\n  - {{alert: Bad, expr: '{} or ({} and on() vector(time()) > {later})', labels: {{severity: critical, service: a}}}}\n",
+        place(1),
+        place(2)
+    );
+    std::fs::write(&rules, text).expect("written");
+    let watchfire = Watchfire::start(&["--rules", &rules.display().to_string()]);
+    let alerts = watchfire.until("/api/v2/alerts", "both fire", |json| json.as_array().is_some_and(|a| a.len() == 2)).await;
+    let named = |n: &str| alerts.as_array().into_iter().flatten().find(|a| a["labels"]["n"] == n).expect("fires").clone();
+    let (first, second) = (named("1"), named("2"));
+    assert_eq!(first["status"]["inhibitedBy"], json!([]));
+    assert_eq!(second["status"]["inhibitedBy"], json!([first["fingerprint"]]), "{second}");
+}
