@@ -1,6 +1,6 @@
 //! The state directory: ours alone, held by one process, written without following links.
 
-use super::{JournalError, is_full};
+use super::{JournalError, takes_nothing};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -55,7 +55,11 @@ impl StateDirectory {
             return refuse(format!("everybody may write to it (mode {:04o}); run `chmod 700`", metadata.mode() & 0o7777));
         }
         let lock_path = path.join("lock");
-        let mut lock = options().read(true).write(true).create(true).open(&lock_path).map_err(|e| failed("cannot open the lock in", e))?;
+        let mut lock = match options().read(true).write(true).create(true).open(&lock_path) {
+            Err(e) if e.kind() == io::ErrorKind::ReadOnlyFilesystem => read_only_lock(path, &lock_path),
+            opened => opened,
+        }
+        .map_err(|e| failed("cannot open the lock in", e))?;
         let started = Instant::now();
         loop {
             match lock.try_lock() {
@@ -63,7 +67,10 @@ impl StateDirectory {
                 Err(TryLockError::WouldBlock) if started.elapsed() < patience => std::thread::sleep(TRY),
                 Err(TryLockError::WouldBlock) => {
                     let mut pid = String::new();
-                    lock.take(32).read_to_string(&mut pid).map_err(|e| failed("cannot read the lock in", e))?;
+                    match lock.take(32).read_to_string(&mut pid) {
+                        Err(e) if e.kind() != io::ErrorKind::IsADirectory => return Err(failed("cannot read the lock in", e)),
+                        _ => {}
+                    }
                     return Err(JournalError::InUse { path: path.to_owned(), pid: pid.trim().to_owned() });
                 }
                 Err(TryLockError::Error(e)) => return Err(failed("cannot lock", e)),
@@ -71,7 +78,7 @@ impl StateDirectory {
         }
         match lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())) {
             // It is held all the same, only nobody reads by whom.
-            Err(e) if is_full(&e) => {}
+            Err(e) if takes_nothing(&e) || is_read_only(&lock) => {}
             written => written.map_err(|e| failed("cannot write the lock in", e))?,
         }
         Ok(StateDirectory { path: path.to_owned(), lock })
@@ -164,6 +171,18 @@ impl StateDirectory {
         names.sort_unstable();
         Ok(names)
     }
+}
+
+/// What can be locked where nothing can be written: the lock that is there, or the directory itself.
+fn read_only_lock(directory: &Path, lock: &Path) -> io::Result<File> {
+    match options().read(true).open(lock) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => File::open(directory),
+        opened => opened,
+    }
+}
+
+fn is_read_only(file: &File) -> bool {
+    rustix::fs::fcntl_getfl(file).is_ok_and(|flags| !flags.intersects(rustix::fs::OFlags::RDWR | rustix::fs::OFlags::WRONLY))
 }
 
 fn options() -> OpenOptions {

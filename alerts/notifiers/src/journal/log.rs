@@ -7,7 +7,7 @@
 use super::directory::StateDirectory;
 use super::faults::Faults;
 use super::record::{self, Found};
-use super::{JournalError, banner_bytes, is_full};
+use super::{JournalError, banner_bytes, takes_nothing};
 use std::fs::File;
 use std::io::{self, Write};
 use watchfire_model::Timestamp;
@@ -32,7 +32,7 @@ pub struct Damage {
     pub banners: Vec<String>,
     /// Damaged files were copied, so the originals may be replaced.
     pub kept: bool,
-    /// There was no room to go on writing. What is there has been read, and the log is not sound until it is written anew.
+    /// The disk takes nothing for now. What is there has been read, and the log is not sound until it is written anew.
     pub full: Option<io::ErrorKind>,
 }
 
@@ -73,7 +73,10 @@ impl SegmentLog {
         let path = directory.path().display().to_string();
         let names = directory.names().map_err(failed(format!("cannot list {path}")))?;
         for leftover in names.iter().filter(|n| n.ends_with(".tmp")) {
-            directory.remove(leftover).map_err(failed(format!("cannot remove {path}/{leftover}")))?;
+            match directory.remove(leftover) {
+                Err(error) if takes_nothing(&error) => {}
+                removed => removed.map_err(failed(format!("cannot remove {path}/{leftover}")))?,
+            }
         }
         let mut segments: Vec<u64> = names.iter().filter_map(|n| segment_number(n)).collect();
         segments.sort_unstable();
@@ -123,7 +126,7 @@ impl SegmentLog {
             (format!("cannot go on in {path}/{}", segment_name(segment)), log.go_on())
         };
         match opened {
-            Err(error) if is_full(&error) => (log.file, damage.full) = (None, Some(error.kind())),
+            Err(error) if takes_nothing(&error) => (log.file, damage.full) = (None, Some(error.kind())),
             opened => opened.map_err(failed(what))?,
         }
         log.reserve();

@@ -41,8 +41,9 @@ pub enum JournalError {
 }
 
 /// Whether there is only no room: nothing is wrong with what is there.
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+/// A disk that takes nothing for now: it is full, or the system has made it read-only after an error.
+fn takes_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 fn banner_bytes(bytes: u64) -> String {

@@ -12,15 +12,15 @@ use watchfire_notifiers::{Faults, Recovered, Undecided};
 
 pub const NOW: Timestamp = Timestamp(1_772_334_900_000);
 
-fn open(directory: &Path, faults: Faults) -> (Journal, Recovered) {
+pub fn open(directory: &Path, faults: Faults) -> (Journal, Recovered) {
     Journal::open(Some(directory), NOW, &Meter::new(), faults, Box::new(|| {})).unwrap()
 }
 
-fn put(key: &str, value: &str) -> AlertStates {
+pub fn put(key: &str, value: &str) -> AlertStates {
     AlertStates { changed: vec![(key.to_owned(), value.as_bytes().to_vec())], removed: Vec::new() }
 }
 
-fn held(recovered: &Recovered) -> BTreeMap<String, Vec<u8>> {
+pub fn held(recovered: &Recovered) -> BTreeMap<String, Vec<u8>> {
     recovered.alert_states.iter().cloned().collect()
 }
 

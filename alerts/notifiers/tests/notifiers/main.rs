@@ -18,6 +18,7 @@ mod journal_model;
 mod journal_panics;
 mod limits;
 mod mail_servers;
+mod read_only;
 mod receiver;
 mod rehearsal;
 mod reload;
