@@ -21,20 +21,22 @@ pub fn to_stderr(level: &str) {
         .try_init();
 }
 
-/// Logs to `directory/watchfire.log`.
-///
-/// # Errors
-/// When the file cannot be opened.
-pub fn to_file(level: &str, directory: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    let file = LogFile::open(directory.join("watchfire.log"), MAX_LOG_BYTES)?;
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter(level))
-        .with_writer(Shared(Arc::new(Mutex::new(file))))
-        .with_ansi(false)
-        .with_target(false)
-        .try_init();
-    Ok(())
+/// Logs to `directory/watchfire.log`. Where that cannot be written there is no log, and a sentence says so: a disk that takes nothing is no reason to
+/// see nothing.
+pub fn to_file(level: &str, directory: &Path) -> Option<String> {
+    let opened = std::fs::create_dir_all(directory).and_then(|()| LogFile::open(directory.join("watchfire.log"), MAX_LOG_BYTES));
+    match opened {
+        Ok(file) => {
+            let _ = tracing_subscriber::fmt()
+                .with_env_filter(filter(level))
+                .with_writer(Shared(Arc::new(Mutex::new(file))))
+                .with_ansi(false)
+                .with_target(false)
+                .try_init();
+            None
+        }
+        Err(error) => Some(format!("no log is written: {}: {error}", directory.display())),
+    }
 }
 
 /// Our own crates at the wanted level, everybody else only when something is wrong. A name stands for all that begin with it.

@@ -16,6 +16,8 @@ const SERIES: usize = 50_000;
 const SAMPLES: usize = 20;
 const AT: Timestamp = Timestamp(1_700_000_060_000);
 
+/// What counters had counted before the window.
+const BEFORE: usize = 10_000;
 /// Writers whose series these are, as targets of one job.
 const TARGETS: usize = 5;
 
@@ -46,7 +48,7 @@ fn store() -> Arc<Store> {
         }
         for step in 0..SAMPLES {
             let at = Timestamp(AT.0 - (SAMPLES - 1 - step) as i64 * 3000);
-            let samples: Vec<_> = row.iter().enumerate().map(|(i, id)| (*id, Value::Float((step * (1 + i % 7)) as f64))).collect();
+            let samples: Vec<_> = row.iter().enumerate().map(|(i, id)| (*id, Value::Float((BEFORE + step * (1 + i % 7)) as f64))).collect();
             assert_eq!(store.append(origin, at, at, &samples).stored, samples.len());
         }
     }

@@ -79,7 +79,7 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let state_dir = paths(&environment).state_dir;
-    logging::to_file("info", &state_dir).map_err(|e| anyhow::anyhow!("cannot write the log: {e}"))?;
+    let no_log = logging::to_file("info", &state_dir);
     let typed = Typed::of(&state_dir);
     let options = Options { typed: typed.lines(), ..appearance::options(&args.screen, &ui)? };
     let mouse = options.mouse;
@@ -87,8 +87,8 @@ pub fn attach(args: &AttachArgs) -> anyhow::Result<ExitCode> {
     if let Some(place) = &args.screen.open {
         app.order(place);
     }
-    if demo {
-        app.tell(&found);
+    for news in no_log.iter().chain(demo.then_some(&found)) {
+        app.tell(news);
     }
     let wakes = screen::wakes();
     screen::listen_for_job_control(&runtime, wakes.0.clone())?;

@@ -46,9 +46,9 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
     if let (true, Some(why)) = (screens, terminal::refusal()) {
         anyhow::bail!(why);
     }
+    let mut no_log = None;
     if screens {
-        logging::to_file(&plan.config.log_level, &plan.config.state_dir)
-            .map_err(|e| anyhow::anyhow!("cannot log to {}: {e}; choose another --state-dir", plan.config.state_dir.display()))?;
+        no_log = logging::to_file(&plan.config.log_level, &plan.config.state_dir);
     } else {
         logging::to_stderr(&plan.config.log_level);
     }
@@ -65,6 +65,7 @@ pub fn start(plan: Plan, headless: bool, flags: &ScreenFlags, for_duration: Opti
         if let Some(place) = &flags.open {
             app.order(place);
         }
+        no_log.iter().for_each(|news| app.tell(news));
         Some((mouse, typed, app))
     } else {
         None

@@ -77,6 +77,19 @@ fn an_attached_terminal_freezes_when_the_other_side_goes_and_recovers_when_it_is
 }
 
 #[test]
+fn a_directory_that_cannot_be_written_costs_the_log_and_not_the_screens() {
+    let watchfire = Watchfire::start(&[]);
+    let url = watchfire.url("");
+    // Below a file there is no directory, whoever asks.
+    let nowhere = [("XDG_STATE_HOME", "/dev/null")];
+    let mut screen = Screen::start_program(120, 30, env!("CARGO_BIN_EXE_watchfire"), &["attach", &url], &nowhere);
+    screen.until("what it does without", |s| s.contains("no log is written: /dev/null/watchfire"));
+    screen.until("the other side's first minute", |s| s.contains("nothing received yet"));
+    screen.keys(":q\r");
+    assert_eq!(screen.end(), (0, true));
+}
+
+#[test]
 fn the_same_user_attaches_without_an_address() {
     let home = TempDir::new().expect("a temporary directory");
     let run = home.path().join("run");

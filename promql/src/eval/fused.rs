@@ -55,7 +55,7 @@ impl Evaluator<'_> {
         let (mut complete, mut read) = (true, 0);
         let plan = groups.plan.clone();
         let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
-        self.visit(selector, (time - self.ctx.lookback, time), false, &mut |view, _| {
+        self.visit(selector, (time - self.ctx.lookback, time), false, |view, _| {
             let Some(value) = view.values.last() else { return Ok(()) };
             if view.histograms.last().is_some_and(Option::is_some) {
                 complete = false;
@@ -80,7 +80,7 @@ impl Evaluator<'_> {
         let (mut scratch, mut reach) = (Scratch::default(), None);
         let plan = groups.plan.clone();
         let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
-        self.visit(&matrix.vector, (start, end), function.uses_starts(), &mut |view, starts| {
+        self.visit(&matrix.vector, (start, end), function.uses_starts(), |view, starts| {
             if !complete || !view.histograms.is_empty() && view.histograms.iter().any(Option::is_some) {
                 complete = false;
                 return Ok(());

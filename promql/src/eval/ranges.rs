@@ -93,7 +93,7 @@ impl Evaluator<'_> {
                 check_modifier(call.function.name, function, &job.windows)?;
                 let starts = function.is_some_and(OverTime::uses_starts);
                 let mut scratch = Scratch::default();
-                self.visit(&matrix.vector, job.windows.extent(&self.steps), starts, &mut |view, starts| {
+                self.visit(&matrix.vector, job.windows.extent(&self.steps), starts, |view, starts| {
                     let series = split(&view, starts, &mut scratch);
                     let rows = job.block.len();
                     self.run(&mut job, &series, view.labels, false)?;
@@ -244,7 +244,7 @@ impl Evaluator<'_> {
                 let (start, end) = windows.bounds(self.steps.start);
                 let mut scratch = Scratch::default();
                 let mut lease = self.ctx.budget.lease();
-                self.visit(&matrix.vector, windows.extent(&self.steps), false, &mut |view, _| {
+                self.visit(&matrix.vector, windows.extent(&self.steps), false, |view, _| {
                     let samples = split(&view, &[], &mut scratch);
                     let data = if windows.anchored || windows.smoothed {
                         let name = if windows.anchored { "anchored" } else { "smoothed" };

@@ -52,7 +52,7 @@ impl Evaluator<'_> {
         selector: &VectorSelector,
         (after, until): (i64, i64),
         with_starts: bool,
-        visit: &mut dyn FnMut(SeriesView<'_>, &[Timestamp]) -> Outcome<()>,
+        mut visit: impl FnMut(SeriesView<'_>, &[Timestamp]) -> Outcome<()>,
     ) -> Outcome<()> {
         let mut failure: Option<EvalError> = None;
         let matchers = Selector(selector.matchers.clone());
@@ -89,7 +89,7 @@ impl Evaluator<'_> {
         let (first, last) = (times[0], times[times.len() - 1]);
         let mut block = Block::new(times.len(), self.ctx.budget.lease());
         let mut lease = self.ctx.budget.lease();
-        self.visit(selector, (first - lookback, last), take == Take::Start, &mut |view, starts| {
+        self.visit(selector, (first - lookback, last), take == Take::Start, |view, starts| {
             let row = block.push(Meta { labels: view.labels.clone(), drop_name: false });
             block.ids.push(view.id);
             let mut samples = 0;
@@ -141,7 +141,7 @@ impl Evaluator<'_> {
         let mut block = self.block();
         let mut lease = self.ctx.budget.lease();
         let mut scratch = Scratch::default();
-        self.visit(selector, (first - lookback, last + lookback), false, &mut |view, _| {
+        self.visit(selector, (first - lookback, last + lookback), false, |view, _| {
             let samples = split(&view, &[], &mut scratch);
             if samples.is_empty() {
                 return Ok(());

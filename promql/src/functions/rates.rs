@@ -203,7 +203,8 @@ fn scale(window: &Window<'_>, result: f64, growth: Growth, known: &mut Option<Re
         Some(reach) if reach.of == of => reach,
         _ => known.insert(Reach::new(of, window, growth)),
     };
-    if growth.of_counter() && result > 0.0 && first >= 0.0 {
+    // One that began with twice what it grew by was zero long before the window, which reaches at most 1.1 of the distance between two samples back.
+    if growth.of_counter() && result > 0.0 && first >= 0.0 && first < 2.0 * result {
         // So long before its first sample the counter would have been zero.
         let zero = reach.sampled * (first / result);
         if zero < reach.to_start {

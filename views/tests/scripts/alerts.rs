@@ -3,6 +3,7 @@
 use super::fixture::screen::Screen;
 use super::fixture::{self, NOW, Situation, answer};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use std::time::Duration;
 use watchfire_model::reading::{Alert, Command, Silence};
 use watchfire_model::{Cause, Reading, Request};
 use watchfire_views::{Effect, Event};
@@ -155,6 +156,18 @@ fn an_alert_says_when_nothing_confirms_it_and_when_nobody_can_hear_it() {
     }
     screen.app.receive(&Request::Alerts, Ok(Reading::Alerts(alerts)));
     screen.shows("from before the restart, no data since · 18.4 % of 42/s fail").shows("nobody: no route");
+}
+
+#[test]
+fn an_alert_that_is_kept_says_since_when_its_condition_has_ended() {
+    let mut screen = Screen::incident();
+    screen.keys("8<enter>").hides("kept firing");
+    let Ok(Reading::Alerts(mut alerts)) = answer(&Request::Alerts, Situation::Incident) else { panic!("alerts") };
+    for alert in &mut alerts.alerts {
+        (alert.kept_since, alert.keep_firing_for_seconds) = (Some(NOW.saturating_sub(Duration::from_secs(40))), 300.0);
+    }
+    screen.app.receive(&Request::Alerts, Ok(Reading::Alerts(alerts)));
+    screen.shows("kept firing  its condition ended 40s ago; it fires on until that is 5m ago");
 }
 
 #[test]

@@ -59,6 +59,11 @@ pub(super) fn render(alert: &Alert, reading: &Alerts, cx: &Cx<'_>, canvas: &mut 
     if alert.unconfirmed {
         row("", UNCONFIRMED, Role::Unknown, 1);
     }
+    if let Some(since) = alert.kept_since {
+        let keeps = format_duration(Duration::from_secs_f64(alert.keep_firing_for_seconds.clamp(0.0, 1e9)));
+        let ended = number::since(Some(since), cx.now);
+        row("kept firing", &format!("its condition ended {ended} ago; it fires on until that is {keeps} ago"), Role::Text, 1);
+    }
     if let Some(by) = &alert.acknowledged_by {
         row("acknowledged", by, Role::Text, 1);
     }
