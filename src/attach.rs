@@ -24,7 +24,7 @@ pub struct RemoteSource {
     doors: Option<PathBuf>,
     runtime: tokio::runtime::Handle,
     /// The newest status, and since when the other side has been gone: what is on screen freezes instead of vanishing.
-    last: Mutex<Option<Status>>,
+    last: LastStatus,
     /// The newest large answers: one that has not changed is not sent again.
     held: Mutex<VecDeque<Held>>,
 }
@@ -92,7 +92,7 @@ impl RemoteSource {
             credentials,
             doors: None,
             runtime: runtime.handle().clone(),
-            last: Mutex::new(None),
+            last: LastStatus::default(),
             held: Mutex::default(),
         })
     }
@@ -271,10 +271,21 @@ impl Source for RemoteSource {
         if matches!(answer, Err(ReadError::Disconnected(_))) && self.turn_to_another() {
             answer = self.ask(request, at);
         }
-        if *request != Request::Status || at.is_some() {
-            return answer;
-        }
-        let mut last = self.last.lock();
+        if *request == Request::Status && at.is_none() { self.last.or_frozen(answer) } else { answer }
+    }
+}
+
+/// The last header of another side. When that does not answer, the screen is frozen at it.
+#[derive(Default)]
+pub struct LastStatus(Mutex<Option<Status>>);
+
+impl LastStatus {
+    /// What was answered to the question for the status of now, or the status before with since when there is none.
+    ///
+    /// # Errors
+    /// As the answer, where there was no status before or the other side is there.
+    pub fn or_frozen(&self, answer: Result<Reading, ReadError>) -> Result<Reading, ReadError> {
+        let mut last = self.0.lock();
         match answer {
             Ok(Reading::Status(status)) => {
                 *last = Some(status.clone());

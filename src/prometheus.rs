@@ -7,7 +7,7 @@
 mod answers;
 mod series;
 
-use crate::attach::RemoteSource;
+use crate::attach::{LastStatus, RemoteSource};
 use crate::local::context::Context;
 use crate::local::lens::{Lens, QueryCache, RATE_WINDOW, SCRAPE_WINDOW};
 use crate::local::overall::{self, Overall};
@@ -46,7 +46,7 @@ pub struct PrometheusSource {
     declared: Declared,
     courses: Courses,
     overall: Overall,
-    last: Mutex<Option<Status>>,
+    last: LastStatus,
     /// Readings of the newest moment: a screen asks five times as often.
     held: Mutex<HashMap<String, (Timestamp, Reading)>>,
     told: Mutex<Option<(Timestamp, bool)>>,
@@ -73,7 +73,7 @@ impl PrometheusSource {
             declared: Declared::default(),
             courses: Courses::default(),
             overall: Overall::default(),
-            last: Mutex::default(),
+            last: LastStatus::default(),
             held: Mutex::default(),
             told: Mutex::default(),
             unified: Mutex::new(Unified { dialects: DialectEngine::built_in().ok(), series: Arc::default(), last: None, looks: 0 }),
@@ -318,25 +318,7 @@ impl Source for PrometheusSource {
             (Err(_), Some(why)) => Err(ReadError::Disconnected(why)),
             (answer, _) => answer,
         };
-        if *request != Request::Status || at.is_some() {
-            return answer;
-        }
-        let mut last = self.last.lock();
-        match answer {
-            Ok(Reading::Status(status)) => {
-                *last = Some(status.clone());
-                Ok(Reading::Status(status))
-            }
-            Err(error @ (ReadError::Disconnected(_) | ReadError::Timeout)) => match last.as_mut() {
-                Some(status) => {
-                    let frozen_at = status.now;
-                    status.disconnected_since.get_or_insert(frozen_at);
-                    Ok(Reading::Status(status.clone()))
-                }
-                None => Err(error),
-            },
-            other => other,
-        }
+        if *request == Request::Status && at.is_none() { self.last.or_frozen(answer) } else { answer }
     }
 }
 

@@ -44,6 +44,15 @@ fn prometheus(directory: &std::path::Path, target: &str) -> Option<Prometheus> {
     Some(Prometheus { child, url: format!("http://{free}") })
 }
 
+/// Serves [`METRICS`].
+async fn target() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let target = listener.local_addr().expect("bound").to_string();
+    let metrics = || async { ([("content-type", "text/plain; version=0.0.4")], METRICS) };
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/metrics", get(metrics))).await });
+    target
+}
+
 /// Where `theirs` has a field that `ours` lacks, or one of another type. Names inside maps that are data (labels, flags) are not compared.
 fn missing(path: &str, theirs: &Json, ours: &Json, out: &mut Vec<String>) {
     match (theirs, ours) {
@@ -72,10 +81,7 @@ fn missing(path: &str, theirs: &Json, ours: &Json, out: &mut Vec<String>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_of_prometheus_has_its_like() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let target = listener.local_addr().expect("bound").to_string();
-    let metrics = || async { ([("content-type", "text/plain; version=0.0.4")], METRICS) };
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/metrics", get(metrics))).await });
+    let target = target().await;
     let directory = tempfile::tempdir().expect("a directory");
     let Some(theirs) = prometheus(directory.path(), &target) else {
         println!("skipped: prometheus is not installed");
@@ -212,10 +218,7 @@ async fn every_answer_of_prometheus_has_its_like() {
 /// said, and when it goes the screen freezes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_screens_open_over_a_prometheus() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let target = listener.local_addr().expect("bound").to_string();
-    let metrics = || async { ([("content-type", "text/plain; version=0.0.4")], METRICS) };
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/metrics", get(metrics))).await });
+    let target = target().await;
     let directory = tempfile::tempdir().expect("a directory");
     let Some(theirs) = prometheus(directory.path(), &target) else {
         println!("skipped: prometheus is not installed");
