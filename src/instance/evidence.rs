@@ -77,8 +77,7 @@ impl StoreEvidence {
     /// Services among those seen whose series an expression reads. They are looked for again where there are other series, and once a minute.
     fn services_read(&self, request: &EvidenceRequest<'_>, seen: &BTreeSet<Arc<str>>) -> Vec<String> {
         let stamp = (self.store.generation(), request.now.floor(SERVICES_FOR));
-        let mut known = self.services_read.lock();
-        if let Some((_, services)) = known.get(request.expression).filter(|(of, _)| *of == stamp) {
+        if let Some((_, services)) = self.services_read.lock().get(request.expression).filter(|(of, _)| *of == stamp) {
             return services.clone();
         }
         let Ok(query) = self.cache.parse(&self.engine, request.expression) else { return Vec::new() };
@@ -93,6 +92,7 @@ impl StoreEvidence {
             }
         }
         let services: Vec<String> = read.into_iter().map(|name| name.to_string()).collect();
+        let mut known = self.services_read.lock();
         if known.len() >= MAX_EXPRESSIONS {
             known.clear();
         }

@@ -40,8 +40,7 @@ pub enum JournalError {
     Io { what: String, error: io::Error },
 }
 
-/// Whether there is only no room: nothing is wrong with what is there.
-/// A disk that takes nothing for now: it is full, or the system has made it read-only after an error.
+/// Whether the disk takes nothing for now: it is full, or the system has made it read-only after an error. Nothing is wrong with what is there.
 fn takes_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem)
 }

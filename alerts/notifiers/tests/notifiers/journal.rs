@@ -1,7 +1,7 @@
 //! The journal against damage of every byte, and against disks that fail.
 
 use crate::receiver::Receiver;
-use crate::{RealClock, eventually, notice, settings, start_at};
+use crate::{RealClock, eventually, notice, start_at, told_at_once};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -167,10 +167,7 @@ async fn a_failing_disk_stops_nothing_is_said_aloud_and_heals_by_itself() {
             );
         let receiver = Receiver::start().await;
         let directory = tempfile::tempdir().unwrap();
-        let ours = settings(&format!(
-            "[[receivers]]\nname = \"ops\"\nchannels = [{{ type = \"webhook\", url = \"{}\" }}]\n[[routes]]\nto = [\"ops\"]\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"",
-            receiver.url
-        ));
+        let ours = told_at_once(&receiver);
         let running = start_at(ours.clone(), Some(directory.path()), RealClock::shared(), faults);
         let durable = running.meter.gauge("watchfire_state_durable", &[]);
         assert!(running.commit(vec![notice("Before", 1, Firing)]).await);

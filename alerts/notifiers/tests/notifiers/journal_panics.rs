@@ -1,7 +1,7 @@
 //! The thread that writes the journal panics: alerts are evaluated and told all the same, it is said aloud, and it is mended by itself.
 
 use crate::receiver::Receiver;
-use crate::{RealClock, eventually, notice, settings, start_at};
+use crate::{RealClock, eventually, notice, start_at, told_at_once};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use watchfire_model::NoticeState::{Firing, Resolved};
@@ -19,10 +19,7 @@ async fn a_panic_of_the_journal_stops_nothing_is_said_aloud_and_heals_by_itself(
         });
         let receiver = Receiver::start().await;
         let directory = tempfile::tempdir().unwrap();
-        let ours = settings(&format!(
-            "[[receivers]]\nname = \"ops\"\nchannels = [{{ type = \"webhook\", url = \"{}\" }}]\n[[routes]]\nto = [\"ops\"]\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"",
-            receiver.url
-        ));
+        let ours = told_at_once(&receiver);
         let running = start_at(ours.clone(), Some(directory.path()), RealClock::shared(), faults);
         let durable = running.meter.gauge("watchfire_state_durable", &[]);
         let panics = running.meter.counter("watchfire_panics_total", &[("task", "journal")]);

@@ -56,6 +56,14 @@ pub fn settings(toml: &str) -> Settings {
     toml::from_str(toml).unwrap_or_else(|e| panic!("{e}\n{toml}"))
 }
 
+/// Everything to one receiver, without waiting for more.
+pub fn told_at_once(receiver: &receiver::Receiver) -> Settings {
+    settings(&format!(
+        "[[receivers]]\nname = \"ops\"\nchannels = [{{ type = \"webhook\", url = \"{}\" }}]\n[[routes]]\nto = [\"ops\"]\ngroup_wait = \"0s\"\ngroup_interval = \"0s\"",
+        receiver.url
+    ))
+}
+
 pub fn notice(name: &str, revision: u64, state: NoticeState) -> Notice {
     Notice {
         fingerprint: format!("fp-{name}"),
